@@ -1,0 +1,50 @@
+# Airlock: what a person types. Everything lives in .venv and .airlock; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check corpus bench schemas docs clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: $(VENV)/.installed ## make .venv with the pinned dependencies
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Airlock needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing pinned dependencies into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "Could not make $(VENV). On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@touch $@
+
+demo: setup ## the main job, start to end, with nobody typing
+	@$(BIN)/python -m cli.demo
+
+dev: setup ## the same services, kept up for a person; Ctrl-C stops them
+	@$(BIN)/python starter.py dev
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest
+
+check: setup ## ruff, mypy strict, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+corpus: setup ## 200 real plans through Airlock, compared with calling the APIs directly
+	@$(BIN)/python -m cli.corpus
+
+bench: setup ## measure what a plan costs
+	@$(BIN)/python -m benchmarks.cost
+
+schemas: setup ## write the JSON Schemas under schemas/
+	@$(BIN)/python -m cli.schemas
+
+docs: setup ## write the generated parts of docs/
+	@$(BIN)/python -m cli.docs
+
+clean: ## remove .venv and .airlock
+	rm -rf $(VENV) .airlock
