@@ -1,0 +1,108 @@
+"""What the operator's worker makes of a plan: frozen into the run's history, so that the history explains the run."""
+
+import string
+from collections.abc import Mapping
+from typing import Any
+
+from airlock.catalogue import Catalogue
+from airlock.ceiling import Cap, own_caps
+from airlock.contract import Contract, Mode, Risk
+from airlock.errors import Problem
+from airlock.graph import parents_of, topological_order
+from airlock.lint import argument_problems, catalogue_problems, structure_problems
+from airlock.model import WireModel
+from airlock.plan import Plan, Step
+from airlock.policy import Policy
+
+
+class Admitted(WireModel):
+    """A plan the operator's catalogue and policy accept.
+
+    `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends on.
+    `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved resource names
+    a step touches; one that depends on a value not known yet is left out.
+    """
+
+    contracts: dict[str, Contract]
+    contract_of: dict[str, str]
+    policy: Policy
+    policy_hash: str
+    catalogue_hash: str
+    order: tuple[str, ...]
+    parents: dict[str, tuple[str, ...]]
+    caps: dict[str, tuple[Cap, ...]]
+    resources: dict[str, tuple[str, ...]] = {}
+    resource_index: tuple[str, ...] = ()
+
+    def contract(self, step: str) -> Contract:
+        """The frozen contract of a step."""
+        return self.contracts[self.contract_of[step]]
+
+    @property
+    def risk(self) -> Risk:
+        """The highest risk of any step."""
+        return max((contract.risk for contract in self.contracts.values()), key=lambda risk: risk.rank)
+
+
+class Admission(WireModel):
+    """The answer of admission: `admitted`, or the problems that refuse the plan."""
+
+    admitted: Admitted | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def admit(plan: Plan, catalogue: Catalogue, policy: Policy) -> Admission:
+    """Judge a plan by the operator's catalogue and policy."""
+    problems = structure_problems(plan) or catalogue_problems(plan, catalogue)
+    if problems:
+        return Admission(problems=tuple(problems))
+    contracts: dict[str, Contract] = {}
+    contract_of: dict[str, str] = {}
+    caps: dict[str, tuple[Cap, ...]] = {}
+    resources: dict[str, tuple[str, ...]] = {}
+    for step in plan.steps:
+        contract = catalogue.contract(step.tool, step.args)
+        contract_of[step.id] = contract.digest()
+        contracts[contract_of[step.id]] = contract
+        caps[step.id] = (*own_caps(step, contract, plan, policy), *_incomplete(step, plan, catalogue))
+        if named := resource_names(contract, step.args):
+            resources[step.id] = named
+    parents = parents_of(plan)
+    return Admission(
+        admitted=Admitted(
+            contracts=contracts,
+            contract_of=contract_of,
+            policy=policy,
+            policy_hash=policy.digest(),
+            catalogue_hash=catalogue.digest(),
+            order=topological_order(parents),
+            parents=parents,
+            caps=caps,
+            resources=resources,
+        )
+    )
+
+
+def _incomplete(step: Step, plan: Plan, catalogue: Catalogue) -> tuple[Cap, ...]:
+    tool = catalogue.get(step.tool)
+    if not plan.allow_missing_arguments or tool is None:
+        return ()
+    missing, _ = argument_problems(step, tool)
+    if not missing:
+        return ()
+    names = ", ".join(problem.where.rpartition(".")[2] for problem in missing)
+    return (Cap(mode=Mode.MOCK, reason=f"required arguments are missing: {names}"),)
+
+
+def resource_names(contract: Contract, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The resources a call touches, sorted: the contract's templates filled from its arguments.
+
+    A template over an argument that is absent, or not known yet, is left out.
+    """
+    names: set[str] = set()
+    for template in contract.resources:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
+        values = {field: args.get(field) for field in fields}
+        if all(isinstance(value, str | int | float) for value in values.values()):
+            names.add(template.format(**values))
+    return tuple(sorted(names))

@@ -1,0 +1,158 @@
+"""The one pure check behind every decision about a seal: approve and deny."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from airlock.contract import Mode
+from airlock.messages import Approve, Deny, Verdict
+from airlock.policy import SignatureRule
+from airlock.run import Run
+from airlock.seal import DIGEST_PREFIX_LENGTH, names_digest
+from airlock.sealed import Sealed
+from airlock.signature import signature_refusal
+from airlock.state import State
+
+
+def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
+    """Whether an approval counts: right state, current seal, allowed approver, one voice, whole steps, signature.
+
+    Args:
+        run: The plan's run.
+        approval: What was sent.
+        now: UTC.
+    """
+    stale = _wrong_seal(run, approval.digest)
+    if run.state is not State.AWAITING_APPROVAL or run.sealed is None or run.digest is None:
+        return stale or _no(f"the plan is in {run.state.value}, it does not wait for approval")
+    refusal = stale or _not_allowed(run, approval.by)
+    if refusal:
+        return refusal
+    if run.expires_at is not None and now >= run.expires_at:
+        return _no("the time for approval has passed")
+    if any(vote.approval.by == approval.by for vote in run.votes):
+        return _no(f"{approval.by!r} has approved this already: one voice per approver")
+    if wrong := _wrong_steps(run.sealed, approval.steps):
+        return _no(wrong)
+    if _must_sign(run, approval) and (unsigned := _unsigned(run, approval, run.digest)):
+        return _no(unsigned)
+    needed = run.contracts().policy.approvals_required
+    return Verdict(accepted=True, reason=f"approval {len(run.votes) + 1} of {needed} counted")
+
+
+def judge_denial(run: Run, denial: Deny) -> Verdict:
+    """Whether a denial counts: right state, allowed approver, and the current seal if it names one."""
+    if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):
+        return stale
+    if run.state is not State.AWAITING_APPROVAL:
+        return _no(f"the plan is in {run.state.value}, it does not wait for approval; use abort or lock")
+    approvers = run.contracts().policy.approvers
+    if approvers and denial.by not in approvers:
+        return _no(f"{denial.by!r} is not among the approvers ({', '.join(approvers)})")
+    return Verdict(accepted=True, reason="denied")
+
+
+def approved_steps(run: Run) -> tuple[str, ...]:
+    """The steps that have their quorum, with the waived ones, in the order of the preview; empty while there is none.
+
+    A step counts one voice for each approver who approved the whole plan or named it. Nothing is approved before the
+    required number of approvers has spoken.
+    """
+    if run.sealed is None:
+        return ()
+    needed = run.contracts().policy.approvals_required
+    waived = {step.id for step in run.sealed.steps if step.approval_waived}
+    candidates = run.sealed.live_steps
+    if set(candidates) <= waived:
+        return candidates
+    agreed = tuple(
+        step
+        for step in candidates
+        if sum(vote.approval.steps is None or step in vote.approval.steps for vote in run.votes) >= needed
+    )
+    closed = _closed(run.sealed, tuple(step for step in candidates if step in {*agreed, *waived}))
+    return closed if set(closed) & set(agreed) else ()
+
+
+def waived_by_policy(run: Run) -> bool:
+    """Whether everything that may go live needs no human: the policy itself is then the approver."""
+    return run.sealed is not None and bool(run.sealed.live_steps) and not run.votes and bool(approved_steps(run))
+
+
+def _closed(sealed: Sealed, steps: Sequence[str]) -> tuple[str, ...]:
+    """Those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
+    standing = {step.id for step in sealed.steps if step.already_live}
+    after = {step.id: step.after for step in sealed.steps}
+    kept: list[str] = []
+    for step in steps:
+        if all(parent in standing for parent in after[step]):
+            standing.add(step)
+            kept.append(step)
+    return tuple(kept)
+
+
+def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
+    if names_digest(claimed, run.digest):
+        return None
+    if len(claimed.strip()) < DIGEST_PREFIX_LENGTH:
+        return _no(f"name the digest of the preview, at least its first {DIGEST_PREFIX_LENGTH} characters")
+    for position, seal in enumerate(run.replaced):
+        if names_digest(claimed, seal.digest):
+            changed = sorted({path for later in run.replaced[position:] for path in later.changed})
+            return Verdict(
+                accepted=False,
+                reason=f"this digest has been replaced: {run.replaced[-1].why}",
+                changed=tuple(changed),
+            )
+    if run.digest is None:
+        return _no(f"there is no seal to decide about while the plan is in {run.state.value}")
+    return _no("this is not the digest of the current preview; look at it again")
+
+
+def _not_allowed(run: Run, by: str) -> Verdict | None:
+    approvers = run.contracts().policy.approvers
+    if by == run.plan.requested_by:
+        return _no(f"{by!r} requested this plan and cannot approve it")
+    if any(by == step.agent for step in run.plan.steps):
+        return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
+    if approvers and by not in approvers:
+        return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
+    return None
+
+
+def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
+    if steps is None:
+        return None
+    if not steps:
+        return "steps is empty: name steps, or leave it out to approve the whole plan"
+    known = {step.id: step for step in sealed.steps}
+    for step in steps:
+        if step not in known:
+            return f"there is no step {step!r} in this plan"
+        if known[step].ceiling is not Mode.LIVE or known[step].already_live:
+            return f"step {step!r} cannot go live: " + (
+                "it is live already" if known[step].already_live else known[step].reasons[0]
+            )
+    standing = {step.id for step in sealed.steps if step.already_live or step.approval_waived}
+    for step in steps:
+        missing = [parent for parent in known[step].after if parent not in steps and parent not in standing]
+        if missing:
+            return f"step {step!r} depends on {', '.join(missing)}: approve that too"
+    return None
+
+
+def _must_sign(run: Run, approval: Approve) -> bool:
+    rule = run.contracts().policy.signature_required
+    if approval.signature is not None or rule is SignatureRule.ALWAYS:
+        return True
+    if rule is SignatureRule.NEVER or run.sealed is None:
+        return False
+    chosen = set(run.sealed.live_steps if approval.steps is None else approval.steps)
+    return any(step.risk == "HIGH" for step in run.sealed.steps if step.id in chosen)
+
+
+def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
+    return signature_refusal(run.plan.plan_id, approval, digest, run.contracts().policy.authorized_keys)
+
+
+def _no(reason: str) -> Verdict:
+    return Verdict(accepted=False, reason=reason)

@@ -1,0 +1,199 @@
+"""What each message does to a run: judged, recorded, applied. The only place where a human's word changes anything."""
+
+from datetime import datetime
+
+from airlock.approval import approved_steps, judge_approval, judge_denial
+from airlock.audit import AuditKind
+from airlock.graph import descendants
+from airlock.messages import (
+    Abort,
+    Approve,
+    Deny,
+    Lock,
+    Message,
+    Resolve,
+    Rollback,
+    Settlement,
+    Unlock,
+    Verdict,
+)
+from airlock.run import CallStatus, LockHeld, Outcome, RollbackRequest, Run, Vote
+from airlock.state import Event, State, advance, possible
+
+_UNDO_SETTLEMENTS = (Settlement.RETRY, Settlement.SKIP, Settlement.COMPENSATED)
+
+
+def _doubt_settlements(run: Run) -> tuple[Settlement, ...]:
+    # without a rollback under way the plan goes on after this, and must know which of the two it was
+    return (Settlement.HAPPENED, Settlement.DID_NOT_HAPPEN, *((Settlement.SKIP,) if run.rollback else ()))
+
+
+def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
+    """Judge a message and, if it counts, apply it; either way it is recorded in the audit.
+
+    Args:
+        run: The plan's run; changed in place.
+        name: The name of the signal.
+        message: What was said.
+        now: UTC.
+    """
+    verdict = _answer(run, message, now)
+    reason = getattr(message, "reason", "") or verdict.reason
+    kind = AuditKind.DECISION if verdict.accepted else AuditKind.REFUSED
+    step = getattr(message, "step", None) or getattr(message, "to_step", None)
+    run.record(
+        kind,
+        name,
+        now,
+        by=message.by,
+        reason=reason if verdict.accepted else verdict.reason,
+        step=step,
+        digest=run.digest,
+    )
+    if verdict.accepted:
+        _apply(run, message, now)
+    return verdict
+
+
+def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
+    """Record something that could not even be understood."""
+    run.record(AuditKind.REFUSED, name[:100], now, by="unknown", reason=why)
+    return Verdict(accepted=False, reason=why)
+
+
+def _answer(run: Run, message: Message, now: datetime) -> Verdict:
+    if run.state.closed or run.outcome is not None:
+        return _no(f"the plan has ended ({(run.outcome or Outcome.ABORTED).value})")
+    match message:
+        case Approve():
+            return judge_approval(run, message, now)
+        case Deny():
+            return judge_denial(run, message)
+        case Lock():
+            return _by_table(run, Event.LOCK)
+        case Unlock():
+            return _answer_unlock(run)
+        case Rollback():
+            return _answer_rollback(run, message)
+        case Abort():
+            return _answer_abort(run)
+        case Resolve():
+            return _answer_resolve(run, message)
+
+
+def _by_table(run: Run, event: Event) -> Verdict:
+    if advance(run.state, event) is not None:
+        return Verdict(accepted=True, reason=f"{event.value} accepted in {run.state.value}")
+    allowed = ", ".join(found.value for found in possible(run.state) if found in _SAID)
+    return _no(f"{event.value} is not possible in {run.state.value}; possible: {allowed or 'nothing, it has ended'}")
+
+
+_SAID = (Event.DENIED, Event.LOCK, Event.UNLOCK, Event.ROLLBACK, Event.ABORT)
+
+
+def _answer_unlock(run: Run) -> Verdict:
+    if run.state is State.LOCKED and run.parked:
+        return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
+    return _by_table(run, Event.UNLOCK)
+
+
+def _answer_rollback(run: Run, message: Rollback) -> Verdict:
+    if message.to_step is not None and run.plan.step(message.to_step) is None:
+        return _no(f"there is no step {message.to_step!r} in this plan")
+    if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
+        hint = "lock it, then roll back" if run.live else "nothing is live, use abort"
+        return _no(f"rollback is not possible in {run.state.value}: {hint}")
+    return _by_table(run, Event.ROLLBACK)
+
+
+def _answer_abort(run: Run) -> Verdict:
+    if run.state in (State.LIVE, State.ROLLBACK):
+        return _no(f"abort is not possible in {run.state.value}: use rollback, or lock it first")
+    if run.state is State.LOCKED and run.in_flight:
+        return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
+    return _by_table(run, Event.ABORT)
+
+
+def _answer_resolve(run: Run, message: Resolve) -> Verdict:
+    record = run.calls.get(message.step)
+    if run.plan.step(message.step) is None:
+        return _no(f"there is no step {message.step!r} in this plan")
+    if run.state is not State.LOCKED or record is None or message.step not in run.parked:
+        waiting = f"; waiting: {', '.join(run.parked)}" if run.parked else ""
+        return _no(f"step {message.step!r} does not wait to be settled{waiting}")
+    if record.status is CallStatus.IN_DOUBT and message.outcome not in _doubt_settlements(run):
+        return _no(f"step {message.step!r} is in doubt: say {' or '.join(_doubt_settlements(run))}")
+    if record.status is CallStatus.UNDO_FAILED and message.outcome not in _UNDO_SETTLEMENTS:
+        return _no(f"the compensation of step {message.step!r} failed: say retry, skip or compensated")
+    return Verdict(accepted=True, reason=f"step {message.step!r} settled: {message.outcome.value}")
+
+
+def _apply(run: Run, message: Message, now: datetime) -> None:
+    match message:
+        case Approve():
+            run.votes = (*run.votes, Vote(approval=message, at=now))
+            run.approved = approved_steps(run)
+            if run.approved:
+                by = ", ".join(vote.approval.by for vote in run.votes)
+                run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
+        case Deny():
+            run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
+            run.outcome = Outcome.DENIED
+        case Lock():
+            run.lock = LockHeld(by=message.by, reason=message.reason)
+            run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
+        case Unlock():
+            run.lock, run.rollback = None, None
+            run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
+        case Rollback():
+            run.lock = None
+            run.rollback = RollbackRequest(by=message.by, reason=message.reason, to_step=message.to_step)
+            run.apply(Event.ROLLBACK, now, by=message.by, reason=message.reason)
+        case Abort():
+            run.apply(Event.ABORT, now, by=message.by, reason=message.reason)
+            run.outcome = Outcome.ABORTED
+        case Resolve():
+            _settle(run, message, now)
+
+
+def _settle(run: Run, message: Resolve, now: datetime) -> None:
+    record = run.calls[message.step]
+    undoing = record.status is CallStatus.UNDO_FAILED or run.rollback is not None
+    match message.outcome:
+        case Settlement.HAPPENED:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE, "error": ""})
+            run.keep_output(message.step, message.output)
+        case Settlement.DID_NOT_HAPPEN:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None})
+        case Settlement.RETRY:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE})
+        case Settlement.SKIP:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.KEPT})
+        case Settlement.COMPENSATED:
+            run.calls[message.step] = record.model_copy(
+                update={"status": CallStatus.UNDONE, "undone": record.undone + 1, "undo": None}
+            )
+    if run.parked or run.lock is not None:
+        return
+    failed = bool(run.steps_with[CallStatus.FAILED])
+    event = Event.SETTLED_UNDO if undoing or failed else Event.SETTLED_LIVE
+    if event is Event.SETTLED_UNDO and run.rollback is None:
+        run.rollback = RollbackRequest(by=message.by, reason=message.reason)
+    run.apply(event, now, by=message.by, reason=message.reason)
+
+
+def steps_to_undo(run: Run) -> tuple[str, ...]:
+    """The steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
+    target = run.rollback.to_step if run.rollback else None
+    called = [step for step in run.calls if run.calls[step].status in (CallStatus.LIVE, CallStatus.FAILED)]
+    if target is None:
+        return tuple(sorted(called))
+    behind = {target, *descendants(run.contracts().parents, target)}
+    first = run.calls[target].number if target in run.calls else None
+    return tuple(
+        sorted(step for step in called if step in behind or (first is not None and run.calls[step].number >= first))
+    )
+
+
+def _no(reason: str) -> Verdict:
+    return Verdict(accepted=False, reason=reason)

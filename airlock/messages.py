@@ -1,0 +1,161 @@
+"""What a human may say to a plan: one JSON object for each signal, checked here and never trusted."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import JsonValue, StringConstraints, ValidationError
+
+from airlock.model import WireModel
+from airlock.outcome import shorten
+
+Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+StepName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Approve(WireModel):
+    """Approve the sealed preview, whole or some of its steps. `signature` is base64 over `signature.signed_text`."""
+
+    by: Person
+    digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
+    steps: tuple[StepName, ...] | None = None
+    reason: str = ""
+    signature: str | None = None
+
+
+class Deny(WireModel):
+    """Deny the plan; with a digest, only if that is still the seal."""
+
+    by: Person
+    reason: Reason
+    digest: str | None = None
+
+
+class Lock(WireModel):
+    """Stop: no further call starts until somebody unlocks."""
+
+    by: Person
+    reason: Reason
+
+
+class Unlock(WireModel):
+    """Go on: what is left is rehearsed, previewed and approved anew."""
+
+    by: Person
+    reason: Reason
+
+
+class Rollback(WireModel):
+    """Undo what is live, whole or back to a step (that step and everything after or depending on it)."""
+
+    by: Person
+    reason: Reason
+    to_step: StepName | None = None
+
+
+class Abort(WireModel):
+    """End the plan without undoing anything."""
+
+    by: Person
+    reason: Reason
+
+
+class Settlement(StrEnum):
+    """How a human settles a parked step."""
+
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did_not_happen"
+    RETRY = "retry"
+    SKIP = "skip"
+    COMPENSATED = "compensated"
+
+
+class Resolve(WireModel):
+    """Settle a call in doubt (happened, did_not_happen) or a failed compensation (retry, skip, compensated).
+
+    `output` is what the call returned, where later steps need it.
+    """
+
+    by: Person
+    step: StepName
+    outcome: Settlement
+    reason: Reason
+    output: JsonValue = None
+
+
+Message = Approve | Deny | Lock | Unlock | Rollback | Abort | Resolve
+
+MESSAGES: dict[str, type[Message]] = {
+    "approve": Approve,
+    "deny": Deny,
+    "lock": Lock,
+    "unlock": Unlock,
+    "rollback": Rollback,
+    "abort": Abort,
+    "resolve": Resolve,
+}
+
+
+class Verdict(WireModel):
+    """The answer to a decision. `changed` lists what differs from the seal the decision named, where that is known."""
+
+    accepted: bool
+    reason: str
+    changed: tuple[str, ...] = ()
+
+
+class MalformedMessage(ValueError):
+    """A message that cannot be understood; the text says which field is wrong."""
+
+
+def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
+    """The message behind a signal.
+
+    Args:
+        name: The signal.
+        arguments: Whatever was sent, decoded as plain JSON.
+
+    Raises:
+        MalformedMessage: If it is not one JSON object with the fields of that signal.
+    """
+    model = MESSAGES.get(name)
+    if model is None:
+        raise MalformedMessage(f"unknown signal {name!r}; there are {', '.join(MESSAGES)}")
+    if len(arguments) != 1:
+        raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
+    if not isinstance(arguments[0], Mapping):
+        raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
+    try:
+        return model.model_validate(arguments[0])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
+        raise MalformedMessage(
+            f"{name}: " + "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in first)
+        ) from error
+
+
+def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
+    """The signal name and message of a `decide` update: the same object with a field `decision`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood.
+    """
+    if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
+        raise MalformedMessage("decide takes one JSON object with a field 'decision'")
+    name = arguments[0].get("decision")
+    if not isinstance(name, str) or name not in MESSAGES:
+        raise MalformedMessage(f"decision: must be one of {', '.join(MESSAGES)}, got {shorten(repr(name), 80)}")
+    return name, parse_message(name, arguments)
+
+
+def _kind(
+    value: Any,
+) -> Literal["null", "a list", "a text", "a number or a boolean", "something undecodable"]:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return "a text"
+    return "a number or a boolean" if isinstance(value, int | float) else "something undecodable"

@@ -1,0 +1,43 @@
+"""Every identifier that Airlock shares with Temporal: ids, queues, search attributes. One place, one spelling."""
+
+import re
+
+PLAN_PREFIX = "plan-"
+
+WORKFLOW_QUEUE = "airlock"
+REHEARSE_QUEUE = "airlock-rehearse"
+LIVE_QUEUE = "airlock-live"
+UNDO_QUEUE = "airlock-undo"
+
+ATTRIBUTE_STATE = "AirlockState"
+ATTRIBUTE_RISK = "AirlockRisk"
+ATTRIBUTE_OUTCOME = "AirlockOutcome"
+ATTRIBUTE_AGENTS = "AirlockAgents"
+ATTRIBUTE_RESOURCES = "AirlockResources"
+
+PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def plan_workflow_id(plan_id: str) -> str:
+    """The workflow id of a plan."""
+    return PLAN_PREFIX + plan_id
+
+
+def plan_id_of(workflow_id: str) -> str:
+    """The plan id behind a workflow id; a bare plan id is returned as it is."""
+    return workflow_id.removeprefix(PLAN_PREFIX)
+
+
+def idempotency_key(plan_id: str, step_id: str, undone: int = 0) -> str:
+    """The key of one live call: the same on every attempt, retry and reset of the run.
+
+    It changes only after the call was undone, because a target that remembers the first key would otherwise answer
+    a repeated call without making it.
+
+    Args:
+        plan_id: The plan.
+        step_id: The step.
+        undone: How often this call was made and compensated before, 0 or more.
+    """
+    return f"{plan_id}/{step_id}" if undone == 0 else f"{plan_id}/{step_id}/{undone}"

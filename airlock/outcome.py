@@ -1,0 +1,122 @@
+"""How one call ended: tagged values that cross the activity boundary instead of exceptions."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from airlock.model import WireModel
+from airlock.refs import UNKNOWN
+
+MAX_OUTPUT_BYTES = 65_536
+"""What one call may return, in bytes of JSON; a run's history and its continue-as-new carry it."""
+MAX_TEXT = 500
+"""Free text from tools is cut to this many characters before it is stored."""
+
+
+class MockFailed(WireModel):
+    """A step whose mock did not work; its ceiling falls to MOCK."""
+
+    step: str
+    error: str
+
+
+class StepPreview(WireModel):
+    """What the approver is shown of one step.
+
+    `args` are the arguments as the live call would get them; what only the live run will know is `UNKNOWN`, a secret is
+    shown by its name. `looked` says whether the tool's dry run was called.
+    """
+
+    step: str
+    looked: bool
+    effect: str
+    args: dict[str, JsonValue]
+    output: JsonValue = UNKNOWN
+    observed: JsonValue = None
+    undo: str | None = None
+
+
+class PreviewFailed(WireModel):
+    """A step whose dry run did not work; its ceiling falls to MOCK."""
+
+    step: str
+    error: str
+
+
+class Live(WireModel):
+    """The call took effect. `drift` lists the arguments that differ from what was previewed; `matched` says whether the
+    output is what the preview predicted, None where it predicted nothing. `seconds` is the duration of the last attempt.
+    """
+
+    kind: Literal["live"] = "live"
+    step: str
+    output: JsonValue
+    undo: JsonValue = None
+    drift: tuple[str, ...] = ()
+    matched: bool | None = None
+    attempt: int = 1
+    seconds: float = 0.0
+
+
+class Failed(WireModel):
+    """The call failed. `undo` is the token it left when it may have begun to write."""
+
+    kind: Literal["failed"] = "failed"
+    step: str
+    error: str
+    undo: JsonValue = None
+    attempt: int = 1
+
+
+class StaleCall(WireModel):
+    """The call was not made: what its preview relied on has moved, or an argument of a guarded step drifted."""
+
+    kind: Literal["stale"] = "stale"
+    step: str
+    error: str
+
+
+class InDoubtCall(WireModel):
+    """Nobody knows whether the call took effect. `undo` is the token it left, if any."""
+
+    kind: Literal["in_doubt"] = "in_doubt"
+    step: str
+    error: str
+    undo: JsonValue = None
+
+
+CallOutcome = Annotated[Live | Failed | StaleCall | InDoubtCall, Field(discriminator="kind")]
+
+
+class Undone(WireModel):
+    """A compensation that worked."""
+
+    kind: Literal["undone"] = "undone"
+    step: str
+
+
+class UndoFailed(WireModel):
+    """A compensation that did not work; the plan parks until a human settles it."""
+
+    kind: Literal["undo_failed"] = "undo_failed"
+    step: str
+    error: str
+
+
+UndoOutcome = Annotated[Undone | UndoFailed, Field(discriminator="kind")]
+
+
+class ProbeAnswer(WireModel):
+    """What the tool's probe says of a call in doubt; `happened` None means that it cannot tell."""
+
+    step: str
+    happened: bool | None
+    output: JsonValue = None
+    undo: JsonValue = None
+    why: str = ""
+
+
+def shorten(text: str, limit: int = MAX_TEXT) -> str:
+    """A text of at most `limit` characters, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

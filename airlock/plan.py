@@ -1,0 +1,151 @@
+"""A plan: what agents propose. The file format, and the checks that need nothing but the file."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
+
+from airlock.contract import Mode
+from airlock.errors import PlanError, Problem
+from airlock.model import FileModel
+from airlock.names import PLAN_ID, STEP_ID
+from airlock.refs import referenced_steps
+from airlock.seal import canonical_json, digest
+
+MAX_PLAN_BYTES = 1_500_000
+"""A plan is carried in one Temporal payload, whose limit is 2 MiB."""
+MAX_STEPS = 5_000
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+def seconds(duration: str) -> float:
+    """A duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
+
+    Raises:
+        ValueError: If it reads otherwise, or is zero.
+    """
+    match = _DURATION.fullmatch(duration.strip())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{duration!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+class Step(FileModel):
+    """One tool call by one agent. `confidence` is the agent's own, 0.0-1.0."""
+
+    id: Annotated[str, StringConstraints(pattern=f"^{STEP_ID.pattern}$")]
+    agent: Name
+    tool: Name
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    confidence: float = Field(ge=0.0, le=1.0)
+    after: tuple[str, ...] = ()
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The steps that must have run before this one, sorted: `after`, and every step a `$ref` reads from."""
+        return tuple(sorted({*self.after, *referenced_steps(self.args)}))
+
+
+class Plan(FileModel):
+    """What agents propose. `max_mode` and `deadline` may only tighten what the operator's policy allows.
+
+    `deadline` counts from submission. `allow_missing_arguments` turns a step that lacks required arguments from a refusal
+    into one that is only mocked.
+    """
+
+    plan_id: Annotated[str, StringConstraints(pattern=f"^{PLAN_ID.pattern}$")]
+    goal: str = Field(default="", max_length=2_000)
+    requested_by: Name
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
+    max_mode: Mode = Mode.LIVE
+    deadline: str | None = None
+    allow_missing_arguments: bool = False
+    phase21_plan_id: str | None = None
+    phase22_validation_id: str | None = None
+
+    @field_validator("deadline")
+    @classmethod
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds(value)
+        return value
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """Seconds from submission after which no call may start, or None."""
+        return None if self.deadline is None else seconds(self.deadline)
+
+    def step(self, step_id: str) -> Step | None:
+        """The step of that id, or None."""
+        return next((step for step in self.steps if step.id == step_id), None)
+
+    def digest(self) -> str:
+        """The hash of the plan's content: two files with the same digest propose the same thing."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def parse_plan(document: Any) -> Plan:
+    """A plan from a decoded JSON document.
+
+    Raises:
+        PlanError: With every problem found: the step, the field and the fix.
+    """
+    if not isinstance(document, Mapping):
+        raise PlanError([Problem(where="plan", message="is not a JSON object", fix="write {...}")])
+    too_large = _too_large(document)
+    if too_large:
+        raise PlanError([too_large])
+    try:
+        return Plan.model_validate(document)
+    except ValidationError as error:
+        raise PlanError([_problem(document, item) for item in error.errors(include_url=False)]) from error
+
+
+def _too_large(document: Mapping[str, Any]) -> Problem | None:
+    try:
+        size = len(canonical_json(document))
+    except ValueError as error:
+        return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
+    if size <= MAX_PLAN_BYTES:
+        return None
+    return Problem(
+        where="plan",
+        message=f"is {size:,} bytes, more than the {MAX_PLAN_BYTES:,} one plan may have",
+        fix="split the plan, or pass large contents by reference (a file path, a URL)",
+    )
+
+
+def _problem(document: Mapping[str, Any], item: Any) -> Problem:
+    location = list(item["loc"])
+    if len(location) >= 2 and location[0] == "steps" and isinstance(location[1], int):
+        step = document["steps"][location[1]]
+        name = step.get("id") if isinstance(step, Mapping) else None
+        location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
+    where = ".".join(str(part) for part in location) or "plan"
+    return Problem(
+        where=where,
+        message=item["msg"].removeprefix("Value error, "),
+        fix=_fix(item, str(location[-1] if location else "plan")),
+    )
+
+
+def _fix(item: Any, field: str) -> str:
+    kind = item["type"]
+    if kind == "missing":
+        return f"add {field!r}"
+    if kind == "extra_forbidden":
+        return f"remove {field!r}, or correct its spelling"
+    if kind == "string_pattern_mismatch":
+        return "use letters, digits, '-' and '_' only, beginning with a letter or digit"
+    if field == "confidence":
+        return "write a number from 0.0 to 1.0"
+    if field == "deadline":
+        return "write for example '2h'"
+    if field == "max_mode":
+        return "write MOCK, DRY_RUN or LIVE"
+    return f"correct the value of {field!r}"

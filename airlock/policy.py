@@ -1,0 +1,91 @@
+"""What the operator allows: thresholds, approvers, permissions. Belongs to the worker, never to the submitter."""
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from airlock.contract import Contract, Risk
+from airlock.model import FileModel
+from airlock.plan import seconds
+from airlock.seal import digest
+
+ANY = "*"
+
+
+class SignatureRule(StrEnum):
+    """Which approvals must carry a signature."""
+
+    NEVER = "never"
+    HIGH = "high"
+    ALWAYS = "always"
+
+
+class AgentPolicy(FileModel):
+    """What one agent may do. `"*"` grants every permission."""
+
+    permissions: tuple[str, ...] = ()
+
+    @field_validator("permissions", mode="before")
+    @classmethod
+    def _sorted(cls, value: object) -> object:
+        return tuple(sorted(set(value))) if isinstance(value, set | frozenset | list | tuple) else value
+
+
+class Policy(FileModel):
+    """The operator's rules. Every default is the careful one.
+
+    `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
+    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
+    the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
+    has none.
+    """
+
+    confidence_threshold_for_live: float = Field(default=0.75, ge=0.0, le=1.0)
+    dry_run_only: bool = False
+    max_live_escalations: int = Field(default=5, ge=1)
+    approval_required_for_high_risk: bool = True
+    approval_waived_for: tuple[Risk, ...] = ()
+    enable_rollback_on_failure: bool = True
+    rollback_on_stale: bool = False
+    approvals_required: int = Field(default=1, ge=1, le=50)
+    approval_timeout: str = "24h"
+    approvers: tuple[str, ...] = ()
+    signature_required: SignatureRule = SignatureRule.NEVER
+    authorized_keys: tuple[str, ...] = ()
+    agents: dict[str, AgentPolicy] = Field(default_factory=dict)
+
+    @field_validator("approval_timeout")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds(value)
+        return value
+
+    @property
+    def approval_timeout_seconds(self) -> float:
+        """Seconds a plan waits for approval before it is denied."""
+        return seconds(self.approval_timeout)
+
+    def permissions_of(self, agent: str) -> tuple[str, ...]:
+        """What an agent may use; the entry `"*"` stands for every agent that has none of its own."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.permissions if entry else ()
+
+    def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
+        """The permissions the contract needs and the agent lacks, sorted."""
+        granted = self.permissions_of(agent)
+        return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
+
+    def waives_approval(self, contract: Contract) -> bool:
+        """Whether a live call under this contract needs no human.
+
+        Never true for an irreversible tool, nor for HIGH risk while `approval_required_for_high_risk` holds.
+        """
+        if contract.irreversible:
+            return False
+        if contract.risk is Risk.HIGH and self.approval_required_for_high_risk:
+            return False
+        return contract.risk in self.approval_waived_for
+
+    def digest(self) -> str:
+        """The hash of the whole policy."""
+        return digest(self.model_dump(mode="json"))

@@ -1,0 +1,115 @@
+"""The preview as a person reads it: a plan/apply diff that ends in the exact command to approve it."""
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from airlock.contract import Mode
+from airlock.names import plan_workflow_id
+from airlock.sealed import Sealed, SealedStep
+
+_SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
+_WIDTH = 160
+
+
+def render_preview(sealed: Sealed, digest: str) -> str:
+    """The whole preview as plain text, made from the sealed content and its digest alone."""
+    lines = (
+        *_header(sealed),
+        "",
+        *_steps(sealed),
+        *_rollback(sealed),
+        "",
+        f"Digest: {digest}",
+        "",
+        *_commands(sealed, digest),
+    )
+    return "\n".join(printable(line) for line in lines)
+
+
+def printable(line: str) -> str:
+    """A line without control and formatting characters: an agent's text must not fake lines or hide others."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
+def approve_command(sealed: Sealed, digest: str) -> str:
+    """The command that approves this seal from the Temporal CLI, ready to paste into a shell."""
+    approver = next((name for name in sealed.approvers if name != sealed.requested_by), "YOUR-NAME")
+    message = json.dumps({"by": approver, "digest": digest[:16]})
+    return f"temporal workflow signal --workflow-id {plan_workflow_id(sealed.plan_id)} --name approve --input {shlex.quote(message)}"
+
+
+def _header(sealed: Sealed) -> Iterator[str]:
+    yield f"Plan {sealed.plan_id}: {sealed.goal or '(no goal given)'}"
+    yield f"requested by {sealed.requested_by}" + "".join(
+        f", {name} {value}"
+        for name, value in (
+            ("phase 21 plan", sealed.phase21_plan_id),
+            ("phase 22 validation", sealed.phase22_validation_id),
+            ("deadline", sealed.deadline),
+        )
+        if value
+    )
+    live = sealed.live_steps
+    below = [step for step in sealed.steps if step.ceiling is not Mode.LIVE]
+    already = [step for step in sealed.steps if step.already_live]
+    yield (
+        f"{len(live)} of {len(sealed.steps)} steps would go LIVE"
+        + (f", {len(below)} stay below" if below else "")
+        + (f", {len(already)} are live already and are not repeated" if already else "")
+    )
+
+
+def _steps(sealed: Sealed) -> Iterator[str]:
+    for step in sealed.steps:
+        yield from _step(step)
+        yield ""
+
+
+def _step(step: SealedStep) -> Iterator[str]:
+    state = "already LIVE" if step.already_live else step.ceiling.value
+    yield f"  {_SIGNS[step.reversibility]} {step.id}  {step.tool}  by {step.agent}  [{step.risk}, {step.reversibility}] -> {state}"
+    if step.after:
+        yield f"      after: {', '.join(step.after)}"
+    if step.preview is not None and not step.already_live:
+        yield f"      would: {step.preview.effect}"
+        for name, value in sorted(step.preview.args.items()):
+            yield f"        {name} = {_short(value)}"
+        if step.preview.observed is not None:
+            yield f"      relies on: {_short(step.preview.observed)}"
+        if not step.preview.looked:
+            yield "      not looked at: the outcome is (known after live)"
+    for reason in step.reasons:
+        yield f"      ceiling: {reason}"
+    if step.ceiling is Mode.LIVE and not step.already_live:
+        yield f"      undo: {step.undo}"
+        if step.approval_waived:
+            yield "      approval: waived by the policy"
+
+
+def _rollback(sealed: Sealed) -> Iterator[str]:
+    if sealed.order:
+        yield f"Order of the calls: {', '.join(sealed.order)}"
+    if sealed.point_of_no_return:
+        yield f"Point of no return: {sealed.point_of_no_return} (what it does cannot be undone; it comes as late as the plan allows)"
+    elif sealed.order:
+        yield "Point of no return: none, every call of this plan can be undone or only reads"
+    yield (
+        "If a call fails: what is live is undone in reverse order"
+        if sealed.rolls_back_on_failure
+        else "If a call fails: the plan stops and waits for a human (the policy does not roll back by itself)"
+    )
+
+
+def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
+    who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
+    yield f"Needs {sealed.approvals_required} approval(s) by somebody other than {sealed.requested_by}{who} within {sealed.approval_timeout}."
+    if sealed.signature_required != "never":
+        yield f"Signatures are required ({sealed.signature_required}): approve with starter.py approve --sign-key"
+    yield "To approve exactly this:"
+    yield f"  {approve_command(sealed, digest)}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}… ({len(text)} characters, all of them sealed)"

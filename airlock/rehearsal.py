@@ -1,0 +1,56 @@
+"""From rehearsals to a seal: what mocks and dry runs mean for the ceilings, and sealing what the approver is shown."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from airlock.contract import Mode
+from airlock.outcome import MockFailed, PreviewFailed, StepPreview
+from airlock.run import ReplacedSeal, Run
+from airlock.seal import differences, seal
+from airlock.sealed import Sealed, sealed_content
+
+
+def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
+    """Lower the ceilings of steps whose mock failed, and of everything that depends on them."""
+    for failure in failures:
+        run.fall(failure.step, Mode.MOCK, f"its mock failed: {failure.error}")
+    run.update_ceilings()
+
+
+def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> None:
+    """Keep what dry runs said; a step whose dry run failed falls to MOCK, and everything that depends on it."""
+    for preview in previews:
+        if isinstance(preview, PreviewFailed):
+            run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
+        else:
+            run.previews[preview.step] = preview
+    run.update_ceilings()
+
+
+def seal_run(run: Run, now: datetime) -> None:
+    """Seal what the approver is shown; an earlier seal is replaced, and what changed is remembered.
+
+    `previews` are part of the seal from here on, so that the run carries them once.
+    """
+    admitted = run.contracts()
+    sealed = sealed_content(run.plan, admitted, run.ceilings, run.previews, run.live)
+    if run.digest is not None and run.sealed is not None:
+        changed = _changed(run.sealed, sealed)
+        run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=run.why, changed=changed))
+    run.sealed, run.digest = sealed, seal(sealed)
+    run.previews, run.votes, run.approved = {}, (), ()
+    run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
+    deadline = run.deadline_at
+    if deadline is not None:
+        run.expires_at = min(run.expires_at, deadline)
+
+
+def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
+    """The paths at which two seals differ, steps by their id."""
+    return differences(_by_step(before), _by_step(after))[:50]
+
+
+def _by_step(sealed: Sealed) -> dict[str, object]:
+    content = sealed.model_dump(mode="json")
+    content["steps"] = {step["id"]: step for step in content["steps"]}
+    return content

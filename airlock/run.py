@@ -1,0 +1,241 @@
+"""The state of one plan's run: everything that is carried through continue-as-new and shown by the queries.
+
+A plain object without Temporal. The workflow feeds it what happened; it answers what that means.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field, JsonValue
+
+from airlock.admission import Admitted
+from airlock.audit import MAX_REFUSALS, AuditEntry, AuditKind
+from airlock.ceiling import Cap, Ceiling, ceilings
+from airlock.contract import Mode
+from airlock.messages import Approve
+from airlock.model import WireModel
+from airlock.outcome import StepPreview, shorten
+from airlock.plan import Plan
+from airlock.refs import referenced_steps
+from airlock.seal import canonical_json
+from airlock.sealed import Sealed
+from airlock.state import Event, State, advance
+
+MAX_CARRIED_BYTES = 1_000_000
+"""What all outputs together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+
+
+class Outcome(StrEnum):
+    """How a finished run ended."""
+
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    REHEARSED = "rehearsed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    ABORTED = "aborted"
+
+
+class CallStatus(StrEnum):
+    """What became of a step's live call."""
+
+    LIVE = "live"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    UNDO_FAILED = "undo_failed"
+    UNDONE = "undone"
+    KEPT = "kept"
+
+
+class CallRecord(WireModel):
+    """One step's live call. `number` gives the order in which calls ended; `undone` counts how often it was taken back."""
+
+    status: CallStatus
+    number: int = 0
+    undo: JsonValue = None
+    error: str = ""
+    attempt: int = 1
+    undone: int = 0
+    drift: tuple[str, ...] = ()
+    matched: bool | None = None
+    seconds: float = 0.0
+
+
+class Vote(WireModel):
+    """One approver's accepted approval."""
+
+    approval: Approve
+    at: datetime
+
+
+class ReplacedSeal(WireModel):
+    """A seal that is not the current one any more, and what was different in the one that followed."""
+
+    digest: str
+    why: str
+    changed: tuple[str, ...] = ()
+
+
+class LockHeld(WireModel):
+    """A human's lock: settling a parked step does not lift it, only `unlock`, `rollback` or `abort` does."""
+
+    by: str
+    reason: str
+
+
+class RollbackRequest(WireModel):
+    """What to undo and on whose word."""
+
+    by: str
+    reason: str
+    to_step: str | None = None
+
+
+class Run(BaseModel):
+    """One plan's run. Times are UTC. Mutable: the workflow owns exactly one."""
+
+    plan: Plan
+    submitted_at: datetime
+    state: State = State.MOCK
+    since: datetime
+    why: str = "submitted"
+    outcome: Outcome | None = None
+    admitted: Admitted | None = None
+    fallen: dict[str, Cap] = Field(default_factory=dict)
+    previews: dict[str, StepPreview] = Field(default_factory=dict)
+    ceilings: dict[str, Ceiling] = Field(default_factory=dict)
+    digest: str | None = None
+    sealed: Sealed | None = None
+    expires_at: datetime | None = None
+    votes: tuple[Vote, ...] = ()
+    replaced: tuple[ReplacedSeal, ...] = ()
+    approved: tuple[str, ...] = ()
+    calls: dict[str, CallRecord] = Field(default_factory=dict)
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    in_flight: tuple[str, ...] = ()
+    lock: LockHeld | None = None
+    rollback: RollbackRequest | None = None
+    audit: list[AuditEntry] = Field(default_factory=list)
+    audited: int = 0
+    refused: int = 0
+
+    def record(self, kind: AuditKind, what: str, now: datetime, **more: Any) -> None:
+        """Add an audit entry; refused messages beyond `MAX_REFUSALS` are only counted."""
+        if kind is AuditKind.REFUSED:
+            self.refused += 1
+            if self.refused > MAX_REFUSALS:
+                return
+        reason = shorten(str(more.pop("reason", "")))
+        self.audited += 1
+        self.audit.append(AuditEntry(number=self.audited, at=now, kind=kind, what=what, reason=reason, **more))
+
+    def apply(self, event: Event, now: datetime, by: str = "airlock", reason: str = "") -> bool:
+        """Move along the table of states; an event the table does not have is recorded as refused.
+
+        Returns:
+            Whether the state changed.
+        """
+        target = advance(self.state, event)
+        if target is None:
+            self.record(
+                AuditKind.REFUSED,
+                event.value,
+                now,
+                by=by,
+                reason=f"not possible in {self.state.value}: {reason}",
+            )
+            return False
+        self.record(
+            AuditKind.TRANSITION, event.value, now, by=by, reason=reason or event.meaning,
+            from_state=self.state.value, to_state=target.value, digest=self.digest,
+        )  # fmt: skip
+        self.state, self.since, self.why = target, now, shorten(reason or event.meaning)
+        return True
+
+    @property
+    def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
+        """The steps in each call status, in the plan's order."""
+        found: dict[CallStatus, list[str]] = {status: [] for status in CallStatus}
+        for step in self.plan.steps:
+            if step.id in self.calls:
+                found[self.calls[step.id].status].append(step.id)
+        return {status: tuple(steps) for status, steps in found.items()}
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The steps whose effect stands, those included that can never be undone."""
+        by_status = self.steps_with
+        return by_status[CallStatus.LIVE] + by_status[CallStatus.KEPT]
+
+    @property
+    def parked(self) -> tuple[str, ...]:
+        """The steps that wait for a human: calls in doubt and compensations that failed."""
+        by_status = self.steps_with
+        return by_status[CallStatus.IN_DOUBT] + by_status[CallStatus.UNDO_FAILED]
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When the plan's own deadline passes, UTC, or None."""
+        allowed = self.plan.deadline_seconds
+        return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
+
+    def preview_of(self, step: str) -> StepPreview | None:
+        """What the current seal shows of a step."""
+        if self.sealed is None:
+            return None
+        return next((shown.preview for shown in self.sealed.steps if shown.id == step), None)
+
+    def contracts(self) -> Admitted:
+        """The frozen contracts and policy.
+
+        Raises:
+            RuntimeError: If the plan was not admitted yet; a mistake of the caller.
+        """
+        if self.admitted is None:
+            raise RuntimeError("the plan is not admitted yet")
+        return self.admitted
+
+    def begin_rehearsal(self, admitted: Admitted) -> None:
+        """Start from MOCK: what is left must earn its way up again, what is live stays."""
+        self.admitted = admitted
+        self.fallen = {}
+        self.update_ceilings()
+
+    def fall(self, step: str, mode: Mode, error: str) -> None:
+        """Lower a step's ceiling because a mock or a preview of it failed."""
+        self.fallen[step] = Cap(mode=mode, reason=shorten(error))
+
+    def update_ceilings(self) -> None:
+        """Recompute every ceiling from the caps, the failures so far and the graph."""
+        admitted = self.contracts()
+        live = set(self.live)
+        caps = {
+            step: () if step in live else (*own, *((self.fallen[step],) if step in self.fallen else ()))
+            for step, own in admitted.caps.items()
+        }
+        self.ceilings = ceilings(admitted.order, admitted.parents, caps)
+
+    def left(self, mode: Mode) -> tuple[str, ...]:
+        """The steps that are not live and may reach at least `mode`, each after all it depends on."""
+        live = set(self.live)
+        order = self.contracts().order
+        return tuple(step for step in order if step not in live and self.ceilings[step].mode.rank >= mode.rank)
+
+    def keep_output(self, step: str, output: Any) -> bool:
+        """Keep what a call returned, for the steps that read it and for the result.
+
+        When all outputs together grow too large, those that no open step reads are let go; the history still has them.
+
+        Returns:
+            False if even then it does not fit; a step that reads it cannot be called.
+        """
+        self.outputs[step] = output
+        size = {name: len(canonical_json(kept)) for name, kept in self.outputs.items()}
+        if sum(size.values()) <= MAX_CARRIED_BYTES:
+            return True
+        live = set(self.live)
+        needed = {name for other in self.plan.steps if other.id not in live for name in referenced_steps(other.args)}
+        for name in sorted(set(self.outputs) - needed):
+            del self.outputs[name]
+        return sum(size[name] for name in self.outputs) <= MAX_CARRIED_BYTES

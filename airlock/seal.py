@@ -1,0 +1,65 @@
+"""The seal: one digest over everything the approver is shown."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+DIGEST_PREFIX_LENGTH = 12
+"""The fewest hex characters of a digest that a decision may name."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no white space, ASCII only.
+
+    The same on every machine, Python and hash seed.
+
+    Raises:
+        ValueError: If the value holds NaN or an infinity, which JSON cannot say.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def seal(sealed: BaseModel) -> str:
+    """The digest of what the approver is shown.
+
+    Fields that hold their default are left out, so that a later version which adds a field computes the same seal for
+    the runs that are already open.
+    """
+    return digest(sealed.model_dump(mode="json", exclude_defaults=True))
+
+
+def names_digest(claimed: str, actual: str | None) -> bool:
+    """Whether what a decision names is the seal: the whole digest, or a prefix of 12 or more hex characters."""
+    claimed = claimed.strip().lower()
+    return actual is not None and len(claimed) >= DIGEST_PREFIX_LENGTH and actual.startswith(claimed)
+
+
+def differences(before: Any, after: Any, path: str = "") -> tuple[str, ...]:
+    """The paths at which two JSON values differ, sorted; the whole path where the types differ."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[str] = []
+        for key in sorted({*before, *after}):
+            place = f"{path}.{key}" if path else str(key)
+            if key in before and key in after:
+                found += differences(before[key], after[key], place)
+            else:
+                found.append(place)
+        return tuple(found)
+    if _is_list(before) and _is_list(after) and len(before) == len(after):
+        found = []
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            found += differences(one, other, f"{path}[{index}]")
+        return tuple(found)
+    return () if before == after and type(before) is type(after) else (path or ".",)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

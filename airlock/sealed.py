@@ -1,0 +1,134 @@
+"""What the approver is shown, as data: the content of the seal."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from airlock.admission import Admitted
+from airlock.ceiling import Ceiling
+from airlock.contract import Contract, Mode, Reversibility
+from airlock.model import WireModel
+from airlock.outcome import StepPreview
+from airlock.plan import Plan
+from airlock.policy import Policy
+from airlock.schedule import live_order
+
+
+class SealedStep(WireModel):
+    """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated."""
+
+    id: str
+    agent: str
+    tool: str
+    args: dict[str, JsonValue]
+    after: tuple[str, ...]
+    confidence: float
+    risk: str
+    reversibility: str
+    contract_hash: str
+    ceiling: Mode
+    reasons: tuple[str, ...]
+    preview: StepPreview | None = None
+    undo: str = ""
+    already_live: bool = False
+    approval_waived: bool = False
+
+
+class Sealed(WireModel):
+    """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else."""
+
+    plan_id: str
+    goal: str
+    requested_by: str
+    phase21_plan_id: str | None = None
+    phase22_validation_id: str | None = None
+    deadline: str | None = None
+    steps: tuple[SealedStep, ...]
+    order: tuple[str, ...]
+    point_of_no_return: str | None = None
+    policy_hash: str
+    approvals_required: int
+    approvers: tuple[str, ...] = ()
+    signature_required: str = "never"
+    approval_timeout: str = "24h"
+    rolls_back_on_failure: bool = True
+
+    @property
+    def live_steps(self) -> tuple[str, ...]:
+        """The steps an approval would let go live, in the order of the preview."""
+        return tuple(step.id for step in self.steps if step.ceiling is Mode.LIVE and not step.already_live)
+
+
+def sealed_content(
+    plan: Plan,
+    admitted: Admitted,
+    ceilings: Mapping[str, Ceiling],
+    previews: Mapping[str, StepPreview],
+    live: tuple[str, ...],
+) -> Sealed:
+    """Put together what the approver is shown.
+
+    Args:
+        plan: The plan.
+        admitted: Its frozen contracts and policy.
+        ceilings: The ceiling of every step after the previews.
+        previews: What the dry runs said, by step.
+        live: The steps that are live already.
+    """
+    policy = admitted.policy
+    by_id = {step.id: step for step in plan.steps}
+    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in live]
+    irreversible = frozenset(step for step in wanted if admitted.contract(step).irreversible)
+    order = live_order(admitted.parents, wanted, live, irreversible)
+    return Sealed(
+        plan_id=plan.plan_id,
+        goal=plan.goal,
+        requested_by=plan.requested_by,
+        phase21_plan_id=plan.phase21_plan_id,
+        phase22_validation_id=plan.phase22_validation_id,
+        deadline=plan.deadline,
+        steps=tuple(
+            SealedStep(
+                id=step,
+                agent=by_id[step].agent,
+                tool=by_id[step].tool,
+                args=by_id[step].args,
+                after=admitted.parents[step],
+                confidence=by_id[step].confidence,
+                risk=admitted.contract(step).risk.value,
+                reversibility=admitted.contract(step).reversibility.value,
+                contract_hash=admitted.contract_of[step],
+                ceiling=ceilings[step].mode,
+                reasons=ceilings[step].reasons,
+                preview=previews.get(step),
+                undo=undo_sentence(admitted.contract(step), previews.get(step)),
+                already_live=step in live,
+                approval_waived=_waived(policy, admitted.contract(step)),
+            )
+            for step in admitted.order
+        ),
+        order=order,
+        point_of_no_return=next((step for step in order if step in irreversible), None),
+        policy_hash=admitted.policy_hash,
+        approvals_required=policy.approvals_required,
+        approvers=policy.approvers,
+        signature_required=policy.signature_required.value,
+        approval_timeout=policy.approval_timeout,
+        rolls_back_on_failure=policy.enable_rollback_on_failure,
+    )
+
+
+def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:
+    """How a step would be taken back, in one sentence."""
+    match contract.reversibility:
+        case Reversibility.READ_ONLY:
+            return "nothing to undo: it only reads"
+        case Reversibility.IRREVERSIBLE:
+            return "CANNOT be undone"
+        case _:
+            told = preview.undo if preview else None
+            return told or f"{contract.tool} undoes it from what the live call leaves"
+
+
+def _waived(policy: Policy, contract: Contract) -> bool:
+    return policy.waives_approval(contract) or not contract.approval_required

@@ -1,0 +1,118 @@
+"""Where a plan is, and the one table that says what may happen next."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a plan is."""
+
+    MOCK = "MOCK"
+    DRY_RUN = "DRY_RUN"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    LIVE = "LIVE"
+    ROLLBACK = "ROLLBACK"
+    ABORTED = "ABORTED"
+    LOCKED = "LOCKED"
+    COMPLETED = "COMPLETED"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can happen to the plan."""
+        return self in (State.ABORTED, State.COMPLETED)
+
+
+class Event(StrEnum):
+    """What can happen to a plan. The first group is what the run itself finds out, the second what somebody says."""
+
+    REHEARSED = "rehearsed"
+    PREVIEWED = "previewed"
+    CAPPED = "capped"
+    APPROVED = "approved"
+    EXPIRED = "expired"
+    CALLS_DONE = "calls_done"
+    CALL_FAILED = "call_failed"
+    CALL_FAILED_KEPT = "call_failed_kept"
+    STALE = "stale"
+    STALE_UNDO = "stale_undo"
+    CALL_IN_DOUBT = "call_in_doubt"
+    COMPENSATED = "compensated"
+    COMPENSATION_FAILED = "compensation_failed"
+
+    DENIED = "denied"
+    LOCK = "lock"
+    UNLOCK = "unlock"
+    ROLLBACK = "rollback"
+    ABORT = "abort"
+    SETTLED_LIVE = "settled_live"
+    SETTLED_UNDO = "settled_undo"
+
+    @property
+    def meaning(self) -> str:
+        """What the event says, in a few words."""
+        return _MEANING[self]
+
+
+_MEANING: Final = {
+    Event.REHEARSED: "every step was mocked",
+    Event.PREVIEWED: "every step that may go further was previewed, and the result sealed",
+    Event.CAPPED: "nothing may go higher (max_mode, ceilings)",
+    Event.APPROVED: "the quorum approved the seal",
+    Event.EXPIRED: "the time for approval, or the plan's deadline, passed",
+    Event.CALLS_DONE: "every approved call is live",
+    Event.CALL_FAILED: "a call failed",
+    Event.CALL_FAILED_KEPT: "a call failed and the policy does not roll back by itself",
+    Event.STALE: "what was previewed has moved, or an argument drifted: a new preview and a new approval are needed",
+    Event.STALE_UNDO: "what was previewed has moved, and the policy rolls back then",
+    Event.CALL_IN_DOUBT: "nobody knows whether a call took effect",
+    Event.COMPENSATED: "everything that can be undone is undone",
+    Event.COMPENSATION_FAILED: "a compensation failed",
+    Event.DENIED: "an approver denied",
+    Event.LOCK: "somebody locked the plan",
+    Event.UNLOCK: "somebody unlocked the plan",
+    Event.ROLLBACK: "somebody asked for rollback",
+    Event.ABORT: "somebody aborted the plan, or it was refused at admission",
+    Event.SETTLED_LIVE: "calls in doubt were settled: they happened",
+    Event.SETTLED_UNDO: "a call in doubt did not happen, or a failed compensation was settled",
+}
+
+_OPEN: Final = tuple(state for state in State if not state.closed)
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.MOCK, Event.REHEARSED): State.DRY_RUN,
+    (State.MOCK, Event.CAPPED): State.COMPLETED,
+    (State.MOCK, Event.ABORT): State.ABORTED,
+    (State.DRY_RUN, Event.PREVIEWED): State.AWAITING_APPROVAL,
+    (State.DRY_RUN, Event.CAPPED): State.COMPLETED,
+    (State.DRY_RUN, Event.ABORT): State.ABORTED,
+    (State.AWAITING_APPROVAL, Event.APPROVED): State.LIVE,
+    (State.AWAITING_APPROVAL, Event.DENIED): State.MOCK,
+    (State.AWAITING_APPROVAL, Event.EXPIRED): State.MOCK,
+    (State.AWAITING_APPROVAL, Event.ABORT): State.ABORTED,
+    (State.LIVE, Event.CALLS_DONE): State.COMPLETED,
+    (State.LIVE, Event.CALL_FAILED): State.ROLLBACK,
+    (State.LIVE, Event.CALL_FAILED_KEPT): State.LOCKED,
+    (State.LIVE, Event.ROLLBACK): State.ROLLBACK,
+    (State.LIVE, Event.STALE): State.DRY_RUN,
+    (State.LIVE, Event.STALE_UNDO): State.ROLLBACK,
+    (State.LIVE, Event.CALL_IN_DOUBT): State.LOCKED,
+    (State.ROLLBACK, Event.COMPENSATED): State.ABORTED,
+    (State.ROLLBACK, Event.COMPENSATION_FAILED): State.LOCKED,
+    (State.LOCKED, Event.UNLOCK): State.MOCK,
+    (State.LOCKED, Event.ROLLBACK): State.ROLLBACK,
+    (State.LOCKED, Event.ABORT): State.ABORTED,
+    (State.LOCKED, Event.SETTLED_LIVE): State.LIVE,
+    (State.LOCKED, Event.SETTLED_UNDO): State.ROLLBACK,
+    **{(state, Event.LOCK): State.LOCKED for state in _OPEN},
+}
+"""The whole life of a plan. A pair that is not here is refused."""
+
+
+def advance(state: State, event: Event) -> State | None:
+    """The state after an event, or None when the event is refused in this state."""
+    return TRANSITIONS.get((state, event))
+
+
+def possible(state: State) -> tuple[Event, ...]:
+    """The events that are not refused in a state, in the order of `Event`."""
+    return tuple(event for event in Event if (state, event) in TRANSITIONS)
