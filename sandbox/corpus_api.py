@@ -1,0 +1,161 @@
+"""The corpus APIs over HTTP: one world per plan, each call undoable, peeking free of effects."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.corpus_world import Called, Unknown, World, WorldError
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Operation = Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
+
+_WORLD = "/worlds/{plan_id}"
+
+
+class Worlds:
+    """The worlds of this process by plan id; creating one again replaces it and forgets its snapshots."""
+
+    def __init__(self) -> None:
+        self._worlds: dict[str, World] = {}
+        self._created = 0
+
+    def create(self, plan_id: str, classes: list[str], initial_config: dict[str, Any]) -> World:
+        """A fresh world; its snapshot ids are those of no other world of this process."""
+        world = World(classes, initial_config, name=f"w{self._created + 1}")
+        self._created += 1
+        self._worlds[plan_id] = world
+        return world
+
+    def get(self, plan_id: str) -> World:
+        """The world of a plan.
+
+        Raises:
+            Unknown: it has not been created.
+        """
+        if plan_id not in self._worlds:
+            raise Unknown(f"no world for plan {plan_id!r}")
+        return self._worlds[plan_id]
+
+    def ids(self) -> list[str]:
+        """The plans that have a world, sorted."""
+        return sorted(self._worlds)
+
+    def remove(self, plan_id: str) -> None:
+        """Forget a world; safe to repeat."""
+        self._worlds.pop(plan_id, None)
+
+
+def create_corpus() -> Starlette:
+    """The application; its worlds are gone with the process."""
+    worlds = Worlds()
+    routes = [
+        Route("/health", _health),
+        Route("/worlds", _answering(lambda _body, _params: {"worlds": worlds.ids()})),
+    ]
+    for method, path, operation in [*_world_operations(worlds), *_call_operations(worlds)]:
+        routes.append(Route(path, _answering(operation), methods=[method]))
+    return Starlette(routes=routes)
+
+
+def _world_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
+    """Method, path and what is done, for what is asked of a world as a whole."""
+
+    def create(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        classes, config = _field(body, "classes", list), _field(body, "initial_config", dict, {})
+        world = worlds.create(params["plan_id"], classes, config)
+        return {"plan_id": params["plan_id"], "modules": world.modules, "digest": world.digest()}
+
+    def remove(_body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        worlds.remove(params["plan_id"])
+        return {"ok": True}
+
+    def state(_body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        world = worlds.get(params["plan_id"])
+        return {"state": world.state(), "digest": world.digest(), "generators": world.generators()}
+
+    def digest(_body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        module = params["module"]
+        return {"module": module, "digest": worlds.get(params["plan_id"]).digest(module)}
+
+    return [
+        ("POST", _WORLD, create),
+        ("DELETE", _WORLD, remove),
+        ("GET", f"{_WORLD}/state", state),
+        ("GET", f"{_WORLD}/digest/{{module}}", digest),
+    ]
+
+
+def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
+    """Method, path and what is done, for calls and what undoes them."""
+
+    def call(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        return _call(worlds.get(params["plan_id"]), body).as_json()
+
+    def peek(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        world = worlds.get(params["plan_id"])
+        result, before = world.peek(*_target(body))
+        return {"result": result, "digest_before": before}
+
+    def restore(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        world = worlds.get(params["plan_id"])
+        module = world.restore(_field(body, "undo", str))
+        return {"restored": module, "digest": world.digest(module)}
+
+    return [
+        ("POST", f"{_WORLD}/call", call),
+        ("POST", f"{_WORLD}/peek", peek),
+        ("POST", f"{_WORLD}/restore", restore),
+    ]
+
+
+def _call(world: World, body: dict[str, Any]) -> Called:
+    key = _field(body, "idempotency_key", str, None)
+    return world.call(*_target(body), key=key, if_digest=_field(body, "if_digest", str, None))
+
+
+def _target(body: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    return _field(body, "module", str), _field(body, "method", str), _field(body, "args", dict, {})
+
+
+_REQUIRED = object()
+
+
+def _field(body: dict[str, Any], name: str, kind: type, default: Any = _REQUIRED) -> Any:
+    """A field of the body; null counts as absent.
+
+    Raises:
+        WorldError: it is missing or has another type.
+    """
+    value = body.get(name)
+    if value is None and default is not _REQUIRED:
+        return default
+    if not isinstance(value, kind):
+        raise WorldError(f"{name} must be given, as {kind.__name__}")
+    return value
+
+
+def _answering(operation: Operation) -> Endpoint:
+    """An endpoint that runs an operation without interruption; a refusal becomes `{"error": ...}`."""
+
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        try:
+            body = json.loads(raw) if raw else {}
+            if not isinstance(body, dict):
+                raise WorldError("the body must be a JSON object")
+            return JSONResponse(operation(body, request.path_params))
+        except WorldError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except ValueError as error:
+            return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
+
+    return endpoint
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"ok": True})
