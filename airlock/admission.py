@@ -4,6 +4,8 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from airlock.catalogue import Catalogue
 from airlock.ceiling import Cap, own_caps
 from airlock.contract import Contract, Mode, Risk
@@ -18,8 +20,8 @@ from airlock.policy import Policy
 class Admitted(WireModel):
     """A plan the operator's catalogue and policy accept.
 
-    `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends on.
-    `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved resource names
+    `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends
+    on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved resource names
     a step touches; one that depends on a value not known yet is left out.
     """
 
@@ -31,7 +33,7 @@ class Admitted(WireModel):
     order: tuple[str, ...]
     parents: dict[str, tuple[str, ...]]
     caps: dict[str, tuple[Cap, ...]]
-    resources: dict[str, tuple[str, ...]] = {}
+    resources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     resource_index: tuple[str, ...] = ()
 
     def contract(self, step: str) -> Contract:
@@ -59,7 +61,7 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy) -> Admission:
     contracts: dict[str, Contract] = {}
     contract_of: dict[str, str] = {}
     caps: dict[str, tuple[Cap, ...]] = {}
-    resources: dict[str, tuple[str, ...]] = {}
+    resources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     for step in plan.steps:
         contract = catalogue.contract(step.tool, step.args)
         contract_of[step.id] = contract.digest()

@@ -27,6 +27,7 @@ class StepPreview(WireModel):
     shown by its name. `looked` says whether the tool's dry run was called.
     """
 
+    kind: Literal["previewed"] = "previewed"
     step: str
     looked: bool
     effect: str
@@ -39,13 +40,19 @@ class StepPreview(WireModel):
 class PreviewFailed(WireModel):
     """A step whose dry run did not work; its ceiling falls to MOCK."""
 
+    kind: Literal["preview_failed"] = "preview_failed"
     step: str
     error: str
 
 
+PreviewOutcome = Annotated[StepPreview | PreviewFailed, Field(discriminator="kind")]
+
+
 class Live(WireModel):
-    """The call took effect. `drift` lists the arguments that differ from what was previewed; `matched` says whether the
-    output is what the preview predicted, None where it predicted nothing. `seconds` is the duration of the last attempt.
+    """The call took effect.
+
+    `drift` lists the arguments that differ from what was previewed; `matched` says whether the output is what the preview
+    predicted, None where it predicted nothing. `seconds` is the duration of the last attempt.
     """
 
     kind: Literal["live"] = "live"
@@ -85,7 +92,22 @@ class InDoubtCall(WireModel):
     undo: JsonValue = None
 
 
+class Again(WireModel):
+    """This attempt did not work, but the contract may allow another.
+
+    `doubtful` says that this attempt may have taken effect. `after` is how long the target asked to wait, in seconds.
+    """
+
+    kind: Literal["again"] = "again"
+    step: str
+    error: str
+    doubtful: bool
+    undo: JsonValue = None
+    after: float = 0.0
+
+
 CallOutcome = Annotated[Live | Failed | StaleCall | InDoubtCall, Field(discriminator="kind")]
+Attempt = Annotated[Live | Failed | StaleCall | InDoubtCall | Again, Field(discriminator="kind")]
 
 
 class Undone(WireModel):

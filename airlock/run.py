@@ -118,6 +118,7 @@ class Run(BaseModel):
     rollback: RollbackRequest | None = None
     audit: list[AuditEntry] = Field(default_factory=list)
     audited: int = 0
+    moves: int = 0
     refused: int = 0
 
     def record(self, kind: AuditKind, what: str, now: datetime, **more: Any) -> None:
@@ -151,6 +152,7 @@ class Run(BaseModel):
             from_state=self.state.value, to_state=target.value, digest=self.digest,
         )  # fmt: skip
         self.state, self.since, self.why = target, now, shorten(reason or event.meaning)
+        self.moves += 1
         return True
 
     @property

@@ -1,0 +1,103 @@
+"""What the workflow and the activities say to each other: one object in, one out."""
+
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from airlock.contract import Contract
+from airlock.model import WireModel
+from airlock.outcome import Attempt, MockFailed, PreviewOutcome, StepPreview
+from airlock.plan import Plan, Step
+from airlock.run import Run
+
+
+class PlanStart(WireModel):
+    """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on."""
+
+    plan: Plan
+    run: Run | None = None
+
+
+class AdmitRequest(WireModel):
+    """A plan to be judged by the operator's catalogue and policy."""
+
+    plan: Plan
+
+
+class RehearseRequest(WireModel):
+    """Steps to mock, each after all it depends on. `outputs` are those of steps that are live already."""
+
+    plan_id: str
+    steps: tuple[Step, ...]
+    contracts: dict[str, Contract]
+    contract_of: dict[str, str]
+    outputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class RehearseResult(WireModel):
+    """Which mocks failed; all others worked."""
+
+    failures: tuple[MockFailed, ...] = ()
+
+
+class PreviewRequest(WireModel):
+    """Steps to preview, each after all it depends on. `outputs` are actual where a step is live, predicted otherwise."""
+
+    plan_id: str
+    steps: tuple[Step, ...]
+    contracts: dict[str, Contract]
+    contract_of: dict[str, str]
+    outputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class PreviewResult(WireModel):
+    """What the dry runs said. `remaining` steps did not fit into one payload and are asked for again."""
+
+    previews: tuple[PreviewOutcome, ...] = ()
+    remaining: tuple[str, ...] = ()
+
+
+class CallRequest(WireModel):
+    """One live call. `outputs` are those its references read, the ones of earlier calls in the same chain left out."""
+
+    step: Step
+    contract: Contract
+    preview: StepPreview | None = None
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    undone: int = 0
+    attempt: int = 1
+
+
+class ChainRequest(WireModel):
+    """Calls to make in order; the next is made only when the one before is live and nobody asked to stop."""
+
+    plan_id: str
+    calls: tuple[CallRequest, ...]
+
+
+class ChainResult(WireModel):
+    """How the calls ended, in order. Calls that were not begun are absent."""
+
+    attempts: tuple[Attempt, ...] = ()
+
+
+class UndoRequest(WireModel):
+    """One live call to be taken back, with the token it left."""
+
+    plan_id: str
+    step: Step
+    contract: Contract
+    undo: JsonValue = None
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    undone: int = 0
+
+
+class ProbeRequest(WireModel):
+    """A call in doubt, to be looked into by its tool's probe."""
+
+    plan_id: str
+    step: Step
+    contract: Contract
+    undo: JsonValue = None
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    undone: int = 0
