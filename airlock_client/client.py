@@ -1,0 +1,274 @@
+"""Submit plans and follow them, from any Python program.
+
+airlock = await Airlock.connect()
+run = await airlock.submit("plan.json")
+async for status in run.follow():
+    print(status.state, status.waits_for)
+print((await run.result()).outcome)
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock import names
+from airlock.assignments import read_plan
+from airlock.errors import AirlockError, PlanError, Problem
+from airlock.lint import structure_problems
+from airlock.messages import Verdict
+from airlock.plan import Plan
+from airlock.state import State
+from airlock.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.wire import PlanStart
+from airlock_client.connection import connect
+
+QUERY_TIMEOUT = timedelta(seconds=5)
+MEMO_DIGEST = "airlock_plan_digest"
+
+
+class NoSuchPlan(AirlockError):
+    """Temporal knows no plan of this id."""
+
+
+class PlanConflict(AirlockError):
+    """A plan of this id was submitted before, with other content."""
+
+
+class NoAnswer(AirlockError):
+    """No worker answered; the plan itself is not affected."""
+
+
+class PlanEnded(AirlockError):
+    """The plan has ended and takes no more decisions."""
+
+
+class RunFailed(AirlockError):
+    """The run ended without a result: it was terminated, timed out, or could not start."""
+
+
+class PlanHandle:
+    """One submitted plan."""
+
+    def __init__(self, client: Client, plan_id: str, *, already: bool = False) -> None:
+        self.plan_id = plan_id
+        self.already = already
+        """Whether the same plan had been submitted before; nothing was started then."""
+        self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
+            names.plan_workflow_id(plan_id), result_type=PlanResult
+        )
+
+    async def status(self) -> StatusView:
+        """Where the plan is now.
+
+        Raises:
+            NoAnswer: If no worker answers within five seconds.
+            NoSuchPlan: If there is no such plan.
+        """
+        return await self._query("status", StatusView)
+
+    async def preview(self) -> PreviewView:
+        """The sealed preview; raises like `status`."""
+        return await self._query("preview", PreviewView)
+
+    async def audit(self) -> AuditView:
+        """Everything the run recorded; raises like `status`."""
+        return await self._query("audit", AuditView)
+
+    async def decide(self, decision: str, **fields: Any) -> Verdict:
+        """Say something to the plan and learn whether it counted.
+
+        Args:
+            decision: approve, deny, lock, unlock, rollback, abort or resolve.
+            fields: The fields of that signal, such as `by`, `digest` and `reason`.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+            PlanEnded: If it has ended.
+            NoAnswer: If no worker answers within 30 seconds; the decision may still arrive.
+            AirlockError: If the decision is malformed; the message names the field.
+        """
+        message = {"decision": decision, **{key: value for key, value in fields.items() if value is not None}}
+        try:
+            answer = await asyncio.wait_for(
+                self.workflow.execute_update("decide", message, result_type=Verdict), timeout=30
+            )
+        except TimeoutError as error:
+            raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
+        except RPCError as error:
+            raise self._translated(error) from error
+        except Exception as error:
+            raise AirlockError(str(error.__cause__ or error)) from error
+        return Verdict.model_validate(answer)
+
+    async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
+        """The plan's status each time it changes, until it has ended.
+
+        Args:
+            every: Seconds between looks.
+        """
+        last: StatusView | None = None
+        while True:
+            try:
+                status = await self.status()
+            except NoAnswer:
+                await asyncio.sleep(every)
+                continue
+            if status != last:
+                yield status
+                last = status
+            if status.outcome is not None or status.state.closed:
+                return
+            await asyncio.sleep(every)
+
+    async def wait_for(self, *states: State, every: float = 0.1) -> StatusView:
+        """Wait until the plan is in one of some states, or has ended; returns its status then."""
+        async for status in self.follow(every):
+            if status.state in states:
+                return status
+        return await self.status()
+
+    async def result(self) -> PlanResult:
+        """How the plan ended; waits for it.
+
+        Raises:
+            RunFailed: If it ended without a result.
+            NoSuchPlan: If there is no such plan.
+        """
+        try:
+            return PlanResult.model_validate(await self.workflow.result())
+        except WorkflowFailureError as error:
+            raise RunFailed(f"plan {self.plan_id!r} ended without a result: {error.cause}") from error
+        except RPCError as error:
+            raise self._translated(error) from error
+
+    async def ended(self) -> bool:
+        """Whether the run is closed, for whatever reason; needs no worker."""
+        try:
+            described = await self.workflow.describe()
+        except RPCError as error:
+            raise self._translated(error) from error
+        return described.status is not WorkflowExecutionStatus.RUNNING
+
+    async def _query(self, name: str, model: type[Any]) -> Any:
+        try:
+            return await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+        except RPCError as error:
+            raise self._translated(error) from error
+        except Exception as error:
+            raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
+
+    def _translated(self, error: RPCError) -> AirlockError:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            if "completed" in error.message:
+                return PlanEnded(f"plan {self.plan_id!r} has ended")
+            return NoSuchPlan(f"there is no plan {self.plan_id!r} (workflow {self.workflow.id})")
+        return NoAnswer(f"no worker answered for plan {self.plan_id!r}: {error.message}")
+
+
+class Airlock:
+    """A connection to Airlock, for programs that submit plans and follow them."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @classmethod
+    async def connect(cls) -> "Airlock":
+        """Connect with Temporal's own settings.
+
+        Raises:
+            airlock_client.connection.ConnectionFailed: If nothing answers.
+        """
+        return cls(await connect())
+
+    def plan(self, plan_id: str) -> PlanHandle:
+        """A plan that was submitted before, by its plan id or workflow id."""
+        return PlanHandle(self.client, names.plan_id_of(plan_id))
+
+    async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
+        """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
+
+        Args:
+            plan: A plan, a decoded JSON document in either format, or the path of a file with one.
+            validation: The decoded validations file of an older plan, if there is one.
+
+        Raises:
+            PlanError: If the plan cannot be accepted; nothing was started.
+            PlanConflict: If the same id was submitted with other content.
+        """
+        read = plan if isinstance(plan, Plan) else read_plan(_document(plan), validation)
+        if problems := structure_problems(read):
+            raise PlanError(problems)
+        handle = PlanHandle(self.client, read.plan_id)
+        digest = read.digest()
+        try:
+            started = await self.client.start_workflow(
+                "PlanWorkflow",
+                PlanStart(plan=read),
+                id=handle.workflow.id,
+                task_queue=names.WORKFLOW_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={MEMO_DIGEST: digest},
+                search_attributes=_attributes(read),
+                static_summary=_summary(read),
+            )
+        except WorkflowAlreadyStartedError:
+            described = await handle.workflow.describe()
+            known = await described.memo_value(MEMO_DIGEST, default=None)
+            if known != digest:
+                raise PlanConflict(
+                    f"plan {read.plan_id!r} was submitted before with other content; give the new one another plan_id"
+                ) from None
+            return PlanHandle(self.client, read.plan_id, already=True)
+        except RPCError as error:
+            if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
+                raise AirlockError(
+                    "the namespace lacks Airlock's search attributes; start a worker once, it registers them"
+                ) from error
+            raise
+        return PlanHandle(self.client, names.plan_id_of(started.id))
+
+
+def _document(plan: Mapping[str, Any] | str | Path) -> Any:
+    if isinstance(plan, Mapping):
+        return plan
+    path = Path(plan)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(
+            [Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(
+            [Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]
+        ) from error
+
+
+def _attributes(plan: Plan) -> TypedSearchAttributes:
+    agents = sorted({step.agent for step in plan.steps})[:100]
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
+            SearchAttributePair(SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_AGENTS), agents),
+        ]
+    )
+
+
+def _summary(plan: Plan) -> str:
+    goal = " ".join(plan.goal.split())
+    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {plan.requested_by[:60]})"
