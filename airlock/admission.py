@@ -61,7 +61,7 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy) -> Admission:
     contracts: dict[str, Contract] = {}
     contract_of: dict[str, str] = {}
     caps: dict[str, tuple[Cap, ...]] = {}
-    resources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    resources: dict[str, tuple[str, ...]] = {}
     for step in plan.steps:
         contract = catalogue.contract(step.tool, step.args)
         contract_of[step.id] = contract.digest()
