@@ -1,15 +1,9 @@
 """The Python door to Airlock: submit a plan, follow it, decide about it."""
 
-from airlock_client.client import (
-    Airlock,
-    NoAnswer,
-    NoSuchPlan,
-    PlanConflict,
-    PlanEnded,
-    PlanHandle,
-    RunFailed,
-)
+from airlock_client.client import Airlock, PlanHandle
 from airlock_client.connection import ConnectionFailed
+from airlock_client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock_client.listing import PlanFacts, PlanSummary
 
 __all__ = [
     "Airlock",
@@ -18,6 +12,8 @@ __all__ = [
     "NoSuchPlan",
     "PlanConflict",
     "PlanEnded",
+    "PlanFacts",
     "PlanHandle",
+    "PlanSummary",
     "RunFailed",
 ]

@@ -9,12 +9,13 @@ print((await run.result()).outcome)
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -35,29 +36,15 @@ from airlock.state import State
 from airlock.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.wire import PlanStart
 from airlock_client.connection import connect
+from airlock_client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock_client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
 
 QUERY_TIMEOUT = timedelta(seconds=5)
+ENDED_CHECK = 2.0
+"""Seconds without news after which a follower looks whether the run still runs."""
 MEMO_DIGEST = "airlock_plan_digest"
 
-
-class NoSuchPlan(AirlockError):
-    """Temporal knows no plan of this id."""
-
-
-class PlanConflict(AirlockError):
-    """A plan of this id was submitted before, with other content."""
-
-
-class NoAnswer(AirlockError):
-    """No worker answered; the plan itself is not affected."""
-
-
-class PlanEnded(AirlockError):
-    """The plan has ended and takes no more decisions."""
-
-
-class RunFailed(AirlockError):
-    """The run ended without a result: it was terminated, timed out, or could not start."""
+_View = TypeVar("_View", StatusView, PreviewView, AuditView)
 
 
 class PlanHandle:
@@ -65,6 +52,7 @@ class PlanHandle:
 
     def __init__(self, client: Client, plan_id: str, *, already: bool = False) -> None:
         self.plan_id = plan_id
+        self.workflow_client = client
         self.already = already
         """Whether the same plan had been submitted before; nothing was started then."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
@@ -103,9 +91,7 @@ class PlanHandle:
         """
         message = {"decision": decision, **{key: value for key, value in fields.items() if value is not None}}
         try:
-            answer = await asyncio.wait_for(
-                self.workflow.execute_update("decide", message, result_type=Verdict), timeout=30
-            )
+            answer = await asyncio.wait_for(self.workflow.execute_update("decide", message, result_type=Verdict), timeout=30)
         except TimeoutError as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
@@ -121,17 +107,21 @@ class PlanHandle:
             every: Seconds between looks.
         """
         last: StatusView | None = None
+        look_again = time.monotonic() + ENDED_CHECK
         while True:
             try:
                 status = await self.status()
             except NoAnswer:
-                await asyncio.sleep(every)
-                continue
-            if status != last:
+                status = None
+            if status is not None and status != last:
                 yield status
-                last = status
-            if status.outcome is not None or status.state.closed:
+                last, look_again = status, time.monotonic() + ENDED_CHECK
+            if status is not None and (status.outcome is not None or status.state.closed):
                 return
+            if time.monotonic() > look_again:
+                if await self.ended():  # terminated or timed out: no status will ever say so
+                    return
+                look_again = time.monotonic() + ENDED_CHECK
             await asyncio.sleep(every)
 
     async def wait_for(self, *states: State, every: float = 0.1) -> StatusView:
@@ -157,15 +147,20 @@ class PlanHandle:
 
     async def ended(self) -> bool:
         """Whether the run is closed, for whatever reason; needs no worker."""
-        try:
-            described = await self.workflow.describe()
-        except RPCError as error:
-            raise self._translated(error) from error
-        return described.status is not WorkflowExecutionStatus.RUNNING
+        return not (await self.facts(last=1)).summary.open
 
-    async def _query(self, name: str, model: type[Any]) -> Any:
+    async def facts(self, last: int = 12) -> PlanFacts:
+        """What Temporal knows without asking a worker, with the `last` events of the history, newest first.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+        """
+        return await plan_facts(self.workflow_client, self.plan_id, last)
+
+    async def _query(self, name: str, model: type[_View]) -> _View:
         try:
-            return await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+            answer = await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+            return model.model_validate(answer)
         except RPCError as error:
             raise self._translated(error) from error
         except Exception as error:
@@ -198,6 +193,12 @@ class Airlock:
         """A plan that was submitted before, by its plan id or workflow id."""
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
+    async def plans(
+        self, *, state: State | None = None, open_only: bool = False, limit: int = 100
+    ) -> tuple[PlanSummary, ...]:
+        """The plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
+        return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
+
     async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
 
@@ -209,7 +210,7 @@ class Airlock:
             PlanError: If the plan cannot be accepted; nothing was started.
             PlanConflict: If the same id was submitted with other content.
         """
-        read = plan if isinstance(plan, Plan) else read_plan(_document(plan), validation)
+        read = plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation)
         if problems := structure_problems(read):
             raise PlanError(problems)
         handle = PlanHandle(self.client, read.plan_id)
@@ -243,20 +244,21 @@ class Airlock:
         return PlanHandle(self.client, names.plan_id_of(started.id))
 
 
-def _document(plan: Mapping[str, Any] | str | Path) -> Any:
+def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
+    """The decoded JSON document at a path; a document that is decoded already is returned as it is.
+
+    Raises:
+        PlanError: If the file cannot be read or is not JSON.
+    """
     if isinstance(plan, Mapping):
         return plan
     path = Path(plan)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise PlanError(
-            [Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]
-        ) from error
+        raise PlanError([Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PlanError(
-            [Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]
-        ) from error
+        raise PlanError([Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]) from error
 
 
 def _attributes(plan: Plan) -> TypedSearchAttributes:

@@ -59,6 +59,18 @@ async def connect() -> Client:
         ) from error
 
 
+async def connect_to(address: str, namespace: str = "default") -> Client:
+    """A client of one particular server, without TLS; for a server this program started itself.
+
+    Raises:
+        ConnectionFailed: If nothing answers there.
+    """
+    try:
+        return await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER)
+    except (RuntimeError, RPCError) as error:
+        raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
+
+
 async def connect_patiently(say: Callable[[str], None] | None = None) -> Client:
     """Like `connect`, but tries again until a server answers, and says so; for a worker that starts before its server."""
     wait = 1.0
@@ -80,9 +92,7 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
     Raises:
         SearchAttributeConflict: If one exists with another type; nothing is changed then.
     """
-    listed = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
-    )
+    listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
     there = dict(listed.custom_attributes)
     wrong = sorted(name for name, kind in SEARCH_ATTRIBUTES.items() if name in there and there[name] != kind)
     if wrong:
