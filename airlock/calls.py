@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from airlock.audit import AuditKind
+from airlock.decisions import steps_to_undo
 from airlock.outcome import (
     CallOutcome,
     Failed,
@@ -36,12 +37,13 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                     run.record(AuditKind.DRIFT, "drift", now, step=outcome.step, reason=", ".join(outcome.drift))
                 if not run.keep_output(outcome.step, outcome.output):
                     run.calls[outcome.step] = run.calls[outcome.step].model_copy(
-                        update={"status": CallStatus.FAILED, "error": "the outputs of this plan are too large together"}
+                        update={"status": CallStatus.FAILED, "error": "its output cannot be kept: no JSON, or too large"}
                     )
             case Failed():
+                token = outcome.undo if outcome.undo is not None else before.undo if before else None
                 run.calls[outcome.step] = CallRecord(
-                    status=CallStatus.FAILED, number=number, undo=outcome.undo, error=shorten(outcome.error),
-                    attempt=outcome.attempt, undone=undone,
+                    status=CallStatus.FAILED, number=number, undo=token, error=shorten(outcome.error),
+                    attempt=outcome.attempt, undone=undone, failed=True,
                 )  # fmt: skip
                 run.record(AuditKind.CALL, "failed", now, step=outcome.step, reason=outcome.error)
             case InDoubtCall():
@@ -67,11 +69,13 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
     run.record(AuditKind.CALL, what, now, step=answer.step, reason=answer.why)
     if answer.happened:
         undo = answer.undo if answer.undo is not None else record.undo
-        run.calls[answer.step] = record.model_copy(update={"status": CallStatus.LIVE, "undo": undo})
+        run.calls[answer.step] = record.model_copy(update={"status": CallStatus.LIVE, "undo": undo, "error": ""})
         run.keep_output(answer.step, answer.output)
     else:
         error = f"{record.error} (the probe says it did not happen)"
-        run.calls[answer.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None, "error": error})
+        run.calls[answer.step] = record.model_copy(
+            update={"status": CallStatus.FAILED, "undo": None, "error": error, "failed": True}
+        )
 
 
 def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool) -> None:
@@ -86,12 +90,12 @@ def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline
     elif by_status[CallStatus.FAILED]:
         step = by_status[CallStatus.FAILED][0]
         _fail(run, f"step {step!r} failed: {run.calls[step].error}", now)
+    elif set(run.approved) <= set(run.live):
+        run.apply(Event.CALLS_DONE, now)
     elif deadline_passed:
         _fail(run, "the plan's deadline passed", now)
     elif moved:
         _stale(run, moved[0], now)
-    elif all(step in run.live for step in run.approved):
-        run.apply(Event.CALLS_DONE, now)
 
 
 def _fail(run: Run, reason: str, now: datetime) -> None:
@@ -135,14 +139,24 @@ def keep(run: Run, step: str, now: datetime) -> None:
 
 
 def after_rollback(run: Run, now: datetime) -> None:
-    """Decide where a plan goes when no compensation is running any more."""
+    """Decide where a plan goes when no compensation is running any more; does nothing while there is more to undo."""
     if run.state is not State.ROLLBACK:
         return
     if run.parked:
         step = run.parked[0]
         run.apply(Event.COMPENSATION_FAILED, now, reason=f"step {step!r} needs a human: {run.calls[step].error}")
-    else:
+    elif not _left_to_undo(run):
         run.apply(Event.COMPENSATED, now, reason=run.rollback.reason if run.rollback else "")
+
+
+def _left_to_undo(run: Run) -> tuple[str, ...]:
+    # a probe may find during the rollback that a call in doubt happened after all
+    return tuple(
+        step
+        for step in steps_to_undo(run)
+        if (run.calls[step].status is CallStatus.LIVE and not run.contracts().contract(step).read_only)
+        or (run.calls[step].undo is not None and run.contracts().contract(step).undoable)
+    )
 
 
 def outcome_of(run: Run) -> Outcome:

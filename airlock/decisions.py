@@ -17,7 +17,8 @@ from airlock.messages import (
     Unlock,
     Verdict,
 )
-from airlock.run import CallStatus, LockHeld, Outcome, RollbackRequest, Run, Vote
+from airlock.outcome import shorten
+from airlock.run import CallRecord, CallStatus, LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.state import Event, State, advance, possible
 
 _UNDO_SETTLEMENTS = (Settlement.RETRY, Settlement.SKIP, Settlement.COMPENSATED)
@@ -57,13 +58,14 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
 
 def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
     """Record something that could not even be understood."""
-    run.record(AuditKind.REFUSED, name[:100], now, by="unknown", reason=why)
+    why = shorten(why)
+    run.record(AuditKind.REFUSED, shorten(name, 100), now, by="unknown", reason=why)
     return Verdict(accepted=False, reason=why)
 
 
 def _answer(run: Run, message: Message, now: datetime) -> Verdict:
     if run.state.closed or run.outcome is not None:
-        return _no(f"the plan has ended ({(run.outcome or Outcome.ABORTED).value})")
+        return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
     match message:
         case Approve():
             return judge_approval(run, message, now)
@@ -94,6 +96,9 @@ _SAID = (Event.DENIED, Event.LOCK, Event.UNLOCK, Event.ROLLBACK, Event.ABORT)
 def _answer_unlock(run: Run) -> Verdict:
     if run.state is State.LOCKED and run.parked:
         return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
+    if run.state is State.LOCKED and run.in_flight:
+        # one of them may end in doubt, and must not be rehearsed and called again
+        return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
     return _by_table(run, Event.UNLOCK)
 
 
@@ -144,6 +149,8 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
             run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
         case Unlock():
             run.lock, run.rollback = None, None
+            for step in run.steps_with[CallStatus.FAILED]:
+                run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.FAILED_BEFORE})
             run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
         case Rollback():
             run.lock = None
@@ -158,15 +165,17 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
 
 def _settle(run: Run, message: Resolve, now: datetime) -> None:
     record = run.calls[message.step]
-    undoing = record.status is CallStatus.UNDO_FAILED or run.rollback is not None
     match message.outcome:
         case Settlement.HAPPENED:
             run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE, "error": ""})
             run.keep_output(message.step, message.output)
         case Settlement.DID_NOT_HAPPEN:
-            run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None})
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None, "failed": True})
+            run.rollback = run.rollback or RollbackRequest(by=message.by, reason=message.reason)
         case Settlement.RETRY:
-            run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE})
+            # a call that failed half-way is not live because somebody wants its compensation tried again
+            again = CallStatus.FAILED if record.failed else CallStatus.LIVE
+            run.calls[message.step] = record.model_copy(update={"status": again})
         case Settlement.SKIP:
             run.calls[message.step] = record.model_copy(update={"status": CallStatus.KEPT})
         case Settlement.COMPENSATED:
@@ -175,24 +184,34 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
             )
     if run.parked or run.lock is not None:
         return
-    failed = bool(run.steps_with[CallStatus.FAILED])
-    event = Event.SETTLED_UNDO if undoing or failed else Event.SETTLED_LIVE
-    if event is Event.SETTLED_UNDO and run.rollback is None:
-        run.rollback = RollbackRequest(by=message.by, reason=message.reason)
+    failed = run.steps_with[CallStatus.FAILED]
+    if run.rollback is None and failed:
+        why = f"step {failed[0]!r} failed: {run.calls[failed[0]].error}"
+        if not run.contracts().policy.enable_rollback_on_failure:
+            run.why = shorten(f"{why}; the policy does not roll back by itself")
+            return
+        run.rollback = RollbackRequest(by="airlock", reason=why)
+    event = Event.SETTLED_UNDO if run.rollback else Event.SETTLED_LIVE
     run.apply(event, now, by=message.by, reason=message.reason)
 
 
 def steps_to_undo(run: Run) -> tuple[str, ...]:
     """The steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
     target = run.rollback.to_step if run.rollback else None
-    called = [step for step in run.calls if run.calls[step].status in (CallStatus.LIVE, CallStatus.FAILED)]
-    if target is None:
+    called = [step for step in run.calls if _may_need_undo(run.calls[step])]
+    if target is None or not called:
         return tuple(sorted(called))
     behind = {target, *descendants(run.contracts().parents, target)}
     first = run.calls[target].number if target in run.calls else None
     return tuple(
         sorted(step for step in called if step in behind or (first is not None and run.calls[step].number >= first))
     )
+
+
+def _may_need_undo(record: CallRecord) -> bool:
+    if record.status is CallStatus.FAILED_BEFORE:
+        return record.undo is not None
+    return record.status in (CallStatus.LIVE, CallStatus.FAILED)
 
 
 def _no(reason: str) -> Verdict:

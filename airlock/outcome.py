@@ -139,6 +139,6 @@ class ProbeAnswer(WireModel):
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """A text of at most `limit` characters, on one line."""
-    line = " ".join(text.split())
+    """A text of at most `limit` characters, on one line; half of a surrogate pair, which JSON cannot carry, becomes `?`."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -38,10 +38,11 @@ class Outcome(StrEnum):
 
 
 class CallStatus(StrEnum):
-    """What became of a step's live call."""
+    """What became of a step's live call. `failed_before`: it failed, and an unlock since lets it be tried again."""
 
     LIVE = "live"
     FAILED = "failed"
+    FAILED_BEFORE = "failed_before"
     IN_DOUBT = "in_doubt"
     UNDO_FAILED = "undo_failed"
     UNDONE = "undone"
@@ -49,7 +50,10 @@ class CallStatus(StrEnum):
 
 
 class CallRecord(WireModel):
-    """One step's live call. `number` gives the order in which calls ended; `undone` counts how often it was taken back."""
+    """One step's live call. `number` gives the order in which calls ended; `undone` counts how often it was taken back.
+
+    `failed` says that the call certainly did not take effect as a whole, whatever became of it since.
+    """
 
     status: CallStatus
     number: int = 0
@@ -57,6 +61,7 @@ class CallRecord(WireModel):
     error: str = ""
     attempt: int = 1
     undone: int = 0
+    failed: bool = False
     drift: tuple[str, ...] = ()
     matched: bool | None = None
     seconds: float = 0.0
@@ -168,7 +173,8 @@ class Run(BaseModel):
     def live(self) -> tuple[str, ...]:
         """The steps whose effect stands, those included that can never be undone."""
         by_status = self.steps_with
-        return by_status[CallStatus.LIVE] + by_status[CallStatus.KEPT]
+        kept = tuple(step for step in by_status[CallStatus.KEPT] if not self.calls[step].failed)
+        return by_status[CallStatus.LIVE] + kept
 
     @property
     def parked(self) -> tuple[str, ...]:
@@ -201,7 +207,7 @@ class Run(BaseModel):
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Start from MOCK: what is left must earn its way up again, what is live stays."""
         self.admitted = admitted
-        self.fallen = {}
+        self.fallen, self.previews = {}, {}
         self.update_ceilings()
 
     def fall(self, step: str, mode: Mode, error: str) -> None:
@@ -230,14 +236,21 @@ class Run(BaseModel):
         When all outputs together grow too large, those that no open step reads are let go; the history still has them.
 
         Returns:
-            False if even then it does not fit; a step that reads it cannot be called.
+            False if even then it does not fit, or is not JSON: it is not kept, and a step that reads it cannot be called.
         """
+        self.outputs.pop(step, None)
+        try:
+            size = {name: len(canonical_json(kept)) for name, kept in {**self.outputs, step: output}.items()}
+        except ValueError:
+            return False
         self.outputs[step] = output
-        size = {name: len(canonical_json(kept)) for name, kept in self.outputs.items()}
         if sum(size.values()) <= MAX_CARRIED_BYTES:
             return True
         live = set(self.live)
         needed = {name for other in self.plan.steps if other.id not in live for name in referenced_steps(other.args)}
         for name in sorted(set(self.outputs) - needed):
             del self.outputs[name]
-        return sum(size[name] for name in self.outputs) <= MAX_CARRIED_BYTES
+        if sum(size[name] for name in self.outputs) <= MAX_CARRIED_BYTES:
+            return True
+        self.outputs.pop(step, None)
+        return False
