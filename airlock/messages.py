@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import JsonValue, StringConstraints, ValidationError
+from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.model import WireModel
-from airlock.outcome import shorten
+from airlock.outcome import MAX_OUTPUT_BYTES, shorten
+from airlock.seal import canonical_json
 
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
@@ -19,9 +20,9 @@ class Approve(WireModel):
 
     by: Person
     digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
-    steps: tuple[StepName, ...] | None = None
-    reason: str = ""
-    signature: str | None = None
+    steps: Annotated[tuple[StepName, ...], Field(max_length=5_000)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    signature: Annotated[str, StringConstraints(max_length=1_000)] | None = None
 
 
 class Deny(WireModel):
@@ -83,6 +84,13 @@ class Resolve(WireModel):
     reason: Reason
     output: JsonValue = None
 
+    @field_validator("output")
+    @classmethod
+    def _fits(cls, value: JsonValue) -> JsonValue:
+        if len(canonical_json(value)) > MAX_OUTPUT_BYTES:
+            raise ValueError(f"is more than the {MAX_OUTPUT_BYTES:,} bytes one call may return")
+        return value
+
 
 Message = Approve | Deny | Lock | Unlock | Rollback | Abort | Resolve
 
@@ -121,7 +129,7 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
     """
     model = MESSAGES.get(name)
     if model is None:
-        raise MalformedMessage(f"unknown signal {name!r}; there are {', '.join(MESSAGES)}")
+        raise MalformedMessage(f"unknown signal {shorten(name, 100)!r}; there are {', '.join(MESSAGES)}")
     if len(arguments) != 1:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
@@ -130,9 +138,8 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
         return model.model_validate(arguments[0])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-        raise MalformedMessage(
-            f"{name}: " + "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in first)
-        ) from error
+        wrong = "; ".join(f"{shorten('.'.join(str(part) for part in item['loc']), 100)}: {item['msg']}" for item in first)
+        raise MalformedMessage(f"{name}: {wrong}") from error
 
 
 def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:

@@ -17,9 +17,12 @@ def canonical_json(value: Any) -> str:
     The same on every machine, Python and hash seed.
 
     Raises:
-        ValueError: If the value holds NaN or an infinity, which JSON cannot say.
+        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot say.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    if "\\ud" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError, which is a ValueError
+    return text
 
 
 def digest(value: Any) -> str:
