@@ -1,6 +1,6 @@
 """The one pure check behind every decision about a seal: approve and deny."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from airlock.contract import Mode
@@ -8,7 +8,7 @@ from airlock.messages import Approve, Deny, Verdict
 from airlock.policy import SignatureRule
 from airlock.run import Run
 from airlock.seal import DIGEST_PREFIX_LENGTH, names_digest
-from airlock.sealed import Sealed
+from airlock.sealed import Sealed, SealedStep
 from airlock.signature import signature_refusal
 from airlock.state import State
 
@@ -64,13 +64,10 @@ def approved_steps(run: Run) -> tuple[str, ...]:
     candidates = run.sealed.live_steps
     if set(candidates) <= waived:
         return candidates
-    agreed = tuple(
-        step
-        for step in candidates
-        if sum(vote.approval.steps is None or step in vote.approval.steps for vote in run.votes) >= needed
-    )
-    closed = _closed(run.sealed, tuple(step for step in candidates if step in {*agreed, *waived}))
-    return closed if set(closed) & set(agreed) else ()
+    voices = [set(candidates if vote.approval.steps is None else vote.approval.steps) for vote in run.votes]
+    agreed = {step for step in candidates if sum(step in voice for voice in voices) >= needed}
+    closed = _closed(run.sealed, tuple(step for step in candidates if step in agreed or step in waived))
+    return closed if agreed.intersection(closed) else ()
 
 
 def waived_by_policy(run: Run) -> bool:
@@ -124,7 +121,7 @@ def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
         return None
     if not steps:
         return "steps is empty: name steps, or leave it out to approve the whole plan"
-    known = {step.id: step for step in sealed.steps}
+    known, chosen = {step.id: step for step in sealed.steps}, set(steps)
     for step in steps:
         if step not in known:
             return f"there is no step {step!r} in this plan"
@@ -132,12 +129,29 @@ def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
             return f"step {step!r} cannot go live: " + (
                 "it is live already" if known[step].already_live else known[step].reasons[0]
             )
-    standing = {step.id for step in sealed.steps if step.already_live or step.approval_waived}
-    for step in steps:
-        missing = [parent for parent in known[step].after if parent not in steps and parent not in standing]
-        if missing:
+    # what the policy waives comes along only when everything it depends on does
+    waived = {step.id for step in sealed.steps if step.approval_waived}
+    closed = set(_closed(sealed, tuple(step for step in sealed.live_steps if step in chosen or step in waived)))
+    for step in known:
+        if step in chosen and step not in closed:
+            missing = _unapproved(known, step, chosen | waived)
             return f"step {step!r} depends on {', '.join(missing)}: approve that too"
     return None
+
+
+def _unapproved(known: Mapping[str, SealedStep], step: str, going: Collection[str]) -> tuple[str, ...]:
+    """What a step depends on, directly or not, that is neither live nor going to be, sorted."""
+    missing: set[str] = set()
+    seen, open_steps = {step}, [step]
+    while open_steps:
+        for parent in known[open_steps.pop()].after:
+            if parent in seen or known[parent].already_live:
+                continue
+            seen.add(parent)
+            open_steps.append(parent)
+            if parent not in going:
+                missing.add(parent)
+    return tuple(sorted(missing))
 
 
 def _must_sign(run: Run, approval: Approve) -> bool:

@@ -8,6 +8,7 @@ from airlock.contract import Contract, Risk
 from airlock.model import FileModel
 from airlock.plan import seconds
 from airlock.seal import digest
+from airlock.signature import SignatureError, read_key
 
 ANY = "*"
 
@@ -28,7 +29,9 @@ class AgentPolicy(FileModel):
     @field_validator("permissions", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
-        return tuple(sorted(set(value))) if isinstance(value, set | frozenset | list | tuple) else value
+        if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(sorted(set(value)))
+        return value
 
 
 class Policy(FileModel):
@@ -58,6 +61,16 @@ class Policy(FileModel):
     @classmethod
     def _duration(cls, value: str) -> str:
         seconds(value)
+        return value
+
+    @field_validator("authorized_keys")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            try:
+                read_key(line)
+            except SignatureError as error:
+                raise ValueError(str(error)) from error
         return value
 
     @property

@@ -34,7 +34,8 @@ def printable(line: str) -> str:
 
 def approve_command(sealed: Sealed, digest: str) -> str:
     """The command that approves this seal from the Temporal CLI, ready to paste into a shell."""
-    approver = next((name for name in sealed.approvers if name != sealed.requested_by), "YOUR-NAME")
+    barred = {sealed.requested_by, *(step.agent for step in sealed.steps)}
+    approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
     return f"temporal workflow signal --workflow-id {plan_workflow_id(sealed.plan_id)} --name approve --input {shlex.quote(message)}"
 
@@ -50,6 +51,8 @@ def _header(sealed: Sealed) -> Iterator[str]:
         )
         if value
     )
+    if sealed.replaces:
+        yield f"replaces the preview {sealed.replaces[:16]}: what was approved then must be approved again"
     live = sealed.live_steps
     below = [step for step in sealed.steps if step.ceiling is not Mode.LIVE]
     already = [step for step in sealed.steps if step.already_live]

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from airlock.contract import Mode
-from airlock.outcome import MockFailed, PreviewFailed, StepPreview
+from airlock.outcome import MockFailed, PreviewFailed, StepPreview, shorten
 from airlock.run import ReplacedSeal, Run
-from airlock.seal import differences, seal
+from airlock.seal import canonical_json, differences, seal
 from airlock.sealed import Sealed, sealed_content
 
 
@@ -22,6 +22,8 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
     for preview in previews:
         if isinstance(preview, PreviewFailed):
             run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
+        elif not _is_json(preview):
+            run.fall(preview.step, Mode.MOCK, "its dry run failed: what it returned cannot be written as JSON")
         else:
             run.previews[preview.step] = preview
     run.update_ceilings()
@@ -33,9 +35,14 @@ def seal_run(run: Run, now: datetime) -> None:
     `previews` are part of the seal from here on, so that the run carries them once.
     """
     admitted = run.contracts()
+    for step in run.left(Mode.LIVE):
+        if step not in run.previews:
+            run.fall(step, Mode.MOCK, "it was not previewed")
+    run.update_ceilings()
     sealed = sealed_content(run.plan, admitted, run.ceilings, run.previews, run.live)
     if run.digest is not None and run.sealed is not None:
         changed = _changed(run.sealed, sealed)
+        sealed = sealed.model_copy(update={"replaces": run.digest})
         run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=run.why, changed=changed))
     run.sealed, run.digest = sealed, seal(sealed)
     run.previews, run.votes, run.approved = {}, (), ()
@@ -45,12 +52,20 @@ def seal_run(run: Run, now: datetime) -> None:
         run.expires_at = min(run.expires_at, deadline)
 
 
+def _is_json(preview: StepPreview) -> bool:
+    try:
+        canonical_json(preview.model_dump(mode="json"))
+    except ValueError:
+        return False
+    return True
+
+
 def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
     """The paths at which two seals differ, steps by their id."""
-    return differences(_by_step(before), _by_step(after))[:50]
+    return tuple(shorten(path, 200) for path in differences(_by_step(before), _by_step(after))[:50])
 
 
 def _by_step(sealed: Sealed) -> dict[str, object]:
-    content = sealed.model_dump(mode="json")
+    content = sealed.model_dump(mode="json", exclude={"replaces"})
     content["steps"] = {step["id"]: step for step in content["steps"]}
     return content

@@ -35,7 +35,10 @@ class SealedStep(WireModel):
 
 
 class Sealed(WireModel):
-    """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else."""
+    """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else.
+
+    `replaces` is the digest of the seal before this one: an approval counts once, even when nothing else has changed.
+    """
 
     plan_id: str
     goal: str
@@ -52,6 +55,7 @@ class Sealed(WireModel):
     signature_required: str = "never"
     approval_timeout: str = "24h"
     rolls_back_on_failure: bool = True
+    replaces: str | None = None
 
     @property
     def live_steps(self) -> tuple[str, ...]:

@@ -73,7 +73,10 @@ def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_k
         signature = base64.b64decode(approval.signature, validate=True)
     except (binascii.Error, ValueError):
         return "the signature is not base64"
-    keys = [key for name, key in map(read_key, authorized_keys) if name == approval.by]
+    try:
+        keys = [key for name, key in map(read_key, authorized_keys) if name == approval.by]
+    except SignatureError as error:
+        return f"authorized_keys of the policy cannot be read: {error}"
     if not keys:
         return f"no authorized key is listed for {approval.by!r}"
     text = signed_text(plan_id, approval, digest)
