@@ -4,15 +4,16 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from airlock.catalogue import Catalogue
 from airlock.ceiling import Cap, own_caps
 from airlock.contract import Contract, Mode, Risk
-from airlock.errors import Problem
+from airlock.errors import ContractError, Problem
 from airlock.graph import parents_of, topological_order
 from airlock.lint import argument_problems, catalogue_problems, structure_problems
 from airlock.model import WireModel
+from airlock.outcome import shorten
 from airlock.plan import Plan, Step
 from airlock.policy import Policy
 
@@ -63,12 +64,20 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy) -> Admission:
     caps: dict[str, tuple[Cap, ...]] = {}
     resources: dict[str, tuple[str, ...]] = {}
     for step in plan.steps:
-        contract = catalogue.contract(step.tool, step.args)
+        try:
+            contract = catalogue.contract(step.tool, step.args)
+        except (ContractError, ValidationError) as error:
+            problems.append(
+                Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="mend the tool, or these arguments")
+            )
+            continue
         contract_of[step.id] = contract.digest()
         contracts[contract_of[step.id]] = contract
         caps[step.id] = (*own_caps(step, contract, plan, policy), *_incomplete(step, plan, catalogue))
         if named := resource_names(contract, step.args):
             resources[step.id] = named
+    if problems:
+        return Admission(problems=tuple(problems))
     parents = parents_of(plan)
     return Admission(
         admitted=Admitted(

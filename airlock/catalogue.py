@@ -78,7 +78,16 @@ class Catalogue:
         for name in self._tools:
             try:
                 self.contract(name)
-            except (ContractError, ValidationError) as error:
+            except ValidationError as error:
+                problems += [
+                    Problem(
+                        where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
+                        message=item["msg"].removeprefix("Value error, "),
+                        fix="correct it, or remove it",
+                    )
+                    for item in error.errors(include_url=False)
+                ]
+            except ContractError as error:
                 where = f"contracts.{name}" if name in self._overrides else f"tool {name}"
                 problems.append(Problem(where=where, message=str(error), fix="make the contract consistent"))
         return problems

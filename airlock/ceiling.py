@@ -44,15 +44,20 @@ def own_caps(step: Step, contract: Contract, plan: Plan, policy: Policy) -> tupl
 def _by_confidence(confidence: float, risk: Risk, policy: Policy) -> Cap:
     if confidence < DRY_RUN_FROM[risk]:
         need = f"below {DRY_RUN_FROM[risk]:.2f}, from which {risk.value} risk is previewed"
-        return Cap(mode=Mode.MOCK, reason=f"confidence {confidence:.2f} is {need}")
+        return Cap(mode=Mode.MOCK, reason=f"confidence {_exact(confidence)} is {need}")
     live_from = max(LIVE_FROM[risk], policy.confidence_threshold_for_live)
     if confidence < live_from:
-        need = f"below {live_from:.2f}, from which {risk.value} risk may go live"
-        return Cap(mode=Mode.DRY_RUN, reason=f"confidence {confidence:.2f} is {need}")
+        need = f"below {_exact(live_from)}, from which {risk.value} risk may go live"
+        return Cap(mode=Mode.DRY_RUN, reason=f"confidence {_exact(confidence)} is {need}")
     return Cap(
         mode=Mode.LIVE,
-        reason=f"confidence {confidence:.2f} is enough for {risk.value} risk ({live_from:.2f})",
+        reason=f"confidence {_exact(confidence)} is enough for {risk.value} risk ({_exact(live_from)})",
     )
+
+
+def _exact(confidence: float) -> str:
+    # 0.699 must not read "0.70 is below 0.70"
+    return max(f"{confidence:.2f}", str(confidence), key=len)
 
 
 def ceilings(order: Sequence[str], parents: Parents, caps: Mapping[str, Sequence[Cap]]) -> dict[str, Ceiling]:

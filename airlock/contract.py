@@ -1,6 +1,7 @@
 """What a tool promises: how risky it is, whether it can be undone, what it needs and how long it may take."""
 
 from enum import StrEnum
+from string import Formatter
 
 from pydantic import Field, field_validator
 
@@ -88,7 +89,18 @@ class Contract(FileModel):
     @classmethod
     def _sorted(cls, value: object) -> object:
         # a set is how authors write permissions; its order must not reach a hash
-        return tuple(sorted(set(value))) if isinstance(value, set | frozenset | list | tuple) else value
+        if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(sorted(set(value)))
+        return value
+
+    @field_validator("resources")
+    @classmethod
+    def _templates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for template in value:
+            fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+            if not all(field.isidentifier() for field in fields):
+                raise ValueError(f"{template!r}: name an argument between the braces, for example 'contact:{{email}}'")
+        return value
 
     @property
     def read_only(self) -> bool:

@@ -40,6 +40,10 @@ def structure_problems(plan: Plan) -> list[Problem]:
         for marker in markers(step.args)
         if (wrong := syntax_error(marker))
     ]
+    try:
+        plan.digest()
+    except ValueError as error:
+        problems.append(Problem(where="plan", message=f"is not JSON: {error}", fix="replace it by JSON values"))
     return problems + graph_problems(plan)
 
 
@@ -75,11 +79,13 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
         wrong: list[Problem] = []
         for item in error.errors(include_url=False, include_input=False):
             path = _path(item["loc"])
+            if open_paths and not path:
+                continue  # a rule over all arguments together, and not all of them are known
             if any(path == marker or path.startswith((f"{marker}.", f"{marker}[")) for marker in open_paths):
                 continue
             if any(marker.startswith(f"{path}.") or marker.startswith(f"{path}[") for marker in open_paths):
                 continue  # the container holds an open value; whether it fits shows when that is known
-            where = f"steps.{step.id}.args.{path}"
+            where = f"steps.{step.id}.args.{path}".removesuffix(".")
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
             else:

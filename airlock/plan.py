@@ -10,12 +10,15 @@ from airlock.contract import Mode
 from airlock.errors import PlanError, Problem
 from airlock.model import FileModel
 from airlock.names import PLAN_ID, STEP_ID
+from airlock.outcome import shorten
 from airlock.refs import referenced_steps
 from airlock.seal import canonical_json, digest
 
 MAX_PLAN_BYTES = 1_500_000
 """A plan is carried in one Temporal payload, whose limit is 2 MiB."""
 MAX_STEPS = 5_000
+MAX_DURATION = 3_650 * 86_400
+"""In seconds; beyond it a date could not be computed."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
@@ -27,12 +30,15 @@ def seconds(duration: str) -> float:
     """A duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
 
     Raises:
-        ValueError: If it reads otherwise, or is zero.
+        ValueError: If it reads otherwise, is zero, or is longer than ten years.
     """
     match = _DURATION.fullmatch(duration.strip())
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{duration!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
-    return float(match[1]) * _UNITS[match[2]]
+    length = float(match[1]) * _UNITS[match[2]]
+    if length > MAX_DURATION:
+        raise ValueError(f"{duration[:40]!r} is longer than ten years")
+    return length
 
 
 class Step(FileModel):
@@ -42,7 +48,7 @@ class Step(FileModel):
     agent: Name
     tool: Name
     args: dict[str, JsonValue] = Field(default_factory=dict)
-    confidence: float = Field(ge=0.0, le=1.0)
+    confidence: float = Field(ge=0.0, le=1.0, strict=True)
     after: tuple[str, ...] = ()
 
     @property
@@ -111,6 +117,8 @@ def _too_large(document: Mapping[str, Any]) -> Problem | None:
         size = len(canonical_json(document))
     except ValueError as error:
         return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
+    except RecursionError:
+        return Problem(where="plan", message="is nested too deeply", fix="make it flatter")
     if size <= MAX_PLAN_BYTES:
         return None
     return Problem(
@@ -126,7 +134,7 @@ def _problem(document: Mapping[str, Any], item: Any) -> Problem:
         step = document["steps"][location[1]]
         name = step.get("id") if isinstance(step, Mapping) else None
         location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
-    where = ".".join(str(part) for part in location) or "plan"
+    where = shorten(".".join(str(part) for part in location), 200) or "plan"
     return Problem(
         where=where,
         message=item["msg"].removeprefix("Value error, "),

@@ -1,5 +1,6 @@
 """Arguments that are not known yet: `{"$ref": "<step>.<jmespath>"}` and `{"$secret": "<name>"}`."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ REF = "$ref"
 SECRET = "$secret"
 UNKNOWN = "(known after live)"
 """What stands in a preview for a value that only the live call can produce."""
+
+_PLAIN_PATH = re.compile(r'@|(?:[A-Za-z_]\w*|"[^"\\]*"|\[-?\d+\])(?:\.(?:[A-Za-z_]\w*|"[^"\\]*")|\[-?\d+\])*')
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,18 @@ def syntax_error(marker: Marker) -> str | None:
     """What is wrong with the wording of a `$ref` or `$secret`, or None."""
     if not isinstance(marker.text, str) or not marker.text:
         return f"{marker.kind} takes a non-empty string"
+    if not marker.path:
+        return f"{marker.kind} stands in the place of all arguments; it can stand for one argument or a part of one"
     if marker.kind == SECRET:
         return None
+    if not marker.step:
+        return "names no step before the '.'"
     try:
         jmespath.compile(marker.expression)
     except JMESPathError as error:
         return f"not a JMESPath expression: {str(error).splitlines()[0]}"
+    except RecursionError:
+        return "not a JMESPath expression: nested too deeply"
     return None
 
 
@@ -116,11 +125,11 @@ def _look_up(marker: Marker, outputs: Mapping[str, Any]) -> Any:
     if output == UNKNOWN:
         return UNKNOWN
     partly_known = contains_unknown(output)
-    if partly_known and "(" in marker.expression:
-        return UNKNOWN  # a function over a value that is not known yet has no answer yet
+    if partly_known and not _PLAIN_PATH.fullmatch(marker.expression):
+        return UNKNOWN  # a function, filter or projection over a value that is not known yet has no answer yet
     try:
         found = jmespath.search(marker.expression, output)
-    except JMESPathError as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # JMESPathError is a ValueError
         raise RefError(f"{marker.path}: $ref {marker.text!r} cannot be evaluated: {error}") from error
     if found is not None:
         return found

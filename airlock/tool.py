@@ -148,12 +148,12 @@ class Tool:
             ContractError: If it contradicts itself.
         """
         values = self._declared.model_dump()
-        if self._variant is not None and args is not None:
-            values |= self._variant(args)
-        values |= overrides or {}
         looks = "dry_run" in self.functions
         if looks and not self._fidelity_declared:
             values["fidelity"] = Fidelity.NATIVE
+        if self._variant is not None and args is not None:
+            values |= self._varied(args)
+        values |= overrides or {}
         undoable = values["reversibility"] in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
         values |= {
             "has_dry_run": looks,
@@ -165,6 +165,15 @@ class Tool:
         if wrong := contradictions(contract):
             raise ContractError(f"tool {self.name!r}: {'; '.join(wrong)}")
         return contract
+
+    def _varied(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert self._variant is not None
+        try:
+            return self._variant(args)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ContractError(
+                f"tool {self.name!r}: its variant function does not understand these arguments: {error!r}"
+            ) from error
 
 
 def tool(
@@ -219,9 +228,7 @@ def _check_signature(name: str, kind: str, function: ToolFunction) -> tuple[type
     try:
         hints = typing.get_type_hints(function)
     except NameError as error:
-        raise ContractError(
-            f"tool {name!r}: its {kind} function has an annotation that cannot be read: {error}"
-        ) from error
+        raise ContractError(f"tool {name!r}: its {kind} function has an annotation that cannot be read: {error}") from error
     arguments = hints.get(parameters[0].name)
     if not (isinstance(arguments, type) and issubclass(arguments, BaseModel)):
         raise ContractError(
