@@ -48,7 +48,8 @@ def _cycles(parents: Parents) -> list[Problem]:
     problems = []
     for component in sorted(sorted(found) for found in nx.strongly_connected_components(graph)):
         if len(component) > 1 or graph.has_edge(component[0], component[0]):
-            edges = nx.find_cycle(graph.subgraph(component).copy(), component[0])
+            inside = {step: tuple(parent for parent in parents[step] if parent in component) for step in component}
+            edges = nx.find_cycle(_digraph(inside), component[0])
             walk = " -> ".join([edge[0] for edge in edges] + [edges[0][0]])
             problems.append(
                 Problem(

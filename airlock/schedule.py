@@ -2,6 +2,8 @@
 
 from bisect import insort
 from collections.abc import Collection
+from itertools import islice
+from itertools import islice
 
 from airlock.graph import Parents, reversed_parents
 
@@ -33,7 +35,7 @@ class Schedule:
         finished, open_steps = set(done), sorted(set(wanted) - set(done))
         self._children = reversed_parents(parents)
         self._late = frozenset(late)
-        self._chainable = frozenset(chainable)
+        self._chainable = frozenset(chainable) - self._late
         self._waiting_for = {step: sum(parent not in finished for parent in parents[step]) for step in open_steps}
         self._ready = [step for step in open_steps if self._waiting_for[step] == 0]
         self._running: set[str] = set()
@@ -45,7 +47,8 @@ class Schedule:
 
     def take(self, limit: int = MAX_IN_FLIGHT) -> tuple[tuple[str, ...], ...]:
         """Up to `limit` chains that may start now, independent of each other; each is to be called in its order."""
-        chains = tuple(self._chain(step) for step in self._ready if step not in self._late)[: max(limit, 0)]
+        ready = (step for step in self._ready if step not in self._late)
+        chains = tuple(self._chain(step) for step in islice(ready, max(limit, 0)))
         if not chains and not self._running and self._ready and limit > 0:
             chains = ((self._ready[0],),)
         for chain in chains:
@@ -73,9 +76,7 @@ class Schedule:
         return tuple(chain)
 
 
-def live_order(
-    parents: Parents, wanted: Collection[str], done: Collection[str], late: Collection[str]
-) -> tuple[str, ...]:
+def live_order(parents: Parents, wanted: Collection[str], done: Collection[str], late: Collection[str]) -> tuple[str, ...]:
     """The order of the calls if each took the same time; the first late one is the point of no return."""
     schedule = Schedule(parents, wanted, done, late)
     order: list[str] = []
