@@ -25,7 +25,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
     for outcome in outcomes:
         before = run.calls.get(outcome.step)
         undone = before.undone if before else 0
-        number = 1 + max((record.number for record in run.calls.values()), default=0)
+        number = run.audited + 1
         match outcome:
             case Live():
                 run.calls[outcome.step] = CallRecord(
@@ -78,8 +78,18 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
         )
 
 
-def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool) -> None:
-    """Decide where a LIVE plan goes when no call is running any more; does nothing while calls are left to make."""
+def after_calls(
+    run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool, stuck: bool = False
+) -> None:
+    """Decide where a LIVE plan goes when no call is running any more; does nothing while calls are left to make.
+
+    Args:
+        run: The plan's run.
+        stale: The calls that were not made because what they rely on has moved.
+        now: UTC.
+        deadline_passed: Whether the plan's deadline has passed.
+        stuck: Whether no call could be begun although some are left.
+    """
     if run.state is not State.LIVE:
         return
     by_status = run.steps_with
@@ -96,6 +106,8 @@ def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline
         _fail(run, "the plan's deadline passed", now)
     elif moved:
         _stale(run, moved[0], now)
+    elif stuck:
+        _fail(run, "the steps that are left wait for steps that are not live", now)
 
 
 def _fail(run: Run, reason: str, now: datetime) -> None:
@@ -123,7 +135,7 @@ def take_undo(run: Run, outcome: UndoOutcome, now: datetime) -> None:
         run.calls[outcome.step] = record.model_copy(
             update={"status": CallStatus.UNDONE, "undone": record.undone + 1, "undo": None, "error": ""}
         )
-        run.outputs.pop(outcome.step, None)
+        run.drop_output(outcome.step)
         run.record(AuditKind.UNDO, "undone", now, step=outcome.step)
     else:
         run.calls[outcome.step] = record.model_copy(

@@ -118,6 +118,7 @@ class Run(BaseModel):
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)
     outputs: dict[str, Any] = Field(default_factory=dict)
+    carried: int = 0
     in_flight: tuple[str, ...] = ()
     lock: LockHeld | None = None
     rollback: RollbackRequest | None = None
@@ -188,12 +189,6 @@ class Run(BaseModel):
         allowed = self.plan.deadline_seconds
         return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
 
-    def preview_of(self, step: str) -> StepPreview | None:
-        """What the current seal shows of a step."""
-        if self.sealed is None:
-            return None
-        return next((shown.preview for shown in self.sealed.steps if shown.id == step), None)
-
     def contracts(self) -> Admitted:
         """The frozen contracts and policy.
 
@@ -238,19 +233,28 @@ class Run(BaseModel):
         Returns:
             False if even then it does not fit, or is not JSON: it is not kept, and a step that reads it cannot be called.
         """
-        self.outputs.pop(step, None)
+        self.drop_output(step)
         try:
-            size = {name: len(canonical_json(kept)) for name, kept in {**self.outputs, step: output}.items()}
+            self.carried += self._size(output)
         except ValueError:
             return False
         self.outputs[step] = output
-        if sum(size.values()) <= MAX_CARRIED_BYTES:
+        if self.carried <= MAX_CARRIED_BYTES:
             return True
         live = set(self.live)
         needed = {name for other in self.plan.steps if other.id not in live for name in referenced_steps(other.args)}
-        for name in sorted(set(self.outputs) - needed):
-            del self.outputs[name]
-        if sum(size[name] for name in self.outputs) <= MAX_CARRIED_BYTES:
+        self.outputs = {name: kept for name, kept in self.outputs.items() if name in needed}
+        self.carried = sum(self._size(kept) for kept in self.outputs.values())
+        if self.carried <= MAX_CARRIED_BYTES:
             return True
-        self.outputs.pop(step, None)
+        self.drop_output(step)
         return False
+
+    def drop_output(self, step: str) -> None:
+        """Let go of what a call returned."""
+        if step in self.outputs:
+            self.carried -= self._size(self.outputs.pop(step))
+
+    @staticmethod
+    def _size(output: Any) -> int:
+        return len(canonical_json(output))

@@ -3,7 +3,6 @@
 from bisect import insort
 from collections.abc import Collection
 from itertools import islice
-from itertools import islice
 
 from airlock.graph import Parents, reversed_parents
 

@@ -193,9 +193,7 @@ def waits_for(run: Run) -> str:
             return "a worker that rehearses"
         case State.AWAITING_APPROVAL:
             needed = run.contracts().policy.approvals_required - len(run.votes)
-            return (
-                f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
-            )
+            return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
         case State.LOCKED if run.in_flight:
@@ -224,7 +222,8 @@ def details(run: Run) -> str:
         lines += ["", "```text", text if len(text) < 20_000 else text[:20_000] + "\n… (use the query preview)", "```"]
         lines += ["", "To approve:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
     lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
-    for view in step_views(run)[:_DETAIL_ROWS]:
+    for step in run.plan.steps[:_DETAIL_ROWS]:
+        view = _step_view(run, step.id, step.agent, step.tool)
         mode = view.ceiling.value if view.ceiling else ""
         lines.append(f"| {view.id} | {_inline(view.tool)} | {view.status} {_inline(view.error[:80])} | {mode} |")
     if len(run.plan.steps) > _DETAIL_ROWS:

@@ -1,0 +1,119 @@
+"""LIVE: the only place where a tool's effect reaches the outside world."""
+
+import time
+from typing import Any
+
+from temporalio import activity
+
+from activities.classify import classify
+from activities.heartbeat import beat, to_its_end
+from activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
+from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.contract import Mode
+from airlock.drift import drift, matched
+from airlock.errors import RefError, ToolFailed
+from airlock.outcome import Attempt, Failed, Live, StaleCall
+from airlock.tool import ToolCall
+from airlock.wire import CallRequest, ChainRequest, ChainResult
+
+
+class CallActivities:
+    """Holds the write credentials."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="call")
+    async def call(self, request: ChainRequest) -> ChainResult:
+        """Make calls in order, each at most once.
+
+        The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop.
+        A call that has begun is never cut short: its outcome is learned and answered.
+        """
+        attempts: list[Attempt] = []
+        stopped: list[bool] = []
+        return await to_its_end(
+            self._chain(request, attempts, stopped), lambda: _dump(attempts), lambda: stopped.append(True)
+        )
+
+    async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: list[bool]) -> ChainResult:
+        outputs: dict[str, Any] = {}
+        for position, call in enumerate(request.calls):
+            if stopped or (position and not await _recorded(attempts)):
+                break
+            attempt = await self._one(request.plan_id, call, {**outputs, **call.outputs}, stopped)
+            attempts.append(attempt)
+            if not isinstance(attempt, Live):
+                break
+            outputs[call.step.id] = attempt.output
+        return ChainResult(attempts=tuple(attempts))
+
+    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], stopped: list[bool]) -> Attempt:
+        secrets = Secrets()
+        call: ToolCall | None = None
+        try:
+            if refusal := self._changed_contract(request):
+                return refusal
+            tool = tool_of(self._toolbox.catalogue, request.contract)
+            shown = bind_shown(request.step.args, outputs)
+            if shown.unknown:
+                raise RefError(f"still unknown: {', '.join(shown.unknown)}")
+            drifted = drift(request.preview.args, shown.args) if request.preview else ()
+            if drifted and request.contract.guarded:
+                what = f"{', '.join(drifted)} differs from what was approved"
+                return StaleCall(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
+            args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
+            call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
+            call.attempt, call.cancelled = request.attempt, lambda: bool(stopped)
+            call.observed = request.preview.observed if request.preview else None
+            started = time.monotonic()
+            returned = await run(tool.live, args, call, request.contract.timeout)
+            output = checked_output(tool, secrets.redact(checked_output(tool, returned)))
+        except WrongShape as error:
+            undo = call.undo if call else None
+            return Failed(
+                step=request.step.id, error=f"the call took effect, but {error}", undo=undo, attempt=request.attempt
+            )
+        except TimeoutError as error:
+            lost = TimeoutError(f"no answer within {request.contract.timeout:g} s")
+            return classify(
+                request, lost, describe(error, secrets) if str(error) else str(lost), call.undo if call else None
+            )
+        except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
+            return classify(request, error, describe(error, secrets), call.undo if call else None)
+        return Live(
+            step=request.step.id,
+            output=output,
+            undo=call.undo,
+            drift=drifted,
+            matched=matched(request.preview.output, output) if request.preview else None,
+            attempt=request.attempt,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _changed_contract(self, request: CallRequest) -> Failed | None:
+        if self._toolbox.catalogue.get(request.contract.tool) is None:
+            raise ToolFailed(f"this worker's catalogue has no tool {request.contract.tool!r}")
+        if self._toolbox.contract_now(request.step).digest() == request.contract.digest():
+            return None
+        error = f"the contract of {request.contract.tool} on this worker is not the one that was approved"
+        return Failed(step=request.step.id, error=error, attempt=request.attempt)
+
+
+async def _recorded(attempts: list[Attempt]) -> bool:
+    """Record with Temporal what is done so far; False if that fails or somebody asked to stop.
+
+    Without this record a worker that dies in the next call would leave it open which of the calls were made.
+    """
+    beat(_dump(attempts))
+    handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+    try:
+        await handle.heartbeat(_dump(attempts))
+    except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
+        return False
+    return True
+
+
+def _dump(attempts: list[Attempt]) -> list[dict[str, Any]]:
+    return [attempt.model_dump(mode="json") for attempt in attempts]

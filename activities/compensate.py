@@ -1,0 +1,85 @@
+"""ROLLBACK: take live calls back; and find out what became of a call in doubt."""
+
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.heartbeat import to_its_end
+from activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
+from activities.options import undo_attempts
+from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.contract import Mode
+from airlock.errors import AirlockError, ToolFailed
+from airlock.outcome import ProbeAnswer, Undone, UndoOutcome, shorten
+from airlock.outcome import UndoFailed as UndoFailedOutcome
+from airlock.tool import Probe, Tool, ToolCall
+from airlock.wire import ProbeRequest, UndoRequest
+
+RETRY_TYPE = "CompensationFailed"
+
+
+class CompensateActivities:
+    """Holds the same credentials as live calls, on a queue of its own: a rollback never waits behind a backlog."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="compensate")
+    async def compensate(self, request: UndoRequest) -> UndoOutcome:
+        """Take one live call back; answers `UndoFailed` when the last attempt failed.
+
+        Raises:
+            ApplicationError: While attempts are left, so that Temporal tries again.
+        """
+        return await to_its_end(self._undo(request), lambda: None, lambda: None)
+
+    async def _undo(self, request: UndoRequest) -> UndoOutcome:
+        secrets = Secrets()
+        try:
+            tool, args, call = self._prepare(request, secrets)
+            function = tool.functions.get("compensate")
+            if function is None:
+                raise ToolFailed(f"{tool.name} has no compensate function on this worker")
+            await run(function, args, call, request.contract.timeout)
+        except Exception as error:  # noqa: BLE001  # whatever a compensation raises is tried again, then parks the plan
+            text = shorten(describe(error, secrets))
+            hopeless = isinstance(error, ToolFailed) and not error.retry
+            if hopeless or activity.info().attempt >= undo_attempts(request.contract):
+                return UndoFailedOutcome(step=request.step.id, error=text)
+            raise ApplicationError(text, type=RETRY_TYPE) from None
+        return Undone(step=request.step.id)
+
+    @activity.defn(name="probe")
+    async def probe(self, request: ProbeRequest) -> ProbeAnswer:
+        """Ask a tool whether a call in doubt took effect; any failure to find out is an answer of its own."""
+        return await to_its_end(self._ask(request), lambda: None, lambda: None)
+
+    async def _ask(self, request: ProbeRequest) -> ProbeAnswer:
+        secrets = Secrets()
+        try:
+            tool, args, call = self._prepare(request, secrets)
+            function = tool.functions.get("probe")
+            if function is None:
+                return ProbeAnswer(step=request.step.id, happened=None, why=f"{tool.name} has no probe")
+            said = await run(function, args, call, request.contract.timeout)
+            if not isinstance(said, Probe):
+                raise ToolFailed(f"the probe of {tool.name} must return a Probe, it returned {type(said).__name__}")
+            output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
+        except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
+            return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
+        return ProbeAnswer(
+            step=request.step.id, happened=said.happened, output=output, undo=call.undo, why=shorten(said.why)
+        )
+
+    def _prepare(self, request: UndoRequest | ProbeRequest, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
+        tool = tool_of(self._toolbox.catalogue, request.contract)
+        try:
+            bound = bind_real(request.step.args, request.outputs, secrets, must_know=False).args
+        except AirlockError:
+            bound = dict(request.step.args)  # an output was let go meanwhile; the token is what counts
+        args = as_model(tool, bound, complete=False)
+        call = self._toolbox.call(tool, request.plan_id, request.step, Mode.LIVE, secrets, request.undone)
+        call.undo = request.undo
+        return tool, args, call

@@ -1,0 +1,129 @@
+"""Carry out one function of a tool: bind its arguments, run it within its time, check what it returns."""
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from activities.secrets import Secrets, masked
+from airlock.catalogue import Catalogue
+from airlock.contract import Contract
+from airlock.errors import SecretError, ToolFailed
+from airlock.outcome import MAX_OUTPUT_BYTES
+from airlock.refs import UNKNOWN, Bound, bind
+from airlock.seal import canonical_json
+from airlock.tool import Tool, ToolCall, ToolFunction
+
+
+class WrongShape(Exception):
+    """A tool returned something that is not what it declares, not JSON, or too large."""
+
+
+def tool_of(catalogue: Catalogue, contract: Contract) -> Tool:
+    """The tool behind a contract.
+
+    Raises:
+        ToolFailed: If this worker does not offer it.
+    """
+    tool = catalogue.get(contract.tool)
+    if tool is None:
+        raise ToolFailed(f"this worker's catalogue has no tool {contract.tool!r}; is its airlock.toml the operator's?")
+    return tool
+
+
+def bind_shown(args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
+    """Arguments as a person may see them: references filled in, secrets masked."""
+    return bind(args, outputs, masked)
+
+
+def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
+    """Arguments as a tool gets them.
+
+    Args:
+        args: As the plan has them.
+        outputs: By step.
+        secrets: Where secrets come from.
+        must_know: Whether a secret this worker does not have is an error; otherwise it is not known yet.
+
+    Raises:
+        RefError: If a reference finds nothing.
+        SecretError: If a secret is missing and `must_know`.
+    """
+
+    def resolve(name: str) -> str:
+        try:
+            return secrets.resolve(name)
+        except SecretError:
+            if must_know:
+                raise
+            return UNKNOWN
+
+    return bind(args, outputs, resolve)
+
+
+def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseModel:
+    """The tool's argument model.
+
+    Args:
+        tool: The tool.
+        args: Bound arguments.
+        complete: Whether everything must fit; a mock or a compensation also gets arguments of which parts are unknown.
+
+    Raises:
+        ToolFailed: If `complete` and they do not fit; the message names the fields, never their values.
+    """
+    try:
+        return tool.arguments.model_validate(args)
+    except ValidationError as error:
+        if complete:
+            wrong = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]
+            )
+            raise ToolFailed(f"the arguments do not fit {tool.name}: {wrong}") from None
+        filled: dict[str, Any] = {
+            name: UNKNOWN for name, field in tool.arguments.model_fields.items() if field.is_required() and name not in args
+        }
+        return tool.arguments.model_construct(**(filled | dict(args)))
+
+
+async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: float) -> Any:
+    """Run a tool function, in a thread if it is a plain one.
+
+    Raises:
+        TimeoutError: If it takes longer than that many seconds. A coroutine is cancelled then; a thread cannot be stopped
+            and goes on, which is why the outcome of a call that timed out is in doubt.
+    """
+    async with asyncio.timeout(seconds):
+        if inspect.iscoroutinefunction(function):
+            return await function(args, call)
+        return await asyncio.to_thread(function, args, call)
+
+
+def checked_output(tool: Tool, output: Any) -> Any:
+    """A tool's output as JSON.
+
+    Raises:
+        WrongShape: If it is not what the tool declares, not JSON, or larger than `MAX_OUTPUT_BYTES`.
+    """
+    try:
+        value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
+        size = len(canonical_json(value))
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, item["loc"])) or "output" for item in error.errors(include_url=False)[:5])
+        raise WrongShape(f"its output does not have the declared shape at: {places}") from None
+    except Exception as error:  # noqa: BLE001  # serializers of foreign types raise whatever they like
+        raise WrongShape(f"its output is not JSON: {type(error).__name__}") from None
+    if size > MAX_OUTPUT_BYTES:
+        raise WrongShape(f"its output is {size:,} bytes, more than the {MAX_OUTPUT_BYTES:,} allowed; return a reference")
+    return value
+
+
+def describe(error: BaseException, secrets: Secrets) -> str:
+    """An error as text for the history: bounded by the caller, without secrets."""
+    text = str(error) if str(error) else type(error).__name__
+    if not isinstance(error, ToolFailed | WrongShape) and str(error):
+        text = f"{type(error).__name__}: {text}"
+    return str(secrets.redact(text))

@@ -1,0 +1,139 @@
+"""DRY_RUN: the tools look at the real systems and say what a live call would do."""
+
+import asyncio
+from typing import Any
+
+from pydantic import TypeAdapter
+from temporalio import activity
+
+from activities.heartbeat import beat, to_its_end
+from activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
+from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.contract import Contract, Mode
+from airlock.errors import ToolFailed
+from airlock.graph import waves
+from airlock.outcome import MAX_OUTPUT_BYTES, PreviewFailed, PreviewOutcome, StepPreview, shorten
+from airlock.plan import Step
+from airlock.refs import UNKNOWN
+from airlock.seal import canonical_json
+from airlock.tool import Preview, Tool
+from airlock.wire import PreviewRequest, PreviewResult
+
+PAYLOAD_BUDGET = 1_000_000
+"""An activity stops taking on steps when its previews hold this many bytes of JSON."""
+CONCURRENCY = 8
+"""How many dry runs look at the same time."""
+_OUTCOMES = TypeAdapter(list[PreviewOutcome])
+
+
+class PreviewActivities:
+    """Holds no write credentials: a dry run only reads."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="preview")
+    async def preview(self, request: PreviewRequest) -> PreviewResult:
+        """Preview steps in dependency order, independent ones side by side.
+
+        Resumes after the steps that an earlier attempt finished, when its worker died. Steps that depend on one whose dry
+        run failed are left out: they cannot go live.
+        """
+        details = list(activity.info().heartbeat_details)
+        done = _OUTCOMES.validate_python(details[0]) if details else []
+        stopped: list[bool] = []
+        return await to_its_end(self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True))
+
+    async def _preview_all(self, request: PreviewRequest, done: list[PreviewOutcome], stopped: list[bool]) -> PreviewResult:
+        by_id = {step.id: step for step in request.steps}
+        parents = {step.id: tuple(parent for parent in step.parents if parent in by_id) for step in request.steps}
+        outputs = dict(request.outputs)
+        failed: set[str] = set()
+        finished = {outcome.step for outcome in done}
+        for outcome in done:
+            _note(outcome, outputs, failed)
+        size = sum(len(canonical_json(outcome.model_dump(mode="json"))) for outcome in done)
+        for wave in waves(parents, by_id):
+            for start in range(0, len(wave), CONCURRENCY):
+                group = [step for step in wave[start : start + CONCURRENCY] if step not in finished]
+                group = [step for step in group if not failed.intersection(parents[step])]
+                failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
+                if stopped or (size > PAYLOAD_BUDGET and group):
+                    answered = {outcome.step for outcome in done} | failed
+                    return PreviewResult(
+                        previews=tuple(done), remaining=tuple(step for step in by_id if step not in answered)
+                    )
+                for outcome in await asyncio.gather(*(self._one(request, by_id[step], outputs) for step in group)):
+                    done.append(outcome)
+                    _note(outcome, outputs, failed)
+                    size += len(canonical_json(outcome.model_dump(mode="json")))
+                beat(_dump(done))
+        return PreviewResult(previews=tuple(done))
+
+    async def _one(self, request: PreviewRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
+        secrets = Secrets()
+        contract = request.contracts[request.contract_of[step.id]]
+        try:
+            preview = await self._look(request.plan_id, step, contract, outputs, secrets)
+            if len(canonical_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
+                raise ToolFailed(f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes")
+        except TimeoutError:
+            return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
+        except Exception as error:  # noqa: BLE001  # whatever a dry run raises lowers the ceiling of its step
+            return PreviewFailed(step=step.id, error=shorten(describe(error, secrets)))
+        return preview
+
+    async def _look(
+        self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
+    ) -> StepPreview:
+        tool = tool_of(self._toolbox.catalogue, contract)
+        shown = bind_shown(step.args, outputs)
+        function = tool.functions.get("dry_run")
+        if function is None or not contract.has_dry_run:
+            return _not_looked(step, shown.args, f"calls {tool.name}; it has no dry run {UNKNOWN}")
+        real = bind_real(step.args, outputs, secrets, must_know=False)
+        if real.unknown and not tool.partial:
+            return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
+        args = _model(tool, real.args, partly=bool(real.unknown))
+        if args is None:
+            return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
+        call = self._toolbox.call(tool, plan_id, step, Mode.DRY_RUN, secrets)
+        call.unknown = real.unknown
+        said = await run(function, args, call, contract.timeout)
+        if not isinstance(said, Preview):
+            raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
+        said = Preview.model_validate(secrets.redact(said.model_dump(mode="json")))
+        return StepPreview(
+            step=step.id,
+            looked=True,
+            effect=shorten(said.effect),
+            args=shown.args,
+            output=said.output,
+            observed=said.observed,
+            undo=None if said.undo is None else shorten(said.undo),
+        )
+
+
+def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
+    try:
+        return as_model(tool, args, complete=True)
+    except ToolFailed:
+        if partly:  # the text that stands for an unknown value does not fit the field's type: it cannot be looked at
+            return None
+        raise
+
+
+def _not_looked(step: Step, args: dict[str, Any], effect: str) -> StepPreview:
+    return StepPreview(step=step.id, looked=False, effect=effect, args=args)
+
+
+def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) -> None:
+    if isinstance(outcome, PreviewFailed):
+        failed.add(outcome.step)
+    else:
+        outputs[outcome.step] = outcome.output
+
+
+def _dump(outcomes: list[PreviewOutcome]) -> list[dict[str, Any]]:
+    return [outcome.model_dump(mode="json") for outcome in outcomes]

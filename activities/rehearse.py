@@ -1,0 +1,53 @@
+"""MOCK: every step of a plan is mocked in one activity, in dependency order."""
+
+from typing import Any
+
+from temporalio import activity
+
+from activities.heartbeat import to_its_end
+from activities.invoke import as_model, bind_shown, checked_output, describe, run, tool_of
+from activities.options import MOCK_TIMEOUT
+from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.contract import Contract, Mode
+from airlock.outcome import MockFailed, shorten
+from airlock.plan import Step
+from airlock.refs import UNKNOWN
+from airlock.wire import RehearseRequest, RehearseResult
+
+
+class RehearseActivities:
+    """Needs no credentials: a mock touches nothing outside the process."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="rehearse")
+    async def rehearse(self, request: RehearseRequest) -> RehearseResult:
+        """Mock steps in the order given; each sees the mocked outputs of those before it."""
+        stopped: list[bool] = []
+        return await to_its_end(self._mock_all(request, stopped), lambda: None, lambda: stopped.append(True))
+
+    async def _mock_all(self, request: RehearseRequest, stopped: list[bool]) -> RehearseResult:
+        outputs = dict(request.outputs)
+        failures: list[MockFailed] = []
+        for step in request.steps:
+            if stopped:
+                break
+            contract = request.contracts[request.contract_of[step.id]]
+            try:
+                outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
+            except Exception as error:  # noqa: BLE001  # whatever a mock raises lowers the ceiling of its step
+                failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
+        return RehearseResult(failures=tuple(failures))
+
+    async def _mock(self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any]) -> Any:
+        tool = tool_of(self._toolbox.catalogue, contract)
+        bound = bind_shown(step.args, outputs)
+        function = tool.functions.get("mock")
+        if function is None:
+            return UNKNOWN
+        complete = not bound.unknown and not step.parents
+        args = as_model(tool, bound.args, complete=complete)
+        call = self._toolbox.call(tool, plan_id, step, Mode.MOCK, Secrets({}))
+        return checked_output(tool, await run(function, args, call, MOCK_TIMEOUT))

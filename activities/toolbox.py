@@ -1,0 +1,36 @@
+"""What every activity works with: the operator's catalogue and policy, given by the worker."""
+
+from dataclasses import dataclass, field
+
+from activities.secrets import Secrets
+from airlock.catalogue import Catalogue
+from airlock.contract import Contract, Mode
+from airlock.names import idempotency_key
+from airlock.plan import Step
+from airlock.policy import Policy
+from airlock.tool import Tool, ToolCall
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The operator's side of every activity. `index_key` keys the hashes of resource names; empty means no index."""
+
+    catalogue: Catalogue
+    policy: Policy
+    index_key: str = field(default="", repr=False)
+
+    def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
+        """What a tool is told about the call it carries out."""
+        return ToolCall(
+            plan_id=plan_id,
+            step_id=step.id,
+            agent=step.agent,
+            mode=mode,
+            idempotency_key=idempotency_key(plan_id, step.id, undone),
+            settings=self.catalogue.settings_of(tool),
+            secret=secrets.resolve,
+        )
+
+    def contract_now(self, step: Step) -> Contract:
+        """The contract this worker has for a step today."""
+        return self.catalogue.contract(step.tool, step.args)

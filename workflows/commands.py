@@ -1,0 +1,116 @@
+"""The activities as the workflow commands them: explicit ids, queues, timeouts and summaries, in one place."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.workflow import ActivityCancellationType, ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from activities import options
+    from activities.admit import AdmitActivities
+    from activities.call import CallActivities
+    from activities.compensate import CompensateActivities
+    from activities.options import Options
+    from activities.preview import PreviewActivities
+    from activities.rehearse import RehearseActivities
+    from airlock import names
+    from airlock.admission import Admission
+    from airlock.outcome import ProbeAnswer, UndoOutcome
+    from airlock.wire import (
+        AdmitRequest,
+        ChainRequest,
+        ChainResult,
+        PreviewRequest,
+        PreviewResult,
+        ProbeRequest,
+        RehearseRequest,
+        RehearseResult,
+        UndoRequest,
+    )
+
+_WAIT = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+_TRY = ActivityCancellationType.TRY_CANCEL
+
+
+def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
+    """Let the operator's worker judge the plan."""
+    return workflow.start_activity_method(
+        AdmitActivities.admit, request, **_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit", _TRY)
+    )
+
+
+def rehearse(request: RehearseRequest) -> ActivityHandle[RehearseResult]:
+    """Mock steps."""
+    summary = f"mock {len(request.steps)} steps"
+    chosen = options.rehearse(len(request.steps))
+    return workflow.start_activity_method(
+        RehearseActivities.rehearse,
+        request,
+        **_options(chosen, names.REHEARSE_QUEUE, "rehearse", summary, _TRY),
+    )
+
+
+def preview(request: PreviewRequest) -> ActivityHandle[PreviewResult]:
+    """Dry-run steps."""
+    summary = f"dry-run {len(request.steps)} steps"
+    chosen = options.preview(request.contracts[request.contract_of[step.id]] for step in request.steps)
+    return workflow.start_activity_method(
+        PreviewActivities.preview,
+        request,
+        **_options(chosen, names.REHEARSE_QUEUE, "preview", summary, _TRY),
+    )
+
+
+def call(request: ChainRequest) -> ActivityHandle[ChainResult]:
+    """Make live calls. Cancelling waits until the calls in flight have ended; calls not begun yet are dropped."""
+    first = request.calls[0]
+    chosen = options.call(made.contract for made in request.calls)
+    activity_id = f"{first.step.id}:live" + (f":{first.attempt}" if first.attempt > 1 else "")
+    summary = " -> ".join(f"{made.step.id}: {made.step.tool}" for made in request.calls)
+    if first.attempt > 1:
+        summary += f" (attempt {first.attempt})"
+    return workflow.start_activity_method(
+        CallActivities.call, request, **_options(chosen, names.LIVE_QUEUE, activity_id, summary, _WAIT)
+    )
+
+
+def compensate(request: UndoRequest) -> ActivityHandle[UndoOutcome]:
+    """Take a live call back."""
+    return workflow.start_activity_method(
+        CompensateActivities.compensate,
+        request,
+        **_options(
+            options.compensate(request.contract),
+            names.UNDO_QUEUE,
+            f"{request.step.id}:undo",
+            f"undo {request.step.id}: {request.step.tool}",
+            _WAIT,
+        ),
+    )
+
+
+def probe(request: ProbeRequest) -> ActivityHandle[ProbeAnswer]:
+    """Ask a tool what became of a call in doubt."""
+    return workflow.start_activity_method(
+        CompensateActivities.probe,
+        request,
+        **_options(
+            options.probe(request.contract),
+            names.UNDO_QUEUE,
+            f"{request.step.id}:probe",
+            f"probe {request.step.id}: {request.step.tool}",
+            _WAIT,
+        ),
+    )
+
+
+def _options(chosen: Options, queue: str, activity_id: str, summary: str, cancel: Any) -> dict[str, Any]:
+    return {
+        "task_queue": queue,
+        "activity_id": activity_id,
+        "summary": summary[:200],
+        "start_to_close_timeout": chosen.start_to_close,
+        "heartbeat_timeout": chosen.heartbeat,
+        "retry_policy": chosen.retry,
+        "cancellation_type": cancel,
+    }

@@ -1,0 +1,264 @@
+"""LIVE: call what was approved, as parallel as the graph allows, and learn the outcome of every call."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, CancelledError, TimeoutError
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import TypeAdapter
+
+    from activities import options
+    from airlock.calls import after_calls, take_outcomes, take_probe
+    from airlock.outcome import (
+        Again,
+        Attempt,
+        CallOutcome,
+        Failed,
+        InDoubtCall,
+        Live,
+        StaleCall,
+        shorten,
+    )
+    from airlock.refs import referenced_steps
+    from airlock.run import CallStatus, Run
+    from airlock.schedule import MAX_IN_FLIGHT, Schedule
+    from airlock.wire import CallRequest, ChainRequest, ChainResult, ProbeRequest
+    from workflows import commands
+
+    _ATTEMPTS = TypeAdapter(list[Attempt])
+
+
+class LiveStage:
+    """One stay in LIVE. Ends when no call is running and the run is somewhere else, or must continue as new.
+
+    Args:
+        run: The plan's run.
+        publish: Called when what people see has changed.
+        full: Says whether the history is so long that the run must continue as new between calls.
+    """
+
+    def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+        self._run = run
+        self._publish = publish
+        self._full = full
+        self._moves = run.moves
+        self._landed: list[CallOutcome] = []
+        self._stale: list[StaleCall] = []
+        self._handles: dict[str, ActivityHandle[ChainResult]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._began = False
+        self._deadline_passed = False
+        self._steps = {step.id: step for step in run.plan.steps}
+        self._previews = {shown.id: shown.preview for shown in run.sealed.steps} if run.sealed else {}
+        by_status = run.steps_with
+        self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
+        admitted = run.contracts()
+        contracts = {step: admitted.contract(step) for step in run.approved}
+        self._schedule = Schedule(
+            admitted.parents,
+            wanted=run.approved,
+            done=run.live,
+            late=[step for step, contract in contracts.items() if contract.irreversible],
+            chainable=[step for step, c in contracts.items() if c.repeatable and not c.guarded],
+        )
+
+    async def go(self) -> None:
+        """Make the calls, then move the run on."""
+        watch = asyncio.create_task(self._watch_deadline()) if self._run.deadline_at else None
+        try:
+            await self._make_calls()
+        finally:
+            if watch is not None:
+                watch.cancel()
+        await self._probe()
+        if not (self._full() and self._may_start()):
+            after_calls(
+                self._run,
+                self._stale,
+                workflow.now(),
+                deadline_passed=self._deadline_passed,
+                stuck=not self._began,
+            )
+
+    def _may_start(self) -> bool:
+        """Whether another call may begin: nobody stopped the plan, nothing went wrong, nothing is in doubt."""
+        return not self._stopped() and not self._trouble and workflow.cancellation_reason() is None
+
+    def _stopped(self) -> bool:
+        """Whether the plan has left LIVE, even if it has come back since, or its deadline has passed."""
+        return self._run.moves != self._moves or self._deadline_passed
+
+    async def _make_calls(self) -> None:
+        while True:
+            if self._may_start() and not self._full():
+                self._start()
+            self._run.in_flight = self._schedule.running if self._tasks else ()
+            self._publish()
+            if not self._tasks:
+                return
+            stopped = self._stopped()
+            if stopped:
+                self._drop()
+            # without what `_woken` adds, a lock would only be noticed when the next call ends
+            await workflow.wait_condition(partial(self._woken, stopped))
+            self._take_landed()
+
+    def _start(self) -> None:
+        for chain in self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
+            self._began = True
+            task = asyncio.create_task(self._call_chain(chain))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _woken(self, knew_stopped: bool) -> bool:
+        return bool(self._landed) or not self._tasks or (self._stopped() and not knew_stopped)
+
+    def _drop(self) -> None:
+        """Drop calls that no worker has begun, and keep chains from going on; calls in flight run to their end."""
+        handles, self._handles = self._handles, {}
+        for handle in handles.values():
+            handle.cancel()
+
+    def _take_landed(self) -> None:
+        landed, self._landed = self._landed, []
+        take_outcomes(self._run, landed, workflow.now())
+        for outcome in landed:
+            if isinstance(outcome, StaleCall):
+                self._stale.append(outcome)
+                self._trouble = True
+            elif self._run.calls[outcome.step].status is CallStatus.LIVE:
+                self._schedule.finish(outcome.step)
+            else:
+                self._trouble = True
+
+    async def _call_chain(self, chain: tuple[str, ...]) -> None:
+        """Call a chain; where a call may be repeated, go on with what is left of it, one attempt after the other."""
+        left, attempt, doubtful = list(chain), 1, False
+        again: Again | None = None
+        while left:
+            attempts = await self._attempt(left, attempt)
+            for made in attempts:
+                if isinstance(made, Again):
+                    break
+                self._landed.append(self._settled(made, doubtful))
+                left.remove(made.step)
+                attempt, doubtful, again = 1, False, None
+                if not isinstance(made, Live):
+                    return
+            last = attempts[-1] if attempts else None
+            if isinstance(last, Again):
+                again, doubtful = last, doubtful or last.doubtful
+                if self._may_start():
+                    pause = options.backoff(attempt, last.after)
+                    await workflow.sleep(pause, summary=f"before {last.step} is tried again")
+                    attempt += 1
+            if not attempts or not self._may_start():
+                break
+        if again is not None:
+            self._landed.append(self._given_up(again, doubtful, attempt))
+
+    async def _attempt(self, steps: list[str], attempt: int) -> list[Attempt]:
+        """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
+        requests = [self._request(step, attempt if step == steps[0] else 1, steps) for step in steps]
+        handle = commands.call(ChainRequest(plan_id=self._run.plan.plan_id, calls=tuple(requests)))
+        self._handles[steps[0]] = handle
+        try:
+            result = await handle
+        except ActivityError as error:
+            return self._lost(error, requests)
+        except asyncio.CancelledError:
+            return []  # dropped before the command was even sent
+        finally:
+            self._handles.pop(steps[0], None)
+        return list(result.attempts)
+
+    def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
+        """What is known of a chain whose activity did not answer."""
+        if isinstance(error.cause, CancelledError):
+            return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
+        made: list[Attempt] = []
+        why = "the activity failed"
+        if isinstance(error.cause, TimeoutError):
+            why = "its worker is gone or did not answer in time"
+            details = error.cause.last_heartbeat_details
+            made = _ATTEMPTS.validate_python(details[0]) if details else []
+        if len(made) == len(requests) or (made and not isinstance(made[-1], Live)):
+            return made
+        lost = requests[len(made)]
+        text = shorten(f"{why}: {error.cause}")
+        if lost.attempt < lost.contract.attempts:
+            return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only)]
+        if lost.contract.read_only:
+            return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
+        return [*made, InDoubtCall(step=lost.step.id, error=text)]
+
+    def _settled(self, made: Attempt, doubtful: bool) -> CallOutcome:
+        """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt."""
+        if isinstance(made, Again):
+            return Failed(step=made.step, error=made.error, undo=made.undo)
+        if doubtful and isinstance(made, Failed | StaleCall):
+            undo = made.undo if isinstance(made, Failed) else None
+            return InDoubtCall(
+                step=made.step, error=shorten(f"an earlier attempt may have taken effect; then: {made.error}"), undo=undo
+            )
+        return made
+
+    def _given_up(self, last: Again, doubtful: bool, attempt: int) -> CallOutcome:
+        if doubtful:
+            return InDoubtCall(step=last.step, error=last.error, undo=last.undo)
+        return Failed(step=last.step, error=last.error, undo=last.undo, attempt=attempt)
+
+    def _request(self, step_id: str, attempt: int, chain: list[str]) -> CallRequest:
+        run, admitted = self._run, self._run.contracts()
+        step = self._steps[step_id]
+        before = run.calls.get(step_id)
+        read = [name for name in referenced_steps(step.args) if name not in chain and name in run.outputs]
+        return CallRequest(
+            step=step,
+            contract=admitted.contract(step_id),
+            preview=self._previews.get(step_id),
+            outputs={name: run.outputs[name] for name in read},
+            undone=before.undone if before else 0,
+            attempt=attempt,
+        )
+
+    async def _probe(self) -> None:
+        """Ask the tools about calls in doubt, once each."""
+        admitted = self._run.contracts()
+        for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
+            if not admitted.contract(step_id).has_probe:
+                continue
+            request = probe_request(self._run, step_id)
+            try:
+                answer = await commands.probe(request)
+            except ActivityError:
+                continue  # it stays in doubt
+            take_probe(self._run, answer, workflow.now())
+
+    async def _watch_deadline(self) -> None:
+        deadline = self._run.deadline_at
+        if deadline is None:
+            return
+        left = (deadline - workflow.now()).total_seconds()
+        if left > 0:
+            await workflow.sleep(left, summary="the plan's deadline")
+        self._deadline_passed = True
+
+
+def probe_request(run: Run, step_id: str) -> ProbeRequest:
+    """What a tool's probe is asked about a call in doubt."""
+    step = next(step for step in run.plan.steps if step.id == step_id)
+    record = run.calls[step_id]
+    read = [name for name in referenced_steps(step.args) if name in run.outputs]
+    return ProbeRequest(
+        plan_id=run.plan.plan_id,
+        step=step,
+        contract=run.contracts().contract(step_id),
+        undo=record.undo,
+        outputs={name: run.outputs[name] for name in read},
+        undone=record.undone,
+    )

@@ -1,0 +1,366 @@
+"""The life of a plan: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE, ROLLBACK, as a durable run."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
+    from airlock import names
+    from airlock.approval import approved_steps, waived_by_policy
+    from airlock.audit import AuditKind
+    from airlock.contract import Mode
+    from airlock.decisions import decide, refuse
+    from airlock.errors import AirlockError
+    from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Verdict, parse_decision, parse_message
+    from airlock.outcome import shorten
+    from airlock.plan import Step
+    from airlock.rehearsal import seal_run, take_mocks, take_previews
+    from airlock.run import Outcome, Run
+    from airlock.state import Event, State
+    from airlock.views import (
+        AuditView,
+        PlanResult,
+        PreviewView,
+        StatusView,
+        audit_view,
+        details,
+        plan_result,
+        preview_view,
+        status_view,
+    )
+    from airlock.wire import AdmitRequest, PlanStart, PreviewRequest, RehearseRequest
+    from workflows import commands
+    from workflows.live import LiveStage
+    from workflows.undo import UndoStage
+
+T = TypeVar("T")
+
+HISTORY_EVENTS = 1_200
+"""A run continues as new from so many events on; what is in flight then still fits below 2,000."""
+HISTORY_BYTES = 8_000_000
+_STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
+_RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
+_OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
+_RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
+
+
+@workflow.defn(name="PlanWorkflow", failure_exception_types=[AirlockError])
+class PlanWorkflow:
+    """One plan. Its input is a `PlanStart`; anything else fails the run at once with the reason."""
+
+    @workflow.init
+    def __init__(self, start: Any) -> None:
+        self._problem = ""
+        self._published: State | None = None
+        try:
+            self._run = _read_start(start, workflow.now())
+        except (ValidationError, ValueError) as error:
+            self._problem = shorten(f"the input is not a plan: {error}")
+            return
+        expected = names.plan_workflow_id(self._run.plan.plan_id)
+        if workflow.info().workflow_id != expected:
+            self._problem = (
+                f"plan {self._run.plan.plan_id!r} must run as workflow {expected!r}: keys of its calls depend on it"
+            )
+
+    @workflow.run
+    async def run(self, start: Any) -> PlanResult:
+        """Live the plan's life; a cancelled workflow rolls back what is live and then ends with its result."""
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
+        life = asyncio.create_task(self._life())
+        while not life.done():
+            try:
+                await asyncio.shield(life)
+            except asyncio.CancelledError:
+                if not life.done():
+                    self._cancelled()
+        life.result()  # raises the continue-as-new, or whatever else ended the life
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return plan_result(self._run)
+
+    async def _life(self) -> None:
+        self._publish()
+        while self._run.outcome is None and not self._run.state.closed:
+            match self._run.state:
+                case State.MOCK:
+                    await self._rehearse()
+                case State.DRY_RUN:
+                    await self._preview()
+                case State.AWAITING_APPROVAL:
+                    await self._await_approval()
+                case State.LIVE:
+                    await LiveStage(self._run, self._publish, self._full).go()
+                case State.ROLLBACK:
+                    await UndoStage(self._run, self._publish, self._full).go()
+                case State.LOCKED:
+                    await workflow.wait_condition(lambda: self._run.state is not State.LOCKED or self._full())
+                case _:
+                    raise AirlockError(f"no stage for {self._run.state.value}")
+            self._publish()
+            self._continue_if_full()
+        self._finish()
+
+    async def _rehearse(self) -> None:
+        """MOCK: admission by the operator's catalogue and policy, then every step that is left is mocked."""
+        run, moves = self._run, self._run.moves
+        admission = await self._unless_moved(commands.admit(AdmitRequest(plan=run.plan)))
+        if admission is None:
+            return
+        if admission.admitted is None:
+            problems = "; ".join(str(problem) for problem in admission.problems)
+            for problem in admission.problems[:20]:
+                run.record(AuditKind.ADMISSION, "refused", workflow.now(), reason=str(problem))
+            self._end_early(f"refused at admission: {problems}")
+            return
+        admitted = admission.admitted
+        run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
+        run.begin_rehearsal(admitted)
+        mocked = await self._unless_moved(
+            commands.rehearse(
+                RehearseRequest(
+                    plan_id=run.plan.plan_id,
+                    steps=self._steps(run.left(Mode.MOCK)),
+                    contracts=admitted.contracts,
+                    contract_of=admitted.contract_of,
+                    outputs=run.outputs,
+                )
+            )
+        )
+        if mocked is None or run.moves != moves:
+            return
+        take_mocks(run, mocked.failures)
+        event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
+        run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
+
+    async def _preview(self) -> None:
+        """DRY_RUN: the steps that may go further are looked at, and what the approver will see is sealed."""
+        run, moves = self._run, self._run.moves
+        admitted = run.contracts()
+        asked = run.left(Mode.DRY_RUN)
+        outputs = dict(run.outputs)
+        while asked:
+            result = await self._unless_moved(
+                commands.preview(
+                    PreviewRequest(
+                        plan_id=run.plan.plan_id,
+                        steps=self._steps(asked),
+                        contracts=admitted.contracts,
+                        contract_of=admitted.contract_of,
+                        outputs=outputs,
+                    )
+                )
+            )
+            if result is None or run.moves != moves:
+                return
+            take_previews(run, result.previews)
+            outputs |= {step: preview.output for step, preview in run.previews.items()}
+            asked = tuple(step for step in result.remaining if step in run.left(Mode.DRY_RUN))
+        if not run.left(Mode.LIVE):
+            run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
+            return
+        seal_run(run, workflow.now())
+        run.apply(Event.PREVIEWED, workflow.now())
+        if waived_by_policy(run):
+            run.approved = approved_steps(run)
+            run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
+            run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
+
+    async def _await_approval(self) -> None:
+        """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
+        run = self._run
+        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
+        try:
+            await workflow.wait_condition(
+                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or self._full(),
+                timeout=max(left, 0.001) if left is not None else None,
+                timeout_summary="the time for approval",
+            )
+        except TimeoutError:
+            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
+                run.apply(Event.EXPIRED, workflow.now())
+                run.outcome = Outcome.EXPIRED
+
+    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
+        """The answer of an activity without effects, or None when the plan moved on meanwhile.
+
+        An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
+        """
+        moves = self._run.moves
+        await workflow.wait_condition(lambda: handle.done() or self._run.moves != moves)
+        if self._run.moves != moves:
+            handle.cancel()
+            return None
+        try:
+            return await handle
+        except ActivityError as error:
+            self._end_early(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
+            return None
+
+    def _end_early(self, reason: str) -> None:
+        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
+
+    def _cancelled(self) -> None:
+        """Honour a cancelled workflow: roll back what is live, in whatever state the plan is."""
+        run, now = self._run, workflow.now()
+        who, why = "temporal", workflow.cancellation_reason() or "the workflow was cancelled"
+        if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
+            if not run.live:
+                decide(run, "abort", Abort(by=who, reason=why), now)
+                return
+            decide(run, "lock", Lock(by=who, reason=why), now)
+        if run.state is not State.ROLLBACK:
+            decide(run, "rollback", Rollback(by=who, reason=why), now)
+
+    def _steps(self, wanted: Sequence[str]) -> tuple[Step, ...]:
+        by_id = {step.id: step for step in self._run.plan.steps}
+        return tuple(by_id[step] for step in wanted)
+
+    def _full(self) -> bool:
+        """Whether the history is so long that the run must continue as new."""
+        info = workflow.info()
+        return (
+            info.get_current_history_length() >= HISTORY_EVENTS
+            or info.get_current_history_size() >= HISTORY_BYTES
+            or info.is_continue_as_new_suggested()
+        )
+
+    def _continue_if_full(self) -> None:
+        """Continue as new between stages; calls are never in flight here, and handlers never wait."""
+        if self._full() and self._run.outcome is None and not self._run.state.closed:
+            workflow.continue_as_new(PlanStart(plan=self._run.plan, run=self._run))
+
+    def _publish(self) -> None:
+        """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
+        run = self._run
+        if self._published is not run.state or len(run.plan.steps) <= 100:
+            workflow.set_current_details(details(run))
+        if self._published is run.state:
+            return
+        first, self._published = self._published is None, run.state
+        if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
+            return
+        updates: list[Any] = [_STATE.value_set(run.state.value)]
+        if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
+            updates.append(_RISK.value_set(run.admitted.risk.value))
+            if run.admitted.resource_index:
+                updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
+        if run.state.closed or run.outcome is not None:
+            updates.append(_OUTCOME.value_set(plan_result(run).outcome.value))
+        workflow.upsert_search_attributes(updates)
+
+    def _finish(self) -> None:
+        self._run.outcome = plan_result(self._run).outcome
+        self._published = self._published if self._published is self._run.state else None
+        workflow.set_current_details(details(self._run))
+
+    def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
+        """A signal's way: parsed, judged, recorded; never raises."""
+        if self._problem:
+            return Verdict(accepted=False, reason=self._problem)
+        try:
+            message = parse_message(name, tuple(arguments))
+        except MalformedMessage as error:
+            return refuse(self._run, name, str(error), workflow.now())
+        return decide(self._run, name, message, workflow.now())
+
+    def refuse_signal(self, name: str, why: str) -> None:
+        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        if not self._problem:
+            refuse(self._run, name, why, workflow.now())
+
+    # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
+
+    @workflow.signal(description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview')
+    def approve(self, *arguments: Any) -> None:
+        """Approve the sealed preview, whole or some steps."""
+        self._say("approve", arguments)
+
+    @workflow.signal(description='{"by", "reason", "digest"?}: deny the plan')
+    def deny(self, *arguments: Any) -> None:
+        """Deny the plan."""
+        self._say("deny", arguments)
+
+    @workflow.signal(description='{"by", "reason"}: stop; no further call starts')
+    def lock(self, *arguments: Any) -> None:
+        """Stop: no further call starts until somebody unlocks."""
+        self._say("lock", arguments)
+
+    @workflow.signal(description='{"by", "reason"}: go on; what is left is rehearsed and approved anew')
+    def unlock(self, *arguments: Any) -> None:
+        """Go on after a lock."""
+        self._say("unlock", arguments)
+
+    @workflow.signal(description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
+    def rollback(self, *arguments: Any) -> None:
+        """Undo what is live."""
+        self._say("rollback", arguments)
+
+    @workflow.signal(description='{"by", "reason"}: end the plan without undoing anything')
+    def abort(self, *arguments: Any) -> None:
+        """End the plan without undoing anything."""
+        self._say("abort", arguments)
+
+    @workflow.signal(description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
+    def resolve(self, *arguments: Any) -> None:
+        """Settle a parked step."""
+        self._say("resolve", arguments)
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """Record a signal nobody knows."""
+        self._say(name, arguments)
+
+    @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
+    def decide_update(self, *arguments: Any) -> Verdict:
+        """Decide, and learn whether it counted; refusals are recorded like those of signals."""
+        name, message = parse_decision(arguments)
+        return decide(self._run, name, message, workflow.now())
+
+    @decide_update.validator
+    def _well_formed(self, *arguments: Any) -> None:
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
+        try:
+            parse_decision(arguments)
+        except MalformedMessage as error:
+            raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
+
+    @workflow.query(description="where the plan is, what it waits for, what was refused")
+    def status(self) -> StatusView:
+        """Where the plan is."""
+        return status_view(self._valid_run())
+
+    @workflow.query(description="the sealed preview, as text and as data")
+    def preview(self) -> PreviewView:
+        """The sealed preview."""
+        return preview_view(self._valid_run())
+
+    @workflow.query(description="everything the run recorded, oldest first")
+    def audit(self) -> AuditView:
+        """Everything the run recorded."""
+        return audit_view(self._valid_run())
+
+    def _valid_run(self) -> Run:
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
+        return self._run
+
+
+def _read_start(start: Any, now: datetime) -> Run:
+    read = PlanStart.model_validate(start)
+    return read.run or Run(plan=read.plan, submitted_at=now, since=now)
+
+
+def _lowest_reason(run: Run) -> str:
+    """Why nothing may go higher: the reasons of the first step, as an example."""
+    ceiling = run.ceilings[run.contracts().order[0]]
+    return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"

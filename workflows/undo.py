@@ -1,0 +1,120 @@
+"""ROLLBACK: take live calls back in reverse dependency order; what cannot be taken back parks or is reported as kept."""
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.calls import after_rollback, keep, take_probe, take_undo
+    from airlock.decisions import steps_to_undo
+    from airlock.graph import reversed_parents
+    from airlock.outcome import UndoFailed, UndoOutcome, shorten
+    from airlock.refs import referenced_steps
+    from airlock.run import CallStatus, Run
+    from airlock.schedule import MAX_IN_FLIGHT, Schedule
+    from airlock.state import State
+    from airlock.wire import UndoRequest
+    from workflows import commands
+    from workflows.live import probe_request
+
+
+class UndoStage:
+    """One stay in ROLLBACK. Ends when no compensation is running and the run is somewhere else, or must continue as new.
+
+    Args:
+        run: The plan's run.
+        publish: Called when what people see has changed.
+        full: Says whether the history is so long that the run must continue as new.
+    """
+
+    def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+        self._run = run
+        self._publish = publish
+        self._full = full
+        self._moves = run.moves
+        self._landed: list[UndoOutcome] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._covered: tuple[str, ...] = ()
+        self._schedule = Schedule({}, wanted=())
+
+    async def go(self) -> None:
+        """Undo, then move the run on."""
+        await self._probe()
+        self._covered = steps_to_undo(self._run)
+        parents = reversed_parents(self._run.contracts().parents)
+        self._schedule = Schedule(parents, wanted=self._covered, done=set(parents) - set(self._covered))
+        while True:
+            if self._may_start():
+                self._start()
+            self._run.in_flight = self._schedule.running if self._tasks else ()
+            self._publish()
+            if not self._tasks:
+                break
+            await workflow.wait_condition(lambda: bool(self._landed) or not self._tasks)
+            self._take_landed()
+        if not self._full() or self._run.parked or not self._left():
+            after_rollback(self._run, workflow.now())
+
+    def _may_start(self) -> bool:
+        return self._run.state is State.ROLLBACK and self._run.moves == self._moves and not self._full()
+
+    def _left(self) -> bool:
+        return any(step in steps_to_undo(self._run) for step in self._covered)
+
+    def _start(self) -> None:
+        while chains := self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
+            for (step,) in chains:
+                if self._nothing_to_do(step):
+                    self._schedule.finish(step)
+                else:
+                    task = asyncio.create_task(self._undo(step))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+
+    def _nothing_to_do(self, step: str) -> bool:
+        """Whether a step needs no compensation: it only read, failed before it wrote, or can never be taken back."""
+        record = self._run.calls[step]
+        contract = self._run.contracts().contract(step)
+        if contract.undoable:
+            return record.status is CallStatus.FAILED and record.undo is None
+        if contract.irreversible and record.status is CallStatus.LIVE:
+            keep(self._run, step, workflow.now())
+        return True
+
+    async def _undo(self, step_id: str) -> None:
+        run = self._run
+        step = next(step for step in run.plan.steps if step.id == step_id)
+        record = run.calls[step_id]
+        read = [name for name in referenced_steps(step.args) if name in run.outputs]
+        request = UndoRequest(
+            plan_id=run.plan.plan_id,
+            step=step,
+            contract=run.contracts().contract(step_id),
+            undo=record.undo,
+            outputs={name: run.outputs[name] for name in read},
+            undone=record.undone,
+        )
+        try:
+            outcome: UndoOutcome = await commands.compensate(request)
+        except ActivityError as error:
+            outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
+        self._landed.append(outcome)
+
+    def _take_landed(self) -> None:
+        landed, self._landed = self._landed, []
+        for outcome in landed:
+            take_undo(self._run, outcome, workflow.now())
+            if self._run.calls[outcome.step].status is CallStatus.UNDONE:
+                self._schedule.finish(outcome.step)
+
+    async def _probe(self) -> None:
+        for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
+            if not self._run.contracts().contract(step_id).has_probe:
+                continue
+            try:
+                answer = await commands.probe(probe_request(self._run, step_id))
+            except ActivityError:
+                continue  # it stays in doubt and parks the plan
+            take_probe(self._run, answer, workflow.now())
