@@ -1,0 +1,166 @@
+"""`check` and `tools`: what can be said about a plan, and about the catalogue, without a server."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+
+from airlock.admission import Admitted, admit
+from airlock.assignments import read_plan
+from airlock.catalogue import Catalogue
+from airlock.ceiling import Ceiling, ceilings
+from airlock.config import Config
+from airlock.contract import Contract
+from airlock.errors import Problem
+from airlock.lint import advice, catalogue_problems, structure_problems
+from airlock.plan import Plan
+from airlock_client.client import read_document
+from cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
+from cli.settings import ConfigOption, find_config, read_catalogue
+from tools.loader import load_catalogue
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
+ValidationOption = Annotated[
+    Path | None, typer.Option("--validation", help="The validations file of an older plan.", metavar="FILE")
+]
+NoCatalogue = Annotated[bool, typer.Option("--no-catalogue", help="Look at the plan alone, not at a catalogue.")]
+
+
+class Findings(BaseModel):
+    """What was found out about a plan offline. `ceilings` are empty without a catalogue, or when there are problems."""
+
+    plan: Plan
+    problems: tuple[Problem, ...] = ()
+    advice: tuple[Problem, ...] = ()
+    admitted: Admitted | None = None
+    ceilings: dict[str, Ceiling] = {}
+
+
+def plan_from_files(path: Path, validation: Path | None) -> Plan:
+    """The plan in a file of either format, with its validations file if there is one.
+
+    Raises:
+        PlanError: If either file cannot be read or accepted.
+    """
+    return read_plan(read_document(path), None if validation is None else read_document(validation))
+
+
+def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
+    """Everything that can be said about a plan without a server."""
+    problems = structure_problems(plan)
+    if problems or configured is None:
+        return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))
+    config, catalogue = configured
+    problems = catalogue_problems(plan, catalogue)
+    known = {step.id: catalogue.contract(step.tool, step.args) for step in plan.steps if catalogue.get(step.tool)}
+    found = Findings(plan=plan, problems=tuple(problems), advice=tuple(advice(plan, known)))
+    admitted = None if problems else admit(plan, catalogue, config.policy).admitted
+    if admitted is None:
+        return found
+    reached = ceilings(admitted.order, admitted.parents, admitted.caps)
+    return found.model_copy(update={"admitted": admitted, "ceilings": reached})
+
+
+@command
+def check(
+    plan_file: PlanFile,
+    validation: ValidationOption = None,
+    config: ConfigOption = None,
+    no_catalogue: NoCatalogue = False,
+    as_json: AsJson = False,
+) -> int:
+    """Lint a plan offline: every finding with its place and its fix, and the ceiling each step would have.
+
+    Exits 1 when there are errors; advice alone exits 0.
+    """
+    configured = None if no_catalogue else read_catalogue(config)
+    findings = look_at(plan_from_files(plan_file, validation), configured)
+    if as_json:
+        emit(_as_document(findings, None if no_catalogue else find_config(config)))
+    else:
+        _print_findings(findings, catalogue=configured is not None)
+    return REFUSED if findings.problems else OK
+
+
+def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
+    failed = {"error": "the plan cannot be accepted"} if findings.problems else {}
+    return {
+        **failed,
+        "plan_id": findings.plan.plan_id,
+        "digest": findings.plan.digest(),
+        "config": str(config) if config else None,
+        "problems": list(findings.problems),
+        "advice": list(findings.advice),
+        "steps": [
+            {"id": step.id, "tool": step.tool, "ceiling": ceiling.mode.value, "reasons": list(ceiling.reasons)}
+            for step in findings.plan.steps
+            if (ceiling := findings.ceilings.get(step.id)) is not None
+        ],
+    }
+
+
+def _print_findings(findings: Findings, *, catalogue: bool) -> None:
+    screen = console()
+    for problem in findings.problems:
+        print_problem("error: ", problem, screen, "bold red")
+    for problem in findings.advice:
+        print_problem("advice: ", problem, screen, "yellow")
+    if findings.ceilings:
+        screen.print(_ceiling_table(findings))
+    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} pieces of advice"
+    where = "" if catalogue else " (structure only: no catalogue was looked at)"
+    say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
+
+
+def _ceiling_table(findings: Findings) -> Table:
+    table = Table(title="How far each step could go under this policy", title_justify="left")
+    for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
+        table.add_column(column, overflow="fold")
+    for step in findings.plan.steps:
+        contract = findings.admitted.contract(step.id) if findings.admitted else None
+        ceiling = findings.ceilings[step.id]
+        risk = contract.risk.value if contract else ""
+        why = safe("; ".join(ceiling.reasons))
+        table.add_row(step.id, safe(step.tool), safe(step.agent), risk, ceiling.mode.value, why)
+    return table
+
+
+@command
+def tools(config: ConfigOption = None, as_json: AsJson = False) -> int:
+    """Show the catalogue: every tool with its contract, as the configured worker would offer it."""
+    configured = read_catalogue(config)
+    catalogue = load_catalogue(Config()) if configured is None else configured[1]
+    if as_json:
+        emit({"catalogue_hash": catalogue.digest(), "tools": [_tool_document(catalogue, name) for name in catalogue.names]})
+        return OK
+    table = Table()
+    for column in ("tool", "risk", "reversibility", "permissions", "arguments", "dry run", "timeout"):
+        table.add_column(column, overflow="fold")
+    for name in catalogue.names:
+        table.add_row(*_tool_row(catalogue, name))
+    console().print(table)
+    say(f"{len(catalogue.names)} tools; catalogue {catalogue.digest()[:16]}; * marks required arguments")
+    return OK
+
+
+def _tool_document(catalogue: Catalogue, name: str) -> dict[str, Any]:
+    tool = catalogue.get(name)
+    schema = tool.arguments.model_json_schema() if tool else {}
+    return {**catalogue.contract(name).model_dump(mode="json"), "arguments": schema}
+
+
+def _tool_row(catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    contract: Contract = catalogue.contract(name)
+    tool = catalogue.get(name)
+    fields = tool.arguments.model_fields if tool else {}
+    return (
+        name,
+        contract.risk.value,
+        contract.reversibility.value,
+        ", ".join(contract.permissions) or "-",
+        ", ".join(f"{field}*" if info.is_required() else field for field, info in fields.items()) or "-",
+        contract.fidelity.value if contract.has_dry_run else "no",
+        f"{contract.timeout:g} s",
+    )

@@ -1,0 +1,149 @@
+"""What a person says to a plan: approve, deny, lock, unlock, rollback, abort, resolve, with an answer for each."""
+
+import getpass
+import json
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from airlock.errors import Problem
+from airlock.messages import Settlement, Verdict
+from airlock.names import plan_workflow_id
+from airlock_client import Airlock, NoAnswer, PlanHandle
+from cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe
+from cli.plans import PlanName
+
+ByOption = Annotated[str | None, typer.Option("--by", help="Who decides; your login name unless given.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+def me(by: str | None) -> str:
+    """Who decides: the name given, or the login name.
+
+    Raises:
+        Refusal: If there is neither.
+    """
+    if by is not None and by.strip():
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        problem = Problem(where="--by", message="this login has no name", fix="say who decides: --by NAME")
+        raise Refusal("nobody would be deciding", [problem]) from error
+
+
+async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
+    """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
+    try:
+        verdict = await handle.decide(decision, **fields)
+    except NoAnswer as error:
+        raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
+    if as_json:
+        refused = {} if verdict.accepted else {"error": verdict.reason, "problems": []}
+        emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json")})
+    else:
+        _print_verdict(decision, verdict)
+    return OK if verdict.accepted else REFUSED
+
+
+def _print_verdict(decision: str, verdict: Verdict) -> None:
+    screen = console(stderr=not verdict.accepted)
+    said = "accepted" if verdict.accepted else "refused"
+    screen.print(f"{decision} {said}: {safe(verdict.reason)}", soft_wrap=True)
+    if verdict.changed:
+        screen.print("changed since that preview:")
+        for path in verdict.changed:
+            screen.print(f"  {safe(path)}", soft_wrap=True)
+
+
+def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
+    message = json.dumps({key: value for key, value in fields.items() if value is not None})
+    return (
+        "To leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
+        f"{plan_workflow_id(plan_id)} --name {decision} --input {shlex.quote(message)}"
+    )
+
+
+@command
+async def deny(
+    plan: PlanName,
+    reason: ReasonOption,
+    digest: Annotated[str | None, typer.Option("--digest", help="Only if this is still the seal.")] = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Deny a plan that waits for approval; it ends with the outcome denied."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "deny", as_json=as_json, by=me(by), reason=reason, digest=digest)
+
+
+@command
+async def lock(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
+    """Stop a plan: calls that are running finish, no further call starts until somebody unlocks."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "lock", as_json=as_json, by=me(by), reason=reason)
+
+
+@command
+async def unlock(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
+    """Let a locked plan go on: what is left is rehearsed, previewed and approved anew; live calls are not repeated."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "unlock", as_json=as_json, by=me(by), reason=reason)
+
+
+@command
+async def rollback(
+    plan: PlanName,
+    reason: ReasonOption,
+    to_step: Annotated[
+        str | None, typer.Option("--to-step", help="Undo this step and everything after or depending on it.")
+    ] = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Undo what is live, whole or back to a step, in reverse order."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "rollback", as_json=as_json, by=me(by), reason=reason, to_step=to_step)
+
+
+@command
+async def abort(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
+    """End a plan without undoing anything."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "abort", as_json=as_json, by=me(by), reason=reason)
+
+
+@command
+async def resolve(
+    plan: PlanName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that waits to be settled.")],
+    outcome: Annotated[
+        Settlement,
+        typer.Argument(
+            metavar="OUTCOME",
+            help="A call in doubt: happened, did_not_happen. A failed compensation: retry, skip, compensated.",
+        ),
+    ],
+    reason: ReasonOption,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="JSON", help="What the call returned, where later steps read it.")
+    ] = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Settle a step that waits for a human: a call whose outcome nobody knows, or a compensation that failed."""
+    value = _json(output)
+    handle = (await Airlock.connect()).plan(plan)
+    fields = {"by": me(by), "step": step, "outcome": outcome.value, "reason": reason, "output": value}
+    return await decide(handle, "resolve", as_json=as_json, **fields)
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = Problem(where="--output", message=f"is not JSON: {error}", fix="quote it, such as '{\"id\": 7}'")
+        raise Refusal("the output cannot be read", [problem]) from error

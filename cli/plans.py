@@ -1,0 +1,87 @@
+"""`list` and `show`: what plans there are and where one is; both work when no worker does."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from airlock.state import State
+from airlock.views import AuditView
+from airlock_client import Airlock, NoAnswer, PlanHandle
+from cli.output import OK, AsJson, command, console, emit, safe, say, warn
+from cli.screens import facts_screen, moment, plans_table, status_screen
+
+PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
+
+
+@command
+async def list_(
+    state: Annotated[State | None, typer.Option("--state", help="Only plans in this state.", case_sensitive=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """List plans, newest first, from Temporal's visibility: works without any worker, a second behind at worst."""
+    airlock = await Airlock.connect()
+    plans = await airlock.plans(state=state, limit=limit)
+    if as_json:
+        emit({"plans": list(plans)})
+    elif not plans:
+        say("There are no plans" + (f" in {state.value}." if state else ". Submit one: starter.py start PLAN.json"))
+    else:
+        console().print(plans_table(plans))
+    return OK
+
+
+@command
+async def show(
+    plan: PlanName,
+    audit: Annotated[bool, typer.Option("--audit", help="Everything the run recorded, oldest first.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show a plan: the preview as an approver reads it, every step with its ceiling and status, what it waits for.
+
+    Without a worker it shows what Temporal itself knows, and says so.
+    """
+    handle = (await Airlock.connect()).plan(plan)
+    try:
+        await _show_answered(handle, audit=audit, as_json=as_json)
+    except NoAnswer as error:
+        await _show_facts(handle, str(error), as_json=as_json)
+    return OK
+
+
+async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
+    status = await handle.status()
+    preview = await handle.preview()
+    recorded = await handle.audit() if audit else None
+    if as_json:
+        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}
+        emit(document if recorded is None else {**document, "audit": recorded})
+        return
+    say(preview.text)
+    say()
+    console().print(status_screen(status))
+    if recorded is not None:
+        console().print(_audit_table(recorded))
+
+
+async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
+    facts = await handle.facts()
+    if as_json:
+        emit({"answered": False, "why": why, "facts": facts})
+        return
+    warn(f"{why}\nThis is what Temporal itself knows; start a worker to see the preview.")
+    console().print(facts_screen(facts))
+
+
+def _audit_table(audit: AuditView) -> Table:
+    table = Table(title=f"Audit: {len(audit.entries)} entries, {audit.refused} refused messages", title_justify="left")
+    for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
+        table.add_column(column, overflow="fold")
+    for entry in audit.entries:
+        moved = f"{entry.from_state} -> {entry.to_state}" if entry.to_state else ""
+        table.add_row(
+            str(entry.number), moment(entry.at), entry.kind.value, safe(entry.what), safe(entry.by),
+            entry.step or "", moved, safe(entry.reason),
+        )  # fmt: skip
+    return table
