@@ -1,0 +1,103 @@
+import asyncio
+import itertools
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
+from airlock.policy import AgentPolicy, Policy
+from airlock_client import Airlock, PlanHandle
+from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from tests.workflows import world
+from worker import build_workers
+
+BIN = Path(os.sys.executable).parent
+POLICY = Policy(agents={"*": AgentPolicy(permissions=("*",))})
+_NUMBERS = itertools.count(1)
+
+
+def binary(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path=str(BIN))
+    assert found, f"{name} is not installed; run `make setup`"
+    return found
+
+
+def catalogue() -> Catalogue:
+    return Catalogue([world.put, world.send, world.look, world.once])
+
+
+@pytest.fixture(scope="session")
+async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary("temporal"), ip="127.0.0.1", data_converter=DATA_CONVERTER,
+        dev_server_log_level="error",
+    ) as env:  # fmt: skip
+        await ensure_search_attributes(env.client)
+        yield env
+
+
+@pytest.fixture(scope="session")
+async def airlock(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
+    async with AsyncExitStack() as stack:
+        for worker in build_workers(dev_server.client, Toolbox(catalogue(), POLICY)):
+            await stack.enter_async_context(worker)
+        yield Airlock(dev_server.client)
+
+
+def step(
+    id: str, tool: str, after: tuple[str, ...] = (), agent: str = "agent", confidence: float = 0.95, **args: Any
+) -> dict[str, Any]:
+    return {"id": id, "agent": agent, "tool": tool, "args": args, "confidence": confidence, "after": list(after)}
+
+
+@pytest.fixture
+def plan() -> Callable[..., dict[str, Any]]:
+    """Makes a plan document with an id of its own."""
+
+    def make(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"plan_id": f"p{next(_NUMBERS)}", "goal": "test", "requested_by": "rita", "steps": list(steps), **more}
+
+    return make
+
+
+async def until(condition: Callable[[], Any], timeout: float = 20.0) -> Any:
+    """Poll until a condition holds; async conditions too."""
+    async with asyncio.timeout(timeout):
+        while True:
+            found = condition()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def awaiting(handle: PlanHandle) -> Any:
+    from airlock.state import State
+
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    assert status.state is State.AWAITING_APPROVAL, status
+    return status
+
+
+async def approved(handle: PlanHandle, **more: Any) -> Any:
+    status = await awaiting(handle)
+    verdict = await handle.decide("approve", by="alice", digest=status.digest, **more)
+    assert verdict.accepted, verdict
+    return verdict
+
+
+async def signal(handle: PlanHandle, name: str, *payloads: Any) -> None:
+    await handle.workflow.signal(name, args=list(payloads))
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=1, default=str)

@@ -1,0 +1,191 @@
+"""A small world for workflow tests: real state in this process, and tools that change it, fail, hang and lose answers."""
+
+import asyncio
+from collections import Counter, defaultdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from airlock.errors import InDoubt, Stale, ToolFailed
+from airlock.refs import UNKNOWN
+from airlock.tool import Preview, Probe, ToolCall, tool
+
+
+class World:
+    """State by plan, every effect by idempotency key, and what is to go wrong at which step."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.effects: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        self.log: list[tuple[str, str, str]] = []
+        self.trouble: dict[tuple[str, str], list[str]] = {}
+        self.undo_trouble: dict[tuple[str, str], int] = {}
+        self.holds: dict[tuple[str, str], asyncio.Event] = {}
+        self.running: set[tuple[str, str]] = set()
+        self.overlap: dict[str, int] = defaultdict(int)
+
+    def hold(self, plan: str, step: str) -> asyncio.Event:
+        """Make a step's live call wait until the event is set."""
+        return self.holds.setdefault((plan, step), asyncio.Event())
+
+    async def live(self, call: ToolCall, effect: Any) -> Any:
+        """Carry out one live call with whatever trouble was ordered for it."""
+        place = (call.plan_id, call.step_id)
+        self.attempts[call.idempotency_key] += 1
+        self.log.append(("live", *place))
+        self.running.add(place)
+        self.overlap[call.plan_id] = max(self.overlap[call.plan_id], sum(plan == call.plan_id for plan, _ in self.running))
+        try:
+            if place in self.holds:
+                await self.holds[place].wait()
+            troubles = self.trouble.get(place, [])
+            kind = troubles.pop(0) if troubles else "none"
+            match kind:
+                case "fail":
+                    raise ToolFailed("the target refused")
+                case "retry":
+                    raise ToolFailed("the target is busy", retry=True)
+                case "stale":
+                    raise Stale("somebody else changed it")
+                case "lost":
+                    raise InDoubt("connection lost before it was sent, as far as one can tell")
+                case "lost_after":
+                    self._apply(call, effect)
+                    raise InDoubt("connection lost after it was sent")
+                case "boom":
+                    raise RuntimeError("a bug in the tool")
+                case "shape":
+                    self._apply(call, effect)
+                    return "not a dict"
+            return self._apply(call, effect)
+        finally:
+            self.running.discard(place)
+
+    def _apply(self, call: ToolCall, effect: Any) -> Any:
+        if self.effects[call.idempotency_key] == 0 or call.step_id.startswith("mail"):
+            effect()
+            self.effects[call.idempotency_key] += 1
+        return {"key": call.idempotency_key, "step": call.step_id}
+
+
+WORLD = World()
+
+
+class Put(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    value: Any = None
+
+
+class Send(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    to: str
+    body: str = ""
+
+
+class Look(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: str = ""
+
+
+@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=20, resources=("key:{key}",), max_attempts=3)
+async def put(args: Put, call: ToolCall) -> dict[str, Any]:
+    """Set a key."""
+    state = WORLD.state[call.plan_id]
+    if (
+        WORLD.effects[call.idempotency_key] == 0
+        and call.observed is not None
+        and call.observed != {"was": state.get(args.key)}
+    ):
+        raise Stale(f"{args.key} has changed")
+    if WORLD.effects[call.idempotency_key] == 0:
+        WORLD.state["undo"][call.idempotency_key] = {"had": args.key in state, "was": state.get(args.key)}
+    call.undo = {"key": args.key, **WORLD.state["undo"][call.idempotency_key]}
+    return await WORLD.live(call, lambda: state.__setitem__(args.key, args.value))
+
+
+@put.mock
+def _put_mock(args: Put, call: ToolCall) -> dict[str, Any]:
+    return {"key": "mock", "step": call.step_id}
+
+
+@put.dry_run(partial=True)
+async def _put_dry(args: Put, call: ToolCall) -> Preview:
+    WORLD.log.append(("dry", call.plan_id, call.step_id))
+    if args.key == "undryable":
+        raise ToolFailed("cannot look at this key")
+    state = WORLD.state[call.plan_id]
+    return Preview(
+        effect=f"set {args.key}",
+        output={"key": UNKNOWN, "step": call.step_id},
+        observed={"was": state.get(args.key)},
+        undo=f"set {args.key} back",
+    )
+
+
+@put.compensate
+async def _put_undo(args: Put, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
+    left = WORLD.undo_trouble.get((call.plan_id, call.step_id), 0)
+    if left:
+        WORLD.undo_trouble[(call.plan_id, call.step_id)] = left - 1
+        raise ToolFailed("cannot undo right now")
+    if WORLD.effects[call.idempotency_key] == 0:
+        return
+    state, token = WORLD.state[call.plan_id], call.undo
+    if token["had"]:
+        state[token["key"]] = token["was"]
+    else:
+        state.pop(token["key"], None)
+
+
+@put.probe
+async def _put_probe(args: Put, call: ToolCall) -> Probe:
+    if args.key.startswith("noprobe"):
+        return Probe(happened=None, why="nobody can tell")
+    if WORLD.effects[call.idempotency_key]:
+        call.undo = {"key": args.key, **WORLD.state["undo"][call.idempotency_key]}
+        return Probe(happened=True, output={"key": call.idempotency_key, "step": call.step_id}, why="it is there")
+    return Probe(happened=False, why="it is not there")
+
+
+@tool(name="send", risk="HIGH", reversibility="irreversible", timeout=20, permissions={"send"})
+async def send(args: Send, call: ToolCall) -> dict[str, Any]:
+    """Send a message that cannot be taken back."""
+    sent = WORLD.state[call.plan_id].setdefault("sent", [])
+    return await WORLD.live(call, lambda: sent.append(args.to))
+
+
+@send.dry_run(partial=True)
+async def _send_dry(args: Send, call: ToolCall) -> Preview:
+    return Preview(effect=f"send to {args.to}")
+
+
+@tool(name="look", risk="LOW", reversibility="read_only", timeout=20)
+async def look(args: Look, call: ToolCall) -> dict[str, Any]:
+    """Read a key."""
+    return await WORLD.live(call, lambda: None) | {"found": WORLD.state[call.plan_id].get(args.key)}
+
+
+@look.dry_run
+async def _look_dry(args: Look, call: ToolCall) -> Preview:
+    return Preview(effect=f"read {args.key}", output={"found": WORLD.state[call.plan_id].get(args.key)})
+
+
+@tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=1.0)
+async def once(args: Put, call: ToolCall) -> dict[str, Any]:
+    """Set a key; not idempotent, so called once; gives up after one second."""
+    call.undo = {"key": args.key}
+    return await WORLD.live(call, lambda: WORLD.state[call.plan_id].__setitem__(args.key, args.value))
+
+
+@once.dry_run
+async def _once_dry(args: Put, call: ToolCall) -> Preview:
+    return Preview(effect=f"set {args.key} once")
+
+
+@once.compensate
+async def _once_undo(args: Put, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
+    WORLD.state[call.plan_id].pop(args.key, None)
