@@ -68,9 +68,9 @@ def plan() -> Callable[..., dict[str, Any]]:
     return make
 
 
-async def until(condition: Callable[[], Any], timeout: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Poll until a condition holds; async conditions too."""
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(seconds):
         while True:
             found = condition()
             if asyncio.iscoroutine(found):
