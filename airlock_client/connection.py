@@ -1,22 +1,23 @@
 """The one way to connect to Temporal: Temporal's own settings, and the one data converter every run needs."""
 
 import asyncio
-import dataclasses
+import re
 import sys
 from collections.abc import Callable
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock import names
 from airlock.errors import AirlockError
 from airlock_client.codec import CompressionCodec
+from airlock_client.payloads import ForgivingPayloadConverter
 
-DATA_CONVERTER = dataclasses.replace(pydantic_data_converter, payload_codec=CompressionCodec())
+DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
 
 _KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 _KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
@@ -115,7 +116,10 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # "Connection refused" instead of the chain of transport errors around it
+    cause = re.search(r'message: "([^"]+)"', text)
+    return cause[1] if cause else text
 
 
 def _to_stderr(message: str) -> None:

@@ -78,8 +78,12 @@ def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
     )
 
 
-async def snapshots(handle: PlanHandle) -> AsyncIterator[Snapshot]:
+async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[Snapshot]:
     """The plan's snapshot each time it changes; the last one when it has ended, however it ended.
+
+    Args:
+        handle: The plan.
+        every: Seconds between looks.
 
     Raises:
         NoSuchPlan: If there is no such plan.
@@ -100,7 +104,7 @@ async def snapshots(handle: PlanHandle) -> AsyncIterator[Snapshot]:
             last, news = seen, time.monotonic()
         if seen.ended:
             return
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(every)
 
 
 class Screen(Protocol):
@@ -128,9 +132,9 @@ class Silent:
 class Lines:
     """One line of text for each change, for logs and pipes."""
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, *, commands: bool = True) -> None:
         self._console = screen
-        self._commands: set[str] = set()
+        self._commands: set[str] | None = set() if commands else None
 
     def show(self, seen: Snapshot) -> None:
         """Print the change; where a plan waits for approval, the command that approves it, once."""
@@ -141,10 +145,10 @@ class Lines:
 class Bars:
     """One bar for each plan, on a terminal."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, commands: bool = True) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
-        self._commands: set[str] = set()
+        self._commands: set[str] | None = set() if commands else None
 
     def show(self, seen: Snapshot) -> None:
         """Move the plan's bar."""
@@ -161,22 +165,22 @@ class Bars:
 
 
 @contextmanager
-def open_screen(*, as_json: bool = False, silent: bool = False) -> Iterator[Screen]:
-    """The screen that fits: JSON lines, bars on a terminal, plain lines elsewhere."""
+def open_screen(*, as_json: bool = False, silent: bool = False, commands: bool = True) -> Iterator[Screen]:
+    """The screen that fits: JSON lines, bars on a terminal, plain lines elsewhere; `commands`: also print what approves."""
     screen = console()
     if silent:
         yield Silent()
     elif as_json:
         yield JsonLines()
     elif not screen.is_terminal:
-        yield Lines(screen)
+        yield Lines(screen, commands=commands)
     else:
         columns = (
             TextColumn("{task.fields[plan]}", markup=False), TextColumn("{task.fields[state]}"), BarColumn(bar_width=24),
             MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         with Progress(*columns, console=screen) as progress:
-            yield Bars(progress)
+            yield Bars(progress, commands=commands)
 
 
 async def follow(handles: Sequence[PlanHandle], screen: Screen) -> dict[str, Snapshot]:
@@ -215,7 +219,7 @@ def _sentence(seen: Snapshot) -> Text:
     )
 
 
-def _print_command(screen: Console, seen: Snapshot, said: set[str]) -> None:
-    if seen.approve_command and seen.approve_command not in said:
+def _print_command(screen: Console, seen: Snapshot, said: set[str] | None) -> None:
+    if said is not None and seen.approve_command and seen.approve_command not in said:
         said.add(seen.approve_command)
         screen.print(Text(f"waiting for approval: {seen.approve_command}"), soft_wrap=True)

@@ -1,0 +1,33 @@
+"""The command line: every command by name. `starter.py` runs it."""
+
+import typer
+
+from cli import approve, check, decisions, dev, plans, start, watch
+from cli.output import Family
+
+app = typer.Typer(
+    name="starter.py",
+    cls=Family,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Airlock: run agents' tool calls the way Terraform runs changes: propose, rehearse, approve, go live, undo.",
+    epilog="Every command takes --json. Exit codes: 0 success, 1 refusal, 2 bad usage. "
+    "The connection is Temporal's own: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_PROFILE.",
+)
+
+app.command("dev")(dev.dev)
+app.command("start")(start.start)
+app.command("list")(plans.list_)
+app.command("show")(plans.show)
+app.command("watch")(watch.watch)
+app.command("approve")(approve.approve)
+app.command("deny")(decisions.deny)
+app.command("rollback")(decisions.rollback)
+app.command("abort")(decisions.abort)
+app.command("resolve")(decisions.resolve)
+app.command("lock")(decisions.lock)
+app.command("unlock")(decisions.unlock)
+app.command("tools")(check.tools)
+app.command("check")(check.check)

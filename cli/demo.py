@@ -1,0 +1,169 @@
+"""`python -m cli.demo`: the main job from start to end with nobody typing; exits 0 only if everything was as it must be."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock.errors import AirlockError
+from airlock.run import Outcome
+from airlock.state import State
+from airlock.views import PlanResult, PreviewView
+from airlock_client import Airlock, PlanHandle
+from cli.environment import Environment, environment
+from cli.follow import Snapshot, open_screen, snapshots
+from cli.output import INTERRUPTED, OK, command, console, say
+from cli.processes import ROOT
+from cli.screens import steps_table
+from cli.stopping import stoppable
+from cli.world import World, read_world, requests_made, world_table
+
+STATE = ROOT / ".airlock" / "demo"
+ONBOARDING = ROOT / "examples" / "onboard_customer.json"
+FAILING = ROOT / "examples" / "failing_onboarding.json"
+_EMAIL = "jo@acme.test"
+_FAILING_EMAIL = "kim@globex.test"
+_EVERY = 0.05
+
+
+class DemoFailed(AirlockError):
+    """Something in the demo is not as it must be."""
+
+
+@command
+async def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where state and logs are kept; begun afresh.")] = STATE,
+) -> int:
+    """Run a plan from its file to LIVE, then one that fails and is rolled back, on a real server with real tools."""
+    return OK if await stoppable(_run(folder)) else INTERRUPTED
+
+
+async def _run(folder: Path) -> None:
+    begun = time.monotonic()
+    say("Starting a Temporal server, a CRM, a mail server, a database and a worker ...", style="dim")
+    async with environment(folder, usual_ports=True, fresh=True) as env:
+        say(f"They are up. Temporal UI: {env.ui_url}   logs: {env.folder / 'logs'}", style="dim")
+        _title("1. A plan that goes LIVE: examples/onboard_customer.json")
+        before = read_world(env)
+        await _live(env, ONBOARDING, Outcome.COMPLETED)
+        after = read_world(env)
+        console().print(world_table(before, after))
+        check_onboarded(before, after)
+
+        _title("2. A plan whose last reversible call fails: examples/failing_onboarding.json")
+        result = await _live(env, FAILING, Outcome.ABORTED)
+        undone = read_world(env)
+        console().print(world_table(after, undone))
+        check_undone(after, undone, result, env)
+    _title(f"Everything is as it must be, and everything has stopped ({time.monotonic() - begun:.0f} s)")
+
+
+async def _live(env: Environment, plan: Path, expected: Outcome) -> PlanResult:
+    """Rehearse, show, approve through the Temporal CLI, follow to the end."""
+    handle = await Airlock(env.client).submit(plan)
+    with open_screen(commands=False) as screen:
+        async for seen in snapshots(handle, every=_EVERY):
+            screen.show(seen)
+            if seen.ended or seen.state == State.AWAITING_APPROVAL:
+                break
+    preview = await _preview(handle)
+    say()
+    say(preview.text)
+    status = await handle.status()
+    if status.approve_command is None:
+        raise DemoFailed(f"plan {handle.plan_id} offers no command to approve it: {status.why}")
+    await _approve(env, status.approve_command)
+    last: Snapshot | None = None
+    with open_screen(commands=False) as screen:
+        async for seen in snapshots(handle, every=_EVERY):
+            last = seen
+            screen.show(seen)
+    await _say_transitions(handle)
+    result = await handle.result()
+    console().print(steps_table(result.steps))
+    say(f"{handle.plan_id} ended: {result.outcome.value} ({result.why})", style="bold")
+    if last is None or result.outcome is not expected:
+        raise DemoFailed(f"plan {handle.plan_id} must end {expected.value}, it ended {result.outcome.value}: {result.why}")
+    return result
+
+
+async def _preview(handle: PlanHandle) -> PreviewView:
+    preview = await handle.preview()
+    if preview.digest is None:
+        raise DemoFailed(f"plan {handle.plan_id} was not sealed: {preview.text}")
+    return preview
+
+
+async def _approve(env: Environment, approve_command: str) -> None:
+    """Run exactly the command that the preview shows, in a shell, as a person would."""
+    say()
+    say(f"$ {approve_command}", style="bold")
+    process = await asyncio.create_subprocess_shell(
+        approve_command,
+        env=env.cli_environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    say(said.decode(errors="replace").strip())
+    say()
+    if process.returncode != 0:
+        raise DemoFailed(f"the Temporal CLI refused the command: exit code {process.returncode}")
+
+
+async def _say_transitions(handle: PlanHandle) -> None:
+    for entry in (await handle.audit()).entries:
+        if entry.to_state is not None:
+            say(f"  {entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.from_state} -> {entry.to_state}: {entry.reason}", style="dim")
+
+
+def check_onboarded(before: World, after: World) -> None:
+    """Everything the first plan promised is there, once.
+
+    Raises:
+        DemoFailed: Naming what is not.
+    """
+    contact, row = after.contact(_EMAIL), after.row(_EMAIL)
+    mails = [mail for mail in after.mails if mail["to"] == [_EMAIL]]
+    _must(before.contact(_EMAIL) is None and not before.mails, "the demo must begin with empty systems")
+    _must(contact is not None, f"the CRM must have a contact {_EMAIL}")
+    _must(row is not None and contact is not None and row["contact_id"] == contact["id"], "the row must name that contact")
+    _must([found["email"] for found in after.billing] == [_EMAIL], "billing must have one account, for that contact")
+    _must(len(mails) == 1 == len(after.mails), f"exactly one mail must have been sent, to {_EMAIL}")
+    _must([path for path, _ in after.files] == ["onboarding/latest.md"], "the folder must hold the brief")
+
+
+def check_undone(before: World, after: World, result: PlanResult, env: Environment) -> None:
+    """The failing call was really made, and everything before it was really taken back.
+
+    Raises:
+        DemoFailed: Naming what is not.
+    """
+    answers = [(made["method"], made["path"], made["status"]) for made in requests_made(env)]
+    _must(("POST", "/billing/charge", 500) in answers, "the charge must really have been tried and refused")
+    created = [made for made in answers if made[:2] == ("POST", "/contacts/") and made[2] == 201]
+    _must(len(created) == 2, "the second contact must really have been created before it was taken back")
+    _must("contact" in result.undone and "record" in result.undone, "the calls before the failure must be undone")
+    _must(after.contact(_FAILING_EMAIL) is None, f"the CRM must not have a contact {_FAILING_EMAIL} any more")
+    for name in ("contacts", "billing", "rows", "mails", "files"):
+        _must(getattr(after, name) == getattr(before, name), f"{name} must be exactly as before the plan")
+
+
+def _must(holds: bool, what: str) -> None:
+    if not holds:
+        raise DemoFailed(f"the demo found something wrong: {what}")
+
+
+def _title(text: str) -> None:
+    say()
+    say(text, style="bold cyan")
+    say()
+
+
+if __name__ == "__main__":
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    application.command()(demo)
+    application()
