@@ -3,19 +3,25 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.toolbox import Toolbox
 from airlock.catalogue import Catalogue
 from airlock.policy import AgentPolicy, Policy
 from airlock_client import Airlock, PlanHandle
-from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock_client.connection import DATA_CONVERTER, connect_to, ensure_search_attributes
 from tests.workflows import world
 from worker import build_workers
 
@@ -101,3 +107,46 @@ async def signal(handle: PlanHandle, name: str, *payloads: Any) -> None:
 
 def pretty(value: Any) -> str:
     return json.dumps(value, indent=1, default=str)
+
+
+@pytest.fixture
+async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callable[..., Awaitable[Airlock]]]:
+    """Makes an Airlock under a policy of its own: a namespace of its own on the same server, with its own workers."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**policy: Any) -> Airlock:
+            client = await namespace(dev_server.client, f"policy{next(_NUMBERS)}")
+            for worker in build_workers(client, Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))):
+                await stack.enter_async_context(worker)
+            return Airlock(client)
+
+        yield make
+
+
+async def namespace(client: Client, name: str) -> Client:
+    """A new namespace on the server of a client, with Airlock's search attributes."""
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    made = await connect_to(client.service_client.config.target_host, name)
+    await ensure_search_attributes(made)
+    return made
+
+
+async def events(handle: PlanHandle, run_id: str | None = None) -> list[HistoryEvent]:
+    """The history of a plan's current run, or of another run in its chain."""
+    workflow = handle.workflow_client.get_workflow_handle(handle.workflow.id, run_id=run_id)
+    return [event async for event in workflow.fetch_history_events()]
+
+
+async def count(handle: PlanHandle) -> Counter[str]:
+    """How many events of each type the current run has, such as `ACTIVITY_TASK_SCHEDULED`."""
+    return Counter(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in await events(handle))
+
+
+async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
+    """The histories of all runs that continued each other as new, oldest first."""
+    runs, run_id = [await events(handle)], None
+    while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
+        runs.insert(0, await events(handle, run_id))
+    return runs
