@@ -19,7 +19,10 @@ class Mode(StrEnum):
     @property
     def rank(self) -> int:
         """0 for MOCK, 1 for DRY_RUN, 2 for LIVE."""
-        return list(Mode).index(self)
+        return _MODE_RANK[self]
+
+
+_MODE_RANK = {mode: rank for rank, mode in enumerate(Mode)}
 
 
 def lowest(*modes: Mode) -> Mode:

@@ -163,7 +163,8 @@ class PlanWorkflow:
                 return
             take_previews(run, result.previews)
             outputs |= {step: preview.output for step, preview in run.previews.items()}
-            asked = tuple(step for step in result.remaining if step in run.left(Mode.DRY_RUN))
+            still = set(run.left(Mode.DRY_RUN))
+            asked = tuple(step for step in result.remaining if step in still)
         if not run.left(Mode.LIVE):
             run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
             return
