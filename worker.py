@@ -190,7 +190,8 @@ def _health_line(client: Client, toolbox: Toolbox, role: str) -> str:
     )
 
 
-def _arguments() -> argparse.Namespace:
+def argument_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
     parser = argparse.ArgumentParser(
         description="Runs Airlock's workflows and tool calls. Connects with Temporal's own settings."
     )
@@ -201,7 +202,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-workflow-tasks", type=_positive, default=Limits.workflow_tasks)
     parser.add_argument("--max-cached-workflows", type=_positive, default=Limits.cached_workflows)
     parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    return parser.parse_args()
+    return parser
 
 
 def _positive(text: str) -> int:
@@ -213,7 +214,7 @@ def _positive(text: str) -> int:
 
 def main() -> int:
     """Run the worker; 0 when it was told to stop, 1 when its settings or the namespace cannot be used."""
-    given = _arguments()
+    given = argument_parser().parse_args()
     logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     limits = Limits(given.max_calls, given.max_rehearsals, given.max_workflow_tasks, given.max_cached_workflows)
     try:
