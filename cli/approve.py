@@ -21,12 +21,15 @@ from cli.plans import PlanName
 async def approve(
     plan: PlanName,
     digest: Annotated[
-        str | None, typer.Option("--digest", help="The digest of the preview you have seen, or its first 12 characters.")
+        str | None,
+        typer.Option(
+            "--digest", metavar="DIGEST", help="The digest of the preview you have seen, or its first 12 characters."
+        ),
     ] = None,
     steps: Annotated[
         str | None, typer.Option("--steps", metavar="A,B", help="Approve only these steps, with commas between.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")] = "",
     by: ByOption = None,
     sign_key: Annotated[
         Path | None,

@@ -14,8 +14,8 @@ from airlock_client import Airlock, NoAnswer, PlanHandle
 from cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe
 from cli.plans import PlanName
 
-ByOption = Annotated[str | None, typer.Option("--by", help="Who decides; your login name unless given.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; your login name unless given.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")]
 
 
 def me(by: str | None) -> str:
@@ -69,7 +69,7 @@ def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
 async def deny(
     plan: PlanName,
     reason: ReasonOption,
-    digest: Annotated[str | None, typer.Option("--digest", help="Only if this is still the seal.")] = None,
+    digest: Annotated[str | None, typer.Option("--digest", metavar="DIGEST", help="Only if this is still the seal.")] = None,
     by: ByOption = None,
     as_json: AsJson = False,
 ) -> int:
@@ -97,7 +97,7 @@ async def rollback(
     plan: PlanName,
     reason: ReasonOption,
     to_step: Annotated[
-        str | None, typer.Option("--to-step", help="Undo this step and everything after or depending on it.")
+        str | None, typer.Option("--to-step", metavar="STEP", help="Undo this step and everything after or depending on it.")
     ] = None,
     by: ByOption = None,
     as_json: AsJson = False,

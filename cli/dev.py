@@ -19,9 +19,13 @@ _LOOK = 0.5
 async def dev(
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="The operator's file for the worker; the project's airlock.toml unless given."),
+        typer.Option(
+            "--config", metavar="FILE", help="The operator's file for the worker; the project's airlock.toml unless given."
+        ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--folder", help="Where all state and logs are kept.", show_default=False)] = STATE,
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="Where all state and logs are kept.", show_default=False)
+    ] = STATE,
     as_json: AsJson = False,
 ) -> int:
     """Start a Temporal server, the sandbox services and a worker, and keep them up until Ctrl-C.

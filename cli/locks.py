@@ -28,7 +28,9 @@ def held(path: Path) -> Iterator[Callable[[str], None]]:
             file.seek(0)
             said = file.read().strip()
             folder = path.with_suffix("")
-            raise AlreadyRunning(f"another process already uses {folder}" + (f" ({said})" if said else "")) from None
+            raise AlreadyRunning(
+                f"another process already uses {folder}{f' ({said})' if said else ''}: stop it, or use another --folder"
+            ) from None
 
         def note(text: str) -> None:
             file.seek(0)

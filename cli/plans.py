@@ -16,8 +16,15 @@ PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or i
 
 @command
 async def list_(
-    state: Annotated[State | None, typer.Option("--state", help="Only plans in this state.", case_sensitive=False)] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    state: Annotated[
+        State | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only plans in this state: {', '.join(State)}.", case_sensitive=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many, newest first.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> int:
     """List plans, newest first, from Temporal's visibility: works without any worker, a second behind at worst."""

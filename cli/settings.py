@@ -16,7 +16,11 @@ CONFIG_VARIABLE = "AIRLOCK_CONFIG"
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help=f"The operator's file; ./{DEFAULT_CONFIG} or ${CONFIG_VARIABLE} where it exists."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help=f"The operator's file; without it the one ${CONFIG_VARIABLE} names, or ./{DEFAULT_CONFIG} if there is one.",
+    ),
 ]
 
 
