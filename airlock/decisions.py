@@ -86,11 +86,18 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
 def _by_table(run: Run, event: Event) -> Verdict:
     if advance(run.state, event) is not None:
         return Verdict(accepted=True, reason=f"{event.value} accepted in {run.state.value}")
-    allowed = ", ".join(found.value for found in possible(run.state) if found in _SAID)
+    allowed = ", ".join(_SAID[found] for found in possible(run.state) if found in _SAID)
     return _no(f"{event.value} is not possible in {run.state.value}; possible: {allowed or 'nothing, it has ended'}")
 
 
-_SAID = (Event.DENIED, Event.LOCK, Event.UNLOCK, Event.ROLLBACK, Event.ABORT)
+_SAID = {
+    Event.APPROVED: "approve",
+    Event.DENIED: "deny",
+    Event.LOCK: "lock",
+    Event.UNLOCK: "unlock",
+    Event.ROLLBACK: "rollback",
+    Event.ABORT: "abort",
+}
 
 
 def _answer_unlock(run: Run) -> Verdict:
