@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,20 +16,51 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Operation = Callable[[dict[str, Any], dict[str, str]], dict[str, Any]]
 
 _WORLD = "/worlds/{plan_id}"
+_ASKED_FOR = {"error": "this failure was asked for"}
+FAULTS = ("error", "half", "status")
+
+
+class Broken(WorldError):
+    """An answer that leaves open whether the call took effect."""
+
+    status = 500
+
+
+@dataclass
+class Fault:
+    """Lets so many calls through and spoils every other one; a call that is repeated under its key counts once.
+
+    Kinds: `error`, nothing happens and the answer is an error; `half`, it takes effect and the answer is an error all
+    the same; `status`, nothing happens and the answer is 500.
+    """
+
+    after_calls: int
+    kind: str
+    _let_through: set[str] = field(default_factory=set)
+
+    def spoils(self, key: str | None) -> bool:
+        """Whether the call under this key is to be spoiled; counts it if not."""
+        known = key if key is not None else f"#{len(self._let_through)}"
+        if known not in self._let_through and len(self._let_through) >= self.after_calls:
+            return True
+        self._let_through.add(known)
+        return False
 
 
 class Worlds:
-    """The worlds of this process by plan id; creating one again replaces it and forgets its snapshots."""
+    """The worlds of this process by plan id; creating one again replaces it, its snapshots and its faults."""
 
     def __init__(self) -> None:
         self._worlds: dict[str, World] = {}
         self._created = 0
+        self.faults: dict[str, Fault] = {}
 
     def create(self, plan_id: str, classes: list[str], initial_config: dict[str, Any]) -> World:
         """A fresh world; its snapshot ids are those of no other world of this process."""
         world = World(classes, initial_config, name=f"w{self._created + 1}")
         self._created += 1
         self._worlds[plan_id] = world
+        self.faults.pop(plan_id, None)
         return world
 
     def get(self, plan_id: str) -> World:
@@ -48,6 +80,7 @@ class Worlds:
     def remove(self, plan_id: str) -> None:
         """Forget a world; safe to repeat."""
         self._worlds.pop(plan_id, None)
+        self.faults.pop(plan_id, None)
 
 
 def create_corpus() -> Starlette:
@@ -94,7 +127,18 @@ def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
     """Method, path and what is done, for calls and what undoes them."""
 
     def call(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
-        return _call(worlds.get(params["plan_id"]), body).as_json()
+        world, fault = worlds.get(params["plan_id"]), worlds.faults.get(params["plan_id"])
+        if fault is not None and fault.spoils(_field(body, "idempotency_key", str, None)):
+            return _spoiled(fault, world, body).as_json()
+        return _call(world, body).as_json()
+
+    def called(_body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        return worlds.get(params["plan_id"]).answer(params["key"]).as_json()
+
+    def spoil(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
+        worlds.get(params["plan_id"])
+        worlds.faults[params["plan_id"]] = fault = _fault(body)
+        return {"after_calls": fault.after_calls, "kind": fault.kind}
 
     def peek(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
         world = worlds.get(params["plan_id"])
@@ -108,6 +152,8 @@ def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
 
     return [
         ("POST", f"{_WORLD}/call", call),
+        ("GET", f"{_WORLD}/calls/{{key:path}}", called),
+        ("POST", f"{_WORLD}/faults", spoil),
         ("POST", f"{_WORLD}/peek", peek),
         ("POST", f"{_WORLD}/restore", restore),
     ]
@@ -115,7 +161,24 @@ def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
 
 def _call(world: World, body: dict[str, Any]) -> Called:
     key = _field(body, "idempotency_key", str, None)
-    return world.call(*_target(body), key=key, if_digest=_field(body, "if_digest", str, None))
+    if_digest, ours = _field(body, "if_digest", str, None), _field(body, "ours", str, None)
+    return world.call(*_target(body), key=key, if_digest=if_digest, ours=ours)
+
+
+def _fault(body: dict[str, Any]) -> Fault:
+    fault = Fault(_field(body, "after_calls", int), _field(body, "kind", str, "error"))
+    if fault.kind not in FAULTS or fault.after_calls < 0:
+        raise WorldError(f"after_calls must be 0 or more, kind one of {', '.join(FAULTS)}")
+    return fault
+
+
+def _spoiled(fault: Fault, world: World, body: dict[str, Any]) -> Called:
+    if fault.kind == "status":
+        raise Broken(_ASKED_FOR["error"])
+    if fault.kind == "half":
+        return replace(_call(world, body), result=_ASKED_FOR)
+    digest = world.digest(_target(body)[0])
+    return Called(_ASKED_FOR, changed=False, undo=None, digest_before=digest, digest_after=digest)
 
 
 def _target(body: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:

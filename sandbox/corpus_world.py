@@ -92,6 +92,8 @@ class World:
         self._apis = {MODULE_OF.get(each, each): _build(each, initial_config.get(each)) for each in classes}
         self._snapshots: dict[str, tuple[str, Any]] = {}
         self._answers: dict[str, tuple[Any, Called]] = {}
+        # by module, oldest first: the key of each call that moved the API, and the digest it moved it to
+        self._moves = {module: [("", self.digest(module))] for module in self._apis}
 
     @property
     def modules(self) -> list[str]:
@@ -118,6 +120,7 @@ class World:
         args: Mapping[str, Any],
         key: str | None = None,
         if_digest: str | None = None,
+        ours: str | None = None,
     ) -> Called:
         """Call a method once; the same `key` gives the same answer without calling again, even after an undo.
 
@@ -129,11 +132,12 @@ class World:
             args: arguments by name.
             key: idempotency key.
             if_digest: call only if this is the digest of the API's state.
+            ours: what keys start with whose calls may have moved the API from `if_digest` since; None for nobody's.
 
         Raises:
             Unknown: no such API or method.
             Private: the method starts with an underscore.
-            Moved: `if_digest` is not the digest of the API's state.
+            Moved: `if_digest` is not the digest of the API's state, and others than `ours` have moved it.
             WorldError: wrong arguments, or the key was used for another call.
         """
         request = plain([module, method, args])
@@ -142,11 +146,26 @@ class World:
             if first != request:
                 raise WorldError(f"idempotency key {key!r} was used for another call")
             return copy.deepcopy(answer)
-        called = self._call(module, method, args, if_digest)
+        before = self.digest(module)
+        if if_digest is not None and self._moved_by_others(module, if_digest, before, ours):
+            raise Moved(f"the state of {module} has moved: its digest is {before}")
+        called = self._call(module, method, args, before)
+        if called.changed:
+            self._moves[module].append((key or "", called.digest_after))
         failed = isinstance(called.result, dict) and "error" in called.result
         if key is not None and (called.undo or not failed):
             self._answers[key] = (request, copy.deepcopy(called))
         return called
+
+    def answer(self, key: str) -> Called:
+        """What the call under an idempotency key did, even if it was undone since.
+
+        Raises:
+            Unknown: no call under this key took effect or succeeded.
+        """
+        if key not in self._answers:
+            raise Unknown(f"no call under the key {key!r} in this world")
+        return copy.deepcopy(self._answers[key][1])
 
     def peek(self, module: str, method: str, args: Mapping[str, Any]) -> tuple[Any, str]:
         """The result `call` would have now, and the digest it would start from; nothing changes.
@@ -170,6 +189,7 @@ class World:
             raise Unknown(f"no snapshot {undo!r} in this world")
         module, snapshot = self._snapshots[undo]
         self._apis[module] = copy.deepcopy(snapshot)
+        self._moves[module].append(("", self.digest(module)))
         return module
 
     def _api(self, module: str) -> Any:
@@ -177,11 +197,19 @@ class World:
             raise Unknown(f"no API {module!r} in this world; it has {self.modules}")
         return self._apis[module]
 
-    def _call(self, module: str, method: str, args: Mapping[str, Any], if_digest: str | None) -> Called:
+    def _moved_by_others(self, module: str, since: str, now: str, ours: str | None) -> bool:
+        """Whether anybody but `ours` took part in moving an API from one digest to another."""
+        if since == now:
+            return False
+        for key, digest in reversed(self._moves[module]):
+            if digest == since:
+                return False
+            if ours is None or not key.startswith(ours):
+                return True
+        return True
+
+    def _call(self, module: str, method: str, args: Mapping[str, Any], before: str) -> Called:
         api = self._api(module)
-        before = self.digest(module)
-        if if_digest is not None and if_digest != before:
-            raise Moved(f"the state of {module} has moved: its digest is {before}")
         snapshot = copy.deepcopy(api)
         result, raised = _invoke(api, method, args)
         if raised:
