@@ -1,0 +1,152 @@
+"""A tool is called as a worker would call it; the systems it acts on are real processes, files and databases."""
+
+import asyncio
+import inspect
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from airlock.contract import Mode
+from airlock.errors import SecretError
+from airlock.tool import Preview, Tool, ToolCall
+from sandbox.database import create_database
+from sandbox.processes import SandboxProcess, start
+
+SECRETS = {"GHL_TOKEN": "a-very-secret-token"}
+
+
+def _secret(name: str) -> str:
+    if name not in SECRETS:
+        raise SecretError(f"no secret {name!r}")
+    return SECRETS[name]
+
+
+class Runner:
+    """Calls the functions of one tool under one idempotency key, with the settings given."""
+
+    def __init__(self, tool: Tool, settings: dict[str, Any] | None = None, key: str = "plan-1/step-1") -> None:
+        self.tool = tool
+        self.key = key
+        self.settings = tool.settings_model.model_validate(settings or {}) if tool.settings_model else None
+
+    def call(self, mode: Mode = Mode.LIVE, **more: Any) -> ToolCall:
+        values: dict[str, Any] = {
+            "plan_id": "plan-1", "step_id": "step-1", "agent": "tester", "mode": mode,
+            "idempotency_key": self.key, "settings": self.settings, "secret": _secret, **more,
+        }  # fmt: skip
+        return ToolCall(**values)
+
+    async def mock(self, **args: Any) -> Any:
+        return await self._run("mock", args, self.call(Mode.MOCK, settings=None, secret=_secret))
+
+    async def dry_run(self, *, unknown: tuple[str, ...] = (), **args: Any) -> Preview:
+        found = await self._run("dry_run", args, self.call(Mode.DRY_RUN, unknown=unknown))
+        assert isinstance(found, Preview)
+        return Preview.model_validate_json(found.model_dump_json())  # it crosses to the workflow and back
+
+    async def live(self, call: ToolCall | None = None, **args: Any) -> Any:
+        return await self._run("live", args, call or self.call())
+
+    async def undo(self, token: Any, **args: Any) -> None:
+        await self._run("compensate", args, self.call(undo=token))
+
+    async def probe(self, call: ToolCall | None = None, **args: Any) -> Any:
+        return await self._run("probe", args, call or self.call())
+
+    async def _run(self, kind: str, args: dict[str, Any], call: ToolCall) -> Any:
+        function = self.tool.live if kind == "live" else self.tool.functions[kind]
+        model = self.tool.arguments.model_validate(args)
+        if inspect.iscoroutinefunction(function):
+            result = await function(model, call)
+        else:
+            result = await asyncio.to_thread(function, model, call)
+        if kind in ("mock", "live"):
+            assert self.tool.output.dump_python(self.tool.output.validate_python(result), mode="json") == result
+        return result
+
+
+@pytest.fixture(scope="session")
+def crm_process() -> Iterator[SandboxProcess]:
+    with start("crm", token=SECRETS["GHL_TOKEN"]) as process:
+        yield process
+
+
+class CrmWorld:
+    """The CRM as it really is, seen past the tools."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"base_url": str(self._client.base_url), "location_id": "loc-1", "timeout": 2}
+
+    def contacts(self) -> list[dict[str, Any]]:
+        return list(self._client.get("/_sandbox/contacts").json()["contacts"])
+
+    def requests(self, method: str) -> list[dict[str, Any]]:
+        log = self._client.get("/_sandbox/log").json()["requests"]
+        return [each for each in log if each["method"] == method]
+
+    def accounts(self) -> list[dict[str, Any]]:
+        return list(self._client.get("/_sandbox/accounts").json()["accounts"])
+
+    def fault(self, **fault: Any) -> None:
+        assert self._client.post("/_sandbox/faults", json=fault).status_code == 201
+
+    def request(self, method: str, path: str, **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {SECRETS['GHL_TOKEN']}", "Version": "2021-07-28"}
+        answer = self._client.request(method, path, headers=headers, **more)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def add(self, **fields: Any) -> dict[str, Any]:
+        return dict(self.request("POST", "/contacts/", json={"locationId": "loc-1", **fields})["contact"])
+
+
+@pytest.fixture
+def crm(crm_process: SandboxProcess) -> Iterator[CrmWorld]:
+    with httpx.Client(base_url=crm_process.url, trust_env=False) as client:
+        client.post("/_sandbox/reset")
+        yield CrmWorld(client)
+
+
+@pytest.fixture(scope="session")
+def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SandboxProcess, Path]]:
+    mailbox = tmp_path_factory.mktemp("mailbox")
+    with start("smtp", mailbox=mailbox, slow_seconds=30) as process:
+        yield process, mailbox
+
+
+class Database:
+    """An SQLite file, seen past the tools."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"url": f"sqlite:///{self.path}", "busy_timeout": 0.2}
+
+    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as db, db:
+            return db.execute(statement, values).fetchall()
+
+    def rows(self, table: str = "accounts") -> list[tuple[Any, ...]]:
+        return self.run(f"SELECT * FROM {table} ORDER BY 1")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    create_database(tmp_path / "demo.db")
+    return Database(tmp_path / "demo.db")
+
+
+@pytest.fixture(scope="session")
+def runner() -> Callable[..., Runner]:
+    return Runner

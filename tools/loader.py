@@ -1,0 +1,81 @@
+"""From the operator's configuration to the catalogue of tools a worker offers."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from airlock.catalogue import Catalogue
+from airlock.config import Config
+from airlock.errors import ConfigError, Problem
+from airlock.tool import Tool
+
+WHERE = "catalogue.modules"
+
+
+def load_catalogue(config: Config) -> Catalogue:
+    """The catalogue of every tool in the modules that the configuration names.
+
+    Modules in the current working directory are found too.
+
+    Raises:
+        ConfigError: With every module that cannot be imported or holds no tool, or else with everything that is wrong
+            with the tools themselves, their overrides and their settings.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    tools: dict[int, Tool] = {}
+    problems: list[Problem] = []
+    for name in config.catalogue.modules:
+        module = _imported(name)
+        if isinstance(module, Problem):
+            problems.append(module)
+        elif found := tools_in(module):
+            tools |= {id(tool): tool for tool in found}
+        else:
+            problems.append(_without_tools(name))
+    if problems:
+        raise ConfigError(problems)
+    return Catalogue(tools.values(), config.contracts, config.settings)
+
+
+def tools_in(module: ModuleType) -> Sequence[Tool]:
+    """The tools in a module's namespace, each once, in the order in which the module names them."""
+    return list({id(value): value for value in vars(module).values() if isinstance(value, Tool)}.values())
+
+
+def _imported(name: str) -> ModuleType | Problem:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            return _missing(name)
+        return _broken(name, error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 an operator's module may raise anything
+        return _broken(name, error)
+
+
+def _missing(name: str) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"there is no module {name!r}",
+        fix="correct its name, install it, or start the worker in the folder that holds it",
+    )
+
+
+def _broken(name: str, error: BaseException) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"module {name!r} cannot be imported: {type(error).__name__}: {error}",
+        fix=f"make `python -c 'import {name}'` work in this environment, or remove it from the list",
+    )
+
+
+def _without_tools(name: str) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"module {name!r} holds no tool",
+        fix="declare one in it with @airlock.tool.tool, import one into it, or remove it from the list",
+    )
