@@ -31,6 +31,7 @@ class CallActivities:
         The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop.
         A call that has begun is never cut short: its outcome is learned and answered.
         """
+        self._toolbox.require_plan(request.plan_id)
         attempts: list[Attempt] = []
         stopped: list[bool] = []
         return await to_its_end(

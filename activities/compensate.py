@@ -33,6 +33,7 @@ class CompensateActivities:
         Raises:
             ApplicationError: While attempts are left, so that Temporal tries again.
         """
+        self._toolbox.require_plan(request.plan_id)
         return await to_its_end(self._undo(request), lambda: None, lambda: None)
 
     async def _undo(self, request: UndoRequest) -> UndoOutcome:

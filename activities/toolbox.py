@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
 from activities.secrets import Secrets
+from airlock import names
 from airlock.catalogue import Catalogue
 from airlock.contract import Contract, Mode
-from airlock.names import idempotency_key
 from airlock.plan import Step
 from airlock.policy import Policy
 from airlock.tool import Tool, ToolCall
@@ -26,10 +29,23 @@ class Toolbox:
             step_id=step.id,
             agent=step.agent,
             mode=mode,
-            idempotency_key=idempotency_key(plan_id, step.id, undone),
+            idempotency_key=names.idempotency_key(plan_id, step.id, undone),
             settings=self.catalogue.settings_of(tool),
             secret=secrets.resolve,
         )
+
+    @staticmethod
+    def require_plan(plan_id: str) -> None:
+        """Refuse to act for anything but the run of that plan.
+
+        Raises:
+            ApplicationError: If the activity was started by something else, for example by hand.
+        """
+        info = activity.info()
+        if info.workflow_type != names.PLAN_WORKFLOW or info.workflow_id != names.plan_workflow_id(plan_id):
+            raise ApplicationError(
+                f"this is not the run of plan {plan_id!r}: nothing was done", type="NotThePlan", non_retryable=True
+            )
 
     def contract_now(self, step: Step) -> Contract:
         """The contract this worker has for a step today."""

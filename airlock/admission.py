@@ -22,8 +22,8 @@ class Admitted(WireModel):
     """A plan the operator's catalogue and policy accept.
 
     `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends
-    on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved resource names
-    a step touches; one that depends on a value not known yet is left out.
+    on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved
+    resource names a step touches; one that depends on a value not known yet is left out.
     """
 
     contracts: dict[str, Contract]

@@ -13,8 +13,9 @@ from airlock.plan import Plan, parse_plan
 
 
 class Assignments(FileModel):
-    """An older plan. `execution_order` names tools, or agents (all their tools in turn); without it the assignments' order counts.
+    """An older plan.
 
+    `execution_order` names tools, or agents (all their tools in turn); without it the assignments' order counts.
     `confidence_scores` (0.0-1.0) are by tool or by agent. It names tools only; `arguments` may supply arguments by tool.
     """
 

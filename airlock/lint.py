@@ -83,7 +83,7 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
                 continue  # a rule over all arguments together, and not all of them are known
             if any(path == marker or path.startswith((f"{marker}.", f"{marker}[")) for marker in open_paths):
                 continue
-            if any(marker.startswith(f"{path}.") or marker.startswith(f"{path}[") for marker in open_paths):
+            if any(marker.startswith((f"{path}.", f"{path}[")) for marker in open_paths):
                 continue  # the container holds an open value; whether it fits shows when that is known
             where = f"steps.{step.id}.args.{path}".removesuffix(".")
             if item["type"] == "missing" and len(item["loc"]) == 1:

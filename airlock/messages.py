@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.model import WireModel
+from airlock.names import RESERVED
 from airlock.outcome import MAX_OUTPUT_BYTES, shorten
 from airlock.seal import canonical_json
 
@@ -134,6 +135,8 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
+    if arguments[0].get("by") in RESERVED:
+        raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
     try:
         return model.model_validate(arguments[0])
     except ValidationError as error:

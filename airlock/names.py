@@ -3,6 +3,9 @@
 import re
 
 PLAN_PREFIX = "plan-"
+PLAN_WORKFLOW = "PlanWorkflow"
+RESERVED = ("airlock", "policy", "temporal")
+"""What the audit says in place of a person when Airlock itself, the policy or a cancelled workflow decided."""
 
 WORKFLOW_QUEUE = "airlock"
 REHEARSE_QUEUE = "airlock-rehearse"

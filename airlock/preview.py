@@ -37,7 +37,8 @@ def approve_command(sealed: Sealed, digest: str) -> str:
     barred = {sealed.requested_by, *(step.agent for step in sealed.steps)}
     approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
-    return f"temporal workflow signal --workflow-id {plan_workflow_id(sealed.plan_id)} --name approve --input {shlex.quote(message)}"
+    workflow = plan_workflow_id(sealed.plan_id)
+    return f"temporal workflow signal --workflow-id {workflow} --name approve --input {shlex.quote(message)}"
 
 
 def _header(sealed: Sealed) -> Iterator[str]:
@@ -71,7 +72,8 @@ def _steps(sealed: Sealed) -> Iterator[str]:
 
 def _step(step: SealedStep) -> Iterator[str]:
     state = "already LIVE" if step.already_live else step.ceiling.value
-    yield f"  {_SIGNS[step.reversibility]} {step.id}  {step.tool}  by {step.agent}  [{step.risk}, {step.reversibility}] -> {state}"
+    kind = f"[{step.risk}, {step.reversibility}]"
+    yield f"  {_SIGNS[step.reversibility]} {step.id}  {step.tool}  by {step.agent}  {kind} -> {state}"
     if step.after:
         yield f"      after: {', '.join(step.after)}"
     if step.preview is not None and not step.already_live:
@@ -94,7 +96,8 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
     if sealed.order:
         yield f"Order of the calls: {', '.join(sealed.order)}"
     if sealed.point_of_no_return:
-        yield f"Point of no return: {sealed.point_of_no_return} (what it does cannot be undone; it comes as late as the plan allows)"
+        step = sealed.point_of_no_return
+        yield f"Point of no return: {step} (what it does cannot be undone; it comes as late as the plan allows)"
     elif sealed.order:
         yield "Point of no return: none, every call of this plan can be undone or only reads"
     yield (
@@ -106,7 +109,8 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
     who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
-    yield f"Needs {sealed.approvals_required} approval(s) by somebody other than {sealed.requested_by}{who} within {sealed.approval_timeout}."
+    needed = f"{sealed.approvals_required} approval(s) by somebody other than {sealed.requested_by}{who}"
+    yield f"Needs {needed} within {sealed.approval_timeout}."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with starter.py approve --sign-key"
     yield "To approve exactly this:"

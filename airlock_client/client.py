@@ -217,7 +217,7 @@ class Airlock:
         digest = read.digest()
         try:
             started = await self.client.start_workflow(
-                "PlanWorkflow",
+                names.PLAN_WORKFLOW,
                 PlanStart(plan=read),
                 id=handle.workflow.id,
                 task_queue=names.WORKFLOW_QUEUE,

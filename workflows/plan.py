@@ -52,7 +52,7 @@ _OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
 _RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
 
 
-@workflow.defn(name="PlanWorkflow", failure_exception_types=[AirlockError])
+@workflow.defn(name=names.PLAN_WORKFLOW, failure_exception_types=[AirlockError])
 class PlanWorkflow:
     """One plan. Its input is a `PlanStart`; anything else fails the run at once with the reason."""
 
@@ -358,6 +358,9 @@ class PlanWorkflow:
 
 def _read_start(start: Any, now: datetime) -> Run:
     read = PlanStart.model_validate(start)
+    if read.run is not None and workflow.info().continued_run_id is None:
+        # whoever starts a workflow could otherwise hand in a run that says it was approved
+        raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     return read.run or Run(plan=read.plan, submitted_at=now, since=now)
 
 
