@@ -1,0 +1,97 @@
+"""What exceptions of a live call mean, and what leaves the activity."""
+
+import httpx
+import pytest
+
+from activities.classify import classify
+from activities.invoke import WrongShape, checked_output
+from activities.options import backoff
+from activities.secrets import Secrets
+from airlock.contract import Contract
+from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
+from airlock.plan import Step
+from airlock.tool import ToolCall, tool
+from airlock.wire import CallRequest
+from tests.activities.test_preview import Anything
+
+READ = {"risk": "LOW", "reversibility": "read_only"}
+REPEATABLE = {"risk": "MEDIUM", "reversibility": "reversible", "has_compensate": True}
+ONCE = {"risk": "HIGH", "reversibility": "irreversible"}
+BUSY = ToolFailed("busy", retry=True)
+LOST = httpx.ReadTimeout("no answer")
+
+
+@pytest.mark.parametrize(
+    ("contract", "attempt", "error", "kind", "doubtful"),
+    [
+        (READ, 1, ToolFailed("no"), "failed", None),
+        (READ, 1, BUSY, "again", False),
+        (READ, 3, BUSY, "failed", None),
+        (READ, 1, LOST, "again", False),
+        (READ, 3, LOST, "failed", None),
+        (REPEATABLE, 1, LOST, "again", True),
+        (REPEATABLE, 3, LOST, "in_doubt", None),
+        (REPEATABLE, 1, InDoubt("?"), "again", True),
+        (REPEATABLE, 1, TimeoutError(), "again", True),
+        (REPEATABLE, 1, ConnectionResetError(), "again", True),
+        (REPEATABLE, 1, ConnectionRefusedError(), "again", False),
+        (REPEATABLE, 1, httpx.ConnectError("refused"), "again", False),
+        (REPEATABLE, 1, RuntimeError("bug"), "again", False),
+        (REPEATABLE, 1, ToolFailed("no"), "failed", None),
+        (REPEATABLE, 1, RefError("x"), "failed", None),
+        (REPEATABLE, 1, SecretError("x"), "failed", None),
+        (REPEATABLE, 1, Stale("moved"), "stale", None),
+        (ONCE, 1, BUSY, "failed", None),
+        (ONCE, 1, RuntimeError("bug"), "failed", None),
+        (ONCE, 1, LOST, "in_doubt", None),
+        (ONCE, 1, httpx.ConnectError("refused"), "failed", None),
+        (ONCE, 1, InDoubt("?"), "in_doubt", None),
+        (ONCE, 1, TimeoutError(), "in_doubt", None),
+    ],
+)
+def test_what_an_exception_means(contract, attempt, error, kind, doubtful):
+    request = CallRequest(
+        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **contract), attempt=attempt
+    )
+    found = classify(request, error, str(error), {"token": 1})
+    assert (found.kind, getattr(found, "doubtful", None)) == (kind, doubtful)
+    if kind in ("failed", "in_doubt", "again"):
+        assert found.undo == {"token": 1}
+
+
+@tool(name="shaped", **READ)
+async def shaped(args: Anything, call: ToolCall) -> dict[str, int]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("text", "declared shape"),
+        ({"a": "x"}, "declared shape at: a"),
+        ({f"k{n}": n for n in range(10_000)}, "bytes, more than the 65,536 allowed"),
+    ],
+)
+def test_an_output_of_the_wrong_shape_or_size_is_named(output, said):
+    with pytest.raises(WrongShape, match=said):
+        checked_output(shaped, output)
+
+
+def test_secrets_come_from_the_environment_or_the_folder_and_are_redacted(tmp_path):
+    (tmp_path / "db-password").write_text("from-file\n")
+    secrets = Secrets({"AIRLOCK_SECRET_API_KEY": "from-env", "AIRLOCK_SECRETS_DIR": str(tmp_path)})
+    assert secrets.resolve("api-key") == "from-env"
+    assert secrets.resolve("db-password") == "from-file"
+    assert secrets.redact({"a": ["x from-env y"], "from-file": 1}) == {
+        "a": ["x (secret api-key) y"],
+        "(secret db-password)": 1,
+    }
+    with pytest.raises(SecretError, match=r"needs AIRLOCK_SECRET_NOPE in its environment or a file nope"):
+        secrets.resolve("nope")
+    with pytest.raises(SecretError):
+        secrets.resolve("../db-password")
+
+
+def test_backoff_grows_is_bounded_and_honours_what_the_target_asked():
+    assert [backoff(n).total_seconds() for n in (1, 2, 3, 6, 50)] == [1, 2, 4, 30, 30]
+    assert backoff(1, asked=45).total_seconds() == 45

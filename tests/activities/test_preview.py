@@ -1,0 +1,161 @@
+"""The preview activity alone: dependency order, unknown values, secrets, budgets, resuming."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+from temporalio.testing import ActivityEnvironment
+
+from activities import preview as preview_module
+from activities.preview import PreviewActivities
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
+from airlock.plan import Step
+from airlock.policy import Policy
+from airlock.refs import UNKNOWN
+from airlock.tool import Preview, ToolCall, tool
+from airlock.wire import PreviewRequest
+
+LOOKED: list[tuple[str, dict[str, Any]]] = []
+
+
+class Anything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Number(BaseModel):
+    value: int
+
+
+@tool(name="make", risk="MEDIUM", reversibility="compensable")
+async def make(args: Anything, call: ToolCall) -> dict[str, Any]:
+    return {}
+
+
+@make.compensate
+async def _unmake(args: Anything, call: ToolCall) -> None: ...
+
+
+@make.dry_run(partial=True)
+async def _make_dry(args: Anything, call: ToolCall) -> Preview:
+    LOOKED.append((call.step_id, args.model_dump()))
+    if args.model_dump().get("fail"):
+        raise RuntimeError(f"cannot look with {call.secret('TOKEN') if args.model_dump()['fail'] == 'secret' else 'this'}")
+    return Preview(effect="x" * (args.model_dump().get("size") or 1), output={"id": UNKNOWN, "name": "n"})
+
+
+@tool(name="number", risk="LOW", reversibility="read_only")
+async def number(args: Number, call: ToolCall) -> dict[str, Any]:
+    return {"value": args.value}
+
+
+@number.dry_run(partial=True)
+async def _number_dry(args: Number, call: ToolCall) -> Preview:
+    LOOKED.append((call.step_id, args.model_dump()))
+    return Preview(effect="reads a number", output={"value": args.value})
+
+
+@tool(name="blind", risk="LOW", reversibility="read_only")
+async def blind(args: Anything, call: ToolCall) -> dict[str, Any]:
+    return {}
+
+
+CATALOGUE = Catalogue([make, number, blind])
+
+
+def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | None = None) -> PreviewRequest:
+    made = [Step(id=name, agent="a", tool=tool_name, args=args, confidence=1.0) for name, tool_name, args in steps]
+    contracts = {step.id: CATALOGUE.contract(step.tool, step.args) for step in made}
+    return PreviewRequest(
+        plan_id="p", steps=tuple(made), outputs=outputs or {},
+        contracts={contract.digest(): contract for contract in contracts.values()},
+        contract_of={step: contract.digest() for step, contract in contracts.items()},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def look(monkeypatch):
+    LOOKED.clear()
+    monkeypatch.setenv("AIRLOCK_SECRET_TOKEN", "s3cret-value")
+    activities = PreviewActivities(Toolbox(CATALOGUE, Policy()))
+
+    async def run(asked: PreviewRequest, heartbeat_details: list[Any] | None = None):
+        env = ActivityEnvironment()
+        env.info = dataclasses.replace(env.info, heartbeat_details=heartbeat_details or [])
+        beats: list[Any] = []
+        env.on_heartbeat = lambda *details: beats.append(details)
+        result = await env.run(activities.preview, asked)
+        return result, beats
+
+    return run
+
+
+async def test_predicted_outputs_reach_later_steps_and_unknown_parts_stay_unknown(look):
+    result, _ = await look(
+        request(
+            ("a", "make", {}),
+            ("b", "make", {"name": {"$ref": "a.name"}, "id": {"$ref": "a.id"}}),
+            ("c", "number", {"value": {"$ref": "a.id"}}),
+        )
+    )
+    shown = {preview.step: preview for preview in result.previews}
+    assert shown["b"].args == {"name": "n", "id": UNKNOWN}
+    assert shown["c"].looked is False
+    assert UNKNOWN in shown["c"].effect
+    assert [step for step, _ in LOOKED] == ["a", "b"], "an argument of unknown value does not fit an int: not looked at"
+
+
+async def test_a_tool_without_a_dry_run_is_never_called(look):
+    result, _ = await look(request(("a", "blind", {"x": 1})))
+    assert result.previews[0].looked is False
+    assert UNKNOWN in result.previews[0].effect
+    assert LOOKED == []
+
+
+async def test_a_failed_dry_run_leaves_out_what_depends_on_it(look):
+    result, _ = await look(request(("a", "make", {"fail": 1}), ("b", "make", {"x": {"$ref": "a.id"}}), ("c", "make", {})))
+    assert [(preview.step, preview.kind) for preview in result.previews] == [("a", "preview_failed"), ("c", "previewed")]
+
+
+async def test_secrets_reach_the_tool_and_nothing_else(look):
+    result, beats = await look(request(("a", "make", {"token": {"$secret": "token"}}), ("b", "make", {"fail": "secret"})))
+    assert LOOKED[0][1]["token"] == "s3cret-value"
+    shown = {preview.step: preview for preview in result.previews}
+    assert shown["a"].args == {"token": "(secret token)"}
+    assert shown["b"].error == "RuntimeError: cannot look with (secret TOKEN)"
+    assert "s3cret-value" not in repr(result) + repr(beats)
+
+
+async def test_a_secret_this_worker_does_not_have_is_unknown_not_an_error(look):
+    result, _ = await look(request(("a", "number", {"value": {"$secret": "elsewhere"}})))
+    assert result.previews[0].kind == "previewed"
+    assert result.previews[0].looked is False
+
+
+async def test_a_reference_that_finds_nothing_fails_the_preview_with_its_path(look):
+    result, _ = await look(request(("b", "make", {"x": {"$ref": "a.nope"}}), outputs={"a": {"id": 1}}))
+    assert "x: $ref 'a.nope' found nothing" in result.previews[0].error
+
+
+async def test_what_does_not_fit_one_payload_is_asked_for_again(look, monkeypatch):
+    monkeypatch.setattr(preview_module, "PAYLOAD_BUDGET", 700)
+    steps = [(f"s{n:02d}", "make", {"size": 100}) for n in range(20)]
+    asked, seen = request(*steps), []
+    for _ in range(20):
+        result, _ = await look(asked)
+        seen += [preview.step for preview in result.previews]
+        if not result.remaining:
+            break
+        asked = request(*[made for made in steps if made[0] in result.remaining])
+    assert seen == [name for name, _, _ in steps], "every step once, in order"
+
+
+async def test_it_resumes_after_the_steps_an_earlier_attempt_finished(look):
+    asked = request(("a", "make", {}), ("b", "make", {"name": {"$ref": "a.name"}}))
+    result, beats = await look(asked)
+    finished = [[preview for preview in beats[0][0] if preview["step"] == "a"]]
+    LOOKED.clear()
+    again, _ = await look(asked, finished)
+    assert [step for step, _ in LOOKED] == ["b"]
+    assert again == result
