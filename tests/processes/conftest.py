@@ -1,0 +1,50 @@
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.processes import start
+from tests.processes.harness import TOKEN, Outside, Server
+from tests.processes.registry import SCENARIOS, Stage
+
+AT_ONCE = 8
+"""Scenarios at the same time; more would only wait for the processor."""
+
+
+@pytest.fixture(scope="session")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    mailbox = tmp_path_factory.mktemp("mailbox")
+    with start("crm", token=TOKEN) as crm, start("smtp", mailbox=mailbox) as smtp:
+        yield Outside(crm, smtp, mailbox)
+
+
+@pytest.fixture(scope="session")
+async def playing(
+    request: pytest.FixtureRequest, outside: Outside, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, "asyncio.Task[None]"]]:
+    """Every chosen scenario, under way."""
+    folder = tmp_path_factory.mktemp("processes")
+    callspecs = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = [spec.params["scenario"] for spec in callspecs if spec is not None and "scenario" in spec.params]
+    server = Server(folder / "server", chosen)
+    few = asyncio.Semaphore(AT_ONCE)
+    tasks: dict[str, asyncio.Task[None]] = {}
+    try:
+        await server.start()
+        tasks = {name: asyncio.create_task(_play(name, folder, server, outside, few)) for name in chosen}
+        yield tasks
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        server.close()
+
+
+async def _play(name: str, folder: Path, server: Server, outside: Outside, few: asyncio.Semaphore) -> None:
+    async with few:
+        stage = Stage(name, folder / name, server, outside)
+        try:
+            await SCENARIOS[name](stage)
+        finally:
+            stage.close()

@@ -1,0 +1,14 @@
+"""Real workers and real servers, really killed: every plan ends as it should, and no effect happens twice."""
+
+import asyncio
+
+import pytest
+
+from tests.processes import kills  # noqa: F401  registers its scenarios
+from tests.processes.registry import SCENARIOS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_scenario(scenario: str, playing: dict[str, "asyncio.Task[None]"]) -> None:
+    await playing[scenario]
