@@ -14,7 +14,7 @@ from airlock.views import PlanResult, PreviewView
 from airlock_client import Airlock, PlanHandle
 from cli.environment import Environment, environment
 from cli.follow import Snapshot, open_screen, snapshots
-from cli.output import INTERRUPTED, OK, command, console, say
+from cli.output import INTERRUPTED, OK, command, console, run_and_leave, say
 from cli.processes import ROOT
 from cli.screens import steps_table
 from cli.stopping import stoppable
@@ -166,4 +166,4 @@ def _title(text: str) -> None:
 if __name__ == "__main__":
     application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     application.command()(demo)
-    application()
+    run_and_leave(application)

@@ -4,12 +4,14 @@ Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted.
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from pydantic import BaseModel
@@ -154,6 +156,23 @@ def _count(problems: Sequence[Problem]) -> str:
 
 def _lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.splitlines())
+
+
+def run_and_leave(application: Callable[[], Any]) -> NoReturn:
+    """Run a command line and end the process with its exit code, at once.
+
+    The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something.
+    Nothing is lost: commands stop what they started before they return.
+    """
+    code: object = OK
+    try:
+        application()
+    except SystemExit as leaving:
+        code = leaving.code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else OK if code is None else REFUSED)
 
 
 class Family(TyperGroup):

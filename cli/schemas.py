@@ -51,10 +51,10 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def _decide() -> dict[str, Any]:
     """One alternative for each decision, told apart by the field `decision`."""
-    alternatives = [
-        create_model(model.__name__, __base__=model, __doc__=model.__doc__, decision=(Literal[name], ...))
-        for name, model in MESSAGES.items()
-    ]
+    alternatives: list[Any] = []
+    for name, model in MESSAGES.items():
+        named: Any = Literal[name]
+        alternatives.append(create_model(model.__name__, __base__=model, __doc__=model.__doc__, decision=(named, ...)))
     union: Any = alternatives[0]
     for alternative in alternatives[1:]:
         union = union | alternative

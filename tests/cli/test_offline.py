@@ -1,0 +1,179 @@
+"""Commands that need no server: check and tools; and how every command speaks when there is none."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.cli.conftest import NO_SERVER, note_plan, run_starter
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CONFIG = str(EXAMPLES.parent / "airlock.toml")
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_check_is_silent_about_a_good_plan_but_shows_the_ceilings() -> None:
+    done = invoke("check", str(EXAMPLES / "onboard_customer.json"), "--config", CONFIG)
+    assert done.exit_code == 0
+    assert "10 steps, 0 errors, 0 pieces of advice" in done.stdout
+    assert done.stdout.count("LIVE") == 10
+
+
+def test_check_as_json_is_one_document(plan_file: Callable[..., str]) -> None:
+    done = invoke("check", str(EXAMPLES / "unsure_agent.json"), "--config", CONFIG, "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["problems"] == []
+    assert {step["id"]: step["ceiling"] for step in document["steps"]} == {
+        "write": "LIVE", "tidy": "DRY_RUN", "tell": "DRY_RUN",
+    }  # fmt: skip
+    assert "lacks permission email:send" in document["steps"][2]["reasons"][0]
+
+
+FINDINGS = [
+    ({"tool": "file_writ"}, "steps.one.tool: no tool 'file_writ' in the catalogue", "did you mean 'file_write'?"),
+    ({"args": {"path": 7, "content": "x"}}, "steps.one.args.path: ", "correct the value of 'path'"),
+    ({"args": {"path": "a", "content": "x", "colour": 1}}, "steps.one.args.colour: ", "remove 'colour'"),
+    ({"after": ["two"]}, "steps.one: depends on itself: one -> two -> one", "remove one of these dependencies"),
+    ({"after": ["three"]}, "names step 'three', which is not in the plan", "name one of the plan's steps"),
+    ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "names step 'gone'", "name one of the plan's steps"),
+    (
+        {"args": {"path": "a", "content": {"$ref": "two.["}}},
+        "not a JMESPath expression",
+        'write {"$ref": "<step>.<jmespath>"}',
+    ),
+    ({"confidence": 7}, "steps.one.confidence: ", "write a number from 0.0 to 1.0"),
+    ({"colour": "red"}, "steps.one.colour: ", "remove 'colour'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message", "fix"), FINDINGS)
+def test_every_error_names_the_place_and_the_fix(
+    change: dict[str, Any], message: str, fix: str, plan_file: Callable[..., str]
+) -> None:
+    plan = note_plan("findings")
+    plan["steps"][0] |= change
+    done = invoke("check", plan_file(plan), "--config", CONFIG)
+    assert done.exit_code == 1
+    said = done.stdout + done.stderr
+    assert message in said
+    assert f"  fix: {fix}" in said
+    as_json = invoke("check", plan_file(plan), "--config", CONFIG, "--json")
+    assert as_json.exit_code == 1
+    document = json.loads(as_json.stdout)
+    assert document["error"].startswith("the plan cannot be accepted")
+    assert any(message.split(": ")[-1] in problem["where"] + ": " + problem["message"] for problem in document["problems"])
+
+
+def test_advice_is_no_error(plan_file: Callable[..., str]) -> None:
+    plan = note_plan("advised")
+    plan["steps"][0] |= {"tool": "send_email", "args": {"to": "a@b.test", "subject": "s", "body": "sk-live-123"}}
+    done = invoke("check", plan_file(plan), "--config", CONFIG)
+    assert done.exit_code == 0
+    assert "advice: steps.one: is irreversible and comes before reversible two" in done.stdout
+    assert "advice: steps.one.args.body: looks like a secret in clear text" in done.stdout
+    assert done.stdout.count("  fix: ") == 2
+
+
+def test_a_plan_that_is_too_large_is_said_to_be(plan_file: Callable[..., str]) -> None:
+    plan = note_plan("large")
+    plan["steps"][0]["args"]["content"] = "x" * 1_600_000
+    done = invoke("check", plan_file(plan), "--no-catalogue")
+    assert done.exit_code == 1
+    assert "more than the 1,500,000 one plan may have" in done.stderr
+
+
+def test_without_a_catalogue_only_the_structure_is_looked_at(plan_file: Callable[..., str]) -> None:
+    plan = note_plan("structure")
+    plan["steps"][0]["tool"] = "unheard_of"
+    done = invoke("check", plan_file(plan), "--no-catalogue")
+    assert done.exit_code == 0
+    assert "structure only" in done.stdout
+
+
+def test_an_older_plan_takes_its_validation(plan_file: Callable[..., str]) -> None:
+    older, validations = str(EXAMPLES / "assignments.json"), str(EXAMPLES / "validations.json")
+    plain = json.loads(invoke("check", older, "--no-catalogue", "--json").stdout)
+    validated = json.loads(invoke("check", older, "--validation", validations, "--no-catalogue", "--json").stdout)
+    assert plain["digest"] != validated["digest"]
+    wrong = invoke("check", older, "--validation", plan_file({"other": 1}), "--no-catalogue")
+    assert wrong.exit_code == 1
+    assert "validations.validation_id: is missing" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not JSON"), ("[]", "is not a JSON object"), (None, "No such file or directory")],
+)
+def test_an_unreadable_file_is_said_to_be(content: str | None, message: str, plan_file: Callable[..., str]) -> None:
+    path = "no/such/plan.json" if content is None else plan_file(content)
+    done = invoke("check", path)
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert "fix: " in done.stderr
+
+
+def test_a_wrong_configuration_names_its_key(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text("[policy]\nconfidence_treshold_for_live = 0.9\n")
+    done = invoke("tools", "--config", str(config), "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["problems"][0]["where"] == "policy.confidence_treshold_for_live"
+    missing = invoke("tools", "--config", str(tmp_path / "none.toml"))
+    assert missing.exit_code == 1
+    assert "No such file or directory" in missing.stderr
+
+
+def test_the_environment_names_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text('[catalogue]\nmodules = ["tools.compute"]\n')
+    monkeypatch.setenv("AIRLOCK_CONFIG", str(config))
+    names = [tool["tool"] for tool in json.loads(invoke("tools", "--json").stdout)["tools"]]
+    assert names == ["math_compute"]
+
+
+def test_tools_shows_every_contract() -> None:
+    done = invoke("tools", "--config", CONFIG)
+    assert done.exit_code == 0
+    assert "send_email" in done.stdout
+    assert "irreversible" in done.stdout
+    document = json.loads(invoke("tools", "--config", CONFIG, "--json").stdout)
+    mail = next(tool for tool in document["tools"] if tool["tool"] == "send_email")
+    assert (mail["risk"], mail["timeout"], mail["has_dry_run"]) == ("HIGH", 25.0, True)
+    assert set(mail["arguments"]["required"]) == {"to", "subject", "body"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("unknown",), ("check",), ("lock", "plan"), ("resolve", "plan", "step", "perhaps", "--reason", "r"),
+     ("list", "--state", "NOWHERE"), ("list", "--limit", "0"), ("show", "a", "b"), ("tools", "--nothing")],
+)  # fmt: skip
+def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
+    assert invoke(*arguments).exit_code == 2
+    as_json = invoke(*arguments, "--json")
+    assert as_json.exit_code == 2
+    assert json.loads(as_json.stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("show", "p"), ("watch",), ("approve", "p", "--digest", "0" * 12), ("lock", "p", "--reason", "r"),
+     ("start", str(EXAMPLES / "rehearse_only.json"))],
+)  # fmt: skip
+def test_without_a_server_it_says_so(arguments: tuple[str, ...]) -> None:
+    environment = {**os.environ, **NO_SERVER}
+    said = run_starter(*arguments, environment=environment)
+    assert said.code == 1
+    assert said.out == ""
+    assert "Temporal does not answer at 127.0.0.1:1: Connection refused. Check TEMPORAL_ADDRESS" in said.err
+    as_json = run_starter(*arguments, "--json", environment=environment)
+    assert (as_json.code, as_json.err) == (1, "")
+    assert set(as_json.json) == {"error", "problems"}
