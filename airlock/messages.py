@@ -135,14 +135,15 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
-    if arguments[0].get("by") in RESERVED:
-        raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
     try:
-        return model.model_validate(arguments[0])
+        message = model.model_validate(arguments[0])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
         wrong = "; ".join(f"{shorten('.'.join(str(part) for part in item['loc']), 100)}: {item['msg']}" for item in first)
         raise MalformedMessage(f"{name}: {wrong}") from error
+    if message.by.lower() in RESERVED:  # only now, because white space round it was stripped
+        raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
+    return message
 
 
 def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
