@@ -1,0 +1,29 @@
+"""One tool that does nothing, so that a benchmark measures Airlock and Temporal alone."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from airlock.tool import Preview, ToolCall, tool
+
+
+class Nothing(BaseModel):
+    """Takes a number and ignores it."""
+
+    number: int = 0
+
+
+@tool(name="nothing", risk="MEDIUM", reversibility="reversible")
+async def nothing(args: Nothing, call: ToolCall) -> dict[str, Any]:
+    """Do nothing, reversibly."""
+    return {"number": args.number}
+
+
+@nothing.dry_run
+async def _look(args: Nothing, call: ToolCall) -> Preview:
+    return Preview(effect="nothing", output={"number": args.number}, undo="nothing")
+
+
+@nothing.compensate
+async def _undo(args: Nothing, call: ToolCall) -> None:
+    return None
