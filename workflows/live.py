@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError, TimeoutError
+from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
@@ -46,7 +49,7 @@ class LiveStage:
         self._publish = publish
         self._full = full
         self._moves = run.moves
-        self._landed: list[CallOutcome] = []
+        self._news = False
         self._stale: list[StaleCall] = []
         self._handles: dict[str, ActivityHandle[ChainResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,7 +108,7 @@ class LiveStage:
                 self._drop()
             # without what `_woken` adds, a lock would only be noticed when the next call ends
             await workflow.wait_condition(partial(self._woken, stopped))
-            self._take_landed()
+            self._news = False
 
     def _start(self) -> None:
         for chain in self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
@@ -115,7 +118,7 @@ class LiveStage:
             task.add_done_callback(self._tasks.discard)
 
     def _woken(self, knew_stopped: bool) -> bool:
-        return bool(self._landed) or not self._tasks or (self._stopped() and not knew_stopped)
+        return self._news or not self._tasks or (self._stopped() and not knew_stopped)
 
     def _drop(self) -> None:
         """Drop calls that no worker has begun, and keep chains from going on; calls in flight run to their end."""
@@ -123,17 +126,17 @@ class LiveStage:
         for handle in handles.values():
             handle.cancel()
 
-    def _take_landed(self) -> None:
-        landed, self._landed = self._landed, []
-        take_outcomes(self._run, landed, workflow.now())
-        for outcome in landed:
-            if isinstance(outcome, StaleCall):
-                self._stale.append(outcome)
-                self._trouble = True
-            elif self._run.calls[outcome.step].status is CallStatus.LIVE:
-                self._schedule.finish(outcome.step)
-            else:
-                self._trouble = True
+    def _land(self, outcome: CallOutcome) -> None:
+        """Take in how a call ended, at once: the next call of its chain may read what it returned."""
+        take_outcomes(self._run, [outcome], workflow.now())
+        self._news = True
+        if isinstance(outcome, StaleCall):
+            self._stale.append(outcome)
+            self._trouble = True
+        elif self._run.calls[outcome.step].status is CallStatus.LIVE:
+            self._schedule.finish(outcome.step)
+        else:
+            self._trouble = True
 
     async def _call_chain(self, chain: tuple[str, ...]) -> None:
         """Call a chain; where a call may be repeated, go on with what is left of it, one attempt after the other."""
@@ -144,7 +147,7 @@ class LiveStage:
             for made in attempts:
                 if isinstance(made, Again):
                     break
-                self._landed.append(self._settled(made, doubtful))
+                self._land(self._settled(made, doubtful))
                 left.remove(made.step)
                 attempt, doubtful, again = 1, False, None
                 if not isinstance(made, Live):
@@ -152,14 +155,19 @@ class LiveStage:
             last = attempts[-1] if attempts else None
             if isinstance(last, Again):
                 again, doubtful = last, doubtful or last.doubtful
-                if self._may_start():
-                    pause = options.backoff(attempt, last.after)
-                    await workflow.sleep(pause, summary=f"before {last.step} is tried again")
-                    attempt += 1
+                await self._pause(options.backoff(attempt, last.after), last.step)
+                attempt += 1
             if not attempts or not self._may_start():
                 break
         if again is not None:
-            self._landed.append(self._given_up(again, doubtful, attempt))
+            self._land(self._given_up(again, doubtful))
+
+    async def _pause(self, pause: timedelta, step: str) -> None:
+        """Wait before another attempt, unless the plan stops meanwhile."""
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                lambda: not self._may_start(), timeout=pause, timeout_summary=f"before {step} is tried again"
+            )
 
     async def _attempt(self, steps: list[str], attempt: int) -> list[Attempt]:
         """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
@@ -182,7 +190,7 @@ class LiveStage:
             return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
         made: list[Attempt] = []
         why = "the activity failed"
-        if isinstance(error.cause, TimeoutError):
+        if isinstance(error.cause, ActivityTimeout):
             why = "its worker is gone or did not answer in time"
             details = error.cause.last_heartbeat_details
             made = _ATTEMPTS.validate_python(details[0]) if details else []
@@ -207,10 +215,10 @@ class LiveStage:
             )
         return made
 
-    def _given_up(self, last: Again, doubtful: bool, attempt: int) -> CallOutcome:
+    def _given_up(self, last: Again, doubtful: bool) -> CallOutcome:
         if doubtful:
             return InDoubtCall(step=last.step, error=last.error, undo=last.undo)
-        return Failed(step=last.step, error=last.error, undo=last.undo, attempt=attempt)
+        return Failed(step=last.step, error=last.error, undo=last.undo)
 
     def _request(self, step_id: str, attempt: int, chain: list[str]) -> CallRequest:
         run, admitted = self._run, self._run.contracts()
