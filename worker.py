@@ -138,12 +138,15 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
     client = await connecting
     if client is None:
         return
+    workers = build_workers(client, toolbox, role, limits)
     async with AsyncExitStack() as stack:
-        for worker in build_workers(client, toolbox, role, limits):
+        for worker in workers:
             await stack.enter_async_context(worker)
         print(_health_line(client, toolbox, role), flush=True)
         await stop.wait()
         print("airlock worker stopping: running calls are finished first", flush=True)
+        # all at once: one after the other, those that wait their turn would go on taking new work
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
     print("airlock worker stopped", flush=True)
 
 

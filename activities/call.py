@@ -28,7 +28,8 @@ class CallActivities:
     async def call(self, request: ChainRequest) -> ChainResult:
         """Make calls in order, each at most once.
 
-        The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop.
+        The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop,
+        neither the plan nor this worker.
         A call that has begun is never cut short: its outcome is learned and answered.
         """
         self._toolbox.require_plan(request.plan_id)
@@ -41,7 +42,7 @@ class CallActivities:
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: list[bool]) -> ChainResult:
         outputs: dict[str, Any] = {}
         for position, call in enumerate(request.calls):
-            if stopped or (position and not await _recorded(attempts)):
+            if stopped or (position and (activity.is_worker_shutdown() or not await _recorded(attempts))):
                 break
             attempt = await self._one(request.plan_id, call, {**outputs, **call.outputs}, stopped)
             attempts.append(attempt)
