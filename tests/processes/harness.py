@@ -252,9 +252,9 @@ class Scene:
         """Make a tool wait at a moment: mock, dry, live_before, live_after, undo_before, undo_after."""
         (self.control / "hold" / f"{plan}.{step}.{moment}").touch()
 
-    def release(self) -> None:
-        """Let every held tool go on."""
-        for held in (self.control / "hold").iterdir():
+    def release(self, plan: str = "*") -> None:
+        """Let the held tools of one plan, or of all, go on."""
+        for held in (self.control / "hold").glob(f"{plan}.*"):
             held.unlink()
 
     def fail(self, plan: str, step: str, text: str = "told to fail") -> None:
@@ -277,16 +277,15 @@ class Scene:
     def _words(self) -> str:
         return "\n".join(f"{worker.log.name}: {worker.said()[-1500:]}" for worker in self.workers)
 
-    def rows(self, table: str = "accounts") -> list[dict[str, Any]]:
+    def rows(self, email: str) -> list[dict[str, Any]]:
+        """The accounts of one plan."""
         with closing(sqlite3.connect(self.database)) as db:
             db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY id")]
+            return [dict(row) for row in db.execute("SELECT * FROM accounts WHERE email = ?", (email,))]
 
-    def written(self) -> dict[str, str]:
-        """Every file of the tools' folder, backups left out."""
-        found = [path for path in self.files.rglob("*") if path.is_file()]
-        names = {path.relative_to(self.files).as_posix(): path for path in found}
-        return {name: path.read_text() for name, path in names.items() if not name.startswith(".airlock")}
+    def written(self, plan: str) -> dict[str, str]:
+        """Every file of one plan's folder; empty, too, when there is no folder."""
+        return {path.name: path.read_text() for path in (self.files / plan).rglob("*") if path.is_file()}
 
     def close(self) -> None:
         for worker in self.workers:

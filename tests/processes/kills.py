@@ -38,10 +38,10 @@ def onboarding(plan_id: str, **more: Any) -> dict[str, Any]:
 
 
 class Onboarding:
-    """One onboarding in a scene, with its only worker."""
+    """One onboarding in a scene, and what the world must look like when it has ended."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene, self.id = scene, scene.name
+    def __init__(self, scene: Scene, plan_id: str = "") -> None:
+        self.scene, self.id = scene, plan_id or scene.name
         self.email = f"{self.id}@acme.test"
         self.document = onboarding(self.id)
         self.handle: PlanHandle
@@ -72,9 +72,9 @@ class Onboarding:
         assert (result.outcome, result.live) == ("completed", STEPS), result
         outside = self.scene.outside
         (contact,) = outside.contacts(self.email)
-        (row,) = self.scene.rows()
+        (row,) = self.scene.rows(self.email)
         assert (row["contact_id"], row["email"]) == (contact["id"], self.email)
-        assert self.scene.written() == {f"{self.id}/note.txt": self.email}
+        assert self.scene.written(self.id) == {"note.txt": self.email}
         assert len(outside.mails(self.email)) == 1
         created = outside.crm_log(f"{self.id}/contact")
         assert [request["effect_status"] for request in created if not request["replayed"]] == [201]
@@ -86,9 +86,14 @@ class Onboarding:
         assert (result.outcome, result.kept, result.not_settled) == ("aborted", (), ()), result
         assert result.live in ((), ("find",)), result
         outside = self.scene.outside
-        found = (outside.contacts(self.email), self.scene.rows(), self.scene.written(), outside.mails(self.email))
+        found = (
+            outside.contacts(self.email),
+            self.scene.rows(self.email),
+            self.scene.written(self.id),
+            outside.mails(self.email),
+        )
         assert found == ([], [], {}, [])
-        assert list(self.scene.files.iterdir()) == []
+        assert not (self.scene.files / self.id).exists()
 
     async def in_doubt(self) -> None:
         status = await self.scene.status(self.handle, State.LOCKED)
@@ -154,7 +159,7 @@ async def killed_before_the_effect_of_a_repeatable_call(stage: Stage) -> None:
     """The call is made again; those before it are not."""
     plan = Onboarding(stage.scene())
     await plan.live_until("note", "live_before")
-    assert plan.scene.written() == {}
+    assert plan.scene.written(plan.id) == {}
     await plan.killed()
     await plan.completed()
     assert [plan.times(step, "live_before") for step in STEPS] == [1, 1, 1, 2, 1]
@@ -165,7 +170,7 @@ async def killed_after_the_effect_of_a_repeatable_call(stage: Stage) -> None:
     """The call is repeated under its key and has no second effect."""
     plan = Onboarding(stage.scene())
     await plan.live_until("account", "live_after")
-    assert len(plan.scene.rows()) == 1
+    assert len(plan.scene.rows(plan.email)) == 1
     await plan.killed()
     await plan.completed()
     assert [plan.times(step, "live_before") for step in STEPS] == [1, 1, 2, 1, 1]
