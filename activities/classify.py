@@ -29,7 +29,7 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
         undo: The token the call had set before it raised, if any.
     """
     step, contract, text = request.step.id, request.contract, shorten(text)
-    again = request.attempt < contract.attempts
+    again = not request.last_attempt
     if isinstance(error, Stale):
         return StaleCall(step=step, error=text)
     if isinstance(error, _LOST) and not isinstance(error, _NOT_SENT) and not contract.read_only:

@@ -19,6 +19,8 @@ from airlock.outcome import (
 from airlock.run import CallRecord, CallStatus, Outcome, RollbackRequest, Run
 from airlock.state import Event, State
 
+_NOT_KEPT = "its output cannot be kept: it is not JSON, or all outputs together are too large"
+
 
 def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> None:
     """Record how calls ended. A stale call was not made and leaves no record, only an audit entry."""
@@ -36,9 +38,9 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                 if outcome.drift:
                     run.record(AuditKind.DRIFT, "drift", now, step=outcome.step, reason=", ".join(outcome.drift))
                 if not run.keep_output(outcome.step, outcome.output):
-                    run.calls[outcome.step] = run.calls[outcome.step].model_copy(
-                        update={"status": CallStatus.FAILED, "error": "its output cannot be kept: no JSON, or too large"}
-                    )
+                    # it took effect and must not be made again; only a step that reads its output cannot be called
+                    run.calls[outcome.step] = run.calls[outcome.step].model_copy(update={"error": _NOT_KEPT})
+                    run.record(AuditKind.CALL, "output_not_kept", now, step=outcome.step, reason=_NOT_KEPT)
             case Failed():
                 token = outcome.undo if outcome.undo is not None else before.undo if before else None
                 run.calls[outcome.step] = CallRecord(

@@ -120,15 +120,17 @@ class Contract(FileModel):
         """Whether there is something to undo and a way to do it."""
         return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether a call whose outcome is unknown may be made again: read-only, idempotent, or reversible and checked."""
-        return self.read_only or self.idempotent or self.reversibility is Reversibility.REVERSIBLE
+    def attempts(self, *, checked: bool) -> int:
+        """How often a live call may be tried, 1 or more.
 
-    @property
-    def attempts(self) -> int:
-        """How often a live call may be tried, 1 or more: exactly once unless it is repeatable."""
-        return self.max_attempts if self.repeatable else 1
+        A call whose outcome is unknown may be made again only when it is read-only, idempotent, or reversible and
+        checked; every other call is made once.
+
+        Args:
+            checked: Whether the preview relied on an observed state, which the live call compares before it writes.
+        """
+        may_repeat = self.read_only or self.idempotent or (checked and self.reversibility is Reversibility.REVERSIBLE)
+        return self.max_attempts if may_repeat else 1
 
     @property
     def guarded(self) -> bool:

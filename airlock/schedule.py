@@ -7,7 +7,7 @@ from itertools import islice
 from airlock.graph import Parents, reversed_parents
 
 CHAIN_LIMIT = 3
-"""How many repeatable calls, each waiting only for the one before, may share one activity (ADR 0003)."""
+"""How many calls, each waiting only for the one before, may share one activity; guarded calls never do (ADR 0003)."""
 MAX_IN_FLIGHT = 200
 """How many activities one plan has open at a time; Temporal refuses more than 2,000."""
 

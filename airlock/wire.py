@@ -67,6 +67,12 @@ class CallRequest(WireModel):
     undone: int = 0
     attempt: int = 1
 
+    @property
+    def last_attempt(self) -> bool:
+        """Whether the contract allows no further attempt after this one."""
+        checked = self.preview is not None and self.preview.observed is not None
+        return self.attempt >= self.contract.attempts(checked=checked)
+
 
 class ChainRequest(WireModel):
     """Calls to make in order; the next is made only when the one before is live and nobody asked to stop."""

@@ -66,7 +66,7 @@ class LiveStage:
             wanted=run.approved,
             done=run.live,
             late=[step for step, contract in contracts.items() if contract.irreversible],
-            chainable=[step for step, c in contracts.items() if c.repeatable and not c.guarded],
+            chainable=[step for step, contract in contracts.items() if not contract.guarded],
         )
 
     async def go(self) -> None:
@@ -198,7 +198,7 @@ class LiveStage:
             return made
         lost = requests[len(made)]
         text = shorten(f"{why}: {error.cause}")
-        if lost.attempt < lost.contract.attempts:
+        if not lost.last_attempt:
             return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only)]
         if lost.contract.read_only:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]

@@ -9,6 +9,7 @@ from activities.options import backoff
 from activities.secrets import Secrets
 from airlock.contract import Contract
 from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
+from airlock.outcome import StepPreview
 from airlock.plan import Step
 from airlock.tool import ToolCall, tool
 from airlock.wire import CallRequest
@@ -51,8 +52,9 @@ LOST = httpx.ReadTimeout("no answer")
 )
 def test_what_an_exception_means(contract, attempt, error, kind, doubtful):
     request = CallRequest(
-        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **contract), attempt=attempt
-    )
+        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **contract), attempt=attempt,
+        preview=StepPreview(step="s", looked=True, effect="e", args={}, observed="version 1"),
+    )  # fmt: skip
     found = classify(request, error, str(error), {"token": 1})
     assert (found.kind, getattr(found, "doubtful", None)) == (kind, doubtful)
     if kind in ("failed", "in_doubt", "again"):

@@ -95,18 +95,19 @@ def test_a_set_of_permissions_has_one_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "attempts"),
+    ("change", "unchecked", "checked"),
     [
-        ({"reversibility": "read_only"}, 3),
-        ({"reversibility": "reversible"}, 3),
-        ({"reversibility": "compensable"}, 1),
-        ({"reversibility": "compensable", "idempotent": True}, 3),
-        ({"reversibility": "irreversible"}, 1),
-        ({"reversibility": "irreversible", "idempotent": True}, 3),
+        ({"reversibility": "read_only"}, 3, 3),
+        ({"reversibility": "reversible"}, 1, 3),
+        ({"reversibility": "compensable"}, 1, 1),
+        ({"reversibility": "compensable", "idempotent": True}, 3, 3),
+        ({"reversibility": "irreversible"}, 1, 1),
+        ({"reversibility": "irreversible", "idempotent": True}, 3, 3),
     ],
 )
-def test_how_often_a_call_may_be_tried(change: dict[str, Any], attempts: int) -> None:
-    assert contract(**change).attempts == attempts
+def test_how_often_a_call_may_be_tried(change: dict[str, Any], unchecked: int, checked: int) -> None:
+    made = contract(**change)
+    assert (made.attempts(checked=False), made.attempts(checked=True)) == (unchecked, checked)
 
 
 @pytest.mark.parametrize("risk", Risk)
