@@ -47,7 +47,7 @@ async def approve(
     chosen = None if steps is None else tuple(step.strip() for step in steps.split(",") if step.strip())
     approval = _approval(by=me(by), digest=seen, steps=chosen, reason=reason)
     if sign_key is not None:
-        approval = _signed(handle.plan_id, approval, await handle.preview(), sign_key)
+        approval = signed(handle.plan_id, approval, await handle.preview(), sign_key)
     return await decide(handle, "approve", as_json=as_json, **approval.model_dump(mode="json", exclude_none=True))
 
 
@@ -79,7 +79,7 @@ def _approval(**fields: object) -> Approve:
     return message
 
 
-def _signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
+def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
     """The approval with its signature; unsigned where it names another seal: the plan refuses it and knows what changed."""
     if preview.digest is None or not names_digest(approval.digest, preview.digest):
         return approval

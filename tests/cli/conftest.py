@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -11,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from cli.environment import Environment, environment
 from cli.processes import ROOT
 
+CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
 
 
@@ -44,6 +50,46 @@ def run_starter(*arguments: str, environment: dict[str, str], stdin: str = "") -
     )
     assert "Traceback" not in done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def starter_on_terminal(*arguments: str, environment: dict[str, str], typed: str, after: str = "?") -> Said:
+    """Run a command on a terminal and type something, or press Ctrl-C, once it has said `after`."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "starter.py"), *arguments],
+        cwd=ROOT,
+        env={**environment, "TERM": "xterm", "COLUMNS": "200"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        said = ""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 1.0)[0]:
+                continue
+            try:
+                piece = os.read(ours, 65_536)
+            except OSError:  # the terminal is closed: the command has ended
+                break
+            said += piece.decode(errors="replace")
+            if typed and after in said:
+                if typed == CTRL_C:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(ours, f"{typed}\n".encode())
+                typed = ""
+        os.close(ours)
+        return Said(process.wait(10), said, "")
+
+
+def new_key() -> tuple[bytes, str]:
+    """An Ed25519 key as ssh-keygen makes it, and its public line without a name."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 @pytest.fixture(scope="session")

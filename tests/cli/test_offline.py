@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from airlock.messages import Approve
+from airlock.signature import signature_refusal
+from airlock.state import State
+from airlock.views import PreviewView
 from cli.app import app
-from tests.cli.conftest import NO_SERVER, note_plan, run_starter
+from cli.approve import signed
+from tests.cli.conftest import NO_SERVER, new_key, note_plan, run_starter
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CONFIG = str(EXAMPLES.parent / "airlock.toml")
@@ -177,3 +182,15 @@ def test_without_a_server_it_says_so(arguments: tuple[str, ...]) -> None:
     as_json = run_starter(*arguments, "--json", environment=environment)
     assert (as_json.code, as_json.err) == (1, "")
     assert set(as_json.json) == {"error", "problems"}
+
+
+def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None:
+    private, public = new_key()
+    (tmp_path / "key").write_bytes(private)
+    digest = "ab" * 32
+    preview = PreviewView(plan_id="p", state=State.AWAITING_APPROVAL, digest=digest, text="")
+    approval = signed("p", Approve(by="alice", digest=digest[:12]), preview, tmp_path / "key")
+    assert signature_refusal("p", approval, digest, [f"{public} alice"]) is None
+    assert signature_refusal("p", approval, "cd" * 32, [f"{public} alice"]) is not None
+    unsigned = signed("p", Approve(by="alice", digest="cd" * 6), preview, tmp_path / "key")
+    assert unsigned.signature is None

@@ -1,0 +1,167 @@
+"""Processes that never outlive the one that started them; locks; ports; and `dev` as a person uses it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from cli.environment import environment
+from cli.locks import AlreadyRunning, held
+from cli.ports import free_ports, usual_or_free
+from cli.processes import ROOT, Child, ChildFailed
+from tests.cli.conftest import eventually
+
+SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
+
+
+def alive(pid: int) -> bool:
+    """True unless the process is gone or waits for somebody to collect it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def family(text: str) -> list[int]:
+    """The processes whose command line holds a text, this one left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (OSError, NotADirectoryError):
+            continue
+        if entry.name.isdigit() and text in command and int(entry.name) != os.getpid() and alive(int(entry.name)):
+            found.append(int(entry.name))
+    return found
+
+
+async def test_a_child_stops_when_told(tmp_path: Path) -> None:
+    child = Child("a child", SLEEP, tmp_path / "log", os.environ)
+    await child.wait_until(lambda: "up" in child.said(), 10)
+    assert child.running
+    assert await child.stop() == -signal.SIGTERM
+    assert (child.running, child.kill()) == (False, -signal.SIGTERM)
+
+
+async def test_a_child_that_dies_is_reported_with_its_words(tmp_path: Path) -> None:
+    child = Child(
+        "a child", [sys.executable, "-c", "print('cannot do it'); raise SystemExit(3)"], tmp_path / "log", os.environ
+    )
+    with pytest.raises(ChildFailed, match=r"(?s)a child ended with exit code 3\. The end of .*log:\n  cannot do it"):
+        await child.wait_until(lambda: False, 10)
+    child.kill()
+    missing = Child("a child", ["no-such-command"], tmp_path / "log", os.environ)
+    with pytest.raises(ChildFailed, match="cannot run no-such-command"):
+        await missing.wait_until(lambda: False, 10)
+    missing.kill()
+
+
+async def test_a_child_that_stays_silent_is_reported(tmp_path: Path) -> None:
+    child = Child("a child", SLEEP, tmp_path / "log", os.environ)
+    with pytest.raises(ChildFailed, match="was not ready after"):
+        await child.wait_until(lambda: False, 0.2)
+    await child.stop()
+
+
+def test_a_child_dies_with_whoever_started_it(tmp_path: Path) -> None:
+    command, log = [*SLEEP, str(tmp_path)], str(tmp_path / "log")
+    code = (
+        "import os, pathlib; from cli.processes import Child;"
+        f"c = Child('c', {command!r}, pathlib.Path({log!r}), os.environ); print(c.pid, flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        eventually(lambda: "up" in (tmp_path / "log").read_text())
+        parent.kill()
+    eventually(lambda: not alive(pid))
+    eventually(lambda: not family(str(tmp_path)))
+
+
+def test_a_lock_is_held_by_one_and_freed_by_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "state.lock"
+    with held(path) as note:
+        note("TEMPORAL_ADDRESS=here")
+        with (
+            pytest.raises(AlreadyRunning, match=rf"already uses .*state \(pid {os.getpid()}, TEMPORAL_ADDRESS=here\)"),
+            held(path),
+        ):
+            pass
+    with held(path):
+        pass
+
+
+def test_ports_that_are_taken_are_replaced() -> None:
+    assert len({free_ports().temporal, free_ports().ui}) == 2
+    with closing(socket.socket()) as taken:
+        with suppress(OSError):  # somebody else has it: just as well
+            taken.bind(("127.0.0.1", 7233))
+        taken.listen()
+        assert usual_or_free().temporal != 7233
+        assert not usual_or_free().usual
+
+
+@pytest.mark.slow
+async def test_a_worker_that_cannot_start_is_reported_and_everything_stops(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text('[catalogue]\nmodules = ["no_such_module"]\n')
+    with pytest.raises(ChildFailed, match=r"(?s)the worker ended with exit code 1.*there is no module 'no_such_module'"):
+        async with environment(tmp_path / "env", config=config):
+            pass
+    assert family(str(tmp_path)) == []
+
+
+def start_dev(folder: Path) -> tuple["subprocess.Popen[str]", dict[str, str]]:
+    process = subprocess.Popen(
+        [sys.executable, "starter.py", "dev", "--json", "--folder", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_dev_comes_up_twice_in_a_row_and_leaves_nothing(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process, up = start_dev(tmp_path / "dev")
+        with process:
+            assert (tmp_path / "dev" / "temporal.db").is_file()
+            assert family(up["work_folder"].removesuffix("/work"))
+            second = subprocess.run(
+                [sys.executable, "starter.py", "dev", "--json", "--folder", str(tmp_path / "dev")],
+                cwd=ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert second.returncode == 1
+            assert up["temporal_address"] in json.loads(second.stdout)["error"]
+            process.send_signal(number)
+            assert process.wait(20) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+        assert family(str(tmp_path)) == []
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_dev_that_is_killed(tmp_path: Path) -> None:
+    process, up = start_dev(tmp_path / "dev")
+    with process:
+        pids = children_of(process.pid)
+        assert len(pids) >= 4
+        process.kill()
+    eventually(lambda: not any(map(alive, pids)))
+    assert up["temporal_address"].startswith("127.0.0.1:")
+
+
+def children_of(pid: int) -> list[int]:
+    """Every process below a process."""
+    below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return below + [deeper for child in below for deeper in children_of(child)]

@@ -1,0 +1,256 @@
+"""Every command against a real server, a real worker and real services."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from airlock.names import plan_workflow_id
+from airlock.state import State
+from airlock_client import Airlock
+from cli.environment import Environment
+from tests.cli.conftest import CTRL_C, Said, Starter, new_key, note_plan, starter_on_terminal
+
+pytestmark = pytest.mark.slow
+PlanFile = Callable[..., str]
+
+
+@pytest.fixture
+def airlock(env: Environment) -> Airlock:
+    return Airlock(env.client)
+
+
+async def waiting(airlock: Airlock, plan: dict[str, Any]) -> str:
+    """The digest of a submitted plan that waits for approval."""
+    handle = await airlock.submit(plan)
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    assert status.digest is not None, status.why
+    return status.digest
+
+
+async def test_a_plan_from_its_file_to_its_end(starter: Starter, airlock: Airlock, plan_file: PlanFile) -> None:
+    path = plan_file(note_plan("whole"))
+    started = await starter("start", path)
+    assert started.code == 0, started.err
+    assert "starter.py approve whole" in started.out
+    digest = (await airlock.plan("whole").wait_for(State.AWAITING_APPROVAL)).digest
+    shown = await starter("show", "whole")
+    assert f"Digest: {digest}" in shown.out
+    assert "Waits for: 1 approval(s)" in shown.out
+    approved = await starter("approve", "whole", "--digest", str(digest)[:12], "--by", "alice", "--reason", "looks right")
+    assert (approved.code, approved.err) == (0, "")
+    assert approved.out.startswith("approve accepted: ")
+    watched = await starter("watch", "whole")
+    assert watched.code == 0
+    assert "COMPLETED (completed)" in watched.out
+    assert (starter.env.work_folder / "whole" / "two.md").read_text() == "2"
+    audit = (await starter("show", "whole", "--audit", "--json")).json
+    assert [entry["reason"] for entry in audit["audit"]["entries"] if entry["kind"] == "decision"] == ["looks right"]
+
+
+async def test_start_twice_starts_once(starter: Starter, plan_file: PlanFile) -> None:
+    path = plan_file(note_plan("twice"))
+    first, second = await starter("start", path, "--json"), await starter("start", path, "--json")
+    assert (first.code, second.code) == (0, 0)
+    assert (first.json["already_submitted"], second.json["already_submitted"]) == (False, True)
+    assert "already submitted, nothing was started" in (await starter("start", path)).out
+    other = await starter("start", plan_file(note_plan("twice", goal="Something else")))
+    assert other.code == 1
+    assert "was submitted before with other content; give the new one another plan_id" in other.err
+
+
+async def test_start_refuses_what_check_refuses(starter: Starter, plan_file: PlanFile) -> None:
+    plan = note_plan("unchecked")
+    plan["steps"][0]["tool"] = "file_writ"
+    said = await starter("start", plan_file(plan), "--json")
+    assert said.code == 1
+    assert said.json["problems"][0]["fix"] == "did you mean 'file_write'?"
+    assert (await starter("show", "unchecked")).code == 1
+
+
+async def test_a_refusal_at_admission_exits_1(starter: Starter, plan_file: PlanFile) -> None:
+    plan = note_plan("refused")
+    plan["steps"][0]["tool"] = "file_writ"
+    said = await starter("start", plan_file(plan), "--no-catalogue", "--json")
+    assert said.code == 1
+    assert said.json["error"] == "the operator's worker refused the plan at admission"
+    assert "no tool 'file_writ' in the catalogue" in said.json["problems"][0]["message"]
+    again = await starter("start", plan_file(plan), "--no-catalogue")
+    assert again.code == 1
+    assert "refused the plan at admission" in again.err
+
+
+async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, plan_file: PlanFile) -> None:
+    rehearsed = await starter("start", plan_file(note_plan("only-rehearsed", max_mode="DRY_RUN")), "--wait")
+    assert rehearsed.code == 0
+    assert "only-rehearsed ended: rehearsed" in rehearsed.out
+    denying = asyncio.ensure_future(starter("start", plan_file(note_plan("denied"), "denied.json"), "--wait"))
+    await eventually(lambda: starter("deny", "denied", "--by", "bob", "--reason", "not today"))
+    denied = await denying
+    assert denied.code == 1
+    assert "waiting for approval: temporal workflow signal --workflow-id plan-denied --name approve" in denied.out
+    assert "denied ended: denied (not today)" in denied.out
+
+
+async def eventually(act: Callable[[], Awaitable[Said]], within: int = 20) -> None:
+    """Repeat a command until it is accepted."""
+    for _ in range(within):
+        if (await act()).code == 0:
+            return
+    raise AssertionError("it was never accepted")
+
+
+async def test_refused_decisions_exit_1_with_the_reason(starter: Starter, airlock: Airlock) -> None:
+    digest = await waiting(airlock, note_plan("decided"))
+    wrong = await starter("approve", "decided", "--digest", "0" * 16, "--by", "alice")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "approve refused: this is not the digest of the current preview" in wrong.err
+    for arguments, reason in [
+        (("approve", "decided", "--digest", digest, "--by", "sales-lead"), "requested this plan"),
+        (("approve", "decided", "--digest", digest, "--by", "mallory"), "is not among the approvers (alice, bob)"),
+        (("approve", "decided", "--digest", digest, "--by", "alice", "--steps", "two"), "depends on one"),
+        (("approve", "decided", "--digest", digest[:4], "--by", "alice"), "at least its first 12"),
+        (("unlock", "decided", "--reason", "r"), "unlock is not possible in AWAITING_APPROVAL"),
+        (("rollback", "decided", "--reason", "r"), "nothing is live"),
+        (("resolve", "decided", "one", "retry", "--reason", "r"), "does not wait to be settled"),
+    ]:
+        said = await starter(*arguments, "--json")
+        assert said.code == 1, arguments
+        assert reason in said.json["error"], arguments
+        assert said.json["accepted"] is False
+    status = await airlock.plan("decided").status()
+    assert (status.state, status.refused) == (State.AWAITING_APPROVAL, 8)
+
+
+async def test_nothing_is_approved_unseen(starter: Starter, airlock: Airlock) -> None:
+    await waiting(airlock, note_plan("unseen"))
+    for arguments in (("approve", "unseen", "--by", "alice"), ("approve", "unseen", "--by", "alice", "--yes")):
+        said = await starter(*arguments, stdin="y\n")
+        assert said.code == 1
+        assert "nothing is approved unseen" in said.err
+        assert "starter.py show unseen" in said.err
+
+
+async def test_part_of_a_plan_can_be_approved(starter: Starter, airlock: Airlock) -> None:
+    digest = await waiting(airlock, note_plan("partly"))
+    said = await starter("approve", "partly", "--digest", digest, "--by", "alice", "--steps", "one", "--json")
+    assert (said.code, said.json["accepted"]) == (0, True)
+    assert (await airlock.plan("partly").result()).outcome.value == "partial"
+
+
+async def test_lock_unlock_and_abort(starter: Starter, airlock: Airlock) -> None:
+    await waiting(airlock, note_plan("held"))
+    assert (await starter("lock", "held", "--reason", "audit")).code == 0
+    assert (await airlock.plan("held").status()).state is State.LOCKED
+    assert (await starter("unlock", "held", "--reason", "done")).code == 0
+    await airlock.plan("held").wait_for(State.AWAITING_APPROVAL)
+    aborted = await starter("abort", "held", "--reason", "not needed", "--by", "carol", "--json")
+    assert (aborted.code, aborted.json["decision"]) == (0, "abort")
+    late = await starter("abort", "held", "--reason", "again")
+    assert late.code == 1
+    assert "has ended" in late.err
+
+
+async def test_a_signature_is_sent_and_judged(starter: Starter, airlock: Airlock, tmp_path: Path) -> None:
+    digest = await waiting(airlock, note_plan("signed"))
+    approve = ("approve", "signed", "--by", "alice", "--sign-key", str(tmp_path / "key"), "--digest")
+    said = await starter(*approve, digest)
+    assert said.code == 1
+    assert f"--sign-key: {tmp_path / 'key'}: No such file or directory" in said.err
+    (tmp_path / "key").write_text("no key")
+    assert "the approval cannot be signed: the key file cannot be read" in (await starter(*approve, digest)).err
+    (tmp_path / "key").write_bytes(new_key()[0])
+    assert "no authorized key is listed for 'alice'" in (await starter(*approve, digest[:12])).err
+    assert "this is not the digest of the current preview" in (await starter(*approve, "0" * 12)).err
+
+
+async def test_list_filters_and_limits(starter: Starter, airlock: Airlock) -> None:
+    for number in (1, 2, 3):
+        await waiting(airlock, note_plan(f"listed-{number}"))
+    plans: list[dict[str, Any]] = []
+    for _ in range(50):
+        plans = (await starter("list", "--state", "awaiting_approval", "--json")).json["plans"]
+        if {f"listed-{number}" for number in (1, 2, 3)} <= {plan["plan_id"] for plan in plans}:
+            break
+    assert {plan["state"] for plan in plans} == {"AWAITING_APPROVAL"}
+    assert plans[0]["agents"] == ["ops"]
+    assert len((await starter("list", "--limit", "2", "--json")).json["plans"]) == 2
+    table = await starter("list", "--state", "AWAITING_APPROVAL")
+    assert "listed-3" in table.out
+
+
+async def test_watch_follows_many_and_sees_a_terminated_run(starter: Starter, airlock: Airlock) -> None:
+    digests = {name: await waiting(airlock, note_plan(name)) for name in ("many-1", "many-2")}
+    watching = asyncio.ensure_future(starter("watch", *digests, "--json"))
+    assert (await starter("approve", "many-1", "--digest", digests["many-1"], "--by", "bob")).code == 0
+    run: WorkflowHandle[Any, Any] = airlock.client.get_workflow_handle(plan_workflow_id("many-2"))
+    await run.terminate("from outside")
+    said = await watching
+    assert said.code == 0
+    changes = [json.loads(line) for line in said.out.splitlines()]
+    last = {change["plan_id"]: change for change in changes}
+    assert (last["many-1"]["outcome"], last["many-1"]["done"], last["many-1"]["total"]) == ("completed", 2, 2)
+    assert last["many-2"]["ended"] is True
+    assert "TERMINATED" in last["many-2"]["why"]
+
+
+async def test_watch_and_show_of_a_plan_that_is_not_there(starter: Starter) -> None:
+    for arguments in (("watch", "nobody"), ("show", "nobody"), ("lock", "nobody", "--reason", "r")):
+        said = await starter(*arguments)
+        assert said.code == 1
+        assert "there is no plan 'nobody'" in said.err
+
+
+async def test_without_a_worker_list_and_show_still_answer(starter: Starter, airlock: Airlock) -> None:
+    digest = await waiting(airlock, note_plan("alone"))
+    await airlock.plan("alone").decide("approve", by="alice", digest=digest)
+    await airlock.plan("alone").result()
+    await waiting(airlock, note_plan("alone-open"))
+    await starter.env.stop_worker()
+    try:
+        listed = await starter("list", "--json")
+        assert {"alone", "alone-open"} <= {plan["plan_id"] for plan in listed.json["plans"]}
+        shown = await starter("show", "alone-open", "--json")
+        assert (shown.code, shown.json["answered"]) == (0, False)
+        assert shown.json["facts"]["summary"]["state"] == "AWAITING_APPROVAL"
+        assert shown.json["facts"]["events"]
+        ended = await starter("show", "alone")
+        assert "This is what Temporal itself knows" in ended.err
+        assert "Result: completed" in ended.out
+    finally:
+        await starter.env.start_worker()
+    assert (await starter("show", "alone-open", "--json")).json["answered"] is True
+
+
+async def test_agents_text_is_shown_as_it_is(starter: Starter, airlock: Airlock) -> None:
+    plan = note_plan("markup", goal="[bold red]not[/] a markup \x1b[31m escape")
+    await waiting(airlock, plan)
+    shown = await starter("show", "markup")
+    assert "[bold red]not[/] a markup" in shown.out
+    assert "\x1b" not in shown.out
+
+
+async def test_on_a_terminal_approve_shows_the_preview_and_asks(starter: Starter, airlock: Airlock) -> None:
+    await waiting(airlock, note_plan("asked"))
+    arguments = ("approve", "asked", "--by", "alice")
+    refused = await asyncio.to_thread(starter_on_terminal, *arguments, environment=starter.env.worker_environment, typed="n")
+    assert (refused.code, "not approved" in refused.out) == (1, True)
+    said = await asyncio.to_thread(starter_on_terminal, *arguments, environment=starter.env.worker_environment, typed="y")
+    assert said.code == 0, said.out
+    assert "To approve exactly this:" in said.out
+    assert "approve accepted" in said.out
+    assert (await airlock.plan("asked").result()).outcome.value == "completed"
+
+
+async def test_on_a_terminal_watch_draws_bars_and_ctrl_c_exits_130(starter: Starter, airlock: Airlock) -> None:
+    await waiting(airlock, note_plan("drawn"))
+    said = await asyncio.to_thread(
+        starter_on_terminal, "watch", "drawn", environment=starter.env.worker_environment, typed=CTRL_C, after="AWAITING"
+    )
+    assert said.code == 130
+    assert "Traceback" not in said.out
+    assert "0/2" in said.out
