@@ -1,14 +1,18 @@
-"""One hypothesis profile for the core: few examples, no deadline, so that a slow machine fails nothing."""
+"""How hypothesis runs here: few examples, the same ones every time, and no deadline, so that a slow machine fails nothing.
 
-import pytest
+`AIRLOCK_HUNT=2000 pytest tests/core` looks for new counterexamples instead, with that many random examples a property.
+"""
+
+import os
+
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("core", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _hypothesis_profile() -> None:
-    settings.load_profile("core")
-
-
+_HUNT = int(os.environ.get("AIRLOCK_HUNT", "0"))
+settings.register_profile(
+    "core",
+    max_examples=_HUNT or 60,
+    derandomize=not _HUNT,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("core")
