@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from airlock.errors import ToolFailed
+from airlock.refs import UNKNOWN
 
 
 class Arguments(BaseModel):
@@ -26,6 +27,18 @@ def _split(value: object) -> object:
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list of texts; from the environment, one text with commas."""
+
+
+def _email(value: str) -> str:
+    local, at, domain = value.partition("@")
+    plain = value.isascii() and not any(character.isspace() or character in '<>,;"' for character in value)
+    if value != UNKNOWN and not (local and at and domain and plain and "@" not in domain):
+        raise ValueError("is not an email address")
+    return value
+
+
+Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
+"""One plain address, or the text that stands for a value known after live."""
 
 
 def required(value: str, key: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 from airlock.errors import Stale, ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, Probe, ToolCall, tool
-from tools.common import json_of
+from tools.common import Email, json_of
 from tools.contacts import (
     NAMES,
     SHOWN,
@@ -15,7 +15,6 @@ from tools.contacts import (
     ContactFields,
     ContactOutput,
     Crm,
-    Email,
     Found,
     GhlSettings,
     content_hash,

@@ -1,8 +1,9 @@
 """`ghl_update_contact`: fields of a contact in the CRM, put back by its undo."""
 
+import re
 from typing import Annotated, Any, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from airlock.errors import InDoubt, Stale, ToolFailed
 from airlock.refs import UNKNOWN, contains_unknown
@@ -27,10 +28,19 @@ from tools.web import Refused
 CHANGED = 412
 
 
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def _id(value: str) -> str:
+    if value != UNKNOWN and not _ID.fullmatch(value):
+        raise ValueError("is not the id of a contact")
+    return value
+
+
 class GhlUpdateContact(ContactFields):
     """Which contact to change, and the fields to change."""
 
-    contact_id: Annotated[str, Field(min_length=1, max_length=100, description="the contact's id in the CRM")]
+    contact_id: Annotated[str, AfterValidator(_id), Field(description="the contact's id in the CRM")]
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

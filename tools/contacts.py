@@ -6,14 +6,13 @@ from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.errors import InDoubt, ToolFailed
-from airlock.refs import UNKNOWN
 from airlock.seal import digest
 from airlock.tool import ToolCall
-from tools.common import Arguments, Settings, required
+from tools.common import Arguments, Email, Settings, required
 from tools.web import GONE, LATER, Refused, Reply, exchange
 
 API_VERSION = "2021-07-28"
@@ -37,17 +36,6 @@ class GhlSettings(Settings):
     token_secret: str = "GHL_TOKEN"
     timeout: float = 10.0
     trust_environment: bool = False
-
-
-def _email(value: str) -> str:
-    local, at, domain = value.partition("@")
-    plain = value.isascii() and not any(character.isspace() or character in '<>,;"' for character in value)
-    if value != UNKNOWN and not (local and at and domain and plain and "@" not in domain):
-        raise ValueError("is not an email address")
-    return value
-
-
-Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
 
 
 Text = Annotated[str | None, Field(min_length=1, max_length=200)]

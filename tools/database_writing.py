@@ -1,7 +1,7 @@
 """`database_write`: one row inserted, updated or deleted, exactly once, with an exact undo."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from airlock.refs import UNKNOWN, contains_unknown
 from airlock.seal import digest
 from airlock.tool import Preview, Probe, ToolCall, tool
 from tools import rows
+from tools.cascades import refuse_cascade
 from tools.common import Arguments
 from tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from tools.ledger import Ledger
@@ -97,24 +98,19 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
 def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, call: ToolCall) -> tuple[Row, Undo]:
     """Make the change; returns the row for the output, and what an undo needs."""
     version = call.settings.version_column
-    values = rows.values_of(connection, table, args.row)
     if args.operation == "insert":
-        if taken := rows.clashes(connection, table, values):
-            raise (ToolFailed if call.observed is None else Stale)(rows.taken(table, taken))
-        new = rows.insert(connection, table, values)
+        new = rows.insert(connection, table, _still_fits(call, lambda: rows.new_row(connection, table, args.row)))
         return new, {"key": exact(rows.key_of(table, new)), "before": None, "after": exact(new)}
-    try:
-        old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
-    except ToolFailed as error:
-        raise error if call.observed is None else Stale(str(error)) from error
+    where = bound(table, args.where, as_text=stores_text(connection))
+    old = _still_fits(call, lambda: rows.named_row(connection, table, where))
     if call.observed is not None and call.observed != rows.seen(old, version):
         raise Stale(f"the row of {args.table!r} has changed since its preview")
     key = exact(rows.key_of(table, old))
     if args.operation == "delete":
-        rows.refuse_cascade(connection, table, old)
+        refuse_cascade(connection, table, old)
         rows.delete(connection, table, old)
         return old, {"key": key, "before": exact(old), "after": None}
-    new = rows.update(connection, table, old, rows.changes(table, old, values, version))
+    new = rows.update(connection, table, old, rows.changed_row(connection, table, old, args.row, version))
     return new, {"key": key, "before": exact(old), "after": exact(new)}
 
 
@@ -129,15 +125,14 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
             known_columns(table, [*args.where, *args.row])
             effect = f"Would {args.operation} a row of {args.table} that is known after live."
             return Preview(effect=effect, undo="Bring the row back to what it was.")
-        values = rows.values_of(connection, table, args.row)
         old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
         version = call.settings.version_column
         new = old
         if args.operation == "delete":
-            rows.refuse_cascade(connection, table, old)
+            refuse_cascade(connection, table, old)
             effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
         else:
-            new = {**old, **rows.changes(table, old, values, version)}
+            new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
             changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
             effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
             undo = "Restore the values it had."
@@ -193,6 +188,16 @@ def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"resources": (named.replace("{", "{{").replace("}", "}}"),)}
 
 
+def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
+    """What a look at the database finds; what its preview found and it does not is stale."""
+    try:
+        return look()
+    except ToolFailed as error:
+        if call.observed is not None:
+            raise Stale(str(error)) from error
+        raise
+
+
 def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> None:
     before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
     now = rows.fetch(connection, table, restored(undo["key"]))
@@ -209,9 +214,7 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
 
 
 def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:
-    values = rows.values_of(connection, table, args.row)
-    if taken := rows.clashes(connection, table, values):
-        raise ToolFailed(rows.taken(table, taken))
+    values = rows.new_row(connection, table, args.row)
     added = {column.name: _default(column) for column in table.columns}
     return Preview(
         effect=f"Would insert a row into {args.table}: {_text(args.row)}.",

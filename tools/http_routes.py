@@ -17,7 +17,7 @@ from urllib.parse import quote
 import jmespath
 from pydantic import Field, JsonValue
 
-from airlock.errors import ContractError, ToolFailed
+from airlock.errors import ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, Tool, ToolCall, tool
 from tools.common import Arguments, json_of
@@ -39,7 +39,6 @@ class RouteArguments(Arguments):
 
 @dataclass(frozen=True)
 class _Route:
-    name: str
     method: str
     url: str
     undo_method: str
@@ -122,14 +121,11 @@ def http_tool(
         promises: Any other field of `airlock.contract.Contract`.
 
     Raises:
-        ContractError: If the promises contradict each other.
+        ContractError: If the promises contradict each other; what is reversible needs an `undo_url`.
     """
-    if undo_url is None and reversibility in ("reversible", "compensable"):
-        raise ContractError(f"tool {name!r}: reversibility {reversibility!r} needs undo_url")
-    route = _Route(name, method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
+    route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
     promises = {"description": f"{route.method} {url}", "fidelity": "probe", **promises}
-    declare = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)
-    made = declare(route.live)
+    made = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
     made.dry_run(route.dry_run)
     made.mock(route.mock)
     if undo_url is not None:
@@ -143,7 +139,7 @@ def _filled(template: str, values: Any) -> str:
 
     def value_of(match: re.Match[str]) -> str:
         found = jmespath.search(match[1], values)
-        if not isinstance(found, str | int) or isinstance(found, bool) or found == "":
+        if not isinstance(found, str | int) or isinstance(found, bool) or found in ("", ".", ".."):
             raise ToolFailed(f"there is no {match[1]!r} to put into {template}")
         return quote(str(found), safe="")
 

@@ -17,8 +17,7 @@ from airlock.errors import InDoubt, ToolFailed
 from airlock.outcome import shorten
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, ToolCall, tool
-from tools.common import Arguments, Settings, json_of, required
-from tools.contacts import Email
+from tools.common import Arguments, Email, Settings, json_of, required
 
 OK = 250
 
@@ -137,6 +136,8 @@ def _open(server: smtplib.SMTP, settings: SmtpSettings, password: str) -> None:
     if settings.username:
         try:
             server.login(settings.username, password)
+        except smtplib.SMTPNotSupportedError as error:
+            raise ToolFailed("the mail server asks for no login: remove settings.smtp.username?") from error
         except smtplib.SMTPAuthenticationError as error:
             raise ToolFailed("the mail server refused settings.smtp.username and its password") from error
 

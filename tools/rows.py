@@ -12,8 +12,6 @@ from airlock.seal import digest
 from tools.database import equal_to, known_columns, locked, stores_text, unique_keys
 from tools.values import Row, bound, exact
 
-CASCADES = ("CASCADE", "SET NULL", "SET DEFAULT")
-
 
 def key_of(table: sa.Table, row: Mapping[str, Any]) -> Row:
     """The primary key of a row."""
@@ -58,19 +56,24 @@ def seen(row: Row, version_column: str) -> JsonValue:
     return state
 
 
-def clashes(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The unique keys of which another row already has the values of this one."""
-    return [
-        key
-        for key in unique_keys(connection, table)
-        if all(row.get(name) not in (None, UNKNOWN) for name in key)
-        and fetch(connection, table, {name: row[name] for name in key}) is not None
-    ]
+def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: Row | None = None) -> None:
+    """Nothing, when no other row has the values that must be unique; values not known yet are not judged.
 
+    Args:
+        connection: Of the transaction.
+        table: The table.
+        row: The row as it would be.
+        own_key: The primary key of the row that it is now, if any.
 
-def taken(table: sa.Table, keys: list[tuple[str, ...]]) -> str:
-    """What to say when `clashes` found something."""
-    return f"{table.name!r} already has a row with the same {' and the same '.join(', '.join(key) for key in keys)}"
+    Raises:
+        ToolFailed: Naming the columns of which another row has the same values.
+    """
+    for key in unique_keys(connection, table):
+        if any(row.get(name) in (None, UNKNOWN) for name in key):
+            continue
+        other = fetch(connection, table, {name: row[name] for name in key})
+        if other is not None and key_of(table, other) != own_key:
+            raise ToolFailed(f"{table.name!r} already has a row with the same {', '.join(key)}")
 
 
 def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
@@ -87,15 +90,40 @@ def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, Json
     return {**bound(table, known, as_text=stores_text(connection)), **unknown}
 
 
-def changes(table: sa.Table, old: Row, values: Row, version_column: str) -> Row:
+def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
+    """The values of a row to insert.
+
+    Raises:
+        ToolFailed: If a column needs a value and has none, or another row has values that must be unique.
+    """
+    values = values_of(connection, table, row)
+    missing = [
+        column.name
+        for column in table.columns
+        if (not column.nullable or column.primary_key)
+        and values.get(column.name) is None
+        and (column.server_default, column.computed, column.identity) == (None, None, None)
+        and column is not table.autoincrement_column
+    ]
+    if missing:
+        raise ToolFailed(f"a row of {table.name!r} needs a value for {', '.join(missing)}")
+    refuse_clash(connection, table, values)
+    return values
+
+
+def changed_row(
+    connection: sa.Connection, table: sa.Table, old: Row, row: Mapping[str, JsonValue], version_column: str
+) -> Row:
     """What an update sets: the values, and the version counted up where the table has one.
 
     Raises:
-        ToolFailed: If the values would change the key or the version.
+        ToolFailed: If the values would change the key or the version, or another row has values that must be unique.
     """
+    values = values_of(connection, table, row)
     fixed = sorted({column.name for column in table.primary_key.columns} | {version_column})
     if wrong := [name for name in fixed if name in values]:
         raise ToolFailed(f"an update cannot change {', '.join(wrong)}")
+    refuse_clash(connection, table, {**old, **values}, key_of(table, old))
     version = old.get(version_column)
     return {**values, version_column: version + 1} if isinstance(version, int) else values
 
@@ -146,22 +174,3 @@ def put_back(connection: sa.Connection, table: sa.Table, row: Row) -> None:
     """Insert a row that was deleted, with the key it had."""
     writable = {name: value for name, value in row.items() if table.columns[name].computed is None}
     connection.execute(sa.insert(table).values(writable))
-
-
-def refuse_cascade(connection: sa.Connection, table: sa.Table, row: Row) -> None:
-    """Nothing, when deleting the row changes no other row.
-
-    Raises:
-        ToolFailed: If rows of other tables would be deleted or changed with it: that could not be undone.
-    """
-    for (_, other), keys in sa.inspect(connection).get_multi_foreign_keys().items():
-        for key in keys:
-            action = str(key.get("options", {}).get("ondelete", "")).upper()
-            if key["referred_table"] != table.name or action not in CASCADES:
-                continue
-            referred = key["referred_columns"] or list(key_of(table, row))
-            columns = {name: row[there] for name, there in zip(key["constrained_columns"], referred, strict=True)}
-            child = sa.table(other, *(sa.column(name) for name in columns))
-            matching = sa.and_(sa.true(), *(child.c[name] == value for name, value in columns.items()))
-            if connection.execute(sa.select(sa.exists().where(matching))).scalar():
-                raise ToolFailed(f"rows of {other!r} would go with it (ON DELETE {action}): delete or change them first")

@@ -17,7 +17,7 @@ from airlock.errors import ToolFailed
 Row = dict[str, Any]
 
 _EXACT: dict[type, tuple[str, Callable[[Any], JsonValue], Callable[[Any], Any]]] = {
-    bytes: ("bytes", lambda value: base64.b64encode(value).decode(), base64.b64decode),
+    bytes: ("bytes", lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
     Decimal: ("decimal", str, Decimal),
     datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
     date: ("date", date.isoformat, date.fromisoformat),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -318,6 +318,7 @@ WRITES = st.tuples(st.just("write"), PATHS, st.binary(max_size=20), st.sampled_f
 STEPS = st.lists(WRITES | st.tuples(st.just("delete"), PATHS, st.just(b""), st.none()), max_size=8)
 
 
+@settings(deadline=None, max_examples=50)
 @given(start=st.dictionaries(PATHS, st.tuples(st.binary(max_size=20), st.sampled_from([0o644, 0o400, 0o777]))), steps=STEPS)
 async def test_undoing_any_sequence_in_reverse_restores_every_byte_and_mode(runner: Make, start: Any, steps: Any) -> None:
     with tempfile.TemporaryDirectory() as name:
