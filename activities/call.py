@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from pydantic import JsonValue
 from temporalio import activity
 
 from activities.classify import classify
@@ -68,26 +69,27 @@ class CallActivities:
             args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled = request.attempt, lambda: bool(stopped)
-            call.observed = request.preview.observed if request.preview else None
+            call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
             returned = await run(tool.live, args, call, request.contract.timeout)
             output = checked_output(tool, secrets.redact(checked_output(tool, returned)))
         except WrongShape as error:
-            undo = call.undo if call else None
             return Failed(
-                step=request.step.id, error=f"the call took effect, but {error}", undo=undo, attempt=request.attempt
+                step=request.step.id,
+                error=f"the call took effect, but {error}",
+                undo=_token(call, secrets),
+                attempt=request.attempt,
             )
         except TimeoutError as error:
             lost = TimeoutError(f"no answer within {request.contract.timeout:g} s")
-            return classify(
-                request, lost, describe(error, secrets) if str(error) else str(lost), call.undo if call else None
-            )
+            text = describe(error, secrets) if str(error) else str(lost)
+            return classify(request, lost, text, _token(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
-            return classify(request, error, describe(error, secrets), call.undo if call else None)
+            return classify(request, error, describe(error, secrets), _token(call, secrets))
         return Live(
             step=request.step.id,
             output=output,
-            undo=call.undo,
+            undo=_token(call, secrets),
             drift=drifted,
             matched=matched(request.preview.output, output) if request.preview else None,
             attempt=request.attempt,
@@ -101,6 +103,11 @@ class CallActivities:
             return None
         error = f"the contract of {request.contract.tool} on this worker is not the one that was approved"
         return Failed(step=request.step.id, error=error, attempt=request.attempt)
+
+
+def _token(call: ToolCall | None, secrets: Secrets) -> JsonValue:
+    """The undo token as it may be kept: a compensation gets the secrets back."""
+    return secrets.redact(call.undo) if call else None
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:

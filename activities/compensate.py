@@ -70,9 +70,8 @@ class CompensateActivities:
             output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
             return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
-        return ProbeAnswer(
-            step=request.step.id, happened=said.happened, output=output, undo=call.undo, why=shorten(said.why)
-        )
+        undo, why = secrets.redact(call.undo), shorten(secrets.redact(said.why))
+        return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: UndoRequest | ProbeRequest, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
         tool = tool_of(self._toolbox.catalogue, request.contract)
@@ -82,5 +81,5 @@ class CompensateActivities:
             bound = dict(request.step.args)  # an output was let go meanwhile; the token is what counts
         args = as_model(tool, bound, complete=False)
         call = self._toolbox.call(tool, request.plan_id, request.step, Mode.LIVE, secrets, request.undone)
-        call.undo = request.undo
+        call.undo = secrets.restore(request.undo)
         return tool, args, call

@@ -39,16 +39,28 @@ class Secrets:
 
     def redact(self, value: Any) -> Any:
         """A JSON value with every secret that was given out replaced by its name."""
-        if isinstance(value, str):
-            for name, secret in self._given.items():
-                if len(secret) >= _SHORTEST_REDACTED:
-                    value = value.replace(secret, masked(name))
-            return value
-        if isinstance(value, Mapping):
-            return {self.redact(key): self.redact(child) for key, child in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.redact(child) for child in value]
+        return _replaced(value, {secret: masked(name) for name, secret in self._long().items()})
+
+    def restore(self, value: Any) -> Any:
+        """A JSON value that was redacted, with the secrets back in it that have been given out again meanwhile."""
+        return _replaced(value, {masked(name): secret for name, secret in self._long().items()})
+
+    def _long(self) -> dict[str, str]:
+        # anything shorter would be found in any text; a secret that holds another one goes first
+        given = sorted(self._given.items(), key=lambda item: len(item[1]), reverse=True)
+        return {name: secret for name, secret in given if len(secret) >= _SHORTEST_REDACTED}
+
+
+def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for old, new in texts.items():
+            value = value.replace(old, new)
         return value
+    if isinstance(value, Mapping):
+        return {_replaced(key, texts): _replaced(child, texts) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(child, texts) for child in value]
+    return value
 
 
 def masked(name: str) -> str:
