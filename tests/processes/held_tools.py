@@ -1,4 +1,4 @@
-"""The built-in tools, and two more, that log what they do and wait where a test wants a worker to be killed.
+"""The built-in tools, and some more, that log what they do and wait where a test wants a worker to be killed.
 
 Loaded by workers only. `AIRLOCK_TEST_CONTROL` names the folder of the switches: `hold/<plan>.<step>.<moment>` makes a tool
 wait while the file is there, `fail/<plan>.<step>` makes its live call fail, `log.jsonl` gets a line at every moment.
@@ -59,6 +59,43 @@ def _remove(args: Line, call: ToolCall) -> None:
     path = Path(args.path)
     if path.exists():
         path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line != call.undo["line"]))
+
+
+class Vault(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    password: str
+    say: str
+    file: str = ""
+
+
+@tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60)
+def open_vault(args: Vault, call: ToolCall) -> dict[str, Any]:
+    """Write the password to a file, and tell it to whoever listens: in the output, an error, or the undo's error."""
+    if args.say == "error":
+        raise ToolFailed(f"the vault does not take {args.password}")
+    call.undo = {"file": args.file, "opened_with": args.password}
+    Path(args.file).write_text(args.password)
+    return {"said": f"the password is {args.password}"}
+
+
+@open_vault.dry_run
+def _look_into(args: Vault, _call: ToolCall) -> Preview:
+    return Preview(effect=f"open the vault with {args.password}")
+
+
+@open_vault.mock
+def _mock_vault(args: Vault, _call: ToolCall) -> dict[str, Any]:
+    return {"said": args.password}
+
+
+@open_vault.compensate
+def _shut(args: Vault, call: ToolCall) -> None:
+    mark = CONTROL / f"{call.plan_id}.shut"
+    if not mark.exists():
+        mark.touch()
+        raise RuntimeError(f"cannot shut it with {args.password}")
+    assert call.undo["opened_with"] == args.password
+    Path(call.undo["file"]).unlink(missing_ok=True)
 
 
 def _append(path: Path, line: str) -> None:
@@ -136,4 +173,5 @@ def hold(made: Tool) -> Tool:
     return made
 
 
-TOOLS = [hold(made) for made in (ghl_search, ghl_create_contact, database_write, file_write, send_email, append_line)]
+_OURS = (ghl_search, ghl_create_contact, database_write, file_write, send_email, append_line, open_vault)
+TOOLS = [hold(made) for made in _OURS]
