@@ -40,6 +40,8 @@ from airlock_client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded,
 from airlock_client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
 
 QUERY_TIMEOUT = timedelta(seconds=5)
+DECISION_TIMEOUT = 30.0
+"""Seconds a decision waits for a worker's answer."""
 ENDED_CHECK = 2.0
 """Seconds without news after which a follower looks whether the run still runs."""
 MEMO_DIGEST = "airlock_plan_digest"
@@ -91,7 +93,9 @@ class PlanHandle:
         """
         message = {"decision": decision, **{key: value for key, value in fields.items() if value is not None}}
         try:
-            answer = await asyncio.wait_for(self.workflow.execute_update("decide", message, result_type=Verdict), timeout=30)
+            answer = await asyncio.wait_for(
+                self.workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
+            )
         except TimeoutError as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
@@ -164,6 +168,8 @@ class PlanHandle:
         except RPCError as error:
             raise self._translated(error) from error
         except Exception as error:
+            if "WorkflowExecutionStatus" in str(error):  # the SDK does not know this status
+                raise NoAnswer(self._paused()) from error
             raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
 
     def _translated(self, error: RPCError) -> AirlockError:
@@ -171,7 +177,13 @@ class PlanHandle:
             if "completed" in error.message:
                 return PlanEnded(f"plan {self.plan_id!r} has ended")
             return NoSuchPlan(f"there is no plan {self.plan_id!r} (workflow {self.workflow.id})")
+        if "paused" in error.message:
+            return NoAnswer(self._paused())
         return NoAnswer(f"no worker answered for plan {self.plan_id!r}: {error.message}")
+
+    def _paused(self) -> str:
+        unpause = f"temporal workflow unpause --workflow-id {self.workflow.id}"
+        return f"plan {self.plan_id!r} is paused in Temporal and answers nothing until: {unpause}"
 
 
 class Airlock:

@@ -30,7 +30,13 @@ from airlock_client.errors import NoSuchPlan
 
 PAGE = 200
 RUNNING = "RUNNING"
-COMPLETED = "COMPLETED"
+_EVENTS_READ = 100
+_UNTOLD = (
+    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+)
+"""Events that say nothing about the plan."""
 
 
 class PlanSummary(WireModel):
@@ -129,7 +135,7 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
         )
         history = await client.workflow_service.get_workflow_execution_history_reverse(
             GetWorkflowExecutionHistoryReverseRequest(
-                namespace=client.namespace, execution=execution, maximum_page_size=last
+                namespace=client.namespace, execution=execution, maximum_page_size=_EVENTS_READ
             )
         )
     except RPCError as error:
@@ -141,7 +147,7 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
         summary=_summary(described.workflow_execution_info),
         goal=_text(described.execution_config.user_metadata.summary),
         pending=tuple(_pending(info) for info in described.pending_activities),
-        events=tuple(_line(event) for event in events),
+        events=tuple(_line(event) for event in events if event.event_type not in _UNTOLD)[:last],
         result=await _result(client, events),
     )
 

@@ -1,5 +1,6 @@
 """What a person says to a plan: approve, deny, lock, unlock, rollback, abort, resolve, with an answer for each."""
 
+import asyncio
 import getpass
 import json
 import shlex
@@ -11,8 +12,11 @@ from airlock.errors import Problem
 from airlock.messages import Settlement, Verdict
 from airlock.names import plan_workflow_id
 from airlock_client import Airlock, NoAnswer, PlanHandle
-from cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe
+from cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
 from cli.plans import PlanName
+
+_PATIENCE = 3.0
+"""Seconds of silence before a person is told what is being waited for."""
 
 ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; your login name unless given.")]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")]
@@ -35,8 +39,12 @@ def me(by: str | None) -> str:
 
 async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
     """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
+    asking = asyncio.ensure_future(handle.decide(decision, **fields))
+    await asyncio.wait({asking}, timeout=_PATIENCE)
+    if not asking.done():
+        warn("waiting for a worker to answer ...")
     try:
-        verdict = await handle.decide(decision, **fields)
+        verdict = await asking
     except NoAnswer as error:
         raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
     if as_json:

@@ -1,6 +1,7 @@
 """`dev`: everything Airlock needs, on loopback, up until Ctrl-C."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from cli.stopping import stoppable
 
 STATE = ROOT / ".airlock" / "dev"
 _LOOK = 0.5
+_PASSED_ON = ("AIRLOCK_SECRET", "AIRLOCK_SETTINGS__", "AIRLOCK_INDEX_KEY")
+"""A person's own settings win over the sandbox's: the real CRM with the rest of the sandbox, for example."""
 
 
 @command
@@ -41,7 +44,8 @@ async def dev(
 async def _run(folder: Path, config: Path | None, *, as_json: bool) -> None:
     if not as_json:
         say("starting Temporal, the sandbox services and a worker ...")
-    async with environment(folder, usual_ports=True, config=config) as env:
+    own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    async with environment(folder, usual_ports=True, config=config, more=own) as env:
         emit_line(_as_document(env)) if as_json else _say_what_to_try(env)
         try:
             while True:

@@ -78,7 +78,7 @@ class Environment:
     @property
     def cli_environment(self) -> dict[str, str]:
         """Environment variables for the Temporal CLI, the starter and anything else that connects to this server."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "AIRLOCK_"))}
+        kept = _clean_environment()
         path = os.pathsep.join([str(Path(temporal_binary()).parent), kept.get("PATH", "")])
         # an empty configuration file: the user's own profiles must not lead elsewhere
         profile = self.folder / "temporal.toml"
@@ -206,7 +206,9 @@ async def _start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: b
     # ports are chosen before the server binds them, so somebody else may be faster: then others are tried
     for attempt in (1, 2, 3):
         ports = usual_or_free() if usual_ports and attempt == 1 else free_ports()
-        child = Child("the Temporal server", _temporal_command(folder, ports), folder / "logs" / "temporal.log", os.environ)
+        child = Child(
+            "the Temporal server", _temporal_command(folder, ports), folder / "logs" / "temporal.log", _clean_environment()
+        )
         try:
             client = await _answering(child, ports)
         except ChildFailed:
@@ -242,6 +244,11 @@ async def _answering(child: Child, ports: Ports) -> Client:
         if asyncio.get_running_loop().time() > deadline:
             raise child.failure(f"did not answer within {_TEMPORAL_WITHIN:g} s")
         await asyncio.sleep(0.1)
+
+
+def _clean_environment() -> dict[str, str]:
+    # what the user has set for another server or another Airlock must not lead elsewhere
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "AIRLOCK_"))}
 
 
 def temporal_binary() -> str:

@@ -16,6 +16,7 @@ from airlock.run import Outcome
 from airlock.views import StatusView
 from airlock_client import NoAnswer, PlanFacts, PlanHandle
 from airlock_client.client import ENDED_CHECK
+from airlock_client.listing import RUNNING
 from cli.output import console, emit_line, safe
 from cli.screens import settled, state_style
 
@@ -63,7 +64,8 @@ def snapshot(status: StatusView) -> Snapshot:
 def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
     """The snapshot of what Temporal itself knows, when no worker answers or the run was closed from outside."""
     summary = facts.summary
-    what = "no worker answers" if summary.open else f"the run is closed: Temporal says {summary.status}"
+    what = "no worker answers" if summary.open else "the run is closed"
+    what += "" if summary.status == RUNNING else f": Temporal says {summary.status}"
     steps = facts.result.steps if facts.result else ()
     return Snapshot(
         plan_id=summary.plan_id,

@@ -77,7 +77,7 @@ async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
     if as_json:
         emit({"answered": False, "why": why, "facts": facts})
         return
-    warn(f"{why}\nThis is what Temporal itself knows; start a worker to see the preview.")
+    warn(f"{why}\nThis is what Temporal itself knows:")
     console().print(facts_screen(facts))
 
 
