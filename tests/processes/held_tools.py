@@ -1,13 +1,15 @@
 """The built-in tools, and some more, that log what they do and wait where a test wants a worker to be killed.
 
 Loaded by workers only. `AIRLOCK_TEST_CONTROL` names the folder of the switches: `hold/<plan>.<step>.<moment>` makes a tool
-wait while the file is there, `fail/<plan>.<step>` makes its live call fail, `log.jsonl` gets a line at every moment.
+wait while the file is there, `fail/<plan>.<step>` makes its live call fail, `log.jsonl` gets a line at every moment. While
+there is a file `pace`, every moment takes up to so many seconds as it says.
 """
 
 import asyncio
 import inspect
 import json
 import os
+import random
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -38,7 +40,6 @@ class Line(BaseModel):
 @tool(name="append_line", risk="MEDIUM", reversibility="compensable", timeout=60)
 def append_line(args: Line, call: ToolCall) -> dict[str, Any]:
     """Append a line to a file; made twice it is there twice, so nothing but Airlock sees to it that it is not."""
-    call.undo = {"line": f"{call.idempotency_key} {args.text}"}
     _append(Path(args.path), f"{call.idempotency_key} {args.text}")
     return {"text": args.text}
 
@@ -55,10 +56,10 @@ def _mock(args: Line, _call: ToolCall) -> dict[str, Any]:
 
 @append_line.compensate
 def _remove(args: Line, call: ToolCall) -> None:
-    # a file a call, so that no other compensation is writing it; repeating it does no harm
-    path = Path(args.path)
+    # a file a plan, so that no other compensation is writing it; repeating it does no harm
+    path, ours = Path(args.path), f"{call.idempotency_key} {args.text}"
     if path.exists():
-        path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line != call.undo["line"]))
+        path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line != ours))
 
 
 class Vault(BaseModel):
@@ -155,12 +156,19 @@ def held(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
     return plain
 
 
+def _pace() -> float:
+    pace = CONTROL / "pace"
+    return random.uniform(0, float(pace.read_text())) if pace.exists() else 0.0
+
+
 def _wait(hold: Path) -> None:
+    time.sleep(_pace())
     while hold.exists():
         time.sleep(_LOOK)
 
 
 async def _wait_async(hold: Path) -> None:
+    await asyncio.sleep(_pace())
     while hold.exists():  # noqa: ASYNC110  the switch is in another process
         await asyncio.sleep(_LOOK)
 
