@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from airlock.errors import ToolFailed
 from airlock.refs import UNKNOWN
@@ -51,6 +51,15 @@ def required(value: str, key: str) -> str:
         variable = "AIRLOCK_" + key.upper().replace(".", "__")
         raise ToolFailed(f"{key} is not set: the operator sets it in airlock.toml, or as {variable}")
     return value
+
+
+def fits(args: BaseModel) -> bool:
+    """Whether arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
+    try:
+        type(args).model_validate(dict(args))
+    except ValidationError:
+        return False
+    return True
 
 
 def json_of(output: Mapping[str, Any]) -> JsonValue:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from airlock.errors import ToolFailed
 from airlock.tool import Preview, ToolCall, tool
-from tools.common import Arguments
+from tools.common import Arguments, fits
 
 MAX_BITS = 4_096
 """No whole number on the way to the result has more bits than this."""
@@ -58,7 +58,7 @@ def look(args: MathCompute, _call: ToolCall) -> Preview:
 def mock(args: MathCompute, _call: ToolCall) -> Result:
     """The result; 1 where mocked variables, such as a divisor of 0, give none."""
     try:
-        return {"result": evaluate(args.expression, args.variables)}
+        return {"result": evaluate(args.expression, args.variables) if fits(args) else 1}
     except ToolFailed:
         return {"result": 1}
 

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 from airlock.errors import Stale, ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, Probe, ToolCall, tool
-from tools.common import Email, json_of
+from tools.common import Email, fits, json_of
 from tools.contacts import (
     NAMES,
     SHOWN,
@@ -40,6 +40,7 @@ class GhlCreateContact(ContactFields):
     permissions={"contacts:write"},
     resources=["contact:{email}"],
     timeout=30,
+    idempotent=True,
     settings=GhlSettings,
 )
 async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactOutput:
@@ -115,9 +116,10 @@ async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
 @ghl_create_contact.mock
 def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
     """The contact, with an id and the names it might get."""
-    first, _, last = (args.name or "Jo Mock").partition(" ")
-    names = {"name": args.name or "Jo Mock", "firstName": first, "lastName": last or None}
-    return {"contact": {"id": "mock-contact", "phone": None, "tags": [], **names, **fields_of(args)}}
+    fields = fields_of(args) if fits(args) else {"email": str(args.email)}
+    first, _, last = fields.get("name", "Jo Mock").partition(" ")
+    names = {"name": f"{first} {last}".strip(), "firstName": first, "lastName": last or None}
+    return {"contact": {"id": "mock-contact", "phone": None, "tags": [], **names, **fields}}
 
 
 def _token(found: Found) -> JsonValue:

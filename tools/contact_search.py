@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.tool import Preview, ToolCall, tool
-from tools.common import Arguments, json_of
+from tools.common import Arguments, fits, json_of
 from tools.contacts import Crm, GhlSettings, shown
 
 
@@ -50,6 +50,6 @@ async def look(args: GhlSearch, call: ToolCall) -> Preview:
 @ghl_search.mock
 def mock(args: GhlSearch, _call: ToolCall) -> ContactsFound:
     """One contact that fits the query."""
-    email = args.query if "@" in args.query else "jo@example.test"
+    email = args.query if fits(args) and "@" in args.query else "jo@example.test"
     contact = {"id": "mock-contact", "email": email, "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     return {"contacts": [{**contact, "phone": None, "tags": []}], "total": 1}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from airlock.errors import InDoubt, Stale, ToolFailed
 from airlock.refs import UNKNOWN, contains_unknown
 from airlock.tool import Preview, Probe, ToolCall, tool
-from tools.common import json_of
+from tools.common import fits, json_of
 from tools.contacts import (
     NAMES,
     Contact,
@@ -56,6 +56,7 @@ class GhlUpdateContact(ContactFields):
     permissions={"contacts:write"},
     resources=["contact:{contact_id}"],
     timeout=30,
+    idempotent=True,
     settings=GhlSettings,
 )
 async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactOutput:
@@ -141,7 +142,8 @@ async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
 def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
     """The contact with its new values."""
     contact: Contact = {"email": "jo@example.test", "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
-    return {"contact": {"id": args.contact_id, **contact, "phone": None, "tags": [], **fields_of(args)}}
+    fields = fields_of(args) if fits(args) else {}
+    return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
 
 
 def _done_before(args: GhlUpdateContact, call: ToolCall, found: Found) -> bool:

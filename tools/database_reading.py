@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from airlock.errors import ToolFailed
 from airlock.tool import Preview, ToolCall, tool
-from tools.common import Arguments
+from tools.common import Arguments, fits
 from tools.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
 from tools.values import bound, plain
 
@@ -67,6 +67,8 @@ def look(args: DatabaseQuery, call: ToolCall) -> Preview:
 @database_query.mock
 def mock(args: DatabaseQuery, _call: ToolCall) -> Rows:
     """One row that fits the query."""
+    if not fits(args):
+        return {"table": str(args.table), "rows": [{"id": 1}], "count": 1}
     names = args.columns or ("id", *args.where)
     row: dict[str, JsonValue] = {name: args.where.get(name, 1 if name == "id" else f"a {name}") for name in names}
     return {"table": args.table, "rows": [row], "count": 1}

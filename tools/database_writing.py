@@ -14,7 +14,7 @@ from airlock.seal import digest
 from airlock.tool import Preview, Probe, ToolCall, tool
 from tools import rows
 from tools.cascades import refuse_cascade
-from tools.common import Arguments
+from tools.common import Arguments, fits
 from tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from tools.ledger import Ledger
 from tools.values import Row, bound, exact, plain, restored
@@ -63,6 +63,7 @@ class Written(TypedDict):
     reversibility="reversible",
     permissions={"database:write"},
     timeout=30,
+    idempotent=True,
     settings=DatabaseSettings,
 )
 def database_write(args: DatabaseWrite, call: ToolCall) -> Written:
@@ -173,7 +174,8 @@ def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
 @database_write.mock
 def mock(args: DatabaseWrite, _call: ToolCall) -> Written:
     """The row as it might be, with an id where none is given."""
-    return {"table": args.table, "operation": args.operation, "row": {"id": 1, **args.where, **args.row}}
+    given = {**args.where, **args.row} if fits(args) else {}
+    return {"table": str(args.table), "operation": str(args.operation), "row": {"id": 1, **given}}
 
 
 @database_write.variant

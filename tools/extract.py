@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from airlock.errors import ToolFailed
 from airlock.tool import Preview, ToolCall, tool
-from tools.common import Arguments
+from tools.common import Arguments, fits
 
 # Every repetition is bounded and every match starts at a boundary, so that the time is linear in the text.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
@@ -58,9 +58,10 @@ def mock(args: TextExtract, _call: ToolCall) -> Values:
         "urls": ["https://example.test/"],
         "numbers": [1],
         "dates": ["2030-01-01"],
-        "fields": [{"label": label, "value": "a value"} for label in args.fields],
+        "fields": [{"label": label, "value": "a value"} for label in (args.fields if fits(args) else ["label"])],
     }
-    return {"values": extract(args) or plausible[args.kind]}
+    found = extract(args) if fits(args) and (args.fields or args.kind != "fields") else []
+    return {"values": found or plausible.get(str(args.kind), [])}
 
 
 def extract(args: TextExtract) -> list[JsonValue]:

@@ -22,6 +22,7 @@ class FileDelete(Arguments):
     permissions={"files:write"},
     resources=["file:{path}"],
     timeout=30,
+    idempotent=True,
     settings=FileSettings,
 )
 def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
@@ -55,7 +56,7 @@ def undo(_args: FileDelete, call: ToolCall) -> None:
 @file_delete.mock
 def mock(args: FileDelete, _call: ToolCall) -> FileInfo:
     """A small file that was deleted."""
-    return _info(args.path, FileState.of(b"mock", 0o644))
+    return _info(str(args.path), FileState.of(b"mock", 0o644))
 
 
 def _info(path: str, state: FileState) -> FileInfo:

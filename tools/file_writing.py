@@ -11,7 +11,7 @@ from airlock.errors import ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, ToolCall, tool
 from tools.backups import after_change, change_file, undo_change
-from tools.common import Arguments, json_of
+from tools.common import Arguments, fits, json_of
 from tools.folder import ABSENT, FileSettings, RelativePath, folder_of, place, state_of
 
 MAX_CONTENT = 1_000_000
@@ -55,6 +55,7 @@ class FileInfo(TypedDict):
     permissions={"files:write"},
     resources=["file:{path}"],
     timeout=30,
+    idempotent=True,
     settings=FileSettings,
 )
 def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
@@ -91,8 +92,9 @@ def undo(_args: FileWrite, call: ToolCall) -> None:
 @file_write.mock
 def mock(args: FileWrite, _call: ToolCall) -> FileInfo:
     """What the content amounts to."""
-    state = after_change(ABSENT, _bytes(args))
-    return {"path": args.path, "bytes": state.size, "sha256": str(state.sha256)}
+    known = fits(args) and UNKNOWN not in (args.content, args.content_base64)
+    state = after_change(ABSENT, _bytes(args) if known else b"")
+    return {"path": str(args.path), "bytes": state.size, "sha256": str(state.sha256)}
 
 
 def _bytes(args: FileWrite) -> bytes:

@@ -113,12 +113,13 @@ def http_tool(
         method: The HTTP method.
         url: The address; `{placeholders}` are filled from the argument `params`.
         risk: LOW, MEDIUM or HIGH.
-        reversibility: `reversible` promises too that the service makes a request under one idempotency key once.
+        reversibility: read_only, reversible, compensable or irreversible.
         undo_url: The address that undoes it; `{placeholders}` are JMESPath over the body of the answer.
         undo_method: The method that undoes it.
         idempotency_header: The header that carries the idempotency key.
         secret_headers: Names of secrets by the header that carries them, such as `Authorization`.
-        promises: Any other field of `airlock.contract.Contract`.
+        promises: Any other field of `airlock.contract.Contract`; `idempotent=True` where the service makes a request
+            under one idempotency key once, so that a request whose answer was lost may be repeated.
 
     Raises:
         ContractError: If the promises contradict each other; what is reversible needs an `undo_url`.

@@ -65,8 +65,9 @@ class Reply:
 class Refused(ToolFailed):
     """The server answered with a status that says that the request had no effect."""
 
-    def __init__(self, message: str, status: int, *, retry: bool = False) -> None:
+    def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
         self.status = status
+        self.after = after  # how long the server asks to wait before another attempt, in seconds
         super().__init__(message, retry=retry)
 
 
@@ -116,7 +117,8 @@ def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -
         where = shorten(response.headers.get("location", "nowhere"), 200)
         return Refused(f"{message} (redirects are not followed; it points to {where})", status)
     if status in LATER:
-        return Refused(message, status, retry=True)
+        asked = response.headers.get("retry-after", "")
+        return Refused(message, status, retry=True, after=min(float(asked), 3_600.0) if asked.isdecimal() else 0.0)
     if status in _UNKNOWN_EFFECT and changes:
         return InDoubt(f"{message} (a gateway lost the answer of the server behind it)")
     return Refused(message, status, retry=status >= 500 and not changes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
@@ -12,6 +13,7 @@ from airlock.refs import UNKNOWN
 from airlock.tool import Tool
 from tools import http_request
 from tools.http_routes import http_tool
+from tools.web import Refused, _refusal
 
 Make = Callable[..., Any]
 
@@ -125,6 +127,13 @@ async def test_what_a_failure_means(
     assert getattr(raised.value, "retry", None) is retry
     if "status" in fault:
         assert f"answered {fault['status']}" in str(raised.value)
+
+
+def test_how_long_a_server_asks_to_wait_is_passed_on() -> None:
+    response = httpx.Response(429, headers={"retry-after": "7"})
+    refusal = _refusal("GET http://x.test", response, "", changes=True)
+    assert isinstance(refusal, Refused)
+    assert (refusal.retry, refusal.after) == (True, 7.0)
 
 
 async def test_a_service_that_is_down_had_no_effect(runner: Make) -> None:
