@@ -13,9 +13,11 @@ from airlock.names import plan_workflow_id
 from airlock.state import State
 from airlock_client import Airlock
 from cli.environment import Environment
-from tests.cli.conftest import CTRL_C, Said, Starter, new_key, note_plan, starter_on_terminal
+from cli.processes import ROOT
+from tests.cli.conftest import CTRL_C, Said, Starter, eventually, new_key, note_plan, starter_on_terminal
 
 pytestmark = pytest.mark.slow
+EXAMPLES = ROOT / "examples"
 PlanFile = Callable[..., str]
 
 
@@ -89,14 +91,14 @@ async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, pl
     assert rehearsed.code == 0
     assert "only-rehearsed ended: rehearsed" in rehearsed.out
     denying = asyncio.ensure_future(starter("start", plan_file(note_plan("denied"), "denied.json"), "--wait"))
-    await eventually(lambda: starter("deny", "denied", "--by", "bob", "--reason", "not today"))
+    await until_accepted(lambda: starter("deny", "denied", "--by", "bob", "--reason", "not today"))
     denied = await denying
     assert denied.code == 1
     assert "waiting for approval: temporal workflow signal --workflow-id plan-denied --name approve" in denied.out
     assert "denied ended: denied (not today)" in denied.out
 
 
-async def eventually(act: Callable[[], Awaitable[Said]], within: int = 20) -> None:
+async def until_accepted(act: Callable[[], Awaitable[Said]], within: int = 20) -> None:
     """Repeat a command until it is accepted."""
     for _ in range(within):
         if (await act()).code == 0:
@@ -254,3 +256,62 @@ async def test_on_a_terminal_watch_draws_bars_and_ctrl_c_exits_130(starter: Star
     assert said.code == 130
     assert "Traceback" not in said.out
     assert "0/2" in said.out
+
+
+@pytest.mark.parametrize(
+    ("example", "more", "outcome"),
+    [("rehearse_only", (), "rehearsed"), ("unsure_agent", (), "partial"),
+     ("assignments", ("--validation", str(EXAMPLES / "validations.json")), "partial")],
+)  # fmt: skip
+async def test_the_small_examples_end_as_they_say(
+    example: str, more: tuple[str, ...], outcome: str, starter: Starter, airlock: Airlock
+) -> None:
+    started = await starter("start", str(EXAMPLES / f"{example}.json"), *more, "--json")
+    assert started.code == 0, started.out
+    handle = airlock.plan(started.json["plan_id"])
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    if status.digest is not None:
+        assert (await starter("approve", handle.plan_id, "--digest", status.digest, "--by", "bob")).code == 0
+    result = await handle.result()
+    assert result.outcome.value == outcome
+    assert {step.id for step in result.steps if step.status == "live"} == set(result.live)
+
+
+async def test_a_call_in_doubt_is_settled_by_a_human(starter: Starter, airlock: Airlock) -> None:
+    plan = note_plan("doubtful")
+    mail = {"to": "jo@dropped.test", "subject": "Hello", "body": "the answer to this mail is lost"}
+    plan["steps"][1] |= {"agent": "crm", "tool": "send_email", "args": mail}
+    digest = await waiting(airlock, plan)
+    assert (await starter("approve", "doubtful", "--digest", digest, "--by", "alice")).code == 0
+    status = await airlock.plan("doubtful").wait_for(State.LOCKED)
+    assert status.parked == ("two",)
+    assert "a human to settle two" in (await starter("show", "doubtful")).out
+    unlocked = await starter("unlock", "doubtful", "--reason", "go on")
+    assert unlocked.code == 1
+    assert "must be settled first" in unlocked.err
+    wrong = await starter("resolve", "doubtful", "two", "retry", "--reason", "r")
+    assert wrong.code == 1
+    assert "say happened or did_not_happen" in wrong.err
+    not_json = await starter("resolve", "doubtful", "two", "happened", "--reason", "r", "--output", "{")
+    assert "--output: is not JSON" in not_json.err
+    settled = await starter(
+        "resolve", "doubtful", "two", "happened", "--reason", "it is in the mailbox", "--output", '{"to": "jo"}', "--json"
+    )
+    assert (settled.code, settled.json["accepted"]) == (0, True)
+    assert (await airlock.plan("doubtful").result()).outcome.value == "completed"
+
+
+async def test_a_locked_plan_can_be_rolled_back(starter: Starter, airlock: Airlock) -> None:
+    plan = note_plan("taken-back")
+    mail = {"to": "jo@slow.test", "subject": "Hello", "body": "the answer to this mail takes seconds"}
+    plan["steps"][1] |= {"agent": "crm", "tool": "send_email", "args": mail}
+    digest = await waiting(airlock, plan)
+    await airlock.plan("taken-back").decide("approve", by="alice", digest=digest)
+    eventually(lambda: (starter.env.work_folder / "taken-back" / "one.md").exists())
+    assert (await starter("lock", "taken-back", "--reason", "wait", "--by", "carol")).code == 0
+    rolled = await starter("rollback", "taken-back", "--reason", "not now", "--to-step", "one", "--by", "carol")
+    assert rolled.code == 0, rolled.err
+    result = await airlock.plan("taken-back").result()
+    assert result.outcome.value == "aborted"
+    assert "one" in result.undone
+    assert not (starter.env.work_folder / "taken-back").exists()
