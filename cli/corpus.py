@@ -95,10 +95,12 @@ def show(console: Console, passes: Sequence[Pass], seed: int) -> None:
     console.print(table)
     for each in passes:
         moved = sum(one.moved for one in each.checked)
-        console.print(f"{each.name}: the calls changed the state of {moved} of {len(each.checked)} plans", highlight=False)
+        console.print(f"{each.name}: the calls changed the state in {moved} of {len(each.checked)} plans", highlight=False)
         for one in each.checked:
             if one.drawn and not one.why:
-                console.print(f"  {one.plan_id}: equal; a read-only call drew from a random generator, which is not state")
+                console.print(
+                    f"  {one.plan_id}: equal, but a call drew from a random generator, which is not state", soft_wrap=True
+                )
         for one in each.unequal:
             console.print(f"  {one.plan_id}: unequal", style="bold red", highlight=False)
             for why in one.why:
@@ -128,6 +130,9 @@ def main() -> int:
     except (AirlockError, NotReady) as error:
         print(f"the corpus cannot run: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing is left running", file=sys.stderr)
+        return 130
     if given.json:
         print(as_json(passes, given.seed))
     else:

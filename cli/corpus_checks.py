@@ -21,6 +21,11 @@ class Failure:
     after_calls: int
     kind: str
 
+    @property
+    def effects(self) -> int:
+        """How many calls take effect, the one that fails half-way included."""
+        return self.after_calls + (self.kind == "half")
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -117,7 +122,7 @@ def judge_forward(plan: CorpusPlan, result: PlanResult, found: dict[str, Any]) -
 
 def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found: dict[str, Any]) -> Checked:
     """A plan that was made to fail: it reached the failure, rolled back, and its state is the initial one."""
-    direct = call_directly(plan, failure.after_calls)
+    direct = call_directly(plan, failure.effects)
     why = differences(direct.initial, found)
     status = {step.id: step for step in result.steps}
     failed = plan.plan["steps"][failure.after_calls]["id"]
@@ -127,12 +132,12 @@ def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found
         why.append(f"it did not fail at {failed}: {result.why}")
     why += [
         f"{step} was called before the failure and is {status[step].status}"
-        for step in direct.results
+        for step in list(direct.results)[: failure.after_calls]
         if status[step].status != ("live" if status[step].reversibility == "read_only" else "undone")
     ]
     return Checked(
         plan.plan_id,
-        calls=len(direct.results),
+        calls=failure.after_calls,
         undone=len(result.undone),
         why=tuple(why),
         moved=direct.initial["digest"] != direct.final["digest"],

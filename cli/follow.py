@@ -9,6 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from airlock.model import WireModel
@@ -161,7 +162,7 @@ class Bars:
             total=seen.total or None,
             completed=seen.done,
             state=f"[{state_style(seen.state)}]{_state(seen)}[/]" if state_style(seen.state) else _state(seen),
-            note=escape(_note(seen)[:100]),
+            note=escape(_note(seen)[:300]),
         )
         _print_command(self._progress.console, seen, self._commands)
 
@@ -177,11 +178,12 @@ def open_screen(*, as_json: bool = False, silent: bool = False, commands: bool =
     elif not screen.is_terminal:
         yield Lines(screen, commands=commands)
     else:
+        note = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         columns = (
             TextColumn("{task.fields[plan]}", markup=False), TextColumn("{task.fields[state]}"), BarColumn(bar_width=24),
-            MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
+            MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}", table_column=note),
         )  # fmt: skip
-        with Progress(*columns, console=screen) as progress:
+        with Progress(*columns, console=screen, expand=True) as progress:
             yield Bars(progress, commands=commands)
 
 
