@@ -69,6 +69,7 @@ class CallActivities:
             args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled = request.attempt, lambda: bool(stopped)
+            call.undo = secrets.restore(request.undo)
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
             returned = await run(tool.live, args, call, request.contract.timeout)

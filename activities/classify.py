@@ -38,5 +38,6 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
         return InDoubtCall(step=step, error=text, undo=undo)
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     if again and not hopeless:
-        return Again(step=step, error=text, doubtful=False, undo=undo, after=getattr(error, "after", 0.0))
+        asked = error.after if isinstance(error, ToolFailed) else 0.0
+        return Again(step=step, error=text, doubtful=False, undo=undo, after=asked)
     return Failed(step=step, error=text, undo=undo, attempt=request.attempt)

@@ -56,10 +56,12 @@ class ToolFailed(AirlockError):
     Args:
         message: What went wrong, for a person.
         retry: Whether trying again could help; honoured only where the contract allows a repeat.
+        after: How long the target asked to wait before that, in seconds (a Retry-After).
     """
 
-    def __init__(self, message: str, *, retry: bool = False) -> None:
+    def __init__(self, message: str, *, retry: bool = False, after: float = 0.0) -> None:
         self.retry = retry
+        self.after = after
         super().__init__(message)
 
 

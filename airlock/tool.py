@@ -63,8 +63,8 @@ class ToolCall:
     `partial=True`). `settings` is the tool's validated settings model. `fence` is the token of the gate this call
     holds, if any.
 
-    A live function sets `undo` before it writes: the token is kept even when the call fails afterwards, and is what
-    the compensate function finds in `call.undo`.
+    A live function sets `undo` before it writes: the token is kept even when the call fails afterwards, is what the
+    compensate function finds in `call.undo`, and what a later attempt of the same call finds there too.
     """
 
     plan_id: str
@@ -110,16 +110,23 @@ class Tool:
         """Declare the function that returns a plausible output and touches nothing."""
         return self._declare("mock", function)
 
-    def dry_run(self, function: Decorated | None = None, *, partial: bool = False) -> Any:
+    @typing.overload
+    def dry_run(self, function: Decorated) -> Decorated: ...
+
+    @typing.overload
+    def dry_run(self, *, partial: bool) -> Callable[[Decorated], Decorated]: ...
+
+    def dry_run(self, function: Any = None, *, partial: bool = False) -> Any:
         """Declare the function that looks, changes nothing and returns a `Preview`.
 
         With `partial=True` it is also called while some arguments are not known yet (`call.unknown` names them; each
         holds the text `UNKNOWN`); without, such a step is shown as known after live.
         """
-        if function is None:
-            return lambda inner: self.dry_run(inner, partial=partial)
-        self.partial = partial
-        return self._declare("dry_run", function)
+        def declare(dry_run: Decorated) -> Decorated:
+            self.partial = partial
+            return self._declare("dry_run", dry_run)
+
+        return declare if function is None else declare(function)
 
     def compensate(self, function: Decorated) -> Decorated:
         """Declare the function that takes the effect back, using `call.undo`; it must be safe to repeat."""

@@ -58,7 +58,11 @@ class PreviewResult(WireModel):
 
 
 class CallRequest(WireModel):
-    """One live call. `outputs` are those its references read, the ones of earlier calls in the same chain left out."""
+    """One live call.
+
+    `outputs` are those its references read, the ones of earlier calls in the same chain left out. `undo` is the token an
+    earlier attempt left, if any.
+    """
 
     step: Step
     contract: Contract
@@ -66,6 +70,7 @@ class CallRequest(WireModel):
     outputs: dict[str, Any] = Field(default_factory=dict)
     undone: int = 0
     attempt: int = 1
+    undo: JsonValue = None
 
     @property
     def last_attempt(self) -> bool:

@@ -61,7 +61,7 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
     return {"contact": shown(found.contact)}
 
 
-@ghl_create_contact.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@ghl_create_contact.dry_run(partial=True)
 async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
     """That the CRM has no contact with that email."""
     undo = "Delete the contact, unless somebody has changed it by then."

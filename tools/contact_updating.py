@@ -81,7 +81,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     return {"contact": shown(changed.contact)}
 
 
-@ghl_update_contact.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@ghl_update_contact.dry_run(partial=True)
 async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
     """The contact as it is now, and what would change."""
     fields = fields_of(args)

@@ -115,7 +115,7 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
     return new, {"key": key, "before": exact(old), "after": exact(new)}
 
 
-@database_write.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     """The row as it is now and as it would be, from a read-only transaction."""
     with transaction(call, write=False) as connection:

@@ -30,7 +30,7 @@ def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
     return _info(args.path, change_file(call, args.path, None).before)
 
 
-@file_delete.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@file_delete.dry_run(partial=True)
 def look(args: FileDelete, call: ToolCall) -> Preview:
     """Whether the file is there, and what would be lost."""
     root = folder_of(call.settings)

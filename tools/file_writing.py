@@ -64,7 +64,7 @@ def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
     return {"path": args.path, "bytes": after.size, "sha256": str(after.sha256)}
 
 
-@file_write.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@file_write.dry_run(partial=True)
 def look(args: FileWrite, call: ToolCall) -> Preview:
     """Whether the path can be written, and what is there now."""
     root = folder_of(call.settings)

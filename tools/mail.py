@@ -80,7 +80,7 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
     return {"to": args.to, "message_id": str(message["Message-ID"])}
 
 
-@send_email.dry_run(partial=True)  # type: ignore[untyped-decorator]
+@send_email.dry_run(partial=True)
 def look(args: SendEmail, call: ToolCall) -> Preview:
     """That the mail server accepts the sender and the recipient; no mail is handed over."""
     effect = f"Would send {args.subject!r} ({len(args.body)} characters) to {args.to}."

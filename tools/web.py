@@ -67,8 +67,7 @@ class Refused(ToolFailed):
 
     def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
         self.status = status
-        self.after = after  # how long the server asks to wait before another attempt, in seconds
-        super().__init__(message, retry=retry)
+        super().__init__(message, retry=retry, after=after)
 
 
 async def exchange(

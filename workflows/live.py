@@ -12,7 +12,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import TypeAdapter
+    from pydantic import JsonValue, TypeAdapter
 
     from activities import options
     from airlock.calls import after_calls, take_outcomes, take_probe
@@ -143,7 +143,7 @@ class LiveStage:
         left, attempt, doubtful = list(chain), 1, False
         again: Again | None = None
         while left:
-            attempts = await self._attempt(left, attempt)
+            attempts = await self._attempt(left, attempt, again.undo if again else None)
             for made in attempts:
                 if isinstance(made, Again):
                     break
@@ -169,9 +169,10 @@ class LiveStage:
                 lambda: not self._may_start(), timeout=pause, timeout_summary=f"before {step} is tried again"
             )
 
-    async def _attempt(self, steps: list[str], attempt: int) -> list[Attempt]:
+    async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
-        requests = [self._request(step, attempt if step == steps[0] else 1, steps) for step in steps]
+        requests = [self._request(step, steps) for step in steps]
+        requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": undo})
         handle = commands.call(ChainRequest(plan_id=self._run.plan.plan_id, calls=tuple(requests)))
         self._handles[steps[0]] = handle
         try:
@@ -220,7 +221,7 @@ class LiveStage:
             return InDoubtCall(step=last.step, error=last.error, undo=last.undo)
         return Failed(step=last.step, error=last.error, undo=last.undo)
 
-    def _request(self, step_id: str, attempt: int, chain: list[str]) -> CallRequest:
+    def _request(self, step_id: str, chain: list[str]) -> CallRequest:
         run, admitted = self._run, self._run.contracts()
         step = self._steps[step_id]
         before = run.calls.get(step_id)
@@ -231,7 +232,6 @@ class LiveStage:
             preview=self._previews.get(step_id),
             outputs={name: run.outputs[name] for name in read},
             undone=before.undone if before else 0,
-            attempt=attempt,
         )
 
     async def _probe(self) -> None:
