@@ -204,7 +204,8 @@ async def test_rollback_on_a_humans_word_waits_for_the_call_in_flight(airlock, p
     await until(lambda: (plan_id, "b") in WORLD.running)
     assert (await handle.decide("rollback", by="op", reason="wrong customer")).accepted
     status = await handle.status()
-    assert (status.state, status.in_flight) == (State.ROLLBACK, ("b",))
+    assert status.state is State.ROLLBACK
+    assert "b" in status.in_flight
     assert live_log(plan_id, "undo") == []
     gate.set()
     result = await handle.result()
@@ -276,7 +277,8 @@ async def test_lock_stops_before_the_next_call_and_unlock_repeats_nothing(airloc
     await until(lambda: (plan_id, "b") in WORLD.running)
     assert (await handle.decide("lock", by="op", reason="stop")).accepted
     locked = await handle.status()
-    assert (locked.state, locked.in_flight) == (State.LOCKED, ("b",))
+    assert locked.state is State.LOCKED
+    assert "b" in locked.in_flight
     gate.set()
     await until(lambda: _quiesced(handle))
     assert WORLD.state[plan_id] == {"a": 1, "b": 1}
