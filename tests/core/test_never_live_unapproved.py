@@ -257,12 +257,8 @@ class Airlock(RuleBasedStateMachine):
             case State.AWAITING_APPROVAL:
                 for by in ("ann", "eve"):
                     self.send("approve", {"by": by, "digest": run.digest})
-            case State.LIVE if run.in_flight:
-                self.end_call(run.in_flight[-1], data.draw(st.sampled_from(ENDS)))
-            case State.LIVE if self.may_start():
-                self.start_call(self.may_start()[-1])
             case State.LIVE:
-                after_calls(run, [], self.now, deadline_passed=False)
+                self.call_on(data)
             case State.ROLLBACK if not run.in_flight:
                 self.undo_some(data)
             case State.LOCKED if run.parked and not run.in_flight:
@@ -271,6 +267,14 @@ class Airlock(RuleBasedStateMachine):
                 self.send("resolve", {"by": "ann", "reason": "saw it", "step": run.parked[0], "outcome": outcome})
             case State.LOCKED:
                 self.send("unlock", {"by": "ann", "reason": "enough"})
+
+    def call_on(self, data: st.DataObject) -> None:
+        if self.run.in_flight:
+            self.end_call(self.run.in_flight[-1], data.draw(st.sampled_from(ENDS)))
+        elif self.may_start():
+            self.start_call(self.may_start()[-1])
+        else:
+            after_calls(self.run, [], self.now, deadline_passed=False)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
@@ -396,8 +400,8 @@ class Airlock(RuleBasedStateMachine):
 
 TestAirlock = Airlock.TestCase
 TestAirlock.settings = settings(
-    max_examples=max(200, settings().max_examples),
-    stateful_step_count=50,
+    max_examples=max(100, settings().max_examples),
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
