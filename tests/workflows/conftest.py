@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -21,7 +22,7 @@ from activities.toolbox import Toolbox
 from airlock.catalogue import Catalogue
 from airlock.policy import AgentPolicy, Policy
 from airlock_client import Airlock, PlanHandle
-from airlock_client.connection import DATA_CONVERTER, connect_to, ensure_search_attributes
+from airlock_client.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
 from tests.workflows import world
 from worker import build_workers
 
@@ -116,11 +117,33 @@ async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callabl
 
         async def make(**policy: Any) -> Airlock:
             client = await namespace(dev_server.client, f"policy{next(_NUMBERS)}")
-            for worker in build_workers(client, Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))):
-                await stack.enter_async_context(worker)
-            return Airlock(client)
+            return await stack.enter_async_context(working(client, **policy))
 
         yield make
+
+
+@asynccontextmanager
+async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
+    """An Airlock with workers under a policy of its own; nobody else may work on the same namespace."""
+    toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))
+    async with AsyncExitStack() as stack:
+        for worker in build_workers(client, toolbox):
+            await stack.enter_async_context(worker)
+        yield Airlock(client)
+
+
+@asynccontextmanager
+async def time_skipping(**policy: Any) -> AsyncIterator[tuple[Airlock, WorkflowEnvironment]]:
+    """An Airlock on a time-skipping server of its own: one such server has one clock for all its runs."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=binary("temporal-test-server"), data_converter=DATA_CONVERTER
+    ) as env:
+        # this server can add search attributes, but not list them
+        await env.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(search_attributes=SEARCH_ATTRIBUTES)
+        )
+        async with working(env.client, **policy) as airlock:
+            yield airlock, env
 
 
 async def namespace(client: Client, name: str) -> Client:

@@ -1,0 +1,245 @@
+"""Time: what expires, when, and what waiting costs. Days pass in milliseconds on the time-skipping server.
+
+Its clock only moves in `env.sleep`, so that no test can jump over the time in which it wanted to do something.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
+
+from airlock.state import State
+from airlock_client import Airlock, NoAnswer, PlanHandle
+from tests.workflows.conftest import approved, awaiting, chain, count, events, signal, step, time_skipping, until
+from tests.workflows.test_signals import JUNK, send_all
+from tests.workflows.world import WORLD
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+Skipping = Callable[..., Awaitable[tuple[Airlock, WorkflowEnvironment]]]
+
+
+@pytest.fixture
+async def skipping() -> AsyncIterator[Skipping]:
+    """Makes an Airlock under a policy on a time-skipping server of its own, as each has one clock for all runs."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**policy: Any) -> tuple[Airlock, WorkflowEnvironment]:
+            return await stack.enter_async_context(time_skipping(**policy))
+
+        yield make
+
+
+@pytest.fixture
+def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return plan(step("one", "put", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+
+
+async def expires(handle: PlanHandle, env: WorkflowEnvironment, at: datetime) -> Any:
+    """See the plan expire at that time, not a minute before and not a minute after, with nothing live."""
+    await env.sleep(at - await env.get_current_time() - timedelta(minutes=1))
+    assert (await handle.status()).outcome is None
+    await env.sleep(timedelta(minutes=2))
+    result = await asyncio.wait_for(handle.result(), 30)
+    assert (result.outcome, result.state, result.live) == ("expired", State.MOCK, ())
+    assert not WORLD.state[handle.plan_id]
+    with pytest.raises(RPCError) as late:
+        await signal(handle, "approve", {"by": "alice", "digest": result.digest})
+    assert late.value.status is RPCStatusCode.NOT_FOUND
+    assert not (await count(handle))["WORKFLOW_TASK_FAILED"]
+    return result
+
+
+async def completes(handle: PlanHandle) -> Any:
+    result = await asyncio.wait_for(handle.result(), 30)
+    assert result.outcome == "completed", result
+    assert WORLD.state[handle.plan_id] == {"a": 1, "b": 2}
+    return result
+
+
+async def test_a_day_without_approval(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    assert status.expires_at - status.since == DAY
+    await expires(handle, env, status.expires_at)
+
+
+async def test_an_approval_after_23_hours_counts(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit(document)
+    await awaiting(handle)
+    await env.sleep(23 * HOUR)
+    await approved(handle)
+    await completes(handle)
+
+
+async def test_half_a_quorum_does_not_stop_the_clock(skipping, document):
+    airlock, env = await skipping(approvals_required=2)
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    await env.sleep(23 * HOUR)
+    assert (await handle.decide("approve", by="alice", digest=status.digest)).accepted
+    assert not (await handle.decide("approve", by="alice", digest=status.digest)).accepted
+    await expires(handle, env, status.expires_at)
+
+
+async def test_the_time_that_the_policy_gives(skipping, document):
+    airlock, env = await skipping(approval_timeout="1h")
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    assert status.expires_at - status.since == HOUR
+    assert "within 1h" in (await handle.preview()).text
+    await expires(handle, env, status.expires_at)
+
+
+@pytest.mark.parametrize(("deadline", "waits"), [("2h", 2 * HOUR), ("30d", DAY)])
+async def test_the_deadline_of_the_plan_can_only_shorten(skipping, document, deadline, waits):
+    airlock, env = await skipping()
+    handle = await airlock.submit({**document, "deadline": deadline})
+    status = await awaiting(handle)
+    assert abs(status.expires_at - status.submitted_at - waits) < timedelta(minutes=1)
+    await expires(handle, env, status.expires_at)
+
+
+async def test_an_approval_before_the_deadline_counts(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit({**document, "deadline": "2h"})
+    await awaiting(handle)
+    await env.sleep(HOUR)
+    await approved(handle)
+    await completes(handle)
+
+
+async def test_a_week_of_waiting_costs_nothing(skipping, document):
+    airlock, env = await skipping(approval_timeout="30d")
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    before = await events(handle)
+    for _ in range(7):
+        await env.sleep(DAY)
+        assert (await handle.status()).state is State.AWAITING_APPROVAL
+    assert await events(handle) == before
+    assert (await handle.status()) == status
+    await approved(handle)
+    await completes(handle)
+
+
+async def test_a_locked_plan_does_not_expire_and_costs_nothing(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit(document)
+    old = await awaiting(handle)
+    assert (await handle.decide("lock", by="lena", reason="holidays")).accepted
+    before = await events(handle)
+    await env.sleep(7 * DAY)
+    assert (await handle.status()).state is State.LOCKED
+    # the timer of the approval is cancelled with the lock, so nothing happens in a week
+    assert await events(handle) == before
+    assert (await handle.decide("unlock", by="lena", reason="back")).accepted
+    status = await awaiting(handle)
+    assert status.expires_at - old.expires_at > 7 * DAY - HOUR
+    await env.sleep(23 * HOUR)
+    await approved(handle)
+    await completes(handle)
+
+
+async def test_a_deadline_that_passed_while_locked_expires_after_the_unlock(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit({**document, "deadline": "2h"})
+    await awaiting(handle)
+    assert (await handle.decide("lock", by="lena", reason="wait")).accepted
+    await env.sleep(3 * HOUR)
+    assert (await handle.status()).state is State.LOCKED
+    await signal(handle, "unlock", {"by": "lena", "reason": "go on"})
+    result = await asyncio.wait_for(handle.result(), 30)
+    assert (result.outcome, result.live) == ("expired", ())
+    assert not WORLD.state[handle.plan_id]
+
+
+async def test_the_clock_goes_on_through_a_continue_as_new(skipping, document):
+    airlock, env = await skipping()
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    await env.sleep(12 * HOUR)
+    await send_all(handle, JUNK * 250)
+
+    async def counted() -> bool:
+        try:
+            return (await handle.status()).refused == 1_250
+        except NoAnswer:  # this server loses a query when the run continues as new under it
+            return False
+
+    await until(counted, 40)
+    assert (await handle.status()).expires_at == status.expires_at
+    assert (await expires(handle, env, status.expires_at)).refused == 1_250
+    assert len(await chain(handle)) > 1
+
+
+def called(plan_id: str) -> set[str]:
+    return {made for what, plan, made in WORLD.log if (what, plan) == ("live", plan_id)}
+
+
+async def test_the_deadline_passes_while_calls_run(airlock, plan):
+    """On the dev server: the time-skipping one does not skip while an activity runs."""
+    document = plan(
+        step("quick", "put", key="quick", value=1),
+        step("slow", "put", key="slow", value=1),
+        step("sibling", "put", key="sibling", value=1),
+        step("next", "put", ("quick", "slow"), key="next", value=1),
+        step("mail", "send", ("next",), to="x@acme.test"),
+        deadline="3s",
+    )
+    plan_id = document["plan_id"]
+    gates = [WORLD.hold(plan_id, name) for name in ("slow", "sibling")]
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    await approved(handle)
+    deadline = status.submitted_at + timedelta(seconds=3)
+    assert status.expires_at == deadline
+    await until(lambda: {(plan_id, "slow"), (plan_id, "sibling")} <= WORLD.running)
+
+    async def deadline_fired() -> bool:
+        return bool((await count(handle))["TIMER_FIRED"])
+
+    await until(deadline_fired)
+    status = await handle.status()
+    assert set(status.in_flight) == {"slow", "sibling"}  # they are not cut short
+    for gate in gates:
+        gate.set()
+    result = await handle.result()
+    assert (result.outcome, result.state) == ("aborted", State.ABORTED)
+    assert "deadline passed" in result.why
+    assert called(plan_id) == {"quick", "slow", "sibling"}
+    assert set(result.undone) == {"quick", "slow", "sibling"}
+    assert WORLD.state[plan_id] == {}
+
+
+async def test_the_deadline_passes_while_a_call_waits_to_be_tried_again(airlock, plan):
+    document = plan(step("one", "put", key="a", value=1), step("busy", "put", ("one",), key="b", value=1), deadline="2s")
+    plan_id = document["plan_id"]
+    WORLD.trouble[(plan_id, "busy")] = ["retry"] * 2
+    handle = await airlock.submit(document)
+    await approved(handle)
+    result = await asyncio.wait_for(handle.result(), 30)
+    assert result.outcome == "aborted", result
+    assert WORLD.attempts[f"{plan_id}/busy"] == 2  # the third would have worked, but came too late
+    assert WORLD.state[plan_id] == {}
+
+
+async def test_a_deadline_that_the_last_call_just_misses_does_not_undo_it(airlock, plan):
+    document = plan(step("one", "put", key="a", value=1), step("two", "put", key="b", value=2), deadline="2s")
+    gate = WORLD.hold(document["plan_id"], "one")
+    handle = await airlock.submit(document)
+    await approved(handle)
+
+    async def deadline_fired() -> bool:
+        return bool((await count(handle))["TIMER_FIRED"])
+
+    await until(deadline_fired)
+    gate.set()
+    await completes(handle)
