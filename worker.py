@@ -149,6 +149,8 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
         print("airlock worker stopping: running calls are finished first", flush=True)
         # all at once: one after the other, those that wait their turn would go on taking new work
         await asyncio.gather(*(worker.shutdown() for worker in workers))
+    # a thread whose call timed out cannot be stopped: the loop would wait for it when it closes
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
     print("airlock worker stopped", flush=True)
 
 
@@ -236,4 +238,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # not sys.exit: threads of tools that never return would hold up the interpreter's end, and the SDK's own threads
+    # abort it now and then (sdk-python issue 300), which turns a clean stop into exit code 134
+    os._exit(code)
