@@ -1,0 +1,210 @@
+"""The documents fit the code: links, examples, keys, commands."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from airlock.admission import admit
+from airlock.assignments import read_plan
+from airlock.config import parse_config
+from airlock.contract import Contract
+from airlock.lint import structure_problems
+from airlock.messages import MESSAGES, parse_message
+from airlock.policy import Policy
+from airlock.state import State
+from cli.app import app
+from tests.docs.fences import DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
+from tools.loader import load_catalogue
+from worker import argument_parser
+
+_LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+JSON = fences("json")
+TOML = fences("toml")
+MAKE_TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def document(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    for link in _LINK.findall(prose(path)):
+        target, _, anchor = link.partition("#")
+        if target.startswith(("http://", "https://")):
+            continue
+        found = (path.parent / target).resolve() if target else path
+        if found == ROOT / "docs" / "corpus.md":
+            continue
+        assert found.exists(), link
+        if anchor:
+            assert anchor in anchors(found), link
+
+
+@pytest.mark.parametrize("fence", JSON, ids=str)
+def test_json_is_json(fence):
+    json.loads(fence.text)
+
+
+PLANS = [fence for fence in JSON if '"plan_id"' in fence.text]
+
+
+@pytest.mark.parametrize("fence", PLANS, ids=str)
+def test_plans_can_be_accepted(fence):
+    plan = read_plan(json.loads(fence.text))
+    assert structure_problems(plan) == []
+    config = document("airlock.toml")
+    if fence.path.stem == "writing-a-tool":
+        config = next(each.text for each in TOML if each.path == fence.path and "[catalogue]" in each.text)
+    parsed = parse_config(config)
+    admission = admit(plan, load_catalogue(parsed), parsed.policy)
+    assert admission.problems == ()
+    if not plan.allow_missing_arguments:
+        caps = {step: [cap.mode.value for cap in caps] for step, caps in admission.admitted.caps.items()}
+        assert {mode for modes in caps.values() for mode in modes} == {"LIVE"}, "an example should be able to go live"
+
+
+def test_there_are_plans_of_both_formats():
+    assert {"agent_assignments" in fence.text for fence in PLANS} == {True, False}
+
+
+@pytest.mark.parametrize("fence", [each for each in JSON if '"by"' in each.text], ids=str)
+def test_signal_objects_are_understood(fence):
+    value = json.loads(fence.text)
+    assert parse_message("resolve" if "outcome" in value else "approve", (value,)).by == value["by"]
+
+
+@pytest.mark.parametrize("fence", TOML, ids=str)
+def test_toml_is_a_configuration(fence):
+    config = parse_config(fence.text)
+    modules = config.catalogue.modules if "[catalogue]" in fence.text else ("tools",)
+    load_catalogue(config.model_copy(update={"catalogue": config.catalogue.model_copy(update={"modules": modules})}))
+
+
+def test_every_key_of_the_operators_file_is_explained():
+    text = document("docs/operating.md")
+    table = text[text.index("### `[policy]`") : text.index("### `[contracts.")]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Policy.model_fields)
+    catalogue = load_catalogue(parse_config(""))
+    settings = text[text.index("### `[settings.") : text.index("## Deployment")]
+    for tool in map(catalogue.get, catalogue.names):
+        if tool and tool.settings_model:
+            row = re.search(rf"^\| `{tool.settings_model.section}` \| (.*) \|$", settings, re.MULTILINE)
+            assert row, tool.settings_model
+            assert set(tool.settings_model.model_fields) <= set(re.findall(r"`(\w+)`", row[1])), tool.settings_model
+
+
+@pytest.mark.parametrize("key", [key for key in Policy.model_fields if key not in ("agents",)])
+def test_the_defaults_of_the_policy_are_the_documented_ones(key):
+    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/operating.md"), re.MULTILINE)
+    assert row
+    default = tomllib.loads(f"value = {row[1].strip().strip('`')}")["value"]
+    actual = Policy().model_dump(mode="json")[key]
+    assert default == actual
+
+
+def test_every_field_of_a_contract_is_explained():
+    text = document("docs/writing-a-tool.md")
+    table = text[text.index("## The contract") : text.index("## The live function")]
+    assert set(Contract.model_fields) == {
+        name for row in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+
+
+def test_every_signal_and_its_fields_are_explained():
+    text = document("docs/approving.md")
+    rows = re.findall(r"^\| (`[^|]+`) \| (`by`[^|]+) \|$", text, re.MULTILINE)
+    told = {name: set(re.findall(r"`(\w+\??)`", fields)) for names, fields in rows for name in re.findall(r"`(\w+)`", names)}
+    for name, model in MESSAGES.items():
+        fields = {key if info.is_required() else f"{key}?" for key, info in model.model_fields.items()}
+        assert told[name] == fields, name
+
+
+def test_every_state_is_named():
+    text = document("docs/concepts.md")
+    assert all(state.value in text for state in State)
+
+
+def test_every_word_in_the_walk_through_is_in_the_example():
+    source = document("examples/my_tools.py")
+    blocks = fences("python", paths=[ROOT / "docs" / "writing-a-tool.md"])
+    assert len(blocks) >= 8
+    for fence in blocks:
+        assert fence.text.strip() in source, f"{fence} is not in examples/my_tools.py"
+    readme = [fence for fence in fences("python", paths=[ROOT / "README.md"]) if "@tool" in fence.text]
+    assert readme
+    assert all(fence.text.strip() in source for fence in readme)
+
+
+def _starter_lines() -> list[tuple[str, list[str]]]:
+    found = []
+    for where, line in commands():
+        words = words_after("starter.py", line)
+        if words is not None and not line.startswith("docker"):
+            found.append((where, words))
+    return found
+
+
+@pytest.mark.parametrize(("where", "words"), _starter_lines(), ids=lambda value: value if isinstance(value, str) else None)
+def test_commands_of_the_starter_exist_with_their_options(where, words):
+    group: Any = typer.main.get_command(app)
+    assert words[0] in group.commands, where
+    command = group.commands[words[0]]
+    if len(words) == 1:
+        return  # only its name
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, where
+    needed = {option for parameter in command.params if parameter.required for option in parameter.opts}
+    if "--reason" in needed - set(words):
+        return  # its shape in a table, not a whole command
+    command.make_context(words[0], list(words[1:]))
+
+
+def test_targets_of_make_exist():
+    found = {words[0] for _, line in commands() if (words := words_after("make", line)) and line.startswith("make ")}
+    assert found >= {"demo", "dev", "test", "check", "setup"}
+    assert found <= set(MAKE_TARGETS)
+
+
+def test_options_of_the_worker_exist():
+    options = {option for action in argument_parser()._actions for option in action.option_strings}
+    text = document("docs/operating.md")
+    table = text[text.index("| option | default |") : text.index("### Connection")]
+    told = set(re.findall(r"`(--[a-z-]+)`", table))
+    assert told == options - {"-h", "--help", "--role"}
+    for action in argument_parser()._actions:
+        if isinstance(action.default, int):
+            assert f"| `{action.option_strings[0]}` | {action.default} |" in table
+
+
+def test_signals_in_commands_are_ones_that_a_plan_takes():
+    seen = 0
+    for where, line in commands():
+        words = words_after("temporal workflow signal", line) or words_after("temporal workflow update execute", line)
+        if not words or "--name" not in words or "--input" not in words:
+            continue
+        name, given = words[words.index("--name") + 1], words[words.index("--input") + 1]
+        message = json.loads(given.replace("$digest", "0" * 16))
+        decision = message.pop("decision", name)
+        assert decision in MESSAGES, where
+        assert parse_message(decision, (message,)).by, where
+        seen += 1
+    assert seen >= 6
+
+
+def test_nothing_is_promised_that_the_starter_does_not_have():
+    group: Any = typer.main.get_command(app)
+    for path in WRITTEN:
+        for text in inline(path):
+            if match := re.match(r"(?:python )?starter\.py ([a-z]+)", text):
+                assert match[1] in group.commands, (path, text)
