@@ -77,7 +77,7 @@ def _step(step: SealedStep) -> Iterator[str]:
     if step.after:
         yield f"      after: {', '.join(step.after)}"
     if step.preview is not None and not step.already_live:
-        yield f"      would: {step.preview.effect}"
+        yield f"      effect: {step.preview.effect}"
         for name, value in sorted(step.preview.args.items()):
             yield f"        {name} = {_short(value)}"
         if step.preview.observed is not None:

@@ -218,9 +218,9 @@ def details(run: Run) -> str:
     if run.outcome is not None or run.state.closed:
         lines[4] = f"Outcome: **{outcome_of(run).value}**"
     if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
+        lines += ["", "To approve what is shown below:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
         text = render_preview(run.sealed, run.digest).replace("`", "'")
         lines += ["", "```text", text if len(text) < 20_000 else text[:20_000] + "\n… (use the query preview)", "```"]
-        lines += ["", "To approve:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
     lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
     for step in run.plan.steps[:_DETAIL_ROWS]:
         view = _step_view(run, step.id, step.agent, step.tool)
