@@ -133,10 +133,10 @@ async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
 
 
 @asynccontextmanager
-async def time_skipping(**policy: Any) -> AsyncIterator[tuple[Airlock, WorkflowEnvironment]]:
+async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIterator[tuple[Airlock, WorkflowEnvironment]]:
     """An Airlock on a time-skipping server of its own: one such server has one clock for all its runs."""
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=binary("temporal-test-server"), data_converter=DATA_CONVERTER
+        test_server_existing_path=binary("temporal-test-server"), data_converter=DATA_CONVERTER, identity=identity
     ) as env:
         # this server can add search attributes, but not list them
         await env.client.operator_service.add_search_attributes(

@@ -1,0 +1,334 @@
+"""Records the histories that `test_replay.py` replays: real plans on real servers, with the tools of the test world.
+
+    python -m tests.replay.record              all of them, into tests/replay/histories
+    python -m tests.replay.record denied       only those named
+
+Record anew, and commit, when the order or kind of the workflow's commands was changed on purpose and no run of an older
+version is open any more. Never edit a history by hand. Nothing is written unless every plan ended as it should.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHistory
+from temporalio.testing import WorkflowEnvironment
+
+from airlock.state import State
+from airlock_client import Airlock, PlanHandle
+from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from tests.workflows.conftest import (
+    approved,
+    awaiting,
+    binary,
+    chain,
+    signal,
+    step,
+    time_skipping,
+    until,
+    working,
+)
+from tests.workflows.world import WORLD
+
+HISTORIES = Path(__file__).parent / "histories"
+IDENTITY = "recorded"
+"""In place of the process and host that Temporal would write into every event."""
+Scenario = Callable[[Airlock, str], Awaitable[PlanHandle]]
+
+SCENARIOS: dict[str, tuple[str, Scenario]] = {}
+"""By the name of its history: the outcome it must have, and what happens to the plan."""
+
+
+def scenario(outcome: str) -> Callable[[Scenario], Scenario]:
+    """Register what is to be recorded; its name with dashes is the name of the file."""
+
+    def register(play: Scenario) -> Scenario:
+        SCENARIOS[play.__name__.replace("_", "-")] = (outcome, play)
+        return play
+
+    return register
+
+
+async def submit(airlock: Airlock, plan_id: str, *steps: dict[str, Any], **more: Any) -> PlanHandle:
+    document = {"plan_id": plan_id, "goal": "to be replayed", "requested_by": "rita", "steps": list(steps)}
+    return await airlock.submit({**document, **more})
+
+
+def tree() -> list[dict[str, Any]]:
+    """Wide, deep, with references and an irreversible end: many commands at the same time, whose order counts."""
+    return [
+        step("find", "look", key="a"),
+        *(step(f"put-{name}", "put", ("find",), key=name, value=name) for name in "fbdace"),
+        step("join", "put", key="join", value={"one": {"$ref": "put-a.step"}, "two": {"$ref": "put-f.step"}}),
+        step("again", "put", ("join",), key="again", value=1),
+        step("mail", "send", ("again", "put-c"), to="jo@acme.test"),
+    ]
+
+
+@scenario("completed")
+async def completed(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await submit(airlock, plan_id, *tree())
+    await signal(handle, "approve", {"by": "alice"})
+    await signal(handle, "nobody_knows")
+    await approved(handle)
+    return handle
+
+
+@scenario("denied")
+async def denied(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await submit(airlock, plan_id, *tree())
+    await awaiting(handle)
+    await signal(handle, "deny", {"by": "alice", "reason": "not today"})
+    return handle
+
+
+@scenario("partial")
+async def partial(airlock: Airlock, plan_id: str) -> PlanHandle:
+    unsure = step("unsure", "put", ("find",), confidence=0.7, key="u", value=1)
+    handle = await submit(airlock, plan_id, *tree(), unsure)
+    await approved(handle, steps=["find", "put-b", "put-d"])
+    return handle
+
+
+@scenario("rehearsed")
+async def rehearsed(airlock: Airlock, plan_id: str) -> PlanHandle:
+    return await submit(airlock, plan_id, *tree(), max_mode="DRY_RUN")
+
+
+@scenario("aborted")
+async def refused_at_admission(airlock: Airlock, plan_id: str) -> PlanHandle:
+    return await submit(airlock, plan_id, step("one", "no_such_tool"))
+
+
+@scenario("aborted")
+async def rolled_back(airlock: Airlock, plan_id: str) -> PlanHandle:
+    WORLD.trouble[(plan_id, "again")] = ["fail"]
+    handle = await submit(airlock, plan_id, *tree())
+    await approved(handle)
+    return handle
+
+
+@scenario("aborted")
+async def rolled_back_on_a_word(airlock: Airlock, plan_id: str) -> PlanHandle:
+    gate = WORLD.hold(plan_id, "join")
+    handle = await submit(airlock, plan_id, *tree())
+    await approved(handle)
+    await until(lambda: (plan_id, "join") in WORLD.running)
+    assert (await handle.decide("rollback", by="alice", reason="not what we wanted")).accepted
+    gate.set()
+    return handle
+
+
+@scenario("completed")
+async def locked_and_unlocked(airlock: Airlock, plan_id: str) -> PlanHandle:
+    gate = WORLD.hold(plan_id, "join")
+    handle = await submit(airlock, plan_id, *tree())
+    await approved(handle)
+    await until(lambda: (plan_id, "join") in WORLD.running)
+    await signal(handle, "lock", {"by": "lena", "reason": "stop"})
+    await handle.wait_for(State.LOCKED)
+    gate.set()
+    await unlock(handle)
+    await approved(handle)
+    return handle
+
+
+@scenario("completed")
+async def locked_while_it_waits(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await submit(airlock, plan_id, *tree())
+    await awaiting(handle)
+    await signal(handle, "lock", {"by": "lena", "reason": "stop"})
+    await handle.wait_for(State.LOCKED)
+    await unlock(handle)
+    await approved(handle)
+    return handle
+
+
+async def unlock(handle: PlanHandle) -> None:
+    async def quiet() -> bool:
+        return not (await handle.status()).in_flight
+
+    await until(quiet)
+    await signal(handle, "unlock", {"by": "lena", "reason": "go on"})
+
+
+@scenario("completed")
+async def in_doubt_resolved(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await in_doubt(airlock, plan_id)
+    await signal(
+        handle, "resolve",
+        {"by": "alice", "step": "doubtful", "outcome": "happened", "output": {"step": "doubtful"}, "reason": "I saw it"},
+    )  # fmt: skip
+    return handle
+
+
+@scenario("aborted")
+async def in_doubt_rolled_back(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await in_doubt(airlock, plan_id)
+    await signal(
+        handle, "resolve", {"by": "alice", "step": "doubtful", "outcome": "did_not_happen", "reason": "it is not there"}
+    )
+    return handle
+
+
+async def in_doubt(airlock: Airlock, plan_id: str) -> PlanHandle:
+    WORLD.trouble[(plan_id, "doubtful")] = ["lost_after"]
+    handle = await submit(
+        airlock,
+        plan_id,
+        step("one", "put", key="a", value=1),
+        step("doubtful", "once", ("one",), key="b", value=2),
+        step("after", "put", key="c", value={"$ref": "doubtful.step"}),
+    )
+    await approved(handle)
+    await handle.wait_for(State.LOCKED)
+    return handle
+
+
+@scenario("completed")
+async def tried_again_and_probed(airlock: Airlock, plan_id: str) -> PlanHandle:
+    WORLD.trouble[(plan_id, "put-a")] = ["retry", "none"]
+    WORLD.trouble[(plan_id, "put-b")] = ["lost", "lost_after", "lost"]
+    handle = await submit(airlock, plan_id, *tree())
+    await approved(handle)
+    return handle
+
+
+@scenario("completed")
+async def stale_and_previewed_anew(airlock: Airlock, plan_id: str) -> PlanHandle:
+    handle = await submit(airlock, plan_id, *tree())
+    old = (await awaiting(handle)).digest
+    WORLD.state[plan_id]["d"] = "somebody else's"
+    await signal(handle, "approve", {"by": "alice", "digest": old})
+
+    async def new_seal() -> bool:
+        status = await handle.status()
+        return status.state is State.AWAITING_APPROVAL and status.digest != old
+
+    await until(new_seal)
+    await approved(handle)
+    return handle
+
+
+@scenario("aborted")
+async def deadline_passed(airlock: Airlock, plan_id: str) -> PlanHandle:
+    gate = WORLD.hold(plan_id, "join")
+    handle = await submit(airlock, plan_id, *tree(), deadline="3s")
+    await approved(handle)
+
+    async def passed() -> bool:
+        return any(event.HasField("timer_fired_event_attributes") for event in (await chain(handle))[-1])
+
+    await until(passed)
+    gate.set()
+    return handle
+
+
+@scenario("aborted")
+async def cancelled(airlock: Airlock, plan_id: str) -> PlanHandle:
+    gate = WORLD.hold(plan_id, "join")
+    handle = await submit(airlock, plan_id, *tree())
+    await approved(handle)
+    await until(lambda: (plan_id, "join") in WORLD.running)
+    await handle.workflow.cancel()
+    await handle.wait_for(State.ROLLBACK)
+    gate.set()
+    return handle
+
+
+@scenario("completed")
+async def continued_as_new(airlock: Airlock, plan_id: str) -> PlanHandle:
+    """Full while it waits, and full again with a call in flight: both times it goes on as new and repeats nothing."""
+    gate = WORLD.hold(plan_id, "join")
+    handle = await submit(airlock, plan_id, *tree())
+    await awaiting(handle)
+    await junk(handle, 1_250)
+    await approved(handle)
+    await until(lambda: (plan_id, "join") in WORLD.running)
+    await junk(handle, 2_500)
+    gate.set()
+    await handle.result()
+    runs = await chain(handle)
+    assert len(runs) == 3, len(runs)
+    return handle
+
+
+async def junk(handle: PlanHandle, until_refused: int) -> None:
+    there = (await handle.status()).refused
+    for _ in range(0, until_refused - there, 50):
+        await asyncio.gather(*(signal(handle, "x") for _ in range(50)))
+
+    async def counted() -> bool:
+        return (await handle.status()).refused == until_refused
+
+    await until(counted, 60)
+
+
+async def record(airlock: Airlock, name: str) -> dict[str, str]:
+    """Play one scenario; the histories of its runs by file name."""
+    outcome, play = SCENARIOS[name]
+    handle = await play(airlock, f"replay-{name}")
+    result = await asyncio.wait_for(handle.result(), 60)
+    assert result.outcome == outcome, (name, result)
+    return await written(handle, name)
+
+
+async def expired() -> dict[str, str]:
+    """The one scenario that takes a day; the server's clock skips it."""
+    async with time_skipping(identity=IDENTITY) as (airlock, env):
+        handle = await submit(airlock, "replay-expired", *tree())
+        await awaiting(handle)
+        await env.sleep(86_500)
+        assert (await handle.result()).outcome == "expired"
+        return await written(handle, "expired")
+
+
+async def written(handle: PlanHandle, name: str) -> dict[str, str]:
+    runs = await chain(handle)
+    files = {}
+    for number, events in enumerate(runs, 1):
+        file = f"{name}.json" if len(runs) == 1 else f"{name}-{number}.json"
+        history = WorkflowHistory(handle.workflow.id, events).to_json_dict()
+        lines = (json.dumps(without_traces(event), separators=(",", ":"), sort_keys=True) for event in history["events"])
+        files[file] = '{"events":[\n' + ",\n".join(lines) + "\n]}\n"
+    return files
+
+
+def without_traces(value: Any) -> Any:
+    """Stack traces name paths of this machine, and no replay reads them."""
+    if isinstance(value, dict):
+        return {key: without_traces(inner) for key, inner in value.items() if key != "stackTrace"}
+    return [without_traces(inner) for inner in value] if isinstance(value, list) else value
+
+
+async def main(wanted: set[str]) -> None:
+    files: dict[str, str] = {}
+    if not wanted or "expired" in wanted:
+        files |= await expired()
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary("temporal"), ip="127.0.0.1", data_converter=DATA_CONVERTER, identity=IDENTITY,
+        dev_server_log_level="error",
+    ) as env:  # fmt: skip
+        await ensure_search_attributes(env.client)
+        async with working(env.client) as airlock:
+            for name in SCENARIOS:
+                if not wanted or name in wanted:
+                    files |= await record(airlock, name)
+                    print(f"recorded {name}")
+    HISTORIES.mkdir(exist_ok=True)
+    if not wanted:
+        for old in HISTORIES.glob("*.json"):
+            old.unlink()
+    for file, text in sorted(files.items()):
+        (HISTORIES / file).write_text(text, encoding="utf-8")
+    print(f"{len(files)} histories in {HISTORIES.name}")
+
+
+if __name__ == "__main__":
+    unknown = set(sys.argv[1:]) - {*SCENARIOS, "expired"}
+    if unknown:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted({*SCENARIOS, 'expired'}))}")
+    asyncio.run(main(set(sys.argv[1:])))

@@ -1,0 +1,51 @@
+"""Replays the committed histories with the code as it is; a process of its own, because of the hash seed.
+
+PYTHONHASHSEED=1 python -m tests.replay.replay
+"""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from airlock.names import plan_workflow_id
+from airlock_client.connection import DATA_CONVERTER
+from worker import runner
+from workflows import WORKFLOWS
+from workflows.safe_signals import SafeSignals
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+def read(path: Path) -> WorkflowHistory:
+    """A history, under the workflow id it was recorded with: the time-skipping server does not write it into the events."""
+    scenario = re.sub(r"-\d+$", "", path.stem)
+    return WorkflowHistory.from_json(plan_workflow_id(f"replay-{scenario}"), path.read_text(encoding="utf-8"))
+
+
+def replayer() -> Replayer:
+    """With everything that decides what a worker's workflows do."""
+    return Replayer(
+        workflows=list(WORKFLOWS),
+        data_converter=DATA_CONVERTER,
+        workflow_runner=runner(),
+        interceptors=[SafeSignals()],
+    )
+
+
+async def main(chosen: str = "*.json") -> int:
+    """0 when all that are chosen replay, 1 otherwise; one line for each."""
+    paths = sorted(HISTORIES.glob(chosen))
+    failures = 0
+    for path in paths:
+        result = await replayer().replay_workflow(read(path), raise_on_replay_failure=False)
+        failures += result.replay_failure is not None
+        print(f"{path.stem}: {'replays' if result.replay_failure is None else repr(result.replay_failure)}")
+    return 1 if failures or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
