@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
@@ -31,6 +32,7 @@ from sandbox.smtp import read_mailbox
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "airlock worker ready"
+_MEMORY = "/dev/shm"
 TOKEN = "crm-token-for-tests"
 # a child that is killed when we are, however we end; Linux only, elsewhere the clean-up of the fixtures has to do
 _LEASH = (
@@ -104,7 +106,9 @@ class Server:
     def __init__(self, folder: Path, namespaces: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.database = folder / "temporal.sqlite"
+        # in memory where there is such a place: a disk that is busy makes the server lose tasks it has handed out
+        self._place = tempfile.TemporaryDirectory(prefix="airlock-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
+        self.database = Path(self._place.name) / "temporal.sqlite"
         self.address = f"127.0.0.1:{_free_port()}"
         self.namespaces = ("default", *namespaces)
         self.process: Process | None = None
@@ -140,6 +144,7 @@ class Server:
 
     def close(self) -> None:
         self.kill()
+        self._place.cleanup()
 
 
 class Outside:

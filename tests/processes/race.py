@@ -14,7 +14,7 @@ from tests.processes.harness import READY, Process, Scene, until
 from tests.processes.registry import Stage, scenario
 
 PLANS = 10
-KILLS = 6
+KILLS = 5
 FAILING = 3
 """Every so many plans, one whose last reversible call fails."""
 
@@ -98,7 +98,9 @@ class Entrant:
 async def two_workers_racing(stage: Stage) -> None:
     """Workers are killed at random moments and replaced: nothing happens twice, and nothing is left of what was undone."""
     seed = int(os.environ.get("AIRLOCK_TEST_SEED", time.time_ns() % 1_000_000))
-    scene = stage.scene()
+    server = stage.own_server()  # it is kept busy
+    await server.start()
+    scene = stage.scene(server)
     (scene.folder / "lines").mkdir()
     (scene.control / "pace").write_text("0.3")
     try:

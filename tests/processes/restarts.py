@@ -72,6 +72,32 @@ async def told_to_stop_while_nothing_runs(stage: Stage) -> None:
 
 
 @scenario
+async def told_to_stop_before_there_is_a_server(stage: Stage) -> None:
+    """It stops at once, and not as if something were wrong."""
+    worker = stage.scene(stage.own_server()).launch()
+    await worker.says("Trying again")
+    worker.terminate()
+    assert await worker.code(within=10) == 0
+
+
+@scenario
+async def told_to_stop_while_a_tool_never_returns(stage: Stage) -> None:
+    """A thread cannot be stopped; its call has timed out long ago, and does not hold up the worker."""
+    scene = stage.scene()
+    scene.configure('modules = ["tests.processes.held_tools"]', "[contracts.file_write]\ntimeout = 1\nmax_attempts = 1")
+    plan = Onboarding(scene)
+    await plan.live_until("note", "live_before")
+    status = await scene.status(plan.handle, State.LOCKED)
+    assert status.parked == ("note",), status
+    plan.first.terminate()
+    assert await plan.first.code() == 0
+    scene.release()
+    await scene.worker()
+    await scene.signal(plan.handle, "resolve", step="note", outcome="did_not_happen", reason="there is no file")
+    await plan.rolled_back()
+
+
+@scenario
 async def server_killed(stage: Stage) -> None:
     """The server comes back with its database: plans that waited and plans whose calls were running go on to their end."""
     server = stage.own_server()
@@ -81,22 +107,23 @@ async def server_killed(stage: Stage) -> None:
     assert READY not in first.said()
     await server.start()
     await first.says(READY)
-    others = [Onboarding(waiting.scene, f"{waiting.id}-{name}") for name in ("released-early", "released-late")]
-    early, late = others
-    for plan in (waiting, *others):
+    early, late = (Onboarding(waiting.scene, f"{waiting.id}-{when}") for when in ("released-early", "released-late"))
+    for plan in (waiting, early, late):
         plan.handle = await plan.scene.submit(plan.document)
     await waiting.scene.status(waiting.handle, State.AWAITING_APPROVAL)
-    for plan in others:
-        plan.scene.hold(plan.id, "note", "live_before")
+    # one in the middle of a chain, whose next call needs the server's record of this one
+    for plan, step in ((early, "contact"), (late, "note")):
+        plan.scene.hold(plan.id, step, "live_before")
         await plan.scene.approve(plan.handle)
-        await plan.scene.reached(plan.id, "note", "live_before")
+        await plan.scene.reached(plan.id, step, "live_before")
     server.kill()
     early.scene.release(early.id)
-    await early.scene.reached(early.id, "note", "live_after")
+    await early.scene.reached(early.id, "contact", "live_after")
+    assert early.times("account", "live_before") == 0
     await server.start()
     late.scene.release(late.id)
     await waiting.scene.approve(waiting.handle)
-    for plan in (waiting, *others):
+    for plan in (waiting, early, late):
         await plan.completed()
         assert plan.times("mail", "live_before") == 1
     assert first.running

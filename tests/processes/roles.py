@@ -76,7 +76,7 @@ async def nowhere(scene: Scene, *plans: PlanHandle) -> None:
             assert SECRET not in answer.model_dump_json()
     for worker in scene.workers:
         assert SECRET not in worker.said(), worker.log
-    for path in scene.server.folder.glob("temporal.sqlite*"):
+    for path in scene.server.database.parent.iterdir():
         assert SECRET.encode() not in path.read_bytes(), path
 
 
