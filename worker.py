@@ -26,10 +26,11 @@ from activities.preview import PreviewActivities
 from activities.rehearse import RehearseActivities
 from activities.toolbox import Toolbox
 from airlock import names
-from airlock.config import Config, parse_config
-from airlock.errors import AirlockError, ConfigError, Problem
+from airlock.config import parse_config
+from airlock.errors import AirlockError, ConfigError
 from airlock_client.connection import SearchAttributeConflict, address, connect_patiently, ensure_search_attributes
 from tools.loader import load_catalogue
+from tools.operator_file import find_config, read_config
 from workflows import WORKFLOWS
 from workflows.safe_signals import SafeSignals
 
@@ -111,22 +112,6 @@ def _activity_worker(client: Client, queue: str, activities: Sequence[object], s
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         graceful_shutdown_timeout=grace,
     )
-
-
-def read_config(path: Path | None) -> Config:
-    """The operator's configuration: the file given, `airlock.toml` where there is one, or the careful defaults.
-
-    Raises:
-        ConfigError: If the file is not there or cannot be used; every problem names its key.
-    """
-    chosen = path or Path(os.environ.get("AIRLOCK_CONFIG", "airlock.toml"))
-    if not chosen.is_file():
-        if path is None and "AIRLOCK_CONFIG" not in os.environ:
-            return parse_config("", os.environ)
-        raise ConfigError(
-            [Problem(where=str(chosen), message="there is no such file", fix="check --config and AIRLOCK_CONFIG")]
-        )
-    return parse_config(chosen.read_text(encoding="utf-8"), os.environ)
 
 
 async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
@@ -225,7 +210,8 @@ def main() -> int:
     logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     limits = Limits(given.max_calls, given.max_rehearsals, given.max_workflow_tasks, given.max_cached_workflows)
     try:
-        config = read_config(given.config)
+        path = find_config(given.config)
+        config = read_config(path) if path else parse_config("", os.environ)
         toolbox = Toolbox(load_catalogue(config), config.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
         asyncio.run(serve(toolbox, given.role, limits))
     except (ConfigError, SearchAttributeConflict) as error:

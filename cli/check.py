@@ -18,8 +18,9 @@ from airlock.lint import advice, catalogue_problems, structure_problems
 from airlock.plan import Plan
 from airlock_client.client import read_document
 from cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
-from cli.settings import ConfigOption, find_config, read_catalogue
+from cli.settings import ConfigOption, read_catalogue
 from tools.loader import load_catalogue
+from tools.operator_file import find_config
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
 ValidationOption = Annotated[
