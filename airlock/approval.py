@@ -29,7 +29,7 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
         return refusal
     if run.expires_at is not None and now >= run.expires_at:
         return _no("the time for approval has passed")
-    if any(vote.approval.by == approval.by for vote in run.votes):
+    if any(_same(vote.approval.by, approval.by) for vote in run.votes):
         return _no(f"{approval.by!r} has approved this already: one voice per approver")
     if wrong := _wrong_steps(run.sealed, approval.steps):
         return _no(wrong)
@@ -107,9 +107,9 @@ def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
 
 def _not_allowed(run: Run, by: str) -> Verdict | None:
     approvers = run.contracts().policy.approvers
-    if by == run.plan.requested_by:
+    if _same(by, run.plan.requested_by):
         return _no(f"{by!r} requested this plan and cannot approve it")
-    if any(by == step.agent for step in run.plan.steps):
+    if any(_same(by, step.agent) for step in run.plan.steps):
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
     if approvers and by not in approvers:
         return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
@@ -166,6 +166,11 @@ def _must_sign(run: Run, approval: Approve) -> bool:
 
 def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
     return signature_refusal(run.plan.plan_id, approval, digest, run.contracts().policy.authorized_keys)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are one person's: a capital letter makes no second voice."""
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def _no(reason: str) -> Verdict:

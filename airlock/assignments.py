@@ -116,7 +116,7 @@ def _ordered(old: Assignments) -> Iterator[tuple[str, str]]:
                     )
                 ]
             )
-        # a tool named once is called once, even when two agents could call it; an agent brings all its tools
+        # each mention of a tool takes one of its assignments, those left over come last; an agent brings all its tools
         taken = found if name in old.agent_assignments else found[:1]
         for call in taken:
             left.remove(call)

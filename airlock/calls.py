@@ -80,9 +80,7 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
         )
 
 
-def after_calls(
-    run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool, stuck: bool = False
-) -> None:
+def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:
     """Decide where a LIVE plan goes when no call is running any more; does nothing while calls are left to make.
 
     Args:

@@ -32,6 +32,7 @@ class Catalogue:
                 problems.append(_duplicate(tool.name))
             self._tools[tool.name] = tool
         problems += self._check_overrides()
+        problems += self._check_sections()
         problems += self._check_contracts()
         self._settings, wrong = _validated(self._tools.values(), settings or {})
         if problems or wrong:
@@ -71,6 +72,20 @@ class Catalogue:
             )
             for name in sorted(self._overrides)
             if name not in self._tools
+        ]
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The settings sections its tools read, sorted."""
+        return tuple(self._settings)
+
+    def _check_sections(self) -> list[Problem]:
+        models = {tool.settings_model for tool in self._tools.values() if tool.settings_model is not None}
+        sections = [_section(model) for model in models]
+        return [
+            Problem(where=f"settings.{name}", message="two settings models share this section", fix="rename one")
+            for name in sorted(set(sections))
+            if sections.count(name) > 1
         ]
 
     def _check_contracts(self) -> list[Problem]:

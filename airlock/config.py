@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from airlock.errors import ConfigError, Problem
 from airlock.model import FileModel
-from airlock.policy import Policy
+from airlock.policy import Policy, contradictions
 
 SETTINGS_PREFIX = "AIRLOCK_SETTINGS__"
 BUILT_IN_TOOLS = "tools"
@@ -49,6 +49,8 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Con
         config = Config.model_validate(document)
     except ValidationError as error:
         raise ConfigError([_problem(item) for item in error.errors(include_url=False)]) from error
+    if problems := contradictions(config.policy):
+        raise ConfigError(problems)
     return config.model_copy(update={"settings": _overridden(config.settings, environment or {})})
 
 

@@ -18,6 +18,7 @@ from airlock.messages import (
     Verdict,
 )
 from airlock.outcome import shorten
+from airlock.refs import referenced_steps
 from airlock.run import CallRecord, CallStatus, LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.state import Event, State, advance, possible
 
@@ -72,6 +73,8 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
         case Deny():
             return judge_denial(run, message)
         case Lock():
+            if run.state is State.LOCKED and run.lock is not None:
+                return _no(f"the plan is locked already, by {run.lock.by}: {run.lock.reason}")
             return _by_table(run, Event.LOCK)
         case Unlock():
             return _answer_unlock(run)
@@ -137,6 +140,10 @@ def _answer_resolve(run: Run, message: Resolve) -> Verdict:
         return _no(f"step {message.step!r} is in doubt: say {' or '.join(_doubt_settlements(run))}")
     if record.status is CallStatus.UNDO_FAILED and message.outcome not in _UNDO_SETTLEMENTS:
         return _no(f"the compensation of step {message.step!r} failed: say retry, skip or compensated")
+    if message.outcome is Settlement.HAPPENED and message.output is None and run.rollback is None:
+        readers = [step.id for step in run.plan.steps if message.step in referenced_steps(step.args)]
+        if open_readers := [step for step in readers if step not in run.live]:
+            return _no(f"step {', '.join(open_readers)} reads the output of {message.step!r}: give it as output")
     return Verdict(accepted=True, reason=f"step {message.step!r} settled: {message.outcome.value}")
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 
 from airlock.contract import Contract, Risk
+from airlock.errors import Problem
 from airlock.model import FileModel
 from airlock.plan import seconds
 from airlock.seal import digest
@@ -102,3 +103,25 @@ class Policy(FileModel):
     def digest(self) -> str:
         """The hash of the whole policy."""
         return digest(self.model_dump(mode="json"))
+
+
+def contradictions(policy: Policy) -> tuple[Problem, ...]:
+    """Rules that no plan could ever satisfy: they would only show when a plan waits in vain."""
+    problems: list[Problem] = []
+    if policy.approvers and len(policy.approvers) < policy.approvals_required:
+        problems.append(
+            Problem(
+                where="policy.approvals_required",
+                message=f"is {policy.approvals_required}, but there are only {len(policy.approvers)} approvers",
+                fix="name more approvers, or require fewer approvals",
+            )
+        )
+    if policy.signature_required is not SignatureRule.NEVER and not policy.authorized_keys:
+        problems.append(
+            Problem(
+                where="policy.signature_required",
+                message=f"is {policy.signature_required.value!r}, but authorized_keys lists no key",
+                fix="add the approvers' public keys to policy.authorized_keys",
+            )
+        )
+    return tuple(problems)

@@ -3,11 +3,17 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from airlock.audit import AuditKind
 from airlock.contract import Mode
 from airlock.outcome import MockFailed, PreviewFailed, StepPreview, shorten
 from airlock.run import ReplacedSeal, Run
 from airlock.seal import canonical_json, differences, seal
 from airlock.sealed import Sealed, sealed_content
+from airlock.state import Event
+
+MAX_REPLACED = 50
+"""How many earlier seals a run remembers."""
+_TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
 
 
 def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
@@ -43,13 +49,22 @@ def seal_run(run: Run, now: datetime) -> None:
     if run.digest is not None and run.sealed is not None:
         changed = _changed(run.sealed, sealed)
         sealed = sealed.model_copy(update={"replaces": run.digest})
-        run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=run.why, changed=changed))
+        run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=_why_replaced(run), changed=changed))
+        run.replaced = run.replaced[-MAX_REPLACED:]
     run.sealed, run.digest = sealed, seal(sealed)
     run.previews, run.votes, run.approved = {}, (), ()
     run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
     deadline = run.deadline_at
     if deadline is not None:
         run.expires_at = min(run.expires_at, deadline)
+
+
+def _why_replaced(run: Run) -> str:
+    """What first took the plan away from the seal it had: a lock, a stale call."""
+    for entry in run.audit:
+        if entry.kind is AuditKind.TRANSITION and entry.digest == run.digest and entry.what not in _TOWARDS_LIVE:
+            return entry.reason
+    return run.why
 
 
 def _is_json(preview: StepPreview) -> bool:

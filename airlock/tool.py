@@ -122,6 +122,7 @@ class Tool:
         With `partial=True` it is also called while some arguments are not known yet (`call.unknown` names them; each
         holds the text `UNKNOWN`); without, such a step is shown as known after live.
         """
+
         def declare(dry_run: Decorated) -> Decorated:
             self.partial = partial
             return self._declare("dry_run", dry_run)

@@ -193,6 +193,8 @@ def waits_for(run: Run) -> str:
             return "a worker that rehearses"
         case State.AWAITING_APPROVAL:
             needed = run.contracts().policy.approvals_required - len(run.votes)
+            if needed <= 0:  # the voices so far are for different steps
+                return "more approvals: no step has all it needs yet"
             return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"

@@ -1,13 +1,14 @@
 """From the operator's configuration to the catalogue of tools a worker offers."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from airlock.catalogue import Catalogue
-from airlock.config import Config
+from airlock.config import SETTINGS_PREFIX, Config
 from airlock.errors import ConfigError, Problem
 from airlock.tool import Tool
 
@@ -38,7 +39,24 @@ def load_catalogue(config: Config) -> Catalogue:
             problems.append(_without_tools(name))
     if problems:
         raise ConfigError(problems)
-    return Catalogue(tools.values(), config.contracts, config.settings)
+    catalogue = Catalogue(tools.values(), config.contracts, config.settings)
+    if unread := [section for section in sorted(config.settings) if not _is_read(section, catalogue)]:
+        raise ConfigError([_unread(section, catalogue) for section in unread])
+    return catalogue
+
+
+def _is_read(section: str, catalogue: Catalogue) -> bool:
+    # the environment may hold settings for other workers too; a file is written for this one
+    prefix = f"{SETTINGS_PREFIX}{section}__".lower()
+    return section in catalogue.sections or any(name.lower().startswith(prefix) for name in os.environ)
+
+
+def _unread(section: str, catalogue: Catalogue) -> Problem:
+    return Problem(
+        where=f"settings.{section}",
+        message="no tool of the catalogue reads a section of this name",
+        fix=f"correct its spelling, or remove it; there are: {', '.join(catalogue.sections) or '(none)'}",
+    )
 
 
 def tools_in(module: ModuleType) -> Sequence[Tool]:

@@ -557,6 +557,7 @@ def test_names_with_spaces_in_authorized_keys() -> None:
 @pytest.mark.parametrize(
     "line",
     ["", "ssh-ed25519", "ssh-ed25519 AAAA boss", "ssh-rsa AAAA boss", Signer().public, "one two three four"],
+    ids=["empty", "no key", "no Ed25519 key", "RSA", "no name", "words"],
 )
 def test_an_unreadable_authorized_key_is_an_error_at_start_and_a_refusal_later(line: str, boss: Signer) -> None:
     with pytest.raises(SignatureError):
