@@ -17,6 +17,7 @@ from temporalio.envconfig import ClientConfig
 from activities.secrets import ENVIRONMENT_PREFIX, FOLDER_VARIABLE
 from airlock.config import SETTINGS_PREFIX, parse_config
 from tools.loader import load_catalogue
+from tools.operator_file import CONFIG_VARIABLE
 from worker import ROLES, SHUTDOWN_MARGIN, argument_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +115,8 @@ def test_every_setting_is_one_that_the_code_reads():
 
 
 def test_every_variable_that_deploy_mentions_exists():
-    known = {"AIRLOCK_CONFIG", "AIRLOCK_INDEX_KEY", FOLDER_VARIABLE, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
+    assert '"AIRLOCK_INDEX_KEY"' in (ROOT / "worker.py").read_text()
+    known = {CONFIG_VARIABLE, "AIRLOCK_INDEX_KEY", FOLDER_VARIABLE, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
     for path in sorted((ROOT / "deploy").rglob("*")):
         if path.is_file() and "secrets" not in path.parts:
             named = {name for name in VARIABLE.findall(path.read_text()) if not name.startswith("AIRLOCK_SETTINGS")}

@@ -44,8 +44,6 @@ def test_links_lead_somewhere(path):
         if target.startswith(("http://", "https://")):
             continue
         found = (path.parent / target).resolve() if target else path
-        if found == ROOT / "docs" / "corpus.md":
-            continue
         assert found.exists(), link
         if anchor:
             assert anchor in anchors(found), link
