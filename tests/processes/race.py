@@ -129,7 +129,8 @@ async def _race(scene: Scene, chance: random.Random) -> list[Outcome]:
 
 async def _kill(scene: Scene, workers: list[Process], chance: random.Random) -> None:
     """Kill one of the two whenever the tools have done some more, and put another one in its place."""
-    moments = sorted(chance.sample(range(5, 15 * PLANS), KILLS))
+    # some of them while plans are rehearsed (ten lines of the log a plan), most while calls are made (as many again)
+    moments = sorted(chance.sample(range(7 * PLANS, 19 * PLANS), KILLS))
     for moment in moments:
         await until(lambda moment=moment: len(scene.log()) >= moment, "nothing happens any more", within=100)
         chosen = chance.randrange(len(workers))
