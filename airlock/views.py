@@ -155,10 +155,16 @@ def preview_view(run: Run) -> PreviewView:
         plan_id=run.plan.plan_id,
         state=run.state,
         digest=run.digest,
-        text=render_preview(run.sealed, run.digest),
+        text=render_preview(run.sealed, run.digest) + _too_late(run),
         sealed=run.sealed,
         replaced=run.replaced,
     )
+
+
+def _too_late(run: Run) -> str:
+    if run.state is State.AWAITING_APPROVAL and run.outcome is None:
+        return ""
+    return f"\n\nThis preview is not open for approval any more: the plan is in {run.state.value}."
 
 
 def audit_view(run: Run) -> AuditView:

@@ -81,9 +81,7 @@ def test_a_killed_crm_goes_on_from_its_file(tmp_path: Path) -> None:
 def test_a_token_can_be_insisted_on() -> None:
     with start("crm", token="s3cret") as crm:
         right = httpx.post(f"{crm.url}/contacts/", json=BODY, headers=HEADERS, trust_env=False)
-        wrong = httpx.get(
-            f"{crm.url}/contacts/x", headers={**HEADERS, "Authorization": "Bearer other"}, trust_env=False
-        )
+        wrong = httpx.get(f"{crm.url}/contacts/x", headers={**HEADERS, "Authorization": "Bearer other"}, trust_env=False)
     assert (right.status_code, wrong.status_code) == (201, 401)
 
 
@@ -105,9 +103,7 @@ def test_stop_and_kill_are_safe_to_repeat(tmp_path: Path) -> None:
 
 def test_a_service_ends_with_the_process_that_started_it(eventually: Callable[..., None]) -> None:
     code = "from sandbox.processes import start; p = start('crm'); print(p.pid, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert alive(pid)
