@@ -415,3 +415,20 @@ async def test_many_refused_updates_do_not_fill_a_run(airlock, document):
     runs = await chain(handle)
     assert len(runs) > 1
     assert max(map(len, runs)) < 2_000
+
+
+async def test_denying_what_is_left_ends_the_plan_and_says_what_is_live(airlock, document):
+    handle = await airlock.submit(document)
+    old = (await awaiting(handle)).digest
+    WORLD.state[handle.plan_id]["a"] = "somebody else's"
+    assert (await handle.decide("approve", by="alice", digest=old)).accepted
+
+    async def new_seal() -> Any:
+        found = await handle.status()
+        return found if found.state is State.AWAITING_APPROVAL and found.digest != old else None
+
+    status = await until(new_seal)
+    assert (await handle.decide("deny", by="bob", digest=status.digest, reason="somebody works on it")).accepted
+    result = await handle.result()
+    assert (result.outcome, result.live) == ("denied", ("two",))
+    assert WORLD.state[handle.plan_id] == {"a": "somebody else's", "b": 2}

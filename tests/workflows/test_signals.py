@@ -21,7 +21,7 @@ from airlock.audit import MAX_REFUSALS
 from airlock.messages import MESSAGES
 from airlock.state import State
 from airlock_client import NoAnswer, PlanHandle
-from tests.workflows.conftest import approved, awaiting, binary, chain, count, events, signal, step, until
+from tests.workflows.conftest import approved, awaiting, binary, chain, events, signal, step, until
 from tests.workflows.world import WORLD
 
 MEGABYTE = 1_000_000
@@ -82,7 +82,11 @@ async def refused(handle: PlanHandle, expected: int) -> Any:
 
 
 async def no_task_failed(handle: PlanHandle) -> None:
-    assert not (await count(handle))["WORKFLOW_TASK_FAILED"]
+    assert not [
+        event.workflow_task_failed_event_attributes
+        for event in await events(handle)
+        if event.HasField("workflow_task_failed_event_attributes")
+    ]
 
 
 async def completes(handle: PlanHandle, refusals: int) -> None:
