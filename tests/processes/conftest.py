@@ -46,5 +46,8 @@ async def _play(name: str, folder: Path, server: Server, outside: Outside, few: 
         stage = Stage(name, folder / name, server, outside)
         try:
             await SCENARIOS[name](stage)
+        except Exception as error:
+            error.add_note(server.health())
+            raise
         finally:
             stage.close()

@@ -6,6 +6,7 @@ A scene is one namespace of its own with its own folder, database and workers, s
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class Server:
         assert self.process is not None
         assert self.process.running, self.process.said()[-2000:]
         try:
-            client = await connect_to(self.address)
+            # in a namespace that only this server has: another one may answer at a port both of them chose
+            client = await connect_to(self.address, self.namespaces[-1])
             async for _ in client.list_workflows(page_size=1):
                 pass
         except Exception:  # noqa: BLE001  whatever it is: not ready yet
@@ -141,6 +143,12 @@ class Server:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
+
+    def health(self) -> str:
+        """A line for the report of a failure."""
+        if self.process is None:
+            return f"server {self.address} was never started"
+        return f"server {self.address} {'runs' if self.process.running else 'has ended'}: {self.process.said()[-2000:]}"
 
     def close(self) -> None:
         self.kill()
@@ -304,6 +312,9 @@ def temporal() -> str:
 
 
 def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Below the ports that the system gives to connections, so that it is still free when the server comes back."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with closing(socket.socket()) as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
