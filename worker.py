@@ -37,6 +37,8 @@ from workflows.safe_signals import SafeSignals
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 """Heartbeats reach Temporal at least this often, so that a stop reaches a running call as fast."""
+STICKY_TIMEOUT = timedelta(seconds=5)
+"""How long a run waits for the worker that has it in its cache, before any other takes it over."""
 SHUTDOWN_MARGIN = 15.0
 """Seconds a worker waits for running calls beyond the longest that the catalogue allows."""
 
@@ -86,6 +88,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                 max_concurrent_activities=4,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
                 max_cached_workflows=allowed.cached_workflows,
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 workflow_runner=runner(),
                 interceptors=[SafeSignals()],
                 graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),

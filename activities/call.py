@@ -1,5 +1,6 @@
 """LIVE: the only place where a tool's effect reaches the outside world."""
 
+import json
 import time
 from typing import Any
 
@@ -14,7 +15,8 @@ from activities.toolbox import Toolbox
 from airlock.contract import Mode
 from airlock.drift import drift, matched
 from airlock.errors import RefError, ToolFailed
-from airlock.outcome import Attempt, Failed, Live, StaleCall
+from airlock.outcome import MAX_OUTPUT_BYTES, Attempt, Failed, InDoubtCall, Live, StaleCall
+from airlock.seal import canonical_json
 from airlock.tool import ToolCall
 from airlock.wire import CallRequest, ChainRequest, ChainResult
 
@@ -74,23 +76,28 @@ class CallActivities:
             started = time.monotonic()
             returned = await run(tool.live, args, call, request.contract.timeout)
             output = checked_output(tool, secrets.redact(checked_output(tool, returned)))
+            undo = _token(call, secrets)
+        except UnkeptToken as error:
+            return InDoubtCall(
+                step=request.step.id, error=f"the call took effect, but {error}: undo it by hand, then settle it"
+            )
         except WrongShape as error:
             return Failed(
                 step=request.step.id,
                 error=f"the call took effect, but {error}",
-                undo=_token(call, secrets),
+                undo=_token_if_any(call, secrets),
                 attempt=request.attempt,
             )
         except TimeoutError as error:
             lost = TimeoutError(f"no answer within {request.contract.timeout:g} s")
             text = describe(error, secrets) if str(error) else str(lost)
-            return classify(request, lost, text, _token(call, secrets))
+            return classify(request, lost, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
-            return classify(request, error, describe(error, secrets), _token(call, secrets))
+            return classify(request, error, describe(error, secrets), _token_if_any(call, secrets))
         return Live(
             step=request.step.id,
             output=output,
-            undo=_token(call, secrets),
+            undo=undo,
             drift=drifted,
             matched=matched(request.preview.output, output) if request.preview else None,
             attempt=request.attempt,
@@ -106,9 +113,30 @@ class CallActivities:
         return Failed(step=request.step.id, error=error, attempt=request.attempt)
 
 
-def _token(call: ToolCall | None, secrets: Secrets) -> JsonValue:
-    """The undo token as it may be kept: a compensation gets the secrets back."""
-    return secrets.redact(call.undo) if call else None
+class UnkeptToken(Exception):
+    """A tool left an undo token that cannot be kept."""
+
+
+def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
+    """The undo token as it may be kept: JSON of bounded size, secrets masked; a compensation gets them back.
+
+    Raises:
+        UnkeptToken: If it is not JSON, or too large.
+    """
+    try:
+        token: JsonValue = json.loads(canonical_json(secrets.redact(call.undo)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
+    if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
+        raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
+    return token
+
+
+def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
+    try:
+        return _token(call, secrets) if call else None
+    except UnkeptToken:
+        return None
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:

@@ -7,6 +7,8 @@ from airlock.model import WireModel
 
 MAX_REFUSALS = 200
 """How many refused messages a run keeps in full; beyond that it only counts them, so that junk cannot fill it."""
+LATELY_REFUSED = 10
+"""How many of the last refusals the status shows."""
 
 
 class AuditKind(StrEnum):

@@ -135,6 +135,10 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
+    # an unknown field is refused here, not by the model: `step` for `steps` would otherwise approve the whole plan, while
+    # a message that was accepted and is carried on must stay readable for an older worker
+    if unknown := sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields):
+        raise MalformedMessage(f"{name}: no field {', '.join(unknown[:3])}; it takes {', '.join(model.model_fields)}")
     try:
         message = model.model_validate(arguments[0])
     except ValidationError as error:
@@ -157,7 +161,7 @@ def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
     name = arguments[0].get("decision")
     if not isinstance(name, str) or name not in MESSAGES:
         raise MalformedMessage(f"decision: must be one of {', '.join(MESSAGES)}, got {shorten(repr(name), 80)}")
-    return name, parse_message(name, arguments)
+    return name, parse_message(name, ({key: value for key, value in arguments[0].items() if key != "decision"},))
 
 
 def _kind(

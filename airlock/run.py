@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field, JsonValue
 
 from airlock.admission import Admitted
-from airlock.audit import MAX_REFUSALS, AuditEntry, AuditKind
+from airlock.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.ceiling import Cap, Ceiling, ceilings
 from airlock.contract import Mode
 from airlock.messages import Approve
@@ -126,16 +126,22 @@ class Run(BaseModel):
     audited: int = 0
     moves: int = 0
     refused: int = 0
+    lately_refused: tuple[AuditEntry, ...] = ()
 
     def record(self, kind: AuditKind, what: str, now: datetime, **more: Any) -> None:
-        """Add an audit entry; refused messages beyond `MAX_REFUSALS` are only counted."""
+        """Add an audit entry; refused messages beyond `MAX_REFUSALS` are only counted.
+
+        The last few refusals are always kept, so that an approver who was refused after a flood still learns why.
+        """
+        reason = shorten(str(more.pop("reason", "")))
+        entry = AuditEntry(number=self.audited + 1, at=now, kind=kind, what=what, reason=reason, **more)
         if kind is AuditKind.REFUSED:
             self.refused += 1
+            self.lately_refused = (*self.lately_refused, entry)[-LATELY_REFUSED:]
             if self.refused > MAX_REFUSALS:
                 return
-        reason = shorten(str(more.pop("reason", "")))
         self.audited += 1
-        self.audit.append(AuditEntry(number=self.audited, at=now, kind=kind, what=what, reason=reason, **more))
+        self.audit.append(entry)
 
     def apply(self, event: Event, now: datetime, by: str = "airlock", reason: str = "") -> bool:
         """Move along the table of states; an event the table does not have is recorded as refused.

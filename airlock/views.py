@@ -139,7 +139,7 @@ def status_view(run: Run) -> StatusView:
         parked=run.parked,
         possible=tuple(event.value for event in possible(run.state)),
         refused=run.refused,
-        refusals=tuple(entry for entry in run.audit if entry.kind == "refused")[-10:],
+        refusals=run.lately_refused,
         waits_for=waits_for(run),
         approve_command=approve_command(run.sealed, run.digest) if waiting and run.sealed and run.digest else None,
         submitted_at=run.submitted_at,
@@ -182,13 +182,20 @@ def plan_result(run: Run) -> PlanResult:
         why=run.why,
         digest=run.digest,
         steps=step_views(run),
-        live=run.live,
+        live=_in_effect(run),
         undone=by_status[CallStatus.UNDONE],
         kept=by_status[CallStatus.KEPT],
         not_settled=run.parked,
         outputs=run.outputs,
         refused=run.refused,
     )
+
+
+def _in_effect(run: Run) -> tuple[str, ...]:
+    """The steps that are live; of a plan that was rolled back or aborted only those that changed something."""
+    if run.admitted is None or run.state is not State.ABORTED:
+        return run.live
+    return tuple(step for step in run.live if not run.admitted.contract(step).read_only)
 
 
 def waits_for(run: Run) -> str:

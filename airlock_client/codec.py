@@ -8,7 +8,7 @@ from temporalio.converter import PayloadCodec
 
 COMPRESS_FROM = 65_536
 """Payloads below this many bytes stay readable for the Temporal CLI and UI."""
-MAX_DECOMPRESSED = 64 * 1024 * 1024
+MAX_DECOMPRESSED = 24 * 1024 * 1024
 """A payload that would grow beyond this is refused, so that a crafted one cannot exhaust a worker."""
 _ENCODING = b"binary/airlock-zlib"
 

@@ -42,7 +42,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     }
     found = {name: _schema(name, title, model.model_json_schema()) for name, (model, title) in files.items()}
     for name, message in MESSAGES.items():
-        found[f"signal-{name}"] = _schema(f"signal-{name}", f"The signal {name}", message.model_json_schema())
+        said = {**message.model_json_schema(), "additionalProperties": False}
+        found[f"signal-{name}"] = _schema(f"signal-{name}", f"The signal {name}", said)
     found["decide"] = _schema("decide", "The update decide: a signal's object with its name", _decide())
     for name, (model, title) in views.items():
         found[name] = _schema(name, title, model.model_json_schema(mode="serialization"))

@@ -1,18 +1,25 @@
 """What exceptions of a live call mean, and what leaves the activity."""
 
+import dataclasses
+
 import httpx
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.call import CallActivities
 from activities.classify import classify
 from activities.invoke import WrongShape, checked_output
 from activities.options import backoff
 from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
 from airlock.contract import Contract
 from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
 from airlock.outcome import StepPreview
 from airlock.plan import Step
+from airlock.policy import Policy
 from airlock.tool import ToolCall, tool
-from airlock.wire import CallRequest
+from airlock.wire import CallRequest, ChainRequest
 from tests.activities.test_preview import Anything
 
 READ = {"risk": "LOW", "reversibility": "read_only"}
@@ -97,3 +104,26 @@ def test_secrets_come_from_the_environment_or_the_folder_and_are_redacted(tmp_pa
 def test_backoff_grows_is_bounded_and_honours_what_the_target_asked():
     assert [backoff(n).total_seconds() for n in (1, 2, 3, 6, 50)] == [1, 2, 4, 30, 30]
     assert backoff(1, asked=45).total_seconds() == 45
+
+
+@tool(name="careless", risk="MEDIUM", reversibility="compensable")
+async def careless(args: Anything, call: ToolCall) -> dict[str, str]:
+    call.undo = {"bytes": b"not JSON"} if args.model_dump()["kind"] == "bytes" else "x" * 100_000
+    return {}
+
+
+@careless.compensate
+async def _uncareless(args: Anything, call: ToolCall) -> None: ...
+
+
+@pytest.mark.parametrize(("kind", "said"), [("bytes", "is not JSON"), ("large", "is larger than 65,536 bytes")])
+async def test_an_undo_token_that_cannot_be_kept_puts_the_call_in_doubt(kind, said):
+    catalogue = Catalogue([careless])
+    step = Step(id="s", agent="a", tool="careless", args={"kind": kind}, confidence=1.0)
+    request = CallRequest(step=step, contract=catalogue.contract("careless", step.args))
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(request,))
+    (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
+    assert attempt.kind == "in_doubt"
+    assert f"the call took effect, but its undo token {said}" in attempt.error

@@ -50,7 +50,11 @@ def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 async def expires(handle: PlanHandle, env: WorkflowEnvironment, at: datetime) -> Any:
     """See the plan expire at that time, not a minute before and not a minute after, with nothing live."""
-    await env.sleep(at - await env.get_current_time() - timedelta(minutes=1))
+    try:
+        await env.sleep(at - await env.get_current_time() - timedelta(minutes=1))
+    except RPCError as error:  # the time-skipping server sometimes drops its connection when the machine is busy
+        assert "h2 protocol error" in error.message  # noqa: PT017  # anything else is a failure
+        await env.sleep(at - await env.get_current_time() - timedelta(minutes=1))
     assert (await handle.status()).outcome is None
     await env.sleep(timedelta(minutes=2))
     result = await asyncio.wait_for(handle.result(), 30)
