@@ -15,7 +15,7 @@ from airlock.errors import AirlockError, ToolFailed
 from airlock.outcome import ProbeAnswer, Undone, UndoOutcome, shorten
 from airlock.outcome import UndoFailed as UndoFailedOutcome
 from airlock.tool import Probe, Tool, ToolCall
-from airlock.wire import ProbeRequest, UndoRequest
+from airlock.wire import MadeCall
 
 RETRY_TYPE = "CompensationFailed"
 
@@ -27,7 +27,7 @@ class CompensateActivities:
         self._toolbox = toolbox
 
     @activity.defn(name="compensate")
-    async def compensate(self, request: UndoRequest) -> UndoOutcome:
+    async def compensate(self, request: MadeCall) -> UndoOutcome:
         """Take one live call back; answers `UndoFailed` when the last attempt failed.
 
         Raises:
@@ -36,7 +36,7 @@ class CompensateActivities:
         self._toolbox.require_plan(request.plan_id)
         return await to_its_end(self._undo(request), lambda: None, lambda: None)
 
-    async def _undo(self, request: UndoRequest) -> UndoOutcome:
+    async def _undo(self, request: MadeCall) -> UndoOutcome:
         secrets = Secrets()
         try:
             tool, args, call = self._prepare(request, secrets)
@@ -53,11 +53,11 @@ class CompensateActivities:
         return Undone(step=request.step.id)
 
     @activity.defn(name="probe")
-    async def probe(self, request: ProbeRequest) -> ProbeAnswer:
+    async def probe(self, request: MadeCall) -> ProbeAnswer:
         """Ask a tool whether a call in doubt took effect; any failure to find out is an answer of its own."""
         return await to_its_end(self._ask(request), lambda: None, lambda: None)
 
-    async def _ask(self, request: ProbeRequest) -> ProbeAnswer:
+    async def _ask(self, request: MadeCall) -> ProbeAnswer:
         secrets = Secrets()
         try:
             tool, args, call = self._prepare(request, secrets)
@@ -73,7 +73,7 @@ class CompensateActivities:
         undo, why = secrets.redact(call.undo), shorten(secrets.redact(said.why))
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
-    def _prepare(self, request: UndoRequest | ProbeRequest, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
+    def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
         tool = tool_of(self._toolbox.catalogue, request.contract)
         try:
             bound = bind_real(request.step.args, request.outputs, secrets, must_know=False).args

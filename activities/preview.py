@@ -18,7 +18,7 @@ from airlock.plan import Step
 from airlock.refs import UNKNOWN
 from airlock.seal import canonical_json
 from airlock.tool import Preview, Tool
-from airlock.wire import PreviewRequest, PreviewResult
+from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000
 """An activity stops taking on steps when its previews hold this many bytes of JSON."""
@@ -34,7 +34,7 @@ class PreviewActivities:
         self._toolbox = toolbox
 
     @activity.defn(name="preview")
-    async def preview(self, request: PreviewRequest) -> PreviewResult:
+    async def preview(self, request: RehearsalRequest) -> PreviewResult:
         """Preview steps in dependency order, independent ones side by side.
 
         Resumes after the steps that an earlier attempt finished, when its worker died. Steps that depend on one whose dry
@@ -45,7 +45,9 @@ class PreviewActivities:
         stopped: list[bool] = []
         return await to_its_end(self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True))
 
-    async def _preview_all(self, request: PreviewRequest, done: list[PreviewOutcome], stopped: list[bool]) -> PreviewResult:
+    async def _preview_all(
+        self, request: RehearsalRequest, done: list[PreviewOutcome], stopped: list[bool]
+    ) -> PreviewResult:
         by_id = {step.id: step for step in request.steps}
         parents = {step.id: tuple(parent for parent in step.parents if parent in by_id) for step in request.steps}
         outputs = dict(request.outputs)
@@ -71,7 +73,7 @@ class PreviewActivities:
                 beat(_dump(done))
         return PreviewResult(previews=tuple(done))
 
-    async def _one(self, request: PreviewRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
+    async def _one(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
         secrets = Secrets()
         contract = request.contracts[request.contract_of[step.id]]
         try:

@@ -14,7 +14,7 @@ from airlock.contract import Contract, Mode
 from airlock.outcome import MockFailed, shorten
 from airlock.plan import Step
 from airlock.refs import UNKNOWN
-from airlock.wire import RehearseRequest, RehearseResult
+from airlock.wire import RehearsalRequest, RehearseResult
 
 
 class RehearseActivities:
@@ -24,12 +24,12 @@ class RehearseActivities:
         self._toolbox = toolbox
 
     @activity.defn(name="rehearse")
-    async def rehearse(self, request: RehearseRequest) -> RehearseResult:
+    async def rehearse(self, request: RehearsalRequest) -> RehearseResult:
         """Mock steps in the order given; each sees the mocked outputs of those before it."""
         stopped: list[bool] = []
         return await to_its_end(self._mock_all(request, stopped), lambda: None, lambda: stopped.append(True))
 
-    async def _mock_all(self, request: RehearseRequest, stopped: list[bool]) -> RehearseResult:
+    async def _mock_all(self, request: RehearsalRequest, stopped: list[bool]) -> RehearseResult:
         outputs = dict(request.outputs)
         failures: list[MockFailed] = []
         for step in request.steps:

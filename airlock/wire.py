@@ -24,8 +24,11 @@ class AdmitRequest(WireModel):
     plan: Plan
 
 
-class RehearseRequest(WireModel):
-    """Steps to mock, each after all it depends on. `outputs` are those of steps that are live already."""
+class RehearsalRequest(WireModel):
+    """Steps to mock or to preview, each after all it depends on.
+
+    `outputs` are actual where a step is live; for a preview they are predicted where it was previewed before.
+    """
 
     plan_id: str
     steps: tuple[Step, ...]
@@ -38,16 +41,6 @@ class RehearseResult(WireModel):
     """Which mocks failed; all others worked."""
 
     failures: tuple[MockFailed, ...] = ()
-
-
-class PreviewRequest(WireModel):
-    """Steps to preview, each after all it depends on. `outputs` are actual where a step is live, predicted otherwise."""
-
-    plan_id: str
-    steps: tuple[Step, ...]
-    contracts: dict[str, Contract]
-    contract_of: dict[str, str]
-    outputs: dict[str, Any] = Field(default_factory=dict)
 
 
 class PreviewResult(WireModel):
@@ -92,19 +85,8 @@ class ChainResult(WireModel):
     attempts: tuple[Attempt, ...] = ()
 
 
-class UndoRequest(WireModel):
-    """One live call to be taken back, with the token it left."""
-
-    plan_id: str
-    step: Step
-    contract: Contract
-    undo: JsonValue = None
-    outputs: dict[str, Any] = Field(default_factory=dict)
-    undone: int = 0
-
-
-class ProbeRequest(WireModel):
-    """A call in doubt, to be looked into by its tool's probe."""
+class MadeCall(WireModel):
+    """A live call that was made: to be taken back with the token it left, or, in doubt, to be looked into by a probe."""
 
     plan_id: str
     step: Step

@@ -20,12 +20,10 @@ with workflow.unsafe.imports_passed_through():
         AdmitRequest,
         ChainRequest,
         ChainResult,
-        PreviewRequest,
+        MadeCall,
         PreviewResult,
-        ProbeRequest,
-        RehearseRequest,
+        RehearsalRequest,
         RehearseResult,
-        UndoRequest,
     )
 
 _WAIT = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
@@ -39,7 +37,7 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     )
 
 
-def rehearse(request: RehearseRequest) -> ActivityHandle[RehearseResult]:
+def rehearse(request: RehearsalRequest) -> ActivityHandle[RehearseResult]:
     """Mock steps."""
     summary = f"mock {len(request.steps)} steps"
     chosen = options.rehearse(len(request.steps))
@@ -50,7 +48,7 @@ def rehearse(request: RehearseRequest) -> ActivityHandle[RehearseResult]:
     )
 
 
-def preview(request: PreviewRequest) -> ActivityHandle[PreviewResult]:
+def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     """Dry-run steps."""
     summary = f"dry-run {len(request.steps)} steps"
     chosen = options.preview(request.contracts[request.contract_of[step.id]] for step in request.steps)
@@ -74,7 +72,7 @@ def call(request: ChainRequest) -> ActivityHandle[ChainResult]:
     )
 
 
-def compensate(request: UndoRequest) -> ActivityHandle[UndoOutcome]:
+def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
     """Take a live call back."""
     return workflow.start_activity_method(
         CompensateActivities.compensate,
@@ -89,7 +87,7 @@ def compensate(request: UndoRequest) -> ActivityHandle[UndoOutcome]:
     )
 
 
-def probe(request: ProbeRequest) -> ActivityHandle[ProbeAnswer]:
+def probe(request: MadeCall) -> ActivityHandle[ProbeAnswer]:
     """Ask a tool what became of a call in doubt."""
     return workflow.start_activity_method(
         CompensateActivities.probe,

@@ -29,8 +29,9 @@ with workflow.unsafe.imports_passed_through():
     from airlock.refs import referenced_steps
     from airlock.run import CallStatus, Run
     from airlock.schedule import MAX_IN_FLIGHT, Schedule
-    from airlock.wire import CallRequest, ChainRequest, ChainResult, ProbeRequest
+    from airlock.wire import CallRequest, ChainRequest, ChainResult
     from workflows import commands
+    from workflows.made import made_call
 
     _ATTEMPTS = TypeAdapter(list[Attempt])
 
@@ -240,7 +241,7 @@ class LiveStage:
         for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
             if not admitted.contract(step_id).has_probe:
                 continue
-            request = probe_request(self._run, step_id)
+            request = made_call(self._run, step_id)
             try:
                 answer = await commands.probe(request)
             except ActivityError:
@@ -255,18 +256,3 @@ class LiveStage:
         if left > 0:
             await workflow.sleep(left, summary="the plan's deadline")
         self._deadline_passed = True
-
-
-def probe_request(run: Run, step_id: str) -> ProbeRequest:
-    """What a tool's probe is asked about a call in doubt."""
-    step = next(step for step in run.plan.steps if step.id == step_id)
-    record = run.calls[step_id]
-    read = [name for name in referenced_steps(step.args) if name in run.outputs]
-    return ProbeRequest(
-        plan_id=run.plan.plan_id,
-        step=step,
-        contract=run.contracts().contract(step_id),
-        undo=record.undo,
-        outputs={name: run.outputs[name] for name in read},
-        undone=record.undone,
-    )

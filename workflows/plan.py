@@ -7,22 +7,16 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
-from temporalio.workflow import ActivityHandle
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock import names
-    from airlock.approval import approved_steps, waived_by_policy
-    from airlock.audit import AuditKind
-    from airlock.contract import Mode
     from airlock.decisions import decide, refuse
     from airlock.errors import AirlockError
     from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Verdict, parse_decision, parse_message
     from airlock.outcome import shorten
-    from airlock.plan import Step
-    from airlock.rehearsal import seal_run, take_mocks, take_previews
     from airlock.run import Outcome, Run
     from airlock.state import Event, State
     from airlock.views import (
@@ -36,9 +30,9 @@ with workflow.unsafe.imports_passed_through():
         preview_view,
         status_view,
     )
-    from airlock.wire import AdmitRequest, PlanStart, PreviewRequest, RehearseRequest
-    from workflows import commands
+    from airlock.wire import PlanStart
     from workflows.live import LiveStage
+    from workflows.rehearse import Rehearsal
     from workflows.undo import UndoStage
 
 T = TypeVar("T")
@@ -92,9 +86,9 @@ class PlanWorkflow:
         while self._run.outcome is None and not self._run.state.closed:
             match self._run.state:
                 case State.MOCK:
-                    await self._rehearse()
+                    await Rehearsal(self._run).mock()
                 case State.DRY_RUN:
-                    await self._preview()
+                    await Rehearsal(self._run).preview()
                 case State.AWAITING_APPROVAL:
                     await self._await_approval()
                 case State.LIVE:
@@ -108,72 +102,6 @@ class PlanWorkflow:
             self._publish()
             self._continue_if_full()
         self._finish()
-
-    async def _rehearse(self) -> None:
-        """MOCK: admission by the operator's catalogue and policy, then every step that is left is mocked."""
-        run, moves = self._run, self._run.moves
-        admission = await self._unless_moved(commands.admit(AdmitRequest(plan=run.plan)))
-        if admission is None:
-            return
-        if admission.admitted is None:
-            problems = "; ".join(str(problem) for problem in admission.problems)
-            for problem in admission.problems[:20]:
-                run.record(AuditKind.ADMISSION, "refused", workflow.now(), reason=str(problem))
-            self._end_early(f"refused at admission: {problems}")
-            return
-        admitted = admission.admitted
-        run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
-        run.begin_rehearsal(admitted)
-        mocked = await self._unless_moved(
-            commands.rehearse(
-                RehearseRequest(
-                    plan_id=run.plan.plan_id,
-                    steps=self._steps(run.left(Mode.MOCK)),
-                    contracts=admitted.contracts,
-                    contract_of=admitted.contract_of,
-                    outputs=run.outputs,
-                )
-            )
-        )
-        if mocked is None or run.moves != moves:
-            return
-        take_mocks(run, mocked.failures)
-        event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
-        run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
-
-    async def _preview(self) -> None:
-        """DRY_RUN: the steps that may go further are looked at, and what the approver will see is sealed."""
-        run, moves = self._run, self._run.moves
-        admitted = run.contracts()
-        asked = run.left(Mode.DRY_RUN)
-        outputs = dict(run.outputs)
-        while asked:
-            result = await self._unless_moved(
-                commands.preview(
-                    PreviewRequest(
-                        plan_id=run.plan.plan_id,
-                        steps=self._steps(asked),
-                        contracts=admitted.contracts,
-                        contract_of=admitted.contract_of,
-                        outputs=outputs,
-                    )
-                )
-            )
-            if result is None or run.moves != moves:
-                return
-            take_previews(run, result.previews)
-            outputs |= {step: preview.output for step, preview in run.previews.items()}
-            still = set(run.left(Mode.DRY_RUN))
-            asked = tuple(step for step in result.remaining if step in still)
-        if not run.left(Mode.LIVE):
-            run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
-            return
-        seal_run(run, workflow.now())
-        run.apply(Event.PREVIEWED, workflow.now())
-        if waived_by_policy(run):
-            run.approved = approved_steps(run)
-            run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
-            run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
     async def _await_approval(self) -> None:
         """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
@@ -190,25 +118,6 @@ class PlanWorkflow:
                 run.apply(Event.EXPIRED, workflow.now())
                 run.outcome = Outcome.EXPIRED
 
-    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the plan moved on meanwhile.
-
-        An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
-        """
-        moves = self._run.moves
-        await workflow.wait_condition(lambda: handle.done() or self._run.moves != moves)
-        if self._run.moves != moves:
-            handle.cancel()
-            return None
-        try:
-            return await handle
-        except ActivityError as error:
-            self._end_early(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-            return None
-
-    def _end_early(self, reason: str) -> None:
-        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
-
     def _cancelled(self) -> None:
         """Honour a cancelled workflow: roll back what is live, in whatever state the plan is."""
         run, now = self._run, workflow.now()
@@ -220,10 +129,6 @@ class PlanWorkflow:
             decide(run, "lock", Lock(by=who, reason=why), now)
         if run.state is not State.ROLLBACK:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
-
-    def _steps(self, wanted: Sequence[str]) -> tuple[Step, ...]:
-        by_id = {step.id: step for step in self._run.plan.steps}
-        return tuple(by_id[step] for step in wanted)
 
     def _full(self) -> bool:
         """Whether the history is so long that the run must continue as new."""
@@ -362,9 +267,3 @@ def _read_start(start: Any, now: datetime) -> Run:
         # whoever starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     return read.run or Run(plan=read.plan, submitted_at=now, since=now)
-
-
-def _lowest_reason(run: Run) -> str:
-    """Why nothing may go higher: the reasons of the first step, as an example."""
-    ceiling = run.ceilings[run.contracts().order[0]]
-    return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"

@@ -11,13 +11,11 @@ with workflow.unsafe.imports_passed_through():
     from airlock.decisions import steps_to_undo
     from airlock.graph import reversed_parents
     from airlock.outcome import UndoFailed, UndoOutcome, shorten
-    from airlock.refs import referenced_steps
     from airlock.run import CallStatus, Run
     from airlock.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.state import State
-    from airlock.wire import UndoRequest
     from workflows import commands
-    from workflows.live import probe_request
+    from workflows.made import made_call
 
 
 class UndoStage:
@@ -84,20 +82,8 @@ class UndoStage:
         return True
 
     async def _undo(self, step_id: str) -> None:
-        run = self._run
-        step = next(step for step in run.plan.steps if step.id == step_id)
-        record = run.calls[step_id]
-        read = [name for name in referenced_steps(step.args) if name in run.outputs]
-        request = UndoRequest(
-            plan_id=run.plan.plan_id,
-            step=step,
-            contract=run.contracts().contract(step_id),
-            undo=record.undo,
-            outputs={name: run.outputs[name] for name in read},
-            undone=record.undone,
-        )
         try:
-            outcome: UndoOutcome = await commands.compensate(request)
+            outcome: UndoOutcome = await commands.compensate(made_call(self._run, step_id))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
         self._landed.append(outcome)
@@ -114,7 +100,7 @@ class UndoStage:
             if not self._run.contracts().contract(step_id).has_probe:
                 continue
             try:
-                answer = await commands.probe(probe_request(self._run, step_id))
+                answer = await commands.probe(made_call(self._run, step_id))
             except ActivityError:
                 continue  # it stays in doubt and parks the plan
             take_probe(self._run, answer, workflow.now())

@@ -15,7 +15,7 @@ from airlock.plan import Step
 from airlock.policy import Policy
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, ToolCall, tool
-from airlock.wire import PreviewRequest
+from airlock.wire import RehearsalRequest
 
 LOOKED: list[tuple[str, dict[str, Any]]] = []
 
@@ -64,10 +64,10 @@ async def blind(args: Anything, call: ToolCall) -> dict[str, Any]:
 CATALOGUE = Catalogue([make, number, blind])
 
 
-def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | None = None) -> PreviewRequest:
+def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | None = None) -> RehearsalRequest:
     made = [Step(id=name, agent="a", tool=tool_name, args=args, confidence=1.0) for name, tool_name, args in steps]
     contracts = {step.id: CATALOGUE.contract(step.tool, step.args) for step in made}
-    return PreviewRequest(
+    return RehearsalRequest(
         plan_id="p", steps=tuple(made), outputs=outputs or {},
         contracts={contract.digest(): contract for contract in contracts.values()},
         contract_of={step: contract.digest() for step, contract in contracts.items()},
@@ -80,7 +80,7 @@ def look(monkeypatch):
     monkeypatch.setenv("AIRLOCK_SECRET_TOKEN", "s3cret-value")
     activities = PreviewActivities(Toolbox(CATALOGUE, Policy()))
 
-    async def run(asked: PreviewRequest, heartbeat_details: list[Any] | None = None):
+    async def run(asked: RehearsalRequest, heartbeat_details: list[Any] | None = None):
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, heartbeat_details=heartbeat_details or [])
         beats: list[Any] = []

@@ -22,7 +22,7 @@ from airlock.outcome import Live, StaleCall, StepPreview, Undone
 from airlock.plan import Step
 from airlock.policy import AgentPolicy, Policy
 from airlock.tool import ToolCall
-from airlock.wire import CallRequest, ChainRequest, PreviewRequest, ProbeRequest, RehearseRequest, UndoRequest
+from airlock.wire import CallRequest, ChainRequest, MadeCall, RehearsalRequest
 from examples.my_tools import FlagSettings, ReadFlag, SetFlag, read_flag, set_flag
 from tools.loader import load_catalogue
 
@@ -144,9 +144,9 @@ async def test_as_a_worker_calls_it(path):
     env = ActivityEnvironment()
     env.info = replace(env.info, workflow_type=PLAN_WORKFLOW, workflow_id=plan_workflow_id("release-001"))
 
-    mocked = await env.run(RehearseActivities(toolbox).rehearse, RehearseRequest(**many))
+    mocked = await env.run(RehearseActivities(toolbox).rehearse, RehearsalRequest(**many))
     assert mocked.failures == ()
-    previewed = (await env.run(PreviewActivities(toolbox).preview, PreviewRequest(**many))).previews[0]
+    previewed = (await env.run(PreviewActivities(toolbox).preview, RehearsalRequest(**many))).previews[0]
     assert isinstance(previewed, StepPreview)
     assert previewed.looked
     assert flags(path) == {"new_checkout": "off"}
@@ -161,10 +161,10 @@ async def test_as_a_worker_calls_it(path):
     assert isinstance(again, Live)
     assert (again.output, again.undo, path.read_bytes()) == (live.output, live.undo, written)
 
-    answer = await env.run(CompensateActivities(toolbox).probe, ProbeRequest(**one))
+    answer = await env.run(CompensateActivities(toolbox).probe, MadeCall(**one))
     assert (answer.happened, answer.undo) == (True, live.undo)
     for _ in range(2):
-        undone = await env.run(CompensateActivities(toolbox).compensate, UndoRequest(**one, undo=live.undo))
+        undone = await env.run(CompensateActivities(toolbox).compensate, MadeCall(**one, undo=live.undo))
         assert isinstance(undone, Undone)
         assert flags(path) == {"new_checkout": "off"}
 
@@ -179,7 +179,7 @@ async def test_a_value_that_is_not_known_yet_is_previewed_all_the_same(path):
     toolbox = Toolbox(catalogue, Policy())
     args = {"name": "new_checkout", "value": {"$ref": "share.result"}}
     step = Step(id="switch", agent="releaser", tool="set_flag", args=args, confidence=0.9)
-    request = PreviewRequest(
+    request = RehearsalRequest(
         plan_id="release-001", steps=(step,), contracts={"c": toolbox.contract_now(step)}, contract_of={"switch": "c"}
     )
     previewed = (await ActivityEnvironment().run(PreviewActivities(toolbox).preview, request)).previews[0]

@@ -1,0 +1,115 @@
+"""MOCK and DRY_RUN: nothing here has an effect, so whoever stops the plan stops these at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.approval import approved_steps, waived_by_policy
+    from airlock.audit import AuditKind
+    from airlock.contract import Mode
+    from airlock.decisions import decide
+    from airlock.messages import Abort
+    from airlock.outcome import shorten
+    from airlock.rehearsal import seal_run, take_mocks, take_previews
+    from airlock.run import Run
+    from airlock.state import Event
+    from airlock.wire import AdmitRequest, RehearsalRequest
+    from workflows import commands
+
+T = TypeVar("T")
+
+
+class Rehearsal:
+    """One stay in MOCK or DRY_RUN. Ends when the run is somewhere else.
+
+    Args:
+        run: The plan's run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def mock(self) -> None:
+        """MOCK: admission by the operator's catalogue and policy, then every step that is left is mocked."""
+        run, moves = self._run, self._run.moves
+        admission = await self._unless_moved(commands.admit(AdmitRequest(plan=run.plan)))
+        if admission is None:
+            return
+        if admission.admitted is None:
+            problems = "; ".join(str(problem) for problem in admission.problems)
+            for problem in admission.problems[:20]:
+                run.record(AuditKind.ADMISSION, "refused", workflow.now(), reason=str(problem))
+            self._end_early(f"refused at admission: {problems}")
+            return
+        admitted = admission.admitted
+        run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
+        run.begin_rehearsal(admitted)
+        mocked = await self._unless_moved(commands.rehearse(self._request(run.left(Mode.MOCK), run.outputs)))
+        if mocked is None or run.moves != moves:
+            return
+        take_mocks(run, mocked.failures)
+        event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
+        run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
+
+    async def preview(self) -> None:
+        """DRY_RUN: the steps that may go further are looked at, and what the approver will see is sealed."""
+        run, moves = self._run, self._run.moves
+        asked = run.left(Mode.DRY_RUN)
+        outputs = dict(run.outputs)
+        while asked:
+            result = await self._unless_moved(commands.preview(self._request(asked, outputs)))
+            if result is None or run.moves != moves:
+                return
+            take_previews(run, result.previews)
+            outputs |= {step: preview.output for step, preview in run.previews.items()}
+            still = set(run.left(Mode.DRY_RUN))
+            asked = tuple(step for step in result.remaining if step in still)
+        if not run.left(Mode.LIVE):
+            run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
+            return
+        seal_run(run, workflow.now())
+        run.apply(Event.PREVIEWED, workflow.now())
+        if waived_by_policy(run):
+            run.approved = approved_steps(run)
+            run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
+            run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
+
+    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
+        """The answer of an activity without effects, or None when the plan moved on meanwhile.
+
+        An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
+        """
+        moves = self._run.moves
+        await workflow.wait_condition(lambda: handle.done() or self._run.moves != moves)
+        if self._run.moves != moves:
+            handle.cancel()
+            return None
+        try:
+            return await handle
+        except ActivityError as error:
+            self._end_early(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
+            return None
+
+    def _end_early(self, reason: str) -> None:
+        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
+
+    def _request(self, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
+        admitted = self._run.contracts()
+        by_id = {step.id: step for step in self._run.plan.steps}
+        return RehearsalRequest(
+            plan_id=self._run.plan.plan_id,
+            steps=tuple(by_id[step] for step in wanted),
+            contracts=admitted.contracts,
+            contract_of=admitted.contract_of,
+            outputs=dict(outputs),
+        )
+
+
+def _lowest_reason(run: Run) -> str:
+    """Why nothing may go higher: the reasons of the first step, as an example."""
+    ceiling = run.ceilings[run.contracts().order[0]]
+    return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"
