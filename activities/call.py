@@ -17,7 +17,7 @@ from airlock.drift import drift, matched
 from airlock.errors import RefError, ToolFailed
 from airlock.outcome import MAX_OUTPUT_BYTES, Attempt, Failed, InDoubtCall, Live, StaleCall
 from airlock.seal import canonical_json
-from airlock.tool import ToolCall
+from airlock.tool import Tool, ToolCall
 from airlock.wire import CallRequest, ChainRequest, ChainResult
 
 
@@ -44,15 +44,17 @@ class CallActivities:
 
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: list[bool]) -> ChainResult:
         outputs: dict[str, Any] = {}
+        left_out = False
         for position, call in enumerate(request.calls):
             if stopped or (position and (activity.is_worker_shutdown() or not await _recorded(attempts))):
+                left_out = True
                 break
             attempt = await self._one(request.plan_id, call, {**outputs, **call.outputs}, stopped)
             attempts.append(attempt)
-            if not isinstance(attempt, Live):
+            if not isinstance(attempt, Live) or attempt.broken:
                 break
             outputs[call.step.id] = attempt.output
-        return ChainResult(attempts=tuple(attempts))
+        return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
     async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], stopped: list[bool]) -> Attempt:
         secrets = Secrets()
@@ -75,23 +77,17 @@ class CallActivities:
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
             returned = await run(tool.live, args, call, request.contract.timeout)
-            output = checked_output(tool, secrets.redact(checked_output(tool, returned)))
             undo = _token(call, secrets)
+            output, broken = _output(tool, returned, secrets)
         except UnkeptToken as error:
             return InDoubtCall(
                 step=request.step.id, error=f"the call took effect, but {error}: undo it by hand, then settle it"
             )
-        except WrongShape as error:
-            return Failed(
-                step=request.step.id,
-                error=f"the call took effect, but {error}",
-                undo=_token_if_any(call, secrets),
-                attempt=request.attempt,
-            )
         except TimeoutError as error:
-            lost = TimeoutError(f"no answer within {request.contract.timeout:g} s")
-            text = describe(error, secrets) if str(error) else str(lost)
-            return classify(request, lost, text, _token_if_any(call, secrets))
+            text = (
+                describe(error, secrets) if str(error) else f"TimeoutError: no answer within {request.contract.timeout:g} s"
+            )
+            return classify(request, error, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
             return classify(request, error, describe(error, secrets), _token_if_any(call, secrets))
         return Live(
@@ -99,9 +95,10 @@ class CallActivities:
             output=output,
             undo=undo,
             drift=drifted,
-            matched=matched(request.preview.output, output) if request.preview else None,
+            matched=matched(request.preview.output, output) if request.preview and not broken else None,
             attempt=request.attempt,
             seconds=round(time.monotonic() - started, 3),
+            broken=broken,
         )
 
     def _changed_contract(self, request: CallRequest) -> Failed | None:
@@ -111,6 +108,14 @@ class CallActivities:
             return None
         error = f"the contract of {request.contract.tool} on this worker is not the one that was approved"
         return Failed(step=request.step.id, error=error, attempt=request.attempt)
+
+
+def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
+    """What a call that took effect returned, or None and why it cannot be used."""
+    try:
+        return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
+    except WrongShape as error:
+        return None, f"the call took effect, but {error}"
 
 
 class UnkeptToken(Exception):

@@ -3,6 +3,7 @@
 import httpx
 from pydantic import JsonValue
 
+from activities.invoke import StillRunning
 from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
 from airlock.outcome import Again, Attempt, Failed, InDoubtCall, StaleCall, shorten
 from airlock.wire import CallRequest
@@ -15,6 +16,8 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     ConnectionRefusedError,
 )
+# said by the tool, or found before it was called
+_NO_EFFECT = (*_NOT_SENT, ToolFailed, RefError, SecretError)
 # may have reached it
 _LOST = (InDoubt, TimeoutError, ConnectionError, httpx.TransportError)
 
@@ -32,12 +35,16 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     again = not request.last_attempt
     if isinstance(error, Stale):
         return StaleCall(step=step, error=text)
-    if isinstance(error, _LOST) and not isinstance(error, _NOT_SENT) and not contract.read_only:
+    if isinstance(error, StillRunning) and not (contract.read_only or contract.idempotent):
+        return InDoubtCall(step=step, error=text, undo=undo, running=True)
+    certain = isinstance(error, _NO_EFFECT) or contract.read_only
+    lost = isinstance(error, _LOST) or (contract.irreversible and not certain)
+    if lost and not certain:
         if again:
             return Again(step=step, error=text, doubtful=True, undo=undo)
-        return InDoubtCall(step=step, error=text, undo=undo)
+        return InDoubtCall(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     if again and not hopeless:
         asked = error.after if isinstance(error, ToolFailed) else 0.0
-        return Again(step=step, error=text, doubtful=False, undo=undo, after=asked)
+        return Again(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return Failed(step=step, error=text, undo=undo, attempt=request.attempt)

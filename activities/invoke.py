@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from activities.secrets import Secrets, masked
 from airlock.catalogue import Catalogue
 from airlock.contract import Contract
-from airlock.errors import SecretError, ToolFailed
+from airlock.errors import InDoubt, SecretError, ToolFailed
 from airlock.outcome import MAX_OUTPUT_BYTES
 from airlock.refs import UNKNOWN, Bound, bind
 from airlock.seal import canonical_json
@@ -93,13 +93,42 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
     """Run a tool function, in a thread if it is a plain one.
 
     Raises:
-        TimeoutError: If it takes longer than that many seconds. A coroutine is cancelled then; a thread cannot be stopped
-            and goes on, which is why the outcome of a call that timed out is in doubt.
+        TimeoutError: If it takes longer than that many seconds; a coroutine is cancelled then.
+        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that nobody can tell yet what it does.
+        InDoubt: If the tool ended with something that is not an ordinary exception, such as SystemExit.
     """
-    async with asyncio.timeout(seconds):
-        if inspect.iscoroutinefunction(function):
-            return await function(args, call)
-        return await asyncio.to_thread(function, args, call)
+    running: asyncio.Future[Any] | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            if inspect.iscoroutinefunction(function):
+                return await function(args, call)
+            running = asyncio.ensure_future(asyncio.to_thread(_in_thread, function, args, call))
+            return await asyncio.shield(running)
+    except TimeoutError:
+        if running is not None and not running.done():
+            running.add_done_callback(_forget)
+            raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
+        raise
+    except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+
+
+def _in_thread(function: ToolFunction, args: BaseModel, call: ToolCall) -> Any:
+    try:
+        return function(args, call)
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a SystemExit that reaches the event loop would stop the whole worker
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+
+
+class StillRunning(TimeoutError):
+    """The time is over, but the code of the call goes on."""
+
+
+def _forget(thread: "asyncio.Future[Any]") -> None:
+    if not thread.cancelled():
+        thread.exception()  # looked at, so that nobody complains about it
 
 
 def checked_output(tool: Tool, output: Any) -> Any:

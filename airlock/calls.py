@@ -33,8 +33,11 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                 run.calls[outcome.step] = CallRecord(
                     status=CallStatus.LIVE, number=number, undo=outcome.undo, attempt=outcome.attempt, undone=undone,
                     drift=outcome.drift, matched=outcome.matched, seconds=outcome.seconds,
+                    broken=bool(outcome.broken), error=shorten(outcome.broken),
                 )  # fmt: skip
-                run.record(AuditKind.CALL, "live", now, step=outcome.step)
+                run.record(AuditKind.CALL, "live", now, step=outcome.step, reason=outcome.broken)
+                if outcome.broken:
+                    continue
                 if outcome.drift:
                     run.record(AuditKind.DRIFT, "drift", now, step=outcome.step, reason=", ".join(outcome.drift))
                 if not run.keep_output(outcome.step, outcome.output):
@@ -55,6 +58,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                     undo=outcome.undo,
                     error=shorten(outcome.error),
                     undone=undone,
+                    running=outcome.running,
                 )
                 run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
             case StaleCall():
@@ -64,6 +68,8 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
 def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
     """Settle a call in doubt where the tool's own probe can tell."""
     record = run.calls[answer.step]
+    if record.status is not CallStatus.IN_DOUBT:
+        return  # a human settled it while the probe was looking: that word counts
     if answer.happened is None:
         run.record(AuditKind.CALL, "probe_cannot_tell", now, step=answer.step, reason=answer.why)
         return
@@ -100,6 +106,8 @@ def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline
     elif by_status[CallStatus.FAILED]:
         step = by_status[CallStatus.FAILED][0]
         _fail(run, f"step {step!r} failed: {run.calls[step].error}", now)
+    elif broken := [step for step in by_status[CallStatus.LIVE] if run.calls[step].broken]:
+        _fail(run, f"step {broken[0]!r} failed: {run.calls[broken[0]].error}", now)
     elif set(run.approved) <= set(run.live):
         run.apply(Event.CALLS_DONE, now)
     elif deadline_passed:

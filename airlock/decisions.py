@@ -162,10 +162,7 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
             run.lock = LockHeld(by=message.by, reason=message.reason)
             run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
         case Unlock():
-            run.lock, run.rollback = None, None
-            for step in run.steps_with[CallStatus.FAILED]:
-                run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.FAILED_BEFORE})
-            run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
+            _unlock(run, message, now)
         case Rollback():
             run.lock = None
             run.rollback = RollbackRequest(by=message.by, reason=message.reason, to_step=message.to_step)
@@ -175,6 +172,16 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
             run.outcome = Outcome.ABORTED
         case Resolve():
             _settle(run, message, now)
+
+
+def _unlock(run: Run, message: Unlock, now: datetime) -> None:
+    run.lock, run.rollback = None, None
+    for step in run.steps_with[CallStatus.LIVE]:
+        if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output
+            run.calls[step] = run.calls[step].model_copy(update={"broken": False})
+    for step in run.steps_with[CallStatus.FAILED]:
+        run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.FAILED_BEFORE})
+    run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
 
 
 def _settle(run: Run, message: Resolve, now: datetime) -> None:

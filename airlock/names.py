@@ -4,6 +4,8 @@ import re
 
 PLAN_PREFIX = "plan-"
 PLAN_WORKFLOW = "PlanWorkflow"
+RESERVED_PREFIXES = (PLAN_PREFIX, "undo-")
+"""What a plan id must not begin with: it would name the workflow of another plan."""
 RESERVED = ("airlock", "policy", "temporal")
 """What the audit says in place of a person when Airlock itself, the policy or a cancelled workflow decided."""
 

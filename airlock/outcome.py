@@ -52,7 +52,8 @@ class Live(WireModel):
     """The call took effect.
 
     `drift` lists the arguments that differ from what was previewed; `matched` says whether the output is what the preview
-    predicted, None where it predicted nothing. `seconds` is the duration of the last attempt.
+    predicted, None where it predicted nothing. `seconds` is the duration of the last attempt. `broken` says why its output
+    cannot be used: the call took effect and is not made again, but the plan fails.
     """
 
     kind: Literal["live"] = "live"
@@ -63,6 +64,7 @@ class Live(WireModel):
     matched: bool | None = None
     attempt: int = 1
     seconds: float = 0.0
+    broken: str = ""
 
 
 class Failed(WireModel):
@@ -84,24 +86,30 @@ class StaleCall(WireModel):
 
 
 class InDoubtCall(WireModel):
-    """Nobody knows whether the call took effect. `undo` is the token it left, if any."""
+    """Nobody knows whether the call took effect.
+
+    `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
+    """
 
     kind: Literal["in_doubt"] = "in_doubt"
     step: str
     error: str
     undo: JsonValue = None
+    running: bool = False
 
 
 class Again(WireModel):
     """This attempt did not work, but the contract may allow another.
 
-    `doubtful` says that this attempt may have taken effect. `after` is how long the target asked to wait, in seconds.
+    `doubtful` says that its answer was lost, so that it may have taken effect; `certain` that it certainly did not.
+    `after` is how long the target asked to wait, in seconds.
     """
 
     kind: Literal["again"] = "again"
     step: str
     error: str
     doubtful: bool
+    certain: bool = False
     undo: JsonValue = None
     after: float = 0.0
 

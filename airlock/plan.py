@@ -1,6 +1,7 @@
 """A plan: what agents propose. The file format, and the checks that need nothing but the file."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,13 +10,15 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, field
 from airlock.contract import Mode
 from airlock.errors import PlanError, Problem
 from airlock.model import FileModel
-from airlock.names import PLAN_ID, STEP_ID
+from airlock.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
 from airlock.outcome import shorten
 from airlock.refs import referenced_steps
 from airlock.seal import canonical_json, digest
 
 MAX_PLAN_BYTES = 1_500_000
 """A plan is carried in one Temporal payload, whose limit is 2 MiB."""
+MAX_COMPRESSED_BYTES = 300_000
+"""What a plan may hold when compressed: a run carries its texts several times, in the plan, the seal and the calls."""
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds; beyond it a date could not be computed."""
@@ -74,6 +77,13 @@ class Plan(FileModel):
     phase21_plan_id: str | None = None
     phase22_validation_id: str | None = None
 
+    @field_validator("plan_id")
+    @classmethod
+    def _not_a_workflow_id(cls, value: str) -> str:
+        if value.startswith(RESERVED_PREFIXES):
+            raise ValueError(f"must not begin with {' or '.join(RESERVED_PREFIXES)}: workflow ids do")
+        return value
+
     @field_validator("deadline")
     @classmethod
     def _duration(cls, value: str | None) -> str | None:
@@ -117,16 +127,18 @@ def parse_plan(document: Any) -> Plan:
 
 def _too_large(document: Mapping[str, Any]) -> Problem | None:
     try:
-        size = len(canonical_json(document))
+        text = canonical_json(document)
+        size, compressed = len(text), len(zlib.compress(text.encode()))
     except ValueError as error:
         return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
     except RecursionError:
         return Problem(where="plan", message="is nested too deeply", fix="make it flatter")
-    if size <= MAX_PLAN_BYTES:
+    if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
+    limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"
     return Problem(
         where="plan",
-        message=f"is {size:,} bytes, more than the {MAX_PLAN_BYTES:,} one plan may have",
+        message=f"is {size:,} bytes ({compressed:,} compressed), more than the {limits} one plan may have",
         fix="split the plan, or pass large contents by reference (a file path, a URL)",
     )
 

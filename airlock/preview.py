@@ -1,6 +1,7 @@
 """The preview as a person reads it: a plan/apply diff that ends in the exact command to approve it."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from airlock.sealed import Sealed, SealedStep
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _WIDTH = 160
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # counted as printable, shown as nothing
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 
 
 def render_preview(sealed: Sealed, digest: str) -> str:
@@ -29,7 +32,10 @@ def render_preview(sealed: Sealed, digest: str) -> str:
 
 def printable(line: str) -> str:
     """A line without control and formatting characters: an agent's text must not fake lines or hide others."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return "".join(
+        character if character.isprintable() and character not in _BLANK_LETTERS else "\N{REPLACEMENT CHARACTER}"
+        for character in line
+    )
 
 
 def approve_command(sealed: Sealed, digest: str) -> str:
@@ -42,8 +48,8 @@ def approve_command(sealed: Sealed, digest: str) -> str:
 
 
 def _header(sealed: Sealed) -> Iterator[str]:
-    yield f"Plan {sealed.plan_id}: {sealed.goal or '(no goal given)'}"
-    yield f"requested by {sealed.requested_by}" + "".join(
+    yield f"Plan {sealed.plan_id}: {json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else '(no goal given)'}"
+    yield f"requested by {_name(sealed.requested_by)}, submitted {sealed.submitted_at}" + "".join(
         f", {name} {value}"
         for name, value in (
             ("phase 21 plan", sealed.phase21_plan_id),
@@ -73,7 +79,7 @@ def _steps(sealed: Sealed) -> Iterator[str]:
 def _step(step: SealedStep) -> Iterator[str]:
     state = "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
-    yield f"  {_SIGNS[step.reversibility]} {step.id}  {step.tool}  by {step.agent}  {kind} -> {state}"
+    yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
     if step.after:
         yield f"      after: {', '.join(step.after)}"
     if step.preview is not None and not step.already_live:
@@ -118,5 +124,13 @@ def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}… ({len(text)} characters, all of them sealed)"
+    """A value as JSON; of a long one its beginning and its end, so that nothing hides behind a run of spaces."""
+    text = re.sub(" {4,}", lambda run: f"⟨{len(run[0])} spaces⟩", json.dumps(value, ensure_ascii=False, sort_keys=True))
+    if len(text) <= _WIDTH:
+        return text
+    return f"{text[: _WIDTH - 60]} … {text[-60:]} ({len(text)} characters, all of them sealed)"
+
+
+def _name(text: str) -> str:
+    """A name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the preview."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)

@@ -1,5 +1,6 @@
 """Arguments that are not known yet: `{"$ref": "<step>.<jmespath>"}` and `{"$secret": "<name>"}`."""
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
                 found = secret(value[SECRET]) if kind == SECRET else _look_up(Marker(path, kind, value[REF]), outputs)
                 if contains_unknown(found):
                     unknown.append(path)
-                return found
+                return copy.deepcopy(found)  # a tool that changes its arguments must not change what others read
             return {key: fill(child, f"{path}.{key}" if path else str(key)) for key, child in value.items()}
         if isinstance(value, list | tuple):
             return [fill(child, f"{path}[{index}]") for index, child in enumerate(value)]

@@ -11,6 +11,9 @@ from airlock.seal import canonical_json, differences, seal
 from airlock.sealed import Sealed, sealed_content
 from airlock.state import Event
 
+MAX_HEAVY_BYTES = 500_000
+"""What all large previews together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+_HEAVY_FROM = 2_000
 MAX_REPLACED = 50
 """How many earlier seals a run remembers."""
 _TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
@@ -28,10 +31,13 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
     for preview in previews:
         if isinstance(preview, PreviewFailed):
             run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
+        elif run.heavy_previews + _heavy(preview) > MAX_HEAVY_BYTES:
+            run.fall(preview.step, Mode.MOCK, "the previews of this plan are too large together")
         elif not _is_json(preview):
             run.fall(preview.step, Mode.MOCK, "its dry run failed: what it returned cannot be written as JSON")
         else:
             run.previews[preview.step] = preview
+            run.heavy_previews += _heavy(preview)
     run.update_ceilings()
 
 
@@ -45,7 +51,9 @@ def seal_run(run: Run, now: datetime) -> None:
         if step not in run.previews:
             run.fall(step, Mode.MOCK, "it was not previewed")
     run.update_ceilings()
-    sealed = sealed_content(run.plan, admitted, run.ceilings, run.previews, run.live)
+    sealed = sealed_content(
+        run.plan, admitted, run.ceilings, run.previews, run.live, run.submitted_at.isoformat(timespec="seconds")
+    )
     if run.digest is not None and run.sealed is not None:
         changed = _changed(run.sealed, sealed)
         sealed = sealed.model_copy(update={"replaces": run.digest})
@@ -65,6 +73,12 @@ def _why_replaced(run: Run) -> str:
         if entry.kind is AuditKind.TRANSITION and entry.digest == run.digest and entry.what not in _TOWARDS_LIVE:
             return entry.reason
     return run.why
+
+
+def _heavy(preview: StepPreview) -> int:
+    """The size of a preview where it counts; thousands of small ones compress well."""
+    size = len(preview.model_dump_json())
+    return size if size > _HEAVY_FROM else 0
 
 
 def _is_json(preview: StepPreview) -> bool:

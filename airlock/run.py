@@ -22,7 +22,7 @@ from airlock.seal import canonical_json
 from airlock.sealed import Sealed
 from airlock.state import Event, State, advance
 
-MAX_CARRIED_BYTES = 1_000_000
+MAX_CARRIED_BYTES = 600_000
 """What all outputs together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
 
 
@@ -52,7 +52,8 @@ class CallStatus(StrEnum):
 class CallRecord(WireModel):
     """One step's live call. `number` gives the order in which calls ended; `undone` counts how often it was taken back.
 
-    `failed` says that the call certainly did not take effect as a whole, whatever became of it since.
+    `failed` says that the call certainly did not take effect as a whole, whatever became of it since; `broken` that it took
+    effect, but what it returned cannot be used; `running` that its code may still be running.
     """
 
     status: CallStatus
@@ -65,6 +66,8 @@ class CallRecord(WireModel):
     drift: tuple[str, ...] = ()
     matched: bool | None = None
     seconds: float = 0.0
+    broken: bool = False
+    running: bool = False
 
 
 class Vote(WireModel):
@@ -119,6 +122,7 @@ class Run(BaseModel):
     calls: dict[str, CallRecord] = Field(default_factory=dict)
     outputs: dict[str, Any] = Field(default_factory=dict)
     carried: int = 0
+    heavy_previews: int = 0
     in_flight: tuple[str, ...] = ()
     lock: LockHeld | None = None
     rollback: RollbackRequest | None = None
@@ -208,7 +212,7 @@ class Run(BaseModel):
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Start from MOCK: what is left must earn its way up again, what is live stays."""
         self.admitted = admitted
-        self.fallen, self.previews = {}, {}
+        self.fallen, self.previews, self.heavy_previews = {}, {}, 0
         self.update_ceilings()
 
     def fall(self, step: str, mode: Mode, error: str) -> None:
@@ -234,7 +238,7 @@ class Run(BaseModel):
     def keep_output(self, step: str, output: Any) -> bool:
         """Keep what a call returned, for the steps that read it and for the result.
 
-        When all outputs together grow too large, those that no open step reads are let go; the history still has them.
+        When all outputs together grow too large, those that no step reads are let go; the history still has them.
 
         Returns:
             False if even then it does not fit, or is not JSON: it is not kept, and a step that reads it cannot be called.
@@ -247,8 +251,8 @@ class Run(BaseModel):
         self.outputs[step] = output
         if self.carried <= MAX_CARRIED_BYTES:
             return True
-        live = set(self.live)
-        needed = {name for other in self.plan.steps if other.id not in live for name in referenced_steps(other.args)}
+        # those of steps that are live too: a compensation gets the arguments its call had
+        needed = {name for other in self.plan.steps for name in referenced_steps(other.args)}
         self.outputs = {name: kept for name, kept in self.outputs.items() if name in needed}
         self.carried = sum(self._size(kept) for kept in self.outputs.values())
         if self.carried <= MAX_CARRIED_BYTES:

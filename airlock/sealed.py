@@ -41,6 +41,7 @@ class Sealed(WireModel):
     """
 
     plan_id: str
+    submitted_at: str
     goal: str
     requested_by: str
     phase21_plan_id: str | None = None
@@ -69,6 +70,7 @@ def sealed_content(
     ceilings: Mapping[str, Ceiling],
     previews: Mapping[str, StepPreview],
     live: tuple[str, ...],
+    submitted_at: str,
 ) -> Sealed:
     """Put together what the approver is shown.
 
@@ -78,6 +80,7 @@ def sealed_content(
         ceilings: The ceiling of every step after the previews.
         previews: What the dry runs said, by step.
         live: The steps that are live already.
+        submitted_at: When the run was submitted, UTC: an approval of one run says nothing about another one of that plan.
     """
     policy = admitted.policy
     by_id = {step.id: step for step in plan.steps}
@@ -86,6 +89,7 @@ def sealed_content(
     order = live_order(admitted.parents, wanted, live, irreversible)
     return Sealed(
         plan_id=plan.plan_id,
+        submitted_at=submitted_at,
         goal=plan.goal,
         requested_by=plan.requested_by,
         phase21_plan_id=plan.phase21_plan_id,

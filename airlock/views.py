@@ -1,5 +1,6 @@
 """What the queries and the result show of a run: snapshots for people and programs."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -247,4 +248,5 @@ def details(run: Run) -> str:
 
 
 def _inline(text: str) -> str:
-    return printable(text).replace("|", "/").replace("`", "'")
+    """A text inside Markdown: nothing in it becomes a link, an image or mark-up."""
+    return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", printable(text).replace("|", "/").replace("`", "'"))

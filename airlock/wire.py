@@ -14,7 +14,7 @@ from airlock.run import Run
 class PlanStart(WireModel):
     """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on."""
 
-    plan: Plan
+    plan: Plan | None = None
     run: Run | None = None
 
 
@@ -80,9 +80,13 @@ class ChainRequest(WireModel):
 
 
 class ChainResult(WireModel):
-    """How the calls ended, in order. Calls that were not begun are absent."""
+    """How the calls ended, in order. Calls that were not begun are absent.
+
+    `stopped` says that calls were left out on purpose; an answer without calls that does not say so is nobody's.
+    """
 
     attempts: tuple[Attempt, ...] = ()
+    stopped: bool = False
 
 
 class MadeCall(WireModel):

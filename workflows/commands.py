@@ -8,7 +8,6 @@ from temporalio.workflow import ActivityCancellationType, ActivityHandle
 with workflow.unsafe.imports_passed_through():
     from activities import options
     from activities.admit import AdmitActivities
-    from activities.call import CallActivities
     from activities.compensate import CompensateActivities
     from activities.options import Options
     from activities.preview import PreviewActivities
@@ -19,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import (
         AdmitRequest,
         ChainRequest,
-        ChainResult,
         MadeCall,
         PreviewResult,
         RehearsalRequest,
@@ -59,17 +57,18 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     )
 
 
-def call(request: ChainRequest) -> ActivityHandle[ChainResult]:
-    """Make live calls. Cancelling waits until the calls in flight have ended; calls not begun yet are dropped."""
+def call(request: ChainRequest) -> ActivityHandle[Any]:
+    """Make live calls. Cancelling waits until the calls in flight have ended; calls not begun yet are dropped.
+
+    The answer is plain JSON, to be checked by the caller: somebody may complete the activity by hand with anything.
+    """
     first = request.calls[0]
     chosen = options.call(made.contract for made in request.calls)
     activity_id = f"{first.step.id}:live" + (f":{first.attempt}" if first.attempt > 1 else "")
     summary = " -> ".join(f"{made.step.id}: {made.step.tool}" for made in request.calls)
     if first.attempt > 1:
         summary += f" (attempt {first.attempt})"
-    return workflow.start_activity_method(
-        CallActivities.call, request, **_options(chosen, names.LIVE_QUEUE, activity_id, summary, _WAIT)
-    )
+    return workflow.start_activity("call", request, **_options(chosen, names.LIVE_QUEUE, activity_id, summary, _WAIT))
 
 
 def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:

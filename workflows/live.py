@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
@@ -12,7 +13,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import JsonValue, TypeAdapter
+    from pydantic import JsonValue, TypeAdapter, ValidationError
 
     from activities import options
     from airlock.calls import after_calls, take_outcomes, take_probe
@@ -52,7 +53,7 @@ class LiveStage:
         self._moves = run.moves
         self._news = False
         self._stale: list[StaleCall] = []
-        self._handles: dict[str, ActivityHandle[ChainResult]] = {}
+        self._handles: dict[str, ActivityHandle[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = False
         self._deadline_passed = False
@@ -134,7 +135,7 @@ class LiveStage:
         if isinstance(outcome, StaleCall):
             self._stale.append(outcome)
             self._trouble = True
-        elif self._run.calls[outcome.step].status is CallStatus.LIVE:
+        elif self._run.calls[outcome.step].status is CallStatus.LIVE and not self._run.calls[outcome.step].broken:
             self._schedule.finish(outcome.step)
         else:
             self._trouble = True
@@ -148,11 +149,11 @@ class LiveStage:
             for made in attempts:
                 if isinstance(made, Again):
                     break
-                self._land(self._settled(made, doubtful))
+                self._land(self._settled(made, doubtful, again))
                 left.remove(made.step)
                 attempt, doubtful, again = 1, False, None
-                if not isinstance(made, Live):
-                    return
+            if any(not isinstance(made, Live | Again) for made in attempts):
+                return
             last = attempts[-1] if attempts else None
             if isinstance(last, Again):
                 again, doubtful = last, doubtful or last.doubtful
@@ -173,7 +174,7 @@ class LiveStage:
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
         requests = [self._request(step, steps) for step in steps]
-        requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": undo})
+        requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         handle = commands.call(ChainRequest(plan_id=self._run.plan.plan_id, calls=tuple(requests)))
         self._handles[steps[0]] = handle
         try:
@@ -184,7 +185,19 @@ class LiveStage:
             return []  # dropped before the command was even sent
         finally:
             self._handles.pop(steps[0], None)
-        return list(result.attempts)
+        return self._checked(result, requests)
+
+    def _checked(self, result: Any, requests: list[CallRequest]) -> list[Attempt]:
+        """The attempts of an answer; one that is not what a worker answers puts all of its calls in doubt."""
+        try:
+            answered = ChainResult.model_validate(result)
+        except ValidationError:
+            answered = ChainResult()
+        steps = [made.step for made in answered.attempts]
+        if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
+            return list(answered.attempts)
+        text = "its activity was answered with something no worker of Airlock answers"
+        return [InDoubtCall(step=asked.step.id, error=text) for asked in requests]
 
     def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
         """What is known of a chain whose activity did not answer."""
@@ -198,6 +211,8 @@ class LiveStage:
             made = _ATTEMPTS.validate_python(details[0]) if details else []
         if len(made) == len(requests) or (made and not isinstance(made[-1], Live)):
             return made
+        if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
+            return [InDoubtCall(step=lost.step.id, error=shorten(f"{why}: {error.cause}")) for lost in requests]
         lost = requests[len(made)]
         text = shorten(f"{why}: {error.cause}")
         if not lost.last_attempt:
@@ -206,15 +221,19 @@ class LiveStage:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
         return [*made, InDoubtCall(step=lost.step.id, error=text)]
 
-    def _settled(self, made: Attempt, doubtful: bool) -> CallOutcome:
-        """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt."""
+    def _settled(self, made: Attempt, doubtful: bool, again: Again | None) -> CallOutcome:
+        """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.
+
+        Nor does a stale state after any attempt that may have written: it may itself be what moved.
+        """
         if isinstance(made, Again):
             return Failed(step=made.step, error=made.error, undo=made.undo)
-        if doubtful and isinstance(made, Failed | StaleCall):
-            undo = made.undo if isinstance(made, Failed) else None
-            return InDoubtCall(
-                step=made.step, error=shorten(f"an earlier attempt may have taken effect; then: {made.error}"), undo=undo
-            )
+        if isinstance(made, Failed | StaleCall):
+            unsure = again is not None and not again.certain and isinstance(made, StaleCall)
+            if doubtful or unsure:
+                undo = made.undo if isinstance(made, Failed) else again.undo if again else None
+                text = shorten(f"an earlier attempt may have taken effect; then: {made.error}")
+                return InDoubtCall(step=made.step, error=text, undo=undo)
         return made
 
     def _given_up(self, last: Again, doubtful: bool) -> CallOutcome:
@@ -233,13 +252,14 @@ class LiveStage:
             preview=self._previews.get(step_id),
             outputs={name: run.outputs[name] for name in read},
             undone=before.undone if before else 0,
+            undo=before.undo if before else None,
         )
 
     async def _probe(self) -> None:
         """Ask the tools about calls in doubt, once each."""
         admitted = self._run.contracts()
         for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
-            if not admitted.contract(step_id).has_probe:
+            if not admitted.contract(step_id).has_probe or self._run.calls[step_id].running:
                 continue
             request = made_call(self._run, step_id)
             try:

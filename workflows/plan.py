@@ -54,6 +54,7 @@ class PlanWorkflow:
     def __init__(self, start: Any) -> None:
         self._problem = ""
         self._published: State | None = None
+        self._cancel_taken = False
         try:
             self._run = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
@@ -120,8 +121,11 @@ class PlanWorkflow:
 
     def _cancelled(self) -> None:
         """Honour a cancelled workflow: roll back what is live, in whatever state the plan is."""
+        if self._cancel_taken:
+            return
+        self._cancel_taken = True
         run, now = self._run, workflow.now()
-        who, why = "temporal", workflow.cancellation_reason() or "the workflow was cancelled"
+        who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
         if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
             if not run.live:
                 decide(run, "abort", Abort(by=who, reason=why), now)
@@ -140,9 +144,15 @@ class PlanWorkflow:
         )
 
     def _continue_if_full(self) -> None:
-        """Continue as new between stages; calls are never in flight here, and handlers never wait."""
+        """Continue as new between stages; calls are never in flight here, and handlers never wait.
+
+        A cancellation that arrived in this very task is honoured first: the next run would not know of it.
+        """
+        if workflow.cancellation_reason() is not None and not self._cancel_taken:
+            self._cancelled()
+            return
         if self._full() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(plan=self._run.plan, run=self._run))
+            workflow.continue_as_new(PlanStart(run=self._run))
 
     def _publish(self) -> None:
         """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
@@ -266,4 +276,8 @@ def _read_start(start: Any, now: datetime) -> Run:
     if read.run is not None and workflow.info().continued_run_id is None:
         # whoever starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
-    return read.run or Run(plan=read.plan, submitted_at=now, since=now)
+    if read.run is not None:
+        return read.run
+    if read.plan is None:
+        raise ValueError('plan: is missing; start a plan with {"plan": ...}')
+    return Run(plan=read.plan, submitted_at=now, since=now)

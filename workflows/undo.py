@@ -42,7 +42,9 @@ class UndoStage:
         await self._probe()
         self._covered = steps_to_undo(self._run)
         parents = reversed_parents(self._run.contracts().parents)
-        self._schedule = Schedule(parents, wanted=self._covered, done=set(parents) - set(self._covered))
+        # what a call in doubt depends on stays until that call is settled: it may have to be undone first
+        waiting = {*self._covered, *self._run.steps_with[CallStatus.IN_DOUBT]}
+        self._schedule = Schedule(parents, wanted=self._covered, done=set(parents) - waiting)
         while True:
             if self._may_start():
                 self._start()
@@ -59,7 +61,7 @@ class UndoStage:
         return self._run.state is State.ROLLBACK and self._run.moves == self._moves and not self._full()
 
     def _left(self) -> bool:
-        return any(step in steps_to_undo(self._run) for step in self._covered)
+        return bool(set(steps_to_undo(self._run)).intersection(self._covered))
 
     def _start(self) -> None:
         while chains := self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
@@ -97,7 +99,7 @@ class UndoStage:
 
     async def _probe(self) -> None:
         for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
-            if not self._run.contracts().contract(step_id).has_probe:
+            if not self._run.contracts().contract(step_id).has_probe or self._run.calls[step_id].running:
                 continue
             try:
                 answer = await commands.probe(made_call(self._run, step_id))

@@ -50,7 +50,7 @@ LOST = httpx.ReadTimeout("no answer")
         (REPEATABLE, 1, SecretError("x"), "failed", None),
         (REPEATABLE, 1, Stale("moved"), "stale", None),
         (ONCE, 1, BUSY, "failed", None),
-        (ONCE, 1, RuntimeError("bug"), "failed", None),
+        (ONCE, 1, RuntimeError("bug"), "in_doubt", None),
         (ONCE, 1, LOST, "in_doubt", None),
         (ONCE, 1, httpx.ConnectError("refused"), "failed", None),
         (ONCE, 1, InDoubt("?"), "in_doubt", None),

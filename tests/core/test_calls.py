@@ -69,7 +69,7 @@ def test_outputs_that_do_not_fit_are_not_carried_but_the_calls_stay_live() -> No
     run = live_run(plan(*(step(name) for name in names), reader))
     big = {"v": "x" * (MAX_OUTPUT_BYTES - 10)}
     call(run, *(live(name, output=big) for name in names))
-    assert len(run.outputs) == 15
+    assert 0 < len(run.outputs) < len(names)
     assert len(run.model_dump_json()) < MAX_CARRIED_BYTES + 100_000
     assert set(run.live) == set(names)
     assert run.calls["s19"].undo == {"token": "s19"}

@@ -1,6 +1,8 @@
 """Plan files: what is wrong is told with the step, the field and the fix, in both formats."""
 
 import json
+import random
+import string
 from typing import Any
 
 import pytest
@@ -151,8 +153,22 @@ def test_every_problem_is_told_at_once() -> None:
 def test_too_large() -> None:
     ((where, message, fix),) = problems({**PLAN, "steps": [{**STEP, "args": {"body": "x" * MAX_PLAN_BYTES}}]})
     assert where == "plan"
-    assert "more than the 1,500,000 one plan may have" in message
+    assert "more than the 1,500,000 (300,000 compressed) one plan may have" in message
     assert "by reference" in fix
+
+
+def test_text_that_does_not_compress_counts_more() -> None:
+    noise = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=500_000))
+    ((where, message, _),) = problems({**PLAN, "steps": [{**STEP, "args": {"body": noise}}]})
+    assert where == "plan"
+    assert "compressed), more than" in message
+
+
+@pytest.mark.parametrize("plan_id", ["plan-x", "undo-x"])
+def test_a_plan_id_that_reads_like_a_workflow_id(plan_id: str) -> None:
+    ((where, message, _),) = problems({**PLAN, "plan_id": plan_id})
+    assert where == "plan_id"
+    assert "must not begin with plan- or undo-" in message
 
 
 def test_the_largest_plan() -> None:

@@ -341,8 +341,8 @@ def test_long_values_are_cut_and_say_so() -> None:
 def test_the_preview_reads_like_a_diff() -> None:
     text = render_preview(SEALED, str(EXAMPLE.digest))
     for line in (
-        "Plan p-1: a goal",
-        "requested by author, phase 21 plan p21, phase 22 validation v22, deadline 2h",
+        'Plan p-1: "a goal"',
+        "requested by author, submitted 2026-03-01T12:00:00+00:00, phase 21 plan p21, phase 22 validation v22, deadline 2h",
         "3 of 4 steps would go LIVE, 1 stay below",
         "  ! tell  mail  by bot  [HIGH, irreversible] -> LIVE",
         "  ~ weak  write  by bot  [MEDIUM, reversible] -> DRY_RUN",

@@ -24,6 +24,7 @@ class World:
         self.holds: dict[tuple[str, str], asyncio.Event] = {}
         self.running: set[tuple[str, str]] = set()
         self.overlap: dict[str, int] = defaultdict(int)
+        self.tokens_found: dict[tuple[str, str], list[Any]] = defaultdict(list)
 
     def hold(self, plan: str, step: str) -> asyncio.Event:
         """Make a step's live call wait until the event is set."""
@@ -41,26 +42,28 @@ class World:
                 await self.holds[place].wait()
             troubles = self.trouble.get(place, [])
             kind = troubles.pop(0) if troubles else "none"
-            match kind:
-                case "fail":
-                    raise ToolFailed("the target refused")
-                case "retry":
-                    raise ToolFailed("the target is busy", retry=True)
-                case "stale":
-                    raise Stale("somebody else changed it")
-                case "lost":
-                    raise InDoubt("connection lost before it was sent, as far as one can tell")
-                case "lost_after":
-                    self._apply(call, effect)
-                    raise InDoubt("connection lost after it was sent")
-                case "boom":
-                    raise RuntimeError("a bug in the tool")
-                case "shape":
-                    self._apply(call, effect)
-                    return "not a dict"
+            if kind != "none":
+                return self._go_wrong(kind, call, effect)
             return self._apply(call, effect)
         finally:
             self.running.discard(place)
+
+    def _go_wrong(self, kind: str, call: ToolCall, effect: Any) -> Any:
+        """Fail as ordered, before or after the effect."""
+        if kind in ("lost_after", "shape", "boom_after", "cancelled_after"):
+            self._apply(call, effect)
+        if kind == "shape":
+            return "not a dict"
+        raise {
+            "fail": ToolFailed("the target refused"),
+            "retry": ToolFailed("the target is busy", retry=True),
+            "stale": Stale("somebody else changed it"),
+            "lost": InDoubt("connection lost before it was sent, as far as one can tell"),
+            "lost_after": InDoubt("connection lost after it was sent"),
+            "boom": RuntimeError("a bug in the tool"),
+            "boom_after": RuntimeError("a bug after the effect"),
+            "cancelled_after": asyncio.CancelledError(),
+        }[kind]
 
     def _apply(self, call: ToolCall, effect: Any) -> Any:
         if self.effects[call.idempotency_key] == 0 or call.step_id.startswith("mail"):
@@ -142,6 +145,10 @@ async def _put_undo(args: Put, call: ToolCall) -> None:
 
 @put.probe
 async def _put_probe(args: Put, call: ToolCall) -> Probe:
+    if (call.plan_id, "probe") in WORLD.holds:
+        WORLD.log.append(("probe", call.plan_id, call.step_id))
+        await WORLD.holds[(call.plan_id, "probe")].wait()
+        return Probe(happened=False, why="looked too early")
     if args.key.startswith("noprobe"):
         return Probe(happened=None, why="nobody can tell")
     if WORLD.effects[call.idempotency_key]:
@@ -176,6 +183,7 @@ async def _look_dry(args: Look, call: ToolCall) -> Preview:
 @tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=1.0)
 async def once(args: Put, call: ToolCall) -> dict[str, Any]:
     """Set a key; not idempotent, so called once; gives up after one second."""
+    WORLD.tokens_found[(call.plan_id, call.step_id)].append(call.undo)
     call.undo = {"key": args.key}
     return await WORLD.live(call, lambda: WORLD.state[call.plan_id].__setitem__(args.key, args.value))
 
