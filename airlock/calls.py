@@ -59,6 +59,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                     error=shorten(outcome.error),
                     undone=undone,
                     running=outcome.running,
+                    token_lost=outcome.token_lost,
                 )
                 run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
             case StaleCall():

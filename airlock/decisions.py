@@ -196,7 +196,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
         case Settlement.RETRY:
             # a call that failed half-way is not live because somebody wants its compensation tried again
             again = CallStatus.FAILED if record.failed else CallStatus.LIVE
-            run.calls[message.step] = record.model_copy(update={"status": again})
+            run.calls[message.step] = record.model_copy(update={"status": again, "token_lost": False})
         case Settlement.SKIP:
             run.calls[message.step] = record.model_copy(update={"status": CallStatus.KEPT})
         case Settlement.COMPENSATED:

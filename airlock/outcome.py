@@ -89,6 +89,7 @@ class InDoubtCall(WireModel):
     """Nobody knows whether the call took effect.
 
     `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
+    `token_lost` says that it may have left a token which went down with its worker.
     """
 
     kind: Literal["in_doubt"] = "in_doubt"
@@ -96,6 +97,7 @@ class InDoubtCall(WireModel):
     error: str
     undo: JsonValue = None
     running: bool = False
+    token_lost: bool = False
 
 
 class Again(WireModel):

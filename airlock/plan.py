@@ -113,11 +113,13 @@ def parse_plan(document: Any) -> Plan:
     """
     if not isinstance(document, Mapping):
         raise PlanError([Problem(where="plan", message="is not a JSON object", fix="write {...}")])
-    too_large = _too_large(document)
-    if too_large:
-        raise PlanError([too_large])
     try:
+        too_large = _too_large(document)
+        if too_large:
+            raise PlanError([too_large])
         return Plan.model_validate(document)
+    except RecursionError as error:
+        raise PlanError([Problem(where="plan", message="is nested too deeply", fix="flatten its arguments")]) from error
     except ValidationError as error:
         wrong = error.errors(include_url=False)
         # pydantic counts the steps that are right; that none is does not mean that none was written

@@ -23,6 +23,7 @@ def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
     """Lower the ceilings of steps whose mock failed, and of everything that depends on them."""
     for failure in failures:
         run.fall(failure.step, Mode.MOCK, f"its mock failed: {failure.error}")
+    run.mock_failed = tuple(run.fallen)
     run.update_ceilings()
 
 

@@ -53,7 +53,8 @@ class CallRecord(WireModel):
     """One step's live call. `number` gives the order in which calls ended; `undone` counts how often it was taken back.
 
     `failed` says that the call certainly did not take effect as a whole, whatever became of it since; `broken` that it took
-    effect, but what it returned cannot be used; `running` that its code may still be running.
+    effect, but what it returned cannot be used; `running` that its code may still be running; `token_lost` that its undo
+    token went down with its worker.
     """
 
     status: CallStatus
@@ -68,6 +69,7 @@ class CallRecord(WireModel):
     seconds: float = 0.0
     broken: bool = False
     running: bool = False
+    token_lost: bool = False
 
 
 class Vote(WireModel):
@@ -111,6 +113,7 @@ class Run(BaseModel):
     outcome: Outcome | None = None
     admitted: Admitted | None = None
     fallen: dict[str, Cap] = Field(default_factory=dict)
+    mock_failed: tuple[str, ...] = ()
     previews: dict[str, StepPreview] = Field(default_factory=dict)
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
@@ -213,6 +216,12 @@ class Run(BaseModel):
         """Start from MOCK: what is left must earn its way up again, what is live stays."""
         self.admitted = admitted
         self.fallen, self.previews, self.heavy_previews = {}, {}, 0
+        self.update_ceilings()
+
+    def begin_previews(self) -> None:
+        """Start from DRY_RUN: what an earlier look found out says nothing about now."""
+        self.previews, self.heavy_previews = {}, 0
+        self.fallen = {step: cap for step, cap in self.fallen.items() if step in self.mock_failed}
         self.update_ceilings()
 
     def fall(self, step: str, mode: Mode, error: str) -> None:

@@ -10,7 +10,6 @@ from airlock.audit import AuditEntry
 from airlock.calls import outcome_of
 from airlock.contract import Mode
 from airlock.model import WireModel
-from airlock.names import plan_workflow_id
 from airlock.preview import approve_command, printable, render_preview
 from airlock.run import CallStatus, Outcome, ReplacedSeal, Run
 from airlock.sealed import Sealed
@@ -201,7 +200,6 @@ def _in_effect(run: Run) -> tuple[str, ...]:
 
 def waits_for(run: Run) -> str:
     """What has to happen next, in one sentence."""
-    workflow = plan_workflow_id(run.plan.plan_id)
     match run.state:
         case State.MOCK | State.DRY_RUN:
             return "a worker that rehearses"
@@ -215,9 +213,13 @@ def waits_for(run: Run) -> str:
         case State.LOCKED if run.in_flight:
             return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
         case State.LOCKED if run.parked:
-            return f"a human to settle {', '.join(run.parked)}: temporal workflow signal -w {workflow} --name resolve"
+            step = run.parked[0]
+            doubt = run.calls[step].status is CallStatus.IN_DOUBT
+            words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
+            settle = f"starter.py resolve {run.plan.plan_id} {step} {words} --reason ..."
+            return f"a human to settle {', '.join(run.parked)}: {settle}"
         case State.LOCKED:
-            return f"unlock, rollback or abort: temporal workflow signal -w {workflow} --name unlock"
+            return f"unlock, rollback or abort: starter.py unlock {run.plan.plan_id} --reason ..."
         case _:
             return "nothing, it has ended"
 

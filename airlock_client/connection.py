@@ -49,11 +49,16 @@ async def connect() -> Client:
     Raises:
         ConnectionFailed: If nothing answers there; the message says what to check.
     """
-    config = ClientConfig.load_client_connect_config()
+    try:
+        config = ClientConfig.load_client_connect_config()
+    except (RuntimeError, ValueError) as error:
+        raise ConnectionFailed(
+            f"Temporal's settings cannot be used: {_first_line(error)}. Check TEMPORAL_PROFILE"
+        ) from error
     config.setdefault("target_host", "localhost:7233")
     try:
         return await Client.connect(**config, data_converter=DATA_CONVERTER)
-    except (RuntimeError, RPCError) as error:
+    except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
             "Check TEMPORAL_ADDRESS, or start a server with: starter.py dev"

@@ -197,7 +197,7 @@ class LiveStage:
         if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
             return list(answered.attempts)
         text = "its activity was answered with something no worker of Airlock answers"
-        return [InDoubtCall(step=asked.step.id, error=text) for asked in requests]
+        return [InDoubtCall(step=asked.step.id, error=text, token_lost=True) for asked in requests]
 
     def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
         """What is known of a chain whose activity did not answer."""
@@ -212,14 +212,16 @@ class LiveStage:
         if len(made) == len(requests) or (made and not isinstance(made[-1], Live)):
             return made
         if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
-            return [InDoubtCall(step=lost.step.id, error=shorten(f"{why}: {error.cause}")) for lost in requests]
+            return [
+                InDoubtCall(step=lost.step.id, error=shorten(f"{why}: {error.cause}"), token_lost=True) for lost in requests
+            ]
         lost = requests[len(made)]
         text = shorten(f"{why}: {error.cause}")
         if not lost.last_attempt:
             return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only)]
         if lost.contract.read_only:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
-        return [*made, InDoubtCall(step=lost.step.id, error=text)]
+        return [*made, InDoubtCall(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
 
     def _settled(self, made: Attempt, doubtful: bool, again: Again | None) -> CallOutcome:
         """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.

@@ -58,6 +58,7 @@ class Rehearsal:
     async def preview(self) -> None:
         """DRY_RUN: the steps that may go further are looked at, and what the approver will see is sealed."""
         run, moves = self._run, self._run.moves
+        run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
         outputs = dict(run.outputs)
         while asked:

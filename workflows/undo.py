@@ -84,6 +84,11 @@ class UndoStage:
         return True
 
     async def _undo(self, step_id: str) -> None:
+        record = self._run.calls[step_id]
+        if record.token_lost and record.undo is None:
+            error = "its undo token went down with its worker: undo it by hand, or retry if the tool needs no token"
+            self._landed.append(UndoFailed(step=step_id, error=error))
+            return
         try:
             outcome: UndoOutcome = await commands.compensate(made_call(self._run, step_id))
         except ActivityError as error:

@@ -93,7 +93,7 @@ def test_a_plan_that_is_too_large_is_said_to_be(plan_file: Callable[..., str]) -
     plan["steps"][0]["args"]["content"] = "x" * 1_600_000
     done = invoke("check", plan_file(plan), "--no-catalogue")
     assert done.exit_code == 1
-    assert "more than the 1,500,000 one plan may have" in done.stderr
+    assert "more than the 1,500,000 (300,000 compressed) one plan may have" in done.stderr
 
 
 def test_without_a_catalogue_only_the_structure_is_looked_at(plan_file: Callable[..., str]) -> None:

@@ -203,3 +203,45 @@ async def test_a_rollback_of_a_wide_plan_to_its_root_does_not_wedge(airlock, pla
     gate.set()
     assert (await handle.result()).outcome == "aborted"
     assert WORLD.state[plan_id] == {}
+
+
+async def test_an_effect_whose_token_was_lost_is_not_reported_as_undone(airlock, plan):
+    document = plan(step("b", "once", key="b", value=1))
+    plan_id = document["plan_id"]
+    gate = WORLD.hold(plan_id, "b")
+    handle = await airlock.submit(document)
+    await approved(handle)
+    await until(lambda: (plan_id, "b") in WORLD.running)
+    by_hand = airlock.client.get_async_activity_handle(workflow_id=handle.workflow.id, run_id=None, activity_id="b:live")
+    await by_hand.fail(RuntimeError("its worker is gone"))
+    await handle.wait_for(State.LOCKED)
+    gate.set()
+    await until(lambda: WORLD.state[plan_id].get("b"))
+    assert (await handle.decide("rollback", by="op", reason="undo it")).accepted
+    await handle.wait_for(State.LOCKED)
+    assert (await handle.decide("resolve", by="op", step="b", outcome="happened", reason="seen")).accepted
+    status = await until(lambda: _parked_on_undo(handle))
+    assert live_log(plan_id, "undo") == []
+    assert "its undo token went down with its worker" in status.steps[0].error
+    assert (await handle.decide("resolve", by="op", step="b", outcome="retry", reason="it needs none")).accepted
+    assert (await handle.result()).undone == ("b",)
+    assert WORLD.state[plan_id] == {}
+
+
+async def _parked_on_undo(handle):
+    status = await handle.status()
+    return status if status.steps[0].status == "undo_failed" else None
+
+
+async def test_a_new_preview_looks_again_at_what_could_not_be_previewed_before(airlock, plan):
+    document = plan(step("a", "put", key="a", value=1), step("b", "put", key="until_fixed", value=1))
+    plan_id = document["plan_id"]
+    WORLD.state[plan_id]["broken"] = True
+    handle = await airlock.submit(document)
+    first = await awaiting(handle)
+    assert {view.id: view.ceiling for view in first.steps} == {"a": "LIVE", "b": "MOCK"}
+    del WORLD.state[plan_id]["broken"]
+    WORLD.state[plan_id]["a"] = "moved"
+    assert (await handle.decide("approve", by="al", digest=first.digest)).accepted
+    second = await until(lambda: _awaiting_other(handle, first.digest))
+    assert {view.id: view.ceiling for view in second.steps} == {"a": "LIVE", "b": "LIVE"}

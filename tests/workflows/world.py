@@ -116,7 +116,7 @@ def _put_mock(args: Put, call: ToolCall) -> dict[str, Any]:
 @put.dry_run(partial=True)
 async def _put_dry(args: Put, call: ToolCall) -> Preview:
     WORLD.log.append(("dry", call.plan_id, call.step_id))
-    if args.key == "undryable":
+    if args.key == "undryable" or (args.key == "until_fixed" and WORLD.state[call.plan_id].get("broken")):
         raise ToolFailed("cannot look at this key")
     state = WORLD.state[call.plan_id]
     return Preview(
