@@ -194,3 +194,22 @@ def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None
     assert signature_refusal("p", approval, "cd" * 32, [f"{public} alice"]) is not None
     unsigned = signed("p", Approve(by="alice", digest="cd" * 6), preview, tmp_path / "key")
     assert unsigned.signature is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"plan_id": "a", "plan_id": "b"}', "the key 'plan_id' stands twice"),
+        ('{"plan_id": ' + "9" * 5_000 + "}", "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
+        ('{"plan_id": "deep", "requested_by": "r", "steps": ' + "[" * 900 + "]" * 900 + "}", "plan cannot be accepted"),
+    ],
+    ids=["repeated key", "huge number", "no end", "deep"],
+)
+def test_odd_files_are_named_without_a_traceback(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    done = invoke("check", str(path), "--no-catalogue")
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
