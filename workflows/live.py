@@ -218,7 +218,10 @@ class LiveStage:
         lost = requests[len(made)]
         text = shorten(f"{why}: {error.cause}")
         if not lost.last_attempt:
-            return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only)]
+            # a worker that was only cut off may still be at it: wait until its own timeout has ended the call
+            harmless = lost.contract.read_only or lost.contract.idempotent
+            pause = 0.0 if harmless else lost.contract.timeout
+            return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only, after=pause)]
         if lost.contract.read_only:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
         return [*made, InDoubtCall(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
@@ -263,6 +266,9 @@ class LiveStage:
         for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
             if not admitted.contract(step_id).has_probe or self._run.calls[step_id].running:
                 continue
+            if self._run.calls[step_id].token_lost:
+                # the worker is gone, or only cut off: ask when its own timeout has ended the call, or "no" means "not yet"
+                await workflow.sleep(admitted.contract(step_id).timeout, summary=f"before {step_id} is looked into")
             request = made_call(self._run, step_id)
             try:
                 answer = await commands.probe(request)
