@@ -78,7 +78,9 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
     run.record(AuditKind.CALL, what, now, step=answer.step, reason=answer.why)
     if answer.happened:
         undo = answer.undo if answer.undo is not None else record.undo
-        run.calls[answer.step] = record.model_copy(update={"status": CallStatus.LIVE, "undo": undo, "error": ""})
+        # the tool's own probe could have given the token back: where it did not, its compensation needs none
+        found = {"status": CallStatus.LIVE, "undo": undo, "error": "", "token_lost": False}
+        run.calls[answer.step] = record.model_copy(update=found)
         run.keep_output(answer.step, answer.output)
     else:
         error = f"{record.error} (the probe says it did not happen)"
