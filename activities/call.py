@@ -149,10 +149,11 @@ async def _recorded(attempts: list[Attempt]) -> bool:
 
     Without this record a worker that dies in the next call would leave it open which of the calls were made.
     """
-    beat(_dump(attempts))
+    done = _dump(attempts)
+    beat(done)
     handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
     try:
-        await handle.heartbeat(_dump(attempts))
+        await handle.heartbeat(done)
     except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
         return False
     return True

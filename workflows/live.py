@@ -203,20 +203,15 @@ class LiveStage:
         """What is known of a chain whose activity did not answer."""
         if isinstance(error.cause, CancelledError):
             return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
-        made: list[Attempt] = []
-        why = "the activity failed"
-        if isinstance(error.cause, ActivityTimeout):
-            why = "its worker is gone or did not answer in time"
-            details = error.cause.last_heartbeat_details
-            made = _ATTEMPTS.validate_python(details[0]) if details else []
+        if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
+            text = shorten(f"the activity failed: {error.cause}")
+            return [InDoubtCall(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+        details = error.cause.last_heartbeat_details
+        made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
         if len(made) == len(requests) or (made and not isinstance(made[-1], Live)):
             return made
-        if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
-            return [
-                InDoubtCall(step=lost.step.id, error=shorten(f"{why}: {error.cause}"), token_lost=True) for lost in requests
-            ]
         lost = requests[len(made)]
-        text = shorten(f"{why}: {error.cause}")
+        text = shorten(f"its worker is gone or did not answer in time: {error.cause}")
         if not lost.last_attempt:
             # a worker that was only cut off may still be at it: wait until its own timeout has ended the call
             harmless = lost.contract.read_only or lost.contract.idempotent
@@ -226,13 +221,11 @@ class LiveStage:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
         return [*made, InDoubtCall(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
 
-    def _settled(self, made: Attempt, doubtful: bool, again: Again | None) -> CallOutcome:
+    def _settled(self, made: CallOutcome, doubtful: bool, again: Again | None) -> CallOutcome:
         """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.
 
         Nor does a stale state after any attempt that may have written: it may itself be what moved.
         """
-        if isinstance(made, Again):
-            return Failed(step=made.step, error=made.error, undo=made.undo)
         if isinstance(made, Failed | StaleCall):
             unsure = again is not None and not again.certain and isinstance(made, StaleCall)
             if doubtful or unsure:
