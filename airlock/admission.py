@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from airlock.catalogue import Catalogue
 from airlock.ceiling import Cap, own_caps
+from airlock.conflict import Conflict
 from airlock.contract import Contract, Mode, Risk
 from airlock.errors import ContractError, Problem
 from airlock.graph import parents_of, topological_order
@@ -23,7 +24,8 @@ class Admitted(WireModel):
 
     `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends
     on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved
-    resource names a step touches; one that depends on a value not known yet is left out.
+    resource names a step touches; one that depends on a value not known yet is left out. `conflicts` were found and
+    answered: `parents` has the edges added for them, `caps` the lowered ceilings, `reassigned` the new agent of a step.
     """
 
     contracts: dict[str, Contract]
@@ -36,6 +38,8 @@ class Admitted(WireModel):
     caps: dict[str, tuple[Cap, ...]]
     resources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     resource_index: tuple[str, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    reassigned: dict[str, str] = Field(default_factory=dict)
 
     def contract(self, step: str) -> Contract:
         """The frozen contract of a step."""

@@ -21,10 +21,14 @@ class AuditKind(StrEnum):
     CALL = "call"
     UNDO = "undo"
     DRIFT = "drift"
+    CONFLICT = "conflict"
 
 
 class AuditEntry(WireModel):
-    """One thing that happened. `at` is UTC; `by` is a person, an agent or `airlock` itself."""
+    """One thing that happened. `at` is UTC; `by` is a person, an agent or `airlock` itself.
+
+    Of a conflict `what` is its kind and `answer` what was done about it.
+    """
 
     number: int
     at: datetime
@@ -36,3 +40,4 @@ class AuditEntry(WireModel):
     from_state: str | None = None
     to_state: str | None = None
     digest: str | None = None
+    answer: str | None = None

@@ -35,17 +35,19 @@ class Deny(WireModel):
 
 
 class Lock(WireModel):
-    """Stop: no further call starts until somebody unlocks."""
+    """Stop: no further call starts until somebody unlocks. `gate` says that it is part of a lock of the live gate."""
 
     by: Person
     reason: Reason
+    gate: bool = False
 
 
 class Unlock(WireModel):
-    """Go on: what is left is rehearsed, previewed and approved anew."""
+    """Go on: what is left is rehearsed, previewed and approved anew. `gate` lifts only what the live gate locked."""
 
     by: Person
     reason: Reason
+    gate: bool = False
 
 
 class Rollback(WireModel):

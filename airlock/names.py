@@ -3,8 +3,13 @@
 import re
 
 PLAN_PREFIX = "plan-"
+UNDO_PREFIX = "undo-"
 PLAN_WORKFLOW = "PlanWorkflow"
-RESERVED_PREFIXES = (PLAN_PREFIX, "undo-")
+GATE_WORKFLOW = "GateWorkflow"
+CLAIM_WORKFLOW = "ClaimWorkflow"
+LIVE_GATE = "gate-live"
+"""The gate every plan passes before it goes LIVE; the system lock closes it."""
+RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
 """What a plan id must not begin with: it would name the workflow of another plan."""
 RESERVED = ("airlock", "policy", "temporal")
 """What the audit says in place of a person when Airlock itself, the policy or a cancelled workflow decided."""
@@ -32,6 +37,26 @@ def plan_workflow_id(plan_id: str) -> str:
 def plan_id_of(workflow_id: str) -> str:
     """The plan id behind a workflow id; a bare plan id is returned as it is."""
     return workflow_id.removeprefix(PLAN_PREFIX)
+
+
+def undo_workflow_id(plan_id: str) -> str:
+    """The workflow id of the run that undoes a plan after its end."""
+    return UNDO_PREFIX + plan_id
+
+
+def resource_gate_id(key: str) -> str:
+    """The gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
+    return f"gate-resource-{key}"
+
+
+def tool_gate_id(tool: str) -> str:
+    """The gate of one tool: how many calls at once (`max_concurrent`), how many in a while (`rate_limit`)."""
+    return f"gate-tool-{tool}"
+
+
+def claim_id(tool: str, digest: str) -> str:
+    """The claim of one irreversible call."""
+    return f"claim-{tool}-{digest}"
 
 
 def idempotency_key(plan_id: str, step_id: str, undone: int = 0) -> str:

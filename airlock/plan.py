@@ -45,7 +45,11 @@ def seconds(duration: str) -> float:
 
 
 class Step(FileModel):
-    """One tool call by one agent. `confidence` is the agent's own, 0.0-1.0."""
+    """One tool call by one agent. `confidence` is the agent's own, 0.0-1.0.
+
+    The same irreversible call (tool and arguments) is made once, by whatever plan. `dedupe_key` stands for the arguments
+    then: with a key of its own a call that is meant to repeat is another call; with the same key a different one is not.
+    """
 
     id: Annotated[str, StringConstraints(pattern=f"^{STEP_ID.pattern}$")]
     agent: Name
@@ -53,6 +57,7 @@ class Step(FileModel):
     args: dict[str, JsonValue] = Field(default_factory=dict)
     confidence: float = Field(ge=0.0, le=1.0, strict=True)
     after: tuple[str, ...] = ()
+    dedupe_key: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
 
     @property
     def parents(self) -> tuple[str, ...]:

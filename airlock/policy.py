@@ -22,10 +22,36 @@ class SignatureRule(StrEnum):
     ALWAYS = "always"
 
 
+class Budget(FileModel):
+    """The most that may be used up; None sets no limit. `cost` is in the operator's own unit, as in contracts."""
+
+    live_calls: int | None = Field(default=None, ge=0)
+    irreversible_calls: int | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0)
+
+
+class WindowBudget(Budget):
+    """A budget for any stretch of time of the length `per`, a duration such as `24h`."""
+
+    per: str = "24h"
+
+    @field_validator("per")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds(value)
+        return value
+
+    @property
+    def seconds(self) -> float:
+        """The length of the window, in seconds."""
+        return seconds(self.per)
+
+
 class AgentPolicy(FileModel):
-    """What one agent may do. `"*"` grants every permission."""
+    """What one agent may do. `"*"` grants every permission. `budget` counts over all its plans, None sets no limit."""
 
     permissions: tuple[str, ...] = ()
+    budget: WindowBudget | None = None
 
     @field_validator("permissions", mode="before")
     @classmethod
@@ -41,7 +67,7 @@ class Policy(FileModel):
     `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
     `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
     the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
-    has none.
+    has none. `budget` is what one plan may use up.
     """
 
     confidence_threshold_for_live: float = Field(default=0.75, ge=0.0, le=1.0)
@@ -57,6 +83,7 @@ class Policy(FileModel):
     signature_required: SignatureRule = SignatureRule.NEVER
     authorized_keys: tuple[str, ...] = ()
     agents: dict[str, AgentPolicy] = Field(default_factory=dict)
+    budget: Budget = Budget()
 
     @field_validator("approval_timeout")
     @classmethod
@@ -83,6 +110,11 @@ class Policy(FileModel):
         """What an agent may use; the entry `"*"` stands for every agent that has none of its own."""
         entry = self.agents.get(agent) or self.agents.get(ANY)
         return entry.permissions if entry else ()
+
+    def budget_of(self, agent: str) -> WindowBudget | None:
+        """What an agent may use up over all its plans; the entry `"*"` counts for each agent without one by itself."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.budget if entry else None
 
     def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
         """The permissions the contract needs and the agent lacks, sorted."""

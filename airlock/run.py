@@ -13,6 +13,7 @@ from airlock.admission import Admitted
 from airlock.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.ceiling import Cap, Ceiling, ceilings
 from airlock.contract import Mode
+from airlock.gating import GateWait, Held
 from airlock.messages import Approve
 from airlock.model import WireModel
 from airlock.outcome import StepPreview, shorten
@@ -38,7 +39,10 @@ class Outcome(StrEnum):
 
 
 class CallStatus(StrEnum):
-    """What became of a step's live call. `failed_before`: it failed, and an unlock since lets it be tried again."""
+    """What became of a step's live call. `failed_before`: it failed, and an unlock since lets it be tried again.
+
+    `duplicate`: it was not made, because another call like it was, or may have been.
+    """
 
     LIVE = "live"
     FAILED = "failed"
@@ -47,6 +51,7 @@ class CallStatus(StrEnum):
     UNDO_FAILED = "undo_failed"
     UNDONE = "undone"
     KEPT = "kept"
+    DUPLICATE = "duplicate"
 
 
 class CallRecord(WireModel):
@@ -88,10 +93,14 @@ class ReplacedSeal(WireModel):
 
 
 class LockHeld(WireModel):
-    """A human's lock: settling a parked step does not lift it, only `unlock`, `rollback` or `abort` does."""
+    """A lock: settling a parked step does not lift it, only `unlock`, `rollback` or `abort` does.
+
+    `gate` says that it came with a lock of the live gate, and goes with it.
+    """
 
     by: str
     reason: str
+    gate: bool = False
 
 
 class RollbackRequest(WireModel):
@@ -103,7 +112,11 @@ class RollbackRequest(WireModel):
 
 
 class Run(BaseModel):
-    """One plan's run. Times are UTC. Mutable: the workflow owns exactly one."""
+    """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
+
+    `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.
+    `stays` counts how often it went to the gates; it names the request there.
+    """
 
     plan: Plan
     submitted_at: datetime
@@ -127,6 +140,10 @@ class Run(BaseModel):
     carried: int = 0
     heavy_previews: int = 0
     in_flight: tuple[str, ...] = ()
+    gates: tuple[Held, ...] = ()
+    gate_wait: GateWait | None = None
+    claims: dict[str, str] = Field(default_factory=dict)
+    stays: int = 0
     lock: LockHeld | None = None
     rollback: RollbackRequest | None = None
     audit: list[AuditEntry] = Field(default_factory=list)

@@ -54,7 +54,7 @@ class CallRequest(WireModel):
     """One live call.
 
     `outputs` are those its references read, the ones of earlier calls in the same chain left out. `undo` is the token an
-    earlier attempt left, if any.
+    earlier attempt left, if any. `fence` is the token of the first resource the call touches, if it touches one.
     """
 
     step: Step
@@ -64,6 +64,7 @@ class CallRequest(WireModel):
     undone: int = 0
     attempt: int = 1
     undo: JsonValue = None
+    fence: int | None = None
 
     @property
     def last_attempt(self) -> bool:
@@ -73,10 +74,16 @@ class CallRequest(WireModel):
 
 
 class ChainRequest(WireModel):
-    """Calls to make in order; the next is made only when the one before is live and nobody asked to stop."""
+    """Calls to make in order; the next is made only when the one before is live and nobody asked to stop.
+
+    `run_id` is the run that commanded them, `first_run_id` the one it was reset from, or itself: where they differ, or
+    another run carries them out, an earlier run may have made these calls already.
+    """
 
     plan_id: str
     calls: tuple[CallRequest, ...]
+    run_id: str = ""
+    first_run_id: str = ""
 
 
 class ChainResult(WireModel):
