@@ -61,6 +61,9 @@ class Fidelity(StrEnum):
     NONE = "none"
 
 
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
 class Contract(FileModel):
     """What a tool promises.
 
@@ -131,6 +134,14 @@ class Contract(FileModel):
         """
         may_repeat = self.read_only or self.idempotent or (checked and self.reversibility is Reversibility.REVERSIBLE)
         return self.max_attempts if may_repeat else 1
+
+    @property
+    def quota(self) -> tuple[int, float] | None:
+        """How many calls `rate_limit` allows in how many seconds, or None where there is no limit."""
+        if self.rate_limit is None:
+            return None
+        calls, _, unit = self.rate_limit.partition("/")
+        return int(calls), _SECONDS[unit]
 
     @property
     def guarded(self) -> bool:
