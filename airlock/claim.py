@@ -139,13 +139,16 @@ def settle_command(claim: str) -> str:
     )
 
 
-def claim_details(claimed: Claimed, claim: str, refused: int, last_refusal: str) -> str:
-    """What the Temporal UI shows of an open claim, as Markdown."""
-    lines = [
-        f"**{claimed.holder}** claims its call of `{claimed.tool}` (step {claimed.step}): to come, under way or in doubt.",
-        "While this is open nobody else makes the same call.",
-        f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
-    ]
-    if refused:
-        lines.append(f"{refused} signals were refused; the last: {last_refusal}")
+def claim_details(claimed: Claimed, claim: str) -> str:
+    """What the Temporal UI shows of a claim, as Markdown."""
+    whose = f"**{claimed.holder}** claims its call of `{claimed.tool}` (step {claimed.step})"
+    if claimed.outcome is not None:
+        lines = [f"{whose}: settled as `{claimed.outcome.value}`."]
+    else:
+        lines = [
+            f"{whose}: to come, under way or in doubt. While this is open nobody else makes the same call.",
+            f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
+        ]
+    if claimed.refused:
+        lines.append(f"{claimed.refused} signals were refused; the last: {claimed.last_refusal}")
     return "\n\n".join(lines)

@@ -1,5 +1,6 @@
 """What plans, gates and claims say to each other: one object in, one out."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field, JsonValue
@@ -216,7 +217,11 @@ class HoldOff(WireModel):
 
 
 class Claimed(WireModel):
-    """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result."""
+    """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result.
+
+    `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
+    that made no sense or came from somebody who does not hold it.
+    """
 
     plan_id: str
     step: str
@@ -224,3 +229,6 @@ class Claimed(WireModel):
     tool: str
     outcome: ClaimOutcome | None = None
     note: JsonValue = None
+    since: datetime | None = None
+    refused: int = 0
+    last_refusal: str = ""

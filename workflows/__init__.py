@@ -1,7 +1,8 @@
 """Deterministic orchestration: the core decides, these workflows command."""
 
+from workflows.claim import ClaimWorkflow
 from workflows.plan import PlanWorkflow
 
-WORKFLOWS = (PlanWorkflow,)
+WORKFLOWS = (PlanWorkflow, ClaimWorkflow)
 
-__all__ = ["WORKFLOWS", "PlanWorkflow"]
+__all__ = ["WORKFLOWS", "ClaimWorkflow", "PlanWorkflow"]

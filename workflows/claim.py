@@ -1,0 +1,119 @@
+"""A claim: as long as it is open, or was settled as done, nobody else makes the same irreversible call."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
+    from airlock import names
+    from airlock.claim import SettledByPlan, claim_details, parse_settle
+    from airlock.gating import Claimed, ClaimOutcome
+    from airlock.messages import MalformedMessage
+    from airlock.outcome import shorten
+
+FREE = "Free"
+"""The error type with which a claim ends whose call was certainly not made; its id may be taken again then."""
+HISTORY_EVENTS = 1_200
+"""A claim continues as new from so many events on: only a flood of signals gets it there."""
+
+
+@workflow.defn(name=names.CLAIM_WORKFLOW)
+class ClaimWorkflow:
+    """One claim. Its input is a `Claimed`; anything else fails the run at once, which leaves the id free.
+
+    Stays open until its plan or a person settles it: `done` completes it, `free` fails it, which lets the id be taken
+    again. A cancellation settles nothing: it would hand a call in doubt to the next plan.
+    """
+
+    @workflow.init
+    def __init__(self, claimed: Any) -> None:
+        self._problem = ""
+        self._outcome: ClaimOutcome | None = None
+        try:
+            self._claimed = Claimed.model_validate(claimed)
+        except ValidationError as error:
+            self._problem = shorten(f"the input is not a claim: {error}")
+            return
+        since = self._claimed.since or workflow.now()
+        self._claimed = self._claimed.model_copy(update={"since": since, "outcome": None, "note": None})
+
+    @workflow.run
+    async def run(self, claimed: Any) -> Claimed:
+        """Wait until the claim is settled.
+
+        Raises:
+            ApplicationError: Of type `Free` when the call was certainly not made.
+        """
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
+        self._publish()
+        while self._outcome is None:
+            try:
+                await workflow.wait_condition(lambda: self._outcome is not None or self._full())
+            except asyncio.CancelledError:
+                self._refuse("cancelling a claim settles nothing: send the signal settle")
+            if self._outcome is None and self._full():
+                workflow.continue_as_new(self._claimed)
+        self._publish()
+        if self._outcome is ClaimOutcome.FREE:
+            raise ApplicationError(self._why_free(), self._claimed, type=FREE, non_retryable=True)
+        return self._claimed
+
+    def _full(self) -> bool:
+        info = workflow.info()
+        return info.get_current_history_length() >= HISTORY_EVENTS or info.is_continue_as_new_suggested()
+
+    def _why_free(self) -> str:
+        told = self._claimed.note if isinstance(self._claimed.note, dict) else {}
+        return shorten(f"free: {self._claimed.holder} did not make this call, says {told.get('by')}: {told.get('reason')}")
+
+    def _publish(self) -> None:
+        workflow.set_current_details(claim_details(self._claimed, workflow.info().workflow_id))
+
+    def _refuse(self, why: str) -> None:
+        refused = self._claimed.refused + 1
+        self._claimed = self._claimed.model_copy(update={"refused": refused, "last_refusal": shorten(why)})
+        self._publish()
+
+    def refuse_signal(self, name: str, why: str) -> None:
+        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        if not self._problem:
+            self._refuse(f"{shorten(name, 100)}: {why}")
+
+    @workflow.signal(description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not')
+    def settle(self, *arguments: Any) -> None:
+        """Settle the claim; the first word counts."""
+        if self._problem:
+            return
+        try:
+            said = parse_settle(arguments)
+        except MalformedMessage as error:
+            self._refuse(str(error))
+            return
+        if self._outcome is not None:
+            self._refuse(f"settle: it is settled already as {self._outcome.value}")
+            return
+        if isinstance(said, SettledByPlan) and said.holder != self._claimed.holder:
+            self._refuse(f"settle: {shorten(said.holder, 150)} does not hold this claim, {self._claimed.holder} does")
+            return
+        by = said.holder if isinstance(said, SettledByPlan) else said.by
+        self._outcome = said.outcome
+        self._claimed = self._claimed.model_copy(update={"outcome": said.outcome, "note": {"by": by, "reason": said.reason}})
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """Record a signal nobody knows."""
+        self.refuse_signal(name, "unknown signal; there is settle")
+
+    @workflow.query(description="whose claim it is, how it was settled, what was refused")
+    def status(self) -> Claimed:
+        """Whose claim it is."""
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
+        return self._claimed
