@@ -37,6 +37,11 @@ class Options:
 
 
 ADMIT = Options(timedelta(seconds=60), None, _REHEARSAL_RETRY)
+_UNTIL_IT_WORKS = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+ACQUIRE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
+"""Asking the gates. While they do not answer nothing goes live, so it is tried for as long as that takes."""
+LEAVE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
+"""Giving back, which must not be given up either: others wait."""
 
 
 def rehearse(steps: int) -> Options:

@@ -26,7 +26,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
     """Record how calls ended. A stale call was not made and leaves no record, only an audit entry."""
     for outcome in outcomes:
         before = run.calls.get(outcome.step)
-        undone = before.undone if before else 0
+        undone = max(before.undone if before else 0, 0 if isinstance(outcome, StaleCall) else outcome.undone)
         number = run.audited + 1
         match outcome:
             case Live():
@@ -72,6 +72,7 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
     if record.status is not CallStatus.IN_DOUBT:
         return  # a human settled it while the probe was looking: that word counts
     if answer.happened is None:
+        run.calls[answer.step] = record.model_copy(update={"probed": True})
         run.record(AuditKind.CALL, "probe_cannot_tell", now, step=answer.step, reason=answer.why)
         return
     what = "probe_happened" if answer.happened else "probe_did_not_happen"
@@ -112,7 +113,8 @@ def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline
     elif broken := [step for step in by_status[CallStatus.LIVE] if run.calls[step].broken]:
         _fail(run, f"step {broken[0]!r} failed: {run.calls[broken[0]].error}", now)
     elif set(run.approved) <= set(run.live):
-        run.apply(Event.CALLS_DONE, now)
+        left_out = by_status[CallStatus.DUPLICATE]
+        run.apply(Event.CALLS_DONE, now, reason=f"left out as duplicates: {', '.join(left_out)}" if left_out else "")
     elif deadline_passed:
         _fail(run, "the plan's deadline passed", now)
     elif moved:

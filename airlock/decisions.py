@@ -77,7 +77,7 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
                 return _no(f"the plan is locked already, by {run.lock.by}: {run.lock.reason}")
             return _by_table(run, Event.LOCK)
         case Unlock():
-            return _answer_unlock(run)
+            return _answer_unlock(run, message)
         case Rollback():
             return _answer_rollback(run, message)
         case Abort():
@@ -103,7 +103,11 @@ _SAID = {
 }
 
 
-def _answer_unlock(run: Run) -> Verdict:
+def _answer_unlock(run: Run, message: Unlock) -> Verdict:
+    if message.gate and not (run.lock is not None and run.lock.gate):
+        return _no("the plan was not locked by the live gate")
+    if message.gate and (run.parked or run.in_flight):
+        return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan waits for what else it waits for")
     if run.state is State.LOCKED and run.parked:
         return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
     if run.state is State.LOCKED and run.in_flight:
@@ -159,7 +163,7 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
             run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
             run.outcome = Outcome.DENIED
         case Lock():
-            run.lock = LockHeld(by=message.by, reason=message.reason)
+            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate)
             run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
         case Unlock():
             _unlock(run, message, now)
@@ -175,6 +179,12 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
 
 
 def _unlock(run: Run, message: Unlock, now: datetime) -> None:
+    if message.gate and run.parked:
+        run.lock = None
+        return
+    if message.gate and run.in_flight:
+        run.unlock_later = message
+        return
     run.lock, run.rollback = None, None
     for step in run.steps_with[CallStatus.LIVE]:
         if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output

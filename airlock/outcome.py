@@ -53,7 +53,8 @@ class Live(WireModel):
 
     `drift` lists the arguments that differ from what was previewed; `matched` says whether the output is what the preview
     predicted, None where it predicted nothing. `seconds` is the duration of the last attempt. `broken` says why its output
-    cannot be used: the call took effect and is not made again, but the plan fails.
+    cannot be used: the call took effect and is not made again, but the plan fails. `undone` is how often it was taken back
+    before, where an earlier run, which this one was reset from, knows of more.
     """
 
     kind: Literal["live"] = "live"
@@ -65,16 +66,18 @@ class Live(WireModel):
     attempt: int = 1
     seconds: float = 0.0
     broken: str = ""
+    undone: int = 0
 
 
 class Failed(WireModel):
-    """The call failed. `undo` is the token it left when it may have begun to write."""
+    """The call failed. `undo` is the token it left when it may have begun to write; `undone` as in `Live`."""
 
     kind: Literal["failed"] = "failed"
     step: str
     error: str
     undo: JsonValue = None
     attempt: int = 1
+    undone: int = 0
 
 
 class StaleCall(WireModel):
@@ -89,7 +92,7 @@ class InDoubtCall(WireModel):
     """Nobody knows whether the call took effect.
 
     `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
-    `token_lost` says that it may have left a token which went down with its worker.
+    `token_lost` says that it may have left a token which went down with its worker; `undone` as in `Live`.
     """
 
     kind: Literal["in_doubt"] = "in_doubt"
@@ -98,13 +101,15 @@ class InDoubtCall(WireModel):
     undo: JsonValue = None
     running: bool = False
     token_lost: bool = False
+    undone: int = 0
 
 
 class Again(WireModel):
     """This attempt did not work, but the contract may allow another.
 
-    `doubtful` says that its answer was lost, so that it may have taken effect; `certain` that it certainly did not.
-    `after` is how long the target asked to wait, in seconds.
+    `doubtful` says that its answer was lost, so that it may have taken effect; `certain` that it certainly did not;
+    `token_lost` that it may have left a token which went down with its worker; `turned_away` that the target was never
+    asked, so that it does not count as an attempt. `after` is how long to wait before the next one, in seconds.
     """
 
     kind: Literal["again"] = "again"
@@ -114,6 +119,8 @@ class Again(WireModel):
     certain: bool = False
     undo: JsonValue = None
     after: float = 0.0
+    token_lost: bool = False
+    turned_away: bool = False
 
 
 CallOutcome = Annotated[Live | Failed | StaleCall | InDoubtCall, Field(discriminator="kind")]

@@ -83,7 +83,7 @@ def syntax_error(marker: Marker) -> str | None:
     return None
 
 
-def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[str], str]) -> Bound:
+def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[str], Any]) -> Bound:
     """Fill in references and secrets.
 
     Args:

@@ -14,14 +14,16 @@ from airlock.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.ceiling import Cap, Ceiling, ceilings
 from airlock.contract import Mode
 from airlock.gating import GateWait, Held
-from airlock.messages import Approve
+from airlock.messages import Approve, Unlock
 from airlock.model import WireModel
+from airlock.names import undo_workflow_id
 from airlock.outcome import StepPreview, shorten
-from airlock.plan import Plan
+from airlock.plan import Plan, Step
 from airlock.refs import referenced_steps
 from airlock.seal import canonical_json
 from airlock.sealed import Sealed
 from airlock.state import Event, State, advance
+from airlock.undoing import Undoing
 
 MAX_CARRIED_BYTES = 600_000
 """What all outputs together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
@@ -59,7 +61,7 @@ class CallRecord(WireModel):
 
     `failed` says that the call certainly did not take effect as a whole, whatever became of it since; `broken` that it took
     effect, but what it returned cannot be used; `running` that its code may still be running; `token_lost` that its undo
-    token went down with its worker.
+    token went down with its worker; `probed` that its tool was asked about it and could not tell.
     """
 
     status: CallStatus
@@ -75,6 +77,7 @@ class CallRecord(WireModel):
     broken: bool = False
     running: bool = False
     token_lost: bool = False
+    probed: bool = False
 
 
 class Vote(WireModel):
@@ -115,11 +118,15 @@ class Run(BaseModel):
     """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
 
     `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.
-    `stays` counts how often it went to the gates; it names the request there.
+    `undoing` is set when it is the undo of a plan that has ended; `reset_from` is the run that it, or a run it continues, was
+    reset from. `stays` counts how often it went to the gates; it names the request there. `unlock_later` is the live gate's word, kept
+    until no call is running.
     """
 
     plan: Plan
     submitted_at: datetime
+    undoing: Undoing | None = None
+    reset_from: str = ""
     state: State = State.MOCK
     since: datetime
     why: str = "submitted"
@@ -145,6 +152,7 @@ class Run(BaseModel):
     claims: dict[str, str] = Field(default_factory=dict)
     stays: int = 0
     lock: LockHeld | None = None
+    unlock_later: Unlock | None = None
     rollback: RollbackRequest | None = None
     audit: list[AuditEntry] = Field(default_factory=list)
     audited: int = 0
@@ -192,6 +200,16 @@ class Run(BaseModel):
         return True
 
     @property
+    def steps(self) -> tuple[Step, ...]:
+        """The plan's steps, with the agents that admission gave them where a conflict moved them."""
+        moved = self.admitted.reassigned if self.admitted else {}
+        if not moved:
+            return self.plan.steps
+        return tuple(
+            step.model_copy(update={"agent": moved[step.id]}) if step.id in moved else step for step in self.plan.steps
+        )
+
+    @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
         """The steps in each call status, in the plan's order."""
         found: dict[CallStatus, list[str]] = {status: [] for status in CallStatus}
@@ -214,9 +232,19 @@ class Run(BaseModel):
         return by_status[CallStatus.IN_DOUBT] + by_status[CallStatus.UNDO_FAILED]
 
     @property
+    def name(self) -> str:
+        """What people and the starter call this run: the plan id, or `undo-<plan_id>` for the undo after its end."""
+        return self.plan.plan_id if self.undoing is None else undo_workflow_id(self.plan.plan_id)
+
+    @property
+    def requester(self) -> str:
+        """Who asked for this, and must not approve it: the plan's requester, or who asked for its undo."""
+        return self.plan.requested_by if self.undoing is None else self.undoing.by
+
+    @property
     def deadline_at(self) -> datetime | None:
-        """When the plan's own deadline passes, UTC, or None."""
-        allowed = self.plan.deadline_seconds
+        """When the plan's own deadline passes, UTC, or None; it does not bind an undo after the end."""
+        allowed = self.plan.deadline_seconds if self.undoing is None else None
         return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
 
     def contracts(self) -> Admitted:
@@ -232,6 +260,8 @@ class Run(BaseModel):
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Start from MOCK: what is left must earn its way up again, what is live stays."""
         self.admitted = admitted
+        # what another plan did may be undone or settled by now: admission looks anew
+        self.calls = {step: call for step, call in self.calls.items() if call.status is not CallStatus.DUPLICATE}
         self.fallen, self.previews, self.heavy_previews = {}, {}, 0
         self.update_ceilings()
 

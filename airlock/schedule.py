@@ -1,7 +1,8 @@
 """What may start next: as parallel as the graph allows, irreversible calls as late as it allows."""
 
 from bisect import insort
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from airlock.graph import Parents, reversed_parents
@@ -21,6 +22,8 @@ class Schedule:
         done: Steps that count as finished already.
         late: Steps that come one at a time, and only when nothing else can start or is running (irreversible calls).
         chainable: Steps that may be handed out together with the one they wait for.
+        group: The group of a step of which only so many may run at once; such a step is never in a chain.
+        slots: How many of a group may run at once, by group; a group that is not named here has one.
     """
 
     def __init__(
@@ -30,11 +33,15 @@ class Schedule:
         done: Collection[str] = (),
         late: Collection[str] = (),
         chainable: Collection[str] = (),
+        group: Mapping[str, str] | None = None,
+        slots: Mapping[str, int] | None = None,
     ) -> None:
         finished, open_steps = set(done), sorted(set(wanted) - set(done))
         self._children = reversed_parents(parents)
         self._late = frozenset(late)
-        self._chainable = frozenset(chainable) - self._late
+        self._group = dict(group or {})
+        self._slots = dict(slots or {})
+        self._chainable = frozenset(chainable) - self._late - frozenset(self._group)
         self._waiting_for = {step: sum(parent not in finished for parent in parents[step]) for step in open_steps}
         self._ready = [step for step in open_steps if self._waiting_for[step] == 0]
         self._running: set[str] = set()
@@ -46,14 +53,29 @@ class Schedule:
 
     def take(self, limit: int = MAX_IN_FLIGHT) -> tuple[tuple[str, ...], ...]:
         """Up to `limit` chains that may start now, independent of each other; each is to be called in its order."""
-        ready = (step for step in self._ready if step not in self._late)
-        chains = tuple(self._chain(step) for step in islice(ready, max(limit, 0)))
+        chains = tuple(self._chain(step) for step in islice(self._free(), max(limit, 0)))
         if not chains and not self._running and self._ready and limit > 0:
             chains = ((self._ready[0],),)
         for chain in chains:
             self._ready.remove(chain[0])
             self._running.update(chain)
         return chains
+
+    def _free(self) -> Iterator[str]:
+        """The ready steps that are not late, as many of each group as may run."""
+        used = Counter(self._group[step] for step in self._running if step in self._group)
+        for step in self._ready:
+            if step in self._late:
+                continue
+            if step in self._group:
+                if used[self._group[step]] >= self._slots.get(self._group[step], 1):
+                    continue
+                used[self._group[step]] += 1
+            yield step
+
+    def drop(self, step: str) -> None:
+        """Record that a step that was handed out is not done and will not be; what waits for it never starts."""
+        self._running.discard(step)
 
     def finish(self, step: str) -> None:
         """Record that a step is done, so that those waiting for it may start."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from airlock.audit import AuditEntry
 from airlock.calls import outcome_of
+from airlock.conflict import Conflict
 from airlock.contract import Mode
 from airlock.model import WireModel
 from airlock.preview import approve_command, printable, render_preview
@@ -35,7 +36,10 @@ class StepView(WireModel):
 
 
 class StatusView(WireModel):
-    """Where a plan is, what it waits for, and what was refused lately. Times are UTC."""
+    """Where a plan is, what it waits for, and what was refused lately. Times are UTC.
+
+    `gates` names the resources and tools it holds, and `live` for its live slot.
+    """
 
     plan_id: str
     goal: str
@@ -57,6 +61,9 @@ class StatusView(WireModel):
     waits_for: str
     approve_command: str | None = None
     submitted_at: datetime | None = None
+    gates: tuple[str, ...] = ()
+    locked_by_gate: bool = False
+    conflicts: tuple[Conflict, ...] = ()
 
 
 class PreviewView(WireModel):
@@ -97,7 +104,7 @@ class PlanResult(WireModel):
 
 def step_views(run: Run) -> tuple[StepView, ...]:
     """Every step of the plan, in the plan's order."""
-    return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.plan.steps)
+    return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.steps)
 
 
 def _step_view(run: Run, step: str, agent: str, tool: str) -> StepView:
@@ -143,6 +150,9 @@ def status_view(run: Run) -> StatusView:
         waits_for=waits_for(run),
         approve_command=approve_command(run.sealed, run.digest) if waiting and run.sealed and run.digest else None,
         submitted_at=run.submitted_at,
+        gates=tuple(held.name for held in run.gates),
+        locked_by_gate=run.lock is not None and run.lock.gate,
+        conflicts=run.admitted.conflicts if run.admitted else (),
     )
 
 
@@ -208,6 +218,9 @@ def waits_for(run: Run) -> str:
             if needed <= 0:  # the voices so far are for different steps
                 return "more approvals: no step has all it needs yet"
             return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
+        case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
+            by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
+            return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
         case State.LOCKED if run.in_flight:
@@ -218,6 +231,8 @@ def waits_for(run: Run) -> str:
             words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
             settle = f"starter.py resolve {run.plan.plan_id} {step} {words} --reason ..."
             return f"a human to settle {', '.join(run.parked)}: {settle}"
+        case State.LOCKED if run.lock is not None and run.lock.gate:
+            return "the live gate to be unlocked: starter.py unlock --reason ... (or rollback, abort)"
         case State.LOCKED:
             return f"unlock, rollback or abort: starter.py unlock {run.plan.plan_id} --reason ..."
         case _:

@@ -9,11 +9,13 @@ with workflow.unsafe.imports_passed_through():
     from activities import options
     from activities.admit import AdmitActivities
     from activities.compensate import CompensateActivities
+    from activities.gates import GateActivities
     from activities.options import Options
     from activities.preview import PreviewActivities
     from activities.rehearse import RehearseActivities
     from airlock import names
     from airlock.admission import Admission
+    from airlock.gating import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
     from airlock.outcome import ProbeAnswer, UndoOutcome
     from airlock.wire import (
         AdmitRequest,
@@ -32,6 +34,24 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     """Let the operator's worker judge the plan."""
     return workflow.start_activity_method(
         AdmitActivities.admit, request, **_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit", _TRY)
+    )
+
+
+def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResult]:
+    """Ask the gates for places; `number` tells the times one run asked from one another."""
+    names_asked = [*request.resources, *request.tools, *(["live"] if request.live else [])]
+    summary = f"gates: {', '.join(names_asked) or 'claims'}"
+    activity_id = f"acquire:{request.request}:{number}"
+    return workflow.start_activity_method(
+        GateActivities.acquire, request, **_options(options.ACQUIRE, names.WORKFLOW_QUEUE, activity_id, summary, _WAIT)
+    )
+
+
+def leave(request: LeaveRequest, number: int) -> ActivityHandle[LeaveResult]:
+    """Give places back and settle claims."""
+    activity_id = f"leave:{request.request}:{number}"
+    return workflow.start_activity_method(
+        GateActivities.leave, request, **_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, "give back", _WAIT)
     )
 
 

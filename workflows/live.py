@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue, TypeAdapter, ValidationError
 
     from activities import options
-    from airlock.calls import after_calls, take_outcomes, take_probe
+    from airlock.calls import after_calls, take_outcomes
+    from airlock.holding import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
     from airlock.outcome import (
         Again,
         Attempt,
@@ -32,7 +33,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.wire import CallRequest, ChainRequest, ChainResult
     from workflows import commands
-    from workflows.made import made_call
+    from workflows.doubts import look_into_doubts
+    from workflows.entrance import Entrance
 
     _ATTEMPTS = TypeAdapter(list[Attempt])
 
@@ -42,12 +44,14 @@ class LiveStage:
 
     Args:
         run: The plan's run.
+        entrance: The gates; the run has entered by them.
         publish: Called when what people see has changed.
         full: Says whether the history is so long that the run must continue as new between calls.
     """
 
-    def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+    def __init__(self, run: Run, entrance: Entrance, publish: Callable[[], None], full: Callable[[], bool]) -> None:
         self._run = run
+        self._entrance = entrance
         self._publish = publish
         self._full = full
         self._moves = run.moves
@@ -57,7 +61,7 @@ class LiveStage:
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = False
         self._deadline_passed = False
-        self._steps = {step.id: step for step in run.plan.steps}
+        self._steps = {step.id: step for step in run.steps}
         self._previews = {shown.id: shown.preview for shown in run.sealed.steps} if run.sealed else {}
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
@@ -68,7 +72,11 @@ class LiveStage:
             wanted=run.approved,
             done=run.live,
             late=[step for step, contract in contracts.items() if contract.irreversible],
-            chainable=[step for step, contract in contracts.items() if not contract.guarded],
+            chainable=[
+                step for step, contract in contracts.items() if not contract.guarded and all_held(run, self._steps[step])
+            ],
+            group={step: contract.tool for step, contract in contracts.items() if contract.max_concurrent is not None},
+            slots=tool_slots(run),
         )
 
     async def go(self) -> None:
@@ -79,7 +87,7 @@ class LiveStage:
         finally:
             if watch is not None:
                 watch.cancel()
-        await self._probe()
+        await look_into_doubts(self._run)
         if not (self._full() and self._may_start()):
             after_calls(
                 self._run,
@@ -144,6 +152,8 @@ class LiveStage:
         """Call a chain; where a call may be repeated, go on with what is left of it, one attempt after the other."""
         left, attempt, doubtful = list(chain), 1, False
         again: Again | None = None
+        if not await self._may_call(chain[0]):
+            return
         while left:
             attempts = await self._attempt(left, attempt, again.undo if again else None)
             for made in attempts:
@@ -155,7 +165,9 @@ class LiveStage:
             if any(not isinstance(made, Live | Again) for made in attempts):
                 return
             last = attempts[-1] if attempts else None
-            if isinstance(last, Again):
+            if isinstance(last, Again) and last.turned_away:  # nobody was asked: no attempt was used up
+                await self._pause(timedelta(seconds=max(last.after, 1.0)), last.step)
+            elif isinstance(last, Again):
                 again, doubtful = last, doubtful or last.doubtful
                 await self._pause(options.backoff(attempt, last.after), last.step)
                 attempt += 1
@@ -163,6 +175,24 @@ class LiveStage:
                 break
         if again is not None:
             self._land(self._given_up(again, doubtful))
+
+    async def _may_call(self, step: str) -> bool:
+        """Get what a call needs that was not known at the entry, without waiting for it; False when it cannot be made."""
+        request = late_request(self._run, workflow.info().workflow_id, self._steps[step])
+        if request is None:
+            return True
+        result = await self._entrance.acquire(request)
+        take_late(self._run, result)
+        if result.busy is not None:
+            by = ", ".join(result.busy.holders) or "somebody"
+            self._land(StaleCall(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
+            return False
+        if result.duplicates:
+            drop_duplicates(self._run, result.duplicates, workflow.now())
+            self._schedule.drop(step)
+            self._news = True
+            return False
+        return self._may_start()
 
     async def _pause(self, pause: timedelta, step: str) -> None:
         """Wait before another attempt, unless the plan stops meanwhile."""
@@ -175,7 +205,15 @@ class LiveStage:
         """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
         requests = [self._request(step, steps) for step in steps]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
-        handle = commands.call(ChainRequest(plan_id=self._run.plan.plan_id, calls=tuple(requests)))
+        info = workflow.info()
+        handle = commands.call(
+            ChainRequest(
+                plan_id=self._run.plan.plan_id,
+                calls=tuple(requests),
+                run_id=info.run_id,
+                first_run_id=info.original_execution_run_id or info.run_id,
+            )
+        )
         self._handles[steps[0]] = handle
         try:
             result = await handle
@@ -216,7 +254,14 @@ class LiveStage:
             # a worker that was only cut off may still be at it: wait until its own timeout has ended the call
             harmless = lost.contract.read_only or lost.contract.idempotent
             pause = 0.0 if harmless else lost.contract.timeout
-            return [*made, Again(step=lost.step.id, error=text, doubtful=not lost.contract.read_only, after=pause)]
+            doubtful = not lost.contract.read_only
+            return [
+                *made,
+                Again(
+                    step=lost.step.id, error=text, doubtful=doubtful, undo=lost.undo, after=pause,
+                    token_lost=doubtful and lost.undo is None,
+                ),
+            ]  # fmt: skip
         if lost.contract.read_only:
             return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
         return [*made, InDoubtCall(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
@@ -236,7 +281,7 @@ class LiveStage:
 
     def _given_up(self, last: Again, doubtful: bool) -> CallOutcome:
         if doubtful:
-            return InDoubtCall(step=last.step, error=last.error, undo=last.undo)
+            return InDoubtCall(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
         return Failed(step=last.step, error=last.error, undo=last.undo)
 
     def _request(self, step_id: str, chain: list[str]) -> CallRequest:
@@ -251,23 +296,8 @@ class LiveStage:
             outputs={name: run.outputs[name] for name in read},
             undone=before.undone if before else 0,
             undo=before.undo if before else None,
+            fence=fence_of(run, step),
         )
-
-    async def _probe(self) -> None:
-        """Ask the tools about calls in doubt, once each."""
-        admitted = self._run.contracts()
-        for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
-            if not admitted.contract(step_id).has_probe or self._run.calls[step_id].running:
-                continue
-            if self._run.calls[step_id].token_lost:
-                # the worker is gone, or only cut off: ask when its own timeout has ended the call, or "no" means "not yet"
-                await workflow.sleep(admitted.contract(step_id).timeout, summary=f"before {step_id} is looked into")
-            request = made_call(self._run, step_id)
-            try:
-                answer = await commands.probe(request)
-            except ActivityError:
-                continue  # it stays in doubt
-            take_probe(self._run, answer, workflow.now())
 
     async def _watch_deadline(self) -> None:
         deadline = self._run.deadline_at

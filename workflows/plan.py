@@ -15,6 +15,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock import names
     from airlock.decisions import decide, refuse
     from airlock.errors import AirlockError
+    from airlock.gating import Granted
+    from airlock.holding import leave_request
     from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Verdict, parse_decision, parse_message
     from airlock.outcome import shorten
     from airlock.run import Outcome, Run
@@ -31,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.wire import PlanStart
+    from workflows.entrance import Entrance
     from workflows.live import LiveStage
     from workflows.rehearse import Rehearsal
     from workflows.undo import UndoStage
@@ -60,6 +63,7 @@ class PlanWorkflow:
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
+        self._entrance = Entrance(self._run, self._publish, self._full)
         expected = names.plan_workflow_id(self._run.plan.plan_id)
         if workflow.info().workflow_id != expected:
             self._problem = (
@@ -85,6 +89,7 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
+            await self._entrance.leave()
             match self._run.state:
                 case State.MOCK:
                     await Rehearsal(self._run).mock()
@@ -93,16 +98,30 @@ class PlanWorkflow:
                 case State.AWAITING_APPROVAL:
                     await self._await_approval()
                 case State.LIVE:
-                    await LiveStage(self._run, self._publish, self._full).go()
+                    if await self._entrance.enter():
+                        await LiveStage(self._run, self._entrance, self._publish, self._full).go()
                 case State.ROLLBACK:
-                    await UndoStage(self._run, self._publish, self._full).go()
+                    if await self._entrance.enter():
+                        await UndoStage(self._run, self._publish, self._full).go()
                 case State.LOCKED:
-                    await workflow.wait_condition(lambda: self._run.state is not State.LOCKED or self._full())
+                    await self._locked()
                 case _:
                     raise AirlockError(f"no stage for {self._run.state.value}")
             self._publish()
             self._continue_if_full()
+        await self._entrance.leave()
         self._finish()
+
+    async def _locked(self) -> None:
+        """LOCKED: until somebody says what happens next, or there is something to give back that was kept so far."""
+        run, later = self._run, self._run.unlock_later
+        if later is not None:
+            run.unlock_later = None
+            decide(run, "unlock", later, workflow.now())
+        holder = workflow.info().workflow_id
+        await workflow.wait_condition(
+            lambda: run.state is not State.LOCKED or self._full() or leave_request(run, holder) is not None
+        )
 
     async def _await_approval(self) -> None:
         """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
@@ -229,6 +248,19 @@ class PlanWorkflow:
     def resolve(self, *arguments: Any) -> None:
         """Settle a parked step."""
         self._say("resolve", arguments)
+
+    @workflow.signal(
+        description='{"gate", "request"}: a gate has a place; it is asked whether that is so'
+    )
+    def granted(self, *arguments: Any) -> None:
+        """Take the news that a gate has a place."""
+        try:
+            news = Granted.model_validate(arguments[0] if len(arguments) == 1 else None)
+        except ValidationError:
+            self.refuse_signal("granted", 'takes one JSON object: {"gate", "request"}')
+            return
+        if not self._problem:
+            self._entrance.granted(news.gate)
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:

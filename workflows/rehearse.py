@@ -100,7 +100,7 @@ class Rehearsal:
 
     def _request(self, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
         admitted = self._run.contracts()
-        by_id = {step.id: step for step in self._run.plan.steps}
+        by_id = {step.id: step for step in self._run.steps}
         return RehearsalRequest(
             plan_id=self._run.plan.plan_id,
             steps=tuple(by_id[step] for step in wanted),

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.calls import after_rollback, keep, take_probe, take_undo
+    from airlock.calls import after_rollback, keep, take_undo
     from airlock.decisions import steps_to_undo
     from airlock.graph import reversed_parents
     from airlock.outcome import UndoFailed, UndoOutcome, shorten
@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.state import State
     from workflows import commands
+    from workflows.doubts import look_into_doubts
     from workflows.made import made_call
 
 
@@ -39,7 +40,7 @@ class UndoStage:
 
     async def go(self) -> None:
         """Undo, then move the run on."""
-        await self._probe()
+        await look_into_doubts(self._run)
         self._covered = steps_to_undo(self._run)
         parents = reversed_parents(self._run.contracts().parents)
         # what a call in doubt depends on stays until that call is settled: it may have to be undone first
@@ -101,13 +102,3 @@ class UndoStage:
             take_undo(self._run, outcome, workflow.now())
             if self._run.calls[outcome.step].status is CallStatus.UNDONE:
                 self._schedule.finish(outcome.step)
-
-    async def _probe(self) -> None:
-        for step_id in self._run.steps_with[CallStatus.IN_DOUBT]:
-            if not self._run.contracts().contract(step_id).has_probe or self._run.calls[step_id].running:
-                continue
-            try:
-                answer = await commands.probe(made_call(self._run, step_id))
-            except ActivityError:
-                continue  # it stays in doubt and parks the plan
-            take_probe(self._run, answer, workflow.now())

@@ -144,3 +144,28 @@ def test_five_thousand_steps_finish(wide: bool) -> None:
     finished = drive(schedule, lambda running: 0, 200, lambda chain: None)
     assert len(finished) == 5_000
     assert len(live_order(parents, names, (), names[::7])) == 5_000
+
+
+def test_of_a_group_only_so_many_run_at_once_whatever_else_is_ready() -> None:
+    parents = {name: () for name in ("a1", "a2", "a3", "b1")}
+    schedule = Schedule(parents, wanted=parents, group={name: "a" for name in ("a1", "a2", "a3")}, slots={"a": 2})
+    assert schedule.take() == (("a1",), ("a2",), ("b1",))
+    assert schedule.take() == ()
+    schedule.finish("a1")
+    assert schedule.take() == (("a3",),)
+
+
+def test_a_group_without_a_number_runs_one_after_the_other() -> None:
+    parents = {name: () for name in ("a1", "a2")}
+    schedule = Schedule(parents, wanted=parents, group={"a1": "a", "a2": "a"})
+    assert schedule.take() == (("a1",),)
+    schedule.drop("a1")
+    assert schedule.take() == (("a2",),)
+
+
+def test_what_waits_for_a_dropped_step_never_starts() -> None:
+    schedule = Schedule({"a": (), "b": ("a",)}, wanted=("a", "b"))
+    assert schedule.take() == (("a",),)
+    schedule.drop("a")
+    assert schedule.take() == ()
+    assert schedule.running == ()

@@ -1,0 +1,26 @@
+"""Calls in doubt: ask the tools themselves, once the call can have no effect any more."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.calls import take_probe
+    from airlock.run import CallStatus, Run
+    from workflows import commands
+    from workflows.made import made_call
+
+
+async def look_into_doubts(run: Run) -> None:
+    """Ask the probe of every call in doubt that has one; what it cannot tell stays in doubt and parks the plan."""
+    for step_id in run.steps_with[CallStatus.IN_DOUBT]:
+        contract, record = run.contracts().contract(step_id), run.calls[step_id]
+        if not contract.has_probe or record.running:
+            continue
+        if record.token_lost and not record.probed:
+            # the worker is gone, or only cut off: ask when its own timeout has ended the call, or "no" means "not yet"
+            await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
+        try:
+            answer = await commands.probe(made_call(run, step_id))
+        except ActivityError:
+            continue
+        take_probe(run, answer, workflow.now())

@@ -1,0 +1,98 @@
+"""Into LIVE and ROLLBACK through the gates, and out again: the run asks, waits for its turn, and gives back."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.calls import after_calls
+    from airlock.gating import AcquireRequest
+    from airlock.holding import entry_request, leave_request, rollback_request, take_acquired, take_left
+    from airlock.run import Run
+    from airlock.state import State
+    from workflows import commands
+
+LOOK_AGAIN = timedelta(minutes=5)
+"""A run that waits asks its gate again after this long, in case the gate and its queue are gone."""
+
+
+class Entrance:
+    """What stands between a run and its calls.
+
+    Args:
+        run: The plan's run.
+        publish: Called when what people see has changed.
+        full: Says whether the history is so long that the run must continue as new.
+    """
+
+    def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+        self._run = run
+        self._publish = publish
+        self._full = full
+        self._asked = 0
+        self._news = False
+
+    def granted(self, gate: str) -> None:
+        """Take the news that a gate has a place; whether that is true the gate itself is asked."""
+        waits = self._run.gate_wait
+        if waits is None or waits.gate == gate:
+            self._news = True
+
+    async def enter(self) -> bool:
+        """Wait until the run holds what its state needs; False when it is somewhere else or must continue as new."""
+        run, moves = self._run, self._run.moves
+        if not run.gates and run.gate_wait is None:
+            run.stays += 1
+        while run.moves == moves and not self._full():
+            request = self._request()
+            if request is None:
+                return True
+            if self._deadline_passed():
+                after_calls(run, [], workflow.now(), deadline_passed=True)
+                return False
+            self._news = False
+            if take_acquired(run, await self.acquire(request), workflow.now()):
+                return run.moves == moves
+            self._publish()
+            if run.gate_wait is not None:
+                await self._turn(moves)
+        return False
+
+    async def acquire(self, request: AcquireRequest):  # type: ignore[no-untyped-def]
+        """Ask the gates once."""
+        self._asked += 1
+        return await commands.acquire(request, self._asked)
+
+    async def leave(self) -> None:
+        """Give back what the run must not hold in the state it is in."""
+        request = leave_request(self._run, workflow.info().workflow_id)
+        if request is not None:
+            self._asked += 1
+            await commands.leave(request, self._asked)
+            take_left(self._run, request)
+
+    def _request(self) -> AcquireRequest | None:
+        holder = workflow.info().workflow_id
+        if self._run.state is State.ROLLBACK:
+            return rollback_request(self._run, holder)
+        return entry_request(self._run, holder)
+
+    async def _turn(self, moves: int) -> None:
+        run = self._run
+        limit = LOOK_AGAIN
+        if run.state is State.LIVE and run.deadline_at is not None:
+            limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
+        waits = run.gate_wait.name if run.gate_wait else ""
+        try:
+            await workflow.wait_condition(
+                lambda: self._news or run.moves != moves or self._full(),
+                timeout=limit,
+                timeout_summary=f"before {waits} is asked for again",
+            )
+        except TimeoutError:
+            return
+
+    def _deadline_passed(self) -> bool:
+        deadline = self._run.deadline_at
+        return self._run.state is State.LIVE and deadline is not None and workflow.now() >= deadline
