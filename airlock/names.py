@@ -44,6 +44,11 @@ def undo_workflow_id(plan_id: str) -> str:
     return UNDO_PREFIX + plan_id
 
 
+def workflow_id_of(name: str) -> str:
+    """The workflow id behind what people call a plan or the undo of one: its plan id, or either workflow id."""
+    return name if name.startswith(RESERVED_PREFIXES) else plan_workflow_id(name)
+
+
 def resource_gate_id(key: str) -> str:
     """The gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
     return f"gate-resource-{key}"

@@ -12,6 +12,7 @@ from airlock.outcome import StepPreview
 from airlock.plan import Plan
 from airlock.policy import Policy
 from airlock.schedule import live_order
+from airlock.undoing import UndoContent
 
 
 class SealedStep(WireModel):
@@ -38,6 +39,7 @@ class Sealed(WireModel):
     """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else.
 
     `replaces` is the digest of the seal before this one: an approval counts once, even when nothing else has changed.
+    `undo` is set for the undo of a plan that has ended; such a seal has no `steps` of its own.
     """
 
     plan_id: str
@@ -57,6 +59,7 @@ class Sealed(WireModel):
     approval_timeout: str = "24h"
     rolls_back_on_failure: bool = True
     replaces: str | None = None
+    undo: UndoContent | None = None
 
     @property
     def live_steps(self) -> tuple[str, ...]:

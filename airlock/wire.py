@@ -1,5 +1,6 @@
 """What the workflow and the activities say to each other: one object in, one out."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field, JsonValue
@@ -9,13 +10,18 @@ from airlock.model import WireModel
 from airlock.outcome import Attempt, MockFailed, PreviewOutcome, StepPreview
 from airlock.plan import Plan, Step
 from airlock.run import Run
+from airlock.undoing import Undoing, UndoLook
 
 
 class PlanStart(WireModel):
-    """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on."""
+    """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on.
+
+    With `undo` it undoes that plan, which has ended, under the workflow id `undo-<plan_id>`.
+    """
 
     plan: Plan | None = None
     run: Run | None = None
+    undo: Undoing | None = None
 
 
 class AdmitRequest(WireModel):
@@ -105,3 +111,31 @@ class MadeCall(WireModel):
     undo: JsonValue = None
     outputs: dict[str, Any] = Field(default_factory=dict)
     undone: int = 0
+
+
+class RecoverRequest(WireModel):
+    """Which ended plan is to be undone; `previous` as in `Undoing`."""
+
+    plan_id: str
+    previous: str = ""
+
+
+class Recovered(WireModel):
+    """The run of an ended plan as it really ended, or why it cannot be undone. `quiet_at` is when its last call must have ended."""
+
+    run: Run | None = None
+    refused: str = ""
+    quiet_at: datetime | None = None
+
+
+class UndoLookRequest(WireModel):
+    """Calls whose undo the tools are asked about."""
+
+    plan_id: str
+    calls: tuple[MadeCall, ...]
+
+
+class UndoLooks(WireModel):
+    """What the tools said, one for each call that was asked about."""
+
+    looks: tuple[UndoLook, ...] = ()
