@@ -34,7 +34,6 @@ class ClaimWorkflow:
     @workflow.init
     def __init__(self, claimed: Any) -> None:
         self._problem = ""
-        self._outcome: ClaimOutcome | None = None
         try:
             self._claimed = Claimed.model_validate(claimed)
         except ValidationError as error:
@@ -53,17 +52,20 @@ class ClaimWorkflow:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
         self._publish()
-        while self._outcome is None:
+        while not self._settled():
             try:
-                await workflow.wait_condition(lambda: self._outcome is not None or self._full())
+                await workflow.wait_condition(lambda: self._settled() or self._full())
             except asyncio.CancelledError:
                 self._refuse("cancelling a claim settles nothing: send the signal settle")
-            if self._outcome is None and self._full():
+            if not self._settled() and self._full():
                 workflow.continue_as_new(self._claimed)
         self._publish()
-        if self._outcome is ClaimOutcome.FREE:
+        if self._claimed.outcome is ClaimOutcome.FREE:
             raise ApplicationError(self._why_free(), self._claimed, type=FREE, non_retryable=True)
         return self._claimed
+
+    def _settled(self) -> bool:
+        return self._claimed.outcome is not None
 
     def _full(self) -> bool:
         info = workflow.info()
@@ -96,14 +98,13 @@ class ClaimWorkflow:
         except MalformedMessage as error:
             self._refuse(str(error))
             return
-        if self._outcome is not None:
-            self._refuse(f"settle: it is settled already as {self._outcome.value}")
+        if self._claimed.outcome is not None:
+            self._refuse(f"settle: it is settled already as {self._claimed.outcome.value}")
             return
         if isinstance(said, SettledByPlan) and said.holder != self._claimed.holder:
             self._refuse(f"settle: {shorten(said.holder, 150)} does not hold this claim, {self._claimed.holder} does")
             return
         by = said.holder if isinstance(said, SettledByPlan) else said.by
-        self._outcome = said.outcome
         self._claimed = self._claimed.model_copy(update={"outcome": said.outcome, "note": {"by": by, "reason": said.reason}})
 
     @workflow.signal(dynamic=True)
