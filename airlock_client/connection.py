@@ -1,8 +1,10 @@
 """The one way to connect to Temporal: Temporal's own settings, and the one data converter every run needs."""
 
 import asyncio
+import atexit
 import re
 import sys
+import time
 from collections.abc import Callable
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -18,6 +20,9 @@ from airlock_client.codec import CompressionCodec
 from airlock_client.payloads import ForgivingPayloadConverter
 
 DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
+
+_AT_THE_END = 0.2
+"""Seconds a program that has connected waits at its end; see `_let_threads_finish`."""
 
 _KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 _KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
@@ -56,6 +61,7 @@ async def connect() -> Client:
             f"Temporal's settings cannot be used: {_first_line(error)}. Check TEMPORAL_PROFILE"
         ) from error
     config.setdefault("target_host", "localhost:7233")
+    _wait_at_the_end()
     try:
         return await Client.connect(**config, data_converter=DATA_CONVERTER)
     except (RuntimeError, ValueError, RPCError) as error:
@@ -71,6 +77,7 @@ async def connect_to(address: str, namespace: str = "default") -> Client:
     Raises:
         ConnectionFailed: If nothing answers there.
     """
+    _wait_at_the_end()
     try:
         return await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER)
     except (RuntimeError, RPCError) as error:
@@ -118,6 +125,21 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
             if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker was faster
                 raise
     return tuple(sorted(missing))
+
+
+def _wait_at_the_end() -> None:
+    atexit.unregister(_let_threads_finish)  # once, however often a program connects
+    atexit.register(_let_threads_finish)
+
+
+def _let_threads_finish() -> None:
+    """Give the SDK's threads a moment at the end of the program, which could abort it otherwise.
+
+    The thread that brings an answer wakes the program before it has let go of the interpreter. A short program may be at
+    its end by then, and an interpreter that is being finalised kills that thread, which aborts the whole process with
+    exit code 134 (sdk-python issue 300). The thread needs no more than to be let run.
+    """
+    time.sleep(_AT_THE_END)
 
 
 def _first_line(error: BaseException) -> str:
