@@ -31,7 +31,7 @@ from airlock.errors import AirlockError, ConfigError
 from airlock_client.connection import SearchAttributeConflict, address, connect_patiently, ensure_search_attributes
 from tools.loader import load_catalogue
 from tools.operator_file import find_config, read_config
-from workflows import WORKFLOWS
+from workflows.registry import WORKFLOWS
 from workflows.safe_signals import SafeSignals
 
 ROLES = ("all", "orchestrate", "rehearse", "live")

@@ -14,7 +14,7 @@ from temporalio.worker import Replayer
 from airlock.names import plan_workflow_id
 from airlock_client.connection import DATA_CONVERTER
 from worker import runner
-from workflows import WORKFLOWS
+from workflows.registry import WORKFLOWS
 from workflows.safe_signals import SafeSignals
 
 HISTORIES = Path(__file__).parent / "histories"
