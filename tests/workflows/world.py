@@ -24,6 +24,9 @@ class World:
         self.holds: dict[tuple[str, str], asyncio.Event] = {}
         self.running: set[tuple[str, str]] = set()
         self.overlap: dict[str, int] = defaultdict(int)
+        self.inside: dict[str, set[str]] = defaultdict(set)
+        self.together: dict[str, list[frozenset[str]]] = defaultdict(list)
+        self.fences: dict[str, list[int | None]] = defaultdict(list)
         self.tokens_found: dict[tuple[str, str], list[Any]] = defaultdict(list)
 
     def hold(self, plan: str, step: str) -> asyncio.Event:
@@ -92,7 +95,7 @@ class Look(BaseModel):
     key: str = ""
 
 
-@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=20, resources=("key:{key}",), max_attempts=3)
+@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=20, max_attempts=3)
 async def put(args: Put, call: ToolCall) -> dict[str, Any]:
     """Set a key."""
     state = WORLD.state[call.plan_id]
@@ -197,3 +200,57 @@ async def _once_dry(args: Put, call: ToolCall) -> Preview:
 async def _once_undo(args: Put, call: ToolCall) -> None:
     WORLD.log.append(("undo", call.plan_id, call.step_id))
     WORLD.state[call.plan_id].pop(args.key, None)
+
+
+class Shared(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    value: Any = None
+
+
+@tool(name="share", risk="MEDIUM", reversibility="reversible", timeout=20, resources=("shared:{key}",))
+async def share(args: Shared, call: ToolCall) -> dict[str, Any]:
+    """Set a key that all plans share; says who is inside at the same time, and with which fence it came."""
+    WORLD.inside[args.key].add(call.plan_id)
+    WORLD.together[args.key].append(frozenset(WORLD.inside[args.key]))
+    WORLD.fences[args.key].append(call.fence)
+    call.undo = {"key": args.key, "was": WORLD.state["shared"].get(args.key)}
+    try:
+        return await WORLD.live(call, lambda: WORLD.state["shared"].__setitem__(args.key, args.value))
+    finally:
+        WORLD.inside[args.key].discard(call.plan_id)
+
+
+@share.dry_run(partial=True)
+async def _share_dry(args: Shared, call: ToolCall) -> Preview:
+    return Preview(effect=f"set the shared {args.key}", output={"key": UNKNOWN, "step": call.step_id})
+
+
+@share.compensate
+async def _share_undo(args: Shared, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
+    if call.undo["was"] is None:
+        WORLD.state["shared"].pop(args.key, None)
+    else:
+        WORLD.state["shared"][args.key] = call.undo["was"]
+
+
+@tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=20, max_concurrent=2)
+async def narrow(args: Shared, call: ToolCall) -> dict[str, Any]:
+    """Do something of which the target stands only two at once."""
+    WORLD.inside["narrow"].add(f"{call.plan_id}/{call.step_id}")
+    WORLD.together["narrow"].append(frozenset(WORLD.inside["narrow"]))
+    try:
+        return await WORLD.live(call, lambda: None)
+    finally:
+        WORLD.inside["narrow"].discard(f"{call.plan_id}/{call.step_id}")
+
+
+@narrow.dry_run
+async def _narrow_dry(args: Shared, call: ToolCall) -> Preview:
+    return Preview(effect="go through the narrow door")
+
+
+@narrow.compensate
+async def _narrow_undo(args: Shared, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
