@@ -1,0 +1,91 @@
+"""The robot of the chaos run: does what approvers and operators do, by the same signals and with the same knowledge.
+
+It approves what waits for approval, and settles calls in doubt by looking at the real systems, as a human would.
+"""
+
+import asyncio
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from airlock.errors import AirlockError
+from airlock.messages import Settlement
+from airlock.run import CallStatus
+from airlock.state import State
+from airlock.views import StatusView
+from airlock_client import Airlock, PlanHandle
+from cli.chaos_world import ChaosWorld
+from sandbox.chaos_store import ChaosStore, alive
+from sandbox.chaos_tools import KEY_HEADER
+
+ROBOT = "robot"
+_EVERY = 0.5
+_AT_ONCE = 10
+_SURE_AFTER = 5.0
+"""Seconds after which a call that never began at a shelf will not begin there any more: longer than its timeout."""
+
+
+class Robot:
+    """Looks after all plans until it is cancelled. `open_plans` and `seen` are what it saw last, by visibility."""
+
+    def __init__(self, world: ChaosWorld, client: Client) -> None:
+        self._world = world
+        self._airlock = Airlock(client)
+        self._few = asyncio.Semaphore(_AT_ONCE)
+        self.open_plans: frozenset[str] = frozenset()
+        self.resolved = 0
+
+    async def work(self) -> None:
+        """Look, do what there is to do, and look again."""
+        while True:
+            with suppress(AirlockError, RPCError):  # the server is down: it looks again
+                await self._round()
+            await asyncio.sleep(_EVERY)
+
+    async def _round(self) -> None:
+        listed = await self._airlock.plans(open_only=True, limit=1_000)
+        self.open_plans = frozenset(plan.plan_id for plan in listed)
+        wanting = [plan.plan_id for plan in listed if plan.state in (State.AWAITING_APPROVAL.value, State.LOCKED.value)]
+        await asyncio.gather(*(self._look_after(plan_id) for plan_id in sorted(wanting)))
+
+    async def _look_after(self, plan_id: str) -> None:
+        plan = self._airlock.plan(plan_id)
+        async with self._few:
+            try:
+                await self._act(plan, await plan.status())
+            except (AirlockError, RPCError):
+                return  # no worker, no server, or it has ended meanwhile
+
+    async def _act(self, plan: PlanHandle, status: StatusView) -> None:
+        if status.state is State.AWAITING_APPROVAL and status.outcome is None and status.digest:
+            await plan.workflow.signal("approve", {"by": ROBOT, "digest": status.digest})
+        elif status.state is State.LOCKED and not status.in_flight:
+            statuses = {step.id: step.status for step in status.steps}
+            for step in status.parked:
+                said = self._settlement(plan.plan_id, step, statuses[step], status.since)
+                if said is not None:
+                    self.resolved += 1
+                    words = {"by": ROBOT, "step": step, "outcome": said.value, "reason": "looked at the shelf and the mail"}
+                    await plan.workflow.signal("resolve", words)
+
+    def _settlement(self, plan: str, step: str, status: str, since: datetime) -> Settlement | None:
+        """What really became of a call, or None while nobody can know."""
+        if status == CallStatus.UNDO_FAILED.value:
+            return Settlement.RETRY
+        with closing(ChaosStore(self._world.store_path)) as store:
+            visits = [visit for visit in store.visits() if (visit.plan, visit.step, visit.kind) == (plan, step, "live")]
+            key = visits[-1].key if visits else f"{plan}/{step}"
+            happened = store.has(key)
+        if happened or any(self._key(mail) == key for mail in self._world.mails()):
+            return Settlement.HAPPENED
+        if any(visit.ended is None and alive(visit.pid) for visit in visits):
+            return None
+        sure = (datetime.now(UTC) - since).total_seconds() > _SURE_AFTER
+        return Settlement.DID_NOT_HAPPEN if sure else None
+
+    @staticmethod
+    def _key(mail: dict[str, Any]) -> str:
+        return str(mail["headers"].get(KEY_HEADER, ""))

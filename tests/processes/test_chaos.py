@@ -1,0 +1,21 @@
+"""The short chaos run: real workers and a real server, killed and locked while a score of plans share a dozen resources."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.chaos_checks import judge
+from cli.chaos_run import Dose, run
+
+SEED = 11
+PLANS = 18
+DOSE = Dose(workers=2, open_at_once=12, kills=2, between_kills=(2.0, 4.0), locked_for=(0.5, 1.0), within=100.0)
+
+
+@pytest.mark.slow
+async def test_chaos(tmp_path: Path) -> None:
+    told: list[str] = []
+    evidence = await run(tmp_path / "chaos", SEED, PLANS, DOSE, told.append)
+    wrong = [f"{finding.claim}: {line}" for finding in judge(evidence) for line in finding.wrong]
+    assert wrong == [], "\n".join([*told, *wrong])
+    assert sorted(evidence.ended) == sorted(plan["plan_id"] for plan in evidence.batch.plans)
