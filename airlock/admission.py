@@ -11,12 +11,15 @@ from airlock.ceiling import Cap, own_caps
 from airlock.conflict import Conflict
 from airlock.contract import Contract, Mode, Risk
 from airlock.errors import ContractError, Problem
-from airlock.graph import parents_of, topological_order
+from airlock.graph import parents_of
 from airlock.lint import argument_problems, catalogue_problems, structure_problems
 from airlock.model import WireModel
 from airlock.outcome import shorten
 from airlock.plan import Plan, Step
 from airlock.policy import Policy
+from airlock.resolution import resolve
+from airlock.scene import Scene
+from airlock.spending import budget_problems
 
 
 class Admitted(WireModel):
@@ -46,6 +49,15 @@ class Admitted(WireModel):
         return self.contracts[self.contract_of[step]]
 
     @property
+    def going(self) -> tuple[str, ...]:
+        """The steps that may go live before anything was rehearsed, in order: neither they nor their parents are capped."""
+        found = set[str]()
+        for step in self.order:
+            if all(cap.mode is Mode.LIVE for cap in self.caps[step]) and found.issuperset(self.parents[step]):
+                found.add(step)
+        return tuple(step for step in self.order if step in found)
+
+    @property
     def risk(self) -> Risk:
         """The highest risk of any step."""
         return max((contract.risk for contract in self.contracts.values()), key=lambda risk: risk.rank)
@@ -58,43 +70,70 @@ class Admission(WireModel):
     problems: tuple[Problem, ...] = ()
 
 
-def admit(plan: Plan, catalogue: Catalogue, policy: Policy) -> Admission:
-    """Judge a plan by the operator's catalogue and policy."""
+def admit(plan: Plan, catalogue: Catalogue, policy: Policy, standing: Mapping[str, str] | None = None) -> Admission:
+    """Judge a plan by the operator's catalogue and policy, and answer the conflicts in it.
+
+    Args:
+        plan: What is proposed.
+        catalogue: The operator's tools.
+        policy: The operator's rules.
+        standing: What other plans have to do with its irreversible calls, one sentence by step.
+    """
     problems = structure_problems(plan) or catalogue_problems(plan, catalogue)
+    contracts: dict[str, Contract] = {}
+    if not problems:
+        contracts, problems = _contracts(plan, catalogue)
     if problems:
         return Admission(problems=tuple(problems))
+    resolution = resolve(_scene(plan, contracts, catalogue, policy), standing or {})
+    scene, going = resolution.scene, resolution.scene.going()
+    problems = [*resolution.problems, *budget_problems((scene.steps[step] for step in sorted(going)), contracts, policy)]
+    if problems:
+        return Admission(problems=tuple(problems))
+    digests = {step: contract.digest() for step, contract in contracts.items()}
+    return Admission(
+        admitted=Admitted(
+            contracts={digests[step]: contract for step, contract in contracts.items()},
+            contract_of=digests,
+            policy=policy,
+            policy_hash=policy.digest(),
+            catalogue_hash=catalogue.digest(),
+            order=scene.order(),
+            parents=dict(scene.parents),
+            caps=dict(scene.caps),
+            resources={step: names for step, names in scene.resources.items() if names},
+            conflicts=resolution.conflicts,
+            reassigned=dict(resolution.reassigned),
+        )
+    )
+
+
+def _contracts(plan: Plan, catalogue: Catalogue) -> tuple[dict[str, Contract], list[Problem]]:
+    """The contract of each step; problems where a tool does not understand the arguments."""
     contracts: dict[str, Contract] = {}
-    contract_of: dict[str, str] = {}
-    caps: dict[str, tuple[Cap, ...]] = {}
-    resources: dict[str, tuple[str, ...]] = {}
+    problems: list[Problem] = []
     for step in plan.steps:
         try:
-            contract = catalogue.contract(step.tool, step.args)
+            contracts[step.id] = catalogue.contract(step.tool, step.args)
         except (ContractError, ValidationError) as error:
             problems.append(
                 Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="mend the tool, or these arguments")
             )
-            continue
-        contract_of[step.id] = contract.digest()
-        contracts[contract_of[step.id]] = contract
-        caps[step.id] = (*own_caps(step, contract, plan, policy), *_incomplete(step, plan, catalogue))
-        if named := resource_names(contract, step.args):
-            resources[step.id] = named
-    if problems:
-        return Admission(problems=tuple(problems))
-    parents = parents_of(plan)
-    return Admission(
-        admitted=Admitted(
-            contracts=contracts,
-            contract_of=contract_of,
-            policy=policy,
-            policy_hash=policy.digest(),
-            catalogue_hash=catalogue.digest(),
-            order=topological_order(parents),
-            parents=parents,
-            caps=caps,
-            resources=resources,
-        )
+    return contracts, problems
+
+
+def _scene(plan: Plan, contracts: Mapping[str, Contract], catalogue: Catalogue, policy: Policy) -> Scene:
+    return Scene(
+        steps={step.id: step for step in plan.steps},
+        contracts=contracts,
+        parents=parents_of(plan),
+        caps={
+            step.id: (*own_caps(step, contracts[step.id], plan, policy), *_incomplete(step, plan, catalogue))
+            for step in plan.steps
+        },
+        resources={step.id: resource_names(contracts[step.id], step.args) for step in plan.steps},
+        policy=policy,
+        deadline=plan.deadline_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """What the approved steps of an admitted plan use up, what they may, and what a scoped lock stops them for."""
 
 from collections.abc import Collection, Iterable
+from string import Formatter
 
 from airlock.admission import Admitted
 from airlock.contract import Contract
@@ -56,5 +57,6 @@ def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str])
 
 def _open(step: Step, admitted: Admitted) -> bool:
     """Whether a resource of this step hangs on an argument that is not known yet."""
-    open_arguments = {marker.path.partition(".")[0].partition("[")[0] for marker in markers(step.args)}
-    return any(f"{{{name}" in template for template in admitted.contract(step.id).resources for name in open_arguments)
+    unknown = {marker.path.partition(".")[0].partition("[")[0] for marker in markers(step.args)}
+    templates = admitted.contract(step.id).resources
+    return any(field in unknown for template in templates for _, field, _, _ in Formatter().parse(template))

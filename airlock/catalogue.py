@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.contract import Contract
 from airlock.errors import ConfigError, ContractError, Problem
+from airlock.graph import circles
 from airlock.seal import digest
 from airlock.tool import Tool
 
@@ -33,7 +34,7 @@ class Catalogue:
             self._tools[tool.name] = tool
         problems += self._check_overrides()
         problems += self._check_sections()
-        problems += self._check_contracts()
+        problems += self._check_contracts() or self._check_prerequisites()
         self._settings, wrong = _validated(self._tools.values(), settings or {})
         if problems or wrong:
             raise ConfigError([*problems, *wrong])
@@ -54,6 +55,10 @@ class Catalogue:
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
         """The contract of a call: as declared, for these arguments, with the operator's overrides."""
         return self._tools[name].contract(args, self._overrides.get(name))
+
+    def prerequisites(self) -> dict[str, tuple[str, ...]]:
+        """The tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
+        return {name: self.contract(name).depends_on_tools for name in self._tools}
 
     def longest_timeout(self) -> float:
         """The longest any live call may take, in seconds; 0 for an empty catalogue."""
@@ -106,6 +111,27 @@ class Catalogue:
                 where = f"contracts.{name}" if name in self._overrides else f"tool {name}"
                 problems.append(Problem(where=where, message=str(error), fix="make the contract consistent"))
         return problems
+
+    def _check_prerequisites(self) -> list[Problem]:
+        needed = self.prerequisites()
+        unknown = [
+            Problem(
+                where=f"tool {name}",
+                message=f"depends_on_tools names {other!r}, which is not in the catalogue",
+                fix=f"name one of: {', '.join(self._tools)}",
+            )
+            for name, others in needed.items()
+            for other in others
+            if other not in self._tools
+        ]
+        return unknown or [
+            Problem(
+                where=f"tool {walk[0]}",
+                message=f"depends_on_tools goes round in a circle: {' -> '.join(walk)}",
+                fix="remove one of these prerequisites",
+            )
+            for walk in circles(needed)
+        ]
 
 
 def _duplicate(name: str) -> Problem:

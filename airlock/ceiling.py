@@ -30,14 +30,15 @@ class Ceiling(WireModel):
 
 
 def own_caps(step: Step, contract: Contract, plan: Plan, policy: Policy) -> tuple[Cap, ...]:
-    """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`, missing permissions."""
+    """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`.
+
+    What an agent lacks permission for is a conflict (`airlock.limiting.find_permissions`): a step may change its agent.
+    """
     caps = [_by_confidence(step.confidence, contract.risk, policy)]
     if plan.max_mode is not Mode.LIVE:
         caps.append(Cap(mode=plan.max_mode, reason=f"the plan asks for {plan.max_mode.value} at most (max_mode)"))
     if policy.dry_run_only:
         caps.append(Cap(mode=Mode.DRY_RUN, reason="the policy allows dry runs only (dry_run_only)"))
-    if missing := policy.missing_permissions(step.agent, contract):
-        caps.append(Cap(mode=Mode.DRY_RUN, reason=f"agent {step.agent!r} lacks permission {', '.join(missing)}"))
     return tuple(caps)
 
 

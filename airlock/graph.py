@@ -44,21 +44,26 @@ def graph_problems(plan: Plan) -> list[Problem]:
 
 
 def _cycles(parents: Parents) -> list[Problem]:
+    return [
+        Problem(
+            where=f"steps.{walk[0]}",
+            message=f"depends on itself: {' -> '.join(walk)}",
+            fix="remove one of these dependencies from 'after' or '$ref'",
+        )
+        for walk in circles(parents)
+    ]
+
+
+def circles(parents: Parents) -> list[tuple[str, ...]]:
+    """One circle for each knot of nodes that come before each other, its first node again at its end; sorted."""
     graph = _digraph(parents)
-    problems = []
+    walks: list[tuple[str, ...]] = []
     for component in sorted(sorted(found) for found in nx.strongly_connected_components(graph)):
         if len(component) > 1 or graph.has_edge(component[0], component[0]):
             inside = {step: tuple(parent for parent in parents[step] if parent in component) for step in component}
             edges = nx.find_cycle(_digraph(inside), component[0])
-            walk = " -> ".join([edge[0] for edge in edges] + [edges[0][0]])
-            problems.append(
-                Problem(
-                    where=f"steps.{component[0]}",
-                    message=f"depends on itself: {walk}",
-                    fix="remove one of these dependencies from 'after' or '$ref'",
-                )
-            )
-    return problems
+            walks.append((*(edge[0] for edge in edges), edges[0][0]))
+    return walks
 
 
 def _digraph(parents: Parents) -> "nx.DiGraph[str]":

@@ -21,6 +21,7 @@ def render_preview(sealed: Sealed, digest: str) -> str:
         *_header(sealed),
         "",
         *_steps(sealed),
+        *_conflicts(sealed),
         *_rollback(sealed),
         "",
         f"Digest: {digest}",
@@ -40,7 +41,8 @@ def printable(line: str) -> str:
 
 def approve_command(sealed: Sealed, digest: str) -> str:
     """The command that approves this seal from the Temporal CLI, ready to paste into a shell."""
-    barred = {sealed.requested_by, *(step.agent for step in sealed.steps)}
+    agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
+    barred = {sealed.requested_by, *agents}
     approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
     workflow = plan_workflow_id(sealed.plan_id)
@@ -80,6 +82,8 @@ def _step(step: SealedStep) -> Iterator[str]:
     state = "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
+    if step.moved_from is not None:
+        yield f"      agent moved from {_name(step.moved_from)} to {_name(step.agent)}"
     if step.after:
         yield f"      after: {', '.join(step.after)}"
     if step.preview is not None and not step.already_live:
@@ -96,6 +100,14 @@ def _step(step: SealedStep) -> Iterator[str]:
         yield f"      undo: {step.undo}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _conflicts(sealed: Sealed) -> Iterator[str]:
+    if sealed.conflicts:
+        yield "Conflicts:"
+        for found in sealed.conflicts:
+            yield f"  {found.kind.value} -> {found.answer.value}: {found.detail}"
+        yield ""
 
 
 def _rollback(sealed: Sealed) -> Iterator[str]:

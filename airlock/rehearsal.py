@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from airlock.audit import AuditKind
+from airlock.conflict import Conflict
 from airlock.contract import Mode
 from airlock.outcome import MockFailed, PreviewFailed, StepPreview, shorten
 from airlock.run import ReplacedSeal, Run
@@ -17,6 +18,19 @@ _HEAVY_FROM = 2_000
 MAX_REPLACED = 50
 """How many earlier seals a run remembers."""
 _TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
+
+
+def record_conflicts(run: Run, conflicts: Iterable[Conflict], now: datetime) -> None:
+    """Write every conflict that admission found, and its answer, into the audit; `step` is the first one it is about."""
+    for found in conflicts:
+        run.record(
+            AuditKind.CONFLICT,
+            found.kind.value,
+            now,
+            step=found.steps[0] if found.steps else None,
+            reason=found.detail,
+            answer=found.answer.value,
+        )
 
 
 def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from airlock.admission import Admitted
 from airlock.ceiling import Ceiling
+from airlock.conflict import Conflict
 from airlock.contract import Contract, Mode, Reversibility
 from airlock.model import WireModel
 from airlock.outcome import StepPreview
@@ -16,7 +17,10 @@ from airlock.undoing import UndoContent
 
 
 class SealedStep(WireModel):
-    """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated."""
+    """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated.
+
+    `moved_from` is the agent the plan names, where a conflict gave the step to another one, who is `agent` then.
+    """
 
     id: str
     agent: str
@@ -33,6 +37,7 @@ class SealedStep(WireModel):
     undo: str = ""
     already_live: bool = False
     approval_waived: bool = False
+    moved_from: str | None = None
 
 
 class Sealed(WireModel):
@@ -60,6 +65,7 @@ class Sealed(WireModel):
     rolls_back_on_failure: bool = True
     replaces: str | None = None
     undo: UndoContent | None = None
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def live_steps(self) -> tuple[str, ...]:
@@ -101,7 +107,7 @@ def sealed_content(
         steps=tuple(
             SealedStep(
                 id=step,
-                agent=by_id[step].agent,
+                agent=admitted.reassigned.get(step, by_id[step].agent),
                 tool=by_id[step].tool,
                 args=by_id[step].args,
                 after=admitted.parents[step],
@@ -115,6 +121,7 @@ def sealed_content(
                 undo=undo_sentence(admitted.contract(step), previews.get(step)),
                 already_live=step in live,
                 approval_waived=_waived(policy, admitted.contract(step)),
+                moved_from=by_id[step].agent if step in admitted.reassigned else None,
             )
             for step in admitted.order
         ),
@@ -126,6 +133,7 @@ def sealed_content(
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
         rolls_back_on_failure=policy.enable_rollback_on_failure,
+        conflicts=admitted.conflicts,
     )
 
 

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.decisions import decide
     from airlock.messages import Abort
     from airlock.outcome import shorten
-    from airlock.rehearsal import seal_run, take_mocks, take_previews
+    from airlock.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run import Run
     from airlock.state import Event
     from airlock.wire import AdmitRequest, RehearsalRequest
@@ -47,6 +47,7 @@ class Rehearsal:
             return
         admitted = admission.admitted
         run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
+        record_conflicts(run, admitted.conflicts, workflow.now())
         run.begin_rehearsal(admitted)
         mocked = await self._unless_moved(commands.rehearse(self._request(run.left(Mode.MOCK), run.outputs)))
         if mocked is None or run.moves != moves:

@@ -18,6 +18,8 @@ def example() -> list[str]:
             step("create", "write", "find", args={"name": {"$ref": "find.hits[0].name"}, "key": {"$ref": "log.id"}}),
             step("log", "order"),
             step("tell", "mail", "create", "log"),
+            step("memo", args={"key": "k"}),
+            step("note", args={"key": "k"}),
         ),
         policy(approvers=["ann", "bob"], agents={"*": {"permissions": {"a", "b", "money", "z"}}}),
     )

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airlock.conflict import Answer, ConflictKind
+from airlock.contract import Mode
 from airlock.preview import approve_command, printable, render_preview
 from airlock.rehearsal import seal_run
 from airlock.run import Run
@@ -45,6 +47,7 @@ EXAMPLE = awaiting(
     plan(
         step("find", "read", args={"query": "acme", "deep": {"list": [1, "two", {"three": True}]}}),
         step("make", "write", "find", args={"name": {"$ref": "find.name"}, "key": "k"}),
+        step("more", "write", "find", args={"key": "k"}),
         step("tell", "mail", "make"),
         step("weak", "write", confidence=0.7),
         deadline="2h",
@@ -157,13 +160,12 @@ def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 DUMP = SEALED.model_dump(mode="json")
 # texts with only some values, and the name of the tagged union, which is not shown and has one value
-ENUMS = {"ceiling": ("MOCK", "DRY_RUN", "LIVE")}
-FIXED = {"kind"}
+ENUMS = {"ceiling": tuple(Mode), "kind": tuple(ConflictKind), "answer": tuple(Answer)}
 
 
 @pytest.mark.parametrize("path", list(leaves(DUMP)), ids=lambda path: ".".join(map(str, path)))
 def test_another_leaf_another_seal(path: tuple[Any, ...]) -> None:
-    if path[-1] in FIXED:
+    if path[-1] == "kind" and path[0] != "conflicts":
         return
     value = DUMP
     for part in path:
@@ -343,7 +345,7 @@ def test_the_preview_reads_like_a_diff() -> None:
     for line in (
         'Plan p-1: "a goal"',
         "requested by author, submitted 2026-03-01T12:00:00+00:00, phase 21 plan p21, phase 22 validation v22, deadline 2h",
-        "3 of 4 steps would go LIVE, 1 stay below",
+        "4 of 5 steps would go LIVE, 1 stay below",
         "  ! tell  mail  by bot  [HIGH, irreversible] -> LIVE",
         "  ~ weak  write  by bot  [MEDIUM, reversible] -> DRY_RUN",
         "      undo: CANNOT be undone",
@@ -351,7 +353,9 @@ def test_the_preview_reads_like_a_diff() -> None:
         '      relies on: {"version": 1}',
         "      not looked at: the outcome is (known after live)",
         "      ceiling: confidence 0.70 is below 0.80, from which MEDIUM risk may go live",
-        "Order of the calls: find, make, tell",
+        "Conflicts:",
+        "  RESOURCE -> DELAY: make and more both need row:k; more waits for make",
+        "Order of the calls: find, make, more, tell",
         f"Digest: {EXAMPLE.digest}",
         "Signatures are required (high): approve with starter.py approve --sign-key",
     ):
