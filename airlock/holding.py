@@ -40,6 +40,9 @@ from airlock.state import State
 def entry_request(run: Run, holder: str) -> AcquireRequest:
     """What a run asks for before it goes LIVE: everything that is known now.
 
+    A run that comes back with resources it kept waits for no other one while it holds these: what it has learned to need
+    since, it takes at the call.
+
     Args:
         run: The plan's run, in LIVE.
         holder: Its workflow id.
@@ -48,11 +51,12 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
     open_steps = [step for step in run.approved if step not in live]
     touched = sorted({*open_steps, *steps_to_undo(run)})
     by_id = {step.id: step for step in run.steps}
+    comes_back = bool(run.gates) and run.gate_wait is None
     return AcquireRequest(
         plan_id=run.plan.plan_id,
         holder=holder,
         request=str(run.stays),
-        resources=_resources(run, touched),
+        resources=() if comes_back else _resources(run, touched),
         tools=_tool_slots(run, open_steps),
         live=LiveSlot(
             capacity=admitted.policy.max_live_escalations,
@@ -161,6 +165,20 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
     )
     if not gates and not settled:
         return None
+    return _leave(run, holder, gates, settled)
+
+
+def start_over(run: Run, holder: str) -> LeaveRequest | None:
+    """What a run gives back before a rollback that needs more than it kept; None when it holds nothing, or queues.
+
+    Waiting for one resource while holding others, out of the one order, could be a circle.
+    """
+    if run.gate_wait is not None or not run.gates:
+        return None
+    return _leave(run, holder, [held.gate for held in run.gates], ())
+
+
+def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[SettledClaim, ...]) -> LeaveRequest:
     return LeaveRequest(
         plan_id=run.plan.plan_id, holder=holder, request=str(run.stays), gates=tuple(sorted(set(gates))), settled=settled
     )

@@ -7,8 +7,15 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from airlock.calls import after_calls
-    from airlock.gating import AcquireRequest
-    from airlock.holding import entry_request, leave_request, rollback_request, take_acquired, take_left
+    from airlock.gating import AcquireRequest, AcquireResult, LeaveRequest
+    from airlock.holding import (
+        entry_request,
+        leave_request,
+        rollback_request,
+        start_over,
+        take_acquired,
+        take_left,
+    )
     from airlock.run import Run
     from airlock.state import State
     from workflows import commands
@@ -42,6 +49,8 @@ class Entrance:
     async def enter(self) -> bool:
         """Wait until the run holds what its state needs; False when it is somewhere else or must continue as new."""
         run, moves = self._run, self._run.moves
+        if run.state is State.ROLLBACK and self._request() is not None:
+            await self._give_back(start_over(run, workflow.info().workflow_id))
         if not run.gates and run.gate_wait is None:
             run.stays += 1
         while run.moves == moves and not self._full():
@@ -59,14 +68,16 @@ class Entrance:
                 await self._turn(moves)
         return False
 
-    async def acquire(self, request: AcquireRequest):  # type: ignore[no-untyped-def]
+    async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once."""
         self._asked += 1
         return await commands.acquire(request, self._asked)
 
     async def leave(self) -> None:
         """Give back what the run must not hold in the state it is in."""
-        request = leave_request(self._run, workflow.info().workflow_id)
+        await self._give_back(leave_request(self._run, workflow.info().workflow_id))
+
+    async def _give_back(self, request: LeaveRequest | None) -> None:
         if request is not None:
             self._asked += 1
             await commands.leave(request, self._asked)

@@ -14,6 +14,7 @@ from airlock.holding import (
     leave_request,
     resources_of,
     rollback_request,
+    start_over,
     take_acquired,
     take_left,
 )
@@ -158,6 +159,7 @@ def test_a_parked_run_keeps_its_resources_but_not_its_live_slot() -> None:
     take_left(run, left)
     assert run.gates == (ROW, OTHER_ROW)
     assert leave_request(run, HOLDER) is None
+    assert entry_request(run, HOLDER).resources == (), "it waits for no resource while it holds others"
     assert say(run, "abort").accepted
     left = leave_request(run, HOLDER)
     assert left is not None
@@ -174,6 +176,11 @@ def test_a_rollback_after_a_lock_asks_again_and_goes_first() -> None:
     request = rollback_request(run, HOLDER)
     assert request is not None
     assert (request.resources, request.live, request.urgent) == (("row:a",), None, True)
+    assert start_over(run, HOLDER) is None
+    run.gates = (OTHER_ROW,)
+    given_back = start_over(run, HOLDER)
+    assert given_back is not None
+    assert given_back.gates == ("gate-resource-2",), "it waits for nothing while it holds something out of the order"
 
 
 @pytest.mark.parametrize(
