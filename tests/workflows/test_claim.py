@@ -151,12 +151,16 @@ async def _refused(handle: Any, times: int = 1) -> Claimed | None:
     return status if status.refused >= times else None
 
 
-async def test_a_dead_holder_that_never_began_the_call_loses_its_claim(client):
+@pytest.mark.parametrize("continued", [False, True])
+async def test_a_dead_holder_that_never_began_the_call_loses_its_claim(client, continued):
     holder, digest = await a_holder(client), a_call()
     await take(client, wants(holder.id, ("send", digest)))
     await tell(holder, "other")
     await tell(holder, "sender")
-    await holder.terminate("test")
+    if continued:
+        await holder.signal(Holder.tell, "again")
+        await until(lambda: _is_new(holder))
+    await client.get_workflow_handle(holder.id).terminate("test")
     others = [await a_holder(client) for _ in range(6)]
     requests = [wants(other.id, ("mine", digest)) for other in others]
     assert await standing(client, requests[0].claims, others[0].id) == {}
@@ -171,7 +175,7 @@ async def test_a_dead_holder_that_began_the_call_leaves_it_in_doubt(client, begu
     await tell(holder, begun)
     await holder.signal(Holder.tell, "again")  # the run that began it is not the latest any more
     await until(lambda: _is_new(holder))
-    await holder.terminate("test")
+    await client.get_workflow_handle(holder.id).terminate("test")
     claimed, duplicates = await take(client, wants(other.id, ("mine", digest)))
     assert claimed == {}
     assert duplicates["mine"].startswith(f"it is in doubt whether {holder.id} made this call (step send): find out, then")
