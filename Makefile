@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check corpus bench schemas docs clean
+.PHONY: help setup demo dev test check corpus chaos bench schemas docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -37,8 +37,13 @@ check: setup ## ruff, mypy strict, import rules
 corpus: setup ## 200 real plans through Airlock, compared with calling the APIs directly
 	@$(BIN)/python -m cli.corpus
 
-bench: setup ## measure what a plan costs
+chaos: setup ## a hundred plans while workers and the server are killed; then the real systems are asked
+	@$(BIN)/python -m cli.chaos
+
+bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is
 	@$(BIN)/python -m benchmarks.cost
+	@$(BIN)/python -m benchmarks.contention
+	@$(BIN)/python -m benchmarks.lock
 
 schemas: setup ## write the JSON Schemas under schemas/
 	@$(BIN)/python -m cli.schemas

@@ -1,0 +1,37 @@
+"""A Temporal server and Airlock's workers in this process, for the benchmarks that need their own tools and policy."""
+
+import shutil
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from temporalio.testing import WorkflowEnvironment
+
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
+from airlock.policy import AgentPolicy, Policy
+from airlock.tool import Tool
+from airlock_client import Airlock
+from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from worker import Limits, build_workers
+
+
+@asynccontextmanager
+async def serving(tools: Sequence[Tool], **policy: Any) -> AsyncIterator[Airlock]:
+    """An Airlock that offers these tools; plans of MEDIUM risk need no human."""
+    temporal = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
+    agents = {"*": AgentPolicy(permissions=("*",))}
+    toolbox = Toolbox(Catalogue(list(tools)), Policy(agents=agents, approval_waived_for=("MEDIUM",), **policy))
+    async with AsyncExitStack() as stack:
+        env = await stack.enter_async_context(
+            await WorkflowEnvironment.start_local(
+                dev_server_existing_path=temporal, ip="127.0.0.1", data_converter=DATA_CONVERTER,
+                dev_server_log_level="error",
+            )
+        )  # fmt: skip
+        await ensure_search_attributes(env.client)
+        for worker in build_workers(env.client, toolbox, limits=Limits(calls=100)):
+            await stack.enter_async_context(worker)
+        yield Airlock(env.client)

@@ -1,0 +1,111 @@
+"""200 plans that take overlapping resources in every order all finish, and never two of them hold the same one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import permutations
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from temporalio.testing import WorkflowEnvironment
+
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
+from airlock.policy import AgentPolicy, Policy
+from airlock.tool import Preview, ToolCall, tool
+from airlock_client import Airlock
+from tests.workflows.conftest import namespace
+from worker import build_workers
+
+RESOURCES = "abcde"
+ORDERS = tuple(order for size in (2, 3, 4) for order in permutations(RESOURCES, size))
+AT_ONCE = 20
+
+
+class Table:
+    """What really happened: who is at a resource now, who was found there by somebody else, how often each was taken."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, str] = {}
+        self.clashes: list[tuple[str, str, str]] = []
+        self.taken: Counter[tuple[str, str]] = Counter()
+
+
+TABLE = Table()
+
+
+class Take(BaseModel):
+    resource: str
+
+
+@tool(name="take", risk="MEDIUM", reversibility="reversible", timeout=10, resources=["thing:{resource}"])
+async def take(args: Take, call: ToolCall) -> dict[str, Any]:
+    """Be at a resource for a moment."""
+    found = TABLE.there.get(args.resource)
+    if found is not None:
+        TABLE.clashes.append((args.resource, found, call.plan_id))
+    TABLE.there[args.resource] = call.plan_id
+    await asyncio.sleep(0.002)  # long enough for another plan's call to come in
+    TABLE.there.pop(args.resource, None)
+    TABLE.taken[call.plan_id, args.resource] += 1
+    return {"resource": args.resource}
+
+
+@take.dry_run
+async def _look(args: Take, _call: ToolCall) -> Preview:
+    return Preview(effect=f"take {args.resource}", output={"resource": args.resource})
+
+
+@take.mock
+def _mock(args: Take, _call: ToolCall) -> dict[str, Any]:
+    return {"resource": args.resource}
+
+
+@take.compensate
+async def _give_back(_args: Take, _call: ToolCall) -> None:
+    return None
+
+
+@pytest.fixture
+async def crowded(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
+    """Workers of their own, under a policy that approves by itself and lets many plans be live at once."""
+    policy = Policy(
+        agents={"*": AgentPolicy(permissions=("*",))}, approval_waived_for=("MEDIUM",), max_live_escalations=AT_ONCE
+    )
+    client = await namespace(dev_server.client, "deadlock")
+    async with AsyncExitStack() as stack:
+        for worker in build_workers(client, Toolbox(Catalogue([take]), policy)):
+            await stack.enter_async_context(worker)
+        yield Airlock(client)
+
+
+def document(number: int, order: tuple[str, ...]) -> dict[str, Any]:
+    """A plan that takes its resources one after the other, in this order."""
+    steps = [
+        {
+            "id": resource, "agent": "a", "tool": "take", "args": {"resource": resource}, "confidence": 0.95,
+            "after": [before] if before else [],
+        }
+        for before, resource in zip((None, *order), order, strict=False)
+    ]  # fmt: skip
+    return {"plan_id": f"order-{number}", "requested_by": "rita", "steps": steps}
+
+
+@pytest.mark.slow
+async def test_every_order_of_overlapping_resources_finishes(crowded: Airlock) -> None:
+    assert len(ORDERS) == 200
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def submitted(number: int, order: tuple[str, ...]) -> Any:
+        async with few:
+            return await crowded.submit(document(number, order))
+
+    handles = await asyncio.gather(*(submitted(number, order) for number, order in enumerate(ORDERS)))
+    async with asyncio.timeout(110):
+        results = await asyncio.gather(*(handle.result() for handle in handles))
+    assert Counter(result.outcome.value for result in results) == {"completed": 200}
+    assert TABLE.clashes == []
+    wanted = {(f"order-{number}", resource): 1 for number, order in enumerate(ORDERS) for resource in order}
+    assert TABLE.taken == wanted
