@@ -22,7 +22,9 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from activities.admit import AdmitActivities
 from activities.call import CallActivities
 from activities.compensate import CompensateActivities
+from activities.look_at_undo import UndoLookActivities
 from activities.preview import PreviewActivities
+from activities.recover import RecoverActivities
 from activities.rehearse import RehearseActivities
 from activities.toolbox import Toolbox
 from airlock import names
@@ -83,7 +85,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                 client,
                 task_queue=names.WORKFLOW_QUEUE,
                 workflows=list(WORKFLOWS),
-                activities=[AdmitActivities(toolbox).admit],
+                activities=[RecoverActivities(toolbox).recover, AdmitActivities(toolbox).admit],
                 activity_executor=ThreadPoolExecutor(max_workers=4, thread_name_prefix="admit"),
                 max_concurrent_activities=4,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
@@ -95,7 +97,11 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
             )
         )
     if role in ("all", "rehearse"):
-        activities = [RehearseActivities(toolbox).rehearse, PreviewActivities(toolbox).preview]
+        activities = [
+            RehearseActivities(toolbox).rehearse,
+            PreviewActivities(toolbox).preview,
+            UndoLookActivities(toolbox).look_at_undo,
+        ]
         workers.append(_activity_worker(client, names.REHEARSE_QUEUE, activities, allowed.rehearsals, grace))
     if role in ("all", "live"):
         compensations = CompensateActivities(toolbox)

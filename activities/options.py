@@ -78,6 +78,14 @@ def undo_attempts(contract: Contract) -> int:
     return max(contract.max_attempts, UNDO_ATTEMPTS)
 
 
+RECOVER = Options(timedelta(seconds=300), None, RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=20))
+
+
+def look_at_undo(contracts: Iterable[Contract]) -> Options:
+    """For looking whether calls with these contracts can be taken back."""
+    return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
+
+
 def probe(contract: Contract) -> Options:
     """For asking a tool what became of a call."""
     return Options(_sum([contract]), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))

@@ -16,6 +16,7 @@ from airlock.messages import (
     Settlement,
     Unlock,
     Verdict,
+    parse_message,
 )
 from airlock.outcome import shorten
 from airlock.refs import referenced_steps
@@ -186,6 +187,18 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
 def _target(run: Run, message: Rollback) -> str | None:
     """How far back a rollback goes; that of an undo goes no further than what was approved."""
     return message.to_step if run.undoing is None else run.undoing.to_step
+
+
+def asked_undo(asked: Undoing) -> Undoing:
+    """What somebody asked to be undone after the end, with nothing in it that only the run itself may find out.
+
+    Raises:
+        MalformedMessage: If it is not what a rollback may say.
+    """
+    said = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
+    message = parse_message("rollback", (said,))
+    assert isinstance(message, Rollback)
+    return Undoing(by=message.by, reason=message.reason, to_step=message.to_step, previous=asked.previous)
 
 
 def rollback_of(undoing: Undoing) -> RollbackRequest:

@@ -9,8 +9,9 @@ from airlock.model import WireModel
 class Undoing(WireModel):
     """Why a run is the undo of a plan that has ended.
 
-    `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went live
-    and was not undone is known; `quiet_at` is when the last call of the ended run must have ended, UTC, if one may still run.
+    `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went
+    live and was not undone is known; `quiet_at` is when the last call of the ended run must have ended, UTC, if one may
+    still run.
     """
 
     by: str
