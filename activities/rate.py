@@ -53,20 +53,21 @@ class Turns:
         calls, per = contract.quota
         key = f"{names.idempotency_key(plan_id, request.step.id, request.undone)}:{request.attempt}"
         permit = Permit(key=key, calls=calls, per=per)
-        wait, why = 0.0, f"no time was left to ask the gate of {contract.tool} for a turn"
+        wait, later, why = 0.0, 1.0, f"no time was left to ask the gate of {contract.tool} for a turn"
         while not self.stopped.is_set():
             if wait > self._patience or self._patience < SHORTEST:
-                return _turned_away(request, why, max(wait, 1.0))
+                return _turned_away(request, why, max(wait, later))
             await self._pause(wait)
             try:
                 wait = await self._ask(contract, permit)
             except Exception as error:  # noqa: BLE001  # whatever is wrong with the gate: nothing is called without a turn
-                wait, why = SHORTEST, f"the gate of {contract.tool} did not answer: {type(error).__name__}"
+                wait, later = SHORTEST, PATIENCE
+                why = f"the gate of {contract.tool} did not answer: {type(error).__name__}"
                 continue
             if wait <= 0:
                 return None
             when = f"in {wait:.0f} s" if wait >= 1 else "in less than a second"
-            why = f"rate limit {contract.rate_limit} of {contract.tool}: its turn is {when}"
+            later, why = 1.0, f"rate limit {contract.rate_limit} of {contract.tool}: its turn is {when}"
         return None
 
     async def hold_off(self, contract: Contract, seconds: float, why: str) -> None:
