@@ -50,7 +50,7 @@ async def described(client: Client, workflow_id: str, run_id: str = "") -> Workf
     execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
     request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
     try:
-        return (await client.workflow_service.describe_workflow_execution(request)).workflow_execution_info
+        return (await client.workflow_service.describe_workflow_execution(request, retry=True)).workflow_execution_info
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
@@ -75,7 +75,7 @@ async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowE
             namespace=client.namespace, query=f"WorkflowId = '{workflow_id}'", page_size=200, next_page_token=token
         )
         try:
-            page = await client.workflow_service.list_workflow_executions(request)
+            page = await client.workflow_service.list_workflow_executions(request, retry=True)
         except RPCError as error:
             raise Unreadable(f"the runs of {workflow_id} cannot be listed: {error.message}") from error
         found += page.executions
@@ -104,7 +104,7 @@ async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterato
             execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
             next_page_token=token,
         )
-        page = await client.workflow_service.get_workflow_execution_history(request)
+        page = await client.workflow_service.get_workflow_execution_history(request, retry=True)
         for event in page.history.events:
             yield event
         token = page.next_page_token

@@ -12,9 +12,10 @@ from activities.history import Unreadable, described, evidence_of, is_open, runs
 from activities.options import MARGIN
 from activities.toolbox import Toolbox
 from airlock import names
-from airlock.recovery import Evidence, overlay, seconds_until_quiet
+from airlock.outcome import InDoubtCall, Live, shorten
+from airlock.recovery import Evidence, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run import Run
-from airlock.wire import ChainRequest, Recovered, RecoverRequest
+from airlock.wire import CallRequest, ChainRequest, Recovered, RecoverRequest
 
 CARRY = "carry"
 """The query that answers the whole run."""
@@ -104,23 +105,49 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
         raise Unreadable(f"run {info.execution.run_id} of {info.execution.workflow_id} cannot answer: {error}") from error
 
 
-async def earlier_calls(request: ChainRequest) -> Evidence | None:
-    """What other runs of this plan, and of its undo, did; None when this run was not reset: there is nothing to read then.
+class EarlierRuns:
+    """What a chain of calls of a run that was reset must not repeat; reads nothing where the run was not reset.
+
+    Args:
+        request: The chain.
+    """
+
+    def __init__(self, request: ChainRequest) -> None:
+        self._request = request
+        self._evidence: Evidence | None = None
+        own = str(activity.info().workflow_run_id)
+        # a command that was waiting at the reset point still names the run that gave it
+        self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
+
+    async def look(self, call: CallRequest) -> tuple[CallRequest, Live | InDoubtCall | None]:
+        """The call as it may be made, and no answer; or the answer that it has without being made.
+
+        Where the other runs cannot be read, nothing is made and the call is in doubt.
+        """
+        if not self._reset:
+            return call, None
+        try:
+            if self._evidence is None:
+                self._evidence = await _evidence(self._request)
+        except Unreadable as error:
+            text = shorten(f"an earlier run may have made it, and nothing was called now: {error}")
+            return call, InDoubtCall(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+        known = repeat_or_answer(call, self._evidence)
+        return (known, None) if isinstance(known, CallRequest) else (call, known)
+
+
+async def _evidence(request: ChainRequest) -> Evidence:
+    """What other runs of this plan, and of its undo, did.
 
     Raises:
         Unreadable: If that cannot be read, or the plan is being undone at this moment.
     """
-    info = activity.info()
-    own = str(info.workflow_run_id)
-    if not request.run_id or request.run_id == request.first_run_id == own:
-        return None
-    client = activity.client()
+    client, own = activity.client(), str(activity.info().workflow_run_id)
     undo_id = names.undo_workflow_id(request.plan_id)
     undo = await described(client, undo_id)
     if undo is not None and is_open(undo):
         raise Unreadable(f"{undo_id} is undoing this plan at this moment")
-    plan_id = names.plan_workflow_id(request.plan_id)
-    runs = tuple(run for run in (own, request.run_id, request.first_run_id) if run)
-    made = await evidence_of(client, plan_id, runs, leave_out=own)
+    runs = (own, request.run_id, *((request.first_run_id,) if request.first_run_id else ()))
+    made = await evidence_of(client, names.plan_workflow_id(request.plan_id), runs, leave_out=own)
     undone = await evidence_of(client, undo_id, ()) if undo is not None else Evidence()
     return Evidence(calls=made.calls, undos=(*made.undos, *undone.undos))
