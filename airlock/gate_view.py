@@ -11,7 +11,6 @@ from airlock.preview import printable
 
 _NAMED = 20
 _DETAIL_ROWS = 40
-_SHOWN = 1_000
 
 
 class HolderView(WireModel):
@@ -43,6 +42,7 @@ class ToldView(WireModel):
     told_at: datetime
     quiesced_at: datetime | None
     unreachable: str | None
+    scopes: tuple[str, ...] = ()
 
 
 class GateView(WireModel):
@@ -70,8 +70,8 @@ class GateView(WireModel):
     refusals: tuple[Refusal, ...]
 
 
-def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[Refusal, ...]) -> GateView:
-    """The answer of the query `status`."""
+def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[Refusal, ...], rows: int) -> GateView:
+    """The answer of the query `status`, with so many rows of each table at most."""
     barrier = gate.barrier
     return GateView(
         gate=gate_id,
@@ -81,19 +81,20 @@ def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tup
         used=gate.used,
         holders=tuple(
             HolderView(holder=place.holder, request=place.request, slots=place.slots, fence=place.fence, since=place.since)
-            for place in list(gate.places.values())[:_SHOWN]
+            for place in list(gate.places.values())[:rows]
         ),
         waits=len(gate.queue),
         waiting=tuple(
             WaitingView(holder=waiter.wanted.holder, position=position, since=waiter.since, urgent=waiter.wanted.urgent)
-            for position, waiter in enumerate(gate.queue[:_SHOWN], 1)
+            for position, waiter in enumerate(gate.queue[:rows], 1)
         ),
         locks=tuple(barrier.locks),
         told=tuple(
             ToldView(
-                holder=told.holder, told_at=told.told_at, quiesced_at=told.quiesced_at, unreachable=told.unreachable
+                holder=told.holder, told_at=told.told_at, quiesced_at=told.quiesced_at, unreachable=told.unreachable,
+                scopes=told.scopes,
             )
-            for told in list(barrier.told.values())[:_SHOWN]
+            for told in list(barrier.told.values())[:rows]
         ),
         kept_out=len(barrier.kept_out) + barrier.forgotten,
         kept_out_first=tuple(barrier.kept_out)[:_NAMED],
