@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -96,7 +96,7 @@ class PlanHandle:
             answer = await asyncio.wait_for(
                 self.workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
             )
-        except TimeoutError as error:
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
             raise self._translated(error) from error
