@@ -42,7 +42,7 @@ class News(WireModel):
 
 
 class GateLock(WireModel):
-    """A lock. `scope` is None for everything, or `agent:x`, `tool:y`, `resource:z`. `at` is UTC; `gate` says what is locked."""
+    """A lock. `scope` is None for all, or `agent:x`, `tool:y`, `resource:z`. `gate` says what is locked; `at` is UTC."""
 
     scope: str | None
     by: str
