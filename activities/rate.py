@@ -6,11 +6,14 @@ from contextlib import suppress
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import WithStartWorkflowOperation
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.history import described, is_open
 from airlock import names
 from airlock.contract import Contract
+from airlock.gate_messages import GateStart
 from airlock.gating import HoldOff, Permit, PermitAnswer
 from airlock.outcome import Again, shorten
 from airlock.wire import CallRequest
@@ -62,7 +65,7 @@ class Turns:
                 wait = await self._ask(contract, permit)
             except Exception as error:  # noqa: BLE001  # whatever is wrong with the gate: nothing is called without a turn
                 wait, later = SHORTEST, PATIENCE
-                why = f"the gate of {contract.tool} did not answer: {type(error).__name__}"
+                why = f"the gate of {contract.tool} gave no turn: {type(error).__name__} {error.__cause__ or ''}"
                 continue
             if wait <= 0:
                 return None
@@ -82,10 +85,11 @@ class Turns:
             return
         with suppress(Exception):
             async with asyncio.timeout(HOLD_OFF_SECONDS):
-                await activity.client().start_workflow(
+                client, gate = activity.client(), names.tool_gate_id(contract.tool)
+                await client.start_workflow(
                     names.GATE_WORKFLOW,
-                    None,
-                    id=names.tool_gate_id(contract.tool),
+                    GateStart(after=await _left_behind(client, gate)),
+                    id=gate,
                     task_queue=names.WORKFLOW_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     start_signal="hold_off",
@@ -100,22 +104,41 @@ class Turns:
 
     async def _ask(self, contract: Contract, permit: Permit) -> float:
         """Ask the tool's gate once; how many seconds to wait until the call may be made."""
-        gate: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            names.GATE_WORKFLOW,
-            None,
-            id=names.tool_gate_id(contract.tool),
-            task_queue=names.WORKFLOW_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._patience):
-                answer: PermitAnswer = await activity.client().execute_update_with_start_workflow(
-                    "permit", permit, start_workflow_operation=gate, result_type=PermitAnswer
-                )
+                return (await _permit(contract.tool, permit)).wait
         finally:
             self._patience -= time.monotonic() - began
-        return answer.wait
+
+
+async def _permit(tool: str, permit: Permit) -> PermitAnswer:
+    client, gate = activity.client(), names.tool_gate_id(tool)
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        names.GATE_WORKFLOW,
+        GateStart(after=await _left_behind(client, gate)),
+        id=gate,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"gate: {tool}"[:200],
+    )
+    try:
+        answer: PermitAnswer = await client.execute_update_with_start_workflow(
+            "permit", permit, start_workflow_operation=start, result_type=PermitAnswer
+        )
+    except BaseException:
+        # the same error is kept for whoever asks what became of the start; if nobody does, asyncio complains
+        await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+        raise
+    return answer
+
+
+async def _left_behind(client: Client, gate: str) -> str:
+    """The run of a gate that did not end by itself: its next life takes up who is in. Mostly none."""
+    found = await described(client, gate)
+    if found is None or is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+        return ""
+    return found.execution.run_id
 
 
 def _turned_away(request: CallRequest, why: str, after: float) -> Again:

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 
 from activities import rate
 from activities.call import CallActivities
+from activities.gates import GateActivities
 from activities.toolbox import Toolbox
 from airlock import names
 from airlock.catalogue import Catalogue
@@ -26,10 +27,10 @@ from airlock.tool import Tool, ToolCall, tool
 from airlock.wire import CallRequest, ChainRequest, ChainResult
 from airlock_client.connection import DATA_CONVERTER
 from tests.activities.test_preview import Anything
-from tests.activities.tool_gate import ToolGate
 from tests.workflows.conftest import binary, namespace
 from tools import http_request
 from worker import runner
+from workflows.gate import GateWorkflow
 
 _NUMBERS = itertools.count(1)
 
@@ -45,7 +46,11 @@ async def client() -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="module")
 async def gated(client: Client) -> AsyncIterator[Client]:
-    async with Worker(client, task_queue=names.WORKFLOW_QUEUE, workflows=[ToolGate], workflow_runner=runner()):
+    gates = GateActivities(Toolbox(Catalogue([]), Policy()))
+    async with Worker(
+        client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], activities=[gates.recall],
+        workflow_runner=runner(),
+    ):  # fmt: skip
         yield client
 
 
@@ -116,6 +121,17 @@ async def test_a_turn_that_is_far_off_is_not_waited_for_and_kept(gated):
     assert len(target.called) == 1
 
 
+async def test_a_gate_that_was_terminated_does_not_forget_whose_turn_it_was(gated):
+    target = Target("1/m")
+    catalogue = Catalogue([target.tool])
+    assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"
+    await gated.get_workflow_handle(names.tool_gate_id(target.tool.name)).terminate("test")
+    (turn,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
+    assert (turn.kind, turn.turned_away) == ("again", True)
+    assert 50 < turn.after <= 60
+    assert len(target.called) == 1
+
+
 async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypatch):
     monkeypatch.setattr(rate, "PATIENCE", 1.5)
     target = Target("5/s")
@@ -123,7 +139,7 @@ async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypat
     alone = await namespace(client, "nobody-runs-gates-here")
     (turn,) = (await call(alone, catalogue, chain(catalogue, target.tool))).attempts
     assert (turn.kind, turn.turned_away, turn.after) == ("again", True, 1.5)
-    assert f"the gate of {target.tool.name} did not answer: TimeoutError" in turn.error
+    assert f"the gate of {target.tool.name} gave no turn: " in turn.error
     assert target.called == []
 
 
