@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
-from activities.options import MARGIN
+from activities.options import BEAT
 from activities.toolbox import Toolbox
 from airlock import names
 from airlock.outcome import InDoubtCall, Live, shorten
@@ -83,7 +83,7 @@ class RecoverActivities:
             evidence = await evidence_of(client, execution.workflow_id, (execution.run_id,))
             wait = seconds_until_quiet(run, evidence)
             overlay(run, evidence, closed_at, was_reset=bool(run.reset_from))
-            quiet_at = closed_at + timedelta(seconds=wait + MARGIN) if wait else None
+            quiet_at = closed_at + timedelta(seconds=wait + BEAT) if wait else None
         if run.admitted is not None:
             policy = self._toolbox.policy
             run.admitted = run.admitted.model_copy(update={"policy": policy, "policy_hash": policy.digest()})

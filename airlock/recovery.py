@@ -176,8 +176,8 @@ def overlay(run: Run, evidence: Evidence, now: datetime, *, was_reset: bool) -> 
 
 
 def seconds_until_quiet(run: Run, evidence: Evidence) -> float:
-    """How long after the end of a run code of its calls may still be running, in seconds."""
-    waits = [sum(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
+    """How long after the end of a run code of its calls may still be running, in seconds: a chain makes no next call."""
+    waits = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
     waits += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
     return max(waits, default=0.0) if run.calls else 0.0
 
