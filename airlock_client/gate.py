@@ -8,16 +8,16 @@ from enum import StrEnum
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.gates import start_live_gate
 from airlock import names
 from airlock.barrier import GateLock
 from airlock.errors import AirlockError
-from airlock.gate_messages import GateStart
 from airlock.gate_view import GateView, ToldView
 from airlock.messages import Verdict
 from airlock.model import WireModel
+from airlock.policy import Policy
 from airlock_client.client import DECISION_TIMEOUT, PlanHandle
 from airlock_client.errors import NoAnswer
 from airlock_client.listing import PlanSummary, list_plans
@@ -43,7 +43,7 @@ class Standing(StrEnum):
 class ProofRow(WireModel):
     """The proof for one plan. `since` is when it was told of the lock, or gave its place back, UTC.
 
-    `calls` are the steps whose calls are running, `why` what is known about a plan that is unreachable.
+    `calls` are the steps in flight, `why` what is known about a plan that is unreachable.
     """
 
     plan_id: str
@@ -105,12 +105,12 @@ class LiveGate:
             NoAnswer: If no worker answers within 30 seconds; the lock may still arrive.
             AirlockError: If a field is malformed; the message names it.
         """
-        await self._start()
+        await start_live_gate(self._client, Policy())  # where no worker ever ran; a worker says what the policy is
         return await self._decide("lock", by, reason, scope)
 
     async def unlock(self, by: str, reason: str, scope: str | None = None) -> Verdict:
         """Lift one lock, that of everything or that of a scope; raises like `lock`."""
-        await self._start()
+        await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
 
     async def status(self, within: float = QUERY_TIMEOUT) -> GateView | None:
@@ -140,11 +140,12 @@ class LiveGate:
         Args:
             scope: Which lock.
             within: Seconds to wait for quiescence.
-            every: Seconds between looks.
+            every: Seconds between looks, at least.
         """
         deadline = time.monotonic() + within
         last: Proof | None = None
         while True:
+            began = time.monotonic()
             proof = await self._proof(scope)
             if proof != last:
                 yield proof
@@ -152,7 +153,8 @@ class LiveGate:
             left = deadline - time.monotonic()
             if proof.quiesced or proof.lifted or left <= 0:
                 return
-            await asyncio.sleep(min(every, left))
+            # where looking takes long, less often: what is looked at is to come to an end
+            await asyncio.sleep(min(max(every, time.monotonic() - began), left))
 
     async def meanwhile(self, since: datetime) -> Meanwhile:
         """What happened since a moment (UTC), a second behind at worst; at most the 1,000 latest plans."""
@@ -160,18 +162,6 @@ class LiveGate:
         return Meanwhile(
             ended=tuple(plan for plan in changed if not plan.open),
             submitted=tuple(plan for plan in changed if plan.open),
-        )
-
-    async def _start(self) -> None:
-        """See to it that the gate runs, also where no worker ever did; a gate that was terminated takes up its state."""
-        await self._client.start_workflow(
-            names.GATE_WORKFLOW,
-            GateStart(),
-            id=names.LIVE_GATE,
-            task_queue=names.WORKFLOW_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary="The gate every plan passes before it goes LIVE; the system lock closes it",
         )
 
     async def _decide(self, decision: str, by: str, reason: str, scope: str | None) -> Verdict:
@@ -218,13 +208,17 @@ class LiveGate:
         )
         if told.quiesced_at is not None:
             return row.model_copy(update={"standing": Standing.QUIESCED, "since": told.quiesced_at})
+        handle = PlanHandle(self._client, row.plan_id)
         why = told.unreachable or ""
-        if not why:
-            try:
-                status = await asyncio.wait_for(PlanHandle(self._client, row.plan_id).status(), QUERY_TIMEOUT)
+        try:
+            summary = (await handle.facts(last=1)).summary
+            if not summary.open:  # a run that is closed still answers queries, as if it went on
+                why = f"its run is closed, Temporal says {summary.status}; its place is free when no call of it can run"
+            if not why:
+                status = await asyncio.wait_for(handle.status(), QUERY_TIMEOUT)
                 return row.model_copy(update={"calls": status.in_flight})
-            except TimeoutError:
-                why = "no worker answers for it"
-            except AirlockError as error:
-                why = str(error)
+        except TimeoutError:
+            why = "no worker answers for it"
+        except (AirlockError, RPCError) as error:
+            why = why or str(error)
         return row.model_copy(update={"standing": Standing.UNREACHABLE, "why": why})

@@ -93,7 +93,7 @@ def note(row: ProofRow) -> str:
         case Standing.QUIESCED:
             return "has given its place back: no call of it is running"
         case Standing.FINISHING if row.calls:
-            return f"calls that are running: {', '.join(row.calls[:20])}"
+            return f"in flight: {', '.join(row.calls[:20])}"
         case Standing.FINISHING:
             return "is giving its place back"
         case _:
