@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,14 +22,15 @@ from airlock import names
 from airlock.catalogue import Catalogue
 from airlock.errors import ToolFailed
 from airlock.plan import Step
-from airlock.policy import Policy
+from airlock.policy import AgentPolicy, Policy
 from airlock.tool import Tool, ToolCall, tool
 from airlock.wire import CallRequest, ChainRequest, ChainResult
+from airlock_client import Airlock
 from airlock_client.connection import DATA_CONVERTER
 from tests.activities.test_preview import Anything
-from tests.workflows.conftest import binary, namespace
+from tests.workflows.conftest import approved, binary, namespace
 from tools import http_request
-from worker import runner
+from worker import build_workers, runner
 from workflows.gate import GateWorkflow
 
 _NUMBERS = itertools.count(1)
@@ -213,3 +214,20 @@ async def test_a_server_that_answers_429_is_called_again_only_after_the_time_it_
     assert [result.attempts[0].kind for result in results] == ["live", "live"]
     assert len(called) == 3
     assert min(called[1:]) - called[0] > 1.9
+
+
+async def test_a_plan_makes_an_irreversible_call_again_when_the_server_asked_for_that(gated):
+    async with busy_server(refusals=1, retry_after="3") as (host, called), AsyncExitStack() as stack:
+        client = await namespace(gated, f"plans{next(_NUMBERS)}")
+        catalogue = Catalogue([http_request], settings={"http": {"allow_hosts": [host]}})
+        policy = Policy(agents={"*": AgentPolicy(permissions=("*",))})
+        for worker in build_workers(client, Toolbox(catalogue, policy)):
+            await stack.enter_async_context(worker)
+        step = {"id": "mail", "agent": "a", "tool": "http_request", "confidence": 0.95,
+                "args": {"url": f"http://{host}/mail", "method": "POST"}}  # fmt: skip
+        handle = await Airlock(client).submit({"plan_id": "later", "requested_by": "rita", "steps": [step]})
+        await approved(handle)
+        result = await handle.result()
+    assert result.outcome == "completed"
+    assert len(called) == 2
+    assert called[1] - called[0] > 2.9
