@@ -100,11 +100,12 @@ async def call(
 async def test_calls_of_many_plans_never_exceed_the_limit(gated):
     target = Target("2/s")
     catalogue = Catalogue([target.tool])
+    began = time.monotonic()
     results = await asyncio.gather(*(call(gated, catalogue, chain(catalogue, target.tool)) for _ in range(7)))
     assert [result.attempts[0].kind for result in results] == ["live"] * 7
-    gaps = [later - earlier for earlier, later in zip(target.called, target.called[2:], strict=False)]
-    assert min(gaps) > 0.8, gaps  # a turn is a point in time; what comes after it takes as long as it takes
-    assert target.called[-1] - target.called[0] > 2.8
+    # two turns a second from the first question on; a busy machine makes calls later than their turns, never earlier
+    waited = [at - began for at in target.called]
+    assert all(waited[n] > n // 2 - 0.1 for n in range(7)), waited
 
 
 async def test_a_turn_that_is_far_off_is_not_waited_for_and_kept(gated):
