@@ -57,7 +57,15 @@ async def lock(
         say(verdict.reason if verdict.accepted else f"{verdict.reason}. It stays; this is its proof:")
     proof = await _watched(gate, scope, within, as_json)
     if as_json:
-        emit({"decision": "lock", "scope": scope, "quiesced": proof.quiesced, **verdict.model_dump(), **_plain(proof)})
+        emit(
+            {
+                "decision": "lock",
+                "scope": scope,
+                "quiesced": proof.quiesced,
+                **verdict.model_dump(),
+                **proof.model_dump(mode="json"),
+            }
+        )
     else:
         _conclude(proof, within)
     return OK if proof.quiesced else REFUSED
@@ -81,19 +89,25 @@ async def unlock(
         return await decide(airlock.plan(plan), "unlock", as_json=as_json, by=me(by), reason=reason)
     gate = LiveGate(airlock.client)
     before = await gate.status()
-    verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
+    # looked up before, when what waits still waits
+    changed = Meanwhile() if since is None else await gate.meanwhile(since)
+    verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
     if not verdict.accepted or before is None or since is None:
         return _refused("unlock", verdict, as_json)
-    changed = await gate.meanwhile(since)
     if as_json:
-        emit({"decision": "unlock", "scope": scope, "since": f"{since.isoformat()}", **verdict.model_dump(),
+        emit({"decision": "unlock", "scope": scope, "since": since.isoformat(), **verdict.model_dump(),
               "waiting": held_up(before), "queue": before.waits, **changed.model_dump(mode="json")})  # fmt: skip
     else:
         say(f"{verdict.reason}. It was locked since {moment(since)} UTC.")
         _print_waiting(before)
         _print_changed(changed)
     return OK
+
+
+def plans(count: int) -> str:
+    """So many plans, in words."""
+    return f"{count or 'no'} plan{'' if count == 1 else 's'}"
 
 
 def held_up(view: GateView) -> list[str]:
@@ -149,11 +163,10 @@ async def _watched(gate: LiveGate, scope: str | None, within: float, as_json: bo
 
 def _conclude(proof: Proof, within: float) -> None:
     if proof.quiesced:
-        say(
-            f"Quiesced: {len(proof.rows)} plans were live, all have stopped."
-            if proof.rows
-            else "Quiesced: nothing was live."
+        said = (
+            "nothing was live" if not proof.rows else f"{plans(len(proof.rows))} had been live; no call is running any more"
         )
+        say(f"Quiesced: {said}.")
         return
     if proof.problem:
         warn(f"Not proven: {safe(proof.problem)}.")
@@ -162,25 +175,19 @@ def _conclude(proof: Proof, within: float) -> None:
     warn(f"Not quiesced after {within:g} s: {left}. The lock stays; no further call starts.")
 
 
-def _plain(proof: Proof) -> dict[str, Any]:
-    return proof.model_dump(mode="json")
-
-
 def _print_waiting(before: GateView) -> None:
     names = held_up(before)
     said = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
     count = len(before.told) + before.kept_out
-    say(f"Waiting for an unlock were {count} plans" + (f": {said}" if said else "") + f"; {before.waits} wait in the queue.")
+    say(f"Held up by locks: {plans(count)}{f': {said}' if said else ''}. In the gate's queue: {plans(before.waits)}.")
     if count:
-        say("Those that no other lock holds are rehearsed now, and need a new approval; what is live is not repeated.")
+        say("Those that no other lock holds are rehearsed now and need a new approval; what is live is not repeated.")
     if before.not_remembered:
         warn(f"{before.not_remembered} more were not remembered: find them with starter.py list --state locked")
 
 
 def _print_changed(changed: Meanwhile) -> None:
-    for title, plans in (("ended", changed.ended), ("submitted, and still open", changed.submitted)):
-        if not plans:
-            say(f"Meanwhile {title}: none.")
-            continue
-        say(f"Meanwhile {title}: {len(plans)}")
-        console().print(plans_table(plans[:_LISTED]))
+    for title, found in (("ended", changed.ended), ("submitted, and still open", changed.submitted)):
+        say(f"Meanwhile {title}: {plans(len(found))}.")
+        if found:
+            console().print(plans_table(found[:_LISTED]))

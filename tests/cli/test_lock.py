@@ -90,8 +90,8 @@ async def test_everything_is_locked_and_unlocked_and_both_say_what_that_means(st
     assert "locked already, by olga" in again.out
     unlocked = await starter("unlock", *REASON)
     assert unlocked.code == 0, unlocked.err
-    assert "Waiting for an unlock were 1 plans: plan-waits-for-unlock" in unlocked.out
-    assert "Meanwhile ended: none." in unlocked.out
+    assert "Held up by locks: 1 plan: plan-waits-for-unlock" in unlocked.out
+    assert "Meanwhile ended: no plans." in unlocked.out
     assert "waits-for-unlock" in unlocked.out.split("submitted, and still open")[1]
     assert (await airlock.plan(waits).wait_for(State.AWAITING_APPROVAL)).steps[0].status == "waiting"
     assert not (starter.env.work_folder / waits).exists()
@@ -138,7 +138,7 @@ async def test_who_has_not_stopped_in_time_is_named_and_the_lock_stays(
     done = await starter("lock", *REASON)
     assert done.code == 0, done.err
     assert "in-a-slow-call  quiesced" in done.out
-    assert "Quiesced: 1 plans were live, all have stopped." in done.out
+    assert "Quiesced: 1 plan had been live; no call is running any more." in done.out
     assert (await handle.status()).steps[1].status == "waiting"
     assert not (starter.env.work_folder / "in-a-slow-call").exists()
 
@@ -178,7 +178,7 @@ async def test_a_scoped_lock_keeps_out_its_scope_only(starter: Starter, airlock:
     unlocked = await starter("unlock", *REASON, "--scope", "tool:file_write")
     assert unlocked.code == 0, unlocked.err
     assert "tool:file_write is unlocked: 1 told" in unlocked.out
-    assert "Meanwhile ended: 1" in unlocked.out
+    assert "Meanwhile ended: 1 plan." in unlocked.out
 
 
 async def test_one_plan_is_locked_and_unlocked_as_before(starter: Starter, airlock: Airlock) -> None:
