@@ -81,6 +81,8 @@ class RecoverActivities:
         quiet_at: datetime | None = None
         if run.in_flight or run.reset_from:
             evidence = await evidence_of(client, execution.workflow_id, (execution.run_id,))
+            if run.reset_from:  # what it has forgotten may have been undone before it was reset
+                evidence = await _with_undos(client, run.plan.plan_id, evidence)
             wait = seconds_until_quiet(run, evidence)
             overlay(run, evidence, closed_at, was_reset=bool(run.reset_from))
             quiet_at = closed_at + timedelta(seconds=wait + BEAT) if wait else None
@@ -149,5 +151,11 @@ async def _evidence(request: ChainRequest) -> Evidence:
         raise Unreadable(f"{undo_id} is undoing this plan at this moment")
     runs = (own, request.run_id, *((request.first_run_id,) if request.first_run_id else ()))
     made = await evidence_of(client, names.plan_workflow_id(request.plan_id), runs, leave_out=own)
-    undone = await evidence_of(client, undo_id, ()) if undo is not None else Evidence()
+    return made if undo is None else await _with_undos(client, request.plan_id, made)
+
+
+async def _with_undos(client: Client, plan_id: str, made: Evidence) -> Evidence:
+    """What a plan's runs tell, with the compensations of its undos after the end."""
+    own = str(activity.info().workflow_run_id)
+    undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
     return Evidence(calls=made.calls, undos=(*made.undos, *undone.undos))

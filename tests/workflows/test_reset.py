@@ -10,7 +10,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from airlock.state import State
-from airlock_client import PlanHandle
+from airlock_client import PlanHandle, UndoRefused
 from airlock_client.undo import previewed, undo
 from tests.workflows.conftest import approved, awaiting, events, step, until
 from tests.workflows.test_failures import live_log
@@ -162,3 +162,37 @@ async def test_a_reset_plan_terminated_before_it_went_live_again_is_still_undone
     await approved(undoing)
     await undoing.result()
     assert WORLD.state[plan_id] == {}
+
+
+async def test_what_was_undone_before_the_reset_is_not_undone_again(airlock, plan):
+    document = plan(step("a", "put", key="a", value=1))
+    plan_id = document["plan_id"]
+    handle = await airlock.submit(document)
+    await approved(handle)
+    await handle.result()
+    undoing = await undo(airlock.client, plan_id, by="carol", reason="wrong")
+    await previewed(undoing)
+    await approved(undoing)
+    await undoing.result()
+    await reset(handle, tasks(await events(handle))[0])
+    await awaiting(handle)
+    await handle.workflow.terminate("never mind")
+    again = await undo(airlock.client, plan_id, by="carol", reason="to be sure")
+    with pytest.raises(UndoRefused, match="nothing"):
+        await previewed(again)
+    assert live_log(plan_id, "undo") == ["a"]
+
+
+async def test_a_plan_that_is_being_undone_makes_no_call_when_it_is_reset(airlock, plan):
+    document = plan(step("o", "once", key="o", value=1), step("mail", "send", to="jo@acme.test"))
+    plan_id = document["plan_id"]
+    handle = await airlock.submit(document)
+    await approved(handle, steps=["o"])
+    await handle.result()
+    undoing = await undo(airlock.client, plan_id, by="carol", reason="wrong")
+    await previewed(undoing)
+    await reset(handle, tasks(await events(handle))[0])
+    status = await through(handle)
+    assert "o" in status.parked
+    assert any("is undoing this plan at this moment" in view.error for view in status.steps)
+    assert WORLD.state[plan_id] == {"o": 1}
