@@ -98,7 +98,6 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     gates.look,
                     gates.recall,
                 ],
-                activity_executor=ThreadPoolExecutor(max_workers=ORCHESTRATIONS, thread_name_prefix="admit"),
                 max_concurrent_activities=ORCHESTRATIONS,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
                 max_cached_workflows=allowed.cached_workflows,

@@ -132,7 +132,7 @@ def gate_details(view: GateView) -> str:
         lines += _more(len(view.told))
     if view.kept_out:
         lines += ["", f"{view.kept_out} kept out, among them {_inline(', '.join(view.kept_out_first[:5]))}"]
-    if view.refused:
+    if view.refusals:
         lines += ["", f"{view.refused} signals refused; the last: {_inline(view.refusals[-1].why)}"]
     return "\n".join(lines)
 

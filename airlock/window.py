@@ -14,7 +14,7 @@ from airlock.policy import WindowBudget
 
 BUCKETS = 60
 """A window is counted in at most so many stretches; one counts until all of it has left the window."""
-MAX_BUCKETS = 4_000
+MAX_BUCKETS = 6_000
 """So many stretches are kept for all agents together; beyond that they become longer, which counts more than there is."""
 MAX_AGENTS = 1_000
 MAX_BOOKED = 1_000
@@ -102,22 +102,25 @@ class Books(BaseModel):
 
     def book(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> None:
         """Book a request once; the arguments are those of `refusal`."""
-        paid = sorted(agent for agent in budgets if spending.get(agent, Spending()) != Spending())
+        paid = sorted(agent for agent in budgets if agent in spending and spending[agent] != Spending())
         if key in self.booked or not paid:
             return
         self.booked = [*self.booked, key][-MAX_BOOKED:]
         for agent in paid:
-            self.agents.setdefault(agent, Ledger()).add(spending[agent], budgets[agent].seconds, now)
-        self.prune(now)
+            ledger = self.agents.setdefault(agent, Ledger())
+            ledger.add(spending[agent], budgets[agent].seconds, now)
+            ledger.prune(now)
+        if sum(len(ledger.buckets) for ledger in self.agents.values()) > MAX_BUCKETS:
+            self.prune(now)
 
     def prune(self, now: float) -> None:
-        """Forget what has left every window, and keep the rest within its bounds."""
+        """Forget what has left every window; if that is not enough, remember the rest less exactly."""
         for ledger in self.agents.values():
             ledger.prune(now)
         self.agents = {agent: ledger for agent, ledger in self.agents.items() if ledger.buckets}
         if sum(len(ledger.buckets) for ledger in self.agents.values()) > MAX_BUCKETS:
             for ledger in self.agents.values():
-                ledger.shrink(MAX_BUCKETS // len(self.agents))
+                ledger.shrink(MAX_BUCKETS // (2 * len(self.agents)))
 
 
 def _exceeded(agent: str, used: Spending, wanted: Spending, budget: WindowBudget) -> str:

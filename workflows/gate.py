@@ -124,7 +124,8 @@ class GateWorkflow:
         if found.carried is not None:
             label, self._gate = self._gate.label, found.carried.gate
             self._gate.label = label
-            self._refused, self._refusals = self._refused + found.carried.refused, found.carried.refusals
+            self._refused += found.carried.refused
+            self._refusals = (*found.carried.refusals, *self._refusals)[-_REFUSALS:]
             self._gate.tell_again()
         if found.problem:
             why = shorten(f"what an earlier run of this gate knew cannot be read: {found.problem}")
