@@ -18,6 +18,7 @@ MAX_LOCKS = 100
 MAX_TOLD = 1_000
 MAX_KEPT_OUT = 10_000
 MAX_KEPT_OUT_BYTES = 400_000
+_ANY = ("*",)
 
 Party = tuple[str, tuple[str, ...]]
 """A workflow id and its scopes."""
@@ -52,7 +53,8 @@ class GateLock(WireModel):
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
         """Whether it closes the gate for somebody with these scopes; `resource:*` stands for any resource."""
-        return self.scope is None or self.scope in scopes or f"{self.scope.partition(':')[0]}:*" in scopes
+        wide = (f"{self.scope.partition(':')[0]}:*", *_ANY) if self.scope else ()
+        return self.scope is None or self.scope in scopes or any(scope in scopes for scope in wide)
 
     @property
     def why(self) -> str:
@@ -165,6 +167,8 @@ class Barrier(BaseModel):
             return
         if holder in self.kept_out:
             self._let_go(holder, self.kept_out[holder])
+        if self.kept_out_bytes > MAX_KEPT_OUT_BYTES // 2:
+            scopes = _ANY  # who cannot be remembered exactly is told when nothing at all is locked any more
         size = _size(holder, scopes)
         if len(self.kept_out) >= MAX_KEPT_OUT or self.kept_out_bytes + size > MAX_KEPT_OUT_BYTES:
             self.forgotten += 1

@@ -1,7 +1,7 @@
 """A gate: how many may be in at once, who comes next, and who locked it. A plain object without Temporal.
 
 The workflow feeds it what happened, with the time; it answers, and leaves in `news` what must be told to others.
-What it remembers is bounded, so that it fits a continue-as-new: places and queue together 700 KB of JSON (whoever comes then
+What it remembers is bounded, so that it fits a continue-as-new: places and queue together 500 KB of JSON (whoever comes then
 is sent away as from a busy gate), locks as `airlock.barrier`, budgets and turns as `airlock.window` says.
 """
 
@@ -14,7 +14,8 @@ from airlock.gating import GateAnswer, GateStatus, HoldOff, Permit, PermitAnswer
 from airlock.messages import Verdict
 from airlock.window import Books, Turns
 
-MAX_PLACES_BYTES = 700_000
+MAX_PLACES_BYTES = 500_000
+_OVERHEAD = 150
 _NAMED = 20
 _SCOPE_BYTES = 2_000
 _MAX_GRACE = 30 * 86_400.0
@@ -124,7 +125,7 @@ class Gate(BaseModel):
             return GateAnswer(status=GateStatus.OVER_BUDGET, why=why)
         if place is not None:
             return _granted(self._take_over(place, wanted, now))
-        size = len(wanted.model_dump_json())
+        size = len(wanted.model_dump_json()) + _OVERHEAD
         if self._carried() + size > MAX_PLACES_BYTES:
             return self._busy(f"too many are in or wait: {len(self.places)} and {len(self.queue)}")
         free = self.capacity - self.used
@@ -250,7 +251,7 @@ class Gate(BaseModel):
         del self.places[old.holder]
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)
-        return self._let_in(wanted, slots, len(wanted.model_dump_json()), now)
+        return self._let_in(wanted, slots, len(wanted.model_dump_json()) + _OVERHEAD, now)
 
     def _orphan(self, place: Place | None, now: datetime) -> None:
         """Free a place that nobody will give back: its holder asks, so it does not know of it, and is refused.

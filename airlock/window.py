@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from airlock.gating import HoldOff, Permit, Spending
 from airlock.policy import WindowBudget
+from airlock.seal import digest
 
 BUCKETS = 60
 """A window is counted in at most so many stretches; one counts until all of it has left the window."""
@@ -19,9 +20,10 @@ MAX_BUCKETS = 6_000
 MAX_AGENTS = 1_000
 MAX_BOOKED = 1_000
 """So many of the latest requests are remembered, so that none of them is booked twice."""
-MAX_TURNS = 5_000
+MAX_TURNS = 3_000
 """So many turns are kept, past and to come; beyond that a permit is refused until some have passed."""
-_COUNTED = 2_000
+_KEY = 64
+_COUNTED = 1_000
 """A limit of more calls is kept as one of fewer calls in a shorter time, which is no looser."""
 MAX_HOLD_OFF = 7 * 86_400.0
 _DIGITS = 9
@@ -155,13 +157,14 @@ class Turns(BaseModel):
         # a call counts until the longest window anybody named has passed
         self._prune(now)
         self.calls, self.per = max(permit.calls // parts, 1), permit.per / parts
-        for key, at in self.turns:
-            if key == permit.key:
+        key = permit.key if len(permit.key) <= _KEY else digest(permit.key)
+        for known, at in self.turns:
+            if known == key:
                 return max(at - now, 0.0)
         if len(self.turns) >= MAX_TURNS:
             return None
         at = self._next(now)
-        self.turns.append((permit.key, at))
+        self.turns.append((key, at))
         return max(at - now, 0.0)
 
     def hold_off(self, hold: HoldOff, now: float) -> None:
