@@ -93,11 +93,10 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
-            await self._entrance.leave()
             await self._stay()
             self._publish()
+            await self._entrance.leave()
             self._continue_if_full()
-        await self._entrance.leave()
         self._finish()
 
     async def _stay(self) -> None:
