@@ -1,5 +1,6 @@
 """The undo of a plan after its end: found, shown, approved and taken back; effects are read from the world."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -245,6 +246,32 @@ async def _parked_again(handle: PlanHandle) -> Any:
     status = await handle.status()
     views = {view.id: view.status for view in status.steps}
     return status if status.state is State.LOCKED and views["o"] == "undo_failed" else None
+
+
+async def test_an_undo_that_was_terminated_half_way_is_asked_for_again(airlock, plan, monkeypatch):
+    document = plan(step("a", "put", key="a", value=1), step("o", "once", ("a",), key="o", value=1))
+    plan_id = document["plan_id"]
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(args: world.Put, call: ToolCall) -> None:
+        begun.set()
+        await go_on.wait()
+        WORLD.state[call.plan_id].pop(args.key, None)
+
+    await completed(airlock, document)
+    monkeypatch.setitem(world.once.functions, "compensate", held)
+    first = await asked(airlock, plan_id)
+    await approved(first)
+    await until(begun.is_set)
+    await first.workflow.terminate("operator")
+    go_on.set()
+    second = await asked(airlock, plan_id)
+    assert "Order: o, a" in (await second.preview()).text, "nobody knows whether o was undone: undoing is safe to repeat"
+    await approved(second)
+    assert set((await second.result()).undone) == {"a", "o"}
+    assert WORLD.state[plan_id] == {}
+    with pytest.raises(UndoRefused, match="undone already: a, o"):
+        await asked(airlock, plan_id)
 
 
 async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_server, plan):
