@@ -24,19 +24,23 @@ from sandbox.chaos_store import ChaosStore
 
 Told = Callable[[str], None]
 _LOOK = 0.2
+_AIM_FOR = 2.0
+_AIM_EVERY = 0.02
 
 
 @dataclass(frozen=True)
 class Dose:
     """How much chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
 
-    `kills` bounds how many workers are killed; none is killed any more once `calm_from` of the plans have ended, so that
-    the run has an end. After `within` seconds the run stops wherever it is.
+    `kills` bounds how many workers are killed; the share `aimed` strikes in the middle of a call, the others at any moment.
+    None is killed any more once `calm_from` of the plans have ended, so that the run has an end. After `within` seconds it
+    stops wherever it is.
     """
 
     workers: int = 3
     open_at_once: int = 40
     kills: int = 12
+    aimed: float = 0.6
     between_kills: tuple[float, float] = (3.0, 9.0)
     down_for: tuple[float, float] = (0.2, 2.0)
     locked_for: tuple[float, float] = (3.0, 6.0)
@@ -100,12 +104,25 @@ class Chaos:
 
     async def _kill_a_worker(self) -> None:
         async with self._killing:
-            place = self._rng.randrange(self._dose.workers)
+            place, aimed = self._rng.randrange(self._dose.workers), self._rng.random() < self._dose.aimed
+            busy = await self._in_a_call() if aimed else None
+            place = place if busy is None else busy
             self._world.kill_worker(place)
-            self._say(f"worker {place + 1} killed")
+            self._say(f"worker {place + 1} killed" + (" in the middle of a call" if busy is not None else ""))
             await asyncio.sleep(self._rng.uniform(*self._dose.down_for))
             await self._world.start_worker(place)
             self._say(f"worker {place + 1} is back")
+
+    async def _in_a_call(self) -> int | None:
+        """The place of a worker that is in the middle of a call; None when there is none for a while."""
+        give_up = time.monotonic() + _AIM_FOR
+        with closing(ChaosStore(self._world.store_path)) as store:
+            while time.monotonic() < give_up:
+                for pid in store.callers():
+                    if (place := self._world.place_of(pid)) is not None:
+                        return place
+                await asyncio.sleep(_AIM_EVERY)
+        return None
 
     async def _play(self) -> None:
         """The lock and the unlock, and the death of the server."""
