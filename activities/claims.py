@@ -82,7 +82,8 @@ async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
     settled = {each.claim: each.outcome for each in request.settled}
 
     async def say(claim_id: str) -> bool:
-        said = SettledByPlan(holder=request.holder, outcome=settled[claim_id])
+        # only plans claim; the undo of a plan speaks for it
+        said = SettledByPlan(holder=names.plan_workflow_id(request.plan_id), outcome=settled[claim_id])
         return await _signal(client, claim_id, None, said)
 
     ids = sorted(settled)
@@ -137,8 +138,8 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
         if found is None:
             continue  # set free between the two questions
         own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
-        if own and found.closed_at is None:
-            return None
+        if own and (found.closed_at is None or request.reset):
+            return None  # a run that was reset is answered with what its call did before
         if own:
             return claim.made_before(found.closed_at)
         if found.claimed.holder == request.holder:

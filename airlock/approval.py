@@ -114,7 +114,7 @@ def _not_allowed(run: Run, by: str) -> Verdict | None:
     if _same(by, run.requester):
         what = "plan" if run.undoing is None else "undo"
         return _no(f"{by!r} requested this {what} and cannot approve it")
-    if any(_same(by, step.agent) for step in run.plan.steps):
+    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # also whom a conflict gave a step
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
     if approvers and by not in approvers:
         return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
