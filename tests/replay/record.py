@@ -317,7 +317,7 @@ async def undone_after_the_end(airlock: Airlock, plan_id: str) -> PlanHandle:
     done = await submit(airlock, plan_id, *tree())
     await approved(done)
     await done.result()
-    handle = await undo(airlock, plan_id, by="olga", reason="not wanted after all")
+    handle = await undo(airlock.client, plan_id, by="olga", reason="not wanted after all")
     await approved(handle)
     return handle
 
