@@ -26,13 +26,13 @@ SEED = 5
 
 async def measure(airlock: Airlock, plans: int, number: int, rng: random.Random) -> tuple[float, float]:
     """Seconds from the lock to the end of the last running call, and to the gate's proof."""
-    # calls are long enough that all of them run at once, and begin as their plans come in
+    DIARY.held = True
     handles = [
-        await airlock.submit(plan(f"l{number}-{each}", f"{number}-{each}", 10.0 + rng.uniform(*SECONDS)))
-        for each in range(plans)
+        await airlock.submit(plan(f"l{number}-{each}", f"{number}-{each}", rng.uniform(*SECONDS))) for each in range(plans)
     ]
     while DIARY.running < plans:  # noqa: ASYNC110  known by looking only
         await asyncio.sleep(0.05)
+    DIARY.held = False
     locked = time.time()
     quiesced = await lock(airlock.client, "measured")
     assert DIARY.running == 0, "the gate says quiesced, but a call is running"

@@ -20,9 +20,10 @@ class Stay:
 
 @dataclass
 class Diary:
-    """Every live call so far, in the order in which they began."""
+    """Every live call so far, in the order in which they began. While `held`, none of them comes to its end."""
 
     stays: list[Stay] = field(default_factory=list)
+    held: bool = False
 
     @property
     def running(self) -> int:
@@ -48,6 +49,8 @@ async def occupy(args: Occupy, call: ToolCall) -> dict[str, Any]:
     """Be there."""
     stay = Stay(time.time())
     DIARY.stays.append(stay)
+    while DIARY.held:  # noqa: ASYNC110  a few dozen at most, and simpler than an event of each loop
+        await asyncio.sleep(0.05)
     await asyncio.sleep(args.seconds)
     stay.ended = time.time()
     return {"place": args.place}
