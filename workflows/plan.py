@@ -259,9 +259,7 @@ class PlanWorkflow:
         """Settle a parked step."""
         self._say("resolve", arguments)
 
-    @workflow.signal(
-        description='{"gate", "request"}: a gate has a place; it is asked whether that is so'
-    )
+    @workflow.signal(description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
         """Take the news that a gate has a place."""
         try:

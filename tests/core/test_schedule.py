@@ -147,8 +147,8 @@ def test_five_thousand_steps_finish(wide: bool) -> None:
 
 
 def test_of_a_group_only_so_many_run_at_once_whatever_else_is_ready() -> None:
-    parents = {name: () for name in ("a1", "a2", "a3", "b1")}
-    schedule = Schedule(parents, wanted=parents, group={name: "a" for name in ("a1", "a2", "a3")}, slots={"a": 2})
+    parents = dict.fromkeys(("a1", "a2", "a3", "b1"), ())
+    schedule = Schedule(parents, wanted=parents, group=dict.fromkeys(("a1", "a2", "a3"), "a"), slots={"a": 2})
     assert schedule.take() == (("a1",), ("a2",), ("b1",))
     assert schedule.take() == ()
     schedule.finish("a1")
@@ -156,7 +156,7 @@ def test_of_a_group_only_so_many_run_at_once_whatever_else_is_ready() -> None:
 
 
 def test_a_group_without_a_number_runs_one_after_the_other() -> None:
-    parents = {name: () for name in ("a1", "a2")}
+    parents = dict.fromkeys(("a1", "a2"), ())
     schedule = Schedule(parents, wanted=parents, group={"a1": "a", "a2": "a"})
     assert schedule.take() == (("a1",),)
     schedule.drop("a1")

@@ -19,8 +19,8 @@ from airlock.preview import approve_command, printable, render_preview
 from airlock.rehearsal import seal_run
 from airlock.run import Run
 from airlock.seal import DIGEST_PREFIX_LENGTH, canonical_json, differences, digest, names_digest, seal
-from airlock.undoing import UndoContent
 from airlock.sealed import Sealed
+from airlock.undoing import UndoContent
 from tests.core.build import (
     NOW,
     TOOLS,

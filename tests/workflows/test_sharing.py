@@ -161,9 +161,7 @@ async def test_the_plan_s_deadline_counts_while_it_waits(airlock, plan):
 
 async def test_a_resource_learned_late_is_not_waited_for_but_previewed_anew(airlock, plan):
     first = plan(step("a", "share", key="x", value=1))
-    second = plan(
-        step("find", "put", key="k"), step("use", "share", key={"$ref": "find.key"}, value=1)
-    )
+    second = plan(step("find", "put", key="k"), step("use", "share", key={"$ref": "find.key"}, value=1))
     name = f"{second['plan_id']}/find"  # what `put` returns as key: known only when it is live
     first["steps"][0]["args"]["key"] = name
     hold = WORLD.hold(first["plan_id"], "a")
@@ -196,9 +194,7 @@ async def test_two_identical_plans_at_the_same_time_send_one_mail(airlock, plan)
     assert sorted(result.outcome for result in results) == ["completed", "partial"]
     assert sum(WORLD.state[document["plan_id"]].get("sent", []).count(to) for document in documents) == 1
     loser = handles[[result.outcome for result in results].index("partial")]
-    assert any(
-        (entry.what, entry.answer) == ("DUPLICATE_ACTION", "ABORT") for entry in (await loser.audit()).entries
-    )
+    assert any((entry.what, entry.answer) == ("DUPLICATE_ACTION", "ABORT") for entry in (await loser.audit()).entries)
 
 
 async def test_a_mail_that_was_sent_is_not_sent_by_a_later_plan_unless_it_says_that_it_repeats(airlock, plan):
@@ -228,9 +224,7 @@ async def test_a_claim_in_doubt_blocks_until_it_is_settled_and_a_failed_one_does
     await unsure.wait_for(State.LOCKED)
     second = await airlock.submit(plan(step("once", "send", to=to, body="")))
     assert (await second.wait_for(State.COMPLETED)).outcome == "rehearsed"
-    assert (
-        await unsure.decide("resolve", by="olga", step="once", outcome="did_not_happen", reason="looked it up")
-    ).accepted
+    assert (await unsure.decide("resolve", by="olga", step="once", outcome="did_not_happen", reason="looked it up")).accepted
     assert (await unsure.result()).outcome == "aborted"
     third_document = plan(step("once", "send", to=to, body=""))
     third = await airlock.submit(third_document)
