@@ -40,7 +40,6 @@ class Robot:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._failed: BaseException | None = None
         self.ended: frozenset[str] = frozenset()
-        self.resolved = 0
 
     async def work(self) -> None:
         """Look, do what there is to do, and look again."""
@@ -88,7 +87,6 @@ class Robot:
             for step in status.parked:
                 said = self._settlement(plan.plan_id, step, statuses[step], status.since)
                 if said is not None:
-                    self.resolved += 1
                     words = {"by": ROBOT, "step": step, "outcome": said.value, "reason": "looked at the shelf and the mail"}
                     await plan.workflow.signal("resolve", words)
 

@@ -63,7 +63,6 @@ class Chaos:
         self._submitted = 0
         self._killing = asyncio.Lock()
         self.closure: Closure | None = None
-        self.resolved = 0
 
     async def go(self) -> None:
         """Run until every plan has ended, or time is up."""
@@ -73,7 +72,6 @@ class Chaos:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._until_done(played, background), self._dose.within)
         finally:
-            self.resolved = self._robot.resolved
             for task in (*background, played):
                 task.cancel()
             await asyncio.gather(*background, played, return_exceptions=True)
