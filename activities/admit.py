@@ -9,6 +9,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities import claims
+from activities.heartbeat import to_its_end
 from activities.other_plans import others
 from activities.toolbox import Toolbox
 from airlock.admission import Admission, Admitted, admit
@@ -39,6 +40,9 @@ class AdmitActivities:
         Other plans are looked at too: calls they made are left out, resources they touch are told to the approver. That
         this cannot be looked at is no reason to refuse a plan; gates and claims decide at LIVE.
         """
+        return await to_its_end(self._admit(request), lambda: None, lambda: None)
+
+    async def _admit(self, request: AdmitRequest) -> Admission:
         own, client = activity.info().workflow_id or "", activity.client()
         admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy)
         if admission.admitted is None:

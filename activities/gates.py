@@ -1,9 +1,11 @@
 """Taking places at gates and giving them back; and what a gate itself must ask Temporal."""
 
 import asyncio
+import random
 from collections.abc import Coroutine, Iterator
 from datetime import UTC
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
@@ -44,8 +46,15 @@ T = TypeVar("T")
 
 _AT_ONCE = 10
 _ASKS = 12
-_CLOSING = (RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.FAILED_PRECONDITION)
-"""What Temporal answers when a gate's run ends, or continues as new, while it is asked."""
+_ASKS_AT_ONCE = 2
+"""How many plans one worker lets ask the same gate at the same time: Temporal turns away more than ten in all."""
+_ASK_AGAIN = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)
+"""What Temporal answers when a gate's run ends, or continues as new, while it is asked, or too many ask it at once."""
 _ENDED_BADLY = (
     Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
     Status.WORKFLOW_EXECUTION_STATUS_FAILED,
@@ -59,6 +68,7 @@ class GateActivities:
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
+        self._asking: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @activity.defn(name="acquire")
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
@@ -112,7 +122,10 @@ class GateActivities:
         for gate, wanted in self._wanted(request):
             if gate in known:
                 continue
-            answer = await _ask(client, gate, wanted)
+            turn = self._asking.get(gate) or asyncio.Semaphore(_ASKS_AT_ONCE)
+            self._asking[gate] = turn
+            async with turn:
+                answer = await _ask(client, gate, wanted)
             if answer.status is not GateStatus.GRANTED:
                 return _refused(gate, wanted.name, answer, tuple(held))
             held.append(Held(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
@@ -176,7 +189,7 @@ async def start_live_gate(client: Client, policy: Policy) -> None:
 
 
 async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:
-    """One gate's answer; a gate that is just ending is asked again, in its next life."""
+    """One gate's answer; a gate that is just ending is asked again, in its next life, and one that many ask too."""
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             names.GATE_WORKFLOW,
@@ -191,17 +204,17 @@ async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:
                 "acquire", wanted, start_workflow_operation=operation, result_type=GateAnswer
             )
         except (RPCError, WorkflowUpdateFailedError) as error:
-            if attempt + 1 == _ASKS or not _was_closing(error):
+            if attempt + 1 == _ASKS or not _worth_asking_again(error):
                 raise
-            await asyncio.sleep(min(0.02 * 2**attempt, 1.0))
+            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))  # not all at the same moment
         else:
             return answer
     raise AssertionError("unreachable")
 
 
-def _was_closing(error: RPCError | WorkflowUpdateFailedError) -> bool:
+def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
     if isinstance(error, RPCError):
-        return error.status in _CLOSING
+        return error.status in _ASK_AGAIN
     return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
 
 

@@ -36,7 +36,7 @@ class Options:
     retry: RetryPolicy
 
 
-ADMIT = Options(timedelta(seconds=60), None, _REHEARSAL_RETRY)
+ADMIT = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 _UNTIL_IT_WORKS = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 ACQUIRE = Options(timedelta(hours=1), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
 """Asking the gates, of which one plan may need thousands. While they do not answer nothing goes live, however long."""

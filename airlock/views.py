@@ -136,7 +136,7 @@ def status_view(run: Run) -> StatusView:
         state=run.state,
         since=run.since,
         why=run.why,
-        outcome=run.outcome,
+        outcome=outcome_of(run) if run.state.closed else run.outcome,
         digest=run.digest,
         expires_at=run.expires_at,
         approvals=tuple(vote.approval.by for vote in run.votes),

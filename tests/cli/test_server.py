@@ -303,7 +303,7 @@ async def test_a_call_in_doubt_is_settled_by_a_human(starter: Starter, airlock: 
 
 async def test_a_locked_plan_can_be_rolled_back(starter: Starter, airlock: Airlock) -> None:
     plan = note_plan("taken-back")
-    mail = {"to": "jo@slow.test", "subject": "Hello", "body": "the answer to this mail takes seconds"}
+    mail = {"to": "jo@slow.test", "subject": "Taken back", "body": "the answer to this mail takes seconds"}
     plan["steps"][1] |= {"agent": "crm", "tool": "send_email", "args": mail}
     digest = await waiting(airlock, plan)
     await airlock.plan("taken-back").decide("approve", by="alice", digest=digest)

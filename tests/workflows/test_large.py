@@ -58,4 +58,4 @@ async def test_an_output_that_is_too_large_fails_its_step_and_is_undone(airlock,
     assert result.outcome == "aborted"
     assert "bytes, more than the 65,536 allowed" in result.why
     assert "a" not in WORLD.state[document["plan_id"]]
-    assert (await history(handle))["WORKFLOW_TASK_FAILED"] == 0
+    assert (await history(handle.workflow))["WORKFLOW_TASK_FAILED"] == 0
