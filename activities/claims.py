@@ -137,6 +137,10 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
         found = await _look(client, claim_id)
         if found is None:
             continue  # set free between the two questions
+        again = bool(found.claimed.execution) and found.claimed.execution != request.execution
+        if found.claimed.holder == request.holder and again and not request.reset and found.closed_at is None:
+            # the plan was started anew under its id: what its first life did, nobody knows
+            return claim.doubtful(found.claimed, found.id)
         own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
         if own and (found.closed_at is None or request.reset):
             return None  # a run that was reset is answered with what its call did before
@@ -151,7 +155,13 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
 
 
 async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -> bool:
-    claimed = Claimed(plan_id=request.plan_id, step=wanted.step, holder=request.holder, tool=wanted.tool)
+    claimed = Claimed(
+        plan_id=request.plan_id,
+        step=wanted.step,
+        holder=request.holder,
+        tool=wanted.tool,
+        execution=request.execution,
+    )
     try:
         await client.start_workflow(
             names.CLAIM_WORKFLOW,

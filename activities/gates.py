@@ -99,7 +99,7 @@ class GateActivities:
 
         async def one(holder: str) -> Closed | None:
             async with limit:
-                return await _closed(client, holder)
+                return await _closed(client, holder, inquiry.runs.get(holder, ""))
 
         found = await _interruptible(_all(one(holder) for holder in inquiry.holders))
         return Found(closed=tuple(closed for closed in found if closed is not None))
@@ -137,7 +137,12 @@ class GateActivities:
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, Wanted]]:
         """Every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
         common = Wanted(
-            holder=request.holder, request=request.request, wait=request.wait, urgent=request.urgent, grace=request.grace
+            holder=request.holder,
+            request=request.request,
+            run_id=activity.info().workflow_run_id or "",
+            wait=request.wait,
+            urgent=request.urgent,
+            grace=request.grace,
         )
         by_gate = {self._resource_gate(name): name for name in request.resources}
         for gate, name in sorted(by_gate.items()):
@@ -261,9 +266,12 @@ def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[Held, ...]) -
             return AcquireResult(held=held, refused=answer.why or "the gate refused")
 
 
-async def _closed(client: Client, holder: str) -> Closed | None:
+async def _closed(client: Client, holder: str, run_id: str) -> Closed | None:
     try:
         found = await described(client, holder)
+        if found is not None and run_id and found.execution.run_id != run_id:
+            # the run that was let in was continued as new, or it was reset, or closed and started again: it says which
+            found = await described(client, holder, run_id)
     except Unreadable:
         return None
     if found is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,16 +96,21 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
     Raises:
         TimeoutError: If it takes longer than that many seconds; a coroutine is cancelled then.
         StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that nobody can tell yet what it does.
+        ToolFailed: If no thread was free in that time: the tool was not called, and will not be.
         InDoubt: If the tool ended with something that is not an ordinary exception, such as SystemExit.
     """
     running: asyncio.Future[Any] | None = None
+    turn = _Turn()
     try:
         async with asyncio.timeout(seconds):
             if inspect.iscoroutinefunction(function):
                 return await function(args, call)
-            running = asyncio.ensure_future(asyncio.to_thread(_in_thread, function, args, call))
+            running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
             return await asyncio.shield(running)
     except TimeoutError:
+        if running is not None and turn.give_up():
+            running.add_done_callback(_forget)
+            raise ToolFailed(f"no thread was free to call it within {seconds:g} s", retry=True) from None
         if running is not None and not running.done():
             running.add_done_callback(_forget)
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
@@ -113,7 +119,30 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
         raise InDoubt(f"the tool ended with {type(error).__name__}") from None
 
 
-def _in_thread(function: ToolFunction, args: BaseModel, call: ToolCall) -> Any:
+class _Turn:
+    """Whether a call that waits for a thread begins or is given up: one of the two, whoever comes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = ""
+
+    def begin(self) -> bool:
+        """Begin, unless it was given up."""
+        return self._take("begun")
+
+    def give_up(self) -> bool:
+        """Give up, unless it has begun."""
+        return self._take("given up")
+
+    def _take(self, what: str) -> bool:
+        with self._lock:
+            self._taken = self._taken or what
+            return self._taken == what
+
+
+def _in_thread(turn: _Turn, function: ToolFunction, args: BaseModel, call: ToolCall) -> Any:
+    if not turn.begin():
+        return None
     try:
         return function(args, call)
     except Exception:

@@ -75,9 +75,7 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
         case Deny():
             return judge_denial(run, message)
         case Lock():
-            if run.state is State.LOCKED and run.lock is not None:
-                return _no(f"the plan is locked already, by {run.lock.by}: {run.lock.reason}")
-            return _by_table(run, Event.LOCK)
+            return _answer_lock(run, message)
         case Unlock():
             return _answer_unlock(run, message)
         case Rollback():
@@ -103,6 +101,15 @@ _SAID = {
     Event.ROLLBACK: "rollback",
     Event.ABORT: "abort",
 }
+
+
+def _answer_lock(run: Run, message: Lock) -> Verdict:
+    if message.gate and run.state is State.ROLLBACK:
+        return _no("the live gate stops calls, not their undoing")
+    # a person's lock takes the place of the gate's, and outlasts it
+    if run.state is State.LOCKED and run.lock is not None and not (run.lock.gate and not message.gate):
+        return _no(f"the plan is locked already, by {run.lock.by}: {run.lock.reason}")
+    return _by_table(run, Event.LOCK)
 
 
 def _answer_unlock(run: Run, message: Unlock) -> Verdict:

@@ -39,6 +39,7 @@ class Place(BaseModel):
     until: datetime | None = None
     known: bool = False
     size: int = 0
+    run_id: str = ""
 
 
 class Waiter(BaseModel):
@@ -100,7 +101,7 @@ class Gate(BaseModel):
         self.settle(now)
         place, waiter = self.places.get(wanted.holder), self._waiter(wanted.holder)
         if place is not None and place.request == wanted.request:
-            place.seen = now
+            place.seen, place.run_id = now, wanted.run_id
         if waiter is not None and waiter.wanted.request != wanted.request:
             self.queue.remove(waiter)
             waiter = None
@@ -118,7 +119,7 @@ class Gate(BaseModel):
         if place is not None and place.request == wanted.request:
             return _granted(place)
         if waiter is not None:
-            waiter.seen = now
+            waiter.seen, waiter.wanted = now, waiter.wanted.model_copy(update={"run_id": wanted.run_id})
             return self._queued(self.queue.index(waiter) + 1)
         if why := self._too_expensive(wanted, now):
             self._orphan(place, now)
@@ -241,7 +242,7 @@ class Gate(BaseModel):
         self.books.book(_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
         place = Place(
             holder=wanted.holder, request=wanted.request, slots=slots, fence=self.fence, since=now, seen=now,
-            grace=wanted.grace, scopes=wanted.scopes, size=size,
+            grace=wanted.grace, scopes=wanted.scopes, size=size, run_id=wanted.run_id,
         )  # fmt: skip
         self.places[wanted.holder] = place
         return place
@@ -290,7 +291,7 @@ def _granted(place: Place) -> GateAnswer:
 
 
 def _key(wanted: Wanted) -> str:
-    return f"{wanted.holder} {wanted.request}"
+    return f"{wanted.holder} {wanted.request} {wanted.run_id}"
 
 
 def _bounded(wanted: Wanted) -> Wanted:

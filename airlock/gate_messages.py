@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from airlock.gate import Gate
 from airlock.gating import HoldOff, Permit, Release, Wanted
@@ -70,9 +70,10 @@ class Carried(WireModel):
 
 
 class Inquiry(WireModel):
-    """Whose workflows to look for."""
+    """Whose workflows to look for; `runs` names the run of those who said which one they are."""
 
     holders: tuple[str, ...]
+    runs: dict[str, str] = Field(default_factory=dict)
 
 
 class Closed(WireModel):

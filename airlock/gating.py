@@ -30,7 +30,8 @@ class GateStatus(StrEnum):
 class Wanted(WireModel):
     """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
 
-    `name` is what the gate guards, for people. `capacity` is what the asker's frozen policy or contract says; the gate goes
+    `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
+    gate guards, for people. `capacity` is what the asker's frozen policy or contract says; the gate goes
     by the latest. `slots` is the most the holder can use, 1 or more; it gets at least one or waits. Without `wait` it gets
     `busy` instead of a place in the queue. An `urgent` request (a rollback) goes before all that are not. `grace` is how
     many seconds a call of this holder may still run after the holder itself has vanished.
@@ -41,6 +42,7 @@ class Wanted(WireModel):
 
     holder: str
     request: str
+    run_id: str = ""
     name: str = ""
     capacity: int = 1
     slots: int = 1
@@ -88,12 +90,16 @@ class Held(WireModel):
 
 
 class GateWait(WireModel):
-    """The gate a plan waits at. `position` counts from 1; `holders` are the workflow ids of those who are in."""
+    """The gate a plan waits at. `position` counts from 1; `holders` are the workflow ids of those who are in.
+
+    `urgent` says that it queues for a rollback.
+    """
 
     gate: str
     name: str
     position: int = 0
     holders: tuple[str, ...] = ()
+    urgent: bool = False
 
 
 class ClosedGate(WireModel):
@@ -132,7 +138,8 @@ class AcquireRequest(WireModel):
 
     The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
     holds already and need not ask for again. `request` tells stays of one plan in LIVE from one another. `reset` says that
-    the run was reset, so that a call it made before the reset point is its own.
+    the run was reset, so that a call it made before the reset point is its own. `execution` is the first of the runs that
+    this one continues: a plan that is started again under the same id is another execution.
     """
 
     plan_id: str
@@ -147,6 +154,7 @@ class AcquireRequest(WireModel):
     urgent: bool = False
     grace: float = 0.0
     reset: bool = False
+    execution: str = ""
 
 
 class AcquireResult(WireModel):
@@ -222,7 +230,7 @@ class Claimed(WireModel):
     """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result.
 
     `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
-    that made no sense or came from somebody who does not hold it.
+    that made no sense or came from somebody who does not hold it. `execution` is that of its `AcquireRequest`.
     """
 
     plan_id: str
@@ -234,3 +242,4 @@ class Claimed(WireModel):
     since: datetime | None = None
     refused: int = 0
     last_refusal: str = ""
+    execution: str = ""

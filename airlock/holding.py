@@ -29,7 +29,7 @@ from airlock.gating import (
 )
 from airlock.graph import descendants
 from airlock.messages import Lock
-from airlock.names import LIVE_GATE
+from airlock.names import LIVE_GATE, RESOURCE_GATE_PREFIX
 from airlock.outcome import shorten
 from airlock.plan import Step
 from airlock.refs import SECRET, bind, contains_unknown
@@ -67,7 +67,7 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
         claims=tuple(wanted for step in open_steps if (wanted := _claim(run, by_id[step])) is not None),
         held=run.gates,
         grace=_grace(run, touched),
-        reset=run.reset_from is not None,
+        reset=bool(run.reset_from),
     )
 
 
@@ -104,7 +104,7 @@ def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
         held=run.gates,
         wait=False,
         grace=_grace(run, [step.id]),
-        reset=run.reset_from is not None,
+        reset=bool(run.reset_from),
     )
 
 
@@ -114,7 +114,8 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
     A closed live gate locks the run, a budget that is used up too; both wait for a human then.
     """
     take_late(run, result)
-    waited, run.gate_wait = run.gate_wait, result.waiting or result.busy  # busy: even its queue is full
+    waited = run.gate_wait
+    take_wait(run, result)
     if run.gate_wait is not None:
         if waited is None or waited.gate != run.gate_wait.gate:
             by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
@@ -129,6 +130,12 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
         return False
     drop_duplicates(run, result.duplicates, now)
     return True
+
+
+def take_wait(run: Run, result: AcquireResult) -> None:
+    """Remember where the run queues; `busy` means that even the queue is full."""
+    waits = result.waiting or result.busy
+    run.gate_wait = waits and waits.model_copy(update={"urgent": run.state is State.ROLLBACK})
 
 
 def take_late(run: Run, result: AcquireResult) -> None:
@@ -158,11 +165,11 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
     """
     if run.outcome is None and run.state is State.LIVE:
         return None
-    parked = run.state is State.LOCKED and bool(run.parked) and run.lock is None
+    parked = run.state is State.LOCKED and bool(run.parked)
     keeps = run.outcome is None and (parked or run.state is State.ROLLBACK)
-    kept = [held.gate for held in run.gates if keeps and held.gate.startswith(_RESOURCE)]
+    kept = [held.gate for held in run.gates if keeps and held.gate.startswith(RESOURCE_GATE_PREFIX)]
     gates = [held.gate for held in run.gates if held.gate not in kept]
-    if run.gate_wait is not None and not (keeps and run.gate_wait.gate.startswith(_RESOURCE)):
+    if run.gate_wait is not None and not (keeps and run.gate_wait.urgent):
         gates.append(run.gate_wait.gate)
     settled = tuple(
         SettledClaim(claim=claim, step=step, outcome=outcome)
@@ -174,14 +181,19 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
     return _leave(run, holder, gates, settled)
 
 
-def start_over(run: Run, holder: str) -> LeaveRequest | None:
-    """What a run gives back before a rollback that needs more than it kept; None when it holds nothing, or queues.
+def must_start_over(run: Run, holder: str) -> bool:
+    """Whether a rollback needs more than the run kept, or queues where it queued for its calls.
 
     Waiting for one resource while holding others, out of the one order, could be a circle.
     """
-    if run.gate_wait is not None or not run.gates:
-        return None
-    return _leave(run, holder, [held.gate for held in run.gates], ())
+    queues = run.gate_wait is not None and run.gate_wait.urgent
+    return run.state is State.ROLLBACK and not queues and rollback_request(run, holder) is not None
+
+
+def start_over(run: Run, holder: str) -> LeaveRequest | None:
+    """Everything a run holds or queues for; None when there is nothing."""
+    gates = [held.gate for held in run.gates] + ([run.gate_wait.gate] if run.gate_wait else [])
+    return _leave(run, holder, gates, ()) if gates else None
 
 
 def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[SettledClaim, ...]) -> LeaveRequest:
@@ -223,7 +235,11 @@ def all_held(run: Run, step: Step) -> bool:
 
 def tool_slots(run: Run) -> dict[str, int]:
     """How many calls of each tool with `max_concurrent` the run may have open, by tool."""
-    return {held.name: held.slots for held in run.gates if not held.gate.startswith(_RESOURCE) and held.gate != LIVE_GATE}
+    return {
+        held.name: held.slots
+        for held in run.gates
+        if not held.gate.startswith(RESOURCE_GATE_PREFIX) and held.gate != LIVE_GATE
+    }
 
 
 def fence_of(run: Run, step: Step) -> int | None:
@@ -231,9 +247,6 @@ def fence_of(run: Run, step: Step) -> int | None:
     fences = {held.name: held.fence for held in run.gates}
     names = resources_of(run, step, run.outputs)
     return next((fences[name] for name in names if name in fences), None)
-
-
-_RESOURCE = "gate-resource-"
 
 
 def _resources(run: Run, steps: Collection[str]) -> tuple[str, ...]:

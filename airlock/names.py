@@ -7,6 +7,7 @@ UNDO_PREFIX = "undo-"
 PLAN_WORKFLOW = "PlanWorkflow"
 GATE_WORKFLOW = "GateWorkflow"
 CLAIM_WORKFLOW = "ClaimWorkflow"
+RESOURCE_GATE_PREFIX = "gate-resource-"
 LIVE_GATE = "gate-live"
 """The gate every plan passes before it goes LIVE; the system lock closes it."""
 RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
@@ -51,7 +52,7 @@ def workflow_id_of(name: str) -> str:
 
 def resource_gate_id(key: str) -> str:
     """The gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
-    return f"gate-resource-{key}"
+    return RESOURCE_GATE_PREFIX + key
 
 
 def tool_gate_id(tool: str) -> str:

@@ -118,6 +118,7 @@ class Run(BaseModel):
     """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
 
     `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.
+    `displaced` says that a reset has just taken it back to a point at which it held places that may be others' by now.
     `undoing` is set when it is the undo of a plan that has ended; `reset_from` is the run that it, or a run it continues,
     was reset from. `stays` counts how often it went to the gates; it names the request there. `unlock_later` is the live
     gate's word, kept until no call is running.
@@ -151,6 +152,7 @@ class Run(BaseModel):
     gate_wait: GateWait | None = None
     claims: dict[str, str] = Field(default_factory=dict)
     stays: int = 0
+    displaced: bool = False
     lock: LockHeld | None = None
     unlock_later: Unlock | None = None
     rollback: RollbackRequest | None = None
@@ -256,6 +258,13 @@ class Run(BaseModel):
         if self.admitted is None:
             raise RuntimeError("the plan is not admitted yet")
         return self.admitted
+
+    def displace(self) -> None:
+        """Take note of a reset: what the run holds by its own memory, somebody else may hold by now."""
+        if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
+            self.displaced = True
+            self.claims = {}
+            self.moves += 1
 
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Start from MOCK: what is left must earn its way up again, what is live stays."""

@@ -140,6 +140,10 @@ def _exceeded(agent: str, used: Spending, wanted: Spending, budget: WindowBudget
     return ""
 
 
+_USED = ""
+"""In place of the key of a turn that was used up."""
+
+
 class Turns(BaseModel):
     """Turns under a rate limit: at most `calls` of them in any stretch of `per` seconds.
 
@@ -152,19 +156,23 @@ class Turns(BaseModel):
     per: float = 0.0
 
     def turn(self, permit: Permit, now: float) -> float | None:
-        """The turn of a permit, in seconds from now, 0 or more; asking again keeps it. None if no more can be kept."""
+        """The turn of a permit, in seconds from now, 0 or more. None if no more can be kept.
+
+        Asking again keeps a turn that is still to come; the answer 0 uses it up, and the next question is for another call.
+        """
         parts = math.ceil(permit.calls / _COUNTED)
         # a call counts until the longest window anybody named has passed
         self._prune(now)
         self.calls, self.per = max(permit.calls // parts, 1), permit.per / parts
         key = permit.key if len(permit.key) <= _KEY else digest(permit.key)
-        for known, at in self.turns:
+        for place, (known, at) in enumerate(self.turns):
             if known == key:
+                self.turns[place] = (key if at > now else _USED, at)
                 return max(at - now, 0.0)
         if len(self.turns) >= MAX_TURNS:
             return None
         at = self._next(now)
-        self.turns.append((key, at))
+        self.turns.append((key if at > now else _USED, at))
         return max(at - now, 0.0)
 
     def hold_off(self, hold: HoldOff, now: float) -> None:

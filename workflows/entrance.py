@@ -11,10 +11,13 @@ with workflow.unsafe.imports_passed_through():
     from airlock.holding import (
         entry_request,
         leave_request,
+        must_start_over,
         rollback_request,
         start_over,
         take_acquired,
+        take_late,
         take_left,
+        take_wait,
     )
     from airlock.run import Run
     from airlock.state import State
@@ -42,6 +45,11 @@ class Entrance:
         self._full = full
         self._asked = 0
         self._news = False
+        self._reopened = False
+
+    def reopened(self) -> None:
+        """Take the news that a lock of the live gate was lifted; an answer that was on its way may not know of it."""
+        self._reopened = True
 
     def granted(self, gate: str) -> None:
         """Take the news that a gate has a place; whether that is true the gate itself is asked."""
@@ -52,8 +60,8 @@ class Entrance:
     async def enter(self) -> bool:
         """Wait until the run holds what its state needs; False when it is somewhere else or must continue as new."""
         run, moves = self._run, self._run.moves
-        if run.state is State.ROLLBACK and self._request() is not None:
-            await self._give_back(start_over(run, workflow.info().workflow_id))
+        if must_start_over(run, workflow.info().workflow_id):
+            await self.start_over()
         if not run.gates and run.gate_wait is None:
             run.stays += 1
         while run.moves == moves and not self._full():
@@ -63,9 +71,17 @@ class Entrance:
             if self._deadline_passed():
                 after_calls(run, [], workflow.now(), deadline_passed=True)
                 return False
-            self._news = False
-            if take_acquired(run, await self.acquire(request), workflow.now()):
-                return run.moves == moves
+            self._news = self._reopened = False
+            result = await self.acquire(request)
+            if run.moves != moves:  # somebody spoke meanwhile: the answer is to an old question
+                take_late(run, result)
+                take_wait(run, result)
+                return False
+            if result.closed is not None and self._reopened:
+                take_late(run, result)
+                continue
+            if take_acquired(run, result, workflow.now()):
+                return True
             self._publish()
             if run.gate_wait is not None:
                 await self._turn(moves)
@@ -74,11 +90,16 @@ class Entrance:
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once."""
         self._asked += 1
-        return await commands.acquire(request, self._asked)
+        asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
+        return await commands.acquire(asked, self._asked)
 
     async def leave(self) -> None:
         """Give back what the run must not hold in the state it is in."""
         await self._give_back(leave_request(self._run, workflow.info().workflow_id))
+
+    async def start_over(self) -> None:
+        """Give back everything, whatever the state."""
+        await self._give_back(start_over(self._run, workflow.info().workflow_id))
 
     async def _give_back(self, request: LeaveRequest | None) -> None:
         if request is not None:

@@ -188,7 +188,10 @@ class GateWorkflow:
     async def acquire(self, *arguments: Any) -> GateAnswer:
         """Let somebody in, or say why not."""
         await self._until_ready()
-        answer = self._gate.acquire(parse_wanted(arguments), workflow.now())
+        wanted = parse_wanted(arguments)
+        if self._id.startswith(names.RESOURCE_GATE_PREFIX):  # whatever somebody says: one plan at a time
+            wanted = wanted.model_copy(update={"capacity": 1})
+        answer = self._gate.acquire(wanted, workflow.now())
         self._show()
         return answer
 

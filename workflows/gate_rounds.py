@@ -26,8 +26,15 @@ _AT_ONCE = 50
 async def tell(gate: Gate, gate_id: str, full: Callable[[], bool]) -> None:
     """Tell everybody what they must know, until the history is full. Who cannot be told is gone."""
     while gate.news and not full():
-        batch, gate.news = gate.news[:_AT_ONCE], gate.news[_AT_ONCE:]
-        await asyncio.gather(*(_send(gate, gate_id, news) for news in batch))
+        batch: dict[str, News] = {}
+        later: list[News] = []
+        for news in gate.news:  # one at a time for each: a lock and its unlock must not overtake each other
+            if len(batch) < _AT_ONCE and news.to not in batch:
+                batch[news.to] = news
+            else:
+                later.append(news)
+        gate.news = later
+        await asyncio.gather(*(_send(gate, gate_id, news) for news in batch.values()))
 
 
 async def _send(gate: Gate, gate_id: str, news: News) -> None:
@@ -48,11 +55,12 @@ async def _send(gate: Gate, gate_id: str, news: News) -> None:
 async def look(gate: Gate, number: int) -> None:
     """Find out which of those who are in, or next, do not run any more. `number` tells the looks of one run apart."""
     looked = workflow.now()
-    queue = (waiter.wanted.holder for waiter in gate.queue[:_LOOKED_AT])
+    runs = {waiter.wanted.holder: waiter.wanted.run_id for waiter in gate.queue[:_LOOKED_AT]}
+    runs |= {place.holder: place.run_id for place in gate.places.values()}
     try:
         found: Found = await workflow.execute_activity_method(
             GateActivities.look,
-            Inquiry(holders=tuple(sorted({*gate.places, *queue}))),
+            Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
             **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
         )
     except ActivityError:  # it looks again soon

@@ -94,7 +94,7 @@ class LiveStage:
                 self._stale,
                 workflow.now(),
                 deadline_passed=self._deadline_passed,
-                stuck=not self._began,
+                stuck=not self._began and not self._run.displaced,
             )
 
     def _may_start(self) -> bool:

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.errors import AirlockError
     from airlock.gating import Granted
     from airlock.holding import leave_request
-    from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Verdict, parse_decision, parse_message
+    from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Unlock, Verdict, parse_decision, parse_message
     from airlock.outcome import shorten
     from airlock.run import Outcome, Run
     from airlock.state import Event, State
@@ -65,6 +65,8 @@ class PlanWorkflow:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
         self._entrance = Entrance(self._run, self._publish, self._full)
+        # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
+        workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
             self._run.reset_from = first  # carried on: a run that continues this one must know it too
@@ -93,11 +95,22 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
+            if self._run.displaced:
+                await self._take_new_places()
+                continue
             await self._stay()
             self._publish()
             await self._entrance.leave()
             self._continue_if_full()
         self._finish()
+
+    async def _take_new_places(self) -> None:
+        """After a reset: give back what it remembers; what is not live yet is previewed and approved anew."""
+        self._run.displaced = False
+        await self._entrance.start_over()
+        if self._run.state is State.LIVE:
+            why = "the run was reset: its places at the gates and its claims may be others' by now"
+            self._run.apply(Event.STALE, workflow.now(), reason=why)
 
     async def _stay(self) -> None:
         """One stay in the state the run is in."""
@@ -215,6 +228,8 @@ class PlanWorkflow:
             message = parse_message(name, tuple(arguments))
         except MalformedMessage as error:
             return refuse(self._run, name, str(error), workflow.now())
+        if isinstance(message, Unlock) and message.gate:
+            self._entrance.reopened()
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:

@@ -400,28 +400,38 @@ def test_a_waiter_that_cannot_pay_any_more_is_told_and_learns_why() -> None:
 )  # fmt: skip
 def test_never_more_turns_in_any_window_than_allowed(calls: int, per: float, steps: list[tuple[float, int, float]]) -> None:
     turns, now, held = Turns(), 1e6, 0.0
-    at: dict[str, float] = {}
+    used: list[float] = []
     for passed, key, hold in steps:
         now += passed
         if hold > 7:
             turns.hold_off(HoldOff(seconds=hold), now)
             held = max(held, now + hold)
-            for name, turn in turns.turns:
-                at[name] = turn
-        wait = turns.turn(Permit(key=str(key), calls=calls, per=per), now)
+        permit = Permit(key=str(key), calls=calls, per=per)
+        wait = turns.turn(permit, now)
         assert wait is not None
-        again = turns.turn(Permit(key=str(key), calls=calls, per=per), now)
-        assert again == wait
-        turn = dict(turns.turns)[str(key)]
-        assert wait == max(turn - now, 0)
-        assert turn <= now or turn >= held
-        if at.get(str(key), turn) != turn:
-            at[f"{key} before {now}"] = at[str(key)]  # its earlier turn has passed: it was used
-        at[str(key)] = turn
+        if wait == 0:  # used up: what asks next is another call
+            used.append(now)
+            assert now >= held
+        else:
+            assert turns.turn(permit, now) == wait
         turns = Turns.model_validate_json(turns.model_dump_json())
-    taken = sorted(at.values())
+    taken = sorted(turn for _, turn in turns.turns)
     for first in range(len(taken) - calls):
         assert taken[first + calls] - taken[first] >= per - 1e-6
+
+
+@given(calls=st.integers(1, 3), keys=st.lists(st.integers(0, 5), min_size=1, max_size=40), pauses=st.integers(0, 3))
+def test_whoever_asks_at_once_when_its_turn_comes_never_calls_too_often(calls: int, keys: list[int], pauses: int) -> None:
+    turns, now, per = Turns(), 1e6, 2.0
+    made: list[float] = []
+    for key in keys:  # one after the other: each waits for its turn, and asks again, before the next one asks
+        permit = Permit(key=str(key), calls=calls, per=per)
+        while wait := turns.turn(permit, now):
+            now += wait
+        made.append(now)
+        now += 0.1 * pauses
+    for first in range(len(made) - calls):
+        assert made[first + calls] - made[first] >= per - 1e-6, "the same step and attempt counts each time"
 
 
 def test_turns_are_bounded_and_a_large_limit_is_not_loosened(monkeypatch: pytest.MonkeyPatch) -> None:
