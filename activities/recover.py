@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
@@ -48,6 +49,8 @@ class RecoverActivities:
                 return Recovered(refused=f"plan {request.plan_id!r} has not ended: use rollback on the plan itself")
             latest, run = plan, None
             for undo in await self._earlier_undos(client, request, after=plan):
+                if await _did_nothing(client, undo):
+                    continue
                 run = await _carried(client, undo)
                 if run.undoing is not None and run.undoing.recovered:
                     latest = undo
@@ -92,6 +95,18 @@ class RecoverActivities:
         # the undo has a record and a seal of its own
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)
+
+
+async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
+    """Whether a run failed before it commanded anything: what it was started with made no sense, so it knows nothing."""
+    if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
+        return False
+    handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
+    try:
+        events = [event async for event in handle.fetch_history_events()]
+    except RPCError as error:
+        raise Unreadable(f"the history of {info.execution.workflow_id} cannot be read: {error.message}") from error
+    return not any(event.HasField("activity_task_scheduled_event_attributes") for event in events)
 
 
 async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:

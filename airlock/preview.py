@@ -80,10 +80,7 @@ def _step(step: SealedStep) -> Iterator[str]:
     state = "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
-    if step.moved_from is not None:
-        yield f"      agent moved from {_name(step.moved_from)} to {_name(step.agent)}"
-    if step.after:
-        yield f"      after: {', '.join(step.after)}"
+    yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
         yield f"      effect: {step.preview.effect}"
         for name, value in sorted(step.preview.args.items()):
@@ -98,6 +95,16 @@ def _step(step: SealedStep) -> Iterator[str]:
         yield f"      undo: {step.undo}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _beside_the_call(step: SealedStep) -> Iterator[str]:
+    if step.dedupe_key is not None:
+        key = _name(step.dedupe_key)
+        yield f"      dedupe key: {key} (counts as the same call only with the same key, whatever the arguments are)"
+    if step.moved_from is not None:
+        yield f"      agent moved from {_name(step.moved_from)} to {_name(step.agent)}"
+    if step.after:
+        yield f"      after: {', '.join(step.after)}"
 
 
 def _conflicts(sealed: Sealed) -> Iterator[str]:

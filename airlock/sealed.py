@@ -20,6 +20,7 @@ class SealedStep(WireModel):
     """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated.
 
     `moved_from` is the agent the plan names, where a conflict gave the step to another one, who is `agent` then.
+    `dedupe_key` stands for the arguments when it is decided whether another plan made the same call.
     """
 
     id: str
@@ -38,6 +39,7 @@ class SealedStep(WireModel):
     already_live: bool = False
     approval_waived: bool = False
     moved_from: str | None = None
+    dedupe_key: str | None = None
 
 
 class Sealed(WireModel):
@@ -121,6 +123,7 @@ def sealed_content(
                 undo=undo_sentence(admitted.contract(step), previews.get(step)),
                 already_live=step in live,
                 approval_waived=_waived(policy, admitted.contract(step)),
+                dedupe_key=by_id[step].dedupe_key,
                 moved_from=by_id[step].agent if step in admitted.reassigned else None,
             )
             for step in admitted.order

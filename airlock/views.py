@@ -210,6 +210,8 @@ def _in_effect(run: Run) -> tuple[str, ...]:
 
 def waits_for(run: Run) -> str:
     """What has to happen next, in one sentence."""
+    if run.outcome is not None:
+        return "nothing, it has ended"
     match run.state:
         case State.MOCK | State.DRY_RUN:
             return "a worker that rehearses"
@@ -223,20 +225,24 @@ def waits_for(run: Run) -> str:
             return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
-        case State.LOCKED if run.in_flight:
-            return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
-        case State.LOCKED if run.parked:
-            step = run.parked[0]
-            doubt = run.calls[step].status is CallStatus.IN_DOUBT
-            words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
-            settle = f"starter.py resolve {run.name} {step} {words} --reason ..."
-            return f"a human to settle {', '.join(run.parked)}: {settle}"
-        case State.LOCKED if run.lock is not None and run.lock.gate:
-            return "the live gate to be unlocked: starter.py unlock --reason ... (or rollback, abort)"
         case State.LOCKED:
-            return f"unlock, rollback or abort: starter.py unlock {run.name} --reason ..."
+            return _locked_waits_for(run)
         case _:
             return "nothing, it has ended"
+
+
+def _locked_waits_for(run: Run) -> str:
+    if run.in_flight:
+        return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
+    if run.parked:
+        step = run.parked[0]
+        doubt = run.calls[step].status is CallStatus.IN_DOUBT
+        words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
+        settle = f"starter.py resolve {run.name} {step} {words} --reason ..."
+        return f"a human to settle {', '.join(run.parked)}: {settle}"
+    if run.lock is not None and run.lock.gate:
+        return f"starter.py unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"
+    return f"unlock, rollback or abort: starter.py unlock {run.name} --reason ..."
 
 
 def details(run: Run) -> str:

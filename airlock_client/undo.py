@@ -8,7 +8,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock import names
+from airlock.decisions import asked_undo
 from airlock.errors import AirlockError
+from airlock.messages import MalformedMessage
 from airlock.plan import Plan
 from airlock.state import State
 from airlock.undoing import Undoing
@@ -40,7 +42,10 @@ async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: s
     """
     plan = await _plan_of(client, plan_id)
     undo_id = names.undo_workflow_id(plan.plan_id)
-    asked = Undoing(by=by, reason=reason, to_step=to_step, previous=await _previous(client, undo_id))
+    try:
+        asked = asked_undo(Undoing(by=by, reason=reason, to_step=to_step, previous=await _previous(client, undo_id)))
+    except MalformedMessage as error:
+        raise AirlockError(str(error)) from error
     try:
         await client.start_workflow(
             names.PLAN_WORKFLOW,

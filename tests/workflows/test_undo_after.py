@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError
 
 from activities.toolbox import Toolbox
-from airlock.errors import ToolFailed
+from airlock.errors import AirlockError, ToolFailed
 from airlock.names import undo_workflow_id
 from airlock.run import Outcome
 from airlock.state import State
@@ -303,3 +304,20 @@ async def _answered(handle: PlanHandle) -> bool:
     """Whether the last thing that happened to the run is an answer, with nobody there to take it in."""
     last = (await events(handle))[-2:]
     return any(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for event in last)
+
+
+async def test_an_undo_that_made_no_sense_does_not_stand_in_the_way_of_one_that_does(airlock, plan):
+    document = three(plan)
+    plan_id = document["plan_id"]
+    await completed(airlock, document)
+    with pytest.raises(AirlockError, match="reason"):
+        await undo(airlock.client, plan_id, by="carol", reason="")
+    # nor one that somebody started by hand
+    broken = {"plan": document, "undo": {"by": "carol", "reason": ""}}
+    run = await airlock.client.start_workflow("PlanWorkflow", broken, id=undo_workflow_id(plan_id), task_queue="airlock")
+    with pytest.raises(WorkflowFailureError):
+        await run.result()
+    handle = await asked(airlock, plan_id)
+    await approved(handle)
+    assert (await handle.result()).outcome == "aborted"
+    assert WORLD.state[plan_id] == {"sent": ["jo@acme.test"]}
