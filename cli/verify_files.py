@@ -34,7 +34,7 @@ D = TypeVar("D", bound=Document)
 
 MAX_FINDINGS = 50
 """More are not listed: where so much is wrong, the export is another one."""
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 def verify(folder: Path, root: str | None = None) -> list[Finding]:
@@ -108,11 +108,7 @@ class _Verification:
                         break
                     self.totals.add(plan.record)
                 else:
-                    found += [
-                        Finding(file=file.name, line=left.number, message=f"belongs to no plan of {EXECUTIONS}")
-                        for file in (files.transitions, files.rollbacks)
-                        if (left := file.peek()) is not None
-                    ]
+                    found += _left_over(files)
             except DamagedFile as error:
                 found.append(error.finding)
             for file in each:
@@ -140,8 +136,11 @@ class _Verification:
 
     def _document(self, name: str, model: type[D], found: list[Finding]) -> D | None:
         assert DOCUMENTS[name] is model
-        with (self.folder / name).open("rb") as file:
-            data = file.read(MAX_DOCUMENT_BYTES)
+        path = self.folder / name
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            found.append(Finding(file=name, message=f"is larger than the {MAX_DOCUMENT_BYTES:,} bytes a document may have"))
+            return None
+        data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         self.digests[name] = FileDigest(lines=data.count(b"\n"), bytes=len(data), sha256=digest)
         try:
@@ -157,7 +156,9 @@ class _Verification:
             yield Finding(file=SUMMARY, message="files: names other files than an export has")
             return
         for name in others:
-            stated, true = summary.files[name], self.digests[name]
+            stated, true = summary.files[name], self.digests.get(name)
+            if true is None:
+                continue  # it was not read, and that is a finding already
             if true.lines < stated.lines:
                 message = f"ends before line {true.lines + 1}: {stated.lines} lines were written"
                 yield Finding(file=name, line=true.lines + 1, message=message)
@@ -172,6 +173,19 @@ class _Verification:
         for name, count in counted.items():
             if (told := getattr(summary, name)) != count:
                 yield Finding(file=SUMMARY, message=f"{name} is {_shown(told)}, the lines come to {_shown(count)}")
+
+
+def _left_over(files: PlanFiles) -> Iterator[Finding]:
+    """Lines behind those of the last plan: that of their own plan is missing, or they belong to none."""
+    count = files.executions.taken
+    for file in (files.transitions, files.rollbacks):
+        if (left := file.peek()) is None:
+            continue
+        if left.value.plan_index == count:
+            message = f"the line of plan {left.value.plan_id!r} is missing: {file.name} has lines of it"
+            yield Finding(file=EXECUTIONS, line=count + 1, message=message)
+        else:
+            yield Finding(file=file.name, line=left.number, message=f"belongs to no plan of {EXECUTIONS}")
 
 
 def _unlike(name: str, told: ToolConflicts, counted: ToolConflicts) -> Iterator[Finding]:

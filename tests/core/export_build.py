@@ -7,7 +7,7 @@ from airlock.audit import AuditKind
 from airlock.calls import after_rollback, keep, outcome_of, take_undo
 from airlock.conflict import Answer, ConflictKind, conflict
 from airlock.exported import HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
-from airlock.outcome import InDoubtCall, Undone, UndoFailed
+from airlock.outcome import InDoubtCall, UndoFailed, Undone
 from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
 from airlock.rehearsal import record_conflicts
 from airlock.run import Run
@@ -33,7 +33,6 @@ def rolled_back() -> Run:
     for name in ("b", "a"):
         take_undo(run, Undone(step=name), NOW)
     keep(run, "m", NOW)
-    run.calls.pop("c")
     after_rollback(run, NOW)
     return run
 
@@ -149,6 +148,4 @@ def health() -> SystemHealth:
         anomaly_type="high_rollback", severity=6, description="many rollbacks", recommended_action="look at tool-1",
         samples=40, window_seconds=3600.0, evidence={"rollbacks": 14},
     )  # fmt: skip
-    return SystemHealth(
-        health_assessment="GOOD", health_score=81.5, anomalies=(anomaly,), metrics=metrics, timestamp=NOW
-    )
+    return SystemHealth(health_assessment="GOOD", health_score=81.5, anomalies=(anomaly,), metrics=metrics, timestamp=NOW)
