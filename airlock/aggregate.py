@@ -15,9 +15,9 @@ from airlock.mergeable import Mergeable
 from airlock.run import Outcome
 from airlock.sketch import Sketch
 
-MAX_TOOLS = 200
+MAX_TOOLS = 150
 """How many tools are counted by name; all others are counted together."""
-MAX_AGENTS = 200
+MAX_AGENTS = 150
 """How many agents are counted by name; all others are counted together."""
 BRIEF_TOOLS = 48
 """How many tools a short stretch of time counts by name."""
