@@ -5,6 +5,7 @@ every share 0.0 to 1.0. None says that there is no data, never that something is
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
@@ -30,6 +31,7 @@ def _utc(value: datetime) -> datetime:
 
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Score = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Time = Annotated[AwareDatetime, AfterValidator(_utc)]
@@ -203,6 +205,16 @@ class ToolConflicts(Document):
     by_resolution_strategy: dict[Answer, Count]
 
 
+class Assessment(StrEnum):
+    """The health score in a word; `NO_DATA` where there is none."""
+
+    EXCELLENT = "EXCELLENT"
+    GOOD = "GOOD"
+    FAIR = "FAIR"
+    POOR = "POOR"
+    NO_DATA = "NO_DATA"
+
+
 class LatencyMs(ExportedModel):
     """Durations of live calls, in milliseconds: half of them, and 95 of 100, took at most so long."""
 
@@ -220,29 +232,39 @@ class HealthMetrics(ExportedModel):
     live_execution_ratio: Share | None
     confidence_drift: Share | None
     approval_rate: Share | None
-    system_health_score: Annotated[float, Field(ge=0, le=100)] | None
+    system_health_score: Score | None
 
 
 class HealthAnomaly(ExportedModel):
-    """Something is wrong. `severity` is 1 to 10, `samples` what it was found in, `window_seconds` None for all time."""
+    """Something is wrong: `value` is beyond `threshold`, over `samples` calls or plans of the `window`. Severity is 1 to 10.
+
+    `minimum_samples` is how many it takes to say so.
+    """
 
     anomaly_type: str
     severity: int = Field(ge=1, le=10)
     description: str
     recommended_action: str
+    window: str
+    value: Share
+    threshold: Share
     samples: Count
-    window_seconds: float | None
-    evidence: dict[str, JsonValue] = Field(default_factory=dict)
+    minimum_samples: Count
 
 
 class SystemHealth(Document):
     """`system_health.json`. `timestamp` is when the last report came in, so that the same reports give the same file.
 
-    `health_assessment` is `NO_DATA` where `health_score` is None.
+    `health_assessment` is `NO_DATA` where `health_score` is None. Where a part of the score has no data, the score is the
+    middle between `score_low` and `score_high`. `samples` is what the metrics rest on.
     """
 
-    health_assessment: Literal["EXCELLENT", "GOOD", "FAIR", "POOR", "NO_DATA"]
-    health_score: Annotated[float, Field(ge=0, le=100)] | None
+    health_assessment: Assessment
+    health_score: Score | None
+    score_low: Score | None
+    score_high: Score | None
+    approval_accuracy: Share | None
+    samples: dict[str, Count]
     anomalies: tuple[HealthAnomaly, ...]
     metrics: HealthMetrics
     timestamp: Time | None

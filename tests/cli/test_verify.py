@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
 
 from airlock.checking import Finding
 from airlock.errors import AirlockError
@@ -31,6 +33,7 @@ from airlock.ledger import document_text, line_hash, line_text, parts_of
 from airlock.plan_record import PlanRecord
 from airlock.seal import digest
 from cli.export_files import carried_over, export_files
+from cli.verify import verify as verify_command
 from cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, verify
 from tests.core.export_build import health, records, signal
 
@@ -441,3 +444,31 @@ def test_signals_are_a_chain_of_their_own(exported: Path) -> None:
     lines = [json.loads(line) for line in lines_of(exported, SIGNALS)]
     assert [line["seq"] for line in lines] == [1, 2, 3]
     assert [line["prev"] for line in lines[1:]] == [line["hash"] for line in lines[:-1]]
+
+
+def said(*arguments: str) -> Result:
+    one = typer.Typer()
+    one.command("verify")(verify_command)
+    return CliRunner().invoke(one, list(arguments))
+
+
+def test_the_command_says_that_nothing_is_wrong_and_the_root(exported: Path) -> None:
+    root = json.loads((exported / SUMMARY).read_bytes())["hash"]
+    done = said(str(exported), "--root", root)
+    assert done.exit_code == 0
+    assert f"seven files, {PLANS} plans, nothing is wrong" in done.stdout
+    assert root in done.stdout
+    assert json.loads(said(str(exported), "--json").stdout) == {"verified": True, "root": root, "findings": []}
+
+
+def test_the_command_names_the_place_and_exits_1(exported: Path, tmp_path: Path) -> None:
+    files = content(exported)
+    lines = files[TRANSITIONS].splitlines(keepends=True)
+    folder = write(tmp_path, {**files, TRANSITIONS: b"".join(lines[:3] + lines[4:])})
+    done = said(str(folder))
+    assert done.exit_code == 1
+    assert f"error: {TRANSITIONS}:4: entry" in done.stderr
+    document = json.loads(said(str(folder), "--json").stdout)
+    assert (document["verified"], document["findings"][0]["line"]) == (False, 4)
+    assert document["error"].startswith("the export is not what was written: ")
+    assert said(str(tmp_path / "nowhere")).exit_code == 1

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from airlock.audit import AuditKind
 from airlock.calls import after_rollback, keep, outcome_of, take_undo
 from airlock.conflict import Answer, ConflictKind, conflict
-from airlock.exported import HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.exported import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
 from airlock.outcome import InDoubtCall, UndoFailed, Undone
 from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
 from airlock.rehearsal import record_conflicts
@@ -146,6 +146,9 @@ def health() -> SystemHealth:
     )  # fmt: skip
     anomaly = HealthAnomaly(
         anomaly_type="high_rollback", severity=6, description="many rollbacks", recommended_action="look at tool-1",
-        samples=40, window_seconds=3600.0, evidence={"rollbacks": 14},
+        samples=40, minimum_samples=10, window="hour", value=0.35, threshold=0.3,
     )  # fmt: skip
-    return SystemHealth(health_assessment="GOOD", health_score=81.5, anomalies=(anomaly,), metrics=metrics, timestamp=NOW)
+    return SystemHealth(
+        health_assessment=Assessment.GOOD, health_score=81.5, score_low=79.0, score_high=84.0, approval_accuracy=0.75,
+        samples={"calls": 40}, anomalies=(anomaly,), metrics=metrics, timestamp=NOW,
+    )  # fmt: skip

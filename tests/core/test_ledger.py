@@ -18,6 +18,7 @@ from airlock.exported import (
     SEVEN_FILES,
     TRANSITIONS,
     ExecutionLine,
+    Link,
     RollbackLine,
     SystemHealth,
     TransitionLine,
@@ -99,7 +100,7 @@ def test_every_entry_of_the_audit_is_in_one_place_and_names_its_run_and_event() 
 
 
 def test_each_link_follows_the_one_before_from_the_plans_own_beginning() -> None:
-    links = [*ONE.events, ONE.execution]
+    links: list[Link] = [*ONE.events, ONE.execution]
     assert links[0].prev == plan_genesis("plan-p-3", "run-3-1")
     assert [link.prev for link in links[1:]] == [link.hash for link in links[:-1]]
     assert all(link.hash == line_hash(link.model_dump(mode="json")) for link in links)
@@ -113,7 +114,7 @@ def test_a_chain_begins_elsewhere_for_another_plan_and_another_run() -> None:
 def test_where_a_plan_stands_in_an_export_does_not_change_its_chain() -> None:
     moved = ONE.at(7)
     assert moved.execution.plan_index == 7
-    assert {line.plan_index for line in (*moved.transitions, *moved.rollbacks)} == {7}
+    assert {line.plan_index for line in moved.transitions} == {line.plan_index for line in moved.rollbacks} == {7}
     assert moved.execution.hash == ONE.execution.hash
 
 
@@ -326,6 +327,7 @@ def line_number(text: str, start: str) -> int:
 @pytest.mark.parametrize("field", [name for name in DOCUMENT if name not in ("hash", "parts", "schema_version")])
 def test_a_changed_field_of_a_document_is_named_with_its_line(field: str) -> None:
     other = {"health_assessment": "POOR", "health_score": 12.0, "anomalies": [], "timestamp": None,
+             "score_low": 1.0, "score_high": 99.0, "approval_accuracy": None, "samples": {"calls": 41},
              "metrics": {**DOCUMENT["metrics"], "approval_rate": 0.5}}[field]  # fmt: skip
     text = document_text({**DOCUMENT, field: other})
     with pytest.raises(Damaged, match=f"{field}: was changed") as caught:
