@@ -26,7 +26,8 @@ def observations(draw: st.DrawFn) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("hits", "number", "low", "high"),
     [
-        # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I, method 3
+        # Newcombe, "Two-sided confidence intervals for the single proportion: comparison of seven methods", Statistics in
+        # Medicine 17 (1998), table I, method 3
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
         (0, 20, 0.0, 0.1611),
@@ -156,9 +157,9 @@ def test_fidelity_counts_only_previews_that_predicted_something() -> None:
         (0.95, 0, 0, 0.95),
         (0.95, 95, 100, 0.95),
         (0.95, 100, 100, 0.95),
-        # (20*0.9 + 0) / (20 + 20)
+        # 20 stated and 20 observed calls: the mean of 0.9 and 0
         (0.9, 0, 20, 0.45),
-        # (20*0.9 + 60) / (20 + 100)
+        # 18 of 20 stated calls and 60 of 100 observed ones: 78 of 120
         (0.9, 60, 100, 0.65),
         (1.0, 1, 2, 21 / 22),
         (0.0, 5, 5, 0.0),
