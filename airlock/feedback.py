@@ -13,10 +13,13 @@ from typing import Literal
 from airlock.aggregate import Aggregate, Decided, ToolStats
 from airlock.model import WireModel
 from airlock.proportion import Interval, certainty, wilson
+from airlock.sketch import Sketch
 from airlock.windows import Window, Windows
 
 LEVEL = 0.99
 """How sure a signal must be, 0.0-1.0."""
+MOST_SURE = 0.9999
+"""No signal claims to be surer, 0.0-1.0: so far out the normal distribution behind the intervals means nothing."""
 MARGIN = 0.05
 """How far the success rate may be from the stated confidence before that is worth a signal."""
 MODE_MARGIN = 0.10
@@ -55,7 +58,7 @@ class Signal(WireModel):
     """One thing to learn.
 
     `observed` is a share of `sample`, 0.0-1.0; `interval` is where the true one lies (95 %, Wilson); `reference` is what it
-    was compared with. `confidence` (0.99-1.0) is how surely it is on the side of the reference where it was seen.
+    was compared with. `confidence` (0.99-0.9999) is how surely it is on the side of the reference where it was seen.
     `target_phase` is whom it is for: `16` the reward model, `19` meta-learning. `tool_name` is None where it is about no
     single tool.
     """
@@ -97,7 +100,7 @@ def learning_signals(windows: Windows, at: datetime) -> tuple[Signal, ...]:
     """
     asked: dict[tuple[str, str, str], tuple[Window, _Question]] = {}
     for window in (Window.DAY, Window.ALL):
-        for question in _questions(windows.window(window, at)):
+        for question in _questions(windows.window(window, at), windows.total):
             if question.number >= question.minimum:
                 asked.setdefault((question.about, question.tool or "", question.name), (window, question))
     found = (_answer(question, window) for window, question in asked.values())
@@ -117,7 +120,7 @@ def _answer(question: _Question, window: Window) -> Signal | None:
         tool_name=question.tool,
         insight=question.insight,
         recommended_action=question.action,
-        confidence=round(sure, 6),
+        confidence=min(sure, MOST_SURE),
         target_phase=question.phase,
         window=window,
         sample=question.number,
@@ -127,10 +130,10 @@ def _answer(question: _Question, window: Window) -> Signal | None:
     )
 
 
-def _questions(facts: Aggregate) -> Iterator[_Question]:
+def _questions(facts: Aggregate, total: Aggregate) -> Iterator[_Question]:
     for tool, stats in facts.tools.items():
         yield from _reliability(tool, stats)
-        yield from _performance(tool, stats)
+        yield from _performance(tool, stats, total.tool(tool).latency)
         yield from _modes(tool, stats)
     yield from _conflict_patterns(facts)
     yield from _approvals(facts)
@@ -155,9 +158,9 @@ def _reliability(tool: str, stats: ToolStats) -> Iterator[_Question]:
         )  # fmt: skip
 
 
-def _performance(tool: str, stats: ToolStats) -> Iterator[_Question]:
-    most = stats.latency.quantile(0.95)
-    length = f"; 95 % took at most {most:.3g} s" if most is not None else ""
+def _performance(tool: str, stats: ToolStats, latency: Sketch) -> Iterator[_Question]:
+    most = latency.quantile(0.95)
+    length = f"; 95 % of all so far took at most {most:.3g} s" if most is not None else ""
     yield _Question(
         SignalType.TOOL_PERFORMANCE, tool, "slow", stats.slow, stats.live.ok, MAX_SLOW, below=False,
         minimum=MIN_CALLS, phase=META_LEARNING,
