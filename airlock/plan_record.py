@@ -26,14 +26,14 @@ from airlock.views import StepView
 
 UNDONE = "undone"
 """What a compensation that worked is called in the audit."""
-_SETTLED = {
+_SETTLED: dict[str, bool] = {
     CallStatus.LIVE: True,
     CallStatus.UNDONE: True,
     CallStatus.UNDO_FAILED: True,
     CallStatus.FAILED: False,
     CallStatus.FAILED_BEFORE: False,
 }
-"""Whether a call in doubt took effect, by what its step became once somebody had settled it."""
+"""Whether a call in doubt took effect, by what became of its step; None while nobody has settled it."""
 _ENDED = {"live": True, "failed": False, "in_doubt": None}
 _PROBED = {"probe_happened": True, "probe_did_not_happen": False}
 
@@ -208,17 +208,13 @@ def took_effect(entries: Sequence[AuditEntry], status: str) -> bool | None:
         status: The step's status. The audit does not say how a human settled a call in doubt, but the status does.
     """
     effect: bool | None = None
-    doubt = settled = False
+    doubt = False
     for entry in entries:
         if entry.kind is AuditKind.CALL and entry.what in _ENDED:
-            effect, doubt, settled = _ENDED[entry.what], entry.what == "in_doubt", False
+            effect, doubt = _ENDED[entry.what], entry.what == "in_doubt"
         elif entry.kind is AuditKind.CALL and entry.what in _PROBED:
             effect, doubt = _PROBED[entry.what], False
-        elif entry.kind is AuditKind.DECISION and entry.what == "resolve":
-            settled = doubt
-    if doubt and settled:
-        return next((happened for known, happened in _SETTLED.items() if known == status), None)
-    return effect
+    return _SETTLED.get(status) if doubt else effect
 
 
 def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:

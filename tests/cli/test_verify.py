@@ -196,28 +196,38 @@ def test_a_whole_plan_that_was_taken_out_is_refused(exported: Path, tmp_path: Pa
     assert (found[0].file, found[0].line) == (EXECUTIONS, PLANS if renumber else index + 1)
 
 
-def forged(files: dict[str, bytes], *, manifest: bool) -> dict[str, bytes]:
-    """The last plan's line with another goal, hashed anew, and with `manifest` the summary made to fit."""
-    *first, last = files[EXECUTIONS].splitlines(keepends=True)
-    line = {**json.loads(last), "goal": "something harmless"}
-    made = {**files, EXECUTIONS: b"".join([*first, line_text({**line, "hash": line_hash(line)}).encode()])}
-    if manifest:
-        summary = json.loads(files[SUMMARY])
-        data = made[EXECUTIONS]
-        summary["files"][EXECUTIONS] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        parts = parts_of(summary)
-        made[SUMMARY] = document_text({**summary, "parts": parts, "hash": digest(parts)}).encode()
-    return made
+def resealed(made: dict[str, bytes], **fields: object) -> dict[str, bytes]:
+    """The files with a summary that was made to fit them, as somebody would who rewrites everything."""
+    summary = {**json.loads(made[SUMMARY]), **fields}
+    for name, data in made.items():
+        if name in summary["files"]:
+            summary["files"][name] = {
+                "bytes": len(data), "lines": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()
+            }  # fmt: skip
+    return {**made, SUMMARY: reclosed(summary)}
+
+
+def reclosed(document: dict[str, object]) -> bytes:
+    parts = parts_of(document)
+    return document_text({**document, "parts": parts, "hash": digest(parts)}).encode()
+
+
+def forged(files: dict[str, bytes], name: str, index: int, **fields: object) -> dict[str, bytes]:
+    """One line with other content, hashed anew."""
+    lines = files[name].splitlines(keepends=True)
+    line = {**json.loads(lines[index]), **fields}
+    lines[index] = line_text({**line, "hash": line_hash(line)}).encode()
+    return {**files, name: b"".join(lines)}
 
 
 def test_a_line_that_was_hashed_anew_is_refused_by_the_summary(exported: Path, tmp_path: Path) -> None:
-    found = verify(write(tmp_path, forged(content(exported), manifest=False)))
+    found = verify(write(tmp_path, forged(content(exported), EXECUTIONS, -1, goal="harmless")))
     assert [str(finding) for finding in found] == [f"{EXECUTIONS}: is another file than the one {SUMMARY} was written with"]
 
 
 def test_only_a_root_kept_elsewhere_refuses_files_that_were_all_rewritten(exported: Path, tmp_path: Path) -> None:
     root = json.loads((exported / SUMMARY).read_bytes())["hash"]
-    folder = write(tmp_path, forged(content(exported), manifest=True))
+    folder = write(tmp_path, resealed(forged(content(exported), EXECUTIONS, -1, goal="harmless")))
     assert verify(folder) == []  # as the documentation says
     assert verify(folder, root)[0].file == SUMMARY
     assert verify(exported, root) == verify(exported, root[:12].upper()) == []
@@ -227,17 +237,9 @@ def test_only_a_root_kept_elsewhere_refuses_files_that_were_all_rewritten(export
 
 def rewritten(before: dict[str, bytes], name: str, **fields: object) -> dict[str, bytes]:
     """A document with other fields, its own digests and the summary's made to fit."""
-    made = dict(before)
-    for changing, more in ((name, fields), (SUMMARY, {})):
-        document = {**json.loads(made[changing]), **more}
-        if changing == SUMMARY and name != SUMMARY:
-            data = made[name]
-            document["files"][name] = {
-                "bytes": len(data), "lines": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()
-            }  # fmt: skip
-        parts = parts_of(document)
-        made[changing] = document_text({**document, "parts": parts, "hash": digest(parts)}).encode()
-    return made
+    if name == SUMMARY:
+        return resealed(before, **fields)
+    return resealed({**before, name: reclosed({**json.loads(before[name]), **fields})})
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,42 @@ def test_the_summary_must_name_the_six_other_files(exported: Path, tmp_path: Pat
     del files[HEALTH]
     found = verify(write(tmp_path, rewritten(content(exported), SUMMARY, files=files)))
     assert [finding.message for finding in found] == ["files: names other files than an export has"]
+
+
+def test_a_signal_that_was_hashed_anew_breaks_the_chain_behind_it(exported: Path, tmp_path: Path) -> None:
+    files = resealed(forged(content(exported), SIGNALS, 0, insight="all is well"))
+    found = verify(write(tmp_path, files))
+    assert [(finding.file, finding.line) for finding in found] == [(SIGNALS, 2)]
+
+
+@pytest.mark.parametrize(("name", "seq"), [(TRANSITIONS, 2), (ROLLBACKS, 10)])
+def test_an_event_that_was_hashed_anew_breaks_the_chain_behind_it(
+    exported: Path, tmp_path: Path, name: str, seq: int
+) -> None:
+    index = next(index for index, line in enumerate(lines_of(exported, name)) if json.loads(line)["seq"] == seq)
+    found = verify(write(tmp_path, resealed(forged(content(exported), name, index, by="eve"))))
+    assert len(found) == 1
+    assert "does not continue the chain before it" in found[0].message
+
+
+@pytest.mark.parametrize("name", [TRANSITIONS, ROLLBACKS])
+def test_a_line_of_no_plan_is_named_even_where_the_summary_was_made_to_fit(
+    exported: Path, tmp_path: Path, name: str
+) -> None:
+    files = content(exported)
+    more = forged(files, name, -1, plan_index=99)[name].splitlines(keepends=True)[-1]
+    found = verify(write(tmp_path, resealed({**files, name: files[name] + more})))
+    assert [(finding.file, finding.line) for finding in found] == [(name, files[name].count(b"\n") + 1)]
+    assert "belongs to no plan" in found[0].message
+
+
+def test_a_line_that_was_added_is_named(exported: Path) -> None:
+    lines = [json.loads(line) for line in lines_of(exported, SIGNALS)]
+    more = {**lines[-1], "seq": len(lines) + 1, "prev": lines[-1]["hash"]}
+    found = changed(
+        exported, SIGNALS, (exported / SIGNALS).read_bytes() + line_text({**more, "hash": line_hash(more)}).encode()
+    )
+    assert [(finding.file, finding.line) for finding in found] == [(SIGNALS, len(lines) + 1)]
 
 
 def test_what_is_wrong_is_listed_up_to_a_bound(exported: Path) -> None:
