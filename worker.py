@@ -22,7 +22,11 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from activities.admit import AdmitActivities
 from activities.call import CallActivities
 from activities.compensate import CompensateActivities
+from activities.gates import GateActivities, start_live_gate
+from activities.history import Unreadable
+from activities.look_at_undo import UndoLookActivities
 from activities.preview import PreviewActivities
+from activities.recover import RecoverActivities
 from activities.rehearse import RehearseActivities
 from activities.toolbox import Toolbox
 from airlock import names
@@ -39,6 +43,8 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 """Heartbeats reach Temporal at least this often, so that a stop reaches a running call as fast."""
 STICKY_TIMEOUT = timedelta(seconds=5)
 """How long a run waits for the worker that has it in its cache, before any other takes it over."""
+ORCHESTRATIONS = 32
+"""Admissions and visits to gates that one worker process does at the same time; they wait more than they work."""
 SHUTDOWN_MARGIN = 15.0
 """Seconds a worker waits for running calls beyond the longest that the catalogue allows."""
 
@@ -78,14 +84,21 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
     workers: list[Worker] = []
     if role in ("all", "orchestrate"):
+        gates = GateActivities(toolbox)
         workers.append(
             Worker(
                 client,
                 task_queue=names.WORKFLOW_QUEUE,
                 workflows=list(WORKFLOWS),
-                activities=[AdmitActivities(toolbox).admit],
-                activity_executor=ThreadPoolExecutor(max_workers=4, thread_name_prefix="admit"),
-                max_concurrent_activities=4,
+                activities=[
+                    RecoverActivities(toolbox).recover,
+                    AdmitActivities(toolbox).admit,
+                    gates.acquire,
+                    gates.leave,
+                    gates.look,
+                    gates.recall,
+                ],
+                max_concurrent_activities=ORCHESTRATIONS,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
                 max_cached_workflows=allowed.cached_workflows,
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
@@ -95,7 +108,11 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
             )
         )
     if role in ("all", "rehearse"):
-        activities = [RehearseActivities(toolbox).rehearse, PreviewActivities(toolbox).preview]
+        activities = [
+            RehearseActivities(toolbox).rehearse,
+            PreviewActivities(toolbox).preview,
+            UndoLookActivities(toolbox).look_at_undo,
+        ]
         workers.append(_activity_worker(client, names.REHEARSE_QUEUE, activities, allowed.rehearsals, grace))
     if role in ("all", "live"):
         compensations = CompensateActivities(toolbox)
@@ -132,6 +149,8 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
     async with AsyncExitStack() as stack:
         for worker in workers:
             await stack.enter_async_context(worker)
+        if role in ("all", "orchestrate"):
+            await _start_live_gate(client, toolbox)
         print(_health_line(client, toolbox, role), flush=True)
         await stop.wait()
         print("airlock worker stopping: running calls are finished first", flush=True)
@@ -140,6 +159,14 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
     # a thread whose call timed out cannot be stopped: the loop would wait for it when it closes
     loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
     print("airlock worker stopped", flush=True)
+
+
+async def _start_live_gate(client: Client, toolbox: Toolbox) -> None:
+    """The first plan would start it too; but it must be there to be locked before that."""
+    try:
+        await start_live_gate(client, toolbox.policy)
+    except (RPCError, Unreadable) as error:
+        print(f"the live gate could not be started yet: {error}", file=sys.stderr, flush=True)
 
 
 async def _connected(stop: asyncio.Event) -> Client | None:

@@ -1,15 +1,29 @@
-"""Admission: the operator's catalogue and policy judge a plan."""
+"""Admission: the operator's catalogue and policy judge a plan, with an eye on what other plans do."""
 
+import asyncio
 import hashlib
 import hmac
 
 from temporalio import activity
+from temporalio.client import Client
+from temporalio.service import RPCError
 
+from activities import claims
+from activities.other_plans import others
 from activities.toolbox import Toolbox
-from airlock.admission import Admission, admit
+from airlock.admission import Admission, Admitted, admit
+from airlock.claim import known_digest
+from airlock.conflict import Conflict
+from airlock.gating import ClaimWanted
+from airlock.plan import Plan
 from airlock.wire import AdmitRequest
 
 _MAX_INDEXED = 50
+"""How many resources of a plan other plans can find it by."""
+_MAX_CLAIMS = 200
+"""How many irreversible calls of a plan are looked up at admission; at LIVE every one is."""
+_LOOK_SECONDS = 10.0
+"""How long to look at other plans; they are only a hint here."""
 
 
 class AdmitActivities:
@@ -19,16 +33,65 @@ class AdmitActivities:
         self._toolbox = toolbox
 
     @activity.defn(name="admit")
-    def admit(self, request: AdmitRequest) -> Admission:
-        """Freeze the contracts and the policy that apply to a plan, or say why it is refused."""
-        admission = admit(request.plan, self._toolbox.catalogue, self._toolbox.policy)
+    async def admit(self, request: AdmitRequest) -> Admission:
+        """Freeze the contracts and the policy that apply to a plan, or say why it is refused.
+
+        Other plans are looked at too: calls they made are left out, resources they touch are told to the approver. That
+        this cannot be looked at is no reason to refuse a plan; gates and claims decide at LIVE.
+        """
+        own, client = activity.info().workflow_id or "", activity.client()
+        admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy)
+        if admission.admitted is None:
+            return admission
+        standing = await _standing(client, own, request.plan, admission.admitted)
+        if standing:
+            admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy, standing)
         if admission.admitted is None or not self._toolbox.index_key:
             return admission
-        named = sorted({name for names in admission.admitted.resources.values() for name in names})[:_MAX_INDEXED]
-        index = tuple(resource_hash(self._toolbox.index_key, name) for name in named)
-        return admission.model_copy(update={"admitted": admission.admitted.model_copy(update={"resource_index": index})})
+        touched = _touched(admission.admitted, self._toolbox.index_key)
+        beside = await _beside(client, own, touched)
+        found = {"resource_index": tuple(touched), "conflicts": (*admission.admitted.conflicts, *beside)}
+        return admission.model_copy(update={"admitted": admission.admitted.model_copy(update=found)})
 
 
 def resource_hash(key: str, resource: str) -> str:
     """The keyed hash of a resource name for the search attribute, which Temporal does not encrypt: 32 hex characters."""
     return hmac.new(key.encode(), resource.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
+    """What the plan may change live: resource and first step by the hash of the resource, in the order of the names."""
+    first: dict[str, str] = {}
+    for step in admitted.going:
+        if not admitted.contract(step).read_only:
+            for name in admitted.resources.get(step, ()):
+                first.setdefault(name, step)
+    return {resource_hash(key, name): (name, first[name]) for name in sorted(first)[:_MAX_INDEXED]}
+
+
+async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) -> dict[str, str]:
+    """What other plans have to do with this plan's irreversible calls, by step."""
+    by_id = {step.id: step for step in plan.steps}
+    wanted = [
+        ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
+        for step in admitted.going
+        if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
+    ]
+    if not wanted:
+        return {}
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            return await claims.standing(client, wanted[:_MAX_CLAIMS], own)
+    except (RPCError, TimeoutError) as error:
+        activity.logger.warning("claims of other plans could not be looked at: %s", error)
+        return {}
+
+
+async def _beside(client: Client, own: str, touched: dict[str, tuple[str, str]]) -> tuple[Conflict, ...]:
+    """Other open plans that touch the same."""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            return await others(client, own, touched)
+    except (RPCError, TimeoutError) as error:
+        activity.logger.warning("other open plans could not be looked at: %s", error)
+        return ()

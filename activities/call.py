@@ -1,5 +1,6 @@
 """LIVE: the only place where a tool's effect reaches the outside world."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from pydantic import JsonValue
 from temporalio import activity
 
-from activities.classify import classify
+from activities.classify import asked_to_wait, classify
 from activities.heartbeat import beat, to_its_end
 from activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
+from activities.rate import Turns
+from activities.recover import EarlierRuns
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
 from airlock.contract import Mode
@@ -37,26 +40,30 @@ class CallActivities:
         """
         self._toolbox.require_plan(request.plan_id)
         attempts: list[Attempt] = []
-        stopped: list[bool] = []
-        return await to_its_end(
-            self._chain(request, attempts, stopped), lambda: _dump(attempts), lambda: stopped.append(True)
-        )
+        stopped = asyncio.Event()
+        return await to_its_end(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
 
-    async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: list[bool]) -> ChainResult:
+    async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
+        turns, earlier = Turns(stopped), EarlierRuns(request)
         outputs: dict[str, Any] = {}
         left_out = False
-        for position, call in enumerate(request.calls):
-            if stopped or (position and (activity.is_worker_shutdown() or not await _recorded(attempts))):
+        for position, asked in enumerate(request.calls):
+            if position and (activity.is_worker_shutdown() or not await _recorded(attempts)):
                 left_out = True
                 break
-            attempt = await self._one(request.plan_id, call, {**outputs, **call.outputs}, stopped)
-            attempts.append(attempt)
+            call, answered = await earlier.look(asked)
+            known = answered or await turns.wait_for(request.plan_id, call)
+            if stopped.is_set():
+                left_out = True
+                break
+            attempt = known or await self._one(request.plan_id, call, {**outputs, **call.outputs}, turns)
+            attempts.append(attempt if call is asked else _counted(attempt, call.undone))
             if not isinstance(attempt, Live) or attempt.broken:
                 break
             outputs[call.step.id] = attempt.output
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
-    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], stopped: list[bool]) -> Attempt:
+    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: Turns) -> Attempt:
         secrets = Secrets()
         call: ToolCall | None = None
         try:
@@ -72,7 +79,7 @@ class CallActivities:
                 return StaleCall(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
             args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
-            call.attempt, call.cancelled = request.attempt, lambda: bool(stopped)
+            call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
@@ -89,7 +96,9 @@ class CallActivities:
             )
             return classify(request, error, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
-            return classify(request, error, describe(error, secrets), _token_if_any(call, secrets))
+            text = describe(error, secrets)
+            await turns.hold_off(request.contract, asked_to_wait(error), text)
+            return classify(request, error, text, _token_if_any(call, secrets))
         return Live(
             step=request.step.id,
             output=output,
@@ -142,6 +151,11 @@ def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
         return _token(call, secrets) if call else None
     except UnkeptToken:
         return None
+
+
+def _counted(attempt: Attempt, undone: int) -> Attempt:
+    """An attempt that tells the run how often its call was undone before: it was reset, and does not know."""
+    return attempt.model_copy(update={"undone": undone}) if isinstance(attempt, Live | Failed | InDoubtCall) else attempt
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.history import Unreadable, described, is_open
 from activities.past_runs import may_have_called
 from airlock import claim, names
 from airlock.claim import SettledByPlan
@@ -26,14 +24,6 @@ TRIES = 20
 """How often a claim is tried that is set free, and taken by somebody else again, between two questions."""
 SETTLE_SECONDS = 20.0
 """How long to wait until a claim that was settled is closed; a worker has to run for that."""
-
-_FREED = (
-    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
-    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
-    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
-    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
-)
-_CLOSED = (*_FREED, Status.WORKFLOW_EXECUTION_STATUS_COMPLETED)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,6 +48,7 @@ async def take(client: Client, request: AcquireRequest) -> tuple[dict[str, str],
 
     Raises:
         RPCError: If Temporal did not answer; what was claimed by then is found again.
+        Unreadable: Likewise.
         ClaimUnsettled: If a claim could not be taken over just now.
     """
     first: dict[str, str] = {}
@@ -91,7 +82,8 @@ async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
     settled = {each.claim: each.outcome for each in request.settled}
 
     async def say(claim_id: str) -> bool:
-        said = SettledByPlan(holder=request.holder, outcome=settled[claim_id])
+        # only plans claim; the undo of a plan speaks for it
+        said = SettledByPlan(holder=names.plan_workflow_id(request.plan_id), outcome=settled[claim_id])
         return await _signal(client, claim_id, None, said)
 
     ids = sorted(settled)
@@ -118,7 +110,7 @@ async def standing(client: Client, claims: Sequence[ClaimWanted], holder: str) -
             if found is None or found.claimed.holder == holder:
                 return None
             return await _objection(client, found)
-        except RPCError:
+        except (RPCError, Unreadable):
             return None
 
     said = await _each(claims, ask)
@@ -146,8 +138,8 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
         if found is None:
             continue  # set free between the two questions
         own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
-        if own and found.closed_at is None:
-            return None
+        if own and (found.closed_at is None or request.reset):
+            return None  # a run that was reset is answered with what its call did before
         if own:
             return claim.made_before(found.closed_at)
         if found.claimed.holder == request.holder:
@@ -177,8 +169,9 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
 
 async def _look(client: Client, claim_id: str) -> _Found | None:
     """The claim that stands under an id, or None."""
-    info = await _describe(client, claim_id)
-    if info is None or info.status in _FREED:
+    info = await described(client, claim_id)
+    done = info is not None and info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
+    if info is None or not (done or is_open(info)):
         return None
     run_id = info.execution.run_id
     events = client.get_workflow_handle(claim_id, run_id=run_id).fetch_history_events(page_size=1)
@@ -187,7 +180,7 @@ async def _look(client: Client, claim_id: str) -> _Found | None:
         claimed = Claimed.model_validate((await client.data_converter.decode(started.input.payloads))[0])
     except (ValidationError, IndexError):
         return None  # somebody started it by hand with something that is no claim: it fails at once
-    closed_at = info.close_time.ToDatetime(UTC) if info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED else None
+    closed_at = info.close_time.ToDatetime(UTC) if done else None
     return _Found(claim_id, run_id, claimed, claimed.since or info.start_time.ToDatetime(UTC), closed_at)
 
 
@@ -195,8 +188,8 @@ async def _objection(client: Client, found: _Found) -> str | None:
     """Why the claim of somebody else stands in the way; None when its call was certainly never begun."""
     if found.closed_at is not None:
         return claim.made(found.claimed, found.closed_at)
-    holder = await _describe(client, found.claimed.holder)
-    if holder is not None and holder.status not in _CLOSED:
+    holder = await described(client, found.claimed.holder)
+    if holder is not None and is_open(holder):
         return claim.under_way(found.claimed)
     if holder is not None and not await may_have_called(
         client, found.claimed.holder, holder.execution.run_id, found.claimed.step, found.since
@@ -230,19 +223,6 @@ async def _signal(client: Client, claim_id: str, run_id: str | None, said: Settl
             return False
         raise
     return True
-
-
-async def _describe(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
-    """The latest run of a workflow; None where there is none. The SDK's own `describe` cannot read a paused one."""
-    asked = DescribeWorkflowExecutionRequest(
-        namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id)
-    )
-    try:
-        return (await client.workflow_service.describe_workflow_execution(asked, retry=True)).workflow_execution_info
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return None
-        raise
 
 
 async def _each(items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:

@@ -21,6 +21,15 @@ _NO_EFFECT = (*_NOT_SENT, ToolFailed, RefError, SecretError)
 # may have reached it
 _LOST = (InDoubt, TimeoutError, ConnectionError, httpx.TransportError)
 
+MAX_WAIT = 86_400.0
+"""Seconds a target may ask to wait, at most."""
+
+
+def asked_to_wait(error: Exception) -> float:
+    """How many seconds the target asked to wait before it is called again; 0 if it did not."""
+    asked = error.after if isinstance(error, ToolFailed) else 0.0
+    return min(asked, MAX_WAIT) if asked > 0 else 0.0  # not a number is not more than 0
+
 
 def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue) -> Attempt:
     """The outcome of an attempt that raised.
@@ -44,7 +53,9 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
             return Again(step=step, error=text, doubtful=True, undo=undo)
         return InDoubtCall(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
+    asked = asked_to_wait(error)
+    # a target that says "later, in so many seconds" has done nothing: even a call made only once may be made again
+    again = again or (asked > 0 and request.attempt < contract.max_attempts)
     if again and not hopeless:
-        asked = error.after if isinstance(error, ToolFailed) else 0.0
         return Again(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return Failed(step=step, error=text, undo=undo, attempt=request.attempt)

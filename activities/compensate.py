@@ -33,7 +33,7 @@ class CompensateActivities:
         Raises:
             ApplicationError: While attempts are left, so that Temporal tries again.
         """
-        self._toolbox.require_plan(request.plan_id)
+        self._toolbox.require_plan(request.plan_id, undo=True)
         return await to_its_end(self._undo(request), lambda: None, lambda: None)
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:

@@ -1,9 +1,57 @@
-"""Gates: take a plan's places in one order, and give them back."""
+"""Taking places at gates and giving them back; and what a gate itself must ask Temporal."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from datetime import UTC
+from typing import Any, TypeVar
 
 from temporalio import activity
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities import claims
+from activities.admit import resource_hash
+from activities.heartbeat import to_its_end
+from activities.history import Unreadable, described, is_open
+from activities.recall import recalled
 from activities.toolbox import Toolbox
-from airlock.gating import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
+from airlock import names
+from airlock.gate_messages import Closed, Found, GateStart, Inquiry, Recalled, RecallRequest
+from airlock.gating import (
+    AcquireRequest,
+    AcquireResult,
+    ClosedGate,
+    GateAnswer,
+    GateStatus,
+    GateWait,
+    Held,
+    LeaveRequest,
+    LeaveResult,
+    Release,
+    Wanted,
+)
+from airlock.policy import Policy
+
+T = TypeVar("T")
+
+_AT_ONCE = 10
+_ASKS = 12
+_CLOSING = (RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.FAILED_PRECONDITION)
+"""What Temporal answers when a gate's run ends, or continues as new, while it is asked."""
+_ENDED_BADLY = (
+    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
+    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
+)
 
 
 class GateActivities:
@@ -14,10 +62,221 @@ class GateActivities:
 
     @activity.defn(name="acquire")
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
-        """Not written yet."""
-        raise NotImplementedError
+        """Ask for places, gate after gate in one order for all plans, until one does not grant at once.
+
+        Safe to repeat: a gate gives the same place again.
+
+        Raises:
+            ApplicationError: If somebody other than the plan's own run asks.
+        """
+        self._require(request.plan_id, request.holder)
+        return await _interruptible(self._acquire(activity.client(), request))
 
     @activity.defn(name="leave")
     async def leave(self, request: LeaveRequest) -> LeaveResult:
-        """Not written yet."""
-        raise NotImplementedError
+        """Give places back and settle claims. Safe to repeat.
+
+        Raises:
+            ApplicationError: If somebody other than the plan's own run does.
+        """
+        self._require(request.plan_id, request.holder)
+        return await _interruptible(self._leave(activity.client(), request))
+
+    @activity.defn(name="look")
+    async def look(self, inquiry: Inquiry) -> Found:
+        """Find out which workflows do not run any more; one that cannot be asked counts as running."""
+        client, limit = activity.client(), asyncio.Semaphore(_AT_ONCE)
+
+        async def one(holder: str) -> Closed | None:
+            async with limit:
+                return await _closed(client, holder)
+
+        found = await _interruptible(_all(one(holder) for holder in inquiry.holders))
+        return Found(closed=tuple(closed for closed in found if closed is not None))
+
+    @activity.defn(name="recall")
+    async def recall(self, request: RecallRequest) -> Recalled:
+        """Find out what the last run of a gate knew that did not end by itself."""
+        return await _interruptible(recalled(activity.client(), request))
+
+    def _require(self, plan_id: str, holder: str) -> None:
+        self._toolbox.require_plan(plan_id, undo=True)
+        if holder != activity.info().workflow_id:
+            raise ApplicationError(
+                f"{holder!r} is not the run that asks: nothing was done", type="NotThePlan", non_retryable=True
+            )
+
+    async def _acquire(self, client: Client, request: AcquireRequest) -> AcquireResult:
+        held = list(request.held)
+        known = {place.gate for place in held}
+        for gate, wanted in self._wanted(request):
+            if gate in known:
+                continue
+            answer = await _ask(client, gate, wanted)
+            if answer.status is not GateStatus.GRANTED:
+                return _refused(gate, wanted.name, answer, tuple(held))
+            held.append(Held(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
+        if not request.claims:
+            return AcquireResult(held=tuple(held))
+        claimed, duplicates = await claims.take(client, request)
+        return AcquireResult(held=tuple(held), claimed=claimed, duplicates=duplicates)
+
+    def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, Wanted]]:
+        """Every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
+        common = Wanted(
+            holder=request.holder, request=request.request, wait=request.wait, urgent=request.urgent, grace=request.grace
+        )
+        by_gate = {self._resource_gate(name): name for name in request.resources}
+        for gate, name in sorted(by_gate.items()):
+            yield gate, common.model_copy(update={"name": name})
+        for tool, slots in sorted(request.tools.items()):
+            asked = {"name": tool, "capacity": slots.capacity, "slots": max(slots.wanted, 1)}
+            yield names.tool_gate_id(tool), common.model_copy(update=asked)
+        if (live := request.live) is not None:
+            asked = {"name": "live", "capacity": live.capacity, "scopes": live.scopes}
+            yield (
+                names.LIVE_GATE,
+                common.model_copy(update=asked | {"spending": live.spending, "budgets": live.budgets}),
+            )
+
+    def _resource_gate(self, name: str) -> str:
+        return names.resource_gate_id(resource_hash(self._toolbox.index_key, name))
+
+    async def _leave(self, client: Client, request: LeaveRequest) -> LeaveResult:
+        limit = asyncio.Semaphore(_AT_ONCE)
+        release = Release(holder=request.holder, request=request.request)
+
+        async def one(gate: str) -> bool:
+            async with limit:
+                return await _release(client, gate, release)
+
+        gates = sorted(set(request.gates))
+        there = await _all(one(gate) for gate in gates)
+        missed = [gate for gate, found in zip(gates, there, strict=True) if not found]
+        if request.settled:
+            missed += await claims.settle(client, request)
+        return LeaveResult(missed=tuple(sorted(missed)))
+
+
+async def start_live_gate(client: Client, policy: Policy) -> None:
+    """See to it that the live gate runs, so that it can be locked before the first plan comes.
+
+    Raises:
+        RPCError: If Temporal does not answer.
+        Unreadable: Likewise.
+    """
+    await client.start_workflow(
+        names.GATE_WORKFLOW,
+        GateStart(capacity=policy.max_live_escalations, after=await _left_behind(client, names.LIVE_GATE)),
+        id=names.LIVE_GATE,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary="the live gate",
+    )
+
+
+async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:
+    """One gate's answer; a gate that is just ending is asked again, in its next life."""
+    for attempt in range(_ASKS):
+        operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            names.GATE_WORKFLOW,
+            GateStart(capacity=wanted.capacity, after=await _left_behind(client, gate)),
+            id=gate,
+            task_queue=names.WORKFLOW_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"gate: {wanted.name}"[:200],
+        )
+        try:
+            answer: GateAnswer = await client.execute_update_with_start_workflow(
+                "acquire", wanted, start_workflow_operation=operation, result_type=GateAnswer
+            )
+        except (RPCError, WorkflowUpdateFailedError) as error:
+            if attempt + 1 == _ASKS or not _was_closing(error):
+                raise
+            await asyncio.sleep(min(0.02 * 2**attempt, 1.0))
+        else:
+            return answer
+    raise AssertionError("unreachable")
+
+
+def _was_closing(error: RPCError | WorkflowUpdateFailedError) -> bool:
+    if isinstance(error, RPCError):
+        return error.status in _CLOSING
+    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
+
+
+async def _left_behind(client: Client, gate: str) -> str:
+    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    found = await described(client, gate)
+    return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
+
+
+async def _release(client: Client, gate: str, release: Release) -> bool:
+    """Give one place back; False if there is no such gate any more."""
+    try:
+        await client.get_workflow_handle(gate).signal("release", release)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    else:
+        return True
+    if not (after := await _left_behind(client, gate)):
+        return False
+    # its next life would take up a place that nobody gives back any more
+    await client.start_workflow(
+        names.GATE_WORKFLOW,
+        GateStart(after=after),
+        id=gate,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal="release",
+        start_signal_args=[release],
+    )
+    return True
+
+
+def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[Held, ...]) -> AcquireResult:
+    wait = GateWait(gate=gate, name=name, position=answer.position, holders=answer.holders)
+    match answer.status:
+        case GateStatus.QUEUED:
+            return AcquireResult(held=held, waiting=wait)
+        case GateStatus.BUSY:
+            return AcquireResult(held=held, busy=wait)
+        case GateStatus.CLOSED:
+            return AcquireResult(held=held, closed=ClosedGate(by=answer.by, reason=answer.why))
+        case _:
+            return AcquireResult(held=held, refused=answer.why or "the gate refused")
+
+
+async def _closed(client: Client, holder: str) -> Closed | None:
+    try:
+        found = await described(client, holder)
+    except Unreadable:
+        return None
+    if found is None:
+        return Closed(holder=holder)
+    if is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
+        return None
+    completed = found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
+    return Closed(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed)
+
+
+async def _all(work: Iterator[Coroutine[Any, Any, T]]) -> list[T]:
+    return list(await asyncio.gather(*work))
+
+
+def _stop(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+
+
+async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Heartbeat while it lasts; a worker that shuts down does not wait for a gate, another one asks again."""
+    task = asyncio.ensure_future(work)
+
+    async def outcome() -> T:
+        try:
+            return await task
+        except (asyncio.CancelledError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise ApplicationError("interrupted: to be asked again", type="Interrupted") from error
+
+    return await to_its_end(outcome(), lambda: None, lambda: _stop(task))

@@ -38,10 +38,14 @@ class Options:
 
 ADMIT = Options(timedelta(seconds=60), None, _REHEARSAL_RETRY)
 _UNTIL_IT_WORKS = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-ACQUIRE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
-"""Asking the gates. While they do not answer nothing goes live, so it is tried for as long as that takes."""
+ACQUIRE = Options(timedelta(hours=1), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
+"""Asking the gates, of which one plan may need thousands. While they do not answer nothing goes live, however long."""
 LEAVE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
 """Giving back, which must not be given up either: others wait."""
+LOOK = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))
+"""A gate's look for those who are gone; it looks again soon anyway."""
+RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=5))
+"""Finding out what an earlier run of a gate knew; a gate that cannot stays closed."""
 
 
 def rehearse(steps: int) -> Options:
@@ -76,6 +80,14 @@ def compensate(contract: Contract) -> Options:
 def undo_attempts(contract: Contract) -> int:
     """How often a compensation is tried."""
     return max(contract.max_attempts, UNDO_ATTEMPTS)
+
+
+RECOVER = Options(timedelta(seconds=300), None, RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=20))
+
+
+def look_at_undo(contracts: Iterable[Contract]) -> Options:
+    """For looking whether calls with these contracts can be taken back."""
+    return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def probe(contract: Contract) -> Options:

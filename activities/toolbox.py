@@ -35,14 +35,15 @@ class Toolbox:
         )
 
     @staticmethod
-    def require_plan(plan_id: str) -> None:
-        """Refuse to act for anything but the run of that plan.
+    def require_plan(plan_id: str, *, undo: bool = False) -> None:
+        """Refuse to act for anything but the run of that plan; with `undo`, that of its undo after the end will do too.
 
         Raises:
             ApplicationError: If the activity was started by something else, for example by hand.
         """
         info = activity.info()
-        if info.workflow_type != names.PLAN_WORKFLOW or info.workflow_id != names.plan_workflow_id(plan_id):
+        allowed = {names.plan_workflow_id(plan_id), *((names.undo_workflow_id(plan_id),) if undo else ())}
+        if info.workflow_type != names.PLAN_WORKFLOW or info.workflow_id not in allowed:
             raise ApplicationError(
                 f"this is not the run of plan {plan_id!r}: nothing was done", type="NotThePlan", non_retryable=True
             )

@@ -31,6 +31,8 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
         return _no("the time for approval has passed")
     if any(_same(vote.approval.by, approval.by) for vote in run.votes):
         return _no(f"{approval.by!r} has approved this already: one voice per approver")
+    if run.sealed.undo is not None and approval.steps is not None:
+        return _no("an undo is approved as a whole: leave out steps, or ask for one that goes back to a step only")
     if wrong := _wrong_steps(run.sealed, approval.steps):
         return _no(wrong)
     if _must_sign(run, approval) and (unsigned := _unsigned(run, approval, run.digest)):
@@ -60,6 +62,8 @@ def approved_steps(run: Run) -> tuple[str, ...]:
     if run.sealed is None:
         return ()
     needed = run.contracts().policy.approvals_required
+    if run.sealed.undo is not None:
+        return run.sealed.order if len(run.votes) >= needed else ()
     waived = {step.id for step in run.sealed.steps if step.approval_waived}
     candidates = run.sealed.live_steps
     if set(candidates) <= waived:
@@ -107,9 +111,10 @@ def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
 
 def _not_allowed(run: Run, by: str) -> Verdict | None:
     approvers = run.contracts().policy.approvers
-    if _same(by, run.plan.requested_by):
-        return _no(f"{by!r} requested this plan and cannot approve it")
-    if any(_same(by, step.agent) for step in run.plan.steps):
+    if _same(by, run.requester):
+        what = "plan" if run.undoing is None else "undo"
+        return _no(f"{by!r} requested this {what} and cannot approve it")
+    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # also whom a conflict gave a step
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
     if approvers and by not in approvers:
         return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
@@ -160,12 +165,14 @@ def _must_sign(run: Run, approval: Approve) -> bool:
         return True
     if rule is SignatureRule.NEVER or run.sealed is None:
         return False
+    if run.sealed.undo is not None:
+        return any(step.risk == "HIGH" for step in run.sealed.undo.steps if step.id in run.sealed.order)
     chosen = set(run.sealed.live_steps if approval.steps is None else approval.steps)
     return any(step.risk == "HIGH" for step in run.sealed.steps if step.id in chosen)
 
 
 def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
-    return signature_refusal(run.plan.plan_id, approval, digest, run.contracts().policy.authorized_keys)
+    return signature_refusal(run.name, approval, digest, run.contracts().policy.authorized_keys)
 
 
 def _same(one: str, other: str) -> bool:

@@ -16,11 +16,13 @@ from airlock.messages import (
     Settlement,
     Unlock,
     Verdict,
+    parse_message,
 )
 from airlock.outcome import shorten
 from airlock.refs import referenced_steps
 from airlock.run import CallRecord, CallStatus, LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.state import Event, State, advance, possible
+from airlock.undoing import Undoing
 
 _UNDO_SETTLEMENTS = (Settlement.RETRY, Settlement.SKIP, Settlement.COMPENSATED)
 
@@ -119,6 +121,10 @@ def _answer_unlock(run: Run, message: Unlock) -> Verdict:
 def _answer_rollback(run: Run, message: Rollback) -> Verdict:
     if message.to_step is not None and run.plan.step(message.to_step) is None:
         return _no(f"there is no step {message.to_step!r} in this plan")
+    if run.undoing is not None and not run.approved:
+        return _no("this undo is not approved: approve its preview, or abort it")
+    if run.undoing is not None and message.to_step not in (None, run.undoing.to_step):
+        return _no("this undo was approved as it is: abort it, and ask for another")
     if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
         hint = "lock it, then roll back" if run.live else "nothing is live, use abort"
         return _no(f"rollback is not possible in {run.state.value}: {hint}")
@@ -169,13 +175,35 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
             _unlock(run, message, now)
         case Rollback():
             run.lock = None
-            run.rollback = RollbackRequest(by=message.by, reason=message.reason, to_step=message.to_step)
+            run.rollback = RollbackRequest(by=message.by, reason=message.reason, to_step=_target(run, message))
             run.apply(Event.ROLLBACK, now, by=message.by, reason=message.reason)
         case Abort():
             run.apply(Event.ABORT, now, by=message.by, reason=message.reason)
             run.outcome = Outcome.ABORTED
         case Resolve():
             _settle(run, message, now)
+
+
+def _target(run: Run, message: Rollback) -> str | None:
+    """How far back a rollback goes; that of an undo goes no further than what was approved."""
+    return message.to_step if run.undoing is None else run.undoing.to_step
+
+
+def asked_undo(asked: Undoing) -> Undoing:
+    """What somebody asked to be undone after the end, with nothing in it that only the run itself may find out.
+
+    Raises:
+        MalformedMessage: If it is not what a rollback may say.
+    """
+    said = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
+    message = parse_message("rollback", (said,))
+    assert isinstance(message, Rollback)
+    return Undoing(by=message.by, reason=message.reason, to_step=message.to_step, previous=asked.previous)
+
+
+def rollback_of(undoing: Undoing) -> RollbackRequest:
+    """The rollback that an undo carries out once it is approved."""
+    return RollbackRequest(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step)
 
 
 def _unlock(run: Run, message: Unlock, now: datetime) -> None:
@@ -186,6 +214,8 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
         run.unlock_later = message
         return
     run.lock, run.rollback = None, None
+    if run.undoing is not None:  # what it is for stays; what was approved is looked at and approved anew
+        run.rollback, run.approved = rollback_of(run.undoing), ()
     for step in run.steps_with[CallStatus.LIVE]:
         if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output
             run.calls[step] = run.calls[step].model_copy(update={"broken": False})

@@ -131,7 +131,8 @@ class AcquireRequest(WireModel):
     """Everything a plan needs before it calls: gates in one order (resources, tools, the live gate), then claims.
 
     The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
-    holds already and need not ask for again. `request` tells stays of one plan in LIVE from one another.
+    holds already and need not ask for again. `request` tells stays of one plan in LIVE from one another. `reset` says that
+    the run was reset, so that a call it made before the reset point is its own.
     """
 
     plan_id: str
@@ -145,6 +146,7 @@ class AcquireRequest(WireModel):
     wait: bool = True
     urgent: bool = False
     grace: float = 0.0
+    reset: bool = False
 
 
 class AcquireResult(WireModel):

@@ -1,7 +1,7 @@
 """Which gates and claims a run needs before it calls, what it makes of their answers, and what it gives back when.
 
-A run holds places only while it is LIVE or in ROLLBACK, and while it is parked those of its resources: whoever waits for
-a human holds up nobody else's turn. It takes resources first, then tools, then the live gate, in one order for all plans, so
+A run holds places only while it is LIVE; in ROLLBACK and while it is parked those of its resources: whoever waits for a
+human holds up nobody else's turn. It takes resources first, then tools, then the live gate, in one order for all plans, so
 that no two of them wait for each other; what it learns to need later it takes only if it is free at once.
 """
 
@@ -67,6 +67,7 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
         claims=tuple(wanted for step in open_steps if (wanted := _claim(run, by_id[step])) is not None),
         held=run.gates,
         grace=_grace(run, touched),
+        reset=run.reset_from is not None,
     )
 
 
@@ -103,6 +104,7 @@ def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
         held=run.gates,
         wait=False,
         grace=_grace(run, [step.id]),
+        reset=run.reset_from is not None,
     )
 
 
@@ -112,12 +114,11 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
     A closed live gate locks the run, a budget that is used up too; both wait for a human then.
     """
     take_late(run, result)
-    waited = run.gate_wait
-    run.gate_wait = result.waiting
-    if result.waiting is not None:
-        if waited is None or waited.gate != result.waiting.gate:
-            by = f", held by {', '.join(result.waiting.holders[:5])}" if result.waiting.holders else ""
-            reason = f"waits for {result.waiting.name}{by}"
+    waited, run.gate_wait = run.gate_wait, result.waiting or result.busy  # busy: even its queue is full
+    if run.gate_wait is not None:
+        if waited is None or waited.gate != run.gate_wait.gate:
+            by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
+            reason = f"waits for {run.gate_wait.name}{by}"
             run.record(AuditKind.CONFLICT, ConflictKind.RESOURCE.value, now, reason=reason, answer=Answer.DELAY.value)
         return False
     if result.closed is not None:
@@ -150,13 +151,18 @@ def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> N
 
 
 def leave_request(run: Run, holder: str) -> LeaveRequest | None:
-    """What a run has to give back in the state it is in; None when there is nothing."""
-    if run.outcome is None and run.state in (State.LIVE, State.ROLLBACK):
+    """What a run has to give back in the state it is in; None when there is nothing.
+
+    In ROLLBACK and while it is parked it keeps its resources and nothing else: whoever closes the live gate stops calls,
+    not their undoing.
+    """
+    if run.outcome is None and run.state is State.LIVE:
         return None
-    parked = run.outcome is None and run.state is State.LOCKED and bool(run.parked) and run.lock is None
-    kept = [held for held in run.gates if parked and held.gate.startswith(_RESOURCE)]
-    gates = [held.gate for held in run.gates if held not in kept]
-    if run.gate_wait is not None:
+    parked = run.state is State.LOCKED and bool(run.parked) and run.lock is None
+    keeps = run.outcome is None and (parked or run.state is State.ROLLBACK)
+    kept = [held.gate for held in run.gates if keeps and held.gate.startswith(_RESOURCE)]
+    gates = [held.gate for held in run.gates if held.gate not in kept]
+    if run.gate_wait is not None and not (keeps and run.gate_wait.gate.startswith(_RESOURCE)):
         gates.append(run.gate_wait.gate)
     settled = tuple(
         SettledClaim(claim=claim, step=step, outcome=outcome)
@@ -187,7 +193,8 @@ def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[Settled
 def take_left(run: Run, request: LeaveRequest) -> None:
     """Forget what was given back."""
     run.gates = tuple(held for held in run.gates if held.gate not in request.gates)
-    run.gate_wait = None
+    if run.gate_wait is not None and run.gate_wait.gate in request.gates:
+        run.gate_wait = None
     gone = {settled.step for settled in request.settled}
     run.claims = {step: claim for step, claim in run.claims.items() if step not in gone}
 

@@ -6,7 +6,6 @@ from airlock.ceiling import Cap
 from airlock.claim import call_digest, of_this_plan
 from airlock.conflict import Answer, Conflict, ConflictKind, conflict, listed, shown
 from airlock.contract import Mode
-from airlock.plan import seconds
 from airlock.scene import Found, Scene
 
 
@@ -76,14 +75,16 @@ def find_rate_limits(scene: Scene) -> Found:
     if scene.deadline is None:
         return Found()
     going, children, fallen = scene.going(), scene.children(), set[str]()
-    limited: dict[tuple[str, str], list[str]] = {}
+    limited: dict[tuple[str, str | None, tuple[int, float]], list[str]] = {}
     for name in going:
-        if limit := scene.contracts[name].rate_limit:
-            limited.setdefault((scene.steps[name].tool, limit), []).append(name)
+        contract = scene.contracts[name]
+        if contract.quota:
+            limited.setdefault((contract.tool, contract.rate_limit, contract.quota), []).append(name)
     conflicts: list[Conflict] = []
     caps: dict[str, Cap] = {}
-    for (tool, limit), steps in sorted(limited.items()):
-        allowed, calls = _allowed(limit, scene.deadline), len([step for step in steps if step not in fallen])
+    for (tool, limit, (quota, window)), steps in sorted(limited.items()):
+        allowed = quota * max(1, int(scene.deadline // window))
+        calls = len([step for step in steps if step not in fallen])
         why = f"{calls} calls of {shown(tool)} within the deadline, its rate limit {limit} allows {allowed}"
         surplus: list[str] = []
         members, left = set(steps), calls
@@ -128,11 +129,6 @@ def find_timeouts(scene: Scene) -> Found:
     late = sorted(caps)
     detail = f"by the timeouts of its calls the plan does not fit its deadline: {listed(late)} {_only_looked_at(late)}"
     return Found(conflicts=(conflict(ConflictKind.TIMEOUT, Answer.DOWNGRADE, late, detail),), caps=caps)
-
-
-def _allowed(limit: str, deadline: float) -> int:
-    calls, _, unit = limit.partition("/")
-    return int(calls) * max(1, int(deadline // seconds(f"1{unit}")))
 
 
 def _left_out(why: str) -> Cap:

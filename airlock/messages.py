@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
@@ -108,6 +108,9 @@ MESSAGES: dict[str, type[Message]] = {
 }
 
 
+Sent = TypeVar("Sent", bound=WireModel)
+
+
 class Verdict(WireModel):
     """The answer to a decision. `changed` lists what differs from the seal the decision named, where that is known."""
 
@@ -133,13 +136,29 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
     model = MESSAGES.get(name)
     if model is None:
         raise MalformedMessage(f"unknown signal {shorten(name, 100)!r}; there are {', '.join(MESSAGES)}")
+    return parse_as(model, name, arguments)
+
+
+def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: bool = True) -> Sent:
+    """Whatever was sent, as one model; where that says `by` whom it is sent, it must be a person.
+
+    Args:
+        model: What it must be.
+        name: What it is called, for the error.
+        arguments: Whatever was sent, decoded as plain JSON.
+        strict: Whether an unknown field is refused; not for what another version of this program sends.
+
+    Raises:
+        MalformedMessage: If it is not one JSON object with the fields of that model.
+    """
     if len(arguments) != 1:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
     # an unknown field is refused here, not by the model: `step` for `steps` would otherwise approve the whole plan, while
     # a message that was accepted and is carried on must stay readable for an older worker
-    if unknown := sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields):
+    unknown = sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields)
+    if strict and unknown:
         raise MalformedMessage(f"{name}: no field {', '.join(unknown[:3])}; it takes {', '.join(model.model_fields)}")
     try:
         message = model.model_validate(arguments[0])
@@ -147,7 +166,7 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
         first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
         wrong = "; ".join(f"{shorten('.'.join(str(part) for part in item['loc']), 100)}: {item['msg']}" for item in first)
         raise MalformedMessage(f"{name}: {wrong}") from error
-    if message.by.lower() in RESERVED:  # only now, because white space round it was stripped
+    if str(getattr(message, "by", "")).lower() in RESERVED:  # only now, because white space round it was stripped
         raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
     return message
 

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator
 
 from airlock.contract import Mode
-from airlock.names import plan_workflow_id
+from airlock.names import plan_workflow_id, undo_workflow_id
 from airlock.sealed import Sealed, SealedStep
+from airlock.undo_preview import undo_lines
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _WIDTH = 160
@@ -17,12 +18,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 
 def render_preview(sealed: Sealed, digest: str) -> str:
     """The whole preview as plain text, made from the sealed content and its digest alone."""
+    about = (*_header(sealed), "", *_steps(sealed), *_conflicts(sealed), *_rollback(sealed))
     lines = (
-        *_header(sealed),
-        "",
-        *_steps(sealed),
-        *_conflicts(sealed),
-        *_rollback(sealed),
+        *(about if sealed.undo is None else undo_lines(sealed, sealed.undo)),
         "",
         f"Digest: {digest}",
         "",
@@ -42,10 +40,10 @@ def printable(line: str) -> str:
 def approve_command(sealed: Sealed, digest: str) -> str:
     """The command that approves this seal from the Temporal CLI, ready to paste into a shell."""
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
-    barred = {sealed.requested_by, *agents}
+    barred = {sealed.requested_by, *agents, *(step.agent for step in (sealed.undo.steps if sealed.undo else ()))}
     approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
-    workflow = plan_workflow_id(sealed.plan_id)
+    workflow = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
     return f"temporal workflow signal --workflow-id {workflow} --name approve --input {shlex.quote(message)}"
 
 

@@ -3,18 +3,16 @@
 Evidence is read from histories by `activities.history`; here it is only judged.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
 
 from airlock.calls import take_outcomes, take_undo
-from airlock.contract import Contract
-from airlock.decisions import steps_to_undo
+from airlock.decisions import rollback_of, steps_to_undo
 from airlock.model import WireModel
 from airlock.outcome import Again, Attempt, CallOutcome, Failed, InDoubtCall, Live, StaleCall, Undone, UndoOutcome, shorten
-from airlock.run import CallRecord, CallStatus, RollbackRequest, Run
-from airlock.undoing import Undoing
+from airlock.run import CallRecord, CallStatus, Run
 from airlock.wire import CallRequest, ChainRequest, MadeCall
 
 _NOBODY_KNOWS = "the run that made this call ended before its answer was known"
@@ -104,15 +102,15 @@ def _trials(evidence: Evidence, step: str, undone: int) -> list[_Trial]:
     for activity in evidence.calls:
         answers = {made.step: made for made in activity.attempts}
         for call in activity.request.calls:
-            if call.step.id == step and call.undone == undone and (step in answers or step in activity.lost):
-                trials.append(_Trial(run_id=activity.run_id, request=call, made=answers.get(step)))
-            elif (made := answers.get(step)) is not None and call.step.id == step and _undone(made) == undone:
-                # a run that was reset asked for an older call; its worker knew better which one it was
+            made = answers.get(call.step.id)
+            begun = made is not None or call.step.id in activity.lost
+            if call.step.id == step and begun and max(call.undone, _undone(made)) == undone:
                 trials.append(_Trial(run_id=activity.run_id, request=call, made=made))
     return trials
 
 
-def _undone(made: Attempt) -> int:
+def _undone(made: Attempt | None) -> int:
+    # a run that was reset may ask for an older call than its worker then made, which knew better
     return made.undone if isinstance(made, Live | Failed | InDoubtCall) else 0
 
 
@@ -178,24 +176,25 @@ def overlay(run: Run, evidence: Evidence, now: datetime, *, was_reset: bool) -> 
 
 
 def seconds_until_quiet(run: Run, evidence: Evidence) -> float:
-    """How long after the end of a run code of its calls may still be running, in seconds."""
-    waits = [sum(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
+    """How long after the end of a run code of its calls may still be running, in seconds: a chain makes no next call."""
+    waits = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
     waits += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
     return max(waits, default=0.0) if run.calls else 0.0
 
 
-def begin_undo(run: Run, ended: Run) -> str:
+def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
     """Let the run of an undo know what an ended plan left behind.
 
     Args:
         run: The run of the undo, fresh; changed in place.
         ended: The plan's run, or that of its latest undo, brought up to date.
+        quiet_at: When its last call must have ended, UTC; None when none may be running.
 
     Returns:
         Why there is nothing to undo; empty when there is.
     """
     assert run.undoing is not None
-    run.undoing = run.undoing.model_copy(update={"recovered": True})
+    run.undoing = run.undoing.model_copy(update={"recovered": True, "quiet_at": quiet_at})
     run.plan, run.admitted = ended.plan, ended.admitted
     run.outputs, run.carried, run.claims = ended.outputs, ended.carried, ended.claims
     run.calls = {step: _asked_again(ended, step, record) for step, record in ended.calls.items()}
@@ -205,11 +204,6 @@ def begin_undo(run: Run, ended: Run) -> str:
     if run.admitted is None or not run.calls:
         return "nothing of this plan went live"
     return "" if steps_left(run) else _nothing_left(run)
-
-
-def rollback_of(undoing: Undoing) -> RollbackRequest:
-    """The rollback that an undo carries out once it is approved."""
-    return RollbackRequest(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step)
 
 
 def steps_left(run: Run) -> tuple[str, ...]:
@@ -236,7 +230,7 @@ def _asked_again(ended: Run, step: str, record: CallRecord) -> CallRecord:
 
 def _nothing_left(run: Run) -> str:
     target = f" from {run.undoing.to_step!r} on" if run.undoing and run.undoing.to_step else ""
-    kept = _of(run, run.live, irreversible=True)
+    kept = [step for step in run.live if run.contracts().contract(step).irreversible]
     undone = run.steps_with[CallStatus.UNDONE]
     said = [
         *([f"undone already: {', '.join(undone)}"] if undone else []),
@@ -245,14 +239,7 @@ def _nothing_left(run: Run) -> str:
     return f"nothing{target} is left to undo" + (f" ({'; '.join(said)})" if said else ": what went live only read")
 
 
-def _of(run: Run, steps: Collection[str], *, irreversible: bool) -> tuple[str, ...]:
-    def fits(contract: Contract) -> bool:
-        return contract.irreversible is irreversible
-
-    return tuple(step for step in steps if fits(run.contracts().contract(step)))
-
-
-def chain_attempts(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
+def lost_after(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
     """The steps of a chain of which nothing is known when its worker was lost after these answers: the next one."""
     if made and not isinstance(made[-1], Live):
         return ()

@@ -118,9 +118,9 @@ class Run(BaseModel):
     """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
 
     `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.
-    `undoing` is set when it is the undo of a plan that has ended; `reset_from` is the run that it, or a run it continues, was
-    reset from. `stays` counts how often it went to the gates; it names the request there. `unlock_later` is the live gate's word, kept
-    until no call is running.
+    `undoing` is set when it is the undo of a plan that has ended; `reset_from` is the run that it, or a run it continues,
+    was reset from. `stays` counts how often it went to the gates; it names the request there. `unlock_later` is the live
+    gate's word, kept until no call is running.
     """
 
     plan: Plan

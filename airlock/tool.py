@@ -1,10 +1,10 @@
-"""The shape of a tool: a name, an argument model, a contract and up to five functions.
+"""The shape of a tool: a name, an argument model, a contract and up to six functions.
 
 @tool(name="send_email", risk="HIGH", reversibility="irreversible", permissions={"email:send"})
 async def send_email(args: SendEmail, call: ToolCall) -> dict: ...      # live
 
 @send_email.dry_run
-async def _(args: SendEmail, call: ToolCall) -> Preview: ...            # also .mock, .compensate, .probe
+async def _(args: SendEmail, call: ToolCall) -> Preview: ...            # also .mock, .compensate, .undo_check, .probe
 """
 
 import inspect
@@ -132,6 +132,14 @@ class Tool:
     def compensate(self, function: Decorated) -> Decorated:
         """Declare the function that takes the effect back, using `call.undo`; it must be safe to repeat."""
         return self._declare("compensate", function)
+
+    def undo_check(self, function: Decorated) -> Decorated:
+        """Declare the function that looks whether `compensate` would work now, changes nothing and returns a `Preview`.
+
+        It gets what compensate gets, `call.undo` too, and raises `Stale` or `ToolFailed` when the state has moved so that
+        the undo would fail. It is asked before somebody approves the undo of a plan that has ended.
+        """
+        return self._declare("undo_check", function)
 
     def probe(self, function: Decorated) -> Decorated:
         """Declare the function that finds out whether a call in doubt took effect; it returns a `Probe`."""

@@ -1,5 +1,6 @@
 """The undo of a plan after its end, as data: who asked for it, and what its approver is shown."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from airlock.model import WireModel
@@ -8,8 +9,9 @@ from airlock.model import WireModel
 class Undoing(WireModel):
     """Why a run is the undo of a plan that has ended.
 
-    `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went live
-    and was not undone is known.
+    `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went
+    live and was not undone is known; `quiet_at` is when the last call of the ended run must have ended, UTC, if one may
+    still run.
     """
 
     by: str
@@ -17,6 +19,7 @@ class Undoing(WireModel):
     to_step: str | None = None
     previous: str = ""
     recovered: bool = False
+    quiet_at: datetime | None = None
 
 
 class Prospect(StrEnum):

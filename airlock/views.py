@@ -130,9 +130,9 @@ def status_view(run: Run) -> StatusView:
     """The answer of the query `status`."""
     waiting = run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None
     return StatusView(
-        plan_id=run.plan.plan_id,
+        plan_id=run.name,
         goal=run.plan.goal,
-        requested_by=run.plan.requested_by,
+        requested_by=run.requester,
         state=run.state,
         since=run.since,
         why=run.why,
@@ -159,10 +159,10 @@ def status_view(run: Run) -> StatusView:
 def preview_view(run: Run) -> PreviewView:
     """The answer of the query `preview`."""
     if run.sealed is None or run.digest is None:
-        text = f"Plan {run.plan.plan_id} has no preview: it is in {run.state.value} ({run.why})."
-        return PreviewView(plan_id=run.plan.plan_id, state=run.state, digest=None, text=printable(text))
+        text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
+        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
     return PreviewView(
-        plan_id=run.plan.plan_id,
+        plan_id=run.name,
         state=run.state,
         digest=run.digest,
         text=render_preview(run.sealed, run.digest) + _too_late(run),
@@ -179,14 +179,14 @@ def _too_late(run: Run) -> str:
 
 def audit_view(run: Run) -> AuditView:
     """The answer of the query `audit`."""
-    return AuditView(plan_id=run.plan.plan_id, entries=tuple(run.audit), refused=run.refused)
+    return AuditView(plan_id=run.name, entries=tuple(run.audit), refused=run.refused)
 
 
 def plan_result(run: Run) -> PlanResult:
     """The result of a finished run."""
     by_status = run.steps_with
     return PlanResult(
-        plan_id=run.plan.plan_id,
+        plan_id=run.name,
         outcome=outcome_of(run),
         state=run.state,
         why=run.why,
@@ -229,12 +229,12 @@ def waits_for(run: Run) -> str:
             step = run.parked[0]
             doubt = run.calls[step].status is CallStatus.IN_DOUBT
             words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
-            settle = f"starter.py resolve {run.plan.plan_id} {step} {words} --reason ..."
+            settle = f"starter.py resolve {run.name} {step} {words} --reason ..."
             return f"a human to settle {', '.join(run.parked)}: {settle}"
         case State.LOCKED if run.lock is not None and run.lock.gate:
             return "the live gate to be unlocked: starter.py unlock --reason ... (or rollback, abort)"
         case State.LOCKED:
-            return f"unlock, rollback or abort: starter.py unlock {run.plan.plan_id} --reason ..."
+            return f"unlock, rollback or abort: starter.py unlock {run.name} --reason ..."
         case _:
             return "nothing, it has ended"
 

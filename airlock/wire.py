@@ -121,7 +121,7 @@ class RecoverRequest(WireModel):
 
 
 class Recovered(WireModel):
-    """The run of an ended plan as it really ended, or why it cannot be undone. `quiet_at` is when its last call must have ended."""
+    """The run of an ended plan as it really ended, or why it cannot be undone. `quiet_at` as in `Undoing`."""
 
     run: Run | None = None
     refused: str = ""

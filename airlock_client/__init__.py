@@ -2,7 +2,7 @@
 
 from airlock_client.client import Airlock, PlanHandle
 from airlock_client.connection import ConnectionFailed
-from airlock_client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock_client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, UndoRefused
 from airlock_client.listing import PlanFacts, PlanSummary
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "PlanHandle",
     "PlanSummary",
     "RunFailed",
+    "UndoRefused",
 ]

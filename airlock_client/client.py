@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -58,7 +58,7 @@ class PlanHandle:
         self.already = already
         """Whether the same plan had been submitted before; nothing was started then."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
-            names.plan_workflow_id(plan_id), result_type=PlanResult
+            names.workflow_id_of(plan_id), result_type=PlanResult
         )
 
     async def status(self) -> StatusView:
@@ -96,7 +96,7 @@ class PlanHandle:
             answer = await asyncio.wait_for(
                 self.workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
             )
-        except TimeoutError as error:
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
             raise self._translated(error) from error
@@ -202,7 +202,7 @@ class Airlock:
         return cls(await connect())
 
     def plan(self, plan_id: str) -> PlanHandle:
-        """A plan that was submitted before, by its plan id or workflow id."""
+        """A plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
     async def plans(
@@ -236,7 +236,7 @@ class Airlock:
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={MEMO_DIGEST: digest},
-                search_attributes=_attributes(read),
+                search_attributes=attributes_of(read),
                 static_summary=_summary(read),
             )
         except WorkflowAlreadyStartedError:
@@ -282,7 +282,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _attributes(plan: Plan) -> TypedSearchAttributes:
+def attributes_of(plan: Plan) -> TypedSearchAttributes:
+    """The search attributes that a run of a plan, or of its undo, begins with."""
     agents = sorted({step.agent for step in plan.steps})[:100]
     return TypedSearchAttributes(
         [

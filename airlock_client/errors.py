@@ -11,6 +11,10 @@ class PlanConflict(AirlockError):
     """A plan of this id was submitted before, with other content."""
 
 
+class UndoRefused(AirlockError):
+    """A plan that cannot be undone after its end: nothing is left to undo, or it is being undone already."""
+
+
 class NoAnswer(AirlockError):
     """No worker answered; the plan itself is not affected."""
 

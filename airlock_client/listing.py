@@ -89,7 +89,12 @@ class PlanFacts(WireModel):
 
 
 async def list_plans(
-    client: Client, *, state: State | None = None, open_only: bool = False, limit: int = 100
+    client: Client,
+    *,
+    state: State | None = None,
+    open_only: bool = False,
+    since: datetime | None = None,
+    limit: int = 100,
 ) -> tuple[PlanSummary, ...]:
     """The plans of the namespace, newest first, those in odd statuses included.
 
@@ -97,6 +102,7 @@ async def list_plans(
         client: A connected client.
         state: Only plans in this state.
         open_only: Only plans whose run is open.
+        since: Only plans that were submitted or have ended since, UTC.
         limit: At most so many.
 
     Raises:
@@ -105,6 +111,7 @@ async def list_plans(
     query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'ContinuedAsNew'"
     query += f" AND {names.ATTRIBUTE_STATE} = '{state.value}'" if state else ""
     query += " AND CloseTime IS NULL" if open_only else ""
+    query += f" AND (StartTime >= '{since.isoformat()}' OR CloseTime >= '{since.isoformat()}')" if since else ""
     found: list[PlanSummary] = []
     token = b""
     while len(found) < limit:
@@ -128,7 +135,7 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
     Raises:
         NoSuchPlan: If there is no such plan.
     """
-    execution = WorkflowExecution(workflow_id=names.plan_workflow_id(plan_id))
+    execution = WorkflowExecution(workflow_id=names.workflow_id_of(plan_id))
     try:
         described = await client.workflow_service.describe_workflow_execution(
             DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import approve, check, decisions, dev, plans, start, watch
+from cli import approve, check, decisions, dev, lock, plans, start, undo, watch
 from cli.output import Family
 
 app = typer.Typer(
@@ -24,10 +24,10 @@ app.command("show")(plans.show)
 app.command("watch")(watch.watch)
 app.command("approve")(approve.approve)
 app.command("deny")(decisions.deny)
-app.command("rollback")(decisions.rollback)
+app.command("rollback")(undo.rollback)
 app.command("abort")(decisions.abort)
 app.command("resolve")(decisions.resolve)
-app.command("lock")(decisions.lock)
-app.command("unlock")(decisions.unlock)
+app.command("lock")(lock.lock)
+app.command("unlock")(lock.unlock)
 app.command("tools")(check.tools)
 app.command("check")(check.check)

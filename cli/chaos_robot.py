@@ -6,6 +6,7 @@ It approves what waits for approval, and settles calls in doubt by looking at th
 import asyncio
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from temporalio.client import Client
@@ -24,32 +25,52 @@ from sandbox.chaos_tools import KEY_HEADER
 ROBOT = "robot"
 _EVERY = 0.5
 _AT_ONCE = 10
+_WANTING = (State.AWAITING_APPROVAL.value, State.LOCKED.value)
 _SURE_AFTER = 5.0
 """Seconds after which a call that never began at a shelf will not begin there any more: longer than its timeout."""
 
 
 class Robot:
-    """Looks after all plans until it is cancelled. `open_plans` and `seen` are what it saw last, by visibility."""
+    """Looks after all plans until it is cancelled. `ended` are the plans whose run is closed, as visibility told last."""
 
     def __init__(self, world: ChaosWorld, client: Client) -> None:
         self._world = world
         self._airlock = Airlock(client)
         self._few = asyncio.Semaphore(_AT_ONCE)
-        self.open_plans: frozenset[str] = frozenset()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._failed: BaseException | None = None
+        self.ended: frozenset[str] = frozenset()
         self.resolved = 0
 
     async def work(self) -> None:
         """Look, do what there is to do, and look again."""
-        while True:
-            with suppress(AirlockError, RPCError):  # the server is down: it looks again
-                await self._round()
-            await asyncio.sleep(_EVERY)
+        try:
+            while True:
+                with suppress(AirlockError, RPCError):  # the server is down: it looks again
+                    await self._round()
+                if self._failed is not None:
+                    raise self._failed
+                await asyncio.sleep(_EVERY)
+        finally:
+            busy = list(self._busy.values())
+            for task in busy:
+                task.cancel()
+            await asyncio.gather(*busy, return_exceptions=True)
 
     async def _round(self) -> None:
-        listed = await self._airlock.plans(open_only=True, limit=1_000)
-        self.open_plans = frozenset(plan.plan_id for plan in listed)
-        wanting = [plan.plan_id for plan in listed if plan.state in (State.AWAITING_APPROVAL.value, State.LOCKED.value)]
-        await asyncio.gather(*(self._look_after(plan_id) for plan_id in sorted(wanting)))
+        listed = await self._airlock.plans(limit=1_000)
+        self.ended = frozenset(plan.plan_id for plan in listed if not plan.open)
+        for plan in listed:
+            # one that does not answer, because its worker was killed, must not hold up the others
+            if plan.open and plan.state in _WANTING and plan.plan_id not in self._busy:
+                task = asyncio.create_task(self._look_after(plan.plan_id))
+                self._busy[plan.plan_id] = task
+                task.add_done_callback(partial(self._done, plan.plan_id))
+
+    def _done(self, plan_id: str, task: "asyncio.Task[None]") -> None:
+        del self._busy[plan_id]
+        if not task.cancelled():
+            self._failed = task.exception() or self._failed
 
     async def _look_after(self, plan_id: str) -> None:
         plan = self._airlock.plan(plan_id)

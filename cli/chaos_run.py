@@ -24,20 +24,24 @@ from sandbox.chaos_store import ChaosStore
 
 Told = Callable[[str], None]
 _LOOK = 0.2
+_AIM_FOR = 2.0
+_AIM_EVERY = 0.02
 
 
 @dataclass(frozen=True)
 class Dose:
     """How much chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
 
-    `kills` bounds how many workers are killed; none is killed any more once `calm_from` of the plans have ended, so that
-    the run has an end. After `within` seconds the run stops wherever it is.
+    `kills` bounds how many workers are killed; the share `aimed` strikes in the middle of a call, the others at any moment.
+    None is killed any more once `calm_from` of the plans have ended, so that the run has an end. After `within` seconds it
+    stops wherever it is.
     """
 
     workers: int = 3
     open_at_once: int = 40
     kills: int = 12
-    between_kills: tuple[float, float] = (5.0, 12.0)
+    aimed: float = 0.6
+    between_kills: tuple[float, float] = (3.0, 9.0)
     down_for: tuple[float, float] = (0.2, 2.0)
     locked_for: tuple[float, float] = (3.0, 6.0)
     lock_from: float = 0.25
@@ -56,7 +60,7 @@ class Chaos:
         self._robot = Robot(world, client)
         self._began = time.monotonic()
         self._told = told
-        self._submitted: dict[str, float] = {}
+        self._submitted = 0
         self._killing = asyncio.Lock()
         self.closure: Closure | None = None
         self.resolved = 0
@@ -82,20 +86,14 @@ class Chaos:
             await asyncio.sleep(_LOOK)
 
     def _share_ended(self) -> float:
-        if not self._submitted:
-            return 0.0
-        return len(self._submitted.keys() - self._robot.open_plans - self._fresh()) / len(self._batch.plans)
-
-    def _fresh(self) -> set[str]:
-        """Plans that visibility may not know of yet."""
-        return {plan for plan, at in self._submitted.items() if time.monotonic() - at < 3.0}
+        return len(self._robot.ended) / len(self._batch.plans)
 
     async def _submit(self) -> None:
         for plan in self._batch.plans:
-            while len(self._robot.open_plans | self._fresh()) >= self._dose.open_at_once:  # noqa: ASYNC110  known by looking only
+            while self._submitted - len(self._robot.ended) >= self._dose.open_at_once:  # noqa: ASYNC110  known by looking only
                 await asyncio.sleep(_LOOK)
             await _patiently(partial(self._airlock.submit, plan))
-            self._submitted[plan["plan_id"]] = time.monotonic()
+            self._submitted += 1
 
     async def _kill_workers(self) -> None:
         for _ in range(self._dose.kills):
@@ -106,12 +104,25 @@ class Chaos:
 
     async def _kill_a_worker(self) -> None:
         async with self._killing:
-            place = self._rng.randrange(self._dose.workers)
+            place, aimed = self._rng.randrange(self._dose.workers), self._rng.random() < self._dose.aimed
+            busy = await self._in_a_call() if aimed else None
+            place = place if busy is None else busy
             self._world.kill_worker(place)
-            self._say(f"worker {place + 1} killed")
+            self._say(f"worker {place + 1} killed" + (" in the middle of a call" if busy is not None else ""))
             await asyncio.sleep(self._rng.uniform(*self._dose.down_for))
             await self._world.start_worker(place)
             self._say(f"worker {place + 1} is back")
+
+    async def _in_a_call(self) -> int | None:
+        """The place of a worker that is in the middle of a call; None when there is none for a while."""
+        give_up = time.monotonic() + _AIM_FOR
+        with closing(ChaosStore(self._world.store_path)) as store:
+            while time.monotonic() < give_up:
+                for pid in store.callers():
+                    if (place := self._world.place_of(pid)) is not None:
+                        return place
+                await asyncio.sleep(_AIM_EVERY)
+        return None
 
     async def _play(self) -> None:
         """The lock and the unlock, and the death of the server."""
@@ -135,8 +146,8 @@ class Chaos:
             await asyncio.sleep(_LOOK)
 
     def _say(self, what: str) -> None:
-        open_now, ended = len(self._robot.open_plans), self._share_ended() * len(self._batch.plans)
-        self._told(f"{time.monotonic() - self._began:6.1f} s  {what}  ({ended:.0f} plans ended, {open_now} open)")
+        ended = len(self._robot.ended)
+        self._told(f"{time.monotonic() - self._began:6.1f} s  {what}  ({ended} plans ended, {self._submitted - ended} open)")
 
 
 async def run(folder: Path, seed: int, plans: int, dose: Dose, told: Told) -> Evidence:

@@ -114,6 +114,10 @@ class ChaosWorld:
         worker.kill()
         self.deaths[worker.pid] = time.time()
 
+    def place_of(self, pid: int) -> int | None:
+        """The place of the worker with that process id, None if it does not run."""
+        return next((place for place, worker in self._workers.items() if worker.pid == pid and worker.running), None)
+
     def unwell(self) -> list[str]:
         """The workers that have ended although nobody killed them, with the end of their logs."""
         return [

@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel
 from rich.table import Table
 
-from airlock.admission import Admitted, admit
+from airlock.admission import Admission, Admitted, admit
 from airlock.assignments import read_plan
 from airlock.catalogue import Catalogue
 from airlock.ceiling import Ceiling, ceilings
@@ -56,8 +56,9 @@ def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings
     config, catalogue = configured
     problems = catalogue_problems(plan, catalogue)
     known = {step.id: catalogue.contract(step.tool, step.args) for step in plan.steps if catalogue.get(step.tool)}
-    found = Findings(plan=plan, problems=tuple(problems), advice=tuple(advice(plan, known)))
-    admitted = None if problems else admit(plan, catalogue, config.policy).admitted
+    admission = Admission(problems=tuple(problems)) if problems else admit(plan, catalogue, config.policy)
+    found = Findings(plan=plan, problems=admission.problems, advice=tuple(advice(plan, known)))
+    admitted = admission.admitted
     if admitted is None:
         return found
     reached = ceilings(admitted.order, admitted.parents, admitted.caps)
@@ -72,7 +73,7 @@ def check(
     no_catalogue: NoCatalogue = False,
     as_json: AsJson = False,
 ) -> int:
-    """Lint a plan offline: every finding with its place and its fix, and the ceiling each step would have.
+    """Lint a plan offline: every finding with its place and its fix, every conflict in it, and how far each step could go.
 
     Exits 1 when there are errors; advice alone exits 0.
     """
@@ -99,6 +100,7 @@ def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
             for step in findings.plan.steps
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ],
+        "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
     }
 
 
@@ -110,6 +112,8 @@ def _print_findings(findings: Findings, *, catalogue: bool) -> None:
         print_problem("advice: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
+    for found in findings.admitted.conflicts if findings.admitted else ():
+        say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
     verdict = f"{len(findings.problems)} errors, {len(findings.advice)} pieces of advice"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
@@ -123,16 +127,26 @@ def _ceiling_table(findings: Findings) -> Table:
         contract = findings.admitted.contract(step.id) if findings.admitted else None
         ceiling = findings.ceilings[step.id]
         risk = contract.risk.value if contract else ""
+        agent = findings.admitted.reassigned.get(step.id, step.agent) if findings.admitted else step.agent
         why = safe("; ".join(ceiling.reasons))
-        table.add_row(step.id, safe(step.tool), safe(step.agent), risk, ceiling.mode.value, why)
+        table.add_row(step.id, safe(step.tool), safe(agent), risk, ceiling.mode.value, why)
     return table
 
 
 @command
-def tools(config: ConfigOption = None, as_json: AsJson = False) -> int:
+def tools(
+    config: ConfigOption = None,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Show which tool needs which other before it, as a Mermaid diagram.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
     """Show the catalogue: every tool with its contract, as the configured worker would offer it."""
     configured = read_catalogue(config)
     catalogue = load_catalogue(Config()) if configured is None else configured[1]
+    if graph:
+        _show_graph(catalogue, as_json)
+        return OK
     if as_json:
         emit({"catalogue_hash": catalogue.digest(), "tools": [_tool_document(catalogue, name) for name in catalogue.names]})
         return OK
@@ -144,6 +158,22 @@ def tools(config: ConfigOption = None, as_json: AsJson = False) -> int:
     console().print(table)
     say(f"{len(catalogue.names)} tools; catalogue {catalogue.digest()[:16]}; * marks required arguments")
     return OK
+
+
+def _show_graph(catalogue: Catalogue, as_json: bool) -> None:
+    """The prerequisites between tools: an arrow leads from what comes first to what needs it."""
+    edges = [(first, name) for name, needed in catalogue.prerequisites().items() for first in needed]
+    if as_json:
+        emit({"edges": [{"before": first, "tool": name} for first, name in edges]})
+        return
+    say("graph LR")
+    number = {name: index for index, name in enumerate(sorted({name for edge in edges for name in edge}))}
+    for name, index in number.items():
+        say(f'    t{index}["{name.replace(chr(34), "#quot;")}"]')
+    for first, name in edges:
+        say(f"    t{number[first]} --> t{number[name]}")
+    if not edges:
+        say("    %% no tool of this catalogue names another in depends_on_tools")
 
 
 def _tool_document(catalogue: Catalogue, name: str) -> dict[str, Any]:

@@ -4,13 +4,14 @@ import asyncio
 import getpass
 import json
 import shlex
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
 
 from airlock.errors import Problem
 from airlock.messages import Settlement, Verdict
-from airlock.names import plan_workflow_id
+from airlock.names import workflow_id_of
 from airlock_client import Airlock, NoAnswer, PlanHandle
 from cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
 from cli.plans import PlanName
@@ -39,12 +40,8 @@ def me(by: str | None) -> str:
 
 async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
     """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
-    asking = asyncio.ensure_future(handle.decide(decision, **fields))
-    await asyncio.wait({asking}, timeout=_PATIENCE)
-    if not asking.done():
-        warn("waiting for a worker to answer ...")
     try:
-        verdict = await asking
+        verdict = await patiently(handle.decide(decision, **fields))
     except NoAnswer as error:
         raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
     if as_json:
@@ -53,6 +50,15 @@ async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: 
     else:
         _print_verdict(decision, verdict)
     return OK if verdict.accepted else REFUSED
+
+
+async def patiently(asked: Coroutine[Any, Any, Verdict]) -> Verdict:
+    """What the question is answered with; a person who waits long hears what for."""
+    asking = asyncio.ensure_future(asked)
+    await asyncio.wait({asking}, timeout=_PATIENCE)
+    if not asking.done():
+        warn("waiting for a worker to answer ...")
+    return await asking
 
 
 def _print_verdict(decision: str, verdict: Verdict) -> None:
@@ -69,7 +75,7 @@ def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
     message = json.dumps({key: value for key, value in fields.items() if value is not None})
     return (
         "To leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
-        f"{plan_workflow_id(plan_id)} --name {decision} --input {shlex.quote(message)}"
+        f"{workflow_id_of(plan_id)} --name {decision} --input {shlex.quote(message)}"
     )
 
 
@@ -84,35 +90,6 @@ async def deny(
     """Deny a plan that waits for approval; it ends with the outcome denied."""
     handle = (await Airlock.connect()).plan(plan)
     return await decide(handle, "deny", as_json=as_json, by=me(by), reason=reason, digest=digest)
-
-
-@command
-async def lock(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
-    """Stop a plan: calls that are running finish, no further call starts until somebody unlocks."""
-    handle = (await Airlock.connect()).plan(plan)
-    return await decide(handle, "lock", as_json=as_json, by=me(by), reason=reason)
-
-
-@command
-async def unlock(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
-    """Let a locked plan go on: what is left is rehearsed, previewed and approved anew; live calls are not repeated."""
-    handle = (await Airlock.connect()).plan(plan)
-    return await decide(handle, "unlock", as_json=as_json, by=me(by), reason=reason)
-
-
-@command
-async def rollback(
-    plan: PlanName,
-    reason: ReasonOption,
-    to_step: Annotated[
-        str | None, typer.Option("--to-step", metavar="STEP", help="Undo this step and everything after or depending on it.")
-    ] = None,
-    by: ByOption = None,
-    as_json: AsJson = False,
-) -> int:
-    """Undo what is live, whole or back to a step, in reverse order."""
-    handle = (await Airlock.connect()).plan(plan)
-    return await decide(handle, "rollback", as_json=as_json, by=me(by), reason=reason, to_step=to_step)
 
 
 @command

@@ -1,15 +1,21 @@
 """`list` and `show`: what plans there are and where one is; both work when no worker does."""
 
+import asyncio
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from airlock.gate_view import GateView
 from airlock.state import State
 from airlock.views import AuditView
 from airlock_client import Airlock, NoAnswer, PlanHandle
+from airlock_client.gate import LiveGate
 from cli.output import OK, AsJson, command, console, emit, safe, say, warn
-from cli.screens import facts_screen, moment, plans_table, status_screen
+from cli.screens import facts_screen, lock_lines, moment, plans_table, status_screen
+
+_GATE_WITHIN = 1.5
+"""Seconds a list waits to hear whether the live gate is locked."""
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
 
@@ -29,14 +35,25 @@ async def list_(
 ) -> int:
     """List plans, newest first, from Temporal's visibility: works without any worker, a second behind at worst."""
     airlock = await Airlock.connect()
-    plans = await airlock.plans(state=state, limit=limit)
+    plans, gate = await asyncio.gather(airlock.plans(state=state, limit=limit), _live_gate(airlock))
     if as_json:
-        emit({"plans": list(plans)})
-    elif not plans:
+        emit({"plans": list(plans), "locks": None if isinstance(gate, str) else [] if gate is None else list(gate.locks)})
+        return OK
+    for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
+        warn(line)
+    if not plans:
         say("There are no plans" + (f" in {state.value}." if state else ". Submit one: starter.py start PLAN.json"))
     else:
         console().print(plans_table(plans))
     return OK
+
+
+async def _live_gate(airlock: Airlock) -> GateView | str | None:
+    """The live gate, None if there is none yet, or why it cannot be read."""
+    try:
+        return await LiveGate(airlock.client).status(within=_GATE_WITHIN)
+    except NoAnswer as error:
+        return f"{error}; while no worker answers, no plan can enter LIVE"
 
 
 @command

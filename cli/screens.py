@@ -1,5 +1,6 @@
 """How a plan's status looks on a terminal. Agents' texts are printed as they are, never as markup."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from airlock.gate_view import GateView
 from airlock.state import State
 from airlock.views import StatusView, StepView
 from airlock_client import PlanFacts, PlanSummary
@@ -103,6 +105,15 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
     lines.append(Text("last events of the history, newest first:", style="dim"))
     lines += [Text(f"  {event.number:>5}  {moment(event.at)}  {event.event}  {safe(event.what)}") for event in facts.events]
     return Group(*lines)
+
+
+def lock_lines(gate: GateView) -> list[str]:
+    """One line for each lock of the live gate, with the command that lifts it."""
+    return [
+        f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
+        f"To lift it: starter.py unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
+        for lock in gate.locks
+    ]
 
 
 def plans_table(plans: Sequence[PlanSummary]) -> Table:

@@ -125,6 +125,13 @@ class ChaosStore:
         """Whether a call under that key took effect."""
         return self._db.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone() is not None
 
+    def callers(self) -> list[int]:
+        """The processes whose calls have begun and not ended, the latest first; some of them may be dead."""
+        query = """
+            SELECT pid FROM journal b WHERE moment = 'begin' AND kind = 'live'
+            AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.call = b.call AND e.moment = 'end') ORDER BY n DESC"""
+        return [row["pid"] for row in self._db.execute(query)]
+
     def rows(self) -> list[Row]:
         """Every effect that stands, oldest first."""
         return [Row(**dict(row)) for row in self._db.execute("SELECT key, plan, step, shelf FROM rows ORDER BY n")]

@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock.errors import InDoubt, Stale, ToolFailed
-from airlock.tool import ToolCall
+from airlock.tool import Preview, ToolCall
 from tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
 
 NEW_FILE_MODE = 0o644
@@ -110,6 +110,26 @@ def undo_change(call: ToolCall) -> None:
         _remove_folders(root, change)
         shutil.rmtree(entry, ignore_errors=True)
         _remove_if_empty(root / PRIVATE)
+
+
+def look_at_undo(call: ToolCall) -> Preview:
+    """What `undo_change` would do now; changes nothing.
+
+    Raises:
+        ToolFailed: If it would fail, and why.
+    """
+    root = folder_of(call.settings)
+    change = Change.from_token(call.undo)
+    now = state_of(place(root, change.path))
+    entry = root / PRIVATE / change.backup
+    if entry.exists() and now not in (change.before, change.after):
+        raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+    if now != change.after or change.after == change.before:
+        return Preview(effect=f"Nothing to do: {change.path} is not as this call left it.")
+    if not entry.exists():
+        raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
+    what = f"restore the {change.before.size} bytes of" if change.before.exists else "remove"
+    return Preview(effect=f"Would {what} {change.path}.", observed=now.model_dump(mode="json"))
 
 
 def _entry(root: Path, idempotency_key: str) -> Path:

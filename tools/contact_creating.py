@@ -83,6 +83,26 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
     Raises:
         ToolFailed: If somebody has changed it since; it is left alone.
     """
+    found = await _still_ours(args, call)
+    if found is not None:
+        await Crm(call).delete(found.contact["id"], found.etag)
+
+
+@ghl_create_contact.undo_check
+async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
+    """Whether the contact is still as this call made it."""
+    found = await _still_ours(args, call)
+    if found is None:
+        return Preview(effect="Nothing to do: the contact is gone already.")
+    return Preview(effect=f"Would delete contact {found.contact['id']}.", observed=found.state)
+
+
+async def _still_ours(args: GhlCreateContact, call: ToolCall) -> Found | None:
+    """The contact this call made, or None when it is gone.
+
+    Raises:
+        ToolFailed: If somebody has changed it since.
+    """
     token: Any = call.undo
     if not isinstance(token, dict) or "id" not in token:
         raise ToolFailed("the undo token is not one of ghl_create_contact")
@@ -93,11 +113,9 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
     else:  # nobody saw the answer; there was no such contact just before the request
         found = await crm.find(args.email)
         ours = found is not None and holds(found.contact, fields_of(args))
-    if found is None:
-        return
-    if not ours:
+    if found is not None and not ours:
         raise ToolFailed(f"contact {found.contact['id']} was changed by somebody else since: it is left alone")
-    await crm.delete(found.contact["id"], found.etag)
+    return found
 
 
 @ghl_create_contact.probe

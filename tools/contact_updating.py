@@ -109,18 +109,38 @@ async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
     Raises:
         ToolFailed: If somebody has changed them since, or the contact is gone; nothing is changed.
     """
+    token, found = await _still_changed(args, call)
+    if found is not None:
+        await Crm(call).update(token["id"], token["before"], f"{call.idempotency_key}/undo", found.etag)
+
+
+@ghl_update_contact.undo_check
+async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
+    """Whether the contact still has the values this call gave it."""
+    token, found = await _still_changed(args, call)
+    if found is None:
+        return Preview(effect="Nothing to do: the contact has the values it had before.")
+    values = ", ".join(f"{name} to {value!r}" for name, value in token["before"].items())
+    return Preview(effect=f"Would put back {values} of contact {token['id']}.", observed=found.state)
+
+
+async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, Found | None]:
+    """The undo token, and the contact with the values this call gave it; None when it has the former ones again.
+
+    Raises:
+        ToolFailed: If somebody has changed them since, or the contact is gone.
+    """
     token: Any = call.undo
     if not isinstance(token, dict) or not isinstance(token.get("before"), dict):
         raise ToolFailed("the undo token is not one of ghl_update_contact")
-    crm = Crm(call)
-    found = await crm.get(token["id"])
+    found = await Crm(call).get(token["id"])
     if found is None:
         raise ToolFailed(f"contact {token['id']} is gone: its former values cannot be put back")
     if unchanged(found.contact, token["before"]):
-        return
+        return token, None
     if not holds(found.contact, fields_of(args)):
         raise ToolFailed(f"contact {token['id']} was changed by somebody else since: it is left alone")
-    await crm.update(token["id"], token["before"], f"{call.idempotency_key}/undo", found.etag)
+    return token, found
 
 
 @ghl_update_contact.probe

@@ -160,6 +160,23 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
             ledger.mark_undone(key)
 
 
+@database_write.undo_check
+def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
+    """Whether the row is still as this call left it."""
+    with transaction(call, write=False) as connection:
+        entry = Ledger(connection).find(_key(call))
+        if entry is None or entry.undone:
+            return Preview(effect="Nothing to do: the ledger has no such call, or it is undone.")
+        table = open_table(connection, entry.undo["table"], call.settings)
+        before, after, now = _sides(connection, table, entry.undo)
+        if now == before:
+            return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
+        if now != after:
+            raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it would be left alone")
+        verb = "delete" if before is None else "insert" if after is None else "restore"
+        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
+
+
 @database_write.probe
 def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
     """Whether the ledger, which is written with the row, remembers the call."""
@@ -201,8 +218,7 @@ def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
 
 
 def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> None:
-    before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
-    now = rows.fetch(connection, table, restored(undo["key"]))
+    before, after, now = _sides(connection, table, undo)
     if now == before:
         return
     if now != after:
@@ -213,6 +229,12 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
         rows.put_back(connection, table, before)
     else:
         rows.update(connection, table, after, before)
+
+
+def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
+    """The row as it was before the call, as the call left it, and as it is now."""
+    before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
+    return before, after, rows.fetch(connection, table, restored(undo["key"]))
 
 
 def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:

@@ -3,7 +3,7 @@
 from airlock.errors import ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, ToolCall, tool
-from tools.backups import change_file, undo_change
+from tools.backups import change_file, look_at_undo, undo_change
 from tools.common import Arguments, json_of
 from tools.file_writing import FileInfo
 from tools.folder import FileSettings, FileState, RelativePath, folder_of, place, state_of
@@ -51,6 +51,12 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
 def undo(_args: FileDelete, call: ToolCall) -> None:
     """The file is back with its bytes and mode; one that somebody else put there since is left alone."""
     undo_change(call)
+
+
+@file_delete.undo_check
+def look_at_undo_of_delete(_args: FileDelete, call: ToolCall) -> Preview:
+    """Whether there is still no file in its place, and a backup."""
+    return look_at_undo(call)
 
 
 @file_delete.mock

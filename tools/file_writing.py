@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from airlock.errors import ToolFailed
 from airlock.refs import UNKNOWN
 from airlock.tool import Preview, ToolCall, tool
-from tools.backups import after_change, change_file, undo_change
+from tools.backups import after_change, change_file, look_at_undo, undo_change
 from tools.common import Arguments, fits, json_of
 from tools.folder import ABSENT, FileSettings, RelativePath, folder_of, place, state_of
 
@@ -87,6 +87,12 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
 def undo(_args: FileWrite, call: ToolCall) -> None:
     """The file, its mode and the folders above it are as they were; a file somebody else changed is left alone."""
     undo_change(call)
+
+
+@file_write.undo_check
+def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
+    """Whether the file is still as this call left it."""
+    return look_at_undo(call)
 
 
 @file_write.mock

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
 import httpx
@@ -20,6 +22,7 @@ GONE = (404, 410)
 LATER = (429, 503)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 _UNKNOWN_EFFECT = (502, 504)
+_LONGEST_WAIT = 3_600.0
 
 
 class HttpSettings(Settings):
@@ -116,11 +119,30 @@ def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -
         where = shorten(response.headers.get("location", "nowhere"), 200)
         return Refused(f"{message} (redirects are not followed; it points to {where})", status)
     if status in LATER:
-        asked = response.headers.get("retry-after", "")
-        return Refused(message, status, retry=True, after=min(float(asked), 3_600.0) if asked.isdecimal() else 0.0)
+        return Refused(message, status, retry=True, after=_retry_after(response.headers))
     if status in _UNKNOWN_EFFECT and changes:
         return InDoubt(f"{message} (a gateway lost the answer of the server behind it)")
     return Refused(message, status, retry=status >= 500 and not changes)
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """How many seconds the server asks to wait, at most an hour; 0 where it says nothing that makes sense."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isdecimal():
+        return min(float(asked), _LONGEST_WAIT)
+    when, now = _date(asked), _date(headers.get("date", ""))
+    if when is None:
+        return 0.0
+    # by the server's own clock where it tells it: this machine's may be wrong
+    return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def _content(response: httpx.Response) -> bytes | None:

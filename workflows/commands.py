@@ -10,8 +10,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.admit import AdmitActivities
     from activities.compensate import CompensateActivities
     from activities.gates import GateActivities
+    from activities.look_at_undo import UndoLookActivities
     from activities.options import Options
     from activities.preview import PreviewActivities
+    from activities.recover import RecoverActivities
     from activities.rehearse import RehearseActivities
     from airlock import names
     from airlock.admission import Admission
@@ -22,8 +24,12 @@ with workflow.unsafe.imports_passed_through():
         ChainRequest,
         MadeCall,
         PreviewResult,
+        Recovered,
+        RecoverRequest,
         RehearsalRequest,
         RehearseResult,
+        UndoLookRequest,
+        UndoLooks,
     )
 
 _WAIT = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
@@ -103,6 +109,26 @@ def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
             f"undo {request.step.id}: {request.step.tool}",
             _WAIT,
         ),
+    )
+
+
+def recover(request: RecoverRequest) -> ActivityHandle[Recovered]:
+    """Find out what an ended plan left behind."""
+    return workflow.start_activity_method(
+        RecoverActivities.recover,
+        request,
+        **_options(options.RECOVER, names.WORKFLOW_QUEUE, "recover", f"what plan {request.plan_id} left", _TRY),
+    )
+
+
+def look_at_undo(request: UndoLookRequest, start: int) -> ActivityHandle[UndoLooks]:
+    """Ask the tools whether calls can be taken back; `start` tells several such activities from one another."""
+    chosen = options.look_at_undo(made.contract for made in request.calls)
+    summary = f"look at {len(request.calls)} undos"
+    return workflow.start_activity_method(
+        UndoLookActivities.look_at_undo,
+        request,
+        **_options(chosen, names.REHEARSE_QUEUE, f"look_at_undo:{start}", summary, _TRY),
     )
 
 

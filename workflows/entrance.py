@@ -23,6 +23,9 @@ with workflow.unsafe.imports_passed_through():
 LOOK_AGAIN = timedelta(minutes=5)
 """A run that waits asks its gate again after this long, in case the gate and its queue are gone."""
 
+BUSY_PAUSE = timedelta(seconds=15)
+"""A run that got no place in a queue either asks again after this long."""
+
 
 class Entrance:
     """What stands between a run and its calls.
@@ -91,7 +94,7 @@ class Entrance:
 
     async def _turn(self, moves: int) -> None:
         run = self._run
-        limit = LOOK_AGAIN
+        limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
             limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
         waits = run.gate_wait.name if run.gate_wait else ""

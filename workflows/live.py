@@ -211,7 +211,7 @@ class LiveStage:
                 plan_id=self._run.plan.plan_id,
                 calls=tuple(requests),
                 run_id=info.run_id,
-                first_run_id=info.original_execution_run_id or info.run_id,
+                first_run_id=self._run.reset_from or info.run_id,
             )
         )
         self._handles[steps[0]] = handle

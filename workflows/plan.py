@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock import names
-    from airlock.decisions import decide, refuse
+    from airlock.decisions import asked_undo, decide, refuse
     from airlock.errors import AirlockError
     from airlock.gating import Granted
     from airlock.holding import leave_request
@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.live import LiveStage
     from workflows.rehearse import Rehearsal
     from workflows.undo import UndoStage
+    from workflows.undo_run import UndoRun
 
 T = TypeVar("T")
 
@@ -64,8 +65,11 @@ class PlanWorkflow:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
         self._entrance = Entrance(self._run, self._publish, self._full)
-        expected = names.plan_workflow_id(self._run.plan.plan_id)
-        if workflow.info().workflow_id != expected:
+        info = workflow.info()
+        if info.run_id != (first := info.original_execution_run_id or info.run_id):
+            self._run.reset_from = first  # carried on: a run that continues this one must know it too
+        expected = names.workflow_id_of(self._run.name)
+        if info.workflow_id != expected:
             self._problem = (
                 f"plan {self._run.plan.plan_id!r} must run as workflow {expected!r}: keys of its calls depend on it"
             )
@@ -89,28 +93,33 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
-            await self._entrance.leave()
-            match self._run.state:
-                case State.MOCK:
-                    await Rehearsal(self._run).mock()
-                case State.DRY_RUN:
-                    await Rehearsal(self._run).preview()
-                case State.AWAITING_APPROVAL:
-                    await self._await_approval()
-                case State.LIVE:
-                    if await self._entrance.enter():
-                        await LiveStage(self._run, self._entrance, self._publish, self._full).go()
-                case State.ROLLBACK:
-                    if await self._entrance.enter():
-                        await UndoStage(self._run, self._publish, self._full).go()
-                case State.LOCKED:
-                    await self._locked()
-                case _:
-                    raise AirlockError(f"no stage for {self._run.state.value}")
+            await self._stay()
             self._publish()
+            await self._entrance.leave()
             self._continue_if_full()
-        await self._entrance.leave()
         self._finish()
+
+    async def _stay(self) -> None:
+        """One stay in the state the run is in."""
+        match self._run.state:
+            case State.MOCK | State.DRY_RUN | State.LIVE if self._run.undoing is not None:
+                await UndoRun(self._run).go()
+            case State.MOCK:
+                await Rehearsal(self._run).mock()
+            case State.DRY_RUN:
+                await Rehearsal(self._run).preview()
+            case State.AWAITING_APPROVAL:
+                await self._await_approval()
+            case State.LIVE:
+                if await self._entrance.enter():
+                    await LiveStage(self._run, self._entrance, self._publish, self._full).go()
+            case State.ROLLBACK:
+                if await self._entrance.enter():
+                    await UndoStage(self._run, self._publish, self._full).go()
+            case State.LOCKED:
+                await self._locked()
+            case _:
+                raise AirlockError(f"no stage for {self._run.state.value}")
 
     async def _locked(self) -> None:
         """LOCKED: until somebody says what happens next, or there is something to give back that was kept so far."""
@@ -144,9 +153,10 @@ class PlanWorkflow:
             return
         self._cancel_taken = True
         run, now = self._run, workflow.now()
+        undo_unapproved = run.undoing is not None and not run.approved
         who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
-        if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
-            if not run.live:
+        if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
+            if undo_unapproved or not run.live:
                 decide(run, "abort", Abort(by=who, reason=why), now)
                 return
             decide(run, "lock", Lock(by=who, reason=why), now)
@@ -297,6 +307,11 @@ class PlanWorkflow:
         """Everything the run recorded."""
         return audit_view(self._valid_run())
 
+    @workflow.query(description="the whole run, for the undo of a plan that has ended")
+    def carry(self) -> Run:
+        """The whole run, as a continue-as-new would carry it on."""
+        return self._valid_run()
+
     def _valid_run(self) -> Run:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
@@ -312,4 +327,5 @@ def _read_start(start: Any, now: datetime) -> Run:
         return read.run
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
-    return Run(plan=read.plan, submitted_at=now, since=now)
+    undoing = None if read.undo is None else asked_undo(read.undo)
+    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now)

@@ -27,5 +27,6 @@ charge_card = http_tool(
     risk="MEDIUM",
     reversibility="compensable",
     permissions={"billing:charge"},
+    depends_on_tools={"open_billing_account"},
     timeout=20,
 )

@@ -1,13 +1,14 @@
 """What exceptions of a live call mean, and what leaves the activity."""
 
 import dataclasses
+import math
 
 import httpx
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.call import CallActivities
-from activities.classify import classify
+from activities.classify import asked_to_wait, classify
 from activities.invoke import WrongShape, checked_output
 from activities.options import backoff
 from activities.secrets import Secrets
@@ -26,6 +27,7 @@ READ = {"risk": "LOW", "reversibility": "read_only"}
 REPEATABLE = {"risk": "MEDIUM", "reversibility": "reversible", "has_compensate": True}
 ONCE = {"risk": "HIGH", "reversibility": "irreversible"}
 BUSY = ToolFailed("busy", retry=True)
+LATER = ToolFailed("too many", retry=True, after=7.0)
 LOST = httpx.ReadTimeout("no answer")
 
 
@@ -50,6 +52,13 @@ LOST = httpx.ReadTimeout("no answer")
         (REPEATABLE, 1, SecretError("x"), "failed", None),
         (REPEATABLE, 1, Stale("moved"), "stale", None),
         (ONCE, 1, BUSY, "failed", None),
+        (ONCE, 1, LATER, "again", False),
+        (ONCE, 2, LATER, "again", False),
+        (ONCE, 3, LATER, "failed", None),
+        (ONCE, 2, LOST, "in_doubt", None),
+        (ONCE, 1, ToolFailed("never", retry=False, after=7.0), "failed", None),
+        (ONCE, 1, ToolFailed("odd", retry=True, after=math.nan), "failed", None),
+        (READ, 3, LATER, "failed", None),
         (ONCE, 1, RuntimeError("bug"), "in_doubt", None),
         (ONCE, 1, LOST, "in_doubt", None),
         (ONCE, 1, httpx.ConnectError("refused"), "failed", None),
@@ -66,6 +75,15 @@ def test_what_an_exception_means(contract, attempt, error, kind, doubtful):
     assert (found.kind, getattr(found, "doubtful", None)) == (kind, doubtful)
     if kind in ("failed", "in_doubt", "again"):
         assert found.undo == {"token": 1}
+    if kind == "again" and error is LATER:
+        assert (found.after, found.certain) == (7.0, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"), [(7.0, 7.0), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (math.inf, 86_400.0), (1e300, 86_400.0)]
+)
+def test_what_a_tool_asks_to_wait_is_bounded(asked, waits):
+    assert asked_to_wait(ToolFailed("later", retry=True, after=asked)) == waits
 
 
 @tool(name="shaped", **READ)

@@ -260,7 +260,7 @@ async def test_on_a_terminal_watch_draws_bars_and_ctrl_c_exits_130(starter: Star
 
 @pytest.mark.parametrize(
     ("example", "more", "outcome"),
-    [("rehearse_only", (), "rehearsed"), ("unsure_agent", (), "partial"),
+    [("rehearse_only", (), "rehearsed"), ("unsure_agent", (), "partial"), ("conflicts", (), "partial"),
      ("assignments", ("--validation", str(EXAMPLES / "validations.json")), "partial")],
 )  # fmt: skip
 async def test_the_small_examples_end_as_they_say(

@@ -576,3 +576,10 @@ def test_what_is_signed_never_depends_on_what_is_said_beside_it() -> None:
     assert (
         signed_text("p", plain, "d") == b'{"airlock":"approve/1","by":"boss","digest":"d","plan_id":"p","steps":["a","b"]}'
     )
+
+
+def test_an_agent_that_a_conflict_gave_a_step_cannot_approve_it() -> None:
+    run = awaiting(plan(step("a")))
+    run.admitted = run.contracts().model_copy(update={"reassigned": {"a": "crm"}})
+    assert not say(run, "approve", by="crm").accepted
+    assert say(run, "approve", by="boss").accepted

@@ -1,5 +1,8 @@
 """Which irreversible call is which, and what may be said to a claim."""
 
+import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +95,13 @@ def test_what_may_settle_a_claim():
 def test_nonsense_is_refused_with_the_field(sent, said):
     with pytest.raises(MalformedMessage, match=said):
         parse_settle(sent)
+
+
+def test_the_commands_in_the_document_are_understood():
+    text = (Path(__file__).parents[2] / "docs" / "nothing-twice.md").read_text()
+    words = [shlex.split(line) for line in text.splitlines() if "--name settle" in line]
+    said = [parse_settle((json.loads(line[line.index("--input") + 1]),)) for line in words]
+    assert [each.outcome for each in said] == [ClaimOutcome.DONE, ClaimOutcome.FREE]
 
 
 def test_the_details_say_whose_it_is_and_how_to_settle_it():

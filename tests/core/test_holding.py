@@ -140,13 +140,32 @@ def test_a_plan_of_duplicates_only_is_done_without_a_call() -> None:
     assert run.live == ()
 
 
-def test_nothing_is_given_back_while_it_calls_or_compensates() -> None:
+def test_resources_are_kept_while_it_calls_or_compensates() -> None:
     run = entered(live_run(TWO_ROWS), ROW, OTHER_ROW)
     assert leave_request(run, HOLDER) is None
     call(run, live("a"), failed("b"), after=True)
     assert run.state is State.ROLLBACK
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-live",), "a lock of the live gate stops calls, not their undoing"
+    take_left(run, left)
     assert leave_request(run, HOLDER) is None
     assert rollback_request(run, HOLDER) is None, "after LIVE it holds what the rollback needs"
+
+
+def test_a_queue_that_is_full_is_no_entrance() -> None:
+    run = live_run(TWO_ROWS)
+    assert not take_acquired(run, AcquireResult(held=(ROW,), busy=GateWait(gate="gate-live", name="live")), NOW)
+    assert run.gate_wait is not None
+    assert "waits for live" in run.audit[-1].reason
+
+
+def test_a_rollback_that_queues_for_its_resource_keeps_its_place_in_the_queue() -> None:
+    run = live_run(TWO_ROWS)
+    call(run, live("a"))
+    assert say(run, "rollback").accepted
+    assert not take_acquired(run, AcquireResult(waiting=GateWait(gate="gate-resource-1", name="row:a", position=1)), NOW)
+    assert leave_request(run, HOLDER) is None
 
 
 def test_a_parked_run_keeps_its_resources_but_not_its_live_slot() -> None:

@@ -11,15 +11,18 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowHistory
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
+from airlock import names
 from airlock.state import State
 from airlock_client import Airlock, PlanHandle
 from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock_client.undo import undo
 from tests.workflows.conftest import (
     approved,
     awaiting,
@@ -215,8 +218,11 @@ async def stale_and_previewed_anew(airlock: Airlock, plan_id: str) -> PlanHandle
 
 @scenario("aborted")
 async def deadline_passed(airlock: Airlock, plan_id: str) -> PlanHandle:
-    gate = WORLD.hold(plan_id, "join")
-    handle = await submit(airlock, plan_id, *tree(), deadline="3s")
+    gate = WORLD.hold(plan_id, "one")
+    steps = [step("one", "brief", key=f"{plan_id}-1"), step("two", "brief", ("one",), key=f"{plan_id}-2")]
+    handle = await submit(airlock, plan_id, *steps, deadline="2s")
+    status = await awaiting(handle)
+    await until(lambda: datetime.now(UTC) >= status.submitted_at + timedelta(seconds=1.3))
     await approved(handle)
 
     async def passed() -> bool:
@@ -256,6 +262,82 @@ async def continued_as_new(airlock: Airlock, plan_id: str) -> PlanHandle:
     return handle
 
 
+@scenario("completed")
+async def waited_at_a_gate(airlock: Airlock, plan_id: str) -> PlanHandle:
+    other = f"{plan_id}-other"
+    gate = WORLD.hold(other, "a")
+    first = await submit(airlock, other, step("a", "share", key="replayed"))
+    await approved(first)
+    await until(lambda: (other, "a") in WORLD.running)
+    handle = await submit(airlock, plan_id, step("a", "share", key="replayed"), step("n", "narrow", key="n"))
+    await approved(handle)
+
+    async def waits() -> bool:
+        return "shared:replayed" in (await handle.status()).waits_for
+
+    await until(waits)
+    gate.set()
+    return handle
+
+
+@scenario("completed")
+async def locked_by_the_live_gate(airlock: Airlock, plan_id: str) -> PlanHandle:
+    gate = WORLD.hold(plan_id, "a")
+    handle = await submit(airlock, plan_id, step("a", "put", key="a"), step("b", "put", ("a",), key="b"))
+    await approved(handle)
+    await until(lambda: (plan_id, "a") in WORLD.running)
+    live = airlock.client.get_workflow_handle(names.LIVE_GATE)
+    await live.signal("lock", {"by": "olga", "reason": "stop", "scope": "agent:agent"})
+    await handle.wait_for(State.LOCKED)
+    gate.set()
+
+    async def quiet() -> bool:
+        return not (await handle.status()).gates
+
+    await until(quiet)
+    await live.signal("unlock", {"by": "olga", "reason": "go on", "scope": "agent:agent"})
+    await approved(handle)
+    return handle
+
+
+@scenario("partial")
+async def left_out_as_a_duplicate(airlock: Airlock, plan_id: str) -> PlanHandle:
+    steps = [step("a", "put", key="a"), step("mail", "send", ("a",), to="replay", body="once")]
+    plans = [await submit(airlock, f"{plan_id}-first", *steps), await submit(airlock, plan_id, *steps)]
+    for handle in plans:
+        await awaiting(handle)
+    for handle in plans:
+        await approved(handle)
+        await handle.result()
+    return plans[1]
+
+
+@scenario("aborted")
+async def undone_after_the_end(airlock: Airlock, plan_id: str) -> PlanHandle:
+    done = await submit(airlock, plan_id, *tree())
+    await approved(done)
+    await done.result()
+    handle = await undo(airlock.client, plan_id, by="olga", reason="not wanted after all")
+    await approved(handle)
+    return handle
+
+
+async def gates_and_claims(client: Client) -> dict[str, str]:
+    """What the gates and a claim of these scenarios went through."""
+    files = await written(client, client.get_workflow_handle(names.LIVE_GATE), "gate-live")
+    query = "WorkflowType = 'GateWorkflow' AND ExecutionStatus != 'Running'"
+    gates = [run async for run in client.list_workflows(query)]
+    for kind in ("gate-resource", "gate-tool"):
+        runs = [run for run in gates if run.id.startswith(kind)]
+        longest = max(runs, key=lambda run: run.history_length)
+        files |= await written(client, client.get_workflow_handle(longest.id, run_id=longest.run_id), kind)
+    for status in ("Completed", "Failed"):
+        query = f"WorkflowType = 'ClaimWorkflow' AND ExecutionStatus = '{status}'"
+        claim = await anext(client.list_workflows(query))
+        files |= await written(client, client.get_workflow_handle(claim.id, run_id=claim.run_id), f"claim-{status.lower()}")
+    return files
+
+
 async def junk(handle: PlanHandle, until_refused: int) -> None:
     there = (await handle.status()).refused
     for _ in range(0, until_refused - there, 50):
@@ -273,7 +355,7 @@ async def record(airlock: Airlock, name: str) -> dict[str, str]:
     handle = await play(airlock, f"replay-{name}")
     result = await asyncio.wait_for(handle.result(), 60)
     assert result.outcome == outcome, (name, result)
-    return await written(handle, name)
+    return await written(airlock.client, handle.workflow, name)
 
 
 async def expired() -> dict[str, str]:
@@ -283,17 +365,21 @@ async def expired() -> dict[str, str]:
         await awaiting(handle)
         await env.sleep(86_500)
         assert (await handle.result()).outcome == "expired"
-        return await written(handle, "expired")
+        return await written(airlock.client, handle.workflow, "expired")
 
 
-async def written(handle: PlanHandle, name: str) -> dict[str, str]:
-    runs = await chain(handle)
+async def written(client: Client, handle: WorkflowHandle[Any, Any], name: str) -> dict[str, str]:
+    """The histories of a run and of those it continues, oldest first, by file name."""
+    runs = [[event async for event in handle.fetch_history_events()]]
+    while before := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
+        earlier = client.get_workflow_handle(handle.id, run_id=before)
+        runs.insert(0, [event async for event in earlier.fetch_history_events()])
     files = {}
     for number, events in enumerate(runs, 1):
         file = f"{name}.json" if len(runs) == 1 else f"{name}-{number}.json"
-        history = WorkflowHistory(handle.workflow.id, events).to_json_dict()
+        history = WorkflowHistory(handle.id, events).to_json_dict()
         lines = (json.dumps(without_traces(event), separators=(",", ":"), sort_keys=True) for event in history["events"])
-        files[file] = '{"events":[\n' + ",\n".join(lines) + "\n]}\n"
+        files[file] = f'{{"workflowId":"{handle.id}","events":[\n' + ",\n".join(lines) + "\n]}\n"
     return files
 
 
@@ -318,6 +404,8 @@ async def main(wanted: set[str]) -> None:
                 if not wanted or name in wanted:
                     files |= await record(airlock, name)
                     print(f"recorded {name}")
+            if not wanted:
+                files |= await gates_and_claims(env.client)
     HISTORIES.mkdir(exist_ok=True)
     if not wanted:
         for old in HISTORIES.glob("*.json"):

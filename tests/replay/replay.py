@@ -4,14 +4,13 @@ PYTHONHASHSEED=1 python -m tests.replay.replay
 """
 
 import asyncio
-import re
+import json
 import sys
 from pathlib import Path
 
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from airlock.names import plan_workflow_id
 from airlock_client.connection import DATA_CONVERTER
 from worker import runner
 from workflows.registry import WORKFLOWS
@@ -22,8 +21,8 @@ HISTORIES = Path(__file__).parent / "histories"
 
 def read(path: Path) -> WorkflowHistory:
     """A history, under the workflow id it was recorded with: the time-skipping server does not write it into the events."""
-    scenario = re.sub(r"-\d+$", "", path.stem)
-    return WorkflowHistory.from_json(plan_workflow_id(f"replay-{scenario}"), path.read_text(encoding="utf-8"))
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    return WorkflowHistory.from_json(recorded.pop("workflowId"), recorded)
 
 
 def replayer() -> Replayer:

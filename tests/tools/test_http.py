@@ -1,6 +1,8 @@
 """`http_request` and the tools `http_tool` makes, against a real HTTP service."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -129,11 +131,38 @@ async def test_what_a_failure_means(
         assert f"answered {fault['status']}" in str(raised.value)
 
 
-def test_how_long_a_server_asks_to_wait_is_passed_on() -> None:
-    response = httpx.Response(429, headers={"retry-after": "7"})
-    refusal = _refusal("GET http://x.test", response, "", changes=True)
+SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({}, 0.0),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "99999"}, 3_600.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:10 GMT", **SERVER_TIME}, 10.0),
+        ({"retry-after": "Wed, 21 Oct 2026 08:28:10 +0100", **SERVER_TIME}, 10.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", **SERVER_TIME}, 0.0),
+        ({"retry-after": "Thu, 21 Oct 2027 07:28:10 GMT", **SERVER_TIME}, 3_600.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:10 GMT"}, 0.0),
+        ({"retry-after": "soon"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:10 GMT"}, 0.0),
+        ({"retry-after": "9" * 400}, 3_600.0),
+    ],
+)
+def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
+    refusal = _refusal("GET http://x.test", httpx.Response(status, headers=headers), "", changes=True)
     assert isinstance(refusal, Refused)
-    assert (refusal.retry, refusal.after) == (True, 7.0)
+    assert (refusal.retry, refusal.after) == (True, after)
+
+
+def test_a_date_without_the_servers_own_time_is_taken_by_this_machines_clock() -> None:
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    refusal = _refusal("GET http://x.test", httpx.Response(429, headers={"retry-after": when}), "", changes=True)
+    assert isinstance(refusal, Refused)
+    assert 50 < refusal.after <= 60
 
 
 async def test_a_service_that_is_down_had_no_effect(runner: Make) -> None:

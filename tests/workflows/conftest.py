@@ -38,7 +38,7 @@ def binary(name: str) -> str:
 
 
 def catalogue() -> Catalogue:
-    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.narrow])
+    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow])
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from activities.claims import settle, standing, take
 from airlock import names
 from airlock.claim import call_digest
 from airlock.gating import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest, SettledClaim
-from tests.workflows.conftest import binary, namespace, until
+from tests.workflows import world
+from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until
 from tests.workflows.holder import Holder, pretend
 from worker import runner
 from workflows.claim import ClaimWorkflow
@@ -302,3 +303,22 @@ def _temporal(client: Client, *arguments: str) -> None:
          "--namespace", client.namespace],
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip
+
+
+async def test_of_five_identical_plans_at_the_same_time_one_sends_its_mail(airlock, plan):
+    mail = f"jo{next(_NUMBERS)}@acme.test"
+    handles = [await airlock.submit(plan(step("mail", "send", to=mail, body="hi"))) for _ in range(5)]
+    for handle in handles:
+        await awaiting(handle)
+    await asyncio.gather(*(approved(handle) for handle in handles))
+    results = await asyncio.gather(*(handle.result() for handle in handles))
+    sent = [handle for handle in handles if world.WORLD.state[handle.plan_id].get("sent")]
+    assert [world.WORLD.state[handle.plan_id]["sent"] for handle in sent] == [[mail]], "one plan sent it, once"
+    for handle, result in zip(handles, results, strict=True):
+        if handle is not sent[0]:
+            (audit,) = [entry for entry in (await handle.audit()).entries if entry.what == "DUPLICATE_ACTION"]
+            assert (audit.step, audit.answer) == ("mail", "ABORT")
+            assert audit.reason.startswith(
+                (f"plan-{sent[0].plan_id} made this call on", f"plan-{sent[0].plan_id} is making")
+            )
+            assert result.outcome != "completed"

@@ -56,14 +56,17 @@ async def test_plans_on_different_resources_do_not_wait_for_each_other(airlock, 
 
 
 async def test_of_a_narrow_tool_only_as_many_calls_run_as_it_stands_over_all_plans(airlock, plan):
-    handles = [
-        await airlock.submit(plan(*(step(f"s{n}", "narrow", key=str(n)) for n in range(3)))) for _ in range(3)
-    ]
+    documents = [plan(*(step(f"s{n}", "narrow", key=str(n)) for n in range(3))) for _ in range(3)]
+    holds = [WORLD.hold(document["plan_id"], f"s{n}") for document in documents for n in range(3)]
+    handles = [await airlock.submit(document) for document in documents]
     for handle in handles:
         await approved(handle)
+    await until(lambda: len(WORLD.inside["narrow"]) == 2)
+    for hold in holds:
+        hold.set()
     assert {(await handle.result()).outcome for handle in handles} == {"completed"}
-    assert sum(len(inside) == 2 for inside in WORLD.together["narrow"]) > 0
     assert max(len(inside) for inside in WORLD.together["narrow"]) == 2
+    assert len(WORLD.together["narrow"]) == 9
 
 
 async def test_so_many_plans_are_live_at_once_as_the_policy_allows(airlock_with, plan):
@@ -143,7 +146,7 @@ async def test_a_rollback_keeps_the_resource_until_it_is_done(airlock, plan):
 
 async def test_the_plan_s_deadline_counts_while_it_waits(airlock, plan):
     first = plan(step("a", "share", key="late", value=1))
-    second = plan(step("a", "share", key="late", value=2), deadline="4s")
+    second = plan(step("a", "brief", key="late", value=2), deadline="4s")
     hold = WORLD.hold(first["plan_id"], "a")
     running, late = await airlock.submit(first), await airlock.submit(second)
     await approved(running)

@@ -6,18 +6,34 @@ Its clock only moves in `env.sleep`, so that no test can jump over the time in w
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
+from activities.toolbox import Toolbox
+from airlock.catalogue import Catalogue
 from airlock.state import State
 from airlock_client import Airlock, PlanHandle
-from tests.workflows.conftest import approved, awaiting, chain, count, events, signal, step, time_skipping, until
-from tests.workflows.world import WORLD
+from tests.workflows.conftest import (
+    POLICY,
+    approved,
+    awaiting,
+    chain,
+    count,
+    events,
+    namespace,
+    signal,
+    step,
+    time_skipping,
+    until,
+)
+from tests.workflows.world import WORLD, once, put
+from worker import build_workers
 from workflows.plan import HISTORY_EVENTS
 
 HOUR = timedelta(hours=1)
@@ -41,6 +57,29 @@ async def skipping() -> AsyncIterator[Skipping]:
             return await stack.enter_async_context(time_skipping(**policy))
 
         yield make
+
+
+@pytest.fixture
+async def hurried(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
+    """An Airlock whose tools promise to be fast: a step that may take longer than the deadline never goes live.
+
+    `put` takes less than a second, `once` up to three.
+    """
+    client = await namespace(dev_server.client, f"hurried-{uuid4().hex[:8]}")
+    promises = {"put": {"timeout": 0.9}, "once": {"timeout": 3.0}}
+    tools = Toolbox(Catalogue([once, put], overrides=promises), POLICY)
+    async with AsyncExitStack() as stack:
+        for worker in build_workers(client, tools):
+            await stack.enter_async_context(worker)
+        yield Airlock(client)
+
+
+async def approved_after(handle: PlanHandle, seconds: float) -> datetime:
+    """Approve so many seconds after the plan was submitted, so that its calls reach its deadline; when that was."""
+    status = await awaiting(handle)
+    await until(lambda: datetime.now(UTC) >= status.submitted_at + timedelta(seconds=seconds))
+    await approved(handle)
+    return status.submitted_at
 
 
 @pytest.fixture
@@ -199,23 +238,20 @@ def called(plan_id: str) -> set[str]:
     return {made for what, plan, made in WORLD.log if (what, plan) == ("live", plan_id)}
 
 
-async def test_the_deadline_passes_while_calls_run(airlock, plan):
+async def test_the_deadline_passes_while_calls_run(hurried, plan):
     """On the dev server: the time-skipping one does not skip while an activity runs."""
     document = plan(
         step("quick", "put", key="quick", value=1),
-        step("slow", "put", key="slow", value=1),
-        step("sibling", "put", key="sibling", value=1),
+        step("slow", "once", key="slow", value=1),
+        step("sibling", "once", key="sibling", value=1),
         step("next", "put", ("quick", "slow"), key="next", value=1),
-        step("mail", "send", ("next",), to="x@acme.test"),
-        deadline="3s",
+        deadline="4s",
     )
     plan_id = document["plan_id"]
     gates = [WORLD.hold(plan_id, name) for name in ("slow", "sibling")]
-    handle = await airlock.submit(document)
-    status = await awaiting(handle)
-    await approved(handle)
-    deadline = status.submitted_at + timedelta(seconds=3)
-    assert status.expires_at == deadline
+    handle = await hurried.submit(document)
+    submitted_at = await approved_after(handle, 2.5)
+    assert (await handle.status()).expires_at == submitted_at + timedelta(seconds=4)
     await until(lambda: {(plan_id, "slow"), (plan_id, "sibling")} <= WORLD.running)
 
     async def deadline_fired() -> bool:
@@ -234,11 +270,11 @@ async def test_the_deadline_passes_while_calls_run(airlock, plan):
     assert WORLD.state[plan_id] == {}
 
 
-async def test_the_deadline_passes_while_a_call_waits_to_be_tried_again(airlock, plan):
+async def test_the_deadline_passes_while_a_call_waits_to_be_tried_again(hurried, plan):
     document = plan(step("one", "put", key="a", value=1), step("busy", "put", ("one",), key="b", value=1), deadline="2s")
     plan_id = document["plan_id"]
     WORLD.trouble[(plan_id, "busy")] = ["retry"] * 2
-    handle = await airlock.submit(document)
+    handle = await hurried.submit(document)
     await approved(handle)
     result = await asyncio.wait_for(handle.result(), 30)
     assert result.outcome == "aborted", result
@@ -246,11 +282,11 @@ async def test_the_deadline_passes_while_a_call_waits_to_be_tried_again(airlock,
     assert WORLD.state[plan_id] == {}
 
 
-async def test_a_deadline_that_the_last_call_just_misses_does_not_undo_it(airlock, plan):
-    document = plan(step("one", "put", key="a", value=1), step("two", "put", key="b", value=2), deadline="2s")
+async def test_a_deadline_that_the_last_call_just_misses_does_not_undo_it(hurried, plan):
+    document = plan(step("one", "once", key="a", value=1), step("two", "put", key="b", value=2), deadline="3s")
     gate = WORLD.hold(document["plan_id"], "one")
-    handle = await airlock.submit(document)
-    await approved(handle)
+    handle = await hurried.submit(document)
+    await approved_after(handle, 1.5)
 
     async def deadline_fired() -> bool:
         return bool((await count(handle))["TIMER_FIRED"])

@@ -235,6 +235,17 @@ async def _share_undo(args: Shared, call: ToolCall) -> None:
         WORLD.state["shared"][args.key] = call.undo["was"]
 
 
+@tool(name="brief", risk="MEDIUM", reversibility="irreversible", timeout=1.0, resources=("shared:{key}",))
+async def brief(args: Shared, call: ToolCall) -> dict[str, Any]:
+    """Set a shared key within a second."""
+    return await WORLD.live(call, lambda: WORLD.state["shared"].__setitem__(args.key, args.value))
+
+
+@brief.dry_run
+async def _brief_dry(args: Shared, call: ToolCall) -> Preview:
+    return Preview(effect=f"set the shared {args.key}")
+
+
 @tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=20, max_concurrent=2)
 async def narrow(args: Shared, call: ToolCall) -> dict[str, Any]:
     """Do something of which the target stands only two at once."""

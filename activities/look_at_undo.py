@@ -1,0 +1,72 @@
+"""DRY_RUN of an undo: the tools look at the real systems and say whether a call can still be taken back."""
+
+import asyncio
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.heartbeat import to_its_end
+from activities.invoke import as_model, bind_real, describe, run, tool_of
+from activities.secrets import Secrets
+from activities.toolbox import Toolbox
+from airlock.contract import Mode
+from airlock.errors import AirlockError, ToolFailed
+from airlock.outcome import shorten
+from airlock.tool import Preview
+from airlock.undoing import UndoLook
+from airlock.wire import MadeCall, UndoLookRequest, UndoLooks
+
+CONCURRENCY = 8
+"""How many undos are looked at at the same time."""
+
+
+class UndoLookActivities:
+    """Holds no write credentials: an undo check only reads."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="look_at_undo")
+    async def look_at_undo(self, request: UndoLookRequest) -> UndoLooks:
+        """Ask the tools about every call; one that has no such function, or cannot look, says so."""
+        self._toolbox.require_plan(request.plan_id, undo=True)
+        stopped: list[bool] = []
+        return await to_its_end(self._all(request, stopped), lambda: None, lambda: stopped.append(True))
+
+    async def _all(self, request: UndoLookRequest, stopped: list[bool]) -> UndoLooks:
+        looks: list[UndoLook] = []
+        for start in range(0, len(request.calls), CONCURRENCY):
+            if stopped:
+                raise ApplicationError("stopped before every undo was looked at", type="Stopped")
+            group = request.calls[start : start + CONCURRENCY]
+            looks += await asyncio.gather(*(self._one(made) for made in group))
+        return UndoLooks(looks=tuple(looks))
+
+    async def _one(self, made: MadeCall) -> UndoLook:
+        secrets, step = Secrets(), made.step.id
+        try:
+            tool = tool_of(self._toolbox.catalogue, made.contract)
+            function = tool.functions.get("undo_check")
+            if function is None:
+                return UndoLook(step=step, looked=False)
+            args = as_model(tool, _bound(made, secrets), complete=False)
+            call = self._toolbox.call(tool, made.plan_id, made.step, Mode.DRY_RUN, secrets, made.undone)
+            call.undo = secrets.restore(made.undo)
+            said = await run(function, args, call, made.contract.timeout)
+            if not isinstance(said, Preview):
+                raise ToolFailed(f"the undo check of {tool.name} must return a Preview, it returned {type(said).__name__}")
+        except TimeoutError:
+            return UndoLook(step=step, looked=False, error=f"the look took longer than {made.contract.timeout:g} s")
+        except AirlockError as error:  # the tool's own word: this undo would fail
+            return UndoLook(step=step, looked=True, error=shorten(describe(error, secrets)))
+        except Exception as error:  # noqa: BLE001  # a check that breaks says nothing about the undo
+            return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
+        return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect))))
+
+
+def _bound(made: MadeCall, secrets: Secrets) -> dict[str, Any]:
+    try:
+        return bind_real(made.step.args, made.outputs, secrets, must_know=False).args
+    except AirlockError:
+        return dict(made.step.args)  # an output was let go meanwhile; the token is what counts

@@ -1,0 +1,153 @@
+"""Rate limits at the call: a turn is asked for before a tool is called, and a target that says "later" is believed."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+from temporalio import activity
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy
+
+from activities.history import described, is_open
+from airlock import names
+from airlock.contract import Contract
+from airlock.gate_messages import GateStart
+from airlock.gating import HoldOff, Permit, PermitAnswer
+from airlock.outcome import Again, shorten
+from airlock.wire import CallRequest
+
+PATIENCE = 5.0
+"""Seconds one activity waits for turns, all its calls together: less than the margin its own timeout has for that."""
+SHORTEST = 0.3
+"""Seconds before a gate that did not answer, for example because it was just closing, is asked again."""
+HOLD_OFF_SECONDS = 2.0
+"""How long to try to tell a gate that its target asked to wait; part of that margin too."""
+
+
+class Turns:
+    """The turns of one activity's calls.
+
+    Args:
+        stopped: Set when somebody wants the activity to end; no turn is waited for then.
+    """
+
+    def __init__(self, stopped: asyncio.Event) -> None:
+        self.stopped = stopped
+        self._patience = PATIENCE
+
+    async def wait_for(self, plan_id: str, request: CallRequest) -> Again | None:
+        """Wait until a call may be made, for a short time.
+
+        A gate that cannot be asked lets nobody through. It is asked again after the wait: meanwhile its target may have
+        asked everybody to hold off.
+
+        Args:
+            plan_id: The plan.
+            request: The call. Each of its attempts has a turn of its own, which it keeps when it asks again.
+
+        Returns:
+            None when it may be made now, or when the activity is to end; otherwise when to come back.
+        """
+        contract = request.contract
+        if contract.quota is None:
+            return None
+        calls, per = contract.quota
+        key = f"{names.idempotency_key(plan_id, request.step.id, request.undone)}:{request.attempt}"
+        permit = Permit(key=key, calls=calls, per=per)
+        wait, later, why = 0.0, 1.0, f"no time was left to ask the gate of {contract.tool} for a turn"
+        while not self.stopped.is_set():
+            if wait > self._patience or self._patience < SHORTEST:
+                return _turned_away(request, why, max(wait, later))
+            await self._pause(wait)
+            try:
+                wait = await self._ask(contract, permit)
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with the gate: nothing is called without a turn
+                wait, later = SHORTEST, PATIENCE
+                why = f"the gate of {contract.tool} gave no turn: {type(error).__name__} {error.__cause__ or ''}"
+                continue
+            if wait <= 0:
+                return None
+            when = f"in {wait:.0f} s" if wait >= 1 else "in less than a second"
+            later, why = 1.0, f"rate limit {contract.rate_limit} of {contract.tool}: its turn is {when}"
+        return None
+
+    async def hold_off(self, contract: Contract, seconds: float, why: str) -> None:
+        """Tell the tool's gate that its target asked to wait, so that no plan calls it meanwhile; best effort.
+
+        Args:
+            contract: Of the tool; one without a rate limit has no gate that could be told.
+            seconds: How long.
+            why: What the target said.
+        """
+        if contract.quota is None or seconds <= 0:
+            return
+        with suppress(Exception):
+            async with asyncio.timeout(HOLD_OFF_SECONDS):
+                client, gate = activity.client(), names.tool_gate_id(contract.tool)
+                await client.start_workflow(
+                    names.GATE_WORKFLOW,
+                    GateStart(after=await _left_behind(client, gate)),
+                    id=gate,
+                    task_queue=names.WORKFLOW_QUEUE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    start_signal="hold_off",
+                    start_signal_args=[HoldOff(seconds=seconds, reason=shorten(why, 200))],
+                )
+
+    async def _pause(self, seconds: float) -> None:
+        self._patience -= seconds
+        if seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), seconds)
+
+    async def _ask(self, contract: Contract, permit: Permit) -> float:
+        """Ask the tool's gate once; how many seconds to wait until the call may be made."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience):
+                return (await _permit(contract.tool, permit)).wait
+        finally:
+            self._patience -= time.monotonic() - began
+
+
+async def _permit(tool: str, permit: Permit) -> PermitAnswer:
+    client, gate = activity.client(), names.tool_gate_id(tool)
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        names.GATE_WORKFLOW,
+        GateStart(after=await _left_behind(client, gate)),
+        id=gate,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"gate: {tool}"[:200],
+    )
+    try:
+        answer: PermitAnswer = await client.execute_update_with_start_workflow(
+            "permit", permit, start_workflow_operation=start, result_type=PermitAnswer
+        )
+    except BaseException:
+        # the same error is kept for whoever asks what became of the start; if nobody does, asyncio complains
+        await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+        raise
+    return answer
+
+
+async def _left_behind(client: Client, gate: str) -> str:
+    """The run of a gate that did not end by itself: its next life takes up who is in. Mostly none."""
+    found = await described(client, gate)
+    if found is None or is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+        return ""
+    return found.execution.run_id
+
+
+def _turned_away(request: CallRequest, why: str, after: float) -> Again:
+    return Again(
+        step=request.step.id,
+        error=shorten(why),
+        doubtful=False,
+        certain=True,
+        undo=request.undo,
+        after=after,
+        turned_away=True,
+    )

@@ -1,0 +1,161 @@
+"""What an ended plan left behind, for its undo; and what earlier runs did, for a run that was reset."""
+
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from activities.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
+from activities.options import BEAT
+from activities.toolbox import Toolbox
+from airlock import names
+from airlock.outcome import InDoubtCall, Live, shorten
+from airlock.recovery import Evidence, overlay, repeat_or_answer, seconds_until_quiet
+from airlock.run import Run
+from airlock.wire import CallRequest, ChainRequest, Recovered, RecoverRequest
+
+CARRY = "carry"
+"""The query that answers the whole run."""
+_QUERY_TIMEOUT = timedelta(seconds=20)
+
+
+class RecoverActivities:
+    """Runs on the operator's worker, next to the workflows: a closed run is asked, and its history read."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    @activity.defn(name="recover")
+    async def recover(self, request: RecoverRequest) -> Recovered:
+        """The run of an ended plan as it really ended, with what only its history tells, under the policy of today.
+
+        Where the plan was undone before, in part or in vain, the latest undo knows more than the plan does.
+
+        Raises:
+            ApplicationError: If a run or a history cannot be read; it is tried again, and nothing is assumed.
+        """
+        self._toolbox.require_plan(request.plan_id, undo=True)
+        client = activity.client()
+        try:
+            plan = await described(client, names.plan_workflow_id(request.plan_id))
+            if plan is None:
+                text = "Temporal's retention has passed, or there never was one"
+                return Recovered(refused=f"there is no plan {request.plan_id!r} any more: {text}")
+            if is_open(plan):
+                return Recovered(refused=f"plan {request.plan_id!r} has not ended: use rollback on the plan itself")
+            latest, run = plan, None
+            for undo in await self._earlier_undos(client, request, after=plan):
+                run = await _carried(client, undo)
+                if run.undoing is not None and run.undoing.recovered:
+                    latest = undo
+                    break
+                run = None
+            run = run or await _carried(client, latest)
+            return await self._brought_up_to_date(client, run, latest)
+        except Unreadable as error:
+            raise ApplicationError(str(error), type="Unreadable") from error
+
+    async def _earlier_undos(
+        self, client: Client, request: RecoverRequest, after: WorkflowExecutionInfo
+    ) -> list[WorkflowExecutionInfo]:
+        """The closed undos that began after the plan's last run did, newest first.
+
+        Visibility may lag; the latest one is known from whoever asked for this undo.
+        """
+        workflow_id = names.undo_workflow_id(request.plan_id)
+        found = {info.execution.run_id: info for info in await runs_by_visibility(client, workflow_id)}
+        if request.previous and (previous := await described(client, workflow_id, request.previous)) is not None:
+            found[request.previous] = previous
+        own = activity.info().workflow_run_id
+        began = after.start_time.ToNanoseconds()
+        closed = [info for run, info in found.items() if run != own and not is_open(info)]
+        later = [info for info in closed if info.start_time.ToNanoseconds() > began]
+        return sorted(later, key=lambda info: info.start_time.ToNanoseconds(), reverse=True)
+
+    async def _brought_up_to_date(self, client: Client, run: Run, info: WorkflowExecutionInfo) -> Recovered:
+        execution = info.execution
+        closed_at = info.close_time.ToDatetime(tzinfo=UTC)
+        quiet_at: datetime | None = None
+        if run.in_flight or run.reset_from:
+            evidence = await evidence_of(client, execution.workflow_id, (execution.run_id,))
+            if run.reset_from:  # what it has forgotten may have been undone before it was reset
+                evidence = await _with_undos(client, run.plan.plan_id, evidence)
+            wait = seconds_until_quiet(run, evidence)
+            overlay(run, evidence, closed_at, was_reset=bool(run.reset_from))
+            quiet_at = closed_at + timedelta(seconds=wait + BEAT) if wait else None
+        if run.admitted is not None:
+            policy = self._toolbox.policy
+            run.admitted = run.admitted.model_copy(update={"policy": policy, "policy_hash": policy.digest()})
+        # the undo has a record and a seal of its own
+        run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
+        return Recovered(run=run, quiet_at=quiet_at)
+
+
+async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
+    """The whole run behind an execution; a worker answers, also when it is closed.
+
+    Raises:
+        Unreadable: If none does.
+    """
+    handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
+    try:
+        return Run.model_validate(await handle.query(CARRY, rpc_timeout=_QUERY_TIMEOUT))
+    except (RPCError, WorkflowQueryFailedError, ValueError) as error:
+        raise Unreadable(f"run {info.execution.run_id} of {info.execution.workflow_id} cannot answer: {error}") from error
+
+
+class EarlierRuns:
+    """What a chain of calls of a run that was reset must not repeat; reads nothing where the run was not reset.
+
+    Args:
+        request: The chain.
+    """
+
+    def __init__(self, request: ChainRequest) -> None:
+        self._request = request
+        self._evidence: Evidence | None = None
+        own = str(activity.info().workflow_run_id)
+        # a command that was waiting at the reset point still names the run that gave it
+        self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
+
+    async def look(self, call: CallRequest) -> tuple[CallRequest, Live | InDoubtCall | None]:
+        """The call as it may be made, and no answer; or the answer that it has without being made.
+
+        Where the other runs cannot be read, nothing is made and the call is in doubt.
+        """
+        if not self._reset:
+            return call, None
+        try:
+            if self._evidence is None:
+                self._evidence = await _evidence(self._request)
+        except Unreadable as error:
+            text = shorten(f"an earlier run may have made it, and nothing was called now: {error}")
+            return call, InDoubtCall(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+        known = repeat_or_answer(call, self._evidence)
+        return (known, None) if isinstance(known, CallRequest) else (call, known)
+
+
+async def _evidence(request: ChainRequest) -> Evidence:
+    """What other runs of this plan, and of its undo, did.
+
+    Raises:
+        Unreadable: If that cannot be read, or the plan is being undone at this moment.
+    """
+    client, own = activity.client(), str(activity.info().workflow_run_id)
+    undo_id = names.undo_workflow_id(request.plan_id)
+    undo = await described(client, undo_id)
+    if undo is not None and is_open(undo):
+        raise Unreadable(f"{undo_id} is undoing this plan at this moment")
+    runs = (own, request.run_id, *((request.first_run_id,) if request.first_run_id else ()))
+    made = await evidence_of(client, names.plan_workflow_id(request.plan_id), runs, leave_out=own)
+    return made if undo is None else await _with_undos(client, request.plan_id, made)
+
+
+async def _with_undos(client: Client, plan_id: str, made: Evidence) -> Evidence:
+    """What a plan's runs tell, with the compensations of its undos after the end."""
+    own = str(activity.info().workflow_run_id)
+    undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
+    return Evidence(calls=made.calls, undos=(*made.undos, *undone.undos))

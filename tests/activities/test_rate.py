@@ -1,0 +1,234 @@
+"""Rate limits at the call, on a real server: what is measured is when the tool, or a real HTTP server, was called."""
+
+import asyncio
+import dataclasses
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities import rate
+from activities.call import CallActivities
+from activities.gates import GateActivities
+from activities.toolbox import Toolbox
+from airlock import names
+from airlock.catalogue import Catalogue
+from airlock.errors import ToolFailed
+from airlock.plan import Step
+from airlock.policy import AgentPolicy, Policy
+from airlock.tool import Tool, ToolCall, tool
+from airlock.wire import CallRequest, ChainRequest, ChainResult
+from airlock_client import Airlock
+from airlock_client.connection import DATA_CONVERTER
+from tests.activities.test_preview import Anything
+from tests.workflows.conftest import approved, binary, namespace
+from tools import http_request
+from worker import build_workers, runner
+from workflows.gate import GateWorkflow
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+async def client() -> AsyncIterator[Client]:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary("temporal"), ip="127.0.0.1", data_converter=DATA_CONVERTER,
+        dev_server_log_level="error",
+    ) as env:  # fmt: skip
+        yield env.client
+
+
+@pytest.fixture(scope="module")
+async def gated(client: Client) -> AsyncIterator[Client]:
+    gates = GateActivities(Toolbox(Catalogue([]), Policy()))
+    async with Worker(
+        client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], activities=[gates.recall],
+        workflow_runner=runner(),
+    ):  # fmt: skip
+        yield client
+
+
+class Target:
+    """What a tool calls: it notes when, and says "later" as often as it is told to."""
+
+    def __init__(self, limit: str | None) -> None:
+        self.called: list[float] = []
+        self.later: list[float] = []
+        self.fences: list[int | None] = []
+        self.tool: Tool = tool(
+            name=f"ping{next(_NUMBERS)}", risk="HIGH", reversibility="irreversible", rate_limit=limit, timeout=5
+        )(self.ping)
+
+    async def ping(self, args: Anything, call: ToolCall) -> dict[str, Any]:
+        self.called.append(time.monotonic())
+        self.fences.append(call.fence)
+        if self.later:
+            raise ToolFailed("too many", retry=True, after=self.later.pop(0))
+        return {}
+
+
+def chain(catalogue: Catalogue, tool: Tool, args: dict[str, Any] | None = None, **more: Any) -> ChainRequest:
+    step = Step(id="s", agent="a", tool=tool.name, args=args or {}, confidence=1.0)
+    request = CallRequest(step=step, contract=catalogue.contract(tool.name, step.args), **more)
+    return ChainRequest(plan_id=f"p{next(_NUMBERS)}", calls=(request,))
+
+
+async def call(
+    client: Client, catalogue: Catalogue, request: ChainRequest, stop: Callable[[], bool] = lambda: False
+) -> ChainResult:
+    """Run the activity as a worker would, and tell it to stop as soon as `stop` says so."""
+    env = ActivityEnvironment(client=client)
+    env.info = dataclasses.replace(
+        env.info, workflow_type=names.PLAN_WORKFLOW, workflow_id=names.plan_workflow_id(request.plan_id)
+    )
+    running = asyncio.ensure_future(env.run(CallActivities(Toolbox(catalogue, Policy())).call, request))
+    while not running.done():
+        if stop():
+            env.cancel()
+            break
+        await asyncio.sleep(0.02)
+    return await running
+
+
+async def test_calls_of_many_plans_never_exceed_the_limit(gated):
+    target = Target("2/s")
+    catalogue = Catalogue([target.tool])
+    began = time.monotonic()
+    results = await asyncio.gather(*(call(gated, catalogue, chain(catalogue, target.tool)) for _ in range(7)))
+    assert [result.attempts[0].kind for result in results] == ["live"] * 7
+    # two turns a second from the first question on; a busy machine makes calls later than their turns, never earlier
+    waited = [at - began for at in target.called]
+    assert all(waited[n] > n // 2 - 0.1 for n in range(7)), waited
+
+
+async def test_a_turn_that_is_far_off_is_not_waited_for_and_kept(gated):
+    target = Target("1/m")
+    catalogue = Catalogue([target.tool])
+    assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"
+    mine, other = chain(catalogue, target.tool, undo={"left": 1}), chain(catalogue, target.tool)
+    (turn,) = (await call(gated, catalogue, mine)).attempts
+    assert (turn.kind, turn.turned_away, turn.certain, turn.doubtful) == ("again", True, True, False)
+    assert turn.undo == {"left": 1}, "the token of an earlier attempt stays"
+    assert 55 < turn.after <= 60
+    assert turn.error == f"rate limit 1/m of {target.tool.name}: its turn is in {turn.after:.0f} s"
+    assert 115 < (await call(gated, catalogue, other)).attempts[0].after <= 120
+    assert 50 < (await call(gated, catalogue, mine)).attempts[0].after <= turn.after, "who comes back keeps its turn"
+    assert len(target.called) == 1
+
+
+async def test_a_gate_that_was_terminated_does_not_forget_whose_turn_it_was(gated):
+    target = Target("1/m")
+    catalogue = Catalogue([target.tool])
+    assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"
+    await gated.get_workflow_handle(names.tool_gate_id(target.tool.name)).terminate("test")
+    (turn,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
+    assert (turn.kind, turn.turned_away) == ("again", True)
+    assert 50 < turn.after <= 60
+    assert len(target.called) == 1
+
+
+async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypatch):
+    monkeypatch.setattr(rate, "PATIENCE", 1.5)
+    target = Target("5/s")
+    catalogue = Catalogue([target.tool])
+    alone = await namespace(client, "nobody-runs-gates-here")
+    (turn,) = (await call(alone, catalogue, chain(catalogue, target.tool))).attempts
+    assert (turn.kind, turn.turned_away, turn.after) == ("again", True, 1.5)
+    assert f"the gate of {target.tool.name} gave no turn: " in turn.error
+    assert target.called == []
+
+
+async def test_a_call_that_is_stopped_while_it_waits_is_not_begun(gated):
+    target = Target("1/s")
+    catalogue = Catalogue([target.tool])
+    assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"
+    began = time.monotonic()
+    result = await call(gated, catalogue, chain(catalogue, target.tool), stop=lambda: time.monotonic() > began + 0.3)
+    assert (result.attempts, result.stopped) == ((), True)
+    assert time.monotonic() < began + 0.8, "at once, not when its turn comes"
+    assert len(target.called) == 1
+
+
+async def test_a_target_that_says_later_is_left_alone_by_every_plan(gated):
+    target = Target("100/s")
+    target.later = [30.0]
+    catalogue = Catalogue([target.tool])
+    (said,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
+    assert (said.kind, said.turned_away, said.after, said.certain) == ("again", False, 30.0, True)
+    (turn,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
+    assert (turn.kind, turn.turned_away) == ("again", True)
+    assert 25 < turn.after <= 30
+    assert len(target.called) == 1
+
+
+async def test_a_tool_without_a_limit_has_no_gate(gated):
+    target = Target(None)
+    target.later = [30.0]
+    catalogue = Catalogue([target.tool])
+    (said,) = (await call(gated, catalogue, chain(catalogue, target.tool, fence=7))).attempts
+    assert (said.kind, said.after) == ("again", 30.0)
+    assert (await call(gated, catalogue, chain(catalogue, target.tool, attempt=2))).attempts[0].kind == "live"
+    assert target.fences == [7, None]
+    with pytest.raises(RPCError) as missing:
+        await gated.get_workflow_handle(names.tool_gate_id(target.tool.name)).describe()
+    assert missing.value.status is RPCStatusCode.NOT_FOUND
+
+
+@asynccontextmanager
+async def busy_server(*, refusals: int, retry_after: str) -> AsyncIterator[tuple[str, list[float]]]:
+    """A real HTTP server that answers 429 so many times, then 200; with the times at which it was called."""
+    called: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        called.append(time.monotonic())
+        if len(called) <= refusals:
+            writer.write(f"HTTP/1.1 429 Busy\r\nRetry-After: {retry_after}\r\nContent-Length: 0\r\n\r\n".encode())
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", called
+
+
+async def test_a_server_that_answers_429_is_called_again_only_after_the_time_it_asked_for(gated):
+    async with busy_server(refusals=1, retry_after="2") as (host, called):
+        catalogue = Catalogue(
+            [http_request], overrides={"http_request": {"rate_limit": "50/s"}}, settings={"http": {"allow_hosts": [host]}}
+        )
+        request = chain(catalogue, http_request, {"url": f"http://{host}/mail", "method": "POST"})
+        (said,) = (await call(gated, catalogue, request)).attempts
+        assert (said.kind, said.turned_away, said.after) == ("again", False, 2.0)
+        # this plan, and any other, may ask at once: the gate lets nobody through before
+        again = request.model_copy(update={"calls": (request.calls[0].model_copy(update={"attempt": 2}),)})
+        other = chain(catalogue, http_request, {"url": f"http://{host}/other", "method": "POST"})
+        results = await asyncio.gather(call(gated, catalogue, again), call(gated, catalogue, other))
+    assert [result.attempts[0].kind for result in results] == ["live", "live"]
+    assert len(called) == 3
+    assert min(called[1:]) - called[0] > 1.9
+
+
+async def test_a_plan_makes_an_irreversible_call_again_when_the_server_asked_for_that(gated):
+    async with busy_server(refusals=1, retry_after="3") as (host, called), AsyncExitStack() as stack:
+        client = await namespace(gated, f"plans{next(_NUMBERS)}")
+        catalogue = Catalogue([http_request], settings={"http": {"allow_hosts": [host]}})
+        policy = Policy(agents={"*": AgentPolicy(permissions=("*",))})
+        for worker in build_workers(client, Toolbox(catalogue, policy)):
+            await stack.enter_async_context(worker)
+        step = {"id": "mail", "agent": "a", "tool": "http_request", "confidence": 0.95,
+                "args": {"url": f"http://{host}/mail", "method": "POST"}}  # fmt: skip
+        handle = await Airlock(client).submit({"plan_id": "later", "requested_by": "rita", "steps": [step]})
+        await approved(handle)
+        result = await handle.result()
+    assert result.outcome == "completed"
+    assert len(called) == 2
+    assert called[1] - called[0] > 2.9

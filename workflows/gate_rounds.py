@@ -1,0 +1,89 @@
+"""What a gate does by itself: tells those who must know, looks for those who are gone, asks what an earlier run knew."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, FailureError
+from temporalio.workflow import ActivityCancellationType
+
+with workflow.unsafe.imports_passed_through():
+    from activities import options
+    from activities.gates import GateActivities
+    from airlock import names
+    from airlock.barrier import News, NewsKind
+    from airlock.gate import Gate
+    from airlock.gate_messages import Found, Inquiry, Recalled, RecallRequest
+    from airlock.gating import Granted
+    from airlock.messages import Lock, Unlock
+
+_LOOKED_AT = 50
+"""So many of the queue are looked at; who is gone further back is found when it comes up."""
+_AT_ONCE = 50
+
+
+async def tell(gate: Gate, gate_id: str, full: Callable[[], bool]) -> None:
+    """Tell everybody what they must know, until the history is full. Who cannot be told is gone."""
+    while gate.news and not full():
+        batch, gate.news = gate.news[:_AT_ONCE], gate.news[_AT_ONCE:]
+        await asyncio.gather(*(_send(gate, gate_id, news) for news in batch))
+
+
+async def _send(gate: Gate, gate_id: str, news: News) -> None:
+    message: Granted | Lock | Unlock
+    match news.kind:
+        case NewsKind.GRANTED:
+            message = Granted(gate=gate_id, request=news.request)
+        case NewsKind.LOCK:
+            message = Lock(by=news.by, reason=news.reason, gate=True)
+        case NewsKind.UNLOCK:
+            message = Unlock(by=news.by, reason=news.reason, gate=True)
+    try:
+        await workflow.get_external_workflow_handle(news.to).signal(news.kind.value, message)
+    except FailureError as error:
+        gate.gone(news, str(error), workflow.now())
+
+
+async def look(gate: Gate, number: int) -> None:
+    """Find out which of those who are in, or next, do not run any more. `number` tells the looks of one run apart."""
+    looked = workflow.now()
+    queue = (waiter.wanted.holder for waiter in gate.queue[:_LOOKED_AT])
+    try:
+        found: Found = await workflow.execute_activity_method(
+            GateActivities.look,
+            Inquiry(holders=tuple(sorted({*gate.places, *queue}))),
+            **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
+        )
+    except ActivityError:  # it looks again soon
+        return
+    gate.suspect = False
+    now = workflow.now()
+    for closed in found.closed:
+        gate.vanished(closed.holder, looked, closed.at or looked, closed.completed, now)
+    gate.settle(now)
+
+
+async def recall(request: RecallRequest) -> Recalled:
+    """What an earlier run knew; a `problem` if that cannot be found out."""
+    try:
+        found: Recalled = await workflow.execute_activity_method(
+            GateActivities.recall,
+            request,
+            **_activity(options.RECALL, "recall", "what an earlier run of this gate knew"),
+        )
+    except ActivityError as error:
+        return Recalled(problem=f"{type(error.cause).__name__}: {error.cause}")
+    return found
+
+
+def _activity(chosen: options.Options, activity_id: str, summary: str) -> dict[str, Any]:
+    return {
+        "task_queue": names.WORKFLOW_QUEUE,
+        "activity_id": activity_id,
+        "summary": summary,
+        "start_to_close_timeout": chosen.start_to_close,
+        "heartbeat_timeout": chosen.heartbeat,
+        "retry_policy": chosen.retry,
+        "cancellation_type": ActivityCancellationType.TRY_CANCEL,
+    }

@@ -1,0 +1,113 @@
+"""The undo of a plan after its end: what stands, whether it can go, the seal of that; then ROLLBACK as ever."""
+
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.decisions import decide
+    from airlock.messages import Abort
+    from airlock.outcome import shorten
+    from airlock.recovery import begin_undo, steps_left
+    from airlock.run import CallStatus, Run
+    from airlock.state import Event, State
+    from airlock.undo_preview import seal_undo
+    from airlock.undoing import UndoLook
+    from airlock.wire import RecoverRequest, UndoLookRequest
+    from workflows import commands
+    from workflows.made import made_call
+
+T = TypeVar("T")
+
+LOOKS_AT_ONCE = 200
+"""How many undos one activity looks at, so that what it says fits a payload."""
+
+
+class UndoRun:
+    """One stay of an undo in MOCK, DRY_RUN or LIVE. Ends when the run is somewhere else.
+
+    Args:
+        run: The run of the undo.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._moves = run.moves
+
+    async def go(self) -> None:
+        """MOCK: what stands. DRY_RUN: what would become of it. LIVE: approved, so it is rolled back."""
+        match self._run.state:
+            case State.MOCK:
+                await self._recover()
+            case State.DRY_RUN:
+                await self._preview()
+            case _:
+                asked = self._run.undoing
+                assert asked is not None
+                self._run.apply(Event.ROLLBACK, workflow.now(), by=asked.by, reason=asked.reason)
+
+    async def _recover(self) -> None:
+        run, asked = self._run, self._run.undoing
+        assert asked is not None
+        if not asked.recovered:
+            request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous)
+            found = await self._unless_moved(commands.recover(request))
+            if found is None:
+                return
+            if found.run is None:
+                self._end(found.refused)
+                return
+            if nothing := begin_undo(run, found.run, found.quiet_at):
+                self._end(nothing)
+                return
+        await self._quiet()
+        if run.moves == self._moves:
+            run.apply(Event.REHEARSED, workflow.now(), reason="what went live and was not undone is known")
+
+    async def _preview(self) -> None:
+        run = self._run
+        undoable = [
+            step
+            for step in steps_left(run)
+            if run.calls[step].status is not CallStatus.IN_DOUBT and run.contracts().contract(step).undoable
+        ]
+        looks: list[UndoLook] = []
+        for start in range(0, len(undoable), LOOKS_AT_ONCE):
+            calls = tuple(made_call(run, step) for step in undoable[start : start + LOOKS_AT_ONCE])
+            request = UndoLookRequest(plan_id=run.plan.plan_id, calls=calls)
+            looked = await self._unless_moved(commands.look_at_undo(request, start))
+            if looked is None:
+                return
+            looks += looked.looks
+        seal_undo(run, looks, workflow.now())
+        run.apply(Event.PREVIEWED, workflow.now(), reason="what the undo would do was looked at, and the result sealed")
+
+    async def _quiet(self) -> None:
+        """Wait until no call of the ended run can be running, unless somebody stops this run: no look could tell before."""
+        quiet_at = self._run.undoing.quiet_at if self._run.undoing else None
+        left = (quiet_at - workflow.now()).total_seconds() if quiet_at else 0.0
+        if left <= 0:
+            return
+        try:
+            await workflow.wait_condition(
+                lambda: self._run.moves != self._moves, timeout=left, timeout_summary="until calls in flight have ended"
+            )
+        except TimeoutError:
+            return
+
+    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
+        """The answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
+        await workflow.wait_condition(lambda: handle.done() or self._run.moves != self._moves)
+        if self._run.moves != self._moves:
+            handle.cancel()
+            return None
+        try:
+            return await handle
+        except ActivityError as error:
+            self._end(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
+            return None
+
+    def _end(self, reason: str) -> None:
+        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
