@@ -121,7 +121,7 @@ def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
     """The steps whose dry run was called and worked. Sealing takes the previews over into the seal."""
     if not sealed or run.sealed is None:
         return tuple(step for step, preview in run.previews.items() if preview.looked)
-    return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked and not step.already_live)
+    return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked)
 
 
 def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
@@ -137,7 +137,7 @@ def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
 
 def _live_call(step: Step, contract: Contract, error: CallError | None, record: CallRecord | None) -> Call:
     # how long a call took is told with its output only; a settled doubt leaves no duration
-    seconds = record.seconds if record is not None and error is None and record.seconds > 0 else None
+    seconds = record.seconds if record is not None and record.seconds > 0 else None
     return Call(
         tool=step.tool,
         agent=step.agent,

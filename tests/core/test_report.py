@@ -220,6 +220,20 @@ def test_a_rollback_counts_what_was_undone_kept_and_failed_and_ends_the_plan() -
     assert first.key.text != last.key.text
 
 
+def test_a_plan_that_completes_after_a_rollback_was_stopped_is_not_clean() -> None:
+    run = live_run(plan(step("a"), step("b")))
+    call(run, live("a"), failed("b"), after=True)
+    assert run.state is State.ROLLBACK
+    say(run, "lock")
+    say(run, "unlock")
+    rehearse(run)
+    say(run, "approve")
+    call(run, live("b"), after=True)
+    facts = reported(run, Stage.LIVE).facts
+    assert facts.outcomes == {Outcome.COMPLETED: 1}
+    assert (facts.ended_live, facts.rolled_back, facts.clean) == (1, 1, 0)
+
+
 def test_a_plan_that_ends_while_locked_is_told_of_by_its_last_stage() -> None:
     run = live_run(plan(step("a"), step("b")), policy(enable_rollback_on_failure=False))
     call(run, live("a"), failed("b"), after=True)
@@ -297,13 +311,14 @@ def test_a_call_made_again_after_an_unlock_is_another_call() -> None:
     rehearse(run)
     say(run, "approve")
     since = run.audited
-    call(run, live("b", seconds=3.0), after=True)
+    call(run, live("b", seconds=3.0, matched=True), after=True)
     second = reported(run, Stage.LIVE, since)
     assert first.facts.tools["write"].live == Tally(calls=2, ok=1)
     assert second.facts.tools["write"].live == Tally(calls=1, ok=1)
     whole = reported(run, Stage.LIVE)
     assert whole.facts.tools["write"].live == Tally(calls=3, ok=2), "one report late counts the same calls"
     assert whole.facts.tools["write"].errors == {CallError.FAILED: 1}
+    assert whole.facts.tools["write"].matched == 1, "what is known of the second call says nothing about the first"
 
 
 ENDS = st.lists(st.sampled_from(["live", "failed", "in_doubt", "broken"]), min_size=1, max_size=12)
