@@ -64,7 +64,7 @@ class Event(Link):
 class AuditEvent(Event):
     """What is neither a transition nor part of a rollback: admission, decisions, refusals, calls, drift, conflicts.
 
-    Of a conflict `what` is its kind and `answer` what was done about it.
+    Of a conflict `what` is its kind and `answer` what was done about it; of a `resolve` it is the settlement that was said.
     """
 
     kind: AuditKind

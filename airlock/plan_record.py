@@ -18,24 +18,18 @@ from airlock.exported import (
     TransitionLine,
 )
 from airlock.ledger import linked, plan_genesis
+from airlock.messages import Settlement
 from airlock.model import WireModel
 from airlock.names import UNDO_PREFIX
-from airlock.run import CallStatus, Outcome
+from airlock.run import Outcome
 from airlock.state import State
 from airlock.views import StepView
 
 UNDONE = "undone"
 """What a compensation that worked is called in the audit."""
-_SETTLED: dict[str, bool] = {
-    CallStatus.LIVE: True,
-    CallStatus.UNDONE: True,
-    CallStatus.UNDO_FAILED: True,
-    CallStatus.FAILED: False,
-    CallStatus.FAILED_BEFORE: False,
-}
-"""Whether a call in doubt took effect, by what became of its step; None while nobody has settled it."""
 _ENDED = {"live": True, "failed": False, "in_doubt": None}
 _PROBED = {"probe_happened": True, "probe_did_not_happen": False}
+_SETTLED = {Settlement.HAPPENED.value: True, Settlement.DID_NOT_HAPPEN.value: False}
 
 
 class TracedEntry(WireModel):
@@ -186,7 +180,7 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
             tool_name=step.tool,
             agent=step.agent,
             status=step.status,
-            success=took_effect(own, step.status),
+            success=took_effect(own),
             calls=sum(entry.kind is AuditKind.CALL and entry.what in _ENDED for entry in own),
             confidence=trace.confidence.get(step.id),
             risk=step.risk,
@@ -200,21 +194,19 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
         )
 
 
-def took_effect(entries: Sequence[AuditEntry], status: str) -> bool | None:
+def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
     """Whether a step's last live call took effect; None where none was made, or nobody knows.
 
     Args:
         entries: The audit entries about the step, oldest first.
-        status: The step's status. The audit does not say how a human settled a call in doubt, but the status does.
     """
     effect: bool | None = None
-    doubt = False
     for entry in entries:
-        if entry.kind is AuditKind.CALL and entry.what in _ENDED:
-            effect, doubt = _ENDED[entry.what], entry.what == "in_doubt"
-        elif entry.kind is AuditKind.CALL and entry.what in _PROBED:
-            effect, doubt = _PROBED[entry.what], False
-    return _SETTLED.get(status) if doubt else effect
+        if entry.kind is AuditKind.CALL:
+            effect = {**_ENDED, **_PROBED}.get(entry.what, effect)
+        elif entry.kind is AuditKind.DECISION and entry.what == "resolve" and entry.answer is not None:
+            effect = _SETTLED.get(entry.answer, effect)
+    return effect
 
 
 def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:

@@ -132,36 +132,38 @@ def test_a_transition_without_its_states_is_a_mistake_of_the_reader() -> None:
         plan_record(source.model_copy(update={"entries": (bare,)}))
 
 
-CALL, DECISION = AuditKind.CALL, AuditKind.DECISION
+CALL, DECISION, REFUSED = AuditKind.CALL, AuditKind.DECISION, AuditKind.REFUSED
 
 
 @pytest.mark.parametrize(
-    ("entries", "status", "expected"),
+    ("entries", "expected"),
     [
-        ([], "waiting", None),
-        ([], "duplicate", None),
-        ([(CALL, "live")], "live", True),
-        ([(CALL, "live")], "undone", True),
-        ([(CALL, "live"), (CALL, "output_not_kept")], "live", True),
-        ([(CALL, "failed")], "undone", False),
-        ([(CALL, "failed"), (CALL, "live")], "live", True),
-        ([(CALL, "live"), (CALL, "stale")], "live", True),
-        ([(CALL, "stale")], "waiting", None),
-        ([(CALL, "in_doubt")], "in_doubt", None),
-        ([(CALL, "in_doubt"), (CALL, "probe_cannot_tell")], "in_doubt", None),
-        ([(CALL, "in_doubt"), (CALL, "probe_happened")], "live", True),
-        ([(CALL, "in_doubt"), (CALL, "probe_did_not_happen")], "failed", False),
-        ([(CALL, "in_doubt"), (DECISION, "resolve")], "live", True),
-        ([(CALL, "in_doubt"), (DECISION, "resolve")], "undone", True),
-        ([(CALL, "in_doubt"), (DECISION, "resolve")], "failed_before", False),
-        ([(CALL, "in_doubt"), (DECISION, "resolve")], "kept", None),
-        ([(CALL, "in_doubt"), (DECISION, "resolve"), (CALL, "in_doubt")], "in_doubt", None),
-        ([(CALL, "in_doubt"), (DECISION, "resolve"), (CALL, "failed")], "live", False),
+        ([], None),
+        ([(CALL, "live", None)], True),
+        ([(CALL, "live", None), (CALL, "output_not_kept", None)], True),
+        ([(CALL, "failed", None)], False),
+        ([(CALL, "failed", None), (CALL, "live", None)], True),
+        ([(CALL, "live", None), (CALL, "stale", None)], True),
+        ([(CALL, "stale", None)], None),
+        ([(CALL, "in_doubt", None)], None),
+        ([(CALL, "failed", None), (CALL, "in_doubt", None)], None),
+        ([(CALL, "in_doubt", None), (CALL, "probe_cannot_tell", None)], None),
+        ([(CALL, "in_doubt", None), (CALL, "probe_happened", None)], True),
+        ([(CALL, "in_doubt", None), (CALL, "probe_did_not_happen", None)], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "happened")], True),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "did_not_happen")], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "skip")], None),
+        ([(CALL, "in_doubt", None), (REFUSED, "resolve", "happened")], None),
+        ([(CALL, "live", None), (DECISION, "resolve", "compensated")], True),
+        ([(CALL, "failed", None), (DECISION, "resolve", "retry")], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "happened"), (CALL, "in_doubt", None)], None),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "did_not_happen"), (CALL, "failed", None)], False),
     ],
 )
-def test_whether_a_call_took_effect(entries: list[tuple[AuditKind, str]], status: str, expected: bool | None) -> None:
-    said = [AuditEntry(number=1, at=ONE.execution.submitted_at, kind=kind, what=what) for kind, what in entries]
-    assert took_effect(said, status) is expected
+def test_whether_a_call_took_effect(entries: list[tuple[AuditKind, str, str | None]], expected: bool | None) -> None:
+    at = ONE.execution.submitted_at
+    said = [AuditEntry(number=1, at=at, kind=kind, what=what, answer=answer) for kind, what, answer in entries]
+    assert took_effect(said) is expected
 
 
 def test_the_totals_of_seven_plans_and_an_undo() -> None:
