@@ -77,6 +77,7 @@ def test_every_count_is_the_count_of_the_calls(found: list[Call]) -> None:
         assert stats.latency.count == sum(each.ok and each.seconds is not None for each in mine)
         if mine:
             assert stats.stated == pytest.approx(sum(each.confidence for each in mine) / len(mine))
+    assert facts.latency == sum((tool.latency for tool in facts.tools.values()), Sketch())
     assert {number: bucket.calls for number, bucket in facts.confidence.items()} == Counter(
         bucket_of(each.confidence) for each in of_live
     )
