@@ -45,6 +45,7 @@ HISTORY_EVENTS = 1_200
 """A run continues as new from so many events on; what is in flight then still fits below 2,000."""
 HISTORY_BYTES = 8_000_000
 _STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
+_SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
 _RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
 _OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
 _RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
@@ -193,7 +194,7 @@ class PlanWorkflow:
         first, self._published = self._published is None, run.state
         if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
             return
-        updates: list[Any] = [_STATE.value_set(run.state.value)]
+        updates: list[Any] = [_STATE.value_set(run.state.value), _SINCE.value_set(run.since)]
         if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
             updates.append(_RISK.value_set(run.admitted.risk.value))
             if run.admitted.resource_index:
@@ -259,9 +260,7 @@ class PlanWorkflow:
         """Settle a parked step."""
         self._say("resolve", arguments)
 
-    @workflow.signal(
-        description='{"gate", "request"}: a gate has a place; it is asked whether that is so'
-    )
+    @workflow.signal(description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
         """Take the news that a gate has a place."""
         try:
