@@ -8,6 +8,7 @@ from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from airlock import names
 from airlock.aggregate import Stage
 from airlock.anomaly import Anomaly, anomalies
 from airlock.calibration import Calibration, Fidelity, calibration, fidelities
@@ -15,12 +16,12 @@ from airlock.errors import AirlockError
 from airlock.feedback import Signal, learning_signals
 from airlock.health import Health, Samples, WorstTool, health_of, worst_tools
 from airlock.model import WireModel
+from airlock.monitor_messages import HealthSnapshot, LockWish, TrendPoint
 from airlock.windows import Window, Windows, merge
 from airlock_client.errors import NoAnswer
 
 QUERY_TIMEOUT = timedelta(seconds=5)
-FIRST_MONITOR = "monitor-0"
-_MONITORS = "WorkflowType = 'MonitorWorkflow' AND ExecutionStatus = 'Running'"
+_RUNNING = f"WorkflowType = '{names.MONITOR_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
 class NoMonitor(AirlockError):
@@ -28,11 +29,18 @@ class NoMonitor(AirlockError):
 
 
 class Counted(WireModel):
-    """Everything that was counted, by how many monitors, as of `at`, UTC."""
+    """Everything that was counted, as of `at`, UTC, by the `monitors` that are named.
+
+    `repeated` reports came again and were not counted again. `refused` signals made no sense. `wishes` are the last locks of
+    the live gate that monitors asked for, oldest first.
+    """
 
     at: datetime
-    shards: int
+    monitors: tuple[str, ...]
     windows: Windows
+    repeated: int = 0
+    refused: int = 0
+    wishes: tuple[LockWish, ...] = ()
 
     @property
     def latest(self) -> datetime | None:
@@ -40,26 +48,23 @@ class Counted(WireModel):
         return datetime.fromtimestamp(self.windows.latest, UTC) if self.windows.latest else None
 
 
-class TrendPoint(WireModel):
-    """Health in one hour, by what ended in it; `start` is UTC."""
-
-    start: datetime
-    health: Health
-
-
 class HealthReport(WireModel):
     """How healthy the whole is.
 
     `health`, `worst_tools` and the counts are of the `window` that ends at `at`, UTC; `trend` is the last day hour by hour,
     oldest first, without the hours in which nothing ended. `anomalies` are looked for in the last hour and the last day
-    whatever the window; `lately` is what the last day has to judge them by. `reports` counts what came in, by stage.
+    whatever the window; `lately` is what the last day has to judge them by. `reports` counts those of the window, by stage;
+    `repeated`, `refused` and `wishes` are as in `Counted`.
     """
 
     at: datetime
     window: Window
-    shards: int
+    monitors: tuple[str, ...]
     latest: datetime | None
     reports: dict[Stage, int]
+    repeated: int
+    refused: int
+    wishes: tuple[LockWish, ...]
     health: Health
     trend: tuple[TrendPoint, ...]
     anomalies: tuple[Anomaly, ...]
@@ -71,7 +76,7 @@ class SignalsReport(WireModel):
     """What there is to learn at `at`, UTC. Calibration and dry-run fidelity are over everything counted."""
 
     at: datetime
-    shards: int
+    monitors: tuple[str, ...]
     latest: datetime | None
     signals: tuple[Signal, ...]
     calibration: Calibration
@@ -85,9 +90,12 @@ def health_report(counted: Counted, window: Window) -> HealthReport:
     return HealthReport(
         at=at,
         window=window,
-        shards=counted.shards,
+        monitors=counted.monitors,
         latest=counted.latest,
         reports=facts.reports,
+        repeated=counted.repeated,
+        refused=counted.refused,
+        wishes=counted.wishes,
         health=health_of(facts),
         trend=tuple(TrendPoint(start=point.start, health=health_of(point.facts)) for point in windows.trend(at)),
         anomalies=anomalies(windows, at),
@@ -101,18 +109,12 @@ def signals_report(counted: Counted) -> SignalsReport:
     total = counted.windows.total
     return SignalsReport(
         at=counted.at,
-        shards=counted.shards,
+        monitors=counted.monitors,
         latest=counted.latest,
         signals=learning_signals(counted.windows, counted.at),
         calibration=calibration(total.confidence),
         fidelity=fidelities(total),
     )
-
-
-class MonitorSnapshot(WireModel):
-    """What one monitor answers."""
-
-    windows: Windows
 
 
 class Monitors:
@@ -132,12 +134,19 @@ class Monitors:
             NoMonitor: If there is none.
             NoAnswer: If one of them does not answer within five seconds; a part would pass for the whole.
         """
-        shards = await self._shards()
-        found = await asyncio.gather(*(self._windows(shard) for shard in shards))
-        windows = reduce(merge, found)
+        found = await asyncio.gather(*(self._snapshot(monitor) for monitor in await self._running()))
+        windows = reduce(merge, (snapshot.windows for snapshot in found))
         # a monitor's clock may be ahead of ours: what it has counted has happened
         at = max(datetime.now(UTC), datetime.fromtimestamp(windows.latest, UTC))
-        return Counted(at=at, shards=len(shards), windows=windows)
+        wishes = sorted((wish for snapshot in found for wish in snapshot.wishes), key=lambda wish: wish.at)
+        return Counted(
+            at=at,
+            monitors=tuple(snapshot.monitor for snapshot in found),
+            windows=windows,
+            repeated=sum(snapshot.repeated for snapshot in found),
+            refused=sum(snapshot.refused for snapshot in found),
+            wishes=tuple(wishes),
+        )
 
     async def health(self, window: Window = Window.DAY) -> HealthReport:
         """How healthy the whole is; raises like `counted`."""
@@ -147,25 +156,23 @@ class Monitors:
         """What there is to learn; raises like `counted`."""
         return signals_report(await self.counted())
 
-    async def _shards(self) -> tuple[str, ...]:
+    async def _running(self) -> tuple[str, ...]:
         """Every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
-        request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_MONITORS, page_size=1_000)
+        request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_RUNNING, page_size=1_000)
         try:
             page = await self._client.workflow_service.list_workflow_executions(request)
         except RPCError as error:
             raise NoAnswer(f"Temporal did not list the monitors: {error.message}") from error
-        return tuple(sorted({FIRST_MONITOR, *(info.execution.workflow_id for info in page.executions)}))
+        return tuple(sorted({names.monitor_id(0), *(info.execution.workflow_id for info in page.executions)}))
 
-    async def _windows(self, shard: str) -> Windows:
-        handle = self._client.get_workflow_handle(shard)
+    async def _snapshot(self, monitor: str) -> HealthSnapshot:
+        handle = self._client.get_workflow_handle(monitor)
         try:
-            answer = await handle.query("health", result_type=MonitorSnapshot, rpc_timeout=QUERY_TIMEOUT)
-            return MonitorSnapshot.model_validate(answer).windows
+            answer = await handle.query("health", result_type=HealthSnapshot, rpc_timeout=QUERY_TIMEOUT)
+            return HealthSnapshot.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                raise NoMonitor(
-                    f"there is no {shard}, so nothing was counted: start a worker, it starts the monitor"
-                ) from error
-            raise NoAnswer(f"no worker answered for {shard}, is one running? ({error.message})") from error
+                raise NoMonitor(f"there is no {monitor}, so nothing is counted: start a worker, which starts it") from error
+            raise NoAnswer(f"no worker answered for {monitor}; is one running? ({error.message})") from error
         except Exception as error:
-            raise NoAnswer(f"{shard} cannot answer: {error}") from error
+            raise NoAnswer(f"{monitor} cannot answer: {error}") from error

@@ -18,6 +18,7 @@ from cli.sparkline import ASCII_BARS, BARS, sparkline
 
 NO_DATA = "no data"
 HOURS = 24
+_WISHES = 3
 _TIER_STYLES = {Tier.EXCELLENT: "bold green", Tier.GOOD: "green", Tier.FAIR: "bold yellow", Tier.POOR: "bold red"}
 _WINDOWS = {Window.HOUR: "the last hour", Window.DAY: "the last day", Window.ALL: "all time"}
 
@@ -96,8 +97,10 @@ def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
         _metrics_table(report, bars),
         Text(),
         *_anomaly_lines(report),
+        *_wish_lines(report),
         Text(),
         *_tool_lines(report),
+        *_refused_lines(report),
     )
 
 
@@ -126,12 +129,12 @@ def _score_text(score: Score | None) -> Text:
 
 def _rests_on(report: HealthReport) -> str:
     samples = report.health.samples
-    shards = f"{report.shards} monitor{'s' if report.shards > 1 else ''}"
+    monitors = ", ".join(report.monitors)
     if report.latest is None:
-        return f"No plan has reported yet to {shards}."
+        return f"No plan has reported yet to {monitors}."
     found = (
         f"It rests on {samples.calls} live calls, {samples.rehearsals} plans admitted, {samples.ended_live} runs that ended "
-        f"after LIVE, {samples.decisions} decisions of people; last report {moment(report.latest)} UTC to {shards}."
+        f"after LIVE, {samples.decisions} decisions of people; last report {moment(report.latest)} UTC to {monitors}."
     )
     if report.window is not Window.ALL and not report.reports:
         return f"Nothing was reported in {_WINDOWS[report.window]}; the last report came {moment(report.latest)} UTC."
@@ -186,6 +189,20 @@ def _anomaly_lines(report: HealthReport) -> list[Text]:
             )
         )
     return lines
+
+
+def _wish_lines(report: HealthReport) -> list[Text]:
+    if not report.wishes:
+        return []
+    lines = [Text("Locks of everything that monitors asked for, the latest last (starter.py list shows whether one holds):")]
+    return lines + [Text(f"  {moment(wish.at)} UTC  {safe(wish.reason)}") for wish in report.wishes[-_WISHES:]]
+
+
+def _refused_lines(report: HealthReport) -> list[Text]:
+    if not report.refused:
+        return []
+    said = f"{report.refused} signals to monitors made no sense and were refused; their query health says which."
+    return [Text(), Text(said, style="yellow")]
 
 
 def _tool_lines(report: HealthReport) -> list[RenderableType]:
