@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import to_its_end
 from activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
-from activities.metered import ROLLBACK, Stopwatch
+from activities.metered import ROLLBACK, measured
 from activities.options import undo_attempts
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
@@ -39,13 +39,10 @@ class CompensateActivities:
         return await to_its_end(self._counted(request), lambda: None, lambda: None)
 
     async def _counted(self, request: MadeCall) -> UndoOutcome:
-        watch, result = Stopwatch(), CallResult.AGAIN  # what it is when an exception asks for another attempt
-        try:
+        with measured(request.contract.tool, ROLLBACK, request.step.id) as measure:
             outcome = await self._undo(request)
-            result = CallResult.WORKED if isinstance(outcome, Undone) else CallResult.FAILED
-            return outcome
-        finally:
-            watch.count(request.contract.tool, ROLLBACK, result)
+            measure.result = CallResult.WORKED if isinstance(outcome, Undone) else CallResult.FAILED
+        return outcome
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:
         secrets = Secrets()

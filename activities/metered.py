@@ -1,30 +1,63 @@
-"""Counts each attempt of a call where it happens, in the process that makes it."""
+"""Counts each attempt of a call where it happens, in the process that makes it, and traces it where traces are on."""
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from temporalio import activity
 
 from airlock.metrics import CALL_DURATION, CALLS, CallResult
 from airlock.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
 
+_tracer: Any = None
+with suppress(ImportError):  # without the extra `otel` there are no spans
+    from opentelemetry import trace
+
+    _tracer = trace.get_tracer("airlock")
+
 ROLLBACK = "ROLLBACK"
 """The label `mode` of compensations; for all else it is the mode of the call."""
 
 
-class Stopwatch:
-    """Runs from the moment it is made."""
+@dataclass
+class Measured:
+    """One attempt. Whoever makes it says what became of it; an exception that asks for another attempt says nothing."""
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
+    result: CallResult = CallResult.AGAIN
 
-    def count(self, tool: str, mode: str, result: CallResult) -> None:
-        """Count one attempt of a call, which took as long as this watch has run. Not for use outside an activity."""
-        meter = activity.metric_meter()
-        labels = {"tool": tool, "mode": mode}
-        meter.create_counter(CALLS.name, CALLS.text).add(1, {**labels, "outcome": result.value})
-        taken = timedelta(seconds=time.monotonic() - self._started)
-        meter.create_histogram_timedelta(CALL_DURATION.name, CALL_DURATION.text, "duration").record(taken, labels)
+
+@contextmanager
+def measured(tool: str, mode: str, step: str) -> Iterator[Measured]:
+    """Count and time what happens inside as one attempt of a call, with a span of its own; within an activity only.
+
+    Neither metric nor span holds arguments, outputs or what an error says.
+    """
+    attempt = Measured()
+    started = time.monotonic()
+    with _span(tool, mode, step) as span:
+        try:
+            yield attempt
+        finally:
+            labels = {"tool": tool, "mode": mode}
+            meter = activity.metric_meter()
+            meter.create_counter(CALLS.name, CALLS.text).add(1, {**labels, "outcome": attempt.result.value})
+            taken = timedelta(seconds=time.monotonic() - started)
+            meter.create_histogram_timedelta(CALL_DURATION.name, CALL_DURATION.text, "duration").record(taken, labels)
+            if span is not None:
+                span.set_attribute("airlock.outcome", attempt.result.value)
+
+
+def _span(tool: str, mode: str, step: str) -> AbstractContextManager[Any]:
+    if _tracer is None:
+        return nullcontext()
+    attributes = {"airlock.tool": tool, "airlock.mode": mode, "airlock.step": step}
+    span: AbstractContextManager[Any] = _tracer.start_as_current_span(
+        f"{mode} {tool}", attributes=attributes, record_exception=False, set_status_on_exception=False
+    )
+    return span
 
 
 def result_of(attempt: Attempt) -> CallResult:

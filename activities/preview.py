@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities.heartbeat import beat, to_its_end
 from activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
-from activities.metered import Stopwatch
+from activities.metered import measured
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
 from airlock.contract import Contract, Mode
@@ -76,12 +76,12 @@ class PreviewActivities:
         return PreviewResult(previews=tuple(done))
 
     async def _counted(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
-        watch = Stopwatch()
-        outcome = await self._one(request, step, outputs)
-        result = CallResult.FAILED
-        if isinstance(outcome, StepPreview):
-            result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
-        watch.count(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, result)
+        with measured(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measure:
+            outcome = await self._one(request, step, outputs)
+            if isinstance(outcome, PreviewFailed):
+                measure.result = CallResult.FAILED
+            else:
+                measure.result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
         return outcome
 
     async def _one(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
