@@ -26,6 +26,7 @@ from activities.compensate import CompensateActivities
 from activities.gates import GateActivities, start_live_gate
 from activities.history import Unreadable
 from activities.look_at_undo import UndoLookActivities
+from activities.monitor import MonitorActivities, start_monitors
 from activities.preview import PreviewActivities
 from activities.recover import RecoverActivities
 from activities.rehearse import RehearseActivities
@@ -91,7 +92,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
     workers: list[Worker] = []
     if role in ("all", "orchestrate"):
-        gates = GateActivities(toolbox)
+        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
         workers.append(
             Worker(
                 client,
@@ -104,6 +105,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     gates.leave,
                     gates.look,
                     gates.recall,
+                    monitors.alarm,
+                    monitors.lock_wish,
                 ],
                 max_concurrent_activities=ORCHESTRATIONS,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
@@ -164,7 +167,7 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float
         for worker in workers:
             await stack.enter_async_context(worker)
         if role in ("all", "orchestrate"):
-            await _start_live_gate(client, toolbox)
+            await _start_what_runs_for_ever(client, toolbox)
         print(_health_line(client, toolbox, role), flush=True)
         sampling = _sampling(client, role, sample_every)
         await stop.wait()
@@ -184,12 +187,13 @@ def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[No
     return asyncio.create_task(Sampler(client, Runtime.default().metric_meter).run(every))
 
 
-async def _start_live_gate(client: Client, toolbox: Toolbox) -> None:
-    """The first plan would start it too; but it must be there to be locked before that."""
+async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
+    """Plans would start them too; but the gate must be there to be locked, a monitor to be asked, before the first."""
     try:
         await start_live_gate(client, toolbox.policy)
+        await start_monitors(client, toolbox.policy)
     except (RPCError, Unreadable) as error:
-        print(f"the live gate could not be started yet: {error}", file=sys.stderr, flush=True)
+        print(f"the live gate and the monitors could not be started yet: {error}", file=sys.stderr, flush=True)
 
 
 async def _connected(stop: asyncio.Event) -> Client | None:

@@ -9,6 +9,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities import claims
+from activities.monitor import reliability
 from activities.other_plans import others
 from activities.toolbox import Toolbox
 from airlock.admission import Admission, Admitted, admit
@@ -40,12 +41,16 @@ class AdmitActivities:
         this cannot be looked at is no reason to refuse a plan; gates and claims decide at LIVE.
         """
         own, client = activity.info().workflow_id or "", activity.client()
-        admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy)
+        plan, catalogue, policy = request.plan, self._toolbox.catalogue, self._toolbox.policy
+        known = None
+        if policy.calibrated_confidence:
+            known = await reliability(client, policy, [step.tool for step in plan.steps])
+        admission = await asyncio.to_thread(admit, plan, catalogue, policy, None, known)
         if admission.admitted is None:
             return admission
-        standing = await _standing(client, own, request.plan, admission.admitted)
+        standing = await _standing(client, own, plan, admission.admitted)
         if standing:
-            admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy, standing)
+            admission = await asyncio.to_thread(admit, plan, catalogue, policy, standing, known)
         if admission.admitted is None or not self._toolbox.index_key:
             return admission
         touched = _touched(admission.admitted, self._toolbox.index_key)

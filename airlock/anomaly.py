@@ -1,6 +1,6 @@
 """What is wrong now: four anomalies, each with a minimum sample, a window, and the evidence for it (DESIGN section 13)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -65,13 +65,13 @@ def anomalies(windows: Windows, at: datetime) -> tuple[Anomaly, ...]:
     An anomaly is looked for in the last hour; where too little happened in it, in the last day. So it is found early where
     there is much traffic, goes away within the hour once things are well again, and is never raised by what is long past.
     """
-    found = [anomaly for rule in _RULES if (anomaly := _judge(rule, windows, at)) is not None]
+    facts = {window: windows.window(window, at) for window in LOOKED_AT}
+    found = [anomaly for rule in _RULES if (anomaly := _judge(rule, facts)) is not None]
     return tuple(sorted(found, key=lambda anomaly: (-anomaly.severity, anomaly.kind)))
 
 
-def _judge(rule: _Rule, windows: Windows, at: datetime) -> Anomaly | None:
-    for window in LOOKED_AT:
-        facts = windows.window(window, at)
+def _judge(rule: _Rule, looked_at: Mapping[Window, Aggregate]) -> Anomaly | None:
+    for window, facts in looked_at.items():
         sample = rule.sample(facts)
         if sample < rule.minimum:
             continue

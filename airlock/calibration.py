@@ -1,13 +1,10 @@
-"""Whether stated confidence means what it says, whether previews predict what happens, and what to make of both."""
+"""Whether stated confidence means what it says, and whether previews predict what happens."""
 
 from collections.abc import Mapping
 
 from airlock.aggregate import BUCKETS, MICRO, Aggregate, Bucket, ToolStats
 from airlock.model import WireModel
 from airlock.proportion import Interval, wilson
-
-PRIOR_CALLS = 20
-"""How many observed calls the stated confidence is worth against what was observed."""
 
 
 class BucketRow(WireModel):
@@ -96,27 +93,3 @@ def fidelities(facts: Aggregate) -> tuple[Fidelity, ...]:
     """The dry-run fidelity of every tool that has one, least faithful first."""
     found = [each for name, stats in facts.tools.items() if (each := fidelity_of(name, stats)) is not None]
     return tuple(sorted(found, key=lambda each: (each.interval.low, each.tool)))
-
-
-def calibrated_confidence(confidence: float, ok: int, calls: int) -> float:
-    """A step's confidence shrunk by how reliable its tool was; never higher than what the agent stated.
-
-    It is the posterior mean of the tool's success rate when the statement is taken as a prior belief worth `PRIOR_CALLS`
-    observed calls: `(PRIOR_CALLS * confidence + ok) / (PRIOR_CALLS + calls)`, the Beta prior being conjugate to the binomial
-    (Gelman et al., "Bayesian Data Analysis", section 2.4). Without observations it is the statement itself; with many it is
-    the observed rate. A lower bound of an interval would instead punish a tool for being new.
-
-    Args:
-        confidence: What the agent stated, 0.0-1.0.
-        ok: How many live calls of the tool worked.
-        calls: How many ended.
-
-    Raises:
-        ValueError: If `confidence` is out of range, or `ok` is not between 0 and `calls`.
-    """
-    if not 0.0 <= confidence <= 1.0 or not 0 <= ok <= calls:
-        raise ValueError(f"confidence {confidence} with {ok} of {calls} calls is out of range")
-    # what agrees with the statement must not lower it by an error of the last digit
-    if ok >= confidence * calls:
-        return confidence
-    return min(confidence, (PRIOR_CALLS * confidence + ok) / (PRIOR_CALLS + calls))

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.holding import leave_request
     from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Verdict, parse_decision, parse_message
     from airlock.outcome import shorten
+    from airlock.reporting import Outbox
     from airlock.run import Outcome, Run
     from airlock.state import Event, State
     from airlock.views import (
@@ -61,11 +62,11 @@ class PlanWorkflow:
         self._published: State | None = None
         self._cancel_taken = False
         try:
-            self._run = _read_start(start, workflow.now())
+            self._run, self._outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = Entrance(self._run, self._publish, self._full)
+        self._entrance = Entrance(self._run, self._outbox, self._publish, self._full)
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
             self._run.reset_from = first  # carried on: a run that continues this one must know it too
@@ -94,11 +95,19 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
+            state = self._run.state
             await self._stay()
             self._publish()
+            self._report(state)
             await self._entrance.leave()
             self._continue_if_full()
+        if not self._outbox.ended:  # somebody ended it while it gave back, or before it began
+            self._report(self._run.state)
+            await self._entrance.leave()
         self._finish()
+
+    def _report(self, state: State) -> None:
+        self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
 
     async def _stay(self) -> None:
         """One stay in the state the run is in."""
@@ -182,7 +191,7 @@ class PlanWorkflow:
             self._cancelled()
             return
         if self._full() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run))
+            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
 
     def _publish(self) -> None:
         """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
@@ -317,14 +326,14 @@ class PlanWorkflow:
         return self._run
 
 
-def _read_start(start: Any, now: datetime) -> Run:
+def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
         # whoever starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
-        return read.run
+        return read.run, read.outbox or Outbox()
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
     undoing = None if read.undo is None else asked_undo(read.undo)
-    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now)
+    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()

@@ -7,9 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airlock.aggregate import Aggregate, ToolStats
-from airlock.calibration import PRIOR_CALLS, calibrated_confidence, calibration, fidelities, fidelity_of
+from airlock.calibration import calibration, fidelities, fidelity_of
 from airlock.observed import Call, observe
 from airlock.proportion import certainty, wilson
+from airlock.reliability import PRIOR_CALLS, calibrated_confidence
 from tests.core.counting import aggregates, call, calls, live
 
 
