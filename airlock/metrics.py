@@ -57,7 +57,9 @@ GATE_USED: Final = Metric("airlock_gate_used", Kind.GAUGE, ("gate",), "Slots of 
 GATE_CAPACITY: Final = Metric("airlock_gate_capacity", Kind.GAUGE, ("gate",), "Slots of a gate")
 GATE_LOCKS: Final = Metric("airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it keeps somebody out")
 HEALTH_SCORE: Final = Metric("airlock_health_score", Kind.GAUGE, ("window",), "The health score, 0-100; NaN without data")
-ANOMALIES: Final = Metric("airlock_anomalies", Kind.GAUGE, ("kind",), "Anomalies now, by kind; 0 when there is none")
+ANOMALIES: Final = Metric(
+    "airlock_anomalies", Kind.GAUGE, ("kind",), "Anomalies now, by kind; NaN where nothing was ever counted"
+)
 SAMPLED_AT: Final = Metric(
     "airlock_sampled_at_seconds",
     Kind.GAUGE,

@@ -129,6 +129,8 @@ class Sampler:
         except NoMonitor:
             for window in (Window.HOUR, Window.DAY):
                 self._set(metrics.HEALTH_SCORE, math.nan, window=window.value)
+            for kind in AnomalyKind:
+                self._set(metrics.ANOMALIES, math.nan, kind=kind.value)
             return
         reports = {window: health_report(counted, window) for window in (Window.HOUR, Window.DAY)}
         for window, report in reports.items():
