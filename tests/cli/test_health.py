@@ -70,8 +70,8 @@ WELL = counted(hour(2, 40, 40, **PLANS))
 ILL = counted(
     hour(20, 40, 40, **PLANS),
     hour(
-        0, 5, 40, rehearsals=10, conflicted=10, conflicted_by={ConflictKind.RESOURCE: 10}, ended_live=10, rolled_back=6, clean=3,
-        decided={Decided.APPROVED: 10},
+        0, 5, 40, rehearsals=10, conflicted=10, conflicted_by={ConflictKind.RESOURCE: 10}, ended_live=10, rolled_back=6,
+        clean=3, decided={Decided.APPROVED: 10},
     ),
 )  # fmt: skip
 NOTHING = counted(shards=2)
