@@ -34,6 +34,11 @@ class _Row:
     top: float | None = 1.0
 
 
+def _span(low: float, high: float) -> str:
+    lowest, highest = f"{low:.0f}", f"{high:.0f}"
+    return lowest if lowest == highest else f"{lowest}-{highest}"
+
+
 def _share_row(name: str) -> _Row:
     def value(metrics: Metrics) -> float | None:
         found = getattr(metrics, name)
@@ -43,7 +48,7 @@ def _share_row(name: str) -> _Row:
         share = value(metrics)
         return None if share is None else percent(share)
 
-    return _Row(name, shown, value, lambda low, high: f"{100 * low:.0f}-{100 * high:.0f} %")
+    return _Row(name, shown, value, lambda low, high: f"{_span(100 * low, 100 * high)} %")
 
 
 def _latency_shown(metrics: Metrics) -> str | None:
@@ -61,14 +66,14 @@ def _score_shown(metrics: Metrics) -> str | None:
 
 _ROWS = (
     _share_row("tool_success_rate"),
-    _Row("execution_latency_ms", _latency_shown, _latency_drawn, lambda low, high: f"p95 {low:.0f}-{high:.0f}", top=None),
+    _Row("execution_latency_ms", _latency_shown, _latency_drawn, lambda low, high: f"p95 {_span(low, high)}", top=None),
     _share_row("rollback_frequency"),
     _share_row("conflict_rate"),
     _share_row("live_execution_ratio"),
     _share_row("confidence_drift"),
     _share_row("approval_rate"),
     _Row("system_health_score", _score_shown, lambda metrics: metrics.system_health_score,
-         lambda low, high: f"{low:.0f}-{high:.0f}", top=100.0),
+         _span, top=100.0),
 )  # fmt: skip
 
 
