@@ -42,7 +42,7 @@ class Forgotten(Unreadable):
 class PlanReading:
     """One plan as the files have it. `read_to` is the time of the last event that was read, UTC.
 
-    `gone` is the latest of its runs that Temporal has forgotten, empty when all are there: what was recorded in them comes from
+    `gone` is the latest of its runs that Temporal has forgotten, empty when all are there: what they recorded comes from
     the event that carried it on. `was_reset` says that one of its runs began as the reset of another one.
     """
 
