@@ -11,7 +11,7 @@ from rich.live import Live
 from airlock.windows import Window
 from airlock_client import Airlock, NoAnswer
 from airlock_client.monitor import HealthReport, Monitors, NoMonitor, health_report
-from cli.health_screens import bars_of, health_line, health_screen
+from cli.health_screens import bars_of, health_line, health_screen, print_screen
 from cli.output import OK, AsJson, command, console, emit, emit_line, plain, safe, say, warn
 from cli.plot import plot as draw
 from cli.plot import usable
@@ -56,7 +56,7 @@ async def health(
     if as_json:
         emit({**plain(report), **({"plot": str(plot)} if plot else {})})
         return OK
-    console().print(health_screen(report, bars_of(console())))
+    print_screen(health_screen(report, bars_of(console())))
     if plot is not None:
         say()
         say(f"Drawn: {plot}")
@@ -92,9 +92,8 @@ async def _changes(monitors: Monitors, window: Window) -> AsyncIterator[HealthRe
                 warn(safe(str(error)))
             silent = True
         else:
-            silent = False
             seen = report.model_dump(exclude={"at"})
-            if seen != last:
+            if silent or seen != last:  # after a silence somebody waits to hear that it is over
                 yield report
-            last = seen
+            last, silent = seen, False
         await asyncio.sleep(_EVERY)

@@ -12,7 +12,7 @@ from airlock.anomaly import MIN_CALLS, MIN_PLANS
 from airlock.health import Metrics, Score, Tier
 from airlock.windows import Window
 from airlock_client.monitor import HealthReport
-from cli.output import safe
+from cli.output import console, safe
 from cli.screens import moment
 from cli.sparkline import ASCII_BARS, BARS, sparkline
 
@@ -88,6 +88,11 @@ def hours_of_the_last_day(at: datetime) -> list[datetime]:
     return [last - timedelta(hours=back) for back in reversed(range(HOURS))]
 
 
+def count(number: int, what: str) -> str:
+    """So many things, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def bars_of(screen: Console) -> str:
     """The bars that a console can print."""
     return BARS if screen.encoding.lower().startswith("utf") else ASCII_BARS
@@ -109,12 +114,18 @@ def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
     )
 
 
+def print_screen(screen: RenderableType) -> None:
+    """Print it: wrapped on a terminal; in a pipe each line stays one line."""
+    where = console()
+    where.print(screen, soft_wrap=not where.is_terminal)
+
+
 def health_line(report: HealthReport) -> Text:
     """Health in one line, for logs."""
     found = ", ".join(f"{anomaly.kind.value} (severity {anomaly.severity})" for anomaly in report.anomalies)
-    calls = report.health.samples.calls
+    calls = count(report.health.samples.calls, "live call")
     return Text.assemble(
-        f"{moment(report.at)}  ", _score_text(report.health.score), f"  {calls} live calls  anomalies: {found or 'none'}"
+        f"{moment(report.at)}  ", _score_text(report.health.score), f"  {calls}  anomalies: {found or 'none'}"
     )
 
 
@@ -133,17 +144,20 @@ def _score_text(score: Score | None) -> Text:
 
 
 def _rests_on(report: HealthReport) -> str:
-    samples = report.health.samples
     monitors = ", ".join(report.monitors)
     if report.latest is None:
         return f"No plan has reported yet to {monitors}."
+    latest = f"last report {moment(report.latest)} UTC to {monitors}."
+    if not report.reports:
+        return f"Nothing was reported in {_WINDOWS[report.window]}; {latest}"
+    samples = report.health.samples
     found = (
-        f"It rests on {samples.calls} live calls, {samples.rehearsals} plans admitted, {samples.ended_live} runs that ended "
-        f"after LIVE, {samples.decisions} decisions of people; last report {moment(report.latest)} UTC to {monitors}."
+        count(samples.calls, "live call"),
+        f"{count(samples.rehearsals, 'plan')} admitted",
+        f"{count(samples.ended_live, 'run')} that ended after LIVE",
+        f"{count(samples.decisions, 'decision')} of people",
     )
-    if report.window is not Window.ALL and not report.reports:
-        return f"Nothing was reported in {_WINDOWS[report.window]}; the last report came {moment(report.latest)} UTC."
-    return found
+    return f"It rests on {', '.join(found)}; {latest}"
 
 
 def _metrics_table(report: HealthReport, bars: str) -> Table:

@@ -9,8 +9,8 @@ from airlock.feedback import LEVEL, META_LEARNING, MIN_CALLS, MIN_PLANS, REWARD_
 from airlock.windows import Window
 from airlock_client import Airlock
 from airlock_client.monitor import Monitors, SignalsReport
-from cli.health_screens import NO_DATA, percent
-from cli.output import OK, AsJson, command, console, emit, safe
+from cli.health_screens import NO_DATA, percent, print_screen
+from cli.output import OK, AsJson, command, emit, safe
 from cli.screens import moment
 
 _CONSUMERS = {REWARD_MODEL: "reward model", META_LEARNING: "meta-learning"}
@@ -27,7 +27,7 @@ async def signals(as_json: AsJson = False) -> int:
     if as_json:
         emit(report)
     else:
-        console().print(signals_screen(report))
+        print_screen(signals_screen(report))
     return OK
 
 

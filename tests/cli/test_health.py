@@ -19,6 +19,7 @@ import typer
 from rich.console import Console, RenderableType
 from temporalio.service import RPCError, RPCStatusCode
 
+import cli.health
 from airlock.aggregate import Aggregate, Decided, Stage
 from airlock.anomaly import AnomalyKind
 from airlock.conflict import ConflictKind
@@ -31,7 +32,7 @@ from airlock.windows import Window, Windows
 from airlock_client import Airlock, NoAnswer
 from airlock_client.monitor import Counted, Monitors, NoMonitor, health_report, signals_report
 from cli.environment import Environment, environment
-from cli.health_screens import health_line, health_screen
+from cli.health_screens import health_line, health_screen, print_screen
 from cli.output import Refusal
 from cli.plot import plot, usable
 from cli.processes import ROOT
@@ -271,6 +272,37 @@ async def test_a_part_never_passes_for_the_whole() -> None:
         await monitors({"monitor-0": missing}, listed=()).counted()
 
 
+async def test_watch_says_that_nobody_answers_once_and_that_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli.health, "_EVERY", 0.0)
+    answers: dict[str, Any] = {"monitor-0": snapshot(0, 2)}
+    changes = cli.health._changes(monitors(answers), Window.ALL)
+    first = await anext(changes)
+    answers["monitor-0"] = gone = RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+    waiting = asyncio.ensure_future(anext(changes))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    assert gone.message in capsys.readouterr().err
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert capsys.readouterr().err == "", "once is enough"
+    answers["monitor-0"] = snapshot(0, 2)
+    assert (await waiting).health == first.health
+    answers["monitor-0"] = snapshot(0, 3)
+    assert (await anext(changes)).health != first.health
+
+
+def test_in_a_pipe_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    tools = [f"{letter * 50}" for letter in "abc"]
+    failing = observe(call(False, tool) for tool in tools for _ in range(20))
+    print_screen(health_screen(health_report(counted((0, failing)), Window.DAY)))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "unsafe_escalation" in line]
+    assert len(line) > 160
+    assert all(f"{tool} 0 of 20" in line for tool in tools)
+
+
 def test_locks_that_monitors_asked_for_are_shown() -> None:
     wish = LockWish(at=AT, kind=AnomalyKind.HIGH_CONFLICT, severity=8, reason="high_conflict: 8 of 10\nHealth: 100")
     said = told(health_screen(health_report(WELL.model_copy(update={"wishes": (wish,)}), Window.DAY)))
@@ -327,7 +359,7 @@ async def test_as_a_person_runs_them(starter: Starter, tmp_path: Path) -> None:
     await calls_counted(airlock, 2)
     said = await starter("health")
     assert (said.code, said.err) == (0, "")
-    assert "It rests on 2 live calls, 1 plans admitted, 1 runs that ended after LIVE, 1 decisions of people" in said.out
+    assert "It rests on 2 live calls, 1 plan admitted, 1 run that ended after LIVE, 1 decision of people" in said.out
     assert "\x1b" not in said.out
     seen = (await starter("health", "--window", "all", "--json")).json
     assert (seen["window"], seen["monitors"]) == ("all", ["monitor-0"])
