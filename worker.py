@@ -26,6 +26,7 @@ from activities.compensate import CompensateActivities
 from activities.gates import GateActivities, start_live_gate
 from activities.history import Unreadable
 from activities.look_at_undo import UndoLookActivities
+from activities.metered import begin_at_zero
 from activities.monitor import MonitorActivities, start_monitors
 from activities.preview import PreviewActivities
 from activities.recover import RecoverActivities
@@ -169,6 +170,8 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float
         if role in ("all", "orchestrate"):
             await _start_what_runs_for_ever(client, toolbox)
         print(_health_line(client, toolbox, role), flush=True)
+        if sample_every is not None and role in ("all", "live"):
+            begin_at_zero(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
         sampling = _sampling(client, role, sample_every)
         await stop.wait()
         if sampling is not None:

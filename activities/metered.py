@@ -1,14 +1,17 @@
 """Counts each attempt of a call where it happens, in the process that makes it, and traces it where traces are on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
+from temporalio.common import MetricMeter
 
+from airlock import names
+from airlock.contract import Mode
 from airlock.metrics import CALL_DURATION, CALLS, CallResult
 from airlock.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
 
@@ -20,6 +23,12 @@ with suppress(ImportError):  # without the extra `otel` there are no spans
 
 ROLLBACK = "ROLLBACK"
 """The label `mode` of compensations; for all else it is the mode of the call."""
+
+_ALWAYS = (CallResult.WORKED, CallResult.FAILED, CallResult.AGAIN)
+_AT_ZERO = (
+    (names.LIVE_QUEUE, "call", Mode.LIVE.value, (*_ALWAYS, CallResult.STALE, CallResult.IN_DOUBT)),
+    (names.UNDO_QUEUE, "compensate", ROLLBACK, _ALWAYS),
+)
 
 
 @dataclass
@@ -58,6 +67,24 @@ def _span(tool: str, mode: str, step: str) -> AbstractContextManager[Any]:
         f"{mode} {tool}", attributes=attributes, record_exception=False, set_status_on_exception=False
     )
     return span
+
+
+def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> None:
+    """Serve the counters of live calls and compensations as 0 before the first of them is made.
+
+    A counter that appears with a 1 has not increased, as Prometheus sees it: the first call in doubt would alarm nobody.
+
+    Args:
+        meter: That of the runtime the workers use.
+        namespace: The one they work in.
+        tools: The names of all tools they may call.
+    """
+    for queue, kind, mode, results in _AT_ZERO:
+        labels = {"namespace": namespace, "task_queue": queue, "activity_type": kind, "mode": mode}
+        for tool in tools:
+            for result in results:
+                counted = {**labels, "tool": tool, "outcome": result.value}
+                meter.create_counter(CALLS.name, CALLS.text).add(0, counted)
 
 
 def result_of(attempt: Attempt) -> CallResult:
