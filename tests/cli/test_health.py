@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ from cli.plot import plot, usable
 from cli.processes import ROOT
 from cli.signals import signals_screen
 from cli.sparkline import ASCII_BARS, BARS, sparkline
-from tests.cli.conftest import CTRL_C, Starter, note_plan, starter_on_terminal
+from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
 from tests.core.counting import AT, call, report
 from tests.docs.fences import fences, lines
 
@@ -309,6 +310,36 @@ def test_locks_that_monitors_asked_for_are_shown() -> None:
     assert "  2026-03-01 12:34:56 UTC  high_conflict: 8 of 10 Health: 100\n" in said
 
 
+def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(Refusal, match="cannot be drawn") as refused:
+        plot(tmp_path / "picture.svg", WELL, Window.DAY)
+    assert refused.value.problems[0].fix == "pip install 'airlock[plot]'"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_monitor_counted_by_a_clock_that_is_ahead_has_happened() -> None:
+    monitor, ahead = Monitor(), datetime.now(UTC) + timedelta(hours=3)
+    monitor.count([report(hour(0, 3, 4, **PLANS)[1], at=ahead)], ahead)
+    found = await monitors({"monitor-0": monitor.health("monitor-0", ahead)}).counted()
+    assert health_report(found, Window.HOUR).health.samples.calls == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--plot", "picture.gif"), 2, "ends in .svg or .png"),
+        (("--watch", "--plot", "picture.svg"), 2, "either --watch or --plot"),
+        (("--window", "week"), 2, "'week' is not one of"),
+        ((), 1, "Temporal does not answer at 127.0.0.1:1"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said_in_json_too(options: tuple[str, ...], code: int, told: str) -> None:
+    said = run_starter("health", *options, "--json", environment={**os.environ, **NO_SERVER})
+    assert said.code == code
+    assert told in said.json["error"]
+
+
 def test_the_document_shows_what_is_printed() -> None:
     (shown,) = [fence for fence in fences("text", paths=[DOCUMENT]) if fence.text.startswith("Health: ")]
     printed = [line.rstrip() for line in health_of(ILL).splitlines()]
@@ -361,6 +392,10 @@ async def test_as_a_person_runs_them(starter: Starter, tmp_path: Path) -> None:
     assert (said.code, said.err) == (0, "")
     assert "It rests on 2 live calls, 1 plan admitted, 1 run that ended after LIVE, 1 decision of people" in said.out
     assert "\x1b" not in said.out
+    old = {**starter.env.cli_environment, "PYTHONIOENCODING": "ascii"}
+    plain = await asyncio.to_thread(run_starter, "health", environment=old)
+    assert (plain.code, plain.err) == (0, "")
+    assert re.search(r"^tool_success_rate +100\.0 % +@  100 %", plain.out, re.MULTILINE)
     seen = (await starter("health", "--window", "all", "--json")).json
     assert (seen["window"], seen["monitors"]) == ("all", ["monitor-0"])
     assert seen["health"]["metrics"]["tool_success_rate"] == 1.0
