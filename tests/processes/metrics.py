@@ -8,6 +8,7 @@ import httpx
 
 from airlock.metrics import CALL_DURATION, METRICS
 from airlock.state import State
+from tests.deploy.queries import names_of_temporal
 from tests.processes.harness import Scene, free_port, until
 from tests.processes.registry import Stage, scenario
 
@@ -28,8 +29,10 @@ async def scrape(address: str) -> Samples:
             sample = _SAMPLE.match(line)
             assert sample, line
             labels = dict(_LABEL.findall(sample["labels"] or ""))
-            ours = {label for metric in METRICS for label in metric.labels} | {"le"}
+            ours = {label for metric in METRICS for label in metric.labels} | {"le", "worker_type"}
             kept = frozenset((name, value) for name, value in labels.items() if name in ours)
+            again = (sample["name"], kept) in found
+            assert not (again and sample["name"].startswith("airlock_")), f"in two series: {line}"
             found[sample["name"], kept] = found.get((sample["name"], kept), 0.0) + float(sample["value"])
     return found
 
@@ -94,7 +97,8 @@ async def metrics_say_what_happened(stage: Stage) -> None:
     assert (value(samples, "airlock_gate_capacity", gate="gate-live") or 0) >= 1
     served = {name for name, _ in samples}
     assert all(set(metric.series) <= served for metric in METRICS), sorted(served)
-    assert any(name.startswith("temporal_") for name in served)
+    assert names_of_temporal() <= served
+    assert value(samples, "temporal_worker_task_slots_available", worker_type="ActivityWorker")
 
 
 def _gauges() -> Samples:
