@@ -304,6 +304,53 @@ def test_in_a_pipe_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> No
     assert all(f"{tool} 0 of 20" in line for tool in tools)
 
 
+@pytest.mark.parametrize(
+    ("calls", "rehearsals", "ended", "enough"),
+    [(20, 10, 10, True), (19, 10, 10, False), (20, 9, 10, False), (20, 10, 9, False)],
+)
+def test_that_nothing_was_found_is_only_said_alone_where_enough_happened(
+    calls: int, rehearsals: int, ended: int, enough: bool
+) -> None:
+    some = counted(hour(2, calls, calls, **{**PLANS, "rehearsals": rehearsals, "ended_live": ended, "clean": ended}))
+    for window in Window:  # anomalies are looked for in the last day whatever window is shown
+        said = health_of(some, window)
+        assert "Anomalies: none found." in said
+        assert ("Too little happened in the last day" not in said) is enough
+
+
+def test_the_worst_tools_are_those_of_the_window() -> None:
+    mended = counted(
+        (20, observe(call(False, "once_bad") for _ in range(9))), (0, observe(call(tool="good") for _ in range(9)))
+    )
+    assert "once_bad  0 of 9" in health_of(mended, Window.DAY)
+    assert "Worst tools: none: all 9 live calls worked." in health_of(mended, Window.HOUR)
+
+
+async def test_the_latest_wishes_of_all_monitors_are_shown_in_their_order() -> None:
+    parts = {monitor_id(shard): snapshot(shard, 1) for shard in range(2)}
+    for shard, name in enumerate(parts):
+        wishes = tuple(
+            LockWish(at=AT + timedelta(minutes=2 * number + shard), kind=AnomalyKind.HIGH_ROLLBACK, severity=9 - number,
+                     reason=f"wish {number} of {shard}")
+            for number in range(3)
+        )  # fmt: skip
+        parts[name] = parts[name].model_copy(update={"wishes": wishes})
+    said = told(health_screen(health_report(await monitors(parts).counted(), Window.ALL)))
+    assert re.findall(r"wish \d of \d", said) == ["wish 1 of 1", "wish 2 of 0", "wish 2 of 1"]
+
+
+def test_in_the_picture_the_slowest_tool_is_first_names_are_as_they_are_and_gaps_stay_gaps(tmp_path: Path) -> None:
+    slow = observe(call(tool="cost_$a$", seconds=9.0) for _ in range(3))
+    fast = observe(call(tool="fast", seconds=0.01) for _ in range(3))
+    plot(tmp_path / "one.svg", counted((9, slow), (4, fast + slow)), Window.DAY)
+    drawn = (tmp_path / "one.svg").read_text()
+    latency = drawn[drawn.index("milliseconds, logarithmic") :]
+    assert latency.index("cost_$a$") < latency.index(">fast<")
+    line = re.search(r'<path d="([^"]*)" clip-path="[^"]*" style="fill: none; stroke: #0b69a3', drawn)
+    assert line is not None
+    assert (line[1].count("M"), line[1].count("L")) == (2, 0), "two hours with others between them are no line"
+
+
 def test_locks_that_monitors_asked_for_are_shown() -> None:
     wish = LockWish(at=AT, kind=AnomalyKind.HIGH_CONFLICT, severity=8, reason="high_conflict: 8 of 10\nHealth: 100")
     said = told(health_screen(health_report(WELL.model_copy(update={"wishes": (wish,)}), Window.DAY)))
