@@ -345,7 +345,7 @@ def test_in_the_picture_the_slowest_tool_is_first_names_are_as_they_are_and_gaps
     plot(tmp_path / "one.svg", counted((9, slow), (4, fast + slow)), Window.DAY)
     drawn = (tmp_path / "one.svg").read_text()
     latency = drawn[drawn.index("milliseconds, logarithmic") :]
-    assert latency.index("cost_$a$") < latency.index(">fast<")
+    assert latency.index(">cost_$a$<") < latency.index(">fast<")
     line = re.search(r'<path d="([^"]*)" clip-path="[^"]*" style="fill: none; stroke: #0b69a3', drawn)
     assert line is not None
     assert (line[1].count("M"), line[1].count("L")) == (2, 0), "two hours with others between them are no line"
