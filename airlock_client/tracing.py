@@ -42,13 +42,14 @@ def tracing_interceptors() -> list[Interceptor]:
         return []
     try:
         from opentelemetry import trace  # the extra `otel`
-        from temporalio.contrib.opentelemetry import TracingInterceptor
+
+        from airlock_client.tracer import Tracer
     except ImportError as error:
         missing = Problem(where=VARIABLE, message=f"is 1, but there is no {error.name}", fix="pip install 'airlock[otel]'")
         raise ConfigError([missing]) from error
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         _set_provider()
-    return [TracingInterceptor(trace.get_tracer(SERVICE))]
+    return [Tracer(trace.get_tracer(SERVICE))]
 
 
 def _set_provider() -> None:

@@ -1,20 +1,25 @@
 """Traces, with an in-memory exporter: one from the submission to the last call, and nothing of what a plan holds in it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from temporalio.api.common.v1 import Header, Payload, WorkflowExecution
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 
 from activities.toolbox import Toolbox
 from airlock.errors import ConfigError
 from airlock_client import Airlock
 from airlock_client.tracing import VARIABLE, tracing_interceptors
-from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step
+from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
 from worker import build_workers
 
 SPANS = InMemorySpanExporter()
@@ -93,6 +98,61 @@ async def test_a_trace_goes_on_when_another_worker_takes_over(traced, plan):
     assert names.count("LIVE put") == 1
     assert names.count("RunWorkflow:PlanWorkflow") == 1  # the replay in the second worker adds none
     assert names.count("StartActivity:rehearse") == 1
+
+
+JUNK = {
+    "not JSON": Payload(metadata={"encoding": b"json/plain"}, data=b"{"),
+    "no encoding": Payload(data=b"x"),
+    "a number": Payload(metadata={"encoding": b"json/plain"}, data=b"7"),
+    "a list in it": Payload(metadata={"encoding": b"json/plain"}, data=b'{"traceparent": [1, {}], "tracestate": 5}'),
+    "no trace": Payload(metadata={"encoding": b"json/plain"}, data=b'{"traceparent": "00-xyz", "tracestate": ",,=,"}'),
+}
+
+
+async def test_a_junk_header_on_a_signal_does_not_wedge_a_run(traced, plan):
+    airlock, _ = traced
+    handle = await airlock.submit(plan(step("one", "put", key="a")))
+    await awaiting(handle)
+    for junk in JUNK.values():
+        request = SignalWorkflowExecutionRequest(
+            namespace=airlock.client.namespace, signal_name="unheard-of",
+            workflow_execution=WorkflowExecution(workflow_id=handle.workflow.id),
+            header=Header(fields={"_tracer-data": junk}),
+        )  # fmt: skip
+        await airlock.client.workflow_service.signal_workflow_execution(request)
+    await until(lambda: _refused(handle, len(JUNK)))
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+
+
+async def _refused(handle, number) -> bool:
+    return (await handle.status()).refused == number
+
+
+async def test_baggage_stays_out_of_the_history(traced, plan):
+    airlock, _ = traced
+    with trace.get_tracer("an agent").start_as_current_span("an agent decides"):
+        token = context.attach(baggage.set_baggage("customer", "jo-of-acme"))
+        try:
+            handle = await airlock.submit(plan(step("one", "put", key="a")))
+        finally:
+            context.detach(token)
+    await awaiting(handle)
+    history = await handle.workflow.fetch_history()
+    assert "_tracer-data" in history.to_json()
+    assert "jo-of-acme" not in str([event.SerializeToString() for event in history.events])
+
+
+def test_everything_runs_without_opentelemetry():
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; import worker, starter; from airlock_client.tracing import *; "
+        "\ntry: tracing_interceptors()\nexcept Exception as error: print(error)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, VARIABLE: "1"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "AIRLOCK_TRACING: is 1, but there is no opentelemetry (fix: pip install 'airlock[otel]')" in told.stdout
 
 
 def test_traces_are_off_unless_switched_on(monkeypatch):
