@@ -19,10 +19,11 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.toolbox import Toolbox
-from airlock.exported import CONFLICTS, EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.exported import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock_client import Airlock
 from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
 from airlock_client.exporting import monitored, plans_of
+from airlock_client.monitor import Monitors
 from cli.export_files import export_files
 from cli.verify_files import verify
 from cli.verify_temporal import verify_against_temporal
@@ -50,6 +51,13 @@ async def listed(client: Client, plans: int) -> bool:
     return sum(counts) >= plans and not open_now
 
 
+async def heard(client: Client) -> bool:
+    """Whether the monitor has heard of every end that was reported."""
+    total = (await Monitors(client).counted()).windows.total
+    ended = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Completed'"
+    return sum(total.outcomes.values()) + total.undo_runs == (await client.count_workflows(ended)).count
+
+
 def lines(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
@@ -75,6 +83,8 @@ def differences(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
         # an undo after the end reports what was kept before; only the plan's own rollback tells it
         same(f"{plan.workflow_id}: kept lines", rollbacks[plan.workflow_id, "kept"], plan.kept)
     for what, told, counted in _of_all(folder, list(raw.values())):
+        same(what, told, counted)
+    for what, told, counted in _of_health(json.loads((folder / HEALTH).read_text()), list(raw.values())):
         same(what, told, counted)
     wrong += _origins(folder, raw)
     return wrong
@@ -132,6 +142,34 @@ def _of_all(folder: Path, raw: list[RawPlan]) -> list[tuple[str, object, object]
     ]
 
 
+CONFIDENCE = 0.95
+"""What every agent states in these plans."""
+
+
+def _of_health(told: dict[str, Any], raw: list[RawPlan]) -> list[tuple[str, object, object]]:
+    """The samples, the shares and the score by its formula; reports of a stage come when a plan leaves it."""
+    calls, ok = sum(sum(plan.ends.values()) for plan in raw), sum(plan.ends["live"] for plan in raw)
+    looks = [conflicts for plan in raw if plan.status != "OPEN" for conflicts in plan.looks]
+    ended = [plan for plan in raw if plan.status == "COMPLETED" and (plan.was("LIVE") or plan.was("ROLLBACK"))]
+    clean = [plan for plan in ended if not plan.was("ROLLBACK") and plan.outcome in ("completed", "partial")]
+    approved = sum(plan.moves["AWAITING_APPROVAL", "LIVE"] for plan in raw)
+    decisions = approved + sum(plan.moves["AWAITING_APPROVAL", "MOCK"] for plan in raw)
+    success, rollback = ok / calls, sum(plan.was("ROLLBACK") for plan in ended) / len(ended)
+    conflict, drift, accuracy = sum(map(bool, looks)) / len(looks), abs(CONFIDENCE - ok / calls), len(clean) / len(ended)
+    score = 30 * success + 15 * (1 - rollback) + 15 * (1 - conflict) + 10 * (1 - drift) + 30 * accuracy
+    samples, metrics = told["samples"], told["metrics"]
+    return [
+        ("samples", samples, {"calls": calls, "rehearsals": len(looks), "ended_live": len(ended), "decisions": decisions}),
+        ("tool_success_rate", round(metrics["tool_success_rate"], 9), round(success, 9)),
+        ("rollback_frequency", round(metrics["rollback_frequency"], 9), round(rollback, 9)),
+        ("conflict_rate", round(metrics["conflict_rate"], 9), round(conflict, 9)),
+        ("confidence_drift", round(metrics["confidence_drift"], 9), round(drift, 9)),
+        ("approval_rate", round(metrics["approval_rate"], 9), round(approved / decisions, 9)),
+        ("approval_accuracy", round(told["approval_accuracy"], 9), round(accuracy, 9)),
+        ("health_score", told["health_score"], round(score, 2)),
+    ]
+
+
 def _some(counts: dict[str, int]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
@@ -186,6 +224,7 @@ async def check(client: Client, plans: int, folder: Path) -> list[str]:
     began = time.monotonic()
     await live_through(airlock, plans)
     await until(lambda: listed(client, plans))
+    await until(lambda: heard(client))
     lived = time.monotonic() - began
     first, second = await exported(client, folder / "one"), await exported(client, folder / "two")
     wrote = time.monotonic() - began - lived

@@ -7,7 +7,7 @@ from typing import Any
 from airlock.state import State
 from airlock_client import Airlock, PlanHandle
 from airlock_client.undo import previewed, undo
-from tests.workflows.conftest import awaiting, step
+from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.world import WORLD
 
 NONSENSE = "nonsense"
@@ -67,7 +67,7 @@ async def expired(airlock: Airlock, plan_id: str) -> None:
 
 
 async def rolled_back(airlock: Airlock, plan_id: str) -> None:
-    """The last of four calls fails: two are taken back, the one before cannot be."""
+    """The last of four calls fails half-way: it and two more are taken back, the one before cannot be."""
     WORLD.trouble[(plan_id, "d")] = ["fail"]
     handle = await airlock.submit(
         document(
@@ -158,7 +158,12 @@ async def doubt_stays(airlock: Airlock, plan_id: str) -> None:
     handle = await airlock.submit(three(plan_id))
     await approve(handle)
     await handle.wait_for(State.LOCKED)
+    await until(lambda: idle(handle))  # what it has to report is on its way until then
     await handle.workflow.terminate("nobody knows")
+
+
+async def idle(handle: PlanHandle) -> bool:
+    return not (await handle.facts()).pending
 
 
 async def refused(airlock: Airlock, plan_id: str) -> None:

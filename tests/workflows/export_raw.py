@@ -32,7 +32,9 @@ class RawPlan:
     state: str = ""
     undone: int = 0
     kept: int = 0
-    transitions: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+    looks: list[int] = field(default_factory=list)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
     accepted: int = 0
     refused: int = 0
@@ -40,6 +42,14 @@ class RawPlan:
     outcome: str | None = None
     began: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def transitions(self) -> int:
+        return sum(self.moves.values())
+
+    def was(self, state: str) -> bool:
+        """Whether it came into a state."""
+        return any(to == state for (_, to), count in self.moves.items() if count)
 
     @property
     def undo(self) -> bool:
@@ -122,7 +132,7 @@ def _task_started(plan: RawPlan, said: Any, when: datetime) -> None:
 def _upserted(plan: RawPlan, said: Any, when: datetime) -> None:
     fields = said.search_attributes.indexed_fields
     now = value(fields["AirlockState"]) if "AirlockState" in fields else plan.state
-    plan.transitions += now != plan.state
+    plan.moves[plan.state, now] += now != plan.state
     plan.state = now
 
 
@@ -178,10 +188,12 @@ def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:
             if attempt["kind"] in ("live", "failed", "in_doubt"):
                 plan.steps[attempt["step"]] = attempt["kind"]
                 plan.calls[attempt["step"]] += 1
+                plan.ends[attempt["kind"]] += 1
     elif activity == "compensate":
         plan.undone += answer["kind"] == "undone"
     elif activity == "admit":
         admitted = answer["admitted"]
+        plan.looks += [] if admitted is None else [len(admitted["conflicts"])]
         plan.conflicts += [(found["kind"], found["answer"]) for found in (admitted or {}).get("conflicts", ())]
         plan.accepted += admitted is None  # Airlock's own word for abort
     elif activity == "acquire":
