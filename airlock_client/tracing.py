@@ -6,6 +6,7 @@ provider keeps it; for all others OpenTelemetry's environment variables count (`
 """
 
 import os
+import threading
 from collections.abc import Mapping
 
 from temporalio.client import Interceptor
@@ -65,12 +66,15 @@ def _set_provider() -> None:
     trace.set_tracer_provider(provider)
 
 
-def send_last_traces() -> None:
-    """Send what is not sent yet, for at most five seconds; for a process that ends without running its exit handlers."""
+def send_last_traces(within: float = 5.0) -> None:
+    """Send what is not sent yet, for so many seconds at most; for a process that ends without running its exit handlers."""
     if os.environ.get(VARIABLE) != "1":
         return
     from opentelemetry import trace
 
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
     if flush is not None:
-        flush(5_000)
+        # in a thread of its own: the SDK takes a limit and does not keep it, and nobody may be there to take the spans
+        sending = threading.Thread(target=flush, daemon=True)
+        sending.start()
+        sending.join(within)

@@ -1,11 +1,14 @@
 """Traces leave a real worker process, by OpenTelemetry's own settings, and the last of them when it stops."""
 
+import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from tests.processes.harness import READY
+from tests.processes.harness import READY, ROOT, Process
 from tests.processes.metrics import lines
 from tests.processes.registry import Stage, scenario
 
@@ -17,6 +20,21 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Take)
         self.requests: list[ExportTraceServiceRequest] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def traces(self) -> dict[str, list[bytes]]:
+        """By the name of each span, the ids of the traces it is in."""
+        found: dict[str, list[bytes]] = {}
+        for resource in self._resources():
+            for span in (span for scope in resource.scope_spans for span in scope.spans):
+                found.setdefault(span.name, []).append(span.trace_id)
+        return found
+
+    def services(self) -> set[str]:
+        attributes = [each for resource in self._resources() for each in resource.resource.attributes]
+        return {each.value.string_value for each in attributes if each.key == "service.name"}
+
+    def _resources(self) -> list[ResourceSpans]:
+        return [resource for request in self.requests for resource in request.resource_spans]
 
     @property
     def url(self) -> str:
@@ -41,24 +59,31 @@ class _Take(BaseHTTPRequestHandler):
 async def traces_are_sent_before_a_worker_ends(stage: Stage) -> None:
     """Nothing is sent while it works, as the exporter would wait for an hour; everything is when it is told to stop."""
     collector = Collector()
+    traced = {
+        "AIRLOCK_TRACING": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "3600000",
+        "NO_PROXY": "127.0.0.1",
+    }
     try:
         scene = stage.scene()
-        worker = scene.launch(
-            AIRLOCK_TRACING="1", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="3600000",
-            NO_PROXY="127.0.0.1",
-        )  # fmt: skip
+        worker = scene.launch(**traced)
         await worker.says(READY)
-        handle = await scene.submit(lines(scene, "traced", "one"))
+        plan = scene.folder / "plan.json"
+        plan.write_text(json.dumps(lines(scene, "traced", "one")))
+        starter = [sys.executable, str(ROOT / "starter.py"), "start", str(plan), "--config", str(scene.config)]
+        started = Process(starter, scene.folder / "starter.log", scene.environment(**traced), cwd=scene.folder)
+        assert await started.code() == 0, started.said()
+        handle = (await scene.airlock()).plan("traced")
         await scene.approve(handle)
         assert (await scene.result(handle)).outcome == "completed"
-        assert collector.requests == []
+        assert "LIVE append_line" not in collector.traces()
         worker.terminate()
         assert await worker.code() == 0, worker.said()
     finally:
         collector.shutdown()
         collector.server_close()
-    resources = [resource for request in collector.requests for resource in request.resource_spans]
-    services = {each.value.string_value for r in resources for each in r.resource.attributes if each.key == "service.name"}
-    assert services == {"airlock"}
-    names = [span.name for resource in resources for scope in resource.scope_spans for span in scope.spans]
-    assert names.count("LIVE append_line") == 1, names
+    assert collector.services() == {"airlock"}
+    (call,) = collector.traces()["LIVE append_line"]
+    (submitted,) = collector.traces()["StartWorkflow:PlanWorkflow"]
+    assert call == submitted  # by the starter, in another process

@@ -155,6 +155,20 @@ def test_everything_runs_without_opentelemetry():
     assert "AIRLOCK_TRACING: is 1, but there is no opentelemetry (fix: pip install 'airlock[otel]')" in told.stdout
 
 
+def test_where_nobody_takes_the_traces_a_process_ends_all_the_same():
+    code = (
+        "import os, time\nfrom airlock_client.tracing import *\ntracing_interceptors()\n"
+        "from opentelemetry import trace\nwith trace.get_tracer('x').start_as_current_span('y'): pass\n"
+        "began = time.monotonic()\nsend_last_traces(0.5)\nprint('after', time.monotonic() - began, flush=True)\nos._exit(0)"
+    )
+    nowhere = {VARIABLE: "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=30, check=True
+    )
+    taken = float(told.stdout.split("after ")[1])
+    assert 0.4 < taken < 5.0  # the exporter itself would go on trying for ten seconds
+
+
 def test_traces_are_off_unless_switched_on(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert tracing_interceptors() == []
