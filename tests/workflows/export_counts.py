@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -29,7 +30,7 @@ from cli.verify_files import verify
 from cli.verify_temporal import verify_against_temporal
 from tests.workflows.conftest import POLICY, binary, catalogue, until
 from tests.workflows.export_plans import live_through
-from tests.workflows.export_raw import KEPT_REFUSALS, RawPlan, raw_plans
+from tests.workflows.export_raw import KEPT_REFUSALS, RawPlan, raw_plans, value
 from worker import build_workers
 
 
@@ -176,7 +177,7 @@ def _some(counts: dict[str, int]) -> dict[str, int]:
 
 _FROM = {
     "transition": {"workflow_task_completed"},
-    "call": {"activity_task_completed", "workflow_task_completed"},
+    "call": {"activity_task_completed"},
     "undo": {"activity_task_completed", "workflow_task_completed"},
     "decision": {
         "workflow_execution_signaled", "workflow_execution_update_accepted", "workflow_execution_cancel_requested",
@@ -204,6 +205,8 @@ def _origins(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
         came = str(event.WhichOneof("attributes")).removesuffix("_event_attributes")
         if came not in _FROM[kind]:
             wrong.append(f"{place}: that is {came}")
+        if came == "activity_task_completed" and kind in ("call", "undo") and not _answers(event, entry):
+            wrong.append(f"{place}: it does not say so of that step")
         if kind == "refused" or (kind == "decision" and came != "activity_task_completed"):
             messages[entry["run_id"], entry["event_id"]] += 1
         at = datetime.fromisoformat(entry["timestamp"]).timestamp()
@@ -216,6 +219,13 @@ def _origins(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
         f"event {event} of run {run} explains {count} messages" for (run, event), count in messages.items() if count > 1
     ]
     return wrong
+
+
+def _answers(event: HistoryEvent, entry: dict[str, Any]) -> bool:
+    """Whether an activity answered what an entry about a call or a compensation says."""
+    said = value(event.activity_task_completed_event_attributes.result.payloads[0])
+    found = (entry["step"], entry.get("what") or entry["event"])
+    return found in [(one["step"], one["kind"]) for one in said.get("attempts", [said])]
 
 
 async def check(client: Client, plans: int, folder: Path) -> list[str]:
