@@ -5,8 +5,6 @@ What it remembers is bounded: the windows as `airlock.windows`, the reports coun
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import reduce
-from operator import add
 
 from airlock.aggregate import Aggregate
 from airlock.anomaly import Anomaly, anomalies
@@ -182,7 +180,7 @@ def _added_up(reports: Iterable[Report], now: datetime) -> list[Report]:
         stretches.setdefault(stretch_of(report, now), []).append(report)
     return [
         found[0].model_copy(
-            update={"at": max(report.at for report in found), "facts": reduce(add, (report.facts for report in found))}
+            update={"at": max(report.at for report in found), "facts": Aggregate.total([report.facts for report in found])}
         )
         for _, found in sorted(stretches.items())
     ]

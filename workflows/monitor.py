@@ -36,9 +36,13 @@ with workflow.unsafe.imports_passed_through():
     from airlock.report import Report
 
 HISTORY_EVENTS = 1_000
-"""A run continues as new from so many events on, as soon as nothing waits to be counted."""
+"""A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
 HISTORY_BYTES = 8_000_000
-AT_ONCE = 300
+HARD_EVENTS = 6_000
+"""From so many events on it tries to, however many come in. Temporal itself refuses the 10,001st signal of a run."""
+FEW = 3
+"""So few signals since the last count are few: a signal that comes in at that very moment undoes a continue-as-new."""
+AT_ONCE = 200
 """So many signals are counted in one workflow task: a backlog of thousands would take longer than a task may."""
 STRETCHES_AT_ONCE = 30
 """Reports of so many stretches of time likewise."""
@@ -80,13 +84,20 @@ class MonitorWorkflow:
         try:
             while True:
                 await workflow.wait_condition(lambda: self._left() or (self._full() and not self._judging))
-                self._count_some()
+                came = self._count_some()
                 if self._left():
                     await workflow.sleep(0.001, summary="so many reports came that they are counted in parts")
-                elif self._full() and not self._judging:
+                elif self._full() and not self._judging and await self._calm(came):
                     workflow.continue_as_new(MonitorStart(state=self._monitor.state))
         finally:
             watch.cancel()
+
+    async def _calm(self, came: int) -> bool:
+        """Whether a continue-as-new can get through; where many signals come in, that is found out in a second."""
+        if came <= FEW or workflow.info().get_current_history_length() >= HARD_EVENTS:
+            return True
+        await workflow.sleep(1.0, summary="until fewer reports come in, to continue as new")
+        return not self._left() and not self._judging
 
     def _read_start(self, start: tuple[Any, ...]) -> None:
         try:
@@ -111,8 +122,8 @@ class MonitorWorkflow:
     def _left(self) -> bool:
         return bool(self._inbox or self._waiting)
 
-    def _count_some(self) -> None:
-        """Take signals out of the inbox and count what they say, a bounded amount."""
+    def _count_some(self) -> int:
+        """Take signals out of the inbox and count what they say, a bounded amount; answers how many signals it took."""
         now = workflow.now()
         taken, self._inbox = self._inbox[:AT_ONCE], self._inbox[AT_ONCE:]
         for arguments in taken:
@@ -128,6 +139,7 @@ class MonitorWorkflow:
             self._monitor.count(self._waiting[:first], now)
             self._waiting = self._waiting[first:]
             self._unjudged = True
+        return len(taken)
 
     async def _watch(self) -> None:
         """While reports come in, look now and then at what is wrong, and show it."""
