@@ -14,14 +14,15 @@ from datetime import datetime, timedelta
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
 
-from activities.history import Unreadable
 from airlock.aggregate import Aggregate
 from airlock.anomaly import anomalies
+from airlock.errors import AirlockError
 from airlock.exported import LearningSignal, SystemHealth
 from airlock.feedback import learning_signals
 from airlock.health import health_of
 from airlock.monitor_record import learning_signal, system_health
 from airlock.names import PLAN_WORKFLOW
+from airlock.outcome import shorten
 from airlock.plan_record import PlanRecord
 from airlock_client.history import Forgotten, PlanReading, read_plan
 from airlock_client.monitor import Monitors, NoMonitor
@@ -29,7 +30,7 @@ from airlock_client.monitor import Monitors, NoMonitor
 AT_ONCE = 8
 """How many plans are read at the same time: a worker replays each of them."""
 GIVE_UP = 20
-"""So many plans that cannot be read, and the others are not tried any more."""
+"""So many plans that cannot be read, and the others are not tried any more; sooner where none could be read at all."""
 _PAGE = 1_000
 
 Key = tuple[str, str]
@@ -123,7 +124,7 @@ async def plans_of(
         async def read_some() -> None:
             nonlocal done
             for workflow_id, run_id in left:
-                if len(plans.unread) >= GIVE_UP:
+                if len(plans.unread) >= (GIVE_UP if plans.kept else AT_ONCE):
                     return
                 await _read_into(plans, client, workflow_id, run_id)
                 done += 1
@@ -144,8 +145,8 @@ async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str
         plans.keep(await read_plan(client, workflow_id, run_id))
     except Forgotten:
         return  # its retention passed since it was listed: there is no such plan any more
-    except Unreadable as error:
-        plans.unread.append(Unread(workflow_id, run_id, str(error)))
+    except (AirlockError, ValueError) as error:  # one plan must not hide which others cannot be read either
+        plans.unread.append(Unread(workflow_id, run_id, shorten(str(error))))
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:

@@ -77,11 +77,18 @@ def _compare(found: Comparison, lines: PlanLines, plans: Plans, unread: dict[Key
         found.notes.append(f"{name} cannot be compared: Temporal has forgotten its run {gone}, which others continued")
         return
     found.compared += 1
-    if difference := first_difference(exported, derived):
+    if difference := first_difference(exported, derived) or _stood_still(exported, derived):
         reset = derived.execution.run_id != exported.execution.run_id and exported.execution.closed_at is not None
         since = f"; since then its run {exported.execution.run_id} was reset to {derived.execution.run_id}" if reset else ""
         file, line = _place(lines, derived)
         found.wrong(f"{name}: {difference}{since}", file, line)
+
+
+def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
+    """What is wrong with the line of a plan that is open, where nothing has happened to it since the export."""
+    one, other = exported.execution, derived.execution
+    same_place = (one.run_id, one.event_id) == (other.run_id, other.event_id)
+    return "its line differs from what the histories tell" if same_place and one.hash != other.hash else ""
 
 
 def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
