@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.history import described, is_open
 from activities.toolbox import Toolbox
@@ -32,6 +32,8 @@ from airlock.reliability import PRIOR_CALLS, Reliability
 from airlock.report import Report
 
 QUERY_TIMEOUT = timedelta(seconds=5)
+_TRIES = 8
+_CLOSING = (RPCStatusCode.ABORTED, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.RESOURCE_EXHAUSTED)
 
 
 class MonitorActivities:
@@ -87,16 +89,29 @@ async def send_reports(client: Client, monitor: str, reports: Sequence[Report]) 
         RPCError: If Temporal does not answer, or the monitor has more signals waiting than a run may have.
     """
     for first in range(0, len(reports), MAX_REPORTS):
-        await client.start_workflow(
-            names.MONITOR_WORKFLOW,
-            MonitorStart(),
-            id=monitor,
-            task_queue=names.WORKFLOW_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal="report",
-            start_signal_args=[Reports(reports=tuple(reports[first : first + MAX_REPORTS]))],
-            static_summary="health and learning signals",
-        )
+        await _send(client, monitor, Reports(reports=tuple(reports[first : first + MAX_REPORTS])))
+
+
+async def _send(client: Client, monitor: str, reports: Reports) -> None:
+    """Send one signal; Temporal takes none for a moment while a run that got many continues as new."""
+    for attempt in range(_TRIES):
+        try:
+            await client.start_workflow(
+                names.MONITOR_WORKFLOW,
+                MonitorStart(),
+                id=monitor,
+                task_queue=names.WORKFLOW_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="report",
+                start_signal_args=[reports],
+                static_summary="health and learning signals",
+            )
+        except RPCError as error:
+            if attempt + 1 == _TRIES or error.status not in _CLOSING:
+                raise
+            await asyncio.sleep(min(0.05 * 2**attempt, 2.0))
+        else:
+            return
 
 
 async def reliability(client: Client, policy: Policy, tools: Sequence[str]) -> dict[str, Reliability] | None:

@@ -35,10 +35,10 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.report import Report
 
-HISTORY_EVENTS = 1_000
+HISTORY_EVENTS = 500
 """A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
 HISTORY_BYTES = 8_000_000
-HARD_EVENTS = 6_000
+HARD_EVENTS = 4_000
 """From so many events on it tries to, however many come in. Temporal itself refuses the 10,001st signal of a run."""
 FEW = 3
 """So few signals since the last count are few: a signal that comes in at that very moment undoes a continue-as-new."""
@@ -93,11 +93,17 @@ class MonitorWorkflow:
             watch.cancel()
 
     async def _calm(self, came: int) -> bool:
-        """Whether a continue-as-new can get through; where many signals come in, that is found out in a second."""
+        """Whether a continue-as-new may get through: few signals came in with this task, or none does for a second.
+
+        One that does not get through costs a replay of the whole run, in which more signals come in.
+        """
         if came <= FEW or workflow.info().get_current_history_length() >= HARD_EVENTS:
             return True
-        await workflow.sleep(1.0, summary="until fewer reports come in, to continue as new")
-        return not self._left() and not self._judging
+        try:
+            await workflow.wait_condition(self._left, timeout=1.0, timeout_summary="whether more reports come in")
+        except TimeoutError:
+            return not self._judging
+        return False
 
     def _read_start(self, start: tuple[Any, ...]) -> None:
         try:
