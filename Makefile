@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check corpus chaos bench schemas docs clean
+.PHONY: help setup demo dev test check corpus chaos export-check bench schemas docs clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(VENV)/.installed ## make .venv with the pinned dependencies
 
@@ -40,10 +40,14 @@ corpus: setup ## 200 real plans through Airlock, compared with calling the APIs 
 chaos: setup ## a hundred plans while workers and the server are killed; then the real systems are asked
 	@$(BIN)/python -m cli.chaos
 
-bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is
+export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
+	@$(BIN)/python -m tests.workflows.export_counts --plans 500
+
+bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
+	@$(BIN)/python -m benchmarks.monitor
 
 schemas: setup ## write the JSON Schemas under schemas/
 	@$(BIN)/python -m cli.schemas

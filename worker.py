@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -25,6 +26,8 @@ from activities.compensate import CompensateActivities
 from activities.gates import GateActivities, start_live_gate
 from activities.history import Unreadable
 from activities.look_at_undo import UndoLookActivities
+from activities.metered import begin_at_zero
+from activities.monitor import MonitorActivities, start_monitors
 from activities.preview import PreviewActivities
 from activities.recover import RecoverActivities
 from activities.rehearse import RehearseActivities
@@ -33,8 +36,12 @@ from airlock import names
 from airlock.config import parse_config
 from airlock.errors import AirlockError, ConfigError
 from airlock_client.connection import SearchAttributeConflict, address, connect_patiently, ensure_search_attributes
+from airlock_client.sampler import EVERY, Sampler
+from airlock_client.telemetry import metrics_address, serve_metrics
+from airlock_client.tracing import send_last_traces, traced
 from tools.loader import load_catalogue
 from tools.operator_file import find_config, read_config
+from workflows.metered import Metered
 from workflows.registry import WORKFLOWS
 from workflows.safe_signals import SafeSignals
 
@@ -67,6 +74,8 @@ def runner() -> SandboxedWorkflowRunner:
     )
     # cryptography imports its exceptions at the moment it raises them; refused, that aborts the whole process
     restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography")
+    if traced():
+        restrictions = restrictions.with_passthrough_modules("opentelemetry")
     return SandboxedWorkflowRunner(restrictions=restrictions.with_import_notification_policy(policy))
 
 
@@ -84,7 +93,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
     workers: list[Worker] = []
     if role in ("all", "orchestrate"):
-        gates = GateActivities(toolbox)
+        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
         workers.append(
             Worker(
                 client,
@@ -97,13 +106,15 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     gates.leave,
                     gates.look,
                     gates.recall,
+                    monitors.alarm,
+                    monitors.lock_wish,
                 ],
                 max_concurrent_activities=ORCHESTRATIONS,
                 max_concurrent_workflow_tasks=allowed.workflow_tasks,
                 max_cached_workflows=allowed.cached_workflows,
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 workflow_runner=runner(),
-                interceptors=[SafeSignals()],
+                interceptors=[SafeSignals(), Metered()],
                 graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
             )
         )
@@ -134,8 +145,15 @@ def _activity_worker(client: Client, queue: str, activities: Sequence[object], s
     )
 
 
-async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
-    """Connect, register what is missing, and work until SIGTERM or SIGINT; running calls are finished first."""
+async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float | None = None) -> None:
+    """Connect, register what is missing, and work until SIGTERM or SIGINT; running calls are finished first.
+
+    Args:
+        toolbox: The operator's catalogue and policy.
+        role: One of `ROLES`.
+        limits: How much to do at the same time.
+        sample_every: Seconds between two looks at what the gauges of the metrics show; None looks at nothing.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -150,9 +168,14 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
         for worker in workers:
             await stack.enter_async_context(worker)
         if role in ("all", "orchestrate"):
-            await _start_live_gate(client, toolbox)
+            await _start_what_runs_for_ever(client, toolbox)
         print(_health_line(client, toolbox, role), flush=True)
+        if sample_every is not None and role in ("all", "live"):
+            begin_at_zero(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
+        sampling = _sampling(client, role, sample_every)
         await stop.wait()
+        if sampling is not None:
+            sampling.cancel()
         print("airlock worker stopping: running calls are finished first", flush=True)
         # all at once: one after the other, those that wait their turn would go on taking new work
         await asyncio.gather(*(worker.shutdown() for worker in workers))
@@ -161,12 +184,19 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits) -> None:
     print("airlock worker stopped", flush=True)
 
 
-async def _start_live_gate(client: Client, toolbox: Toolbox) -> None:
-    """The first plan would start it too; but it must be there to be locked before that."""
+def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[None] | None:
+    if every is None or role not in ("all", "orchestrate"):
+        return None
+    return asyncio.create_task(Sampler(client, Runtime.default().metric_meter).run(every))
+
+
+async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
+    """Plans would start them too; but the gate must be there to be locked, a monitor to be asked, before the first."""
     try:
         await start_live_gate(client, toolbox.policy)
+        await start_monitors(client, toolbox.policy)
     except (RPCError, Unreadable) as error:
-        print(f"the live gate could not be started yet: {error}", file=sys.stderr, flush=True)
+        print(f"the live gate and the monitors could not be started yet: {error}", file=sys.stderr, flush=True)
 
 
 async def _connected(stop: asyncio.Event) -> Client | None:
@@ -223,6 +253,12 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-rehearsals", type=_positive, default=Limits.rehearsals, help="rehearsals at the same time")
     parser.add_argument("--max-workflow-tasks", type=_positive, default=Limits.workflow_tasks)
     parser.add_argument("--max-cached-workflows", type=_positive, default=Limits.cached_workflows)
+    parser.add_argument(
+        "--metrics-address", type=_address, metavar="HOST:PORT", help="serve Prometheus metrics there (default: nowhere)"
+    )
+    parser.add_argument(
+        "--metrics-every", type=_positive, default=int(EVERY), metavar="SECONDS", help="between two looks at the gauges"
+    )
     parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     return parser
 
@@ -234,6 +270,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _address(text: str) -> str:
+    try:
+        return metrics_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main() -> int:
     """Run the worker; 0 when it was told to stop, 1 when its settings or the namespace cannot be used."""
     given = argument_parser().parse_args()
@@ -243,7 +286,9 @@ def main() -> int:
         path = find_config(given.config)
         config = read_config(path) if path else parse_config("", os.environ)
         toolbox = Toolbox(load_catalogue(config), config.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
-        asyncio.run(serve(toolbox, given.role, limits))
+        if given.metrics_address:
+            serve_metrics(given.metrics_address)
+        asyncio.run(serve(toolbox, given.role, limits, given.metrics_every if given.metrics_address else None))
     except (ConfigError, SearchAttributeConflict) as error:
         print(f"airlock worker cannot start:\n{error}", file=sys.stderr)
         return 1
@@ -255,6 +300,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
+    send_last_traces()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 
 from activities import claims
 from activities.heartbeat import to_its_end
+from activities.monitor import reliability
 from activities.other_plans import others
 from activities.toolbox import Toolbox
 from airlock.admission import Admission, Admitted, admit
@@ -44,12 +45,16 @@ class AdmitActivities:
 
     async def _admit(self, request: AdmitRequest) -> Admission:
         own, client = activity.info().workflow_id or "", activity.client()
-        admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy)
+        plan, catalogue, policy = request.plan, self._toolbox.catalogue, self._toolbox.policy
+        known = None
+        if policy.calibrated_confidence:
+            known = await reliability(client, policy, [step.tool for step in plan.steps])
+        admission = await asyncio.to_thread(admit, plan, catalogue, policy, None, known)
         if admission.admitted is None:
             return admission
-        standing = await _standing(client, own, request.plan, admission.admitted)
+        standing = await _standing(client, own, plan, admission.admitted)
         if standing:
-            admission = await asyncio.to_thread(admit, request.plan, self._toolbox.catalogue, self._toolbox.policy, standing)
+            admission = await asyncio.to_thread(admit, plan, catalogue, policy, standing, known)
         if admission.admitted is None or not self._toolbox.index_key:
             return admission
         touched = _touched(admission.admitted, self._toolbox.index_key)

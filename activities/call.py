@@ -11,6 +11,7 @@ from temporalio import activity
 from activities.classify import asked_to_wait, classify
 from activities.heartbeat import beat, to_its_end
 from activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
+from activities.metered import measured, result_of
 from activities.rate import Turns
 from activities.recover import EarlierRuns
 from activities.secrets import Secrets
@@ -56,12 +57,18 @@ class CallActivities:
             if stopped.is_set():
                 left_out = True
                 break
-            attempt = known or await self._one(request.plan_id, call, {**outputs, **call.outputs}, turns)
+            attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
             attempts.append(attempt if call is asked else _counted(attempt, call.undone))
             if not isinstance(attempt, Live) or attempt.broken:
                 break
             outputs[call.step.id] = attempt.output
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
+
+    async def _counted_one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: Turns) -> Attempt:
+        with measured(request.contract.tool, Mode.LIVE, request.step.id) as measure:
+            attempt = await self._one(plan_id, request, outputs, turns)
+            measure.result = result_of(attempt)
+        return attempt
 
     async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: Turns) -> Attempt:
         secrets = Secrets()

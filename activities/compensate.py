@@ -7,11 +7,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import to_its_end
 from activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
+from activities.metered import ROLLBACK, measured
 from activities.options import undo_attempts
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
 from airlock.contract import Mode
 from airlock.errors import AirlockError, ToolFailed
+from airlock.metrics import CallResult
 from airlock.outcome import ProbeAnswer, Undone, UndoOutcome, shorten
 from airlock.outcome import UndoFailed as UndoFailedOutcome
 from airlock.tool import Probe, Tool, ToolCall
@@ -34,7 +36,13 @@ class CompensateActivities:
             ApplicationError: While attempts are left, so that Temporal tries again.
         """
         self._toolbox.require_plan(request.plan_id, undo=True)
-        return await to_its_end(self._undo(request), lambda: None, lambda: None)
+        return await to_its_end(self._counted(request), lambda: None, lambda: None)
+
+    async def _counted(self, request: MadeCall) -> UndoOutcome:
+        with measured(request.contract.tool, ROLLBACK, request.step.id) as measure:
+            outcome = await self._undo(request)
+            measure.result = CallResult.WORKED if isinstance(outcome, Undone) else CallResult.FAILED
+        return outcome
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:
         secrets = Secrets()

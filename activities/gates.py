@@ -23,6 +23,7 @@ from activities import claims
 from activities.admit import resource_hash
 from activities.heartbeat import to_its_end
 from activities.history import Unreadable, described, is_open
+from activities.monitor import send_reports
 from activities.recall import recalled
 from activities.toolbox import Toolbox
 from airlock import names
@@ -35,12 +36,12 @@ from airlock.gating import (
     GateStatus,
     GateWait,
     Held,
-    LeaveRequest,
     LeaveResult,
     Release,
     Wanted,
 )
 from airlock.policy import Policy
+from airlock.reporting import Leaving
 
 T = TypeVar("T")
 
@@ -83,8 +84,8 @@ class GateActivities:
         return await _interruptible(self._acquire(activity.client(), request))
 
     @activity.defn(name="leave")
-    async def leave(self, request: LeaveRequest) -> LeaveResult:
-        """Give places back and settle claims. Safe to repeat.
+    async def leave(self, request: Leaving) -> LeaveResult:
+        """Give places back, settle claims, send reports. Safe to repeat.
 
         Raises:
             ApplicationError: If somebody other than the plan's own run does.
@@ -160,7 +161,7 @@ class GateActivities:
     def _resource_gate(self, name: str) -> str:
         return names.resource_gate_id(resource_hash(self._toolbox.index_key, name))
 
-    async def _leave(self, client: Client, request: LeaveRequest) -> LeaveResult:
+    async def _leave(self, client: Client, request: Leaving) -> LeaveResult:
         limit = asyncio.Semaphore(_AT_ONCE)
         release = Release(holder=request.holder, request=request.request)
 
@@ -173,6 +174,8 @@ class GateActivities:
         missed = [gate for gate, found in zip(gates, there, strict=True) if not found]
         if request.settled:
             missed += await claims.settle(client, request)
+        if request.reports:  # last: nobody waits for these
+            await send_reports(client, request.monitor, request.reports)
         return LeaveResult(missed=tuple(sorted(missed)))
 
 

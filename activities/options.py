@@ -44,6 +44,8 @@ LEAVE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
 """Giving back, which must not be given up either: others wait."""
 LOOK = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))
 """A gate's look for those who are gone; it looks again soon anyway."""
+ALARM = Options(timedelta(seconds=30), None, RetryPolicy(maximum_attempts=5))
+"""Asking the policy, or a monitor, about a lock; a monitor asks again while an anomaly lasts."""
 RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=5))
 """Finding out what an earlier run of a gate knew; a gate that cannot stays closed."""
 

@@ -8,11 +8,13 @@ from temporalio import activity
 
 from activities.heartbeat import beat, to_its_end
 from activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
+from activities.metered import measured
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
 from airlock.contract import Contract, Mode
 from airlock.errors import ToolFailed
 from airlock.graph import waves
+from airlock.metrics import CallResult
 from airlock.outcome import MAX_OUTPUT_BYTES, PreviewFailed, PreviewOutcome, StepPreview, shorten
 from airlock.plan import Step
 from airlock.refs import UNKNOWN
@@ -66,12 +68,21 @@ class PreviewActivities:
                     return PreviewResult(
                         previews=tuple(done), remaining=tuple(step for step in by_id if step not in answered)
                     )
-                for outcome in await asyncio.gather(*(self._one(request, by_id[step], outputs) for step in group)):
+                for outcome in await asyncio.gather(*(self._counted(request, by_id[step], outputs) for step in group)):
                     done.append(outcome)
                     _note(outcome, outputs, failed)
                     size += len(canonical_json(outcome.model_dump(mode="json")))
                 beat(_dump(done))
         return PreviewResult(previews=tuple(done))
+
+    async def _counted(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
+        with measured(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measure:
+            outcome = await self._one(request, step, outputs)
+            if isinstance(outcome, PreviewFailed):
+                measure.result = CallResult.FAILED
+            else:
+                measure.result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
+        return outcome
 
     async def _one(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
         secrets = Secrets()

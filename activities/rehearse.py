@@ -7,10 +7,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import to_its_end
 from activities.invoke import as_model, bind_shown, checked_output, describe, run, tool_of
+from activities.metered import measured
 from activities.options import MOCK_TIMEOUT
 from activities.secrets import Secrets
 from activities.toolbox import Toolbox
 from airlock.contract import Contract, Mode
+from airlock.metrics import CallResult
 from airlock.outcome import MockFailed, shorten
 from airlock.plan import Step
 from airlock.refs import UNKNOWN
@@ -36,10 +38,13 @@ class RehearseActivities:
             if stopped:  # what was not mocked must not pass for mocked: the next attempt does it
                 raise ApplicationError("stopped before every step was mocked", type="Stopped")
             contract = request.contracts[request.contract_of[step.id]]
-            try:
-                outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
-            except Exception as error:  # noqa: BLE001  # whatever a mock raises lowers the ceiling of its step
-                failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
+            with measured(contract.tool, Mode.MOCK, step.id) as measure:
+                try:
+                    outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
+                    measure.result = CallResult.WORKED
+                except Exception as error:  # noqa: BLE001  # whatever a mock raises lowers the ceiling of its step
+                    failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
+                    measure.result = CallResult.FAILED
         return RehearseResult(failures=tuple(failures))
 
     async def _mock(self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any]) -> Any:

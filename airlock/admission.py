@@ -17,6 +17,7 @@ from airlock.model import WireModel
 from airlock.outcome import shorten
 from airlock.plan import Plan, Step
 from airlock.policy import Policy
+from airlock.reliability import Reliability
 from airlock.resolution import resolve
 from airlock.scene import Scene
 from airlock.spending import budget_problems
@@ -29,6 +30,7 @@ class Admitted(WireModel):
     on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved
     resource names a step touches; one that depends on a value not known yet is left out. `conflicts` were found and
     answered: `parents` has the edges added for them, `caps` the lowered ceilings, `reassigned` the new agent of a step.
+    `reliability` is what `caps` were calibrated by, by tool; None where nothing was calibrated.
     """
 
     contracts: dict[str, Contract]
@@ -43,6 +45,7 @@ class Admitted(WireModel):
     resource_index: tuple[str, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     reassigned: dict[str, str] = Field(default_factory=dict)
+    reliability: dict[str, Reliability] | None = None
 
     def contract(self, step: str) -> Contract:
         """The frozen contract of a step."""
@@ -70,7 +73,13 @@ class Admission(WireModel):
     problems: tuple[Problem, ...] = ()
 
 
-def admit(plan: Plan, catalogue: Catalogue, policy: Policy, standing: Mapping[str, str] | None = None) -> Admission:
+def admit(
+    plan: Plan,
+    catalogue: Catalogue,
+    policy: Policy,
+    standing: Mapping[str, str] | None = None,
+    reliability: Mapping[str, Reliability] | None = None,
+) -> Admission:
     """Judge a plan by the operator's catalogue and policy, and answer the conflicts in it.
 
     Args:
@@ -78,6 +87,7 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy, standing: Mapping[st
         catalogue: The operator's tools.
         policy: The operator's rules.
         standing: What other plans have to do with its irreversible calls, one sentence by step.
+        reliability: How reliable its tools were, where the policy wants confidence calibrated; None if nobody could tell.
     """
     problems = structure_problems(plan) or catalogue_problems(plan, catalogue)
     contracts: dict[str, Contract] = {}
@@ -85,7 +95,7 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy, standing: Mapping[st
         contracts, problems = _contracts(plan, catalogue)
     if problems:
         return Admission(problems=tuple(problems))
-    resolution = resolve(_scene(plan, contracts, catalogue, policy), standing or {})
+    resolution = resolve(_scene(plan, contracts, catalogue, policy, reliability), standing or {})
     scene, going = resolution.scene, resolution.scene.going()
     problems = [*resolution.problems, *budget_problems((scene.steps[step] for step in sorted(going)), contracts, policy)]
     if problems:
@@ -104,6 +114,7 @@ def admit(plan: Plan, catalogue: Catalogue, policy: Policy, standing: Mapping[st
             resources={step: names for step, names in scene.resources.items() if names},
             conflicts=resolution.conflicts,
             reassigned=dict(resolution.reassigned),
+            reliability=dict(reliability) if policy.calibrated_confidence and reliability is not None else None,
         )
     )
 
@@ -122,13 +133,22 @@ def _contracts(plan: Plan, catalogue: Catalogue) -> tuple[dict[str, Contract], l
     return contracts, problems
 
 
-def _scene(plan: Plan, contracts: Mapping[str, Contract], catalogue: Catalogue, policy: Policy) -> Scene:
+def _scene(
+    plan: Plan,
+    contracts: Mapping[str, Contract],
+    catalogue: Catalogue,
+    policy: Policy,
+    reliability: Mapping[str, Reliability] | None,
+) -> Scene:
     return Scene(
         steps={step.id: step for step in plan.steps},
         contracts=contracts,
         parents=parents_of(plan),
         caps={
-            step.id: (*own_caps(step, contracts[step.id], plan, policy), *_incomplete(step, plan, catalogue))
+            step.id: (
+                *own_caps(step, contracts[step.id], plan, policy, reliability),
+                *_incomplete(step, plan, catalogue),
+            )
             for step in plan.steps
         },
         resources={step.id: resource_names(contracts[step.id], step.args) for step in plan.steps},

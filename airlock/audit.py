@@ -27,7 +27,7 @@ class AuditKind(StrEnum):
 class AuditEntry(WireModel):
     """One thing that happened. `at` is UTC; `by` is a person, an agent or `airlock` itself.
 
-    Of a conflict `what` is its kind and `answer` what was done about it.
+    Of a conflict `what` is its kind and `answer` what was done about it; of a `resolve` it is the settlement that was said.
     """
 
     number: int

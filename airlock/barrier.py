@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from airlock.messages import Verdict
 from airlock.model import WireModel
+from airlock.names import RESERVED
 from airlock.outcome import shorten
 
 MAX_LOCKS = 100
@@ -60,7 +61,13 @@ class GateLock(WireModel):
     def why(self) -> str:
         """What those are told whom it keeps out."""
         scope = f" for {self.scope}" if self.scope else ""
-        return shorten(f"{self.gate} locked{scope}: {self.reason}")
+        who = f" by {self.by}" if self.told_by != self.by else ""
+        return shorten(f"{self.gate} locked{scope}{who}: {self.reason}")
+
+    @property
+    def told_by(self) -> str:
+        """Who those are told has locked; no plan takes a signal in the name of Airlock or of a monitor."""
+        return self.gate if self.by.lower() in RESERVED else self.by
 
 
 class Told(BaseModel):
@@ -124,10 +131,10 @@ class Barrier(BaseModel):
                 told.unlock = None  # it is locked still, and stays so
                 continue
             self.told[holder] = Told(holder=holder, scopes=scopes, told_at=lock.at)
-            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.by, reason=lock.why))
+            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         for holder, scopes in waiting:
             self.keep_out(holder, scopes)
-            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.by, reason=lock.why))
+            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         self._bound_proof()
         said = f"{_what(lock.scope)} is locked: {len(going)} in it to finish, {len(waiting)} sent out of the queue"
         return Verdict(accepted=True, reason=said), news

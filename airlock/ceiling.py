@@ -1,6 +1,7 @@
 """Which mode a step may reach, and why."""
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Final
 
 from airlock.contract import Contract, Mode, Risk, lowest
@@ -8,6 +9,7 @@ from airlock.graph import Parents
 from airlock.model import WireModel
 from airlock.plan import Plan, Step
 from airlock.policy import Policy
+from airlock.reliability import Reliability, calibrated_confidence
 
 DRY_RUN_FROM: Final = {Risk.LOW: 0.50, Risk.MEDIUM: 0.65, Risk.HIGH: 0.80}
 """Confidence from which a step is previewed (DESIGN section 6)."""
@@ -29,12 +31,17 @@ class Ceiling(WireModel):
     reasons: tuple[str, ...]
 
 
-def own_caps(step: Step, contract: Contract, plan: Plan, policy: Policy) -> tuple[Cap, ...]:
+def own_caps(
+    step: Step, contract: Contract, plan: Plan, policy: Policy, reliability: Mapping[str, Reliability] | None = None
+) -> tuple[Cap, ...]:
     """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`.
 
+    Where the policy says `calibrated_confidence`, the confidence counts as it is after what was observed of the tool;
+    `reliability` is that by tool, None where nobody could tell: then it counts as stated, and the reason says so.
     What an agent lacks permission for is a conflict (`airlock.limiting.find_permissions`): a step may change its agent.
     """
-    caps = [_by_confidence(step.confidence, contract.risk, policy)]
+    counts, told = _calibrated(step, policy, reliability)
+    caps = [_by_confidence(counts, told, contract.risk, policy)]
     if plan.max_mode is not Mode.LIVE:
         caps.append(Cap(mode=plan.max_mode, reason=f"the plan asks for {plan.max_mode.value} at most (max_mode)"))
     if policy.dry_run_only:
@@ -42,17 +49,35 @@ def own_caps(step: Step, contract: Contract, plan: Plan, policy: Policy) -> tupl
     return tuple(caps)
 
 
-def _by_confidence(confidence: float, risk: Risk, policy: Policy) -> Cap:
+def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliability] | None) -> tuple[float, str]:
+    """What a step's confidence counts as, and how that is told."""
+    stated = f"confidence {_exact(step.confidence)}"
+    if not policy.calibrated_confidence:
+        return step.confidence, stated
+    if reliability is None:
+        return step.confidence, f"{stated} (not calibrated: the monitor did not answer)"
+    seen = reliability.get(step.tool)
+    if seen is None or seen.calls == 0:
+        return step.confidence, f"{stated} (not calibrated: no live call of {step.tool} is known)"
+    worked = f"{step.tool} worked in {seen.ok} of {seen.calls} calls"
+    # rounded down: what is shown never says more than what counts
+    counts = floor(calibrated_confidence(step.confidence, seen.ok, seen.calls) * 10_000) / 10_000
+    if step.confidence - counts < 0.0001:
+        return step.confidence, f"{stated} ({worked})"
+    return counts, f"{stated} counts as {_exact(counts)} ({worked})"
+
+
+def _by_confidence(confidence: float, told: str, risk: Risk, policy: Policy) -> Cap:
     if confidence < DRY_RUN_FROM[risk]:
         need = f"below {DRY_RUN_FROM[risk]:.2f}, from which {risk.value} risk is previewed"
-        return Cap(mode=Mode.MOCK, reason=f"confidence {_exact(confidence)} is {need}")
+        return Cap(mode=Mode.MOCK, reason=f"{told} is {need}")
     live_from = max(LIVE_FROM[risk], policy.confidence_threshold_for_live)
     if confidence < live_from:
         need = f"below {_exact(live_from)}, from which {risk.value} risk may go live"
-        return Cap(mode=Mode.DRY_RUN, reason=f"confidence {_exact(confidence)} is {need}")
+        return Cap(mode=Mode.DRY_RUN, reason=f"{told} is {need}")
     return Cap(
         mode=Mode.LIVE,
-        reason=f"confidence {_exact(confidence)} is enough for {risk.value} risk ({_exact(live_from)})",
+        reason=f"{told} is enough for {risk.value} risk ({_exact(live_from)})",
     )
 
 

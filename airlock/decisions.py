@@ -53,6 +53,7 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
         reason=reason if verdict.accepted else verdict.reason,
         step=step,
         digest=run.digest,
+        answer=message.outcome.value if isinstance(message, Resolve) else None,
     )
     if verdict.accepted:
         _apply(run, message, now)

@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from airlock.barrier import Barrier, GateLock, News, NewsKind
 from airlock.gating import GateAnswer, GateStatus, HoldOff, Permit, PermitAnswer, Release, Wanted
 from airlock.messages import Verdict
+from airlock.monitor_messages import LockWish
+from airlock.names import MONITOR
 from airlock.window import Books, Turns
 
 MAX_PLACES_BYTES = 500_000
@@ -54,7 +56,8 @@ class Waiter(BaseModel):
 class Gate(BaseModel):
     """One gate. Mutable: the workflow owns exactly one. `places` are in the order in which they were granted.
 
-    `label` is what those are told is locked whom a lock keeps out.
+    `label` is what those are told is locked whom a lock keeps out. `heard` is the last wish of each
+    monitor, by its time, UTC.
     """
 
     name: str = ""
@@ -64,6 +67,7 @@ class Gate(BaseModel):
     places: dict[str, Place] = Field(default_factory=dict)
     queue: list[Waiter] = Field(default_factory=list)
     barrier: Barrier = Field(default_factory=Barrier)
+    heard: dict[str, datetime] = Field(default_factory=dict)
     books: Books = Field(default_factory=Books)
     turns: Turns = Field(default_factory=Turns)
     news: list[News] = Field(default_factory=list)
@@ -210,6 +214,21 @@ class Gate(BaseModel):
         self.news += news
         return verdict
 
+    def obey(self, monitor: str, wish: LockWish | None, now: datetime) -> Verdict:
+        """Lock because a monitor wants it. Each wish counts once: after an unlock it takes a new one.
+
+        Args:
+            monitor: Its workflow id, one of at most 1,000.
+            wish: What that monitor itself says it wants.
+            now: UTC.
+        """
+        if wish is None:
+            return Verdict(accepted=False, reason=f"{monitor} wants no lock")
+        if (last := self.heard.get(monitor)) is not None and wish.at <= last:
+            return Verdict(accepted=False, reason=f"{monitor} wants no other lock than that of {last:%Y-%m-%d %H:%M:%S} UTC")
+        self.heard[monitor] = wish.at
+        return self.lock(None, MONITOR, f"{monitor}: {wish.reason}", now)
+
     def permit(self, permit: Permit, now: datetime) -> PermitAnswer | None:
         """When a call under a rate limit may be made; None if too many wait for their turn already."""
         wait = self.turns.turn(permit, now.timestamp())
@@ -226,7 +245,7 @@ class Gate(BaseModel):
             if told is None:
                 self.news.append(News(kind=NewsKind.GRANTED, to=place.holder, request=place.request))
             elif told.unlock is None and (lock := self.barrier.closed_for(told.scopes)):
-                self.news.append(News(kind=NewsKind.LOCK, to=place.holder, by=lock.by, reason=lock.why))
+                self.news.append(News(kind=NewsKind.LOCK, to=place.holder, by=lock.told_by, reason=lock.why))
 
     def _grant(self, now: datetime) -> None:
         while self.queue and (free := self.capacity - self.used) > 0:

@@ -7,13 +7,17 @@ UNDO_PREFIX = "undo-"
 PLAN_WORKFLOW = "PlanWorkflow"
 GATE_WORKFLOW = "GateWorkflow"
 CLAIM_WORKFLOW = "ClaimWorkflow"
+MONITOR_WORKFLOW = "MonitorWorkflow"
 RESOURCE_GATE_PREFIX = "gate-resource-"
 LIVE_GATE = "gate-live"
 """The gate every plan passes before it goes LIVE; the system lock closes it."""
 RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
 """What a plan id must not begin with: it would name the workflow of another plan."""
-RESERVED = ("airlock", "policy", "temporal")
-"""What the audit says in place of a person when Airlock itself, the policy or a cancelled workflow decided."""
+MONITOR = "monitor"
+"""Who locked, where a monitor closed the live gate."""
+MONITOR_PREFIX = "monitor-"
+RESERVED = ("airlock", MONITOR, "policy", "temporal")
+"""What the audit says in place of a person when Airlock itself, a monitor, the policy or a cancelled workflow decided."""
 
 WORKFLOW_QUEUE = "airlock"
 REHEARSE_QUEUE = "airlock-rehearse"
@@ -21,6 +25,7 @@ LIVE_QUEUE = "airlock-live"
 UNDO_QUEUE = "airlock-undo"
 
 ATTRIBUTE_STATE = "AirlockState"
+ATTRIBUTE_SINCE = "AirlockSince"
 ATTRIBUTE_RISK = "AirlockRisk"
 ATTRIBUTE_OUTCOME = "AirlockOutcome"
 ATTRIBUTE_AGENTS = "AirlockAgents"
@@ -58,6 +63,11 @@ def resource_gate_id(key: str) -> str:
 def tool_gate_id(tool: str) -> str:
     """The gate of one tool: how many calls at once (`max_concurrent`), how many in a while (`rate_limit`)."""
     return f"gate-tool-{tool}"
+
+
+def monitor_id(shard: int) -> str:
+    """The workflow id of one monitor; shards count from 0."""
+    return f"{MONITOR_PREFIX}{shard}"
 
 
 def claim_id(tool: str, digest: str) -> str:

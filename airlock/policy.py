@@ -68,6 +68,10 @@ class Policy(FileModel):
     `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
     the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
     has none. `budget` is what one plan may use up.
+
+    `auto_lock_severity` (1-10) closes the live gate when a monitor finds an anomaly at least so grave; None never does.
+    `calibrated_confidence` lowers what agents state by how reliable a tool was. `monitor_shards` monitors
+    share the counting.
     """
 
     confidence_threshold_for_live: float = Field(default=0.75, ge=0.0, le=1.0)
@@ -84,6 +88,9 @@ class Policy(FileModel):
     authorized_keys: tuple[str, ...] = ()
     agents: dict[str, AgentPolicy] = Field(default_factory=dict)
     budget: Budget = Budget()
+    auto_lock_severity: int | None = Field(default=None, ge=1, le=10)
+    calibrated_confidence: bool = False
+    monitor_shards: int = Field(default=1, ge=1, le=100)
 
     @field_validator("approval_timeout")
     @classmethod

@@ -9,6 +9,7 @@ from airlock.contract import Contract
 from airlock.model import WireModel
 from airlock.outcome import Attempt, MockFailed, PreviewOutcome, StepPreview
 from airlock.plan import Plan, Step
+from airlock.reporting import Outbox
 from airlock.run import Run
 from airlock.undoing import Undoing, UndoLook
 
@@ -16,12 +17,13 @@ from airlock.undoing import Undoing, UndoLook
 class PlanStart(WireModel):
     """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on.
 
-    With `undo` it undoes that plan, which has ended, under the workflow id `undo-<plan_id>`.
+    With `undo` it undoes that plan, which has ended, under the workflow id `undo-<plan_id>`. `outbox` goes with `run`.
     """
 
     plan: Plan | None = None
     run: Run | None = None
     undo: Undoing | None = None
+    outbox: Outbox | None = None
 
 
 class AdmitRequest(WireModel):

@@ -18,6 +18,7 @@ from airlock import names
 from airlock.errors import AirlockError
 from airlock_client.codec import CompressionCodec
 from airlock_client.payloads import ForgivingPayloadConverter
+from airlock_client.tracing import tracing_interceptors
 
 DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
 
@@ -28,6 +29,7 @@ _KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 _KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
 SEARCH_ATTRIBUTES = {
     names.ATTRIBUTE_STATE: _KEYWORD,
+    names.ATTRIBUTE_SINCE: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
     names.ATTRIBUTE_RISK: _KEYWORD,
     names.ATTRIBUTE_OUTCOME: _KEYWORD,
     names.ATTRIBUTE_AGENTS: _KEYWORD_LIST,
@@ -53,6 +55,7 @@ async def connect() -> Client:
 
     Raises:
         ConnectionFailed: If nothing answers there; the message says what to check.
+        ConfigError: If traces are switched on and cannot be.
     """
     try:
         config = ClientConfig.load_client_connect_config()
@@ -61,9 +64,10 @@ async def connect() -> Client:
             f"Temporal's settings cannot be used: {_first_line(error)}. Check TEMPORAL_PROFILE"
         ) from error
     config.setdefault("target_host", "localhost:7233")
+    interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER)
+        return await Client.connect(**config, data_converter=DATA_CONVERTER, interceptors=interceptors)
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
@@ -79,7 +83,9 @@ async def connect_to(address: str, namespace: str = "default") -> Client:
     """
     _wait_at_the_end()
     try:
-        return await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER)
+        return await Client.connect(
+            address, namespace=namespace, data_converter=DATA_CONVERTER, interceptors=tracing_interceptors()
+        )
     except (RuntimeError, RPCError) as error:
         raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import approve, check, decisions, dev, lock, plans, start, undo, watch
+from cli import approve, check, decisions, dev, export, health, lock, plans, signals, start, undo, verify, watch
 from cli.output import Family
 
 app = typer.Typer(
@@ -29,5 +29,9 @@ app.command("abort")(decisions.abort)
 app.command("resolve")(decisions.resolve)
 app.command("lock")(lock.lock)
 app.command("unlock")(lock.unlock)
+app.command("health")(health.health)
+app.command("signals")(signals.signals)
 app.command("tools")(check.tools)
 app.command("check")(check.check)
+app.command("export")(export.export)
+app.command("verify")(verify.verify)

@@ -1,17 +1,23 @@
 """`python -m cli.demo`: the main job from start to end with nobody typing; exits 0 only if everything was as it must be."""
 
 import asyncio
+import os
+import shlex
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from airlock.errors import AirlockError
+from airlock.exported import SEVEN_FILES, SUMMARY, OrchestrationSummary
 from airlock.run import Outcome
 from airlock.state import State
 from airlock.views import PlanResult, PreviewView
 from airlock_client import Airlock, PlanHandle
+from airlock_client.monitor import HealthReport, Monitors
 from cli.environment import Environment, environment
 from cli.follow import Snapshot, open_screen, snapshots
 from cli.output import INTERRUPTED, OK, command, console, run_and_leave, say
@@ -25,7 +31,9 @@ ONBOARDING = ROOT / "examples" / "onboard_customer.json"
 FAILING = ROOT / "examples" / "failing_onboarding.json"
 _EMAIL = "jo@acme.test"
 _FAILING_EMAIL = "kim@globex.test"
+_FAILING_TOOL = "charge_card"
 _EVERY = 0.05
+_COUNTED_WITHIN = 10.0
 
 
 class DemoFailed(AirlockError):
@@ -47,7 +55,7 @@ async def _run(folder: Path) -> None:
         say(f"They are up. Temporal UI: {env.ui_url}   logs: {env.folder / 'logs'}", style="dim")
         _title("1. A plan that goes LIVE: examples/onboard_customer.json")
         before = read_world(env)
-        await _live(env, ONBOARDING, Outcome.COMPLETED)
+        onboarded = await _live(env, ONBOARDING, Outcome.COMPLETED)
         after = read_world(env)
         console().print(world_table(before, after))
         check_onboarded(before, after)
@@ -57,6 +65,14 @@ async def _run(folder: Path) -> None:
         undone = read_world(env)
         console().print(world_table(after, undone))
         check_undone(after, undone, result, env)
+
+        _title("3. What was counted, and what is left for an auditor")
+        check_counted(await _counted(env, 2), (onboarded, result))
+        await _run_as_typed(env, "python starter.py health")
+        files = shlex.quote(_near(env.folder / "export"))
+        root = (await _run_as_typed(env, f"python starter.py export {files}")).split()[-1]
+        await _run_as_typed(env, f"python starter.py verify {files} --root {root} --against-temporal")
+        check_exported(env.folder / "export")
     _title(f"Everything is as it must be, and everything has stopped ({time.monotonic() - begun:.0f} s)")
 
 
@@ -97,21 +113,41 @@ async def _preview(handle: PlanHandle) -> PreviewView:
 
 
 async def _approve(env: Environment, approve_command: str) -> None:
-    """Run exactly the command that the preview shows, in a shell, as a person would."""
+    """Run exactly the command that the preview shows."""
     say()
-    say(f"$ {approve_command}", style="bold")
+    await _run_as_typed(env, approve_command)
+
+
+async def _run_as_typed(env: Environment, line: str) -> str:
+    """Run a command in a shell, as a person would, and show both; what it said."""
+    say(f"$ {line}", style="bold")
+    variables = env.cli_environment
+    # the interpreter that runs us is the one that has what the starter needs
+    path = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
     process = await asyncio.create_subprocess_shell(
-        approve_command,
-        env=env.cli_environment,
+        line,
+        cwd=ROOT,
+        env={**variables, "PATH": path},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
-    say(said.decode(errors="replace").strip())
+    said = (await process.communicate())[0].decode(errors="replace").strip()
+    say(said)
     say()
     if process.returncode != 0:
-        raise DemoFailed(f"the Temporal CLI refused the command: exit code {process.returncode}")
+        raise DemoFailed(f"the command was refused: exit code {process.returncode}: {line}")
+    return said
+
+
+async def _counted(env: Environment, runs: int) -> HealthReport:
+    """Health, once so many runs that had been LIVE are counted: a report is counted a moment after it was sent."""
+    deadline = time.monotonic() + _COUNTED_WITHIN
+    while True:
+        report = await Monitors(env.client).health()
+        if report.health.samples.ended_live >= runs or time.monotonic() > deadline:
+            return report
+        await asyncio.sleep(_EVERY)
 
 
 async def _say_transitions(handle: PlanHandle) -> None:
@@ -150,6 +186,37 @@ def check_undone(before: World, after: World, result: PlanResult, env: Environme
     _must(after.contact(_FAILING_EMAIL) is None, f"the CRM must not have a contact {_FAILING_EMAIL} any more")
     for name in ("contacts", "billing", "rows", "mails", "files"):
         _must(getattr(after, name) == getattr(before, name), f"{name} must be exactly as before the plan")
+
+
+def check_counted(report: HealthReport, results: Sequence[PlanResult]) -> None:
+    """The monitor counted what the plans themselves say, each thing once.
+
+    Raises:
+        DemoFailed: Naming what it did not.
+    """
+    samples, metrics = report.health.samples, report.health.metrics
+    calls = sum(step.status != "waiting" for result in results for step in result.steps)
+    _must(samples.ended_live == len(results), f"{len(results)} runs must have been counted, {samples.ended_live} were")
+    _must(samples.calls == calls, f"{calls} live calls must have been counted, {samples.calls} were")
+    _must(metrics.rollback_frequency == 1 / 2, f"one of two was rolled back, not {metrics.rollback_frequency}")
+    _must([tool.tool for tool in report.worst_tools] == [_FAILING_TOOL], "the worst tool must be the one that failed")
+
+
+def check_exported(folder: Path) -> None:
+    """The seven files are there, and their summary says what happened.
+
+    Raises:
+        DemoFailed: Naming what is not.
+    """
+    _must(sorted(path.name for path in folder.iterdir()) == sorted(SEVEN_FILES), "the folder must hold the seven files")
+    summary = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
+    told = (summary.plans_processed, summary.plans_successful, summary.plans_failed)
+    _must(told == (2, 1, 1), f"the summary must tell of two plans, one successful and one failed, not {told}")
+
+
+def _near(path: Path) -> str:
+    """A path as short as it can be written from the project's folder."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _must(holds: bool, what: str) -> None:

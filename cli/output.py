@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from airlock.errors import AirlockError, ConfigError, PlanError, Problem
 from airlock.preview import printable
+from airlock_client.tracing import send_last_traces
 
 OK = 0
 REFUSED = 1
@@ -169,6 +170,7 @@ def run_and_leave(application: Callable[[], Any]) -> NoReturn:
         application()
     except SystemExit as leaving:
         code = leaving.code
+    send_last_traces()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from airlock.assignments import Assignments
 from airlock.config import Config
+from airlock.exported import LINES, export_schemas
 from airlock.messages import MESSAGES, Verdict
 from airlock.plan import Plan
 from airlock.views import AuditView, PlanResult, PreviewView, StatusView
@@ -47,6 +48,10 @@ def schemas() -> dict[str, dict[str, Any]]:
     found["decide"] = _schema("decide", "The update decide: a signal's object with its name", _decide())
     for name, (model, title) in views.items():
         found[name] = _schema(name, title, model.model_json_schema(mode="serialization"))
+    lines = {name.partition(".")[0] for name in LINES}
+    for name, exported in export_schemas().items():
+        title = f"A line of {name}.jsonl" if name in lines else f"{name}.json"
+        found[name] = _schema(name, title, exported)
     return {f"{name}.schema.json": schema for name, schema in found.items()}
 
 

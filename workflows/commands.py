@@ -17,8 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.rehearse import RehearseActivities
     from airlock import names
     from airlock.admission import Admission
-    from airlock.gating import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
+    from airlock.gating import AcquireRequest, AcquireResult, LeaveResult
     from airlock.outcome import ProbeAnswer, UndoOutcome
+    from airlock.reporting import Leaving
     from airlock.wire import (
         AdmitRequest,
         ChainRequest,
@@ -53,11 +54,12 @@ def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResul
     )
 
 
-def leave(request: LeaveRequest, number: int) -> ActivityHandle[LeaveResult]:
-    """Give places back and settle claims."""
+def leave(request: Leaving, number: int) -> ActivityHandle[LeaveResult]:
+    """Give places back, settle claims, send reports."""
     activity_id = f"leave:{request.request}:{number}"
+    summary = "give back" + (f", {len(request.reports)} reports" if request.reports else "")
     return workflow.start_activity_method(
-        GateActivities.leave, request, **_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, "give back", _WAIT)
+        GateActivities.leave, request, **_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, summary, _WAIT)
     )
 
 

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         take_left,
         take_wait,
     )
+    from airlock.reporting import Leaving, Outbox, monitor_of
     from airlock.run import Run
     from airlock.state import State
     from workflows import commands
@@ -35,12 +36,14 @@ class Entrance:
 
     Args:
         run: The plan's run.
+        outbox: Its reports, which are sent when it gives something back.
         publish: Called when what people see has changed.
         full: Says whether the history is so long that the run must continue as new.
     """
 
-    def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+    def __init__(self, run: Run, outbox: Outbox, publish: Callable[[], None], full: Callable[[], bool]) -> None:
         self._run = run
+        self._outbox = outbox
         self._publish = publish
         self._full = full
         self._asked = 0
@@ -94,7 +97,7 @@ class Entrance:
         return await commands.acquire(asked, self._asked)
 
     async def leave(self) -> None:
-        """Give back what the run must not hold in the state it is in."""
+        """Give back what the run must not hold in the state it is in, and send the reports that are due."""
         await self._give_back(leave_request(self._run, workflow.info().workflow_id))
 
     async def start_over(self) -> None:
@@ -102,10 +105,14 @@ class Entrance:
         await self._give_back(start_over(self._run, workflow.info().workflow_id))
 
     async def _give_back(self, request: LeaveRequest | None) -> None:
-        if request is not None:
-            self._asked += 1
-            await commands.leave(request, self._asked)
-            take_left(self._run, request)
+        run, reports = self._run, self._outbox.due(self._run, giving_back=request is not None)
+        if request is None and not reports:
+            return
+        given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
+        self._asked += 1
+        await commands.leave(Leaving(**dict(given), monitor=monitor_of(run), reports=reports), self._asked)
+        take_left(run, given)
+        self._outbox.sent(reports)
 
     def _request(self) -> AcquireRequest | None:
         holder = workflow.info().workflow_id

@@ -6,7 +6,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gate_view import GateView, gate_details, gate_view
     from airlock.gating import GateAnswer, PermitAnswer
     from airlock.messages import MalformedMessage, Verdict, parse_as
+    from airlock.monitor_messages import parse_auto_lock
     from airlock.outcome import shorten
     from workflows import gate_rounds
 
@@ -51,6 +52,7 @@ class GateWorkflow:
         self._refused = 0
         self._refusals: tuple[Refusal, ...] = ()
         self._looks = 0
+        self._wishes = 0
         self._id = workflow.info().workflow_id
         self._after = ""
         read = self._read_start(start)
@@ -244,6 +246,24 @@ class GateWorkflow:
         """Lift a lock."""
         await self._say("unlock", arguments)
 
+    @workflow.signal(description='{"monitor"}: a monitor wants the live gate locked; it is asked whether that is so')
+    async def auto_lock(self, *arguments: Any) -> None:
+        """Lock if that monitor itself says so."""
+        await self._until_ready()
+        try:
+            asked = parse_auto_lock(arguments)
+            if self._id != names.LIVE_GATE:
+                raise MalformedMessage("auto_lock: only the live gate is locked by monitors")
+            self._wishes += 1
+            wish = await gate_rounds.lock_wish(asked, self._wishes)
+        except (MalformedMessage, ActivityError) as error:
+            self.refuse_signal("auto_lock", str(error.cause) if isinstance(error, ActivityError) else str(error))
+            return
+        verdict = self._gate.obey(asked.monitor, wish, workflow.now())
+        if not verdict.accepted:
+            self.refuse_signal("auto_lock", verdict.reason)
+        self._show()
+
     @workflow.signal(description='{"holder", "request"}: give a place back')
     async def release(self, *arguments: Any) -> None:
         """Give a place back, or leave the queue."""
@@ -266,7 +286,7 @@ class GateWorkflow:
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
         """Record a signal nobody knows."""
-        self.refuse_signal(name, "unknown signal; there are hold_off, lock, release, unlock")
+        self.refuse_signal(name, "unknown signal; there are auto_lock, hold_off, lock, release, unlock")
 
     async def _say(self, name: str, arguments: tuple[Any, ...]) -> None:
         try:

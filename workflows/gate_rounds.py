@@ -11,12 +11,14 @@ from temporalio.workflow import ActivityCancellationType
 with workflow.unsafe.imports_passed_through():
     from activities import options
     from activities.gates import GateActivities
+    from activities.monitor import MonitorActivities
     from airlock import names
     from airlock.barrier import News, NewsKind
     from airlock.gate import Gate
     from airlock.gate_messages import Found, Inquiry, Recalled, RecallRequest
     from airlock.gating import Granted
     from airlock.messages import Lock, Unlock
+    from airlock.monitor_messages import AutoLock, LockWish, WishAnswer
 
 _LOOKED_AT = 50
 """So many of the queue are looked at; who is gone further back is found when it comes up."""
@@ -83,6 +85,20 @@ async def recall(request: RecallRequest) -> Recalled:
     except ActivityError as error:
         return Recalled(problem=f"{type(error.cause).__name__}: {error.cause}")
     return found
+
+
+async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
+    """What lock a monitor wants, by its own word: anybody can send a signal in its name. `number` tells the questions apart.
+
+    Raises:
+        ActivityError: If it cannot be asked.
+    """
+    answer: WishAnswer = await workflow.execute_activity_method(
+        MonitorActivities.lock_wish,
+        asked,
+        **_activity(options.ALARM, f"lock_wish:{number}", f"what lock does {asked.monitor} want?"),
+    )
+    return answer.wish
 
 
 def _activity(chosen: options.Options, activity_id: str, summary: str) -> dict[str, Any]:

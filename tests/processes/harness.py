@@ -110,7 +110,7 @@ class Server:
         # in memory where there is such a place: a disk that is busy makes the server lose tasks it has handed out
         self._place = tempfile.TemporaryDirectory(prefix="airlock-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
         self.database = Path(self._place.name) / "temporal.sqlite"
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.namespaces = ("default", *namespaces)
         self.process: Process | None = None
         self._starts = 0
@@ -212,9 +212,9 @@ class Scene:
             **more,
         }
 
-    def launch(self, role: str = "all", **environment: str) -> Process:
+    def launch(self, role: str = "all", *options: str, **environment: str) -> Process:
         """A worker that is perhaps not ready yet; it runs in the scene's folder."""
-        command = [sys.executable, str(ROOT / "worker.py"), "--config", self.config.name, "--role", role]
+        command = [sys.executable, str(ROOT / "worker.py"), "--config", self.config.name, "--role", role, *options]
         log = self.folder / f"worker-{len(self.workers) + 1}-{role}.log"
         worker = Process(command, log, self.environment(**environment), cwd=self.folder)
         self.workers.append(worker)
@@ -311,7 +311,7 @@ def temporal() -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Below the ports that the system gives to connections, so that it is still free when the server comes back."""
     while True:
         port = random.randrange(20_000, 32_000)

@@ -18,11 +18,15 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
+from activities.monitor import send_reports, start_monitors
 from airlock import names
+from airlock.policy import Policy
 from airlock.state import State
 from airlock_client import Airlock, PlanHandle
 from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock_client.gate import LiveGate
 from airlock_client.undo import undo
+from tests.core.counting import live, report
 from tests.workflows.conftest import (
     approved,
     awaiting,
@@ -325,6 +329,8 @@ async def undone_after_the_end(airlock: Airlock, plan_id: str) -> PlanHandle:
 async def gates_and_claims(client: Client) -> dict[str, str]:
     """What the gates and a claim of these scenarios went through."""
     files = await written(client, client.get_workflow_handle(names.LIVE_GATE), "gate-live")
+    for shard, name in ((0, "monitor"), (1, "monitor-alarmed")):
+        files |= await written(client, client.get_workflow_handle(names.monitor_id(shard)), name)
     query = "WorkflowType = 'GateWorkflow' AND ExecutionStatus != 'Running'"
     gates = [run async for run in client.list_workflows(query)]
     for kind in ("gate-resource", "gate-tool"):
@@ -336,6 +342,19 @@ async def gates_and_claims(client: Client) -> dict[str, str]:
         claim = await anext(client.list_workflows(query))
         files |= await written(client, client.get_workflow_handle(claim.id, run_id=claim.run_id), f"claim-{status.lower()}")
     return files
+
+
+async def alarmed(client: Client) -> None:
+    """A monitor finds that most calls fail, and has the live gate locked."""
+    failing = report(live(4, 20, "put"), at=datetime.now(UTC))
+    await send_reports(client, names.monitor_id(1), [failing])
+    await client.get_workflow_handle(names.monitor_id(1)).signal("report", {"reports": "junk"})
+
+    async def locked() -> bool:
+        gate = await LiveGate(client).status()
+        return gate is not None and bool(gate.locks)
+
+    await until(locked)
 
 
 async def junk(handle: PlanHandle, until_refused: int) -> None:
@@ -405,6 +424,10 @@ async def main(wanted: set[str]) -> None:
                     files |= await record(airlock, name)
                     print(f"recorded {name}")
             if not wanted:
+                await start_monitors(env.client, Policy(monitor_shards=2))
+        if not wanted:
+            async with working(env.client, auto_lock_severity=8):
+                await alarmed(env.client)
                 files |= await gates_and_claims(env.client)
     HISTORIES.mkdir(exist_ok=True)
     if not wanted:

@@ -52,8 +52,10 @@ OTHERS = {
     "gate-live": None,
     "gate-resource": "EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED",
     "gate-tool": "EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED",
+    "monitor": None,
+    "monitor-alarmed": None,
 }
-"""Gates and claims, and how they ended; None for one that was open when it was recorded."""
+"""Gates, claims and monitors, and how they ended; None for one that was open when it was recorded."""
 
 
 def document(name: str) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Counts each attempt of a call where it happens, in the process that makes it, and traces it where traces are on."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.common import MetricMeter
+
+from airlock import names
+from airlock.contract import Mode
+from airlock.metrics import CALL_DURATION, CALLS, CallResult
+from airlock.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
+
+_tracer: Any = None
+with suppress(ImportError):  # without the extra `otel` there are no spans
+    from opentelemetry import trace
+
+    _tracer = trace.get_tracer("airlock")
+
+ROLLBACK = "ROLLBACK"
+"""The label `mode` of compensations; for all else it is the mode of the call."""
+
+_ALWAYS = (CallResult.WORKED, CallResult.FAILED, CallResult.AGAIN)
+_AT_ZERO = (
+    (names.LIVE_QUEUE, "call", Mode.LIVE.value, (*_ALWAYS, CallResult.STALE, CallResult.IN_DOUBT)),
+    (names.UNDO_QUEUE, "compensate", ROLLBACK, _ALWAYS),
+)
+
+
+@dataclass
+class Measured:
+    """One attempt. Whoever makes it says what became of it; an exception that asks for another attempt says nothing."""
+
+    result: CallResult = CallResult.AGAIN
+
+
+@contextmanager
+def measured(tool: str, mode: str, step: str) -> Iterator[Measured]:
+    """Count and time what happens inside as one attempt of a call, with a span of its own; within an activity only.
+
+    Neither metric nor span holds arguments, outputs or what an error says.
+    """
+    attempt = Measured()
+    started = time.monotonic()
+    with _span(tool, mode, step) as span:
+        try:
+            yield attempt
+        finally:
+            labels = {"tool": tool, "mode": mode}
+            meter = activity.metric_meter()
+            meter.create_counter(CALLS.name, CALLS.text).add(1, {**labels, "outcome": attempt.result.value})
+            taken = timedelta(seconds=time.monotonic() - started)
+            meter.create_histogram_timedelta(CALL_DURATION.name, CALL_DURATION.text, "duration").record(taken, labels)
+            if span is not None:
+                span.set_attribute("airlock.outcome", attempt.result.value)
+
+
+def _span(tool: str, mode: str, step: str) -> AbstractContextManager[Any]:
+    if _tracer is None:
+        return nullcontext()
+    attributes = {"airlock.tool": tool, "airlock.mode": mode, "airlock.step": step}
+    span: AbstractContextManager[Any] = _tracer.start_as_current_span(
+        f"{mode} {tool}", attributes=attributes, record_exception=False, set_status_on_exception=False
+    )
+    return span
+
+
+def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> None:
+    """Serve the counters of live calls and compensations as 0 before the first of them is made.
+
+    A counter that appears with a 1 has not increased, as Prometheus sees it: the first call in doubt would alarm nobody.
+
+    Args:
+        meter: That of the runtime the workers use.
+        namespace: The one they work in.
+        tools: The names of all tools they may call.
+    """
+    for queue, kind, mode, results in _AT_ZERO:
+        labels = {"namespace": namespace, "task_queue": queue, "activity_type": kind, "mode": mode}
+        for tool in tools:
+            for result in results:
+                counted = {**labels, "tool": tool, "outcome": result.value}
+                meter.create_counter(CALLS.name, CALLS.text).add(0, counted)
+
+
+def result_of(attempt: Attempt) -> CallResult:
+    """What the counter calls the end of a live attempt; one that took effect worked, even where its answer is broken."""
+    match attempt:
+        case Live():
+            return CallResult.WORKED
+        case Failed():
+            return CallResult.FAILED
+        case StaleCall():
+            return CallResult.STALE
+        case InDoubtCall():
+            return CallResult.IN_DOUBT
+        case _:
+            return CallResult.AGAIN

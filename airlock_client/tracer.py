@@ -1,0 +1,52 @@
+"""The SDK's tracing interceptor, for headers that anybody may have written. Needs the extra `otel`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.trace import Tracer as OpenTelemetryTracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflowInboundInterceptor
+from temporalio.converter import DefaultPayloadConverter
+from temporalio.worker import WorkflowInboundInterceptor, WorkflowInterceptorClassInput
+
+
+class Tracer(TracingInterceptor):
+    """Carries the trace's id from process to process, and nothing else: no baggage gets into a plan's history."""
+
+    def __init__(self, tracer: OpenTelemetryTracer) -> None:
+        super().__init__(tracer)
+        self.text_map_propagator = TraceContextTextMapPropagator()
+        self.payload_converter = _Carriers()
+
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # the name is the SDK's
+    ) -> type[TracingWorkflowInboundInterceptor]:
+        """The interceptor of each workflow instance."""
+        super().workflow_interceptor_class(input)
+        return _InWorkflow
+
+
+class _InWorkflow(TracingWorkflowInboundInterceptor):
+    def __init__(self, next: WorkflowInboundInterceptor) -> None:  # the name is the SDK's
+        super().__init__(next)
+        self.text_map_propagator = TraceContextTextMapPropagator()
+        self.payload_converter = _Carriers()
+
+
+class _Carriers(DefaultPayloadConverter):
+    """Reads trace headers and never raises: whoever may send a signal could otherwise wedge a run with a header of junk."""
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type[Any]] | None = None) -> list[Any]:
+        try:
+            found = super().from_payloads(payloads, type_hints)
+        except Exception:  # noqa: BLE001  # whatever is wrong with it, it is not a trace
+            found = [{} for _ in payloads]
+        return [_strings(carrier) for carrier in found]
+
+
+def _strings(carrier: Any) -> dict[str, str]:
+    if not isinstance(carrier, dict):
+        return {}
+    return {name: value for name, value in carrier.items() if isinstance(name, str) and isinstance(value, str)}

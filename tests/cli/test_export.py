@@ -1,0 +1,196 @@
+"""`export` as a person runs it, each test with a namespace and workers of its own."""
+
+import asyncio
+import json
+import shutil
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock.exported import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock_client import history
+from airlock_client.history import Forgotten, read_plan
+from cli.verify_files import verify
+from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
+from tests.workflows.conftest import dev_server, events, namespace, until, working  # noqa: F401  dev_server is a fixture
+from tests.workflows.export_plans import (
+    NONSENSE,
+    approve,
+    completed,
+    denied,
+    document,
+    doubt_happened,
+    open_,
+    rolled_back,
+    three,
+    undone,
+)
+
+pytestmark = pytest.mark.slow
+
+
+async def test_exported_verified_and_the_same_again(place: Place) -> None:
+    lives = (completed, rolled_back, denied, undone)
+    await asyncio.gather(*(life(place.airlock, life.__name__) for life in lives))
+    await place.listed("plan-completed", "plan-rolled_back", "plan-denied", "plan-undone", "undo-undone")
+    await until(lambda: heard(place, 5))
+    said = await place.starter("export", str(place.out))
+    assert (said.code, said.err) == (0, "")
+    assert "seven files, 4 plans (0 open) and 1 undos" in said.out
+    root = said.out.split("root ")[1].strip()
+    first = content(place.out)
+    assert sorted(first) == sorted(SEVEN_FILES)
+    again = await place.starter("export", str(place.folder / "again"), "--json")
+    assert (again.code, again.json["root"], again.json["summary"]["plans_processed"]) == (0, root, 4)
+    assert content(place.folder / "again") == first
+    checked = await place.starter("verify", str(place.out), "--root", root, "--against-temporal")
+    assert (checked.code, checked.err) == (0, "")
+    assert "5 of them are what Temporal's histories tell" in checked.out
+    by_id = {line["workflow_id"]: line for line in lines(place.out, EXECUTIONS)}
+    assert by_id["plan-rolled_back"]["result"]["rollbacks_executed"] == 3
+    assert by_id["undo-undone"]["undo"] is True
+
+
+async def test_without_a_worker_nothing_is_written_and_the_plans_are_named(
+    idle: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "QUERY_TIMEOUT", timedelta(seconds=1))
+    async with idle.workers:
+        await idle.start_workers()
+        await denied(idle.airlock, "asked")
+        await idle.listed("plan-asked")
+    said = await idle.starter("export", str(idle.out), "--json")
+    assert said.code == 1
+    assert said.json["error"] == "1 plan could not be read, so nothing was written"
+    (problem,) = said.json["problems"]
+    assert problem["where"] == "plan-asked"
+    assert "no worker answers for plan-asked" in problem["message"]
+    assert not idle.out.exists()
+    async with AsyncExitStack() as again:
+        await again.enter_async_context(working(idle.client))
+        without = await idle.starter("export", str(idle.out), "--without", "asked", "--json")
+    assert (without.code, without.json.get("left_out")) == (0, ["plan-asked"]), without
+    assert without.json["summary"]["plans_processed"] == 0
+
+
+async def test_where_no_worker_ever_ran_there_is_what_was_submitted_and_no_data_on_health(idle: Place) -> None:
+    never = await idle.airlock.submit(three("never-open"))
+    await idle.listed(never.workflow.id)
+    said = await idle.starter("export", str(idle.out), "--json")
+    assert (said.code, said.err) == (0, "")
+    (line,) = lines(idle.out, EXECUTIONS)
+    assert (line["workflow_id"], line["state"], line["events"], line["goal"]) == (
+        "plan-never-open",
+        "MOCK",
+        [],
+        "be counted",
+    )
+    assert [step["status"] for step in line["result"]["tool_results"]] == ["waiting"] * 3
+    told = json.loads((idle.out / HEALTH).read_text())
+    assert (told["health_assessment"], told["health_score"], told["timestamp"]) == ("NO_DATA", None, None)
+    assert set(told["metrics"].values()) == {None}
+    assert (idle.out / SIGNALS).read_bytes() == b""
+    assert verify(idle.out) == []
+
+
+async def test_going_on_gives_the_same_as_all_anew(place: Place) -> None:
+    await completed(place.airlock, "before")
+    await open_(place.airlock, "open")
+    await place.listed("plan-before", "plan-open")
+    assert (await place.starter("export", str(place.out))).code == 0
+    end = lines_of_summary(place.out)["end_time"]
+    handle = place.airlock.plan("open")
+    await approve(handle)
+    await handle.result()
+    await denied(place.airlock, "after")
+    await place.listed("plan-after")
+    for since in ("last", end):
+        changed = place.folder / since.replace(":", "")
+        shutil.copytree(place.out, changed)
+        said = await place.starter("export", str(changed), "--since", since)
+        assert (said.code, said.err) == (0, ""), since
+        assert (await place.starter("export", str(place.folder / "whole"))).code == 0
+        assert _of_plans(changed) == _of_plans(place.folder / "whole"), since
+
+
+def lines_of_summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / SUMMARY).read_text())
+
+
+def _of_plans(folder: Path) -> dict[str, bytes]:
+    """What is about plans: a monitor may have heard more between two exports."""
+    return {name: text for name, text in content(folder).items() if name not in (SUMMARY, HEALTH, SIGNALS)}
+
+
+async def test_since_when_must_make_sense(place: Place) -> None:
+    nothing = await place.starter("export", str(place.out), "--since", "last")
+    assert nothing.code == 1
+    assert "there is no earlier export" in nothing.err
+    await denied(place.airlock, "one")
+    await place.listed("plan-one")
+    assert (await place.starter("export", str(place.out))).code == 0
+    before = content(place.out)
+    late = await place.starter("export", str(place.out), "--since", "2999-01-01T00:00:00Z")
+    assert late.code == 1
+    assert "--since must not be later, or plans would be missed" in late.err
+    assert (await place.starter("export", str(place.out), "--since", "yesterday")).code == 2
+    assert content(place.out) == before
+
+
+async def test_a_run_that_was_started_with_no_plan_is_told_from_its_history(place: Place) -> None:
+    started = await place.client.start_workflow("PlanWorkflow", {"plan": 7}, id="plan-junk", task_queue="airlock")
+    await until(lambda: closed_runs(place, "plan-junk", 1))
+    (record,) = await place.records()
+    line = record.execution
+    assert (line.plan_id, line.temporal_status, line.state, line.outcome) == ("junk", "FAILED", "MOCK", None)
+    assert "the input is not a plan" in line.why
+    assert (line.run_id, record.events) == (started.result_run_id, ())
+
+
+async def test_a_run_that_temporal_does_not_have_is_forgotten(place: Place) -> None:
+    with pytest.raises(Forgotten, match="is not in Temporal any more"):
+        await read_plan(place.client, "plan-nobody", "0190a5bd-0000-7000-8000-000000000000")
+
+
+async def test_who_settled_a_doubt_and_how_is_told_with_its_event(place: Place) -> None:
+    await doubt_happened(place.airlock, "doubt")
+    await place.listed("plan-doubt")
+    (record,) = await place.records()
+    (settled,) = [event for event in record.execution.events if event.what == "resolve"]
+    assert (settled.by, settled.answer, settled.step) == ("carol", "happened", "mail")
+    event = (await events(place.airlock.plan("doubt")))[settled.event_id - 1]
+    assert event.HasField("workflow_execution_update_accepted_event_attributes")
+    assert record.execution.result.successful_executions == 3
+
+
+async def test_messages_in_one_task_come_from_an_event_each(idle: Place) -> None:
+    """They arrive while no worker runs, so that one workflow task brings them all."""
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(working(idle.client))
+        handle = await idle.airlock.submit(document("many-open", *three("many-open")["steps"]))
+        await until(handle.status)
+        await open_(idle.airlock, "many-open")
+    for who in ("eve", "mallory", "eve"):
+        await handle.workflow.signal(NONSENSE, {"by": who})
+    for who in ("bob", "rita", "carol"):
+        await handle.workflow.signal("lock", {"by": who, "reason": f"said {who}"})
+    async with idle.workers:
+        await idle.start_workers()
+        await until(lambda: _state(handle, "LOCKED"))
+        (record,) = await idle.records()
+    found = await events(handle)
+    said = [event for event in record.execution.events if event.what in (NONSENSE, "lock")]
+    assert [event.what for event in said] == [NONSENSE] * 3 + ["lock"] * 3
+    assert len({event.event_id for event in said}) == 6
+    for event in said:
+        signal = found[event.event_id - 1].workflow_execution_signaled_event_attributes
+        assert signal.signal_name == event.what
+        if event.what == "lock":
+            assert json.loads(signal.input.payloads[0].data)["by"] == event.by
+
+
+async def _state(handle: Any, state: str) -> bool:
+    return (await handle.status()).state == state

@@ -1,0 +1,154 @@
+"""Plans of every ending as their runs really recorded them, and traces of them with made-up Temporal ids."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from airlock.audit import AuditKind
+from airlock.calls import after_rollback, keep, outcome_of, take_undo
+from airlock.conflict import Answer, ConflictKind, conflict
+from airlock.exported import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.outcome import InDoubtCall, UndoFailed, Undone
+from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.rehearsal import record_conflicts
+from airlock.run import Run
+from airlock.state import Event
+from airlock.views import step_views
+from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
+
+
+def completed() -> Run:
+    """Two steps, both live, one drifted, after a conflict that was answered."""
+    run = awaiting(plan(step("a"), step("b", "read", "a")))
+    record_conflicts(run, [conflict(ConflictKind.RESOURCE, Answer.DELAY, ["a"], "two want the same row")], NOW)
+    say(run, "approve", digest="0" * 12)  # refused
+    say(run, "approve")
+    return call(run, live("a", drift=("args.key",)), live("b"), after=True)
+
+
+def rolled_back() -> Run:
+    """Two steps live, one kept, a third failed: the rest was taken back."""
+    run = live_run(plan(step("a"), step("m", "mail", "a"), step("b", "write", "a"), step("c", "write", "b")))
+    call(run, live("a"), live("b"), live("m"))
+    call(run, failed("c"), after=True)
+    for name in ("b", "a"):
+        take_undo(run, Undone(step=name), NOW)
+    keep(run, "m", NOW)
+    after_rollback(run, NOW)
+    return run
+
+
+def parked() -> Run:
+    """Open: a compensation failed."""
+    run = live_run(plan(step("a"), step("b", "write", "a")))
+    call(run, live("a"), failed("b"), after=True)
+    take_undo(run, UndoFailed(step="a", error="the target says no"), NOW)
+    after_rollback(run, NOW)
+    return run
+
+
+def in_doubt() -> Run:
+    """Open: nobody knows whether the call took effect."""
+    run = live_run(plan(step("a", "mail")))
+    return call(run, InDoubtCall(step="a", error="connection lost"), after=True)
+
+
+def settled() -> Run:
+    """A call in doubt that a human found to have happened; then the plan was undone."""
+    run = live_run(plan(step("a"), step("b", "mail", "a")))
+    call(run, live("a"), InDoubtCall(step="b", error="connection lost"), after=True)
+    say(run, "resolve", step="b", outcome="happened")
+    return call(run, after=True)
+
+
+def denied() -> Run:
+    """Nobody wanted it."""
+    run = awaiting(plan(step("a")))
+    say(run, "deny")
+    return run
+
+
+def rehearsed() -> Run:
+    """Too unsure to go anywhere; a conflict stayed without an answer."""
+    run = new_run(plan(step("a", confidence=0.1)), policy())
+    run.record(AuditKind.CONFLICT, ConflictKind.TIMEOUT.value, NOW, reason="too long")
+    run.apply(Event.CAPPED, NOW)
+    return run
+
+
+RUNS = (completed, rolled_back, parked, in_doubt, settled, denied, rehearsed)
+
+
+def trace(run: Run, number: int = 0, *, undo: bool = False, status: str = "COMPLETED") -> PlanTrace:
+    """A run as plan `p-<number>`, as if it had been submitted so many minutes later and continued as new once."""
+    ended = run.state.closed or run.outcome is not None
+    first, last = f"run-{number}-1", f"run-{number}-2"
+    half = len(run.audit) // 2
+    entries = tuple(
+        TracedEntry(
+            entry=entry.model_copy(update={"at": _at(number, position)}),
+            run_id=first if position < half else last,
+            event_id=4 * position + 5,
+        )
+        for position, entry in enumerate(run.audit)
+    )
+    return PlanTrace(
+        plan_id=f"p-{number}",
+        workflow_id=f"{'undo' if undo else 'plan'}-p-{number}",
+        first_run_id=first,
+        last_run_id=last,
+        last_event_id=4 * len(entries) + 9,
+        goal=run.plan.goal,
+        requested_by=run.plan.requested_by,
+        submitted_at=_at(number, 0),
+        closed_at=_at(number, len(entries)) if ended else None,
+        temporal_status=status if ended else "RUNNING",
+        state=run.state,
+        outcome=outcome_of(run) if ended else None,
+        why=run.why,
+        digest=run.digest,
+        steps=step_views(run),
+        entries=entries,
+        refused=run.refused,
+        confidence={own.id: own.confidence for own in run.plan.steps},
+        seconds={name: record.seconds for name, record in run.calls.items()},
+    )
+
+
+def _at(number: int, position: int) -> datetime:
+    return NOW + timedelta(minutes=number, milliseconds=250 * position)
+
+
+def records(count: int) -> Iterable[PlanRecord]:
+    """So many plans, every ending in turn; each eighth line is the undo of a plan after its end."""
+    runs = [make() for make in RUNS]
+    for number in range(count):
+        yield plan_record(trace(runs[number % len(runs)], number, undo=number % 8 == 7))
+
+
+def signal(number: int) -> LearningSignal:
+    """One thing that was learned."""
+    return LearningSignal(
+        signal_type="TOOL_RELIABILITY",
+        tool_name=f"tool-{number}",
+        insight=f"{number} of 40 live calls failed \N{EM DASH} more than stated",
+        recommended_action="look at it",
+        confidence=0.875,
+        target_phase="16",
+        evidence={"calls": 40, "low": 0.1 * number},
+    )
+
+
+def health() -> SystemHealth:
+    """What a monitor might say."""
+    metrics = HealthMetrics(
+        tool_success_rate=0.875, execution_latency_ms=LatencyMs(p50=120.5, p95=900.0), rollback_frequency=0.25,
+        conflict_rate=0.125, live_execution_ratio=0.5, confidence_drift=None, approval_rate=0.75, system_health_score=81.5,
+    )  # fmt: skip
+    anomaly = HealthAnomaly(
+        anomaly_type="high_rollback", severity=6, description="many rollbacks", recommended_action="look at tool-1",
+        samples=40, minimum_samples=10, window="hour", value=0.35, threshold=0.3,
+    )  # fmt: skip
+    return SystemHealth(
+        health_assessment=Assessment.GOOD, health_score=81.5, score_low=79.0, score_high=84.0, approval_accuracy=0.75,
+        samples={"calls": 40}, anomalies=(anomaly,), metrics=metrics, timestamp=NOW,
+    )  # fmt: skip

@@ -1,0 +1,404 @@
+"""What the seven files say of plans, and the chains and digests that show every change."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airlock.audit import AuditEntry, AuditKind
+from airlock.checking import Damaged, Placed, PlanLines, check_plan, read_document, read_line
+from airlock.errors import AirlockError
+from airlock.exported import (
+    EXECUTIONS,
+    HEALTH,
+    ROLLBACKS,
+    SEVEN_FILES,
+    TRANSITIONS,
+    ExecutionLine,
+    Link,
+    RollbackLine,
+    SystemHealth,
+    TransitionLine,
+    export_schemas,
+)
+from airlock.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
+from airlock.plan_record import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
+from airlock.run import Outcome
+from airlock.state import State
+from airlock.totals import Totals
+from tests.core.export_build import (
+    RUNS,
+    completed,
+    denied,
+    health,
+    in_doubt,
+    parked,
+    records,
+    rehearsed,
+    rolled_back,
+    settled,
+    trace,
+)
+
+ONE = plan_record(trace(rolled_back(), 3)).at(0)
+
+
+def placed(record: PlanRecord, index: int = 0) -> PlanLines:
+    return PlanLines(
+        index,
+        Placed(1, record.execution),
+        tuple(Placed(number, line) for number, line in enumerate(record.transitions, start=1)),
+        tuple(Placed(number, line) for number, line in enumerate(record.rollbacks, start=1)),
+        {TRANSITIONS: len(record.transitions) + 1, ROLLBACKS: len(record.rollbacks) + 1},
+    )
+
+
+def result_of(make: Any) -> tuple[int, int, int, int, int, int]:
+    result = plan_record(trace(make())).execution.result
+    return (
+        result.successful_executions,
+        result.failed_executions,
+        result.in_doubt_executions,
+        result.conflicts_detected,
+        result.conflicts_resolved,
+        result.rollbacks_executed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "counts"),
+    [
+        (completed, (2, 0, 0, 1, 1, 0)),
+        (rolled_back, (3, 1, 0, 0, 0, 2)),
+        (parked, (1, 1, 0, 0, 0, 0)),
+        (in_doubt, (0, 0, 1, 0, 0, 0)),
+        (settled, (2, 0, 0, 0, 0, 0)),
+        (denied, (0, 0, 0, 0, 0, 0)),
+        (rehearsed, (0, 0, 0, 1, 0, 0)),
+    ],
+)
+def test_what_a_plan_did_is_counted(make: Any, counts: tuple[int, ...]) -> None:
+    assert result_of(make) == counts
+
+
+def test_every_entry_of_the_audit_is_in_one_place_and_names_its_run_and_event() -> None:
+    for make in RUNS:
+        run = make()
+        source = trace(run)
+        record = plan_record(source)
+        assert [event.seq for event in record.events] == list(range(1, len(run.audit) + 1))
+        for event, traced in zip(record.events, source.entries, strict=True):
+            assert (event.run_id, event.event_id) == (traced.run_id, traced.event_id)
+            assert (event.timestamp, event.by, event.reason) == (traced.entry.at, traced.entry.by, traced.entry.reason)
+        moves = [(entry.from_state, entry.to_state) for entry in run.audit if entry.kind is AuditKind.TRANSITION]
+        assert [(line.from_state, line.to_state) for line in record.transitions] == moves
+        undos = [(entry.step, entry.what) for entry in run.audit if entry.kind is AuditKind.UNDO]
+        assert [(line.step, line.event) for line in record.rollbacks] == undos
+
+
+def test_each_link_follows_the_one_before_from_the_plans_own_beginning() -> None:
+    links: list[Link] = [*ONE.events, ONE.execution]
+    assert links[0].prev == plan_genesis("plan-p-3", "run-3-1")
+    assert [link.prev for link in links[1:]] == [link.hash for link in links[:-1]]
+    assert all(link.hash == line_hash(link.model_dump(mode="json")) for link in links)
+
+
+def test_a_chain_begins_elsewhere_for_another_plan_and_another_run() -> None:
+    first = plan_genesis("plan-a", "run-1")
+    assert len({first, plan_genesis("plan-a", "run-2"), plan_genesis("plan-b", "run-1")}) == 3
+
+
+def test_where_a_plan_stands_in_an_export_does_not_change_its_chain() -> None:
+    moved = ONE.at(7)
+    assert moved.execution.plan_index == 7
+    assert {line.plan_index for line in moved.transitions} == {line.plan_index for line in moved.rollbacks} == {7}
+    assert moved.execution.hash == ONE.execution.hash
+
+
+def test_the_same_trace_gives_the_same_bytes() -> None:
+    one, other = (plan_record(PlanTrace.model_validate_json(trace(settled()).model_dump_json())) for _ in range(2))
+    assert line_text(one.execution) == line_text(other.execution)
+
+
+def test_a_transition_without_its_states_is_a_mistake_of_the_reader() -> None:
+    source = trace(denied())
+    bare = source.entries[0].model_copy(
+        update={"entry": source.entries[0].entry.model_copy(update={"from_state": None, "kind": AuditKind.TRANSITION})}
+    )
+    with pytest.raises(AirlockError, match="without its states"):
+        plan_record(source.model_copy(update={"entries": (bare,)}))
+
+
+CALL, DECISION, REFUSED = AuditKind.CALL, AuditKind.DECISION, AuditKind.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([], None),
+        ([(CALL, "live", None)], True),
+        ([(CALL, "live", None), (CALL, "output_not_kept", None)], True),
+        ([(CALL, "failed", None)], False),
+        ([(CALL, "failed", None), (CALL, "live", None)], True),
+        ([(CALL, "live", None), (CALL, "stale", None)], True),
+        ([(CALL, "stale", None)], None),
+        ([(CALL, "in_doubt", None)], None),
+        ([(CALL, "failed", None), (CALL, "in_doubt", None)], None),
+        ([(CALL, "in_doubt", None), (CALL, "probe_cannot_tell", None)], None),
+        ([(CALL, "in_doubt", None), (CALL, "probe_happened", None)], True),
+        ([(CALL, "in_doubt", None), (CALL, "probe_did_not_happen", None)], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "happened")], True),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "did_not_happen")], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "skip")], None),
+        ([(CALL, "in_doubt", None), (REFUSED, "resolve", "happened")], None),
+        ([(CALL, "live", None), (DECISION, "resolve", "compensated")], True),
+        ([(CALL, "failed", None), (DECISION, "resolve", "retry")], False),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "happened"), (CALL, "in_doubt", None)], None),
+        ([(CALL, "in_doubt", None), (DECISION, "resolve", "did_not_happen"), (CALL, "failed", None)], False),
+    ],
+)
+def test_whether_a_call_took_effect(entries: list[tuple[AuditKind, str, str | None]], expected: bool | None) -> None:
+    at = ONE.execution.submitted_at
+    said = [AuditEntry(number=1, at=at, kind=kind, what=what, answer=answer) for kind, what, answer in entries]
+    assert took_effect(said) is expected
+
+
+def test_the_totals_of_seven_plans_and_an_undo() -> None:
+    totals = Totals()
+    for record in records(8):
+        totals.add(record)
+    summary = totals.summary()
+    # completed and rehearsed; rolled back and denied; parked, in doubt and settled; the eighth is the undo of a plan
+    assert (summary["plans_successful"], summary["plans_failed"], summary["plans_open"]) == (3, 2, 2)
+    assert (summary["plans_processed"], summary["undos_processed"]) == (7, 1)
+    assert {key.value: count for key, count in summary["by_outcome"].items() if count} == {
+        "completed": 2, "rehearsed": 1, "denied": 1, "aborted": 1
+    }  # fmt: skip
+    assert summary["total_tools_executed"] == 2 + 4 + 2 + 0 + 2 + 0 + 0 + 2
+    assert (summary["total_in_doubt"], summary["total_rollbacks"], summary["total_conflicts"]) == (1, 2, 3)
+    conflicts = totals.conflicts()
+    assert {kind.value: count for kind, count in conflicts.by_type.items()} == {
+        "RESOURCE": 2, "ORDERING": 0, "DUPLICATE_ACTION": 0, "RATE_LIMIT": 0, "PERMISSION": 0, "TIMEOUT": 1
+    }  # fmt: skip
+    assert {answer.value: count for answer, count in conflicts.by_resolution_strategy.items()} == {
+        "DELAY": 2, "REASSIGN": 0, "DOWNGRADE": 0, "ABORT": 0
+    }  # fmt: skip
+    assert summary["start_time"] == next(iter(records(1))).execution.submitted_at
+
+
+def test_a_run_that_was_terminated_is_a_failed_plan() -> None:
+    source = trace(in_doubt()).model_copy(update={"temporal_status": "TERMINATED", "closed_at": trace(denied()).closed_at})
+    totals = Totals()
+    totals.add(plan_record(source))
+    assert totals.summary()["plans_failed"] == 1
+    assert sum(totals.summary()["by_outcome"].values()) == 0
+
+
+@pytest.mark.parametrize("make", RUNS)
+def test_what_a_run_recorded_checks_out(make: Any) -> None:
+    assert check_plan(placed(plan_record(trace(make())))) is None
+
+
+def relinked(record: PlanRecord, **changes: Any) -> PlanRecord:
+    """The record with another line for the plan, hashed as if it had always been so."""
+    line = record.execution.model_copy(update=changes)
+    return record.model_copy(update={"execution": linked(line, line.seq, line.prev)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"state": State.LIVE}, "state is LIVE, its last transition led to ABORTED"),
+        ({"transitions": 9}, "transitions is 9"),
+        ({"seq": 99}, "follows"),
+        ({"prev": "0" * 64}, "does not end where its line says"),
+        ({"result": ONE.execution.result.model_copy(update={"successful_executions": 4})}, "successful_executions is 4"),
+        ({"result": ONE.execution.result.model_copy(update={"failed_executions": 0})}, "failed_executions is 0"),
+        ({"result": ONE.execution.result.model_copy(update={"in_doubt_executions": 1})}, "in_doubt_executions is 1"),
+        ({"result": ONE.execution.result.model_copy(update={"rollbacks_executed": 3})}, "rollbacks_executed is 3"),
+        ({"result": ONE.execution.result.model_copy(update={"conflicts_detected": 1})}, "conflicts_detected is 1"),
+        ({"result": ONE.execution.result.model_copy(update={"conflicts_resolved": 1})}, "conflicts_resolved is 1"),
+        ({"plan_id": "p-4"}, "names another plan"),
+        ({"plan_index": 2}, "plans are missing, or out of order"),
+        ({"first_run_id": "run-4-1"}, "does not continue the chain"),
+    ],
+)
+def test_a_line_that_was_hashed_anew_still_contradicts_its_entries(changes: dict[str, Any], said: str) -> None:
+    found = check_plan(placed(relinked(ONE, **changes)))
+    assert found is not None
+    assert said in found.message
+
+
+def test_a_kind_of_conflict_that_does_not_exist_is_refused() -> None:
+    source = trace(completed())
+    wrong = [each.model_copy(update={"entry": each.entry.model_copy(update={"what": "LOVE"})})
+             if each.entry.kind is AuditKind.CONFLICT else each for each in source.entries]  # fmt: skip
+    found = check_plan(placed(plan_record(source.model_copy(update={"entries": tuple(wrong)}))))
+    assert found is not None
+    assert "no such conflict" in found.message
+
+
+def test_the_histories_agree_with_what_was_exported() -> None:
+    assert first_difference(ONE, plan_record(trace(rolled_back(), 3)).at(5)) == ""
+
+
+def test_a_difference_from_the_histories_names_the_run_and_the_event() -> None:
+    source = trace(rolled_back(), 3)
+    entry = source.entries[6]
+    forged = entry.model_copy(update={"entry": entry.entry.model_copy(update={"by": "somebody else"})})
+    entries = (*source.entries[:6], forged, *source.entries[7:])
+    exported = plan_record(source.model_copy(update={"entries": entries}))
+    assert first_difference(exported, ONE) == f"entry 7 differs from run {entry.run_id}, event {entry.event_id}"
+
+
+def test_entries_that_were_left_out_or_added_differ_from_the_histories() -> None:
+    source = trace(rolled_back(), 3)
+    shorter = plan_record(source.model_copy(update={"entries": source.entries[:-1]}))
+    assert f"the histories have {len(source.entries)} entries" in first_difference(shorter, ONE)
+    assert "is not in the histories" in first_difference(ONE, shorter)
+    said = plan_record(source.model_copy(update={"goal": "another goal"}))
+    assert "its line differs" in first_difference(said, ONE)
+
+
+def test_a_plan_that_was_open_may_have_gone_on_since() -> None:
+    source = trace(rolled_back(), 3)
+    then = {"entries": source.entries[:4], "closed_at": None, "outcome": None, "state": State.AWAITING_APPROVAL}
+    exported = plan_record(source.model_copy(update=then))
+    assert first_difference(exported, ONE) == ""
+    assert first_difference(plan_record(trace(rolled_back(), 4)), ONE) != ""
+
+
+@given(st.data())
+def test_no_change_of_one_byte_is_a_line_any_more(data: st.DataObject) -> None:
+    text = line_text(ONE.execution).encode()
+    position = data.draw(st.integers(0, len(text) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda other: other != text[position]))
+    changed = text[:position] + bytes([byte]) + text[position + 1 :]
+    try:
+        read = read_line(changed, ExecutionLine)
+    except Damaged:
+        return
+    assert read.plan_index != ONE.execution.plan_index  # the one field that its place in the file gives away
+
+
+LINE = json.loads(line_text(ONE.rollbacks[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (line_text(LINE)[:-1], "its end is missing"),
+        (json.dumps(LINE) + "\n", "is not written as export writes it"),
+        (line_text(LINE)[:-2] + f',"seq":{LINE["seq"]}}}\n', "is not written as export writes it"),
+        (line_text({**LINE, "by": "eve"}), "was changed"),
+        (line_text({**LINE, "more": 1}), "more: Extra"),
+        (line_text({**LINE, "seq": "1"}), "seq: Input should be a valid integer"),
+        (line_text({**LINE, "schema_version": 2}), "has schema version 2"),
+        (line_text({name: value for name, value in LINE.items() if name != "hash"}), "was changed"),
+        ('{"a": NaN}\n', "is not JSON"),
+        ("[1]\n", "is not a JSON object"),
+        ("[" * 100_000 + "\n", "is not JSON"),
+        ('{"a": ' + "9" * 5_000 + "}\n", "is not JSON"),
+        ("{\n", "is not JSON"),
+        ("\n", "is not JSON"),
+    ],
+)
+def test_a_line_that_is_none_says_why(text: str, said: str) -> None:
+    with pytest.raises(Damaged, match=said):
+        read_line(text.encode(), RollbackLine)
+
+
+def test_an_entry_within_a_line_must_have_its_hash_too() -> None:
+    line = json.loads(line_text(ONE.execution))
+    line["events"][1]["by"] = "eve"
+    line["hash"] = line_hash(line)
+    with pytest.raises(Damaged, match=f"entry {line['events'][1]['seq']} was changed"):
+        read_line(line_text(line).encode(), ExecutionLine)
+
+
+DOCUMENT = json.loads(document_text(closed(health())))
+
+
+def line_number(text: str, start: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(start))
+
+
+@pytest.mark.parametrize("field", [name for name in DOCUMENT if name not in ("hash", "parts", "schema_version")])
+def test_a_changed_field_of_a_document_is_named_with_its_line(field: str) -> None:
+    other = {"health_assessment": "POOR", "health_score": 12.0, "anomalies": [], "timestamp": None,
+             "score_low": 1.0, "score_high": 99.0, "approval_accuracy": None, "samples": {"calls": 41},
+             "metrics": {**DOCUMENT["metrics"], "approval_rate": 0.5}}[field]  # fmt: skip
+    text = document_text({**DOCUMENT, field: other})
+    with pytest.raises(Damaged, match=f"{field}: was changed") as caught:
+        read_document(text.encode(), SystemHealth)
+    assert caught.value.line == line_number(text, f'  "{field}"')
+
+
+def test_a_changed_digest_of_a_document_is_not_blamed_on_the_field() -> None:
+    text = document_text({**DOCUMENT, "parts": {**DOCUMENT["parts"], "metrics": "0" * 64}})
+    with pytest.raises(Damaged, match="parts: the digest of 'metrics' was changed"):
+        read_document(text.encode(), SystemHealth)
+    with pytest.raises(Damaged, match="hash: is not the digest"):
+        read_document(document_text({**DOCUMENT, "hash": "0" * 64}).encode(), SystemHealth)
+
+
+def test_lines_of_a_document_out_of_order_are_refused() -> None:
+    lines = document_text(DOCUMENT).splitlines(keepends=True)
+    start = line_number("".join(lines), '  "health_assessment"') - 1
+    lines[start : start + 2] = reversed(lines[start : start + 2])
+    with pytest.raises(Damaged, match="is not written as export writes it") as caught:
+        read_document("".join(lines).encode(), SystemHealth)
+    assert caught.value.line == start + 1
+
+
+def test_there_is_a_schema_for_each_file_and_what_is_written_fits_it() -> None:
+    schemas = export_schemas()
+    assert sorted(schemas) == sorted(name.partition(".")[0] for name in SEVEN_FILES)
+    lines = {
+        EXECUTIONS: ONE.execution,
+        TRANSITIONS: ONE.transitions[0],
+        ROLLBACKS: ONE.rollbacks[0],
+        HEALTH: closed(health()),
+    }
+    for name, model in lines.items():
+        schema = schemas[name.partition(".")[0]]
+        jsonschema.Draft202012Validator.check_schema(schema)
+        document = model.model_dump(mode="json")
+        jsonschema.validate(document, schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, "more": 1}, schema)
+
+
+def test_the_fields_that_existing_consumers_read_are_there() -> None:
+    def properties(name: str) -> set[str]:
+        return set(export_schemas()[name]["properties"])
+
+    assert properties("tool_execution_log") >= {"plan_index", "plan_id", "result"}
+    assert set(export_schemas()["tool_execution_log"]["$defs"]["ExecutionResult"]["properties"]) >= {
+        "successful_executions", "failed_executions", "tool_results", "conflicts_detected", "conflicts_resolved",
+        "rollbacks_executed",
+    }  # fmt: skip
+    assert properties("orchestration_summary") >= {
+        "pipeline_id", "start_time", "end_time", "plans_processed", "plans_successful", "plans_failed",
+        "total_tools_executed", "total_conflicts", "total_rollbacks",
+    }  # fmt: skip
+    assert properties("execution_state_transitions") >= {"from_state", "to_state", "timestamp", "reason"}
+    assert properties("tool_conflicts") >= {"total_conflicts", "by_type", "by_resolution_strategy"}
+    assert properties("learning_signals") >= {
+        "signal_type", "tool_name", "insight", "recommended_action", "confidence", "target_phase"
+    }  # fmt: skip
+    assert properties("system_health") >= {"health_assessment", "health_score", "anomalies", "metrics", "timestamp"}
+    assert len(export_schemas()["system_health"]["$defs"]["HealthMetrics"]["properties"]) == 8
+
+
+def test_outcomes_and_lines_read_back_as_they_were() -> None:
+    for record in records(len(RUNS)):
+        assert read_line(line_text(record.execution).encode(), ExecutionLine) == record.execution
+        for line in record.transitions:
+            assert read_line(line_text(line).encode(), TransitionLine) == line
+    assert {record.execution.outcome for record in records(7)} == {
+        Outcome.COMPLETED, Outcome.ABORTED, Outcome.DENIED, Outcome.REHEARSED, None
+    }  # fmt: skip

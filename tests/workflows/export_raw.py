@@ -1,0 +1,204 @@
+"""Counting without Airlock: what a namespace's raw histories come to, event by event, payload by payload as plain JSON.
+
+Nothing of what an export is made with is used here, so that a mistake there cannot hide here.
+"""
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest
+from temporalio.client import Client
+
+SUCCESSFUL = ("completed", "partial", "rehearsed")
+KEPT_REFUSALS = 200
+
+
+@dataclass
+class RawPlan:
+    """One plan, from the events of all its runs, oldest first."""
+
+    workflow_id: str
+    events: dict[tuple[str, int], HistoryEvent] = field(default_factory=dict)
+    runs: list[str] = field(default_factory=list)
+    steps: dict[str, str] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+    state: str = ""
+    undone: int = 0
+    kept: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+    looks: list[int] = field(default_factory=list)
+    conflicts: list[tuple[str, str]] = field(default_factory=list)
+    accepted: int = 0
+    refused: int = 0
+    status: str = "OPEN"
+    outcome: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def transitions(self) -> int:
+        return sum(self.moves.values())
+
+    def was(self, state: str) -> bool:
+        """Whether it came into a state."""
+        return any(to == state for (_, to), count in self.moves.items() if count)
+
+    @property
+    def undo(self) -> bool:
+        return self.workflow_id.startswith("undo-")
+
+    @property
+    def verdict(self) -> str:
+        if self.status == "OPEN":
+            return "open"
+        return "successful" if self.outcome in SUCCESSFUL else "failed"
+
+    def number(self, how: str) -> int:
+        """How many steps' live calls ended so."""
+        return sum(ended == how for ended in self.steps.values())
+
+
+def value(payload: Payload) -> Any:
+    """What is in a payload."""
+    if payload.metadata.get("encoding") == b"binary/airlock-zlib":
+        payload = Payload.FromString(zlib.decompress(payload.data))
+    if payload.metadata.get("encoding") == b"binary/null":
+        return None
+    return json.loads(payload.data)
+
+
+async def raw_plans(client: Client) -> dict[str, RawPlan]:
+    """Every plan of a namespace by its workflow id, each workflow id used once."""
+    query = "WorkflowType = 'PlanWorkflow'"
+    listed, token = [], b""
+    while True:
+        request = ListWorkflowExecutionsRequest(
+            namespace=client.namespace, query=query, page_size=100, next_page_token=token
+        )
+        page = await client.workflow_service.list_workflow_executions(request)
+        listed += [(info.start_time.ToNanoseconds(), info.execution) for info in page.executions]
+        token = page.next_page_token
+        if not token:
+            break
+    plans: dict[str, RawPlan] = {}
+    for _, execution in sorted(listed, key=lambda item: item[0]):
+        plan = plans.setdefault(execution.workflow_id, RawPlan(execution.workflow_id))
+        _count(plan, execution.run_id, await _history(client, execution))
+    return plans
+
+
+async def _history(client: Client, execution: WorkflowExecution) -> list[HistoryEvent]:
+    events, token = [], b""
+    while True:
+        request = GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=execution, next_page_token=token)
+        page = await client.workflow_service.get_workflow_execution_history(request)
+        events += page.history.events
+        token = page.next_page_token
+        if not token:
+            return events
+
+
+def _count(plan: RawPlan, run_id: str, events: list[HistoryEvent]) -> None:
+    plan.runs.append(run_id)
+    plan.state, scheduled = "", dict[int, str]()
+    for event in events:
+        plan.events[run_id, event.event_id] = event
+        kind = str(event.WhichOneof("attributes")).removesuffix("_event_attributes")
+        said = getattr(event, f"{kind}_event_attributes")
+        if kind == "activity_task_scheduled":
+            scheduled[event.event_id] = said.activity_type.name
+        elif kind == "activity_task_completed":
+            _answer(plan, scheduled[said.scheduled_event_id], value(said.result.payloads[0]))
+        elif kind in _COUNTS:
+            _COUNTS[kind](plan, said, datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, UTC))
+
+
+def _started(plan: RawPlan, said: Any, when: datetime) -> None:
+    plan.state = value(said.search_attributes.indexed_fields["AirlockState"])
+
+
+def _task_started(plan: RawPlan, said: Any, when: datetime) -> None:
+    plan.began = plan.began or when
+
+
+def _upserted(plan: RawPlan, said: Any, when: datetime) -> None:
+    fields = said.search_attributes.indexed_fields
+    now = value(fields["AirlockState"]) if "AirlockState" in fields else plan.state
+    plan.moves[plan.state, now] += now != plan.state
+    plan.state = now
+
+
+def _updated(plan: RawPlan, said: Any, when: datetime) -> None:
+    accepted = value(said.outcome.success.payloads[0])["accepted"]
+    plan.accepted, plan.refused = plan.accepted + accepted, plan.refused + (not accepted)
+
+
+def _asked(plan: RawPlan, said: Any, when: datetime) -> None:
+    asked = value(said.accepted_request.input.args.payloads[0])
+    if asked["decision"] == "resolve":
+        _settle(plan, asked)
+
+
+def _signaled(plan: RawPlan, said: Any, when: datetime) -> None:
+    if said.signal_name == "nonsense":
+        plan.refused += 1
+    elif said.signal_name != "granted":
+        plan.accepted += 1
+    if said.signal_name == "resolve":
+        _settle(plan, value(said.input.payloads[0]))
+
+
+def _cancel_requested(plan: RawPlan, said: Any, when: datetime) -> None:
+    plan.accepted += 1  # Temporal's own word for abort
+
+
+def _ended(plan: RawPlan, said: Any, when: datetime) -> None:
+    result = value(said.result.payloads[0])
+    plan.status, plan.outcome, plan.kept, plan.ended = "COMPLETED", result["outcome"], len(result["kept"]), when
+
+
+def _terminated(plan: RawPlan, said: Any, when: datetime) -> None:
+    plan.status, plan.ended = "TERMINATED", when
+
+
+_COUNTS: dict[str, Callable[[RawPlan, Any, datetime], None]] = {
+    "workflow_execution_started": _started,
+    "workflow_task_started": _task_started,
+    "upsert_workflow_search_attributes": _upserted,
+    "workflow_execution_update_completed": _updated,
+    "workflow_execution_update_accepted": _asked,
+    "workflow_execution_signaled": _signaled,
+    "workflow_execution_cancel_requested": _cancel_requested,
+    "workflow_execution_completed": _ended,
+    "workflow_execution_terminated": _terminated,
+}
+
+
+def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:
+    if activity == "call":
+        for attempt in answer["attempts"]:
+            if attempt["kind"] in ("live", "failed", "in_doubt"):
+                plan.steps[attempt["step"]] = attempt["kind"]
+                plan.calls[attempt["step"]] += 1
+                plan.ends[attempt["kind"]] += 1
+    elif activity == "compensate":
+        plan.undone += answer["kind"] == "undone"
+    elif activity == "admit":
+        admitted = answer["admitted"]
+        plan.looks += [] if admitted is None else [len(admitted["conflicts"])]
+        plan.conflicts += [(found["kind"], found["answer"]) for found in (admitted or {}).get("conflicts", ())]
+        plan.accepted += admitted is None  # Airlock's own word for abort
+    elif activity == "acquire":
+        plan.conflicts += [("DUPLICATE_ACTION", "ABORT")] * len(answer["duplicates"])
+
+
+def _settle(plan: RawPlan, said: dict[str, Any]) -> None:
+    plan.steps[said["step"]] = {"happened": "live", "did_not_happen": "failed"}.get(said["outcome"], "in_doubt")
