@@ -75,7 +75,8 @@ async def test_a_resource_and_a_claim_add_at_most_three_actions_each(airlock_wit
     client = airlock.client
     plain = await carry_out(airlock, plan(step("a", "put", key="k"), step("b", "put", ("a",), key="l")))
     guarded = await carry_out(airlock, plan(step("a", "share", key="cost"), step("b", "send", ("a",), to="jo")))
-    own = [sum((await history(handle.workflow))[name] for name in BILLED) for handle in (plain, guarded)]
+    histories = [await history(handle.workflow) for handle in (plain, guarded)]
+    own = [sum(events[name] for name in BILLED) for events in histories]
     beside = 0
     async for run in client.list_workflows("WorkflowType = 'ClaimWorkflow' OR WorkflowId STARTS_WITH 'gate-resource-'"):
         events = await history(client.get_workflow_handle(run.id, run_id=run.run_id))
