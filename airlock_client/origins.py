@@ -185,7 +185,7 @@ def _explains(entry: AuditEntry, cause: Cause) -> bool:
         case AuditKind.CALL | AuditKind.DRIFT:
             return cause.name == ("probe" if entry.what.startswith("probe_") else "call") and entry.step in cause.steps
         case AuditKind.UNDO:
-            return cause.name == "compensate" and entry.what != "kept" and entry.step in cause.steps
+            return cause.name == "compensate" and entry.step in cause.steps
         case AuditKind.ADMISSION:
             return cause.name == "admit"
         case AuditKind.CONFLICT:

@@ -11,7 +11,7 @@ from airlock.exported import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.ledger import linked
 from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
-from tests.workflows.conftest import dev_server, events, namespace, until, working  # noqa: F401  dev_server is a fixture
+from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     approve,
     completed,

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import shutil
-from contextlib import AsyncExitStack
-from datetime import timedelta
+from contextlib import AsyncExitStack, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airlock.audit import AuditEntry, AuditKind
 from airlock.exported import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
 from airlock_client import history
-from airlock_client.history import Forgotten, read_plan
+from airlock_client.exporting import Plans
+from airlock_client.history import Forgotten, PlanReading, read_plan
+from airlock_client.origins import Cause, Task, traced
 from cli.verify_files import verify
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
-from tests.workflows.conftest import dev_server, events, namespace, until, working  # noqa: F401  dev_server is a fixture
+from tests.core.export_build import records
+from tests.workflows.conftest import dev_server, events, until, working  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     NONSENSE,
     approve,
@@ -98,8 +102,8 @@ async def test_where_no_worker_ever_ran_there_is_what_was_submitted_and_no_data_
 
 async def test_going_on_gives_the_same_as_all_anew(place: Place) -> None:
     await completed(place.airlock, "before")
-    await open_(place.airlock, "open")
-    await place.listed("plan-before", "plan-open")
+    await asyncio.gather(open_(place.airlock, "open"), open_(place.airlock, "open-still"))
+    await place.listed("plan-before", "plan-open", "plan-open-still")
     assert (await place.starter("export", str(place.out))).code == 0
     end = lines_of_summary(place.out)["end_time"]
     handle = place.airlock.plan("open")
@@ -194,3 +198,31 @@ async def test_messages_in_one_task_come_from_an_event_each(idle: Place) -> None
 
 async def _state(handle: Any, state: str) -> bool:
     return (await handle.status()).state == state
+
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def test_of_two_messages_in_one_task_each_comes_from_what_its_own_sender_sent() -> None:
+    causes = [Cause(5, "message lock", "bob"), Cause(6, "message lock", "carol"), Cause(7, "call", steps=("a", "b"))]
+    tasks = [Task("run", NOON, 4, []), Task("run", NOON + timedelta(seconds=1), 10, causes)]
+    said = [("refused", "lock", "carol", None), ("decision", "lock", "bob", None), ("call", "live", "airlock", "b")]
+    entries = [
+        AuditEntry(number=number, at=NOON + timedelta(seconds=1), kind=AuditKind(kind), what=what, by=by, step=step)
+        for number, (kind, what, by, step) in enumerate([*said, ("call", "live", "airlock", "c")], start=1)
+    ]
+    assert [found.event_id for found in traced(entries, tasks, "run")] == [6, 5, 7, 10]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_run_and_its_reset_the_later_one_stands_for_the_plan_in_whatever_order_they_are_read(turned: bool) -> None:
+    record = next(iter(records(1)))
+    execution = record.execution.model_copy(update={"run_id": "reset"})
+    readings = [PlanReading(record, NOON), PlanReading(record.model_copy(update={"execution": execution}), NOON, "", True)]
+    with closing(Plans()) as plans:
+        for reading in reversed(readings) if turned else readings:
+            plans.keep(reading)
+        assert len(plans.in_order()) == 1
+        kept = plans.record(plans.in_order()[0])
+        assert kept is not None
+        assert kept.execution.run_id == "reset"
