@@ -166,6 +166,9 @@ class Turns(BaseModel):
         self.calls, self.per = max(permit.calls // parts, 1), permit.per / parts
         key = permit.key if len(permit.key) <= _KEY else digest(permit.key)
         for place, (known, at) in enumerate(self.turns):
+            if known == key and at <= now < self.held_until:  # it came too late: the target wants no call now
+                del self.turns[place]
+                break
             if known == key:
                 self.turns[place] = (key if at > now else _USED, at)
                 return max(at - now, 0.0)

@@ -1,5 +1,8 @@
 """Undo a plan after its end: a run of its own, `undo-<plan_id>`, previewed and approved like any plan."""
 
+import asyncio
+from contextlib import suppress
+
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import Client
@@ -19,6 +22,8 @@ from airlock_client.client import PlanHandle, attributes_of
 from airlock_client.errors import NoSuchPlan, UndoRefused
 from airlock_client.listing import plan_facts
 
+_ENDING = 10.0
+"""Seconds to wait for the end of an undo that was refused."""
 _REHEARSING = (State.MOCK, State.DRY_RUN)
 
 
@@ -74,6 +79,8 @@ async def previewed(handle: PlanHandle) -> State:
     """
     status = await handle.wait_for(*(state for state in State if state not in _REHEARSING))
     if status.state in _REHEARSING or (status.state is State.ABORTED and not status.digest):
+        with suppress(TimeoutError, AirlockError):  # until its run has ended, another undo cannot be asked for
+            await asyncio.wait_for(handle.result(), _ENDING)
         raise UndoRefused(status.why)
     return status.state
 

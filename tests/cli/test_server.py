@@ -2,19 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
 
+from airlock.errors import AirlockError
 from airlock.names import plan_workflow_id
 from airlock.state import State
 from airlock_client import Airlock
 from cli.environment import Environment
 from cli.processes import ROOT
-from tests.cli.conftest import CTRL_C, Said, Starter, eventually, new_key, note_plan, starter_on_terminal
+from tests.cli.conftest import CTRL_C, Starter, eventually, new_key, note_plan, starter_on_terminal
+from tests.workflows.conftest import until
 
 pytestmark = pytest.mark.slow
 EXAMPLES = ROOT / "examples"
@@ -91,19 +95,19 @@ async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, pl
     assert rehearsed.code == 0
     assert "only-rehearsed ended: rehearsed" in rehearsed.out
     denying = asyncio.ensure_future(starter("start", plan_file(note_plan("denied"), "denied.json"), "--wait"))
-    await until_accepted(lambda: starter("deny", "denied", "--by", "bob", "--reason", "not today"))
+
+    async def has_been_seen() -> bool:
+        with suppress(AirlockError):
+            status = await airlock.plan("denied").status()
+            return status.state is State.AWAITING_APPROVAL and datetime.now(UTC) - status.since > timedelta(seconds=3)
+        return False
+
+    await until(has_been_seen)
+    assert (await starter("deny", "denied", "--by", "bob", "--reason", "not today")).code == 0
     denied = await denying
     assert denied.code == 1
     assert "waiting for approval: temporal workflow signal --workflow-id plan-denied --name approve" in denied.out
     assert "denied ended: denied (not today)" in denied.out
-
-
-async def until_accepted(act: Callable[[], Awaitable[Said]], within: int = 20) -> None:
-    """Repeat a command until it is accepted."""
-    for _ in range(within):
-        if (await act()).code == 0:
-            return
-    raise AssertionError("it was never accepted")
 
 
 async def test_refused_decisions_exit_1_with_the_reason(starter: Starter, airlock: Airlock) -> None:
