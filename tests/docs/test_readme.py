@@ -46,7 +46,7 @@ def test_commands_that_need_no_server(line):
 @pytest.mark.timeout(300)
 async def test_every_command_in_its_order(tmp_path):
     found = blocks()
-    assert len(found) == 7
+    assert len(found) == 8
     async with environment(tmp_path / "env") as env:
 
         async def run(script: str) -> str:
@@ -63,7 +63,8 @@ async def test_every_command_in_its_order(tmp_path):
         said = [await run(script) for script in found[3:]]
         assert "unlock accepted" in said[0]
         assert "rollback accepted" in said[2]
-        assert "http_request" in said[3]
+        assert "health" in said[3].lower()
+        assert "http_request" in said[4]
 
 
 @pytest.mark.slow
