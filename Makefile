@@ -25,8 +25,8 @@ demo: setup ## the main job, start to end, with nobody typing
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them
 	@$(BIN)/python starter.py dev
 
-test: setup ## all tests, two at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: setup ## all tests, three at a time: they wait more than they compute
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## ruff, mypy strict, import rules
 	@$(BIN)/ruff check .

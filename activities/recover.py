@@ -117,7 +117,9 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
     """
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
     try:
-        return Run.model_validate(await handle.query(CARRY, rpc_timeout=_QUERY_TIMEOUT))
+        # with its type: what comes without one counts as a message from anybody, and has a limit
+        carried = await handle.query(CARRY, result_type=dict[str, object], rpc_timeout=_QUERY_TIMEOUT)
+        return Run.model_validate(carried)
     except (RPCError, WorkflowQueryFailedError, ValueError) as error:
         raise Unreadable(f"run {info.execution.run_id} of {info.execution.workflow_id} cannot answer: {error}") from error
 

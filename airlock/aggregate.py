@@ -193,7 +193,8 @@ def merged(parts: Iterable[Aggregate], tools: int = MAX_TOOLS, agents: int = MAX
 
 
 def short_name(name: str) -> str:
-    """A name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others like it."""
+    """A printable name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others."""
+    name = "".join(character if character.isprintable() else "?" for character in name)
     if len(name) <= MAX_NAME:
         return name
     checksum = f"…{zlib.crc32(name.encode('utf-8', 'replace')):08x}"

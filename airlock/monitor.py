@@ -81,6 +81,11 @@ class Monitor:
         refusal = RefusedSignal(at=now, what=shorten(name, 100), why=shorten(why))
         self._update(refused=self._state.refused + 1, refusals=(*self._state.refusals, refusal)[-_KEPT:])
 
+    def silence(self, now: datetime) -> float:
+        """For how many seconds more the policy is not asked again."""
+        asked = self._state.asked_at
+        return 0.0 if asked is None else max(ASK_AGAIN - (now - asked).total_seconds(), 0.0)
+
     def alarm(self, now: datetime) -> Anomaly | None:
         """The gravest anomaly for which a lock may be wanted now; None if there is none.
 
@@ -88,8 +93,7 @@ class Monitor:
         to a lock cannot lead to another one once people have unlocked. A policy that did not want a lock is not asked again
         for a while.
         """
-        asked = self._state.asked_at
-        if asked is not None and (now - asked).total_seconds() < ASK_AGAIN:
+        if self.silence(now) > 0:
             return None
         windows = self._state.windows if self._state.fresh is None else self._state.fresh
         return next(iter(anomalies(windows, now)), None)

@@ -18,8 +18,11 @@ from airlock.contract import Mode
 from airlock.report import Report
 from airlock.sketch import LONGEST, SHORTEST, Sketch
 
-MOST = 1_000_000
-"""More of anything than this is in no report: a plan has at most 5,000 steps."""
+MOST = 50_000
+"""More of anything than this is in no report: a plan has at most 5,000 steps, which may be repeated."""
+_STAGES = ("rehearsals", "conflicted", "ended_live", "rolled_back", "clean", "undo_runs")
+_MOST_STAGES = 100
+"""A report is of one stage; it may cover a few, when a plan went back and forth."""
 _MAX_KEY = 300
 _BINS = Sketch.of((SHORTEST, LONGEST)).bins
 _LOW, _HIGH = min(_BINS), max(_BINS)
@@ -38,8 +41,10 @@ def problem_of(report: Report) -> str:
 def _problems(facts: Aggregate) -> Iterator[str]:
     if len(facts.tools) > MAX_TOOLS or len(facts.agents) > MAX_AGENTS:
         yield f"counts more than {MAX_TOOLS} tools or {MAX_AGENTS} agents by name"
-    if any(len(name) > MAX_NAME for name in (*facts.tools, *facts.agents)):
-        yield f"a name is longer than {MAX_NAME} characters"
+    if any(len(name) > MAX_NAME or not name.isprintable() for name in (*facts.tools, *facts.agents)):
+        yield f"a name is longer than {MAX_NAME} characters, or cannot be printed"
+    if any(getattr(facts, name) > _MOST_STAGES for name in _STAGES):
+        yield f"a report is of one stage: more than {_MOST_STAGES} of something there is one of"
     if not all(0 <= number <= MOST for number in _counts(facts)):
         yield f"a count is not between 0 and {MOST:,}"
     for stats in (*facts.tools.values(), facts.other_tools):

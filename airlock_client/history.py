@@ -146,7 +146,9 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
         return await _as_started(client, read)
     handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
     try:
-        return Run.model_validate(await handle.query("carry", rpc_timeout=QUERY_TIMEOUT))
+        # with its type: what comes without one counts as a message from anybody, and has a limit
+        carried = await handle.query("carry", result_type=dict[str, object], rpc_timeout=QUERY_TIMEOUT)
+        return Run.model_validate(carried)
     except RPCError as error:
         why = shorten(error.message, 200)
         raise Unreadable(f"no worker answers for {workflow_id}, run {read.run_id}: {why}") from error

@@ -46,6 +46,8 @@ async def export(folder: Folder, since: Since = None, without: Without = None, a
 
     Workers must be running: each plan's run is asked what it recorded. Prints the root digest; keep it elsewhere.
     """
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f"{folder} is a file: name a folder, or one that is not there yet")
     begin = _since(folder, since) if since is not None else None
     left_out = [workflow_id_of(name) for name in without or ()]
     client = (await Airlock.connect()).client

@@ -116,6 +116,7 @@ class MonitorWorkflow:
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
+        self._unjudged = read.state is not None  # what the run before had not looked at yet
 
     def _full(self) -> bool:
         info = workflow.info()
@@ -152,6 +153,7 @@ class MonitorWorkflow:
         while True:
             await workflow.wait_condition(lambda: self._unjudged)
             left = 0.0 if self._judged_at is None else JUDGE_EVERY - (workflow.now() - self._judged_at).total_seconds()
+            left = max(left, self._monitor.silence(workflow.now()))
             if left > 0:
                 await workflow.sleep(left, summary="until what is wrong is looked at again")
             self._unjudged, self._judged_at = False, workflow.now()

@@ -224,9 +224,9 @@ async def stale_and_previewed_anew(airlock: Airlock, plan_id: str) -> PlanHandle
 async def deadline_passed(airlock: Airlock, plan_id: str) -> PlanHandle:
     gate = WORLD.hold(plan_id, "one")
     steps = [step("one", "brief", key=f"{plan_id}-1"), step("two", "brief", ("one",), key=f"{plan_id}-2")]
-    handle = await submit(airlock, plan_id, *steps, deadline="2s")
+    handle = await submit(airlock, plan_id, *steps, deadline="6s")
     status = await awaiting(handle)
-    await until(lambda: datetime.now(UTC) >= status.submitted_at + timedelta(seconds=1.3))
+    await until(lambda: datetime.now(UTC) >= status.submitted_at + timedelta(seconds=4))
     await approved(handle)
 
     async def passed() -> bool:

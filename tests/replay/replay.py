@@ -5,6 +5,7 @@ PYTHONHASHSEED=1 python -m tests.replay.replay
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -47,4 +48,7 @@ async def main(chosen: str = "*.json") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    code = asyncio.run(main())
+    sys.stdout.flush()
+    # the SDK's own threads abort the interpreter's end now and then (sdk-python issue 300)
+    os._exit(code)

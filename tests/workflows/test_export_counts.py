@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from airlock.exported import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
+from airlock_client import Airlock
+from airlock_client.history import read_plan
 from tests.workflows.conftest import namespace, working
 from tests.workflows.export_counts import check, differences
 from tests.workflows.export_raw import RawPlan, raw_plans
@@ -116,3 +118,14 @@ def copy_of(folder: Path, to: Path) -> Path:
     shutil.copytree(folder, to)
     assert sorted(path.name for path in to.iterdir()) == sorted(SEVEN_FILES)
     return to
+
+
+async def test_a_plan_whose_run_is_larger_than_any_message_may_be_is_exported(airlock: Airlock, tmp_path: Path) -> None:
+    steps = [{"id": f"s{n}", "agent": "a", "tool": "look", "args": {"key": str(n)}, "confidence": 0.9} for n in range(1_500)]
+    document = {"plan_id": "large-export", "requested_by": "rita", "steps": steps, "max_mode": "DRY_RUN"}
+    handle = await airlock.submit(document)
+    assert (await handle.result()).outcome == "rehearsed"
+    run_id = (await handle.workflow.describe()).run_id
+    read = await read_plan(airlock.client, handle.workflow.id, run_id)
+    assert read.record.execution.plan_id == "large-export"
+    assert len(read.record.execution.result.tool_results) == 1_500

@@ -235,9 +235,9 @@ async def _share_undo(args: Shared, call: ToolCall) -> None:
         WORLD.state["shared"][args.key] = call.undo["was"]
 
 
-@tool(name="brief", risk="MEDIUM", reversibility="irreversible", timeout=1.0, resources=("shared:{key}",))
+@tool(name="brief", risk="MEDIUM", reversibility="irreversible", timeout=3.0, resources=("shared:{key}",))
 async def brief(args: Shared, call: ToolCall) -> dict[str, Any]:
-    """Set a shared key within a second."""
+    """Set a shared key within three seconds."""
     return await WORLD.live(call, lambda: WORLD.state["shared"].__setitem__(args.key, args.value))
 
 
