@@ -62,7 +62,7 @@ async def denied(airlock: Airlock, plan_id: str) -> None:
 
 
 async def expired(airlock: Airlock, plan_id: str) -> None:
-    handle = await airlock.submit(document(plan_id, step("a", "brief", key=plan_id), deadline="2s"))
+    handle = await airlock.submit(document(plan_id, step("a", "once", key=plan_id), deadline="2s"))
     assert (await handle.result()).outcome == "expired"
 
 
