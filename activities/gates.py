@@ -24,7 +24,7 @@ from activities.admit import resource_hash
 from activities.heartbeat import to_its_end
 from activities.history import Unreadable, described, is_open
 from activities.monitor import send_reports
-from activities.recall import recalled
+from activities.recall import left_behind, recalled
 from activities.toolbox import Toolbox
 from airlock import names
 from airlock.gate_messages import Closed, Found, GateStart, Inquiry, Recalled, RecallRequest
@@ -56,12 +56,6 @@ _ASK_AGAIN = (
     RPCStatusCode.RESOURCE_EXHAUSTED,
 )
 """What Temporal answers when a gate's run ends, or continues as new, while it is asked, or too many ask it at once."""
-_ENDED_BADLY = (
-    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
-    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
-    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
-    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
-)
 
 
 class GateActivities:
@@ -188,7 +182,7 @@ async def start_live_gate(client: Client, policy: Policy) -> None:
     """
     await client.start_workflow(
         names.GATE_WORKFLOW,
-        GateStart(capacity=policy.max_live_escalations, after=await _left_behind(client, names.LIVE_GATE)),
+        GateStart(capacity=policy.max_live_escalations, after=await left_behind(client, names.LIVE_GATE)),
         id=names.LIVE_GATE,
         task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -201,7 +195,7 @@ async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             names.GATE_WORKFLOW,
-            GateStart(capacity=wanted.capacity, after=await _left_behind(client, gate)),
+            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate)),
             id=gate,
             task_queue=names.WORKFLOW_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -226,12 +220,6 @@ def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
     return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
 
 
-async def _left_behind(client: Client, gate: str) -> str:
-    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
-    found = await described(client, gate)
-    return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
-
-
 async def _release(client: Client, gate: str, release: Release) -> bool:
     """Give one place back; False if there is no such gate any more."""
     try:
@@ -241,7 +229,7 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
             raise
     else:
         return True
-    if not (after := await _left_behind(client, gate)):
+    if not (after := await left_behind(client, gate)):
         return False
     # its next life would take up a place that nobody gives back any more
     await client.start_workflow(

@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from temporalio import activity
-from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
-from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.history import described, is_open
+from activities.recall import left_behind
 from airlock import names
 from airlock.contract import Contract
 from airlock.gate_messages import GateStart
@@ -88,7 +87,7 @@ class Turns:
                 client, gate = activity.client(), names.tool_gate_id(contract.tool)
                 await client.start_workflow(
                     names.GATE_WORKFLOW,
-                    GateStart(after=await _left_behind(client, gate)),
+                    GateStart(after=await left_behind(client, gate)),
                     id=gate,
                     task_queue=names.WORKFLOW_QUEUE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -116,7 +115,7 @@ async def _permit(tool: str, permit: Permit) -> PermitAnswer:
     client, gate = activity.client(), names.tool_gate_id(tool)
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         names.GATE_WORKFLOW,
-        GateStart(after=await _left_behind(client, gate)),
+        GateStart(after=await left_behind(client, gate)),
         id=gate,
         task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -131,14 +130,6 @@ async def _permit(tool: str, permit: Permit) -> PermitAnswer:
         await asyncio.gather(start.workflow_handle(), return_exceptions=True)
         raise
     return answer
-
-
-async def _left_behind(client: Client, gate: str) -> str:
-    """The run of a gate that did not end by itself: its next life takes up who is in. Mostly none."""
-    found = await described(client, gate)
-    if found is None or is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-        return ""
-    return found.execution.run_id
 
 
 def _turned_away(request: CallRequest, why: str, after: float) -> Again:

@@ -8,8 +8,21 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.history import Unreadable, described, runs_by_visibility
 from airlock.gate_messages import Carried, Recalled, RecallRequest
 
+_ENDED_BADLY = (
+    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
+    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
+)
+
 _RUNS = 50
 _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED)
+
+
+async def left_behind(client: Client, gate: str) -> str:
+    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    found = await described(client, gate)
+    return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
 
 async def recalled(client: Client, request: RecallRequest) -> Recalled:

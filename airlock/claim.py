@@ -14,7 +14,7 @@ from airlock.model import FileModel
 from airlock.names import RESERVED
 from airlock.outcome import shorten
 from airlock.plan import Step
-from airlock.refs import SECRET, bind
+from airlock.refs import as_marker, bind
 from airlock.seal import digest
 
 DIGEST_LENGTH = 32
@@ -55,14 +55,10 @@ def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> 
     if step.dedupe_key is not None:
         return call_digest(contract.tool, {}, step.dedupe_key)
     try:
-        bound = bind(step.args, outputs, _kept)
+        bound = bind(step.args, outputs, as_marker)
     except RefError:
         return None
     return None if bound.unknown else call_digest(contract.tool, bound.args, None)
-
-
-def _kept(name: str) -> Any:
-    return {SECRET: name}
 
 
 class SettledByPlan(FileModel):

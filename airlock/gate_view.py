@@ -1,13 +1,12 @@
 """What a gate shows: the answer of its query `status`, and its details in the Temporal UI."""
 
-import re
 from datetime import datetime
 
 from airlock.barrier import GateLock
 from airlock.gate import Gate
 from airlock.gate_messages import Refusal
+from airlock.markdown import inline
 from airlock.model import WireModel
-from airlock.preview import printable
 
 _NAMED = 20
 _DETAIL_ROWS = 40
@@ -106,34 +105,32 @@ def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tup
 
 def gate_details(view: GateView) -> str:
     """A gate as Markdown: open or closed by whom and why, who is in, who waits, the proof of its locks."""
-    lines = [f"**{_inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
+    lines = [f"**{inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
     if not view.ready:
         lines = ["Finds out what an earlier run of this gate knew; until then nobody gets in."]
     lines += ["", "**OPEN**" if not view.locks else "**CLOSED**"]
     for lock in view.locks:
-        what = _inline(lock.scope or "everything")
-        lines.append(f"- {what}, by {_inline(lock.by)} at {_at(lock.at)}: {_inline(lock.reason)}")
+        what = inline(lock.scope or "everything")
+        lines.append(f"- {what}, by {inline(lock.by)} at {_at(lock.at)}: {inline(lock.reason)}")
     if view.holders:
         lines += ["", "| in | slots | fence | since |", "| --- | --- | --- | --- |"]
         rows = view.holders[:_DETAIL_ROWS]
-        lines += [f"| {_inline(row.holder)} | {row.slots} | {row.fence} | {_at(row.since)} |" for row in rows]
+        lines += [f"| {inline(row.holder)} | {row.slots} | {row.fence} | {_at(row.since)} |" for row in rows]
         lines += _more(len(view.holders))
     if view.waiting:
         lines += ["", "| waiting | position | since |", "| --- | --- | --- |"]
         queue = view.waiting[:_DETAIL_ROWS]
-        lines += [
-            f"| {_inline(row.holder)}{' (urgent)' * row.urgent} | {row.position} | {_at(row.since)} |" for row in queue
-        ]
+        lines += [f"| {inline(row.holder)}{' (urgent)' * row.urgent} | {row.position} | {_at(row.since)} |" for row in queue]
         lines += _more(view.waits)
     if view.told:
         lines += ["", "| told of a lock | at | now |", "| --- | --- | --- |"]
         proof = view.told[:_DETAIL_ROWS]
-        lines += [f"| {_inline(row.holder)} | {_at(row.told_at)} | {_inline(proven(row))} |" for row in proof]
+        lines += [f"| {inline(row.holder)} | {_at(row.told_at)} | {inline(proven(row))} |" for row in proof]
         lines += _more(len(view.told))
     if view.kept_out:
-        lines += ["", f"{view.kept_out} kept out, among them {_inline(', '.join(view.kept_out_first[:5]))}"]
+        lines += ["", f"{view.kept_out} kept out, among them {inline(', '.join(view.kept_out_first[:5]))}"]
     if view.refusals:
-        lines += ["", f"{view.refused} signals refused; the last: {_inline(view.refusals[-1].why)}"]
+        lines += ["", f"{view.refused} signals refused; the last: {inline(view.refusals[-1].why)}"]
     return "\n".join(lines)
 
 
@@ -150,8 +147,3 @@ def _at(when: datetime) -> str:
 
 def _more(number: int) -> list[str]:
     return ["", f"… and {number - _DETAIL_ROWS} more"] if number > _DETAIL_ROWS else []
-
-
-def _inline(text: str) -> str:
-    """A text inside Markdown: nothing in it becomes a link, an image or mark-up."""
-    return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", printable(text).replace("|", "/").replace("`", "'"))

@@ -32,7 +32,7 @@ from airlock.messages import Lock
 from airlock.names import LIVE_GATE, RESOURCE_GATE_PREFIX
 from airlock.outcome import shorten
 from airlock.plan import Step
-from airlock.refs import SECRET, bind, contains_unknown
+from airlock.refs import as_marker, bind, contains_unknown
 from airlock.run import CallRecord, CallStatus, Run
 from airlock.state import State
 
@@ -217,7 +217,7 @@ def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str,
     if contract.read_only or not contract.resources:
         return ()
     try:
-        known = bind(step.args, outputs, lambda name: {SECRET: name}).args
+        known = bind(step.args, outputs, as_marker).args
     except RefError:  # its call will fail for this very reason
         return ()
     return resource_names(contract, {name: value for name, value in known.items() if not contains_unknown(value)})

@@ -112,6 +112,11 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
     return Bound(filled, tuple(unknown))
 
 
+def as_marker(name: str) -> Any:
+    """A secret as the marker it is in the plan: what is compared and shown never holds its value."""
+    return {SECRET: name}
+
+
 def contains_unknown(value: Any) -> bool:
     """Whether any part of a JSON value is not known yet."""
     if isinstance(value, Mapping):

@@ -1,6 +1,5 @@
 """What the queries and the result show of a run: snapshots for people and programs."""
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from airlock.audit import AuditEntry
 from airlock.calls import outcome_of
 from airlock.conflict import Conflict
 from airlock.contract import Mode
+from airlock.markdown import inline
 from airlock.model import WireModel
 from airlock.preview import approve_command, printable, render_preview
 from airlock.run import CallStatus, Outcome, ReplacedSeal, Run
@@ -248,11 +248,11 @@ def _locked_waits_for(run: Run) -> str:
 def details(run: Run) -> str:
     """The run as Markdown, for the Temporal UI: where it is, what it waits for, how to approve it."""
     lines = [
-        f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {_inline(run.why)}",
+        f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {inline(run.why)}",
         "",
-        f"Goal: {_inline(run.plan.goal)}",
+        f"Goal: {inline(run.plan.goal)}",
         "",
-        f"Waits for: {_inline(waits_for(run))}",
+        f"Waits for: {inline(waits_for(run))}",
     ]
     if run.outcome is not None or run.state.closed:
         lines[4] = f"Outcome: **{outcome_of(run).value}**"
@@ -264,12 +264,7 @@ def details(run: Run) -> str:
     for step in run.plan.steps[:_DETAIL_ROWS]:
         view = _step_view(run, step.id, step.agent, step.tool)
         mode = view.ceiling.value if view.ceiling else ""
-        lines.append(f"| {view.id} | {_inline(view.tool)} | {view.status} {_inline(view.error[:80])} | {mode} |")
+        lines.append(f"| {view.id} | {inline(view.tool)} | {view.status} {inline(view.error[:80])} | {mode} |")
     if len(run.plan.steps) > _DETAIL_ROWS:
         lines.append(f"\n… and {len(run.plan.steps) - _DETAIL_ROWS} more steps")
     return "\n".join(lines)
-
-
-def _inline(text: str) -> str:
-    """A text inside Markdown: nothing in it becomes a link, an image or mark-up."""
-    return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", printable(text).replace("|", "/").replace("`", "'"))

@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitor_messages import parse_auto_lock
     from airlock.outcome import shorten
     from workflows import gate_rounds
+    from workflows.lasting import lasting
 
 HISTORY_EVENTS = 1_000
 """A run continues as new from so many events on."""
@@ -65,14 +66,8 @@ class GateWorkflow:
     @workflow.run
     async def run(self, *start: Any) -> None:
         """Let in, line up, lock and tell until nobody needs this gate; cancelled it goes on, because others rely on it."""
-        life = asyncio.create_task(self._life())
-        while not life.done():
-            try:
-                await asyncio.shield(life)
-            except asyncio.CancelledError:
-                if not life.done():
-                    self.refuse_signal("cancel", "a gate cannot be cancelled: it would forget who is in")
-        life.result()  # raises the continue-as-new
+        why = "a gate cannot be cancelled: it would forget who is in"
+        await lasting(self._life(), lambda: self.refuse_signal("cancel", why))
 
     async def _life(self) -> None:
         if not self._ready:

@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
         parse_reports,
     )
     from airlock.report import Report
+    from workflows.lasting import lasting
 
 HISTORY_EVENTS = 500
 """A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
@@ -69,14 +70,8 @@ class MonitorWorkflow:
     @workflow.run
     async def run(self, *start: Any) -> None:
         """Count until the history is long; cancelled it goes on, because what it knows is nowhere else."""
-        life = asyncio.create_task(self._life())
-        while not life.done():
-            try:
-                await asyncio.shield(life)
-            except asyncio.CancelledError:
-                if not life.done():
-                    self.refuse_signal("cancel", "a monitor cannot be cancelled: terminate it to forget what it counted")
-        life.result()  # raises the continue-as-new
+        why = "a monitor cannot be cancelled: terminate it to forget what it counted"
+        await lasting(self._life(), lambda: self.refuse_signal("cancel", why))
 
     async def _life(self) -> None:
         watch = asyncio.create_task(self._watch())

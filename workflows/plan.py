@@ -1,6 +1,5 @@
 """The life of a plan: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE, ROLLBACK, as a durable run."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -35,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.wire import PlanStart
     from workflows.entrance import Entrance
+    from workflows.lasting import lasting
     from workflows.live import LiveStage
     from workflows.rehearse import Rehearsal
     from workflows.undo import UndoStage
@@ -83,14 +83,7 @@ class PlanWorkflow:
         """Live the plan's life; a cancelled workflow rolls back what is live and then ends with its result."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        life = asyncio.create_task(self._life())
-        while not life.done():
-            try:
-                await asyncio.shield(life)
-            except asyncio.CancelledError:
-                if not life.done():
-                    self._cancelled()
-        life.result()  # raises the continue-as-new, or whatever else ended the life
+        await lasting(self._life(), self._cancelled)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return plan_result(self._run)
 
