@@ -1,7 +1,5 @@
 """Ways in which plans that share a world once harmed each other; each of them was seen to do so."""
 
-import pytest
-
 from activities.gates import GateActivities
 from airlock import names
 from airlock.state import State
@@ -259,8 +257,8 @@ async def test_a_place_in_a_queue_is_not_forgotten_by_a_rollback(airlock_with, p
     assert (await third.result()).outcome == "completed"
 
 
-@pytest.mark.parametrize("capacity", [3])
-async def test_nobody_widens_a_resource_gate(airlock, plan, capacity):
+async def test_nobody_widens_a_resource_gate(airlock_with, plan):
+    airlock = await airlock_with()
     first, second = plan(step("a", "share", key="wide", value=1)), plan(step("a", "share", key="wide", value=2))
     handle, hold = await live(airlock, first)
     waiting = await airlock.submit(second)
@@ -270,10 +268,17 @@ async def test_nobody_widens_a_resource_gate(airlock, plan, capacity):
         return "shared:wide" in (await waiting.status()).waits_for
 
     await until(waits)
-    async for run in airlock.client.list_workflows("WorkflowType = 'GateWorkflow' AND ExecutionStatus = 'Running'"):
-        if run.id.startswith("gate-resource"):
-            wide = {"holder": "x", "request": "1", "capacity": capacity, "wait": False}
-            await airlock.client.get_workflow_handle(run.id).execute_update("acquire", wide)
+
+    async def gates() -> list[str]:
+        found = [run.id async for run in airlock.client.list_workflows("WorkflowType = 'GateWorkflow'")]
+        return [gate for gate in found if gate.startswith("gate-resource")]
+
+    (gate_id,) = await until(gates)  # visibility lags behind
+    gate = airlock.client.get_workflow_handle(gate_id)
+    await gate.execute_update("acquire", {"holder": "x", "request": "1", "capacity": 3, "wait": False})
+    view = await gate.query("status")
+    assert view["capacity"] == 1
+    assert [holder["holder"] for holder in view["holders"]] == [handle.workflow.id]
     assert "shared:wide" in (await waiting.status()).waits_for
     hold.set()
     assert (await handle.result()).outcome == "completed"
