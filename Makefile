@@ -20,10 +20,10 @@ $(VENV)/.installed: requirements.lock
 	@touch $@
 
 demo: setup ## the main job, start to end, with nobody typing
-	@$(BIN)/python -m cli.demo
+	@$(BIN)/python -m devtools.demo
 
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them
-	@$(BIN)/python starter.py dev
+	@$(BIN)/python -m devtools.dev
 
 test: setup ## all tests, three at a time: they wait more than they compute
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -35,10 +35,10 @@ check: setup ## ruff, mypy strict, import rules
 	@$(BIN)/lint-imports
 
 corpus: setup ## 200 real plans through Airlock, compared with calling the APIs directly
-	@$(BIN)/python -m cli.corpus
+	@$(BIN)/python -m devtools.corpus
 
 chaos: setup ## a hundred plans while workers and the server are killed; then the real systems are asked
-	@$(BIN)/python -m cli.chaos
+	@$(BIN)/python -m devtools.chaos
 
 export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500
@@ -50,10 +50,10 @@ bench: setup ## measure what a plan costs, what a contended resource loses, how 
 	@$(BIN)/python -m benchmarks.monitor
 
 schemas: setup ## write the JSON Schemas under schemas/
-	@$(BIN)/python -m cli.schemas
+	@$(BIN)/python -m devtools.schemas
 
 docs: setup ## write the generated parts of docs/
-	@$(BIN)/python -m cli.docs
+	@$(BIN)/python -m devtools.docs
 
 clean: ## remove .venv and .airlock
 	rm -rf $(VENV) .airlock

@@ -8,16 +8,17 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities import claims
-from activities.heartbeat import to_its_end
-from activities.monitor import reliability
-from activities.other_plans import others
-from activities.toolbox import Toolbox
-from airlock.admission import Admission, Admitted, admit
-from airlock.claim import known_digest
-from airlock.conflict import Conflict
-from airlock.gating import ClaimWanted
-from airlock.plan import Plan
+from airlock.activities.heartbeat import to_its_end
+from airlock.activities.monitor import reliability
+from airlock.activities.other_plans import others
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.admit import admit
+from airlock.admission.admitted import Admission, Admitted
+from airlock.admission.call_digest import known_digest
+from airlock.admission.conflicts.conflict import Conflict
+from airlock.gates.protocol import ClaimWanted
+from airlock.plans.plan import Plan
+from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 
 _MAX_INDEXED = 50

@@ -8,21 +8,22 @@ from typing import Any
 from pydantic import JsonValue
 from temporalio import activity
 
-from activities.classify import asked_to_wait, classify
-from activities.heartbeat import beat, to_its_end
-from activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
-from activities.metered import measured, result_of
-from activities.rate import Turns
-from activities.recover import EarlierRuns
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.contract import Mode
-from airlock.drift import drift, matched
-from airlock.errors import RefError, ToolFailed
-from airlock.outcome import MAX_OUTPUT_BYTES, Attempt, Failed, InDoubtCall, Live, StaleCall
-from airlock.seal import canonical_json
-from airlock.tool import Tool, ToolCall
-from airlock.wire import CallRequest, ChainRequest, ChainResult
+from airlock.activities.classify import asked_to_wait, classify
+from airlock.activities.heartbeat import beat, to_its_end
+from airlock.activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
+from airlock.activities.metered import measured, result_of
+from airlock.activities.rate import Turns
+from airlock.activities.recover import EarlierRuns
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.canonical import canonical_json
+from airlock.base.errors import RefError, ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.plans.contract import Mode
+from airlock.plans.drift import drift, matched
+from airlock.plans.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
+from airlock.plans.tool import Tool, ToolCall
+from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
 
 
 class CallActivities:

@@ -3,10 +3,11 @@
 import httpx
 from pydantic import JsonValue
 
-from activities.invoke import StillRunning
-from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
-from airlock.outcome import Again, Attempt, Failed, InDoubtCall, StaleCall, shorten
-from airlock.wire import CallRequest
+from airlock.activities.invoke import StillRunning
+from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
+from airlock.base.text import shorten
+from airlock.plans.outcome import Again, Attempt, Failed, InDoubtCall, StaleCall
+from airlock.run.call_messages import CallRequest
 
 # never reached the target, so certainly without effect
 _NOT_SENT = (

@@ -5,19 +5,20 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.heartbeat import to_its_end
-from activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
-from activities.metered import ROLLBACK, measured
-from activities.options import undo_attempts
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.contract import Mode
-from airlock.errors import AirlockError, ToolFailed
-from airlock.metrics import CallResult
-from airlock.outcome import ProbeAnswer, Undone, UndoOutcome, shorten
-from airlock.outcome import UndoFailed as UndoFailedOutcome
-from airlock.tool import Probe, Tool, ToolCall
-from airlock.wire import MadeCall
+from airlock.activities.heartbeat import to_its_end
+from airlock.activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
+from airlock.activities.metered import ROLLBACK, measured
+from airlock.activities.options import undo_attempts
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.errors import AirlockError, ToolFailed
+from airlock.base.metrics import CallResult
+from airlock.base.text import shorten
+from airlock.plans.contract import Mode
+from airlock.plans.outcome import ProbeAnswer, Undone, UndoOutcome
+from airlock.plans.outcome import UndoFailed as UndoFailedOutcome
+from airlock.plans.tool import Probe, Tool, ToolCall
+from airlock.run.call_messages import MadeCall
 
 RETRY_TYPE = "CompensationFailed"
 

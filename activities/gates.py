@@ -19,16 +19,13 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import claims
-from activities.admit import resource_hash
-from activities.heartbeat import to_its_end
-from activities.history import Unreadable, described, is_open
-from activities.monitor import send_reports
-from activities.recall import left_behind, recalled
-from activities.toolbox import Toolbox
-from airlock import names
-from airlock.gate_messages import Closed, Found, GateStart, Inquiry, Recalled, RecallRequest
-from airlock.gating import (
+from airlock.activities.admit import resource_hash
+from airlock.activities.heartbeat import to_its_end
+from airlock.activities.monitor import send_reports
+from airlock.activities.toolbox import Toolbox
+from airlock.base import names
+from airlock.gates.messages import Closed, Found, GateStart, Inquiry, Recalled, RecallRequest
+from airlock.gates.protocol import (
     AcquireRequest,
     AcquireResult,
     ClosedGate,
@@ -40,8 +37,10 @@ from airlock.gating import (
     Release,
     Wanted,
 )
-from airlock.policy import Policy
-from airlock.reporting import Leaving
+from airlock.monitoring.outbox import Leaving
+from airlock.temporal import claims
+from airlock.temporal.gate_memory import left_behind, recalled
+from airlock.temporal.history import Unreadable, described, is_open
 
 T = TypeVar("T")
 
@@ -171,23 +170,6 @@ class GateActivities:
         if request.reports:  # last: nobody waits for these
             await send_reports(client, request.monitor, request.reports)
         return LeaveResult(missed=tuple(sorted(missed)))
-
-
-async def start_live_gate(client: Client, policy: Policy) -> None:
-    """See to it that the live gate runs, so that it can be locked before the first plan comes.
-
-    Raises:
-        RPCError: If Temporal does not answer.
-        Unreadable: Likewise.
-    """
-    await client.start_workflow(
-        names.GATE_WORKFLOW,
-        GateStart(capacity=policy.max_live_escalations, after=await left_behind(client, names.LIVE_GATE)),
-        id=names.LIVE_GATE,
-        task_queue=names.WORKFLOW_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary="the live gate",
-    )
 
 
 async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 
-from activities.options import BEAT
+from airlock.activities.options import BEAT
 
 T = TypeVar("T")
 

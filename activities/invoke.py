@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from activities.secrets import Secrets, masked
-from airlock.catalogue import Catalogue
-from airlock.contract import Contract
-from airlock.errors import InDoubt, SecretError, ToolFailed
-from airlock.outcome import MAX_OUTPUT_BYTES
-from airlock.refs import UNKNOWN, Bound, bind
-from airlock.seal import canonical_json
-from airlock.tool import Tool, ToolCall, ToolFunction
+from airlock.activities.secrets import Secrets, masked
+from airlock.base.canonical import canonical_json
+from airlock.base.errors import InDoubt, SecretError, ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract
+from airlock.plans.refs import UNKNOWN, Bound, bind
+from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
 
 class WrongShape(Exception):

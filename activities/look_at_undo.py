@@ -6,16 +6,16 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.heartbeat import to_its_end
-from activities.invoke import as_model, bind_real, describe, run, tool_of
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.contract import Mode
-from airlock.errors import AirlockError, ToolFailed
-from airlock.outcome import shorten
-from airlock.tool import Preview
-from airlock.undoing import UndoLook
-from airlock.wire import MadeCall, UndoLookRequest, UndoLooks
+from airlock.activities.heartbeat import to_its_end
+from airlock.activities.invoke import as_model, bind_real, describe, run, tool_of
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.errors import AirlockError, ToolFailed
+from airlock.base.text import shorten
+from airlock.plans.contract import Mode
+from airlock.plans.tool import Preview
+from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
+from airlock.run.undo import UndoLook
 
 CONCURRENCY = 8
 """How many undos are looked at at the same time."""

@@ -10,10 +10,10 @@ from typing import Any
 from temporalio import activity
 from temporalio.common import MetricMeter
 
-from airlock import names
-from airlock.contract import Mode
-from airlock.metrics import CALL_DURATION, CALLS, CallResult
-from airlock.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
+from airlock.base import names
+from airlock.base.metrics import CALL_DURATION, CALLS, CallResult
+from airlock.plans.contract import Mode
+from airlock.plans.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
 
 _tracer: Any = None
 with suppress(ImportError):  # without the extra `otel` there are no spans

@@ -11,10 +11,11 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.history import described, is_open
-from activities.toolbox import Toolbox
-from airlock import names
-from airlock.monitor_messages import (
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import Policy
+from airlock.admission.reliability import PRIOR_CALLS, Reliability
+from airlock.base import names
+from airlock.monitoring.messages import (
     MAX_ASKED_TOOLS,
     MAX_REPORTS,
     AlarmAnswer,
@@ -27,9 +28,8 @@ from airlock.monitor_messages import (
     ToolTallies,
     WishAnswer,
 )
-from airlock.policy import Policy
-from airlock.reliability import PRIOR_CALLS, Reliability
-from airlock.report import Report
+from airlock.monitoring.report import Report
+from airlock.temporal.history import described, is_open
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 _TRIES = 8

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
-from airlock.contract import Contract
+from airlock.plans.contract import Contract
 
 BEAT = 2.0
 """Seconds between the heartbeats of a running call; tool authors do nothing for them."""

@@ -7,9 +7,9 @@ from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.converter import PayloadConverter
 
-from airlock import names
-from airlock.conflict import Answer, Conflict, ConflictKind, conflict, with_another_plan
-from airlock.state import State
+from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, with_another_plan
+from airlock.base import names
+from airlock.plans.state import State
 
 MAX_NAMED = 20
 """How many other plans an approver is told of."""

@@ -6,20 +6,21 @@ from typing import Any
 from pydantic import TypeAdapter
 from temporalio import activity
 
-from activities.heartbeat import beat, to_its_end
-from activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
-from activities.metered import measured
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.contract import Contract, Mode
-from airlock.errors import ToolFailed
-from airlock.graph import waves
-from airlock.metrics import CallResult
-from airlock.outcome import MAX_OUTPUT_BYTES, PreviewFailed, PreviewOutcome, StepPreview, shorten
-from airlock.plan import Step
-from airlock.refs import UNKNOWN
-from airlock.seal import canonical_json
-from airlock.tool import Preview, Tool
+from airlock.activities.heartbeat import beat, to_its_end
+from airlock.activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
+from airlock.activities.metered import measured
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.canonical import canonical_json
+from airlock.base.errors import ToolFailed
+from airlock.base.metrics import CallResult
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.graph import waves
+from airlock.plans.outcome import PreviewFailed, PreviewOutcome, StepPreview
+from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, Tool
 from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000

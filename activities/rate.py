@@ -9,13 +9,14 @@ from temporalio import activity
 from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.recall import left_behind
-from airlock import names
-from airlock.contract import Contract
-from airlock.gate_messages import GateStart
-from airlock.gating import HoldOff, Permit, PermitAnswer
-from airlock.outcome import Again, shorten
-from airlock.wire import CallRequest
+from airlock.base import names
+from airlock.base.text import shorten
+from airlock.gates.messages import GateStart
+from airlock.gates.protocol import HoldOff, Permit, PermitAnswer
+from airlock.plans.contract import Contract
+from airlock.plans.outcome import Again
+from airlock.run.call_messages import CallRequest
+from airlock.temporal.gate_memory import left_behind
 
 PATIENCE = 5.0
 """Seconds one activity waits for turns, all its calls together: less than the margin its own timeout has for that."""

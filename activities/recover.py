@@ -9,14 +9,16 @@ from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from activities.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
-from activities.options import BEAT
-from activities.toolbox import Toolbox
-from airlock import names
-from airlock.outcome import InDoubtCall, Live, shorten
-from airlock.recovery import Evidence, overlay, repeat_or_answer, seconds_until_quiet
-from airlock.run import Run
-from airlock.wire import CallRequest, ChainRequest, Recovered, RecoverRequest
+from airlock.activities.options import BEAT
+from airlock.activities.toolbox import Toolbox
+from airlock.base import names
+from airlock.base.text import shorten
+from airlock.plans.outcome import InDoubtCall, Live
+from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.recovery import Evidence, overlay, repeat_or_answer, seconds_until_quiet
+from airlock.run.state import Run
+from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
+from airlock.wire import Recovered, RecoverRequest
 
 CARRY = "carry"
 """The query that answers the whole run."""

@@ -5,17 +5,18 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.heartbeat import to_its_end
-from activities.invoke import as_model, bind_shown, checked_output, describe, run, tool_of
-from activities.metered import measured
-from activities.options import MOCK_TIMEOUT
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.contract import Contract, Mode
-from airlock.metrics import CallResult
-from airlock.outcome import MockFailed, shorten
-from airlock.plan import Step
-from airlock.refs import UNKNOWN
+from airlock.activities.heartbeat import to_its_end
+from airlock.activities.invoke import as_model, bind_shown, checked_output, describe, run, tool_of
+from airlock.activities.metered import measured
+from airlock.activities.options import MOCK_TIMEOUT
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.metrics import CallResult
+from airlock.base.text import shorten
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.outcome import MockFailed
+from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
 from airlock.wire import RehearsalRequest, RehearseResult
 
 

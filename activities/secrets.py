@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airlock.errors import SecretError
+from airlock.base.errors import SecretError
 
 ENVIRONMENT_PREFIX = "AIRLOCK_SECRET_"
 FOLDER_VARIABLE = "AIRLOCK_SECRETS_DIR"

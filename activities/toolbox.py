@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.secrets import Secrets
-from airlock import names
-from airlock.catalogue import Catalogue
-from airlock.contract import Contract, Mode
-from airlock.plan import Step
-from airlock.policy import Policy
-from airlock.tool import Tool, ToolCall
+from airlock.activities.secrets import Secrets
+from airlock.admission.policy import Policy
+from airlock.base import names
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
+from airlock.plans.tool import Tool, ToolCall
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from rich.table import Table
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from airlock import names
-from airlock_client import Airlock
+from airlock.base import names
+from airlock.client import Airlock
 from benchmarks.occupying import DIARY, occupy, plan
 from benchmarks.server import serving
 

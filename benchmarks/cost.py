@@ -18,15 +18,15 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.policy import AgentPolicy, Policy
-from airlock.state import State
-from airlock_client import Airlock
-from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.client import Airlock
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.state import State
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.worker.roles import build_workers
 from benchmarks.bare import Bare, bare
 from benchmarks.tools import nothing
-from worker import build_workers
 
 SIZES = (1, 20, 100)
 REPEATS = 3

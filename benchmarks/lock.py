@@ -13,10 +13,10 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from airlock_client import Airlock
+from airlock.client import Airlock
 from benchmarks.occupying import DIARY, occupy, plan
 from benchmarks.server import serving
-from cli.chaos_barrier import lock, unlock
+from devtools.chaos_barrier import lock, unlock
 
 PLANS = 50
 REPEATS = 3

@@ -20,14 +20,14 @@ from rich.table import Table
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.monitor import send_reports, start_monitors
-from airlock import names
-from airlock.aggregate import Stage
-from airlock.contract import Mode
-from airlock.monitor_messages import HealthSnapshot
-from airlock.observed import Call, observe
-from airlock.policy import Policy
-from airlock.report import Report, ReportKey
+from airlock.activities.monitor import send_reports, start_monitors
+from airlock.admission.policy import Policy
+from airlock.base import names
+from airlock.monitoring.aggregation import Stage
+from airlock.monitoring.messages import HealthSnapshot
+from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.report import Report, ReportKey
+from airlock.plans.contract import Mode
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.policy import AgentPolicy, Policy
-from airlock.tool import Tool
-from airlock_client import Airlock
-from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
-from worker import Limits, build_workers
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.client import Airlock
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.tool import Tool
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.worker.roles import Limits, build_workers
 
 
 @asynccontextmanager

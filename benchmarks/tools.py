@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airlock.tool import Preview, ToolCall, tool
+from airlock.plans.tool import Preview, ToolCall, tool
 
 
 class Nothing(BaseModel):

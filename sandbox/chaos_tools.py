@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from airlock.errors import InDoubt, ToolFailed
-from airlock.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 from sandbox.chaos_store import Caller, ChaosStore
 
 KEY_HEADER = "X-Airlock-Key"

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from airlock.errors import InDoubt, Stale, ToolFailed
-from airlock.refs import UNKNOWN
-from airlock.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 from sandbox.corpus_data import CorpusTool, load_tools
 
 _TLS = ssl.create_default_context()  # once: it is slow to make, and every client wants one

@@ -11,11 +11,11 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from airlock import names
-    from airlock.claim import SettledByPlan, claim_details, parse_settle
-    from airlock.gating import Claimed, ClaimOutcome
-    from airlock.messages import MalformedMessage
-    from airlock.outcome import shorten
+    from airlock.base import names
+    from airlock.base.incoming import MalformedMessage
+    from airlock.base.text import shorten
+    from airlock.gates.claim import SettledByPlan, claim_details, parse_settle
+    from airlock.gates.protocol import Claimed, ClaimOutcome
 
 FREE = "Free"
 """The error type with which a claim ends whose call was certainly not made; its id may be taken again then."""

@@ -6,32 +6,22 @@ from temporalio import workflow
 from temporalio.workflow import ActivityCancellationType, ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from activities import options
-    from activities.admit import AdmitActivities
-    from activities.compensate import CompensateActivities
-    from activities.gates import GateActivities
-    from activities.look_at_undo import UndoLookActivities
-    from activities.options import Options
-    from activities.preview import PreviewActivities
-    from activities.recover import RecoverActivities
-    from activities.rehearse import RehearseActivities
-    from airlock import names
-    from airlock.admission import Admission
-    from airlock.gating import AcquireRequest, AcquireResult, LeaveResult
-    from airlock.outcome import ProbeAnswer, UndoOutcome
-    from airlock.reporting import Leaving
-    from airlock.wire import (
-        AdmitRequest,
-        ChainRequest,
-        MadeCall,
-        PreviewResult,
-        Recovered,
-        RecoverRequest,
-        RehearsalRequest,
-        RehearseResult,
-        UndoLookRequest,
-        UndoLooks,
-    )
+    from airlock.activities import options
+    from airlock.activities.admit import AdmitActivities
+    from airlock.activities.compensate import CompensateActivities
+    from airlock.activities.gates import GateActivities
+    from airlock.activities.look_at_undo import UndoLookActivities
+    from airlock.activities.options import Options
+    from airlock.activities.preview import PreviewActivities
+    from airlock.activities.recover import RecoverActivities
+    from airlock.activities.rehearse import RehearseActivities
+    from airlock.admission.admitted import Admission
+    from airlock.base import names
+    from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveResult
+    from airlock.monitoring.outbox import Leaving
+    from airlock.plans.outcome import ProbeAnswer, UndoOutcome
+    from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
+    from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
 
 _WAIT = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 _TRY = ActivityCancellationType.TRY_CANCEL

@@ -4,10 +4,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.calls import take_probe
-    from airlock.run import CallStatus, Run
-    from workflows import commands
-    from workflows.made import made_call
+    from airlock.run.call_record import CallStatus
+    from airlock.run.call_results import take_probe
+    from airlock.run.state import Run
+    from airlock.workflows import commands
+    from airlock.workflows.made_calls import made_call
 
 
 async def look_into_doubts(run: Run) -> None:

@@ -11,27 +11,24 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from airlock import names
-    from airlock.gate import Gate
-    from airlock.gate_messages import (
-        Carried,
+    from airlock.base import names
+    from airlock.base.incoming import MalformedMessage, Verdict, parse_as
+    from airlock.base.text import shorten
+    from airlock.gates.messages import Carried, GateStart, RecallRequest, Refusal
+    from airlock.gates.parsing import (
         GateDecision,
-        GateStart,
-        RecallRequest,
-        Refusal,
         parse_gate_decision,
         parse_hold_off,
         parse_permit,
         parse_release,
         parse_wanted,
     )
-    from airlock.gate_view import GateView, gate_details, gate_view
-    from airlock.gating import GateAnswer, PermitAnswer
-    from airlock.messages import MalformedMessage, Verdict, parse_as
-    from airlock.monitor_messages import parse_auto_lock
-    from airlock.outcome import shorten
-    from workflows import gate_rounds
-    from workflows.lasting import lasting
+    from airlock.gates.protocol import GateAnswer, PermitAnswer
+    from airlock.gates.semaphore import Gate
+    from airlock.gates.view import GateView, gate_details, gate_view
+    from airlock.monitoring.messages import parse_auto_lock
+    from airlock.workflows import gate_rounds
+    from airlock.workflows.uncancellable import lasting
 
 HISTORY_EVENTS = 1_000
 """A run continues as new from so many events on."""

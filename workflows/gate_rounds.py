@@ -9,16 +9,16 @@ from temporalio.exceptions import ActivityError, FailureError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
-    from activities import options
-    from activities.gates import GateActivities
-    from activities.monitor import MonitorActivities
-    from airlock import names
-    from airlock.barrier import News, NewsKind
-    from airlock.gate import Gate
-    from airlock.gate_messages import Found, Inquiry, Recalled, RecallRequest
-    from airlock.gating import Granted
-    from airlock.messages import Lock, Unlock
-    from airlock.monitor_messages import AutoLock, LockWish, WishAnswer
+    from airlock.activities import options
+    from airlock.activities.gates import GateActivities
+    from airlock.activities.monitor import MonitorActivities
+    from airlock.base import names
+    from airlock.gates.locks import News, NewsKind
+    from airlock.gates.messages import Found, Inquiry, Recalled, RecallRequest
+    from airlock.gates.protocol import Granted, LockWish
+    from airlock.gates.semaphore import Gate
+    from airlock.monitoring.messages import AutoLock, WishAnswer
+    from airlock.run.messages import Lock, Unlock
 
 _LOOKED_AT = 50
 """So many of the queue are looked at; who is gone further back is found when it comes up."""

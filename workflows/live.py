@@ -15,26 +15,19 @@ from temporalio.workflow import ActivityHandle
 with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue, TypeAdapter, ValidationError
 
-    from activities import options
-    from airlock.calls import after_calls, take_outcomes
-    from airlock.holding import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
-    from airlock.outcome import (
-        Again,
-        Attempt,
-        CallOutcome,
-        Failed,
-        InDoubtCall,
-        Live,
-        StaleCall,
-        shorten,
-    )
-    from airlock.refs import referenced_steps
-    from airlock.run import CallStatus, Run
-    from airlock.schedule import MAX_IN_FLIGHT, Schedule
-    from airlock.wire import CallRequest, ChainRequest, ChainResult
-    from workflows import commands
-    from workflows.doubts import look_into_doubts
-    from workflows.entrance import Entrance
+    from airlock.activities import options
+    from airlock.base.text import shorten
+    from airlock.plans.outcome import Again, Attempt, CallOutcome, Failed, InDoubtCall, Live, StaleCall
+    from airlock.plans.refs import referenced_steps
+    from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
+    from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+    from airlock.run.call_record import CallStatus
+    from airlock.run.call_results import after_calls, take_outcomes
+    from airlock.run.gate_requests import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
+    from airlock.run.state import Run
+    from airlock.workflows import commands
+    from airlock.workflows.doubts import look_into_doubts
+    from airlock.workflows.gate_visits import Entrance
 
     _ATTEMPTS = TypeAdapter(list[Attempt])
 

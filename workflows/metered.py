@@ -10,8 +10,8 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from airlock.metrics import PLANS_ENDED
-from airlock.views import PlanResult
+from airlock.base.metrics import PLANS_ENDED
+from airlock.run.views import PlanResult
 
 
 class Metered(Interceptor):

@@ -16,13 +16,12 @@ from temporalio.workflow import ActivityCancellationType
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from activities import options
-    from activities.monitor import MonitorActivities
-    from airlock import names
-    from airlock.anomaly import Anomaly
-    from airlock.messages import MalformedMessage
-    from airlock.monitor import Monitor, stretch_of
-    from airlock.monitor_messages import (
+    from airlock.activities import options
+    from airlock.activities.monitor import MonitorActivities
+    from airlock.base import names
+    from airlock.base.incoming import MalformedMessage
+    from airlock.monitoring.anomaly import Anomaly
+    from airlock.monitoring.messages import (
         AlarmRequest,
         AutoLock,
         HealthSnapshot,
@@ -33,8 +32,9 @@ with workflow.unsafe.imports_passed_through():
         parse_question,
         parse_reports,
     )
-    from airlock.report import Report
-    from workflows.lasting import lasting
+    from airlock.monitoring.monitor import Monitor, stretch_of
+    from airlock.monitoring.report import Report
+    from airlock.workflows.uncancellable import lasting
 
 HISTORY_EVENTS = 500
 """A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""

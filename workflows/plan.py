@@ -11,17 +11,18 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from airlock import names
-    from airlock.decisions import asked_undo, decide, refuse
-    from airlock.errors import AirlockError
-    from airlock.gating import Granted
-    from airlock.holding import leave_request
-    from airlock.messages import Abort, Lock, MalformedMessage, Rollback, Unlock, Verdict, parse_decision, parse_message
-    from airlock.outcome import shorten
-    from airlock.reporting import Outbox
-    from airlock.run import Outcome, Run
-    from airlock.state import Event, State
-    from airlock.views import (
+    from airlock.base import names
+    from airlock.base.errors import AirlockError
+    from airlock.base.incoming import MalformedMessage, Verdict
+    from airlock.base.text import shorten
+    from airlock.gates.protocol import Granted
+    from airlock.monitoring.outbox import Outbox
+    from airlock.plans.state import Event, State
+    from airlock.run.decisions import asked_undo, decide, refuse
+    from airlock.run.gate_requests import leave_request
+    from airlock.run.messages import Abort, Lock, Rollback, Unlock, parse_decision, parse_message
+    from airlock.run.state import Outcome, Run
+    from airlock.run.views import (
         AuditView,
         PlanResult,
         PreviewView,
@@ -33,12 +34,12 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.wire import PlanStart
-    from workflows.entrance import Entrance
-    from workflows.lasting import lasting
-    from workflows.live import LiveStage
-    from workflows.rehearse import Rehearsal
-    from workflows.undo import UndoStage
-    from workflows.undo_run import UndoRun
+    from airlock.workflows.gate_visits import Entrance
+    from airlock.workflows.live import LiveStage
+    from airlock.workflows.rehearse import Rehearsal
+    from airlock.workflows.uncancellable import lasting
+    from airlock.workflows.undo import UndoStage
+    from airlock.workflows.undo_run import UndoRun
 
 T = TypeVar("T")
 

@@ -8,17 +8,17 @@ from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.approval import approved_steps, waived_by_policy
-    from airlock.audit import AuditKind
-    from airlock.contract import Mode
-    from airlock.decisions import decide
-    from airlock.messages import Abort
-    from airlock.outcome import shorten
-    from airlock.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
-    from airlock.run import Run
-    from airlock.state import Event
+    from airlock.base.text import shorten
+    from airlock.plans.contract import Mode
+    from airlock.plans.state import Event
+    from airlock.run.approval import approved_steps, waived_by_policy
+    from airlock.run.audit import AuditKind
+    from airlock.run.decisions import decide
+    from airlock.run.messages import Abort
+    from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
+    from airlock.run.state import Run
     from airlock.wire import AdmitRequest, RehearsalRequest
-    from workflows import commands
+    from airlock.workflows import commands
 
 T = TypeVar("T")
 

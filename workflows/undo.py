@@ -7,16 +7,18 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.calls import after_rollback, keep, take_undo
-    from airlock.decisions import steps_to_undo
-    from airlock.graph import reversed_parents
-    from airlock.outcome import UndoFailed, UndoOutcome, shorten
-    from airlock.run import CallStatus, Run
-    from airlock.schedule import MAX_IN_FLIGHT, Schedule
-    from airlock.state import State
-    from workflows import commands
-    from workflows.doubts import look_into_doubts
-    from workflows.made import made_call
+    from airlock.base.text import shorten
+    from airlock.plans.graph import reversed_parents
+    from airlock.plans.outcome import UndoFailed, UndoOutcome
+    from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
+    from airlock.plans.state import State
+    from airlock.run.call_record import CallStatus
+    from airlock.run.call_results import after_rollback, keep, take_undo
+    from airlock.run.decisions import steps_to_undo
+    from airlock.run.state import Run
+    from airlock.workflows import commands
+    from airlock.workflows.doubts import look_into_doubts
+    from airlock.workflows.made_calls import made_call
 
 
 class UndoStage:

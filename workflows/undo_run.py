@@ -7,17 +7,19 @@ from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.decisions import decide
-    from airlock.messages import Abort
-    from airlock.outcome import shorten
-    from airlock.recovery import begin_undo, steps_left
-    from airlock.run import CallStatus, Run
-    from airlock.state import Event, State
-    from airlock.undo_preview import seal_undo
-    from airlock.undoing import UndoLook
-    from airlock.wire import RecoverRequest, UndoLookRequest
-    from workflows import commands
-    from workflows.made import made_call
+    from airlock.base.text import shorten
+    from airlock.plans.state import Event, State
+    from airlock.run.call_messages import UndoLookRequest
+    from airlock.run.call_record import CallStatus
+    from airlock.run.decisions import decide
+    from airlock.run.messages import Abort
+    from airlock.run.recovery import begin_undo, steps_left
+    from airlock.run.state import Run
+    from airlock.run.undo import UndoLook
+    from airlock.run.undo_preview import seal_undo
+    from airlock.wire import RecoverRequest
+    from airlock.workflows import commands
+    from airlock.workflows.made_calls import made_call
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 import os
 
-from tools.http_routes import http_tool
+from airlock.tools.http_routes import http_tool
 
 BILLING_URL = os.environ.get("BILLING_URL", "http://127.0.0.1:8094")
 

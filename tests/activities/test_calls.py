@@ -7,20 +7,20 @@ import httpx
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.call import CallActivities
-from activities.classify import asked_to_wait, classify
-from activities.invoke import WrongShape, checked_output
-from activities.options import backoff
-from activities.secrets import Secrets
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.contract import Contract
-from airlock.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
-from airlock.outcome import StepPreview
-from airlock.plan import Step
-from airlock.policy import Policy
-from airlock.tool import ToolCall, tool
-from airlock.wire import CallRequest, ChainRequest
+from airlock.activities.call import CallActivities
+from airlock.activities.classify import asked_to_wait, classify
+from airlock.activities.invoke import WrongShape, checked_output
+from airlock.activities.options import backoff
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import Policy
+from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract
+from airlock.plans.outcome import StepPreview
+from airlock.plans.plan import Step
+from airlock.plans.tool import ToolCall, tool
+from airlock.run.call_messages import CallRequest, ChainRequest
 from tests.activities.test_preview import Anything
 
 READ = {"risk": "LOW", "reversibility": "read_only"}

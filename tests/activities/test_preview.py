@@ -7,14 +7,14 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from temporalio.testing import ActivityEnvironment
 
-from activities import preview as preview_module
-from activities.preview import PreviewActivities
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.plan import Step
-from airlock.policy import Policy
-from airlock.refs import UNKNOWN
-from airlock.tool import Preview, ToolCall, tool
+from airlock.activities import preview as preview_module
+from airlock.activities.preview import PreviewActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import Policy
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.wire import RehearsalRequest
 
 LOOKED: list[tuple[str, dict[str, Any]]] = []

@@ -14,24 +14,24 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities import rate
-from activities.call import CallActivities
-from activities.gates import GateActivities
-from activities.toolbox import Toolbox
-from airlock import names
-from airlock.catalogue import Catalogue
-from airlock.errors import ToolFailed
-from airlock.plan import Step
-from airlock.policy import AgentPolicy, Policy
-from airlock.tool import Tool, ToolCall, tool
-from airlock.wire import CallRequest, ChainRequest, ChainResult
-from airlock_client import Airlock
-from airlock_client.connection import DATA_CONVERTER
+from airlock.activities import rate
+from airlock.activities.call import CallActivities
+from airlock.activities.gates import GateActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.base import names
+from airlock.base.errors import ToolFailed
+from airlock.client import Airlock
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Step
+from airlock.plans.tool import Tool, ToolCall, tool
+from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.temporal.connection import DATA_CONVERTER
+from airlock.tools import http_request
+from airlock.worker.roles import build_workers, runner
+from airlock.workflows.gate import GateWorkflow
 from tests.activities.test_preview import Anything
 from tests.workflows.conftest import approved, binary, namespace
-from tools import http_request
-from worker import build_workers, runner
-from workflows.gate import GateWorkflow
 
 _NUMBERS = itertools.count(1)
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities import recover
-from activities.history import Unreadable
-from activities.recover import EarlierRuns
-from airlock.outcome import InDoubtCall
-from airlock.recovery import Evidence
-from airlock.wire import CallRequest, ChainRequest
+from airlock.activities import recover
+from airlock.activities.recover import EarlierRuns
+from airlock.plans.outcome import InDoubtCall
+from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.recovery import Evidence
+from airlock.temporal.history import Unreadable
 from tests.core.build import contract, step
 
 

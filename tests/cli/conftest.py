@@ -17,8 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from cli.environment import Environment, environment
-from cli.processes import ROOT
+from devtools.environment import ROOT, Environment, environment
 
 CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}

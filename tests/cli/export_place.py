@@ -14,15 +14,16 @@ import pytest
 from temporalio.client import Client
 from typer.testing import CliRunner
 
-from activities.history import Unreadable
-from airlock.plan_record import PlanRecord
-from airlock_client import Airlock, exporting, history
-from airlock_client.exporting import plans_of
-from airlock_client.monitor import Monitors
-from cli.app import app
-from cli.export_files import export_files
-from cli.verify_files import verify
-from cli.verify_temporal import verify_against_temporal
+from airlock.cli.app import app
+from airlock.cli.export_files import export_files
+from airlock.cli.verify_files import verify
+from airlock.cli.verify_temporal import verify_against_temporal
+from airlock.client import Airlock, exporting
+from airlock.client import plan_history as history
+from airlock.client.exporting import plans_of
+from airlock.client.monitors import Monitors
+from airlock.export.plan_lines import PlanRecord
+from airlock.temporal.history import Unreadable
 from tests.cli.conftest import Said
 from tests.core.export_build import health
 from tests.workflows.conftest import dev_server, events, namespace, until, working  # noqa: F401  dev_server is a fixture

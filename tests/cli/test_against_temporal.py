@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airlock.exported import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
-from airlock.ledger import linked
-from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.export.ledger import linked
+from airlock.export.model import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
 from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
@@ -42,8 +42,8 @@ async def test_an_open_plan_that_went_on_since_is_no_fault(place: Place) -> None
 
 def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
     """The record with one entry changed, and every hash of its chain computed anew."""
-    from airlock.audit import AuditEntry, AuditKind
-    from airlock.views import StepView
+    from airlock.run.audit import AuditEntry, AuditKind
+    from airlock.run.views import StepView
 
     line = record.execution
     entries = []

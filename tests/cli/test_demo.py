@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from airlock.exported import SEVEN_FILES
-from cli.demo import ONBOARDING
-from cli.processes import ROOT
+from airlock.export.model import SEVEN_FILES
+from devtools.demo import ONBOARDING
+from devtools.environment import ROOT
 from tests.cli.test_environment import family
 
 
@@ -19,7 +19,7 @@ def test_the_demo_works_twice_in_a_row(tmp_path: Path) -> None:
     for _ in (1, 2):
         begun = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "cli.demo", "--folder", str(tmp_path / "demo")],
+            [sys.executable, "-m", "devtools.demo", "--folder", str(tmp_path / "demo")],
             cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

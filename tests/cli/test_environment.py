@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.environment import environment
-from cli.locks import AlreadyRunning, held
-from cli.ports import free_ports, usual_or_free
-from cli.processes import ROOT, Child, ChildFailed
+from airlock.cli.file_lock import AlreadyRunning, held
+from airlock.cli.ports import free_ports, usual_or_free
+from airlock.cli.processes import Child, ChildFailed
+from devtools.environment import ROOT, environment
 from tests.cli.conftest import eventually
 
 SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -119,7 +119,7 @@ async def test_a_worker_that_cannot_start_is_reported_and_everything_stops(tmp_p
 
 def start_dev(folder: Path) -> tuple["subprocess.Popen[str]", dict[str, str]]:
     process = subprocess.Popen(
-        [sys.executable, "starter.py", "dev", "--json", "--folder", str(folder)],
+        [sys.executable, "-m", "devtools.dev", "--json", "--folder", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -138,7 +138,7 @@ def test_dev_comes_up_twice_in_a_row_and_leaves_nothing(tmp_path: Path) -> None:
             assert (tmp_path / "dev" / "temporal.db").is_file()
             assert family(up["work_folder"].removesuffix("/work"))
             second = subprocess.run(
-                [sys.executable, "starter.py", "dev", "--json", "--folder", str(tmp_path / "dev")],
+                [sys.executable, "-m", "devtools.dev", "--json", "--folder", str(tmp_path / "dev")],
                 cwd=ROOT, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert second.returncode == 1

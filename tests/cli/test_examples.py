@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
-from cli.check import look_at, plan_from_files
-from cli.processes import ROOT
-from cli.settings import read_catalogue
+from airlock.cli.app import app
+from airlock.cli.check import look_at, plan_from_files
+from airlock.cli.settings import read_catalogue
+from devtools.environment import ROOT
 
 EXAMPLES = ROOT / "examples"
 PLANS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem != "validations")

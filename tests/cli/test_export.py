@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from airlock.audit import AuditEntry, AuditKind
-from airlock.exported import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
-from airlock_client import history
-from airlock_client.exporting import Plans
-from airlock_client.history import Forgotten, PlanReading, read_plan
-from airlock_client.origins import Cause, Task, traced
-from cli.verify_files import verify
+from airlock.cli.verify_files import verify
+from airlock.client import plan_history as history
+from airlock.client.exporting import Plans
+from airlock.client.origins import Cause, Task, traced
+from airlock.client.plan_history import Forgotten, PlanReading, read_plan
+from airlock.export.model import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.run.audit import AuditEntry, AuditKind
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import records
 from tests.workflows.conftest import dev_server, events, until, working  # noqa: F401  dev_server is a fixture

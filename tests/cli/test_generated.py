@@ -10,18 +10,18 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from airlock.config import Config
-from airlock.policy import Policy
-from airlock.state import TRANSITIONS
-from cli.processes import ROOT
-from cli.schemas import schemas
-from tools.loader import load_catalogue
+from airlock.admission.config import Config
+from airlock.admission.policy import Policy
+from airlock.plans.state import TRANSITIONS
+from airlock.tools.loader import load_catalogue
+from devtools.environment import ROOT
+from devtools.schemas import schemas
 
 EXAMPLES = ROOT / "examples"
 PLANS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem not in ("assignments", "validations"))
 
 
-@pytest.mark.parametrize("module", ["cli.schemas", "cli.docs"])
+@pytest.mark.parametrize("module", ["devtools.schemas", "devtools.docs"])
 def test_generated_files_are_current(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

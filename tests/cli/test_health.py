@@ -20,25 +20,23 @@ import typer
 from rich.console import Console, RenderableType
 from temporalio.service import RPCError, RPCStatusCode
 
-import cli.health
-from airlock.aggregate import Aggregate, Decided, Stage
-from airlock.anomaly import AnomalyKind
-from airlock.conflict import ConflictKind
-from airlock.monitor import Monitor
-from airlock.monitor_messages import LockWish
-from airlock.names import monitor_id
-from airlock.observed import observe
-from airlock.state import State
-from airlock.windows import Window, Windows
-from airlock_client import Airlock, NoAnswer
-from airlock_client.monitor import Counted, Monitors, NoMonitor, health_report, signals_report
-from cli.environment import Environment, environment
-from cli.health_screens import health_line, health_screen, print_screen
-from cli.output import Refusal
-from cli.plot import plot, usable
-from cli.processes import ROOT
-from cli.signals import signals_screen
-from cli.sparkline import ASCII_BARS, BARS, sparkline
+from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.base.names import monitor_id
+from airlock.cli import health
+from airlock.cli.health_screens import health_line, health_screen, print_screen
+from airlock.cli.output import Refusal
+from airlock.cli.plot import plot, usable
+from airlock.cli.signals import signals_screen
+from airlock.cli.sparkline import ASCII_BARS, BARS, sparkline
+from airlock.client import Airlock, NoAnswer
+from airlock.client.monitors import Counted, Monitors, NoMonitor, health_report, signals_report
+from airlock.gates.protocol import AnomalyKind, LockWish
+from airlock.monitoring.aggregation import Aggregate, Decided, Stage
+from airlock.monitoring.monitor import Monitor
+from airlock.monitoring.observation import observe
+from airlock.monitoring.rolling import Window, Windows
+from airlock.plans.state import State
+from devtools.environment import ROOT, Environment, environment
 from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
 from tests.core.counting import AT, call, report
 from tests.docs.fences import fences, lines
@@ -276,9 +274,9 @@ async def test_a_part_never_passes_for_the_whole() -> None:
 async def test_watch_says_that_nobody_answers_once_and_that_it_is_over(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli.health, "_EVERY", 0.0)
+    monkeypatch.setattr(health, "_EVERY", 0.0)
     answers: dict[str, Any] = {"monitor-0": snapshot(0, 2)}
-    changes = cli.health._changes(monitors(answers), Window.ALL)
+    changes = health._changes(monitors(answers), Window.ALL)
     first = await anext(changes)
     answers["monitor-0"] = gone = RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED, b"")
     waiting = asyncio.ensure_future(anext(changes))
@@ -361,7 +359,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(Refusal, match="cannot be drawn") as refused:
         plot(tmp_path / "picture.svg", WELL, Window.DAY)
-    assert refused.value.problems[0].fix == "pip install 'airlock[plot]'"
+    assert refused.value.problems[0].fix == "pip install 'airlock-temporal[plot]'"
     assert list(tmp_path.iterdir()) == []
 
 

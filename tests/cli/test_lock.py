@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from airlock.names import LIVE_GATE
-from airlock.state import State
-from airlock_client import Airlock, PlanHandle
-from cli.environment import Environment, environment
+from airlock.base.names import LIVE_GATE
+from airlock.client import Airlock, PlanHandle
+from airlock.plans.state import State
+from devtools.environment import Environment, environment
 from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from airlock.messages import Approve
-from airlock.signature import signature_refusal
-from airlock.state import State
-from airlock.views import PreviewView
-from cli.app import app
-from cli.approve import signed
+from airlock.cli.app import app
+from airlock.cli.approve import signed
+from airlock.plans.state import State
+from airlock.run.messages import Approve
+from airlock.run.signature import signature_refusal
+from airlock.run.views import PreviewView
 from tests.cli.conftest import NO_SERVER, new_key, note_plan, run_starter
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
-from airlock.errors import AirlockError
-from airlock.names import plan_workflow_id
-from airlock.state import State
-from airlock_client import Airlock
-from cli.environment import Environment
-from cli.processes import ROOT
+from airlock.base.errors import AirlockError
+from airlock.base.names import plan_workflow_id
+from airlock.client import Airlock
+from airlock.plans.state import State
+from devtools.environment import ROOT, Environment
 from tests.cli.conftest import CTRL_C, Starter, eventually, new_key, note_plan, starter_on_terminal
 from tests.workflows.conftest import until
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from airlock.state import State
-from airlock_client import Airlock
-from cli.environment import Environment
+from airlock.client import Airlock
+from airlock.plans.state import State
+from devtools.environment import Environment
 from tests.cli.conftest import Said, Starter, note_plan
 
 pytestmark = pytest.mark.slow

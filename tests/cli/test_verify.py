@@ -15,9 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from airlock.checking import Finding
-from airlock.errors import AirlockError
-from airlock.exported import (
+from airlock.base.canonical import digest
+from airlock.base.errors import AirlockError
+from airlock.cli.export_files import carried_over, export_files
+from airlock.cli.verify import verify as verify_command
+from airlock.cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, verify
+from airlock.export.ledger import document_text, line_hash, line_text, parts_of
+from airlock.export.model import (
     CONFLICTS,
     EXECUTIONS,
     HEALTH,
@@ -29,12 +33,8 @@ from airlock.exported import (
     TRANSITIONS,
     OrchestrationSummary,
 )
-from airlock.ledger import document_text, line_hash, line_text, parts_of
-from airlock.plan_record import PlanRecord
-from airlock.seal import digest
-from cli.export_files import carried_over, export_files
-from cli.verify import verify as verify_command
-from cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, verify
+from airlock.export.plan_lines import PlanRecord
+from airlock.export.verification import Finding
 from tests.core.export_build import health, records, signal
 
 PLANS = 16

@@ -7,20 +7,22 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from airlock.admission import Admitted, admit
-from airlock.approval import approved_steps
-from airlock.calls import after_calls, take_outcomes
-from airlock.catalogue import Catalogue
-from airlock.contract import Contract, Mode
-from airlock.decisions import decide
-from airlock.messages import Verdict, parse_message
-from airlock.outcome import CallOutcome, Failed, Live, StepPreview
-from airlock.plan import Plan, Step
-from airlock.policy import Policy
-from airlock.rehearsal import seal_run, take_mocks, take_previews
-from airlock.run import Run
-from airlock.state import Event, State
-from airlock.tool import Preview, Tool, ToolCall, tool
+from airlock.admission.admit import admit
+from airlock.admission.admitted import Admitted
+from airlock.admission.policy import Policy
+from airlock.base.incoming import Verdict
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.outcome import CallOutcome, Failed, Live, StepPreview
+from airlock.plans.plan import Plan, Step
+from airlock.plans.state import Event, State
+from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.run.approval import approved_steps
+from airlock.run.call_results import after_calls, take_outcomes
+from airlock.run.decisions import decide
+from airlock.run.messages import parse_message
+from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.state import Run
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPEN_POLICY = Policy.model_validate({"agents": {"*": {"permissions": ["*"]}}})

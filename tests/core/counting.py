@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from airlock.aggregate import Aggregate, CallError, Decided, Stage
-from airlock.conflict import ConflictKind
-from airlock.contract import Mode
-from airlock.observed import Call, observe
-from airlock.report import Report, ReportKey
-from airlock.run import Outcome
-from airlock.windows import Windows
+from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.monitoring.aggregation import Aggregate, CallError, Decided, Stage
+from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.report import Report, ReportKey
+from airlock.monitoring.rolling import Windows
+from airlock.plans.contract import Mode
+from airlock.run.state import Outcome
 
 AT = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from airlock.audit import AuditKind
-from airlock.calls import after_rollback, keep, outcome_of, take_undo
-from airlock.conflict import Answer, ConflictKind, conflict
-from airlock.exported import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
-from airlock.outcome import InDoubtCall, UndoFailed, Undone
-from airlock.plan_record import PlanRecord, PlanTrace, TracedEntry, plan_record
-from airlock.rehearsal import record_conflicts
-from airlock.run import Run
-from airlock.state import Event
-from airlock.views import step_views
+from airlock.admission.conflicts.conflict import Answer, ConflictKind, conflict
+from airlock.export.model import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.plans.outcome import InDoubtCall, UndoFailed, Undone
+from airlock.plans.state import Event
+from airlock.run.audit import AuditKind
+from airlock.run.call_results import after_rollback, keep, outcome_of, take_undo
+from airlock.run.rehearsal import record_conflicts
+from airlock.run.state import Run
+from airlock.run.views import step_views
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
 
 

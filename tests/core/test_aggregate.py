@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.aggregate import (
+from airlock.base.sketch import LONGEST, RELATIVE_ACCURACY, SHORTEST, Sketch
+from airlock.monitoring.aggregation import (
     BRIEF_AGENTS,
     BRIEF_TOOLS,
     MAX_AGENTS,
@@ -22,12 +23,11 @@ from airlock.aggregate import (
     merged,
     short_name,
 )
-from airlock.contract import Mode
-from airlock.counted import MAX_KEYS, Counted, shard_of
-from airlock.observed import Call, bucket_of, observe
-from airlock.report import ReportKey
-from airlock.sketch import LONGEST, RELATIVE_ACCURACY, SHORTEST, Sketch
-from airlock.windows import Window, Windows, merge
+from airlock.monitoring.dedupe import MAX_KEYS, Counted, shard_of
+from airlock.monitoring.observation import Call, bucket_of, observe
+from airlock.monitoring.report import ReportKey
+from airlock.monitoring.rolling import Window, Windows, merge
+from airlock.plans.contract import Mode
 from tests.core.counting import AT, aggregates, call, calls, counted, live, report, reports
 
 

@@ -17,16 +17,18 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.approval import approved_steps, waived_by_policy
-from airlock.audit import AuditKind
-from airlock.config import parse_config
-from airlock.errors import ConfigError
-from airlock.messages import Approve, Verdict
-from airlock.policy import Policy
-from airlock.rehearsal import seal_run
-from airlock.run import Outcome, Run
-from airlock.signature import SignatureError, read_key, sign, signature_refusal, signed_text
-from airlock.state import Event, State
+from airlock.admission.config import parse_config
+from airlock.admission.policy import Policy
+from airlock.base.errors import ConfigError
+from airlock.base.incoming import Verdict
+from airlock.base.keys import SignatureError, read_key
+from airlock.plans.state import Event, State
+from airlock.run.approval import approved_steps, waived_by_policy
+from airlock.run.audit import AuditKind
+from airlock.run.messages import Approve
+from airlock.run.rehearsal import seal_run
+from airlock.run.signature import sign, signature_refusal, signed_text
+from airlock.run.state import Outcome, Run
 from tests.core.build import (
     NOW,
     awaiting,

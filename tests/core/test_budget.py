@@ -6,14 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission import Admitted, admit
-from airlock.budget import MAX_SCOPED_RESOURCES, budgets_of, scopes, spending_by_agent
-from airlock.catalogue import Catalogue
-from airlock.errors import Problem
-from airlock.gating import Spending
-from airlock.plan import Plan, Step
-from airlock.policy import Budget, WindowBudget
-from airlock.spending import exceeded, spending
+from airlock.admission.admit import admit
+from airlock.admission.admitted import Admitted
+from airlock.admission.budget import (
+    MAX_SCOPED_RESOURCES,
+    Spending,
+    budgets_of,
+    exceeded,
+    scopes,
+    spending,
+    spending_by_agent,
+)
+from airlock.admission.policy import Budget, WindowBudget
+from airlock.base.errors import Problem
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Plan, Step
 from tests.core.build import contract, make_tool, plan, policy, step
 
 CATALOGUE = Catalogue(

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airlock.aggregate import Aggregate, ToolStats
-from airlock.calibration import calibration, fidelities, fidelity_of
-from airlock.observed import Call, observe
-from airlock.proportion import certainty, wilson
-from airlock.reliability import PRIOR_CALLS, calibrated_confidence
+from airlock.admission.reliability import PRIOR_CALLS, calibrated_confidence
+from airlock.base.proportion import certainty, wilson
+from airlock.monitoring.aggregation import Aggregate, ToolStats
+from airlock.monitoring.calibration import calibration, fidelities, fidelity_of
+from airlock.monitoring.observation import Call, observe
 from tests.core.counting import aggregates, call, calls, live
 
 

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from airlock.audit import AuditKind
-from airlock.calls import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
-from airlock.decisions import steps_to_undo
-from airlock.messages import Settlement
-from airlock.outcome import MAX_OUTPUT_BYTES, InDoubtCall, ProbeAnswer, StaleCall, UndoFailed, Undone
-from airlock.run import MAX_CARRIED_BYTES, CallStatus, Outcome, Run
-from airlock.state import Event, State
+from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.plans.outcome import InDoubtCall, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.state import Event, State
+from airlock.run.audit import AuditKind
+from airlock.run.call_record import CallStatus
+from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
+from airlock.run.decisions import steps_to_undo
+from airlock.run.messages import Settlement
+from airlock.run.state import MAX_CARRIED_BYTES, Outcome, Run
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, plan, policy, rehearse, say, step
 
 CHAIN = plan(step("a"), step("b", "order", "a"), step("c", "mail", "b"), step("r", "read"))

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airlock.catalogue import Catalogue
-from airlock.config import parse_config
-from airlock.contract import Fidelity, Reversibility, Risk, contradictions
-from airlock.errors import ConfigError, ContractError
-from airlock.policy import Policy
-from airlock.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.admission.config import parse_config
+from airlock.admission.policy import Policy
+from airlock.base.errors import ConfigError, ContractError
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Fidelity, Reversibility, Risk, contradictions
+from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 from tests.core.build import Free, catalogue, contract, make_tool
 
 # contracts

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission import admit
-from airlock.ceiling import Cap, Ceiling, ceilings
-from airlock.contract import Mode, Reversibility, Risk, lowest
-from airlock.graph import topological_order
-from airlock.outcome import MockFailed, PreviewFailed
-from airlock.policy import Policy
-from airlock.rehearsal import seal_run, take_mocks, take_previews
-from airlock.run import Run
+from airlock.admission.admit import admit
+from airlock.admission.ceiling import Cap, Ceiling, ceilings
+from airlock.admission.policy import Policy
+from airlock.plans.contract import Mode, Reversibility, Risk, lowest
+from airlock.plans.graph import topological_order
+from airlock.plans.outcome import MockFailed, PreviewFailed
+from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.state import Run
 from tests.core.build import (
     NOW,
     OPEN_POLICY,

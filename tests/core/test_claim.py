@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.claim import SettledByPerson, SettledByPlan, call_digest, claim_details, known_digest, parse_settle
-from airlock.contract import Contract
-from airlock.gating import Claimed, ClaimOutcome
-from airlock.messages import MalformedMessage
-from airlock.plan import Step
-from airlock.refs import UNKNOWN
+from airlock.admission.call_digest import call_digest, known_digest
+from airlock.base.incoming import MalformedMessage
+from airlock.gates.claim import SettledByPerson, SettledByPlan, claim_details, parse_settle
+from airlock.gates.protocol import Claimed, ClaimOutcome
+from airlock.plans.contract import Contract
+from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
 
 SEND = Contract(tool="send", risk="HIGH", reversibility="irreversible")
 PUT = Contract(tool="send", risk="MEDIUM", reversibility="reversible", has_compensate=True)

@@ -9,24 +9,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airlock.admission import Admission, Admitted, admit
-from airlock.audit import AuditKind
-from airlock.catalogue import Catalogue
-from airlock.ceiling import Cap
-from airlock.conflict import MAX_PER_KIND, Answer, Conflict, ConflictKind, with_another_plan
-from airlock.contract import Mode
-from airlock.errors import ConfigError
-from airlock.graph import parents_of
-from airlock.plan import Plan, Step
-from airlock.policy import Policy
-from airlock.preview import approve_command, render_preview
-from airlock.rehearsal import record_conflicts
-from airlock.resolution import resolve
-from airlock.run import Run
-from airlock.scene import Scene
-from airlock.seal import seal
-from airlock.sealed import Sealed
-from airlock.state import State
+from airlock.admission.admit import admit
+from airlock.admission.admitted import Admission, Admitted
+from airlock.admission.ceiling import Cap
+from airlock.admission.conflicts.conflict import MAX_PER_KIND, Answer, Conflict, ConflictKind, with_another_plan
+from airlock.admission.conflicts.resolution import resolve
+from airlock.admission.conflicts.situation import Scene
+from airlock.admission.policy import Policy
+from airlock.base.errors import ConfigError
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Mode
+from airlock.plans.graph import parents_of
+from airlock.plans.plan import Plan, Step
+from airlock.plans.seal import seal
+from airlock.plans.state import State
+from airlock.run.audit import AuditKind
+from airlock.run.preview import approve_command, render_preview
+from airlock.run.rehearsal import record_conflicts
+from airlock.run.sealed import Sealed
+from airlock.run.state import Run
 from tests.core.build import NOW, OPEN_POLICY, dags, make_tool, plan, policy, rehearse, step
 
 CATALOGUE = Catalogue(

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
-from airlock.aggregate import Aggregate, Decided
-from airlock.anomaly import anomalies
-from airlock.conflict import ConflictKind
-from airlock.contract import Mode
-from airlock.feedback import LEVEL, MIN_CALLS, MIN_PLANS, MOST_SURE, Signal, learning_signals
-from airlock.observed import observe
-from airlock.windows import Window, Windows
+from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.monitoring.aggregation import Aggregate, Decided
+from airlock.monitoring.anomaly import anomalies
+from airlock.monitoring.feedback import LEVEL, MIN_CALLS, MIN_PLANS, MOST_SURE, Signal, learning_signals
+from airlock.monitoring.observation import observe
+from airlock.monitoring.rolling import Window, Windows
+from airlock.plans.contract import Mode
 from tests.core.counting import AT, aggregates, call, counted, live, report
 
 

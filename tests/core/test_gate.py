@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from airlock import window
-from airlock.barrier import NewsKind
-from airlock.gate import Gate
-from airlock.gating import GateAnswer, GateStatus, HoldOff, Permit, Release, Spending, Wanted
-from airlock.policy import WindowBudget
-from airlock.window import Books, Turns
+from airlock.admission.budget import Spending
+from airlock.admission.policy import WindowBudget
+from airlock.gates import budget_ledger as window
+from airlock.gates.budget_ledger import Books
+from airlock.gates.locks import NewsKind
+from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, Permit, Release, Wanted
+from airlock.gates.rate_limit import Turns
+from airlock.gates.semaphore import Gate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOLDERS = [f"plan-{letter}" for letter in "abcdefg"]

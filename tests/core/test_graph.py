@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.graph import descendants, graph_problems, parents_of, reversed_parents, topological_order, waves
-from airlock.lint import structure_problems
+from airlock.admission.lint import structure_problems
+from airlock.plans.graph import descendants, graph_problems, parents_of, reversed_parents, topological_order, waves
 from tests.core.build import dags, plan, step
 
 Graph = dict[str, tuple[str, ...]]

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.aggregate import Aggregate, Decided
-from airlock.anomaly import MIN_CALLS, MIN_PLANS, AnomalyKind, anomalies
-from airlock.conflict import ConflictKind
-from airlock.contract import Mode
-from airlock.health import WEIGHTS, Parts, Tier, health_of, score_of, tier_of, worst_tools
-from airlock.observed import observe
-from airlock.windows import Window, Windows, merge
+from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.gates.protocol import AnomalyKind
+from airlock.monitoring.aggregation import Aggregate, Decided
+from airlock.monitoring.anomaly import MIN_CALLS, MIN_PLANS, anomalies
+from airlock.monitoring.health import WEIGHTS, Parts, Tier, health_of, score_of, tier_of, worst_tools
+from airlock.monitoring.observation import observe
+from airlock.monitoring.rolling import Window, Windows, merge
+from airlock.plans.contract import Mode
 from tests.core.counting import AT, aggregates, call, counted, live, report
 
 PERFECT = Parts(success=1.0, rollback=0.0, conflict=0.0, drift=0.0, approval_accuracy=1.0)

@@ -2,10 +2,13 @@
 
 import pytest
 
-from airlock.audit import AuditKind
-from airlock.calls import after_calls
-from airlock.gating import AcquireResult, ClaimOutcome, ClosedGate, GateWait, Held
-from airlock.holding import (
+from airlock.gates.protocol import AcquireResult, ClaimOutcome, ClosedGate, GateWait, Held
+from airlock.plans.outcome import InDoubtCall
+from airlock.plans.state import State
+from airlock.run.audit import AuditKind
+from airlock.run.call_record import CallStatus
+from airlock.run.call_results import after_calls
+from airlock.run.gate_requests import (
     all_held,
     drop_duplicates,
     entry_request,
@@ -18,9 +21,7 @@ from airlock.holding import (
     take_acquired,
     take_left,
 )
-from airlock.outcome import InDoubtCall
-from airlock.run import CallStatus, Outcome, Run
-from airlock.state import State
+from airlock.run.state import Outcome, Run
 from tests.core.build import NOW, call, failed, live, live_run, plan, policy, say, step
 
 HOLDER = "plan-p-1"

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.audit import AuditEntry, AuditKind
-from airlock.checking import Damaged, Placed, PlanLines, check_plan, read_document, read_line
-from airlock.errors import AirlockError
-from airlock.exported import (
+from airlock.base.errors import AirlockError
+from airlock.export.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
+from airlock.export.model import (
     EXECUTIONS,
     HEALTH,
     ROLLBACKS,
@@ -24,11 +23,12 @@ from airlock.exported import (
     TransitionLine,
     export_schemas,
 )
-from airlock.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
-from airlock.plan_record import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
-from airlock.run import Outcome
-from airlock.state import State
-from airlock.totals import Totals
+from airlock.export.plan_lines import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
+from airlock.export.totals import Totals
+from airlock.export.verification import Damaged, Placed, PlanLines, check_plan, read_document, read_line
+from airlock.plans.state import State
+from airlock.run.audit import AuditEntry, AuditKind
+from airlock.run.state import Outcome
 from tests.core.export_build import (
     RUNS,
     completed,

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from airlock.admission import admit
-from airlock.catalogue import Catalogue
-from airlock.lint import advice, argument_problems, catalogue_problems
-from airlock.plan import Step
-from airlock.tool import ToolCall, tool
+from airlock.admission.admit import admit
+from airlock.admission.lint import advice, argument_problems, catalogue_problems
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Step
+from airlock.plans.tool import ToolCall, tool
 from tests.core.build import OPEN_POLICY, catalogue, make_tool, plan, step
 
 

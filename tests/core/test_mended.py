@@ -5,10 +5,10 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel
 
-from airlock.catalogue import Catalogue
-from airlock.config import parse_config
-from airlock.errors import ConfigError
-from airlock.tool import ToolCall, tool
+from airlock.admission.config import parse_config
+from airlock.base.errors import ConfigError
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.tool import ToolCall, tool
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airlock.audit import MAX_REFUSALS
-from airlock.decisions import decide, refuse
-from airlock.messages import MESSAGES, Approve, MalformedMessage, Resolve, parse_decision, parse_message
-from airlock.outcome import MAX_OUTPUT_BYTES, shorten
-from airlock.run import Run
-from airlock.state import State
+from airlock.base.incoming import MalformedMessage
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.plans.state import State
+from airlock.run.audit import MAX_REFUSALS
+from airlock.run.decisions import decide, refuse
+from airlock.run.messages import MESSAGES, Approve, Resolve, parse_decision, parse_message
+from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, json_values, plan, say, step
 
 GOOD: dict[str, dict[str, Any]] = {

@@ -7,25 +7,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airlock.admission import admit
-from airlock.aggregate import Aggregate, Calls, Stage, Tally, ToolStats
-from airlock.anomaly import Anomaly, AnomalyKind
-from airlock.contract import Mode
-from airlock.counted import MAX_KEYS
-from airlock.decisions import decide
-from airlock.gate import Gate
-from airlock.gating import GateStatus, Wanted
-from airlock.messages import Abort, Lock, MalformedMessage, parse_as, parse_message
-from airlock.monitor import ASK_AGAIN, Monitor
-from airlock.monitor_messages import LockWish, MonitorState, Reports, parse_auto_lock, parse_question, parse_reports
-from airlock.reliability import Reliability
-from airlock.report import Report
-from airlock.report_check import problem_of
-from airlock.reporting import MAX_QUEUED, Outbox, monitor_of
-from airlock.run import Run
-from airlock.sketch import Sketch
-from airlock.state import Event
-from airlock.windows import Window, Windows
+from airlock.admission.admit import admit
+from airlock.admission.reliability import Reliability
+from airlock.base.incoming import MalformedMessage, parse_as
+from airlock.base.sketch import Sketch
+from airlock.gates.protocol import AnomalyKind, GateStatus, LockWish, Wanted
+from airlock.gates.semaphore import Gate
+from airlock.monitoring.aggregation import Aggregate, Calls, Stage, Tally, ToolStats
+from airlock.monitoring.anomaly import Anomaly
+from airlock.monitoring.dedupe import MAX_KEYS
+from airlock.monitoring.messages import MonitorState, Reports, parse_auto_lock, parse_question, parse_reports
+from airlock.monitoring.monitor import ASK_AGAIN, Monitor
+from airlock.monitoring.outbox import MAX_QUEUED, Outbox, monitor_of
+from airlock.monitoring.report import Report
+from airlock.monitoring.rolling import Window, Windows
+from airlock.monitoring.validation import problem_of
+from airlock.plans.contract import Mode
+from airlock.plans.state import Event
+from airlock.run.decisions import decide
+from airlock.run.messages import Abort, Lock, parse_message
+from airlock.run.state import Run
 from tests.core.build import NOW, catalogue, new_run, plan, policy, rehearse, step, waive
 from tests.core.counting import AT, live, report, reports
 

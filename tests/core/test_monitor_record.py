@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import jsonschema
 import pytest
 
-from airlock.aggregate import Aggregate
-from airlock.anomaly import anomalies
-from airlock.checking import read_document
-from airlock.exported import Assessment, SystemHealth, export_schemas
-from airlock.feedback import learning_signals
-from airlock.health import health_of
-from airlock.ledger import closed, document_text
-from airlock.monitor_record import learning_signal, system_health
+from airlock.export.ledger import closed, document_text
+from airlock.export.model import Assessment, SystemHealth, export_schemas
+from airlock.export.monitor_lines import learning_signal, system_health
+from airlock.export.verification import read_document
+from airlock.monitoring.aggregation import Aggregate
+from airlock.monitoring.anomaly import anomalies
+from airlock.monitoring.feedback import learning_signals
+from airlock.monitoring.health import health_of
 from tests.core.counting import AT, counted, live
 
 

@@ -14,18 +14,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airlock.approval import waived_by_policy
-from airlock.audit import MAX_REFUSALS
-from airlock.calls import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
-from airlock.contract import Mode
-from airlock.decisions import decide, refuse, steps_to_undo
-from airlock.graph import reversed_parents
-from airlock.messages import Approve, MalformedMessage, Resolve, parse_message
-from airlock.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
-from airlock.rehearsal import seal_run, take_mocks, take_previews
-from airlock.run import CallStatus, Outcome, Run
-from airlock.seal import seal
-from airlock.state import Event, State
+from airlock.base.incoming import MalformedMessage
+from airlock.plans.contract import Mode
+from airlock.plans.graph import reversed_parents
+from airlock.plans.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.seal import seal
+from airlock.plans.state import Event, State
+from airlock.run.approval import waived_by_policy
+from airlock.run.audit import MAX_REFUSALS
+from airlock.run.call_record import CallStatus
+from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
+from airlock.run.decisions import decide, refuse, steps_to_undo
+from airlock.run.messages import Approve, Resolve, parse_message
+from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.state import Outcome, Run
 from tests.core.build import (
     NOW,
     TOOLS,

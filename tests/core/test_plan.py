@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission import admit
-from airlock.assignments import is_assignments, read_plan
-from airlock.catalogue import Catalogue
-from airlock.contract import Mode
-from airlock.errors import PlanError
-from airlock.names import idempotency_key, plan_id_of, plan_workflow_id
-from airlock.plan import MAX_PLAN_BYTES, MAX_STEPS, Plan, parse_plan, seconds
-from airlock.tool import ToolCall, tool
+from airlock.admission.admit import admit
+from airlock.base.errors import PlanError
+from airlock.base.names import idempotency_key, plan_id_of, plan_workflow_id
+from airlock.plans.assignments import is_assignments, read_plan
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Mode
+from airlock.plans.plan import MAX_PLAN_BYTES, MAX_STEPS, Plan, parse_plan, seconds
+from airlock.plans.tool import ToolCall, tool
 from tests.core.build import OPEN_POLICY, Free, catalogue, json_values
 
 STEP: dict[str, Any] = {"id": "create", "agent": "crm", "tool": "write", "confidence": 0.9}
@@ -233,7 +233,7 @@ def test_wrong_durations(text: str) -> None:
 
 
 def test_the_longest_deadline_is_a_date() -> None:
-    from airlock.run import Run
+    from airlock.run.state import Run
     from tests.core.build import NOW
 
     assert Run(plan=parse_plan({**PLAN, "deadline": "3650d"}), submitted_at=NOW, since=NOW).deadline_at

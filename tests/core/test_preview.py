@@ -1,8 +1,8 @@
 """What the approver can see."""
 
-from airlock.preview import render_preview
-from airlock.run import Outcome
-from airlock.views import waits_for
+from airlock.run.preview import render_preview
+from airlock.run.state import Outcome
+from airlock.run.views import waits_for
 from tests.core.build import awaiting, plan, say, step
 
 

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
-from airlock.contract import Contract
-from airlock.outcome import Again, Attempt, InDoubtCall, Live, StaleCall, UndoFailed, Undone
-from airlock.recovery import (
+from airlock.plans.contract import Contract
+from airlock.plans.outcome import Again, Attempt, InDoubtCall, Live, StaleCall, UndoFailed, Undone
+from airlock.plans.state import Event, State
+from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.recovery import (
     CallActivity,
     Evidence,
     UndoActivity,
@@ -18,12 +21,10 @@ from airlock.recovery import (
     seconds_until_quiet,
     steps_left,
 )
-from airlock.run import CallRecord, CallStatus, Run
-from airlock.state import Event, State
-from airlock.undo_preview import seal_undo
-from airlock.undoing import Prospect, Undoing, UndoLook
-from airlock.views import preview_view
-from airlock.wire import CallRequest, ChainRequest, MadeCall
+from airlock.run.state import Run
+from airlock.run.undo import Prospect, Undoing, UndoLook
+from airlock.run.undo_preview import seal_undo
+from airlock.run.views import preview_view
 from tests.core.build import NOW, admitted, call, contract, failed, later, live, live_run, plan, policy, say, step
 
 READS = contract(reversibility="read_only", has_compensate=False)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.errors import RefError
-from airlock.refs import REF, SECRET, UNKNOWN, Marker, bind, contains_unknown, markers, referenced_steps, syntax_error
+from airlock.base.errors import RefError
+from airlock.plans.refs import REF, SECRET, UNKNOWN, Marker, bind, contains_unknown, markers, referenced_steps, syntax_error
 from tests.core.build import json_values
 
 

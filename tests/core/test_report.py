@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.aggregate import Aggregate, CallError, Calls, Decided, Stage, Tally, merged
-from airlock.audit import AuditKind
-from airlock.calls import after_rollback, keep, take_probe, take_undo
-from airlock.conflict import Answer, Conflict, ConflictKind
-from airlock.contract import Mode
-from airlock.holding import drop_duplicates
-from airlock.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
-from airlock.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
-from airlock.report import Report, report_of, stage_left, stage_of
-from airlock.run import Outcome, Run
-from airlock.state import Event, State
-from airlock.undoing import Undoing
+from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind
+from airlock.monitoring.aggregation import Aggregate, CallError, Calls, Decided, Stage, Tally, merged
+from airlock.monitoring.report import Report, report_of, stage_left, stage_of
+from airlock.plans.contract import Mode
+from airlock.plans.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.state import Event, State
+from airlock.run.audit import AuditKind
+from airlock.run.call_results import after_rollback, keep, take_probe, take_undo
+from airlock.run.gate_requests import drop_duplicates
+from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
+from airlock.run.state import Outcome, Run
+from airlock.run.undo import Undoing
 from tests.core.build import (
     NOW,
     TOOLS,

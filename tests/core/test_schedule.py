@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.graph import descendants
-from airlock.schedule import CHAIN_LIMIT, Schedule, live_order
+from airlock.plans.graph import descendants
+from airlock.plans.schedule import CHAIN_LIMIT, Schedule, live_order
 from tests.core.build import dags
 
 Graph = dict[str, tuple[str, ...]]

@@ -13,14 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.conflict import Answer, ConflictKind
-from airlock.contract import Mode
-from airlock.preview import approve_command, printable, render_preview
-from airlock.rehearsal import seal_run
-from airlock.run import Run
-from airlock.seal import DIGEST_PREFIX_LENGTH, canonical_json, differences, digest, names_digest, seal
-from airlock.sealed import Sealed
-from airlock.undoing import UndoContent
+from airlock.admission.conflicts.conflict import Answer, ConflictKind
+from airlock.base.canonical import canonical_json, differences, digest
+from airlock.base.text import printable
+from airlock.plans.contract import Mode
+from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest, seal
+from airlock.run.preview import approve_command, render_preview
+from airlock.run.rehearsal import seal_run
+from airlock.run.sealed import Sealed
+from airlock.run.state import Run
+from airlock.run.undo import UndoContent
 from tests.core.build import (
     NOW,
     TOOLS,

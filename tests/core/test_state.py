@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from airlock.run import Run
-from airlock.state import TRANSITIONS, Event, State, advance, possible
+from airlock.plans.state import TRANSITIONS, Event, State, advance, possible
+from airlock.run.state import Run
 from tests.core.build import NOW, plan, step
 
 # from DESIGN section 5; every pair that is not listed is refused

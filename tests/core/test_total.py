@@ -6,7 +6,7 @@ from operator import add
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.aggregate import Aggregate
+from airlock.monitoring.aggregation import Aggregate
 from tests.core.counting import aggregates
 
 

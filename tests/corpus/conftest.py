@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from cli.corpus_run import Corpus, running_corpus
+from devtools.corpus_run import Corpus, running_corpus
 from sandbox.processes import start
 
 

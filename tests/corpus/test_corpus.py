@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from airlock.run import Outcome
-from airlock.state import State
-from airlock_client import PlanHandle
-from cli.corpus_checks import FAULTS, choose, failure_for
-from cli.corpus_run import APPROVER, Corpus, backward, failing_id, forward
+from airlock.client import PlanHandle
+from airlock.plans.state import State
+from airlock.run.state import Outcome
+from devtools.corpus_checks import FAULTS, choose, failure_for
+from devtools.corpus_run import APPROVER, Corpus, backward, failing_id, forward
 from sandbox.corpus_data import CorpusPlan, load_plans
 from sandbox.corpus_world import MODULE_OF, World
 

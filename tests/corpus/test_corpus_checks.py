@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from airlock.run import Outcome
-from airlock.state import State
-from airlock.views import PlanResult, StepView
-from cli.corpus_checks import (
+from airlock.plans.state import State
+from airlock.run.state import Outcome
+from airlock.run.views import PlanResult, StepView
+from devtools.corpus_checks import (
     Failure,
     call_directly,
     choose,

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.corpus_checks import FAULTS
+from devtools.corpus_checks import FAULTS
 
 
 def call(service: httpx.Client, folder: str, **more: Any) -> httpx.Response:

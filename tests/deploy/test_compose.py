@@ -14,11 +14,12 @@ import pytest
 import yaml
 from temporalio.envconfig import ClientConfig
 
-from activities.secrets import ENVIRONMENT_PREFIX, FOLDER_VARIABLE
-from airlock.config import SETTINGS_PREFIX, parse_config
-from tools.loader import load_catalogue
-from tools.operator_file import CONFIG_VARIABLE
-from worker import ROLES, SHUTDOWN_MARGIN, argument_parser
+from airlock.activities.secrets import ENVIRONMENT_PREFIX, FOLDER_VARIABLE
+from airlock.admission.config import SETTINGS_PREFIX, parse_config
+from airlock.tools.loader import load_catalogue
+from airlock.tools.operator_file import CONFIG_VARIABLE
+from airlock.worker.command import argument_parser
+from airlock.worker.roles import ROLES, SHUTDOWN_MARGIN
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airlock.config import parse_config
-from tools.loader import load_catalogue
+from airlock.admission.config import parse_config
+from airlock.tools.loader import load_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()

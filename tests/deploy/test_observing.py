@@ -6,17 +6,18 @@ import promql_parser
 import pytest
 import yaml
 
-from airlock import names
-from airlock.anomaly import AnomalyKind
-from airlock.contract import Mode
-from airlock.metrics import METRICS, CallResult, Kind
-from airlock.run import Outcome
-from airlock.state import State
-from airlock.windows import Window
-from cli.app import app
+from airlock.base import names
+from airlock.base.metrics import METRICS, CallResult, Kind
+from airlock.cli.app import app
+from airlock.gates.protocol import AnomalyKind
+from airlock.monitoring.rolling import Window
+from airlock.plans.contract import Mode
+from airlock.plans.state import State
+from airlock.run.state import Outcome
+from airlock.worker.command import argument_parser
+from airlock.worker.roles import ROLES
 from tests.deploy.queries import ALERTS, DASHBOARD, QUERIES, ROOT
 from tests.deploy.test_compose import SERVICES, WORKERS
-from worker import ROLES, argument_parser
 
 SERIES = {series: metric for metric in METRICS for series in metric.series}
 VALUES = {

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import typer
 
-from airlock.admission import admit
-from airlock.assignments import read_plan
-from airlock.config import parse_config
-from airlock.contract import Contract
-from airlock.lint import structure_problems
-from airlock.messages import MESSAGES, parse_message
-from airlock.policy import Policy
-from airlock.state import State
-from cli.app import app
+from airlock.admission.admit import admit
+from airlock.admission.config import parse_config
+from airlock.admission.lint import structure_problems
+from airlock.admission.policy import Policy
+from airlock.cli.app import app
+from airlock.plans.assignments import read_plan
+from airlock.plans.contract import Contract
+from airlock.plans.state import State
+from airlock.run.messages import MESSAGES, parse_message
+from airlock.tools.loader import load_catalogue
+from airlock.worker.command import argument_parser
 from tests.docs.fences import DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
-from tools.loader import load_catalogue
-from worker import argument_parser
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 JSON = fences("json")

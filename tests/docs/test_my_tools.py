@@ -8,23 +8,24 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.call import CallActivities
-from activities.compensate import CompensateActivities
-from activities.preview import PreviewActivities
-from activities.rehearse import RehearseActivities
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.config import parse_config
-from airlock.contract import Mode
-from airlock.errors import ConfigError, Stale, ToolFailed
-from airlock.names import PLAN_WORKFLOW, plan_workflow_id
-from airlock.outcome import Live, StaleCall, StepPreview, Undone
-from airlock.plan import Step
-from airlock.policy import AgentPolicy, Policy
-from airlock.tool import ToolCall
-from airlock.wire import CallRequest, ChainRequest, MadeCall, RehearsalRequest
+from airlock.activities.call import CallActivities
+from airlock.activities.compensate import CompensateActivities
+from airlock.activities.preview import PreviewActivities
+from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.config import parse_config
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.base.errors import ConfigError, Stale, ToolFailed
+from airlock.base.names import PLAN_WORKFLOW, plan_workflow_id
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Mode
+from airlock.plans.outcome import Live, StaleCall, StepPreview, Undone
+from airlock.plans.plan import Step
+from airlock.plans.tool import ToolCall
+from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.tools.loader import load_catalogue
+from airlock.wire import RehearsalRequest
 from examples.my_tools import FlagSettings, ReadFlag, SetFlag, read_flag, set_flag
-from tools.loader import load_catalogue
 
 KEY = "release-001/switch"
 ON = SetFlag(name="new_checkout", value="on")

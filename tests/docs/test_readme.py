@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.environment import environment
+from devtools.environment import environment
 from tests.docs.fences import ROOT, fences, lines
 
 README = [ROOT / "README.md"]
@@ -74,7 +74,7 @@ async def test_the_python_door(tmp_path):
     program = "\n".join(
         [
             "import asyncio",
-            "from airlock_client import Airlock",
+            "from airlock import Airlock",
             "async def seen(run, status):",
             "    print(status.state, status.waits_for)",
             "    if status.digest and status.state == 'AWAITING_APPROVAL':",

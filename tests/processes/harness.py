@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 from temporalio.client import Client
 
-from airlock.state import State
-from airlock.views import PlanResult, StatusView
-from airlock_client import Airlock, PlanHandle
-from airlock_client.connection import connect_to
+from airlock.client import Airlock, PlanHandle
+from airlock.plans.state import State
+from airlock.run.views import PlanResult, StatusView
+from airlock.temporal.connection import connect_to
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox

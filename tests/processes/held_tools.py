@@ -18,14 +18,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from airlock.contract import Mode
-from airlock.errors import ToolFailed
-from airlock.tool import Preview, Tool, ToolCall, tool
-from tools.contact_creating import ghl_create_contact
-from tools.contact_search import ghl_search
-from tools.database_writing import database_write
-from tools.file_writing import file_write
-from tools.mail import send_email
+from airlock.base.errors import ToolFailed
+from airlock.plans.contract import Mode
+from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.tools.contact_creating import ghl_create_contact
+from airlock.tools.contact_search import ghl_search
+from airlock.tools.database_writing import database_write
+from airlock.tools.file_writing import file_write
+from airlock.tools.mail import send_email
 
 CONTROL = Path(os.environ["AIRLOCK_TEST_CONTROL"])
 _LOOK = 0.02

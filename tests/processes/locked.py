@@ -1,7 +1,7 @@
 """The system lock, while everything else is killed."""
 
-from airlock.state import State
-from airlock_client.gate import LiveGate
+from airlock.client.live_gate import LiveGate
+from airlock.plans.state import State
 from tests.processes.harness import until
 from tests.processes.kills import Onboarding
 from tests.processes.registry import Stage, scenario

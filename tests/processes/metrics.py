@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from airlock.metrics import CALL_DURATION, METRICS
-from airlock.state import State
+from airlock.base.metrics import CALL_DURATION, METRICS
+from airlock.plans.state import State
 from tests.deploy.queries import names_of_temporal
 from tests.processes.harness import Scene, free_port, until
 from tests.processes.registry import Stage, scenario

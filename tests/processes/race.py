@@ -6,10 +6,10 @@ import random
 import time
 from typing import Any
 
-from airlock.run import Outcome
-from airlock.state import State
-from airlock_client import PlanHandle
-from airlock_client.errors import NoAnswer, PlanEnded
+from airlock.client import PlanHandle
+from airlock.client.errors import NoAnswer, PlanEnded
+from airlock.plans.state import State
+from airlock.run.state import Outcome
 from tests.processes.harness import READY, Process, Scene, until
 from tests.processes.registry import Stage, scenario
 

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 
-from airlock.state import State
+from airlock.plans.state import State
 from tests.processes.harness import READY, Scene, until
 from tests.processes.kills import STEPS, Onboarding
 from tests.processes.registry import Stage, scenario

@@ -6,9 +6,9 @@ from typing import Any
 
 from temporalio.api.common.v1 import Payload
 
-from airlock.state import State
-from airlock_client import PlanHandle
-from airlock_client.connection import DATA_CONVERTER
+from airlock.client import PlanHandle
+from airlock.plans.state import State
+from airlock.temporal.connection import DATA_CONVERTER
 from tests.processes.harness import READY, Scene
 from tests.processes.registry import Stage, scenario
 

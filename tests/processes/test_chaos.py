@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.chaos_checks import judge
-from cli.chaos_run import Dose, run
+from devtools.chaos_checks import judge
+from devtools.chaos_run import Dose, run
 
 SEED = 11
 PLANS = 18

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from airlock.run import Outcome
-from airlock.state import State
-from airlock.views import PlanResult, StatusView
-from cli.chaos import as_json
-from cli.chaos_checks import CHECKS, Closure, Evidence, judge
-from cli.chaos_plans import Batch, make_plans
+from airlock.plans.state import State
+from airlock.run.state import Outcome
+from airlock.run.views import PlanResult, StatusView
+from devtools.chaos import as_json
+from devtools.chaos_checks import CHECKS, Closure, Evidence, judge
+from devtools.chaos_plans import Batch, make_plans
 from sandbox.chaos_store import Row, Visit
 from sandbox.chaos_tools import KEY_HEADER
 

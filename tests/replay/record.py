@@ -18,14 +18,14 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-from activities.monitor import send_reports, start_monitors
-from airlock import names
-from airlock.policy import Policy
-from airlock.state import State
-from airlock_client import Airlock, PlanHandle
-from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
-from airlock_client.gate import LiveGate
-from airlock_client.undo import undo
+from airlock.activities.monitor import send_reports, start_monitors
+from airlock.admission.policy import Policy
+from airlock.base import names
+from airlock.client import Airlock, PlanHandle
+from airlock.client.live_gate import LiveGate
+from airlock.client.undo import undo
+from airlock.plans.state import State
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
 from tests.core.counting import live, report
 from tests.workflows.conftest import (
     approved,

@@ -12,10 +12,10 @@ from pathlib import Path
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from airlock_client.connection import DATA_CONVERTER
-from worker import runner
-from workflows.registry import WORKFLOWS
-from workflows.safe_signals import SafeSignals
+from airlock.temporal.connection import DATA_CONVERTER
+from airlock.worker.roles import runner
+from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.safe_signals import SafeSignals
 
 HISTORIES = Path(__file__).parent / "histories"
 

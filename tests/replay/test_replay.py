@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from temporalio.workflow import NondeterminismError
 
-from airlock.schedule import Schedule
+from airlock.plans.schedule import Schedule
+from airlock.workflows import commands
 from tests.replay.replay import HISTORIES, read, replayer
-from workflows import commands
 
 ROOT = Path(__file__).parents[2]
 OUTCOMES = {

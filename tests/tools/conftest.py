@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from airlock.contract import Mode
-from airlock.errors import SecretError
-from airlock.tool import Preview, Tool, ToolCall
+from airlock.base.errors import SecretError
+from airlock.plans.contract import Mode
+from airlock.plans.tool import Preview, Tool, ToolCall
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess, start
 

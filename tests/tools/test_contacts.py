@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airlock.errors import InDoubt, SecretError, Stale, ToolFailed
-from airlock.refs import UNKNOWN
-from tools import ghl_create_contact, ghl_search, ghl_update_contact
+from airlock.base.errors import InDoubt, SecretError, Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.tools import ghl_create_contact, ghl_search, ghl_update_contact
 
 Make = Callable[..., Any]
 JO = {"email": "jo@acme.test", "name": "Jo Doe", "phone": "+31105550100", "tags": ["new"]}

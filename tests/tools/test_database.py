@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airlock.admission import resource_names
-from airlock.errors import Stale, ToolFailed
-from airlock.refs import UNKNOWN
-from tools import database_query, database_write
+from airlock.admission.admit import resource_names
+from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.tools import database_query, database_write
 
 Make = Callable[..., Any]
 JO = {"contact_id": "c1", "name": "Jo", "email": "jo@acme.test", "plan": "free"}

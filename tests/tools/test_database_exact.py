@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airlock.errors import ToolFailed
+from airlock.base.errors import ToolFailed
+from airlock.tools import database_write
+from airlock.tools.values import bound, exact, plain, restored
 from sandbox.database import create_database
-from tools import database_write
-from tools.values import bound, exact, plain, restored
 
 Make = Callable[..., Any]
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airlock.errors import InDoubt, Stale, ToolFailed
-from airlock.refs import UNKNOWN
-from tools import file_delete, file_write
+from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.tools import file_delete, file_write
 
 Make = Callable[..., Any]
 

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from airlock.contract import Reversibility, Risk
-from airlock.errors import ContractError, InDoubt, ToolFailed
-from airlock.refs import UNKNOWN
-from airlock.tool import Tool
-from tools import http_request
-from tools.http_routes import http_tool
-from tools.web import Refused, _refusal
+from airlock.base.errors import ContractError, InDoubt, ToolFailed
+from airlock.plans.contract import Reversibility, Risk
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Tool
+from airlock.tools import http_request
+from airlock.tools.http_routes import http_tool
+from airlock.tools.web import Refused, _refusal
 
 Make = Callable[..., Any]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from airlock.config import parse_config
-from airlock.errors import ConfigError
-from tools.loader import load_catalogue
+from airlock.admission.config import parse_config
+from airlock.base.errors import ConfigError
+from airlock.tools.loader import load_catalogue
 
 BUILT_IN = (
     "database_query", "database_write", "file_delete", "file_write", "ghl_create_contact", "ghl_search",

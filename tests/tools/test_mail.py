@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airlock.errors import InDoubt, ToolFailed
-from airlock.refs import UNKNOWN
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.tools import send_email
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
-from tools import send_email
 
 Make = Callable[..., Any]
 MAIL = {"to": "jo@acme.test", "subject": "Welcome, Jó", "body": "Hi Jó\n.\nthat was a dot\n"}

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-import tools
-from airlock.config import parse_config
-from airlock.refs import UNKNOWN
-from airlock.tool import Tool
-from tools.loader import load_catalogue, tools_in
+from airlock import tools
+from airlock.admission.config import parse_config
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Tool
+from airlock.tools.loader import load_catalogue, tools_in
 
 CATALOGUE = load_catalogue(parse_config(""))
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.errors import ToolFailed
-from tools import goal_query, math_compute, memory_search, text_extract
-from tools.compute import evaluate
-from tools.extract import TextExtract, extract
+from airlock.base.errors import ToolFailed
+from airlock.tools import goal_query, math_compute, memory_search, text_extract
+from airlock.tools.compute import evaluate
+from airlock.tools.extract import TextExtract, extract
 
 Make = Callable[..., Any]
 

@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
-from airlock.errors import ToolFailed
-from airlock.tool import Preview
+from airlock.base.errors import ToolFailed
+from airlock.plans.tool import Preview
+from airlock.tools import database_write, file_delete, file_write, ghl_create_contact, ghl_update_contact
 from tests.tools.conftest import CrmWorld, Database, Runner
-from tools import (
-    database_write,
-    file_delete,
-    file_write,
-    ghl_create_contact,
-    ghl_update_contact,
-)
 
 Case = tuple[Runner, dict[str, Any], str, Callable[[], Any], Callable[[], Any]]
 """A tool, its arguments, what its check says after the call, the state to compare, and how somebody else moves it."""

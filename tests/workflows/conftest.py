@@ -18,13 +18,13 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.policy import AgentPolicy, Policy
-from airlock_client import Airlock, PlanHandle
-from airlock_client.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.client import Airlock, PlanHandle
+from airlock.plans.catalogue import Catalogue
+from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
+from airlock.worker.roles import build_workers
 from tests.workflows import world
-from worker import build_workers
 
 BIN = Path(os.sys.executable).parent
 POLICY = Policy(agents={"*": AgentPolicy(permissions=("*",))}, max_live_escalations=1_000)
@@ -90,7 +90,7 @@ async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 async def awaiting(handle: PlanHandle) -> Any:
-    from airlock.state import State
+    from airlock.plans.state import State
 
     status = await handle.wait_for(State.AWAITING_APPROVAL)
     assert status.state is State.AWAITING_APPROVAL, status

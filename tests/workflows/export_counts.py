@@ -19,19 +19,19 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from activities.toolbox import Toolbox
-from airlock.exported import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
-from airlock_client import Airlock
-from airlock_client.connection import DATA_CONVERTER, ensure_search_attributes
-from airlock_client.exporting import monitored, plans_of
-from airlock_client.monitor import Monitors
-from cli.export_files import export_files
-from cli.verify_files import verify
-from cli.verify_temporal import verify_against_temporal
+from airlock.activities.toolbox import Toolbox
+from airlock.cli.export_files import export_files
+from airlock.cli.verify_files import verify
+from airlock.cli.verify_temporal import verify_against_temporal
+from airlock.client import Airlock
+from airlock.client.exporting import monitored, plans_of
+from airlock.client.monitors import Monitors
+from airlock.export.model import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.worker.roles import build_workers
 from tests.workflows.conftest import POLICY, binary, catalogue, until
 from tests.workflows.export_plans import live_through
 from tests.workflows.export_raw import KEPT_REFUSALS, RawPlan, raw_plans, value
-from worker import build_workers
 
 
 async def exported(client: Client, folder: Path) -> str:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from airlock.state import State
-from airlock_client import Airlock, PlanHandle
-from airlock_client.undo import previewed, undo
+from airlock.client import Airlock, PlanHandle
+from airlock.client.undo import previewed, undo
+from airlock.plans.state import State
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.world import WORLD
 

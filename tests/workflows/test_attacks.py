@@ -2,7 +2,7 @@
 
 import pytest
 
-from airlock.state import State
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, signal, step, until
 from tests.workflows.test_failures import _awaiting_other, live_log
 from tests.workflows.world import WORLD
@@ -166,7 +166,7 @@ async def test_an_activity_completed_by_hand_puts_its_call_in_doubt(airlock, pla
 
 async def test_seals_of_two_runs_of_one_plan_differ(airlock, plan):
     document = plan(step("a", "put", key="a", value=1))
-    from airlock import names
+    from airlock.base import names
 
     handle = await airlock.submit(document)
     first = await awaiting(handle)

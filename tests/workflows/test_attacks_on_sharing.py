@@ -1,9 +1,9 @@
 """Ways in which plans that share a world once harmed each other; each of them was seen to do so."""
 
-from activities.gates import GateActivities
-from airlock import names
-from airlock.state import State
-from airlock_client.gate import LiveGate
+from airlock.activities.gates import GateActivities
+from airlock.base import names
+from airlock.client.live_gate import LiveGate
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, events, step, until
 from tests.workflows.test_lock import in_state, live, proven
 from tests.workflows.test_reset import reset, scheduled, tasks

@@ -15,17 +15,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities import claims
-from activities.claims import settle, standing, take
-from airlock import names
-from airlock.claim import call_digest
-from airlock.gating import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest, SettledClaim
+from airlock.admission.call_digest import call_digest
+from airlock.base import names
+from airlock.gates.protocol import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest, SettledClaim
+from airlock.temporal import claims
+from airlock.temporal.claims import settle, standing, take
+from airlock.worker.roles import runner
+from airlock.workflows.claim import ClaimWorkflow
+from airlock.workflows.safe_signals import SafeSignals
 from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until
 from tests.workflows.holder import Holder, pretend
-from worker import runner
-from workflows.claim import ClaimWorkflow
-from workflows.safe_signals import SafeSignals
 
 _NUMBERS = itertools.count(1)
 

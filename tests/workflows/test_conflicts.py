@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
-from activities import claims
-from activities.admit import AdmitActivities
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.claim import call_digest
-from airlock.gating import AcquireRequest, ClaimWanted
-from airlock.plan import parse_plan
-from airlock.policy import Policy
-from airlock.state import State
-from airlock.tool import Preview, ToolCall, tool
+from airlock.activities.admit import AdmitActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.call_digest import call_digest
+from airlock.admission.policy import Policy
+from airlock.client import Airlock, PlanHandle
+from airlock.client.listing import list_plans
+from airlock.gates.protocol import AcquireRequest, ClaimWanted
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import parse_plan
+from airlock.plans.state import State
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.temporal import claims
 from airlock.wire import AdmitRequest
-from airlock_client import Airlock, PlanHandle
-from airlock_client.listing import list_plans
+from airlock.worker.roles import build_workers
 from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, namespace, step, until
-from worker import build_workers
 
 KEY = "a key for hashes of resource names"
 POLICY = Policy.model_validate({"agents": {"*": {"permissions": ["*"]}, "intern": {}, "teller": {"permissions": ["stamp"]}}})

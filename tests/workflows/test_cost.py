@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from airlock import names
+from airlock.base import names
 from tests.workflows.conftest import step, until
 from tests.workflows.world import WORLD
 

@@ -11,13 +11,13 @@ import pytest
 from pydantic import BaseModel
 from temporalio.testing import WorkflowEnvironment
 
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.policy import AgentPolicy, Policy
-from airlock.tool import Preview, ToolCall, tool
-from airlock_client import Airlock
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import AgentPolicy, Policy
+from airlock.client import Airlock
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.worker.roles import build_workers
 from tests.workflows.conftest import namespace
-from worker import build_workers
 
 RESOURCES = "abcde"
 PLANS = 200

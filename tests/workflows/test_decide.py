@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from temporalio.client import WorkflowUpdateFailedError
 
-from airlock.errors import AirlockError
-from airlock.messages import Approve
-from airlock.signature import sign
-from airlock.state import State
-from airlock_client import NoSuchPlan, PlanEnded, PlanHandle
+from airlock.base.errors import AirlockError
+from airlock.client import NoSuchPlan, PlanEnded, PlanHandle
+from airlock.plans.state import State
+from airlock.run.messages import Approve
+from airlock.run.signature import sign
 from tests.workflows.conftest import approved, awaiting, binary, chain, count, events, signal, step, until
 from tests.workflows.test_signals import RAW
 from tests.workflows.world import WORLD

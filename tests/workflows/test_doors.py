@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from airlock import names
-from airlock.plan import parse_plan
-from airlock.run import Run
-from airlock.state import State
+from airlock.base import names
+from airlock.plans.plan import parse_plan
+from airlock.plans.state import State
+from airlock.run.state import Run
 from tests.workflows.conftest import approved, awaiting, step
 from tests.workflows.world import WORLD
 
@@ -74,7 +74,7 @@ async def test_a_call_started_by_hand_is_refused(airlock, plan):
 
     from temporalio.exceptions import ApplicationError
 
-    from airlock.wire import CallRequest, ChainRequest
+    from airlock.run.call_messages import CallRequest, ChainRequest
     from tests.workflows.conftest import catalogue
 
     document = plan(step("a", "put", key="a", value=1))
@@ -93,7 +93,7 @@ async def test_a_call_started_by_hand_is_refused(airlock, plan):
 
 
 async def test_the_same_plan_twice_is_one_run_and_other_content_is_refused(airlock, plan):
-    from airlock_client import PlanConflict
+    from airlock.client import PlanConflict
 
     document = plan(step("a", "put", key="a", value=1))
     first = await airlock.submit(document)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airlock.exported import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
-from airlock_client import Airlock
-from airlock_client.history import read_plan
+from airlock.client import Airlock
+from airlock.client.plan_history import read_plan
+from airlock.export.model import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
 from tests.workflows.conftest import namespace, working
 from tests.workflows.export_counts import check, differences
 from tests.workflows.export_raw import RawPlan, raw_plans

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airlock.state import State
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.world import WORLD
 

@@ -11,20 +11,22 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.worker import Replayer, Worker
 
-from activities.admit import resource_hash
-from activities.gates import GateActivities, start_live_gate
-from activities.toolbox import Toolbox
-from airlock import names
-from airlock.gate_view import GateView
-from airlock.gating import AcquireRequest, LiveSlot, Permit, PermitAnswer, Spending, ToolSlots
-from airlock.messages import Verdict
-from airlock.policy import Policy, WindowBudget
-from airlock_client.connection import DATA_CONVERTER
+from airlock.activities.admit import resource_hash
+from airlock.activities.gates import GateActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.budget import Spending
+from airlock.admission.policy import Policy, WindowBudget
+from airlock.base import names
+from airlock.base.incoming import Verdict
+from airlock.gates.protocol import AcquireRequest, LiveSlot, Permit, PermitAnswer, ToolSlots
+from airlock.gates.view import GateView
+from airlock.temporal.connection import DATA_CONVERTER
+from airlock.temporal.live_gate import start_live_gate
+from airlock.worker.roles import runner
+from airlock.workflows.gate import GateWorkflow
+from airlock.workflows.safe_signals import SafeSignals
 from tests.workflows.conftest import POLICY, catalogue, namespace, until
 from tests.workflows.tiny_plan import QUEUE, TinyPlan, Visit, Workshop
-from worker import runner
-from workflows.gate import GateWorkflow
-from workflows.safe_signals import SafeSignals
 
 _NUMBERS = itertools.count(1)
 KEY = "a key"

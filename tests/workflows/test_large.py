@@ -3,7 +3,7 @@
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from airlock.state import State
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.test_cost import history
 from tests.workflows.world import WORLD

@@ -8,11 +8,11 @@ from contextlib import aclosing
 
 import pytest
 
-from airlock.names import LIVE_GATE
-from airlock.state import State
-from airlock_client import NoAnswer
-from airlock_client import gate as client_gate
-from airlock_client.gate import LiveGate, Proof, Standing
+from airlock.base.names import LIVE_GATE
+from airlock.client import NoAnswer
+from airlock.client import live_gate as client_gate
+from airlock.client.live_gate import LiveGate, Proof, Standing
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until, working
 from tests.workflows.world import WORLD
 

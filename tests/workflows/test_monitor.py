@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
-from activities.monitor import send_reports, start_monitors
-from airlock import monitor, names
-from airlock.aggregate import Aggregate, merged
-from airlock.counted import shard_of
-from airlock.gate_view import GateView
-from airlock.monitor_messages import HealthSnapshot, SignalsSnapshot
-from airlock.policy import Policy
-from airlock.report import Report
-from airlock.windows import merge
-from airlock_client import Airlock
-from airlock_client.gate import LiveGate
+from airlock.activities.monitor import send_reports, start_monitors
+from airlock.admission.policy import Policy
+from airlock.base import names
+from airlock.client import Airlock
+from airlock.client.live_gate import LiveGate
+from airlock.gates.view import GateView
+from airlock.monitoring import monitor
+from airlock.monitoring.aggregation import Aggregate, merged
+from airlock.monitoring.dedupe import shard_of
+from airlock.monitoring.messages import HealthSnapshot, SignalsSnapshot
+from airlock.monitoring.report import Report
+from airlock.monitoring.rolling import merge
 from tests.core.counting import live, report
 from tests.workflows.conftest import approved, awaiting, namespace, signal, step, until, working
 from tests.workflows.world import WORLD

@@ -9,9 +9,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
-from airlock.state import State
-from airlock_client import PlanHandle, UndoRefused
-from airlock_client.undo import previewed, undo
+from airlock.client import PlanHandle, UndoRefused
+from airlock.client.undo import previewed, undo
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, events, step, until
 from tests.workflows.test_failures import live_log
 from tests.workflows.world import WORLD

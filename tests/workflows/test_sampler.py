@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from temporalio.common import MetricMeter
 
-from airlock.metrics import METRICS, Kind
-from airlock_client import Airlock, sampler
-from airlock_client.errors import NoAnswer
-from airlock_client.gate import LiveGate
-from airlock_client.gates_now import GateNow
-from airlock_client.sampler import Sampler
-from airlock_client.telemetry import metrics_address
+from airlock.base.metrics import METRICS, Kind
+from airlock.client import Airlock
+from airlock.client.errors import NoAnswer
+from airlock.client.gate_status import GateNow
+from airlock.client.live_gate import LiveGate
+from airlock.temporal.telemetry import metrics_address
+from airlock.worker import sampler
+from airlock.worker.sampler import Sampler
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.world import WORLD
 
@@ -137,7 +138,7 @@ async def test_what_cannot_be_looked_up_keeps_its_age_is_said_once_and_stops_not
         await sampling.sample()
     assert meter.value("airlock_sampled_at_seconds", what="gates") == before
     assert (meter.value("airlock_sampled_at_seconds", what="plans") or 0) > (plans or 0)
-    said = [record.getMessage() for record in caplog.records if record.name == "airlock_client.sampler"]
+    said = [record.getMessage() for record in caplog.records if record.name == "airlock.worker.sampler"]
     assert said == ["the gauges of gates cannot be looked up: gate-live cannot be read: nobody is there"]
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from airlock.state import State
+from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.world import WORLD
 

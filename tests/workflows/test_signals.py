@@ -18,10 +18,10 @@ from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.audit import MAX_REFUSALS
-from airlock.messages import MESSAGES
-from airlock.state import State
-from airlock_client import NoAnswer, PlanHandle
+from airlock.client import NoAnswer, PlanHandle
+from airlock.plans.state import State
+from airlock.run.audit import MAX_REFUSALS
+from airlock.run.messages import MESSAGES
 from tests.workflows.conftest import approved, awaiting, binary, chain, events, signal, step, until
 from tests.workflows.world import WORLD
 

@@ -15,10 +15,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-from activities.toolbox import Toolbox
-from airlock.catalogue import Catalogue
-from airlock.state import State
-from airlock_client import Airlock, PlanHandle
+from airlock.activities.toolbox import Toolbox
+from airlock.client import Airlock, PlanHandle
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.state import State
+from airlock.worker.roles import build_workers
+from airlock.workflows.plan import HISTORY_EVENTS
 from tests.workflows.conftest import (
     POLICY,
     approved,
@@ -33,8 +35,6 @@ from tests.workflows.conftest import (
     until,
 )
 from tests.workflows.world import WORLD, once, put
-from worker import build_workers
-from workflows.plan import HISTORY_EVENTS
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

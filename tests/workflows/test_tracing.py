@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from temporalio.api.common.v1 import Header, Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 
-from activities.toolbox import Toolbox
-from airlock.errors import ConfigError
-from airlock_client import Airlock
-from airlock_client.tracing import VARIABLE, tracing_interceptors
+from airlock.activities.toolbox import Toolbox
+from airlock.base.errors import ConfigError
+from airlock.client import Airlock
+from airlock.temporal.tracing import VARIABLE, tracing_interceptors
+from airlock.worker.roles import build_workers
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
-from worker import build_workers
 
 SPANS = InMemorySpanExporter()
 
@@ -145,19 +145,19 @@ async def test_baggage_stays_out_of_the_history(traced, plan):
 
 def test_everything_runs_without_opentelemetry():
     code = (
-        "import sys; sys.modules['opentelemetry'] = None; import worker, starter; from airlock_client.tracing import *; "
-        "\ntry: tracing_interceptors()\nexcept Exception as error: print(error)"
+        "import sys; sys.modules['opentelemetry'] = None; import airlock.worker.command, airlock.cli.app; "
+        "from airlock.temporal.tracing import *\ntry: tracing_interceptors()\nexcept Exception as error: print(error)"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, VARIABLE: "1"},
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert "AIRLOCK_TRACING: is 1, but there is no opentelemetry (fix: pip install 'airlock[otel]')" in told.stdout
+    assert "AIRLOCK_TRACING: is 1, but there is no opentelemetry (fix: pip install 'airlock-temporal[otel]')" in told.stdout
 
 
 def test_where_nobody_takes_the_traces_a_process_ends_all_the_same():
     code = (
-        "import os, time\nfrom airlock_client.tracing import *\ntracing_interceptors()\n"
+        "import os, time\nfrom airlock.temporal.tracing import *\ntracing_interceptors()\n"
         "from opentelemetry import trace\nwith trace.get_tracer('x').start_as_current_span('y'): pass\n"
         "began = time.monotonic()\nsend_last_traces(0.5)\nprint('after', time.monotonic() - began, flush=True)\nos._exit(0)"
     )

@@ -8,19 +8,19 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError
 
-from activities.toolbox import Toolbox
-from airlock.errors import AirlockError, ToolFailed
-from airlock.names import undo_workflow_id
-from airlock.run import Outcome
-from airlock.state import State
-from airlock.tool import Preview, ToolCall
-from airlock_client import Airlock, NoSuchPlan, PlanHandle, UndoRefused
-from airlock_client.undo import previewed, undo
+from airlock.activities.toolbox import Toolbox
+from airlock.base.errors import AirlockError, ToolFailed
+from airlock.base.names import undo_workflow_id
+from airlock.client import Airlock, NoSuchPlan, PlanHandle, UndoRefused
+from airlock.client.undo import previewed, undo
+from airlock.plans.state import State
+from airlock.plans.tool import Preview, ToolCall
+from airlock.run.state import Outcome
+from airlock.worker.roles import build_workers
 from tests.workflows import world
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, events, namespace, step, until
 from tests.workflows.test_failures import live_log
 from tests.workflows.world import WORLD
-from worker import build_workers
 
 
 @pytest.fixture(scope="module", autouse=True)

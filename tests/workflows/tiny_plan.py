@@ -9,8 +9,8 @@ from temporalio import activity, workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
-    from airlock import names
-    from airlock.gating import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
+    from airlock.base import names
+    from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
 
 QUEUE = "tiny-plans"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from airlock.errors import InDoubt, Stale, ToolFailed
-from airlock.refs import UNKNOWN
-from airlock.tool import Preview, Probe, ToolCall, tool
+from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, Probe, ToolCall, tool
 
 
 class World:

@@ -1,0 +1,17 @@
+"""`python -m airlock`, `airlock` and `python starter.py`: one and the same program."""
+
+import signal
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends without a traceback
+    from airlock.cli.app import app
+    from airlock.cli.output import run_and_leave
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_and_leave(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What the approved steps of an admitted plan use up, what they may, and what a scoped lock stops them for."""
+
+from collections.abc import Collection, Iterable, Mapping
+from string import Formatter
+
+from airlock.admission.admitted import Admitted
+from airlock.admission.policy import Budget, Policy, WindowBudget
+from airlock.base.errors import Problem
+from airlock.base.model import WireModel
+from airlock.plans.contract import Contract
+from airlock.plans.plan import Step
+from airlock.plans.refs import markers
+
+MAX_SCOPED_RESOURCES = 500
+"""A plan that touches more resources than these counts as touching any."""
+ANY_RESOURCE = "resource:*"
+
+
+class Spending(WireModel):
+    """What calls use up of a budget. `cost` is in the operator's own unit."""
+
+    live_calls: int = 0
+    irreversible_calls: int = 0
+    cost: float = 0.0
+
+
+def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> dict[str, Spending]:
+    """What each agent would use up if the approved steps went live, by agent, sorted.
+
+    Args:
+        steps: The plan's steps, with the agents they have in the end.
+        admitted: Their frozen contracts.
+        approved: The ids of the steps that count.
+    """
+    wanted = set(approved)
+    calls: dict[str, list[Contract]] = {}
+    for step in steps:
+        if step.id in wanted:
+            calls.setdefault(step.agent, []).append(admitted.contract(step.id))
+    return {agent: spending(calls[agent]) for agent in sorted(calls)}
+
+
+def budgets_of(policy: Policy, agents: Iterable[str]) -> dict[str, WindowBudget]:
+    """The budget of each of these agents that has one, by agent, sorted."""
+    found = {agent: policy.budget_of(agent) for agent in sorted(set(agents))}
+    return {agent: budget for agent, budget in found.items() if budget is not None}
+
+
+def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> tuple[str, ...]:
+    """What a scoped lock stops the approved steps for: `agent:x`, `tool:y` and `resource:z`, sorted.
+
+    `resource:*` stands in where a step's resource is not known before it runs, and instead of more than
+    `MAX_SCOPED_RESOURCES` of them: a lock on any resource then stops the plan, because it might be that one.
+    """
+    wanted = set(approved)
+    going = [step for step in steps if step.id in wanted]
+    resources = {f"resource:{name}" for step in going for name in admitted.resources.get(step.id, ())}
+    if len(resources) > MAX_SCOPED_RESOURCES:
+        resources = {ANY_RESOURCE}
+    elif any(_open(step, admitted) for step in going):
+        resources.add(ANY_RESOURCE)
+    others = {f"agent:{step.agent}" for step in going} | {f"tool:{step.tool}" for step in going}
+    return tuple(sorted(others | resources))
+
+
+def _open(step: Step, admitted: Admitted) -> bool:
+    """Whether a resource of this step hangs on an argument that is not known yet."""
+    unknown = {marker.path.partition(".")[0].partition("[")[0] for marker in markers(step.args)}
+    templates = admitted.contract(step.id).resources
+    return any(field in unknown for template in templates for _, field, _, _ in Formatter().parse(template))
+
+
+_DIGITS = 9
+"""Costs are compared to so many decimal places: three calls at 0.1 cost 0.3, whatever binary fractions say."""
+
+
+def spending(contracts: Iterable[Contract]) -> Spending:
+    """What one live call under each of these contracts uses up: every call counts, those that only read too."""
+    calls = tuple(contracts)
+    return Spending(
+        live_calls=len(calls),
+        irreversible_calls=sum(contract.irreversible for contract in calls),
+        cost=round(sum(contract.cost for contract in calls), _DIGITS),
+    )
+
+
+def exceeded(spent: Spending, budget: Budget, where: str) -> tuple[str, ...]:
+    """A sentence with both numbers for each limit that would be exceeded; empty when all is within the budget.
+
+    Args:
+        spent: What would be used up.
+        budget: The most that may be.
+        where: The policy's key of that budget, such as `policy.budget`.
+    """
+    found: list[str] = []
+    if budget.live_calls is not None and spent.live_calls > budget.live_calls:
+        found.append(f"make {_calls(spent.live_calls, 'live')}, the policy allows {budget.live_calls} ({where}.live_calls)")
+    if budget.irreversible_calls is not None and spent.irreversible_calls > budget.irreversible_calls:
+        made, allowed = _calls(spent.irreversible_calls, "irreversible"), budget.irreversible_calls
+        found.append(f"make {made}, the policy allows {allowed} ({where}.irreversible_calls)")
+    if budget.cost is not None and spent.cost > round(budget.cost, _DIGITS):
+        found.append(f"cost {_number(spent.cost)}, the policy allows {_number(budget.cost)} ({where}.cost)")
+    return tuple(f"would {sentence}" for sentence in found)
+
+
+def budget_problems(steps: Iterable[Step], contracts: Mapping[str, Contract], policy: Policy) -> list[Problem]:
+    """What refuses a plan whose steps would use up more than a plan may, or than an agent may over all its plans.
+
+    Args:
+        steps: The steps that may go live, with the agents they have in the end.
+        contracts: Their contracts, by step.
+        policy: Whose budgets count.
+    """
+    going = tuple(steps)
+    problems = [
+        Problem(where="plan", message=sentence, fix="split the plan, or ask the operator for a larger budget")
+        for sentence in exceeded(spending(contracts[step.id] for step in going), policy.budget, "policy.budget")
+    ]
+    for agent in sorted({step.agent for step in going}):
+        if (budget := policy.budget_of(agent)) is None:
+            continue
+        own = spending(contracts[step.id] for step in going if step.agent == agent)
+        key = f"policy.agents.{agent if agent in policy.agents else '*'}.budget"
+        problems += [
+            Problem(
+                where=f"agent {agent!r}",
+                message=f"{sentence} for any {budget.per}",
+                fix="give some of its steps to another plan later, or ask the operator for a larger budget",
+            )
+            for sentence in exceeded(own, budget, key)
+        ]
+    return problems
+
+
+def _calls(number: int, kind: str) -> str:
+    return f"{number} {kind} call{'' if number == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.{_DIGITS}f}".rstrip("0").rstrip(".")

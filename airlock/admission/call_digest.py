@@ -1,0 +1,58 @@
+"""The identity of an irreversible call: a digest over its tool and arguments."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from airlock.base.canonical import digest
+from airlock.base.errors import RefError
+from airlock.plans.contract import Contract
+from airlock.plans.plan import Step
+from airlock.plans.refs import as_marker, bind
+
+DIGEST_LENGTH = 32
+"""How many hex characters of a SHA-256 tell one call from another; they are part of a workflow id."""
+
+
+def call_digest(tool: str, args: Mapping[str, Any], dedupe_key: str | None) -> str:
+    """Which call this is: the same for the same tool and arguments, or for the same tool and `dedupe_key`.
+
+    A call with a key is never the same as one without. The agent, the plan and the step do not count.
+
+    Args:
+        tool: The tool's name.
+        args: Its arguments, references filled in; a `$secret` stays the marker it is, never its value.
+        dedupe_key: What stands for the arguments, if anything does.
+
+    Returns:
+        32 lower-case hex characters.
+    """
+    what = {"tool": tool, "args": dict(args)} if dedupe_key is None else {"tool": tool, "dedupe_key": dedupe_key}
+    return digest(what)[:DIGEST_LENGTH]
+
+
+def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> str | None:
+    """Which call a step is, as far as these outputs tell.
+
+    Args:
+        step: The step.
+        contract: Its contract.
+        outputs: Outputs by step; absent ones, and parts that equal `airlock.refs.UNKNOWN`, are not known yet.
+
+    Returns:
+        The digest; None where an argument is not known yet and no `dedupe_key` stands for the arguments, or where a
+        reference finds nothing (such a call is never made), or where the call can be taken back and needs no claim.
+    """
+    if not contract.irreversible:
+        return None
+    if step.dedupe_key is not None:
+        return call_digest(contract.tool, {}, step.dedupe_key)
+    try:
+        bound = bind(step.args, outputs, as_marker)
+    except RefError:
+        return None
+    return None if bound.unknown else call_digest(contract.tool, bound.args, None)
+
+
+def of_this_plan(step: str) -> str:
+    """Why a step is not called: an earlier step of the same plan is the same call."""
+    return f"step {step} of this plan is the same call"

@@ -1,0 +1,110 @@
+"""Which mode a step may reach, and why."""
+
+from collections.abc import Mapping, Sequence
+from math import floor
+from typing import Final
+
+from airlock.admission.policy import Policy
+from airlock.admission.reliability import Reliability, calibrated_confidence
+from airlock.base.model import WireModel
+from airlock.plans.contract import Contract, Mode, Risk, lowest
+from airlock.plans.graph import Parents
+from airlock.plans.plan import Plan, Step
+
+DRY_RUN_FROM: Final = {Risk.LOW: 0.50, Risk.MEDIUM: 0.65, Risk.HIGH: 0.80}
+"""Confidence from which a step is previewed (DESIGN section 6)."""
+LIVE_FROM: Final = {Risk.LOW: 0.70, Risk.MEDIUM: 0.80, Risk.HIGH: 0.85}
+"""Confidence from which a step may go live, before the policy's threshold (DESIGN section 6)."""
+
+
+class Cap(WireModel):
+    """One reason why a step may not go higher than a mode."""
+
+    mode: Mode
+    reason: str
+
+
+class Ceiling(WireModel):
+    """The highest mode a step may reach. `reasons` holds what decided it, or what allows LIVE."""
+
+    mode: Mode
+    reasons: tuple[str, ...]
+
+
+def own_caps(
+    step: Step, contract: Contract, plan: Plan, policy: Policy, reliability: Mapping[str, Reliability] | None = None
+) -> tuple[Cap, ...]:
+    """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`.
+
+    Where the policy says `calibrated_confidence`, the confidence counts as it is after what was observed of the tool;
+    `reliability` is that by tool, None where nobody could tell: then it counts as stated, and the reason says so.
+    What an agent lacks permission for is a conflict (`airlock.limiting.find_permissions`): a step may change its agent.
+    """
+    counts, told = _calibrated(step, policy, reliability)
+    caps = [_by_confidence(counts, told, contract.risk, policy)]
+    if plan.max_mode is not Mode.LIVE:
+        caps.append(Cap(mode=plan.max_mode, reason=f"the plan asks for {plan.max_mode.value} at most (max_mode)"))
+    if policy.dry_run_only:
+        caps.append(Cap(mode=Mode.DRY_RUN, reason="the policy allows dry runs only (dry_run_only)"))
+    return tuple(caps)
+
+
+def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliability] | None) -> tuple[float, str]:
+    """What a step's confidence counts as, and how that is told."""
+    stated = f"confidence {_exact(step.confidence)}"
+    if not policy.calibrated_confidence:
+        return step.confidence, stated
+    if reliability is None:
+        return step.confidence, f"{stated} (not calibrated: the monitor did not answer)"
+    seen = reliability.get(step.tool)
+    if seen is None or seen.calls == 0:
+        return step.confidence, f"{stated} (not calibrated: no live call of {step.tool} is known)"
+    worked = f"{step.tool} worked in {seen.ok} of {seen.calls} calls"
+    # rounded down: what is shown never says more than what counts
+    counts = floor(calibrated_confidence(step.confidence, seen.ok, seen.calls) * 10_000) / 10_000
+    if step.confidence - counts < 0.0001:
+        return step.confidence, f"{stated} ({worked})"
+    return counts, f"{stated} counts as {_exact(counts)} ({worked})"
+
+
+def _by_confidence(confidence: float, told: str, risk: Risk, policy: Policy) -> Cap:
+    if confidence < DRY_RUN_FROM[risk]:
+        need = f"below {DRY_RUN_FROM[risk]:.2f}, from which {risk.value} risk is previewed"
+        return Cap(mode=Mode.MOCK, reason=f"{told} is {need}")
+    live_from = max(LIVE_FROM[risk], policy.confidence_threshold_for_live)
+    if confidence < live_from:
+        need = f"below {_exact(live_from)}, from which {risk.value} risk may go live"
+        return Cap(mode=Mode.DRY_RUN, reason=f"{told} is {need}")
+    return Cap(
+        mode=Mode.LIVE,
+        reason=f"{told} is enough for {risk.value} risk ({_exact(live_from)})",
+    )
+
+
+def _exact(confidence: float) -> str:
+    # 0.699 must not read "0.70 is below 0.70"
+    return max(f"{confidence:.2f}", str(confidence), key=len)
+
+
+def ceilings(order: Sequence[str], parents: Parents, caps: Mapping[str, Sequence[Cap]]) -> dict[str, Ceiling]:
+    """The ceiling of every step: the lowest of its own caps and of the ceilings of everything it depends on.
+
+    Args:
+        order: The steps, each after all it depends on.
+        parents: The direct dependencies of each step.
+        caps: What limits each step by itself. A step that is live already has none.
+    """
+    found: dict[str, Ceiling] = {}
+    for step in order:
+        limits = list(caps.get(step, ()))
+        limits += [
+            Cap(
+                mode=found[parent].mode,
+                reason=f"depends on {parent!r}, which stays at {found[parent].mode.value}",
+            )
+            for parent in parents[step]
+            if found[parent].mode is not Mode.LIVE
+        ]
+        mode = lowest(Mode.LIVE, *(cap.mode for cap in limits))
+        found[step] = Ceiling(mode=mode, reasons=tuple(cap.reason for cap in limits if cap.mode is mode))
+    return found

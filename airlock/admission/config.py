@@ -1,0 +1,69 @@
+"""The operator's file, `airlock.toml`: which tools there are, what the policy allows, how the tools are set up."""
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from airlock.admission.policy import Policy, contradictions
+from airlock.base.errors import ConfigError, Problem
+from airlock.base.model import FileModel
+
+SETTINGS_PREFIX = "AIRLOCK_SETTINGS__"
+BUILT_IN_TOOLS = "airlock.tools"
+
+
+class CatalogueConfig(FileModel):
+    """Which Python modules hold tools. Every `Tool` in a module's namespace is offered."""
+
+    modules: tuple[str, ...] = (BUILT_IN_TOOLS,)
+
+
+class Config(FileModel):
+    """A whole `airlock.toml`. An empty file is valid: the built-in tools under the careful default policy."""
+
+    catalogue: CatalogueConfig = CatalogueConfig()
+    policy: Policy = Policy()
+    contracts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Config:
+    """A configuration from the text of `airlock.toml`.
+
+    Args:
+        text: TOML.
+        environment: Environment variables; `AIRLOCK_SETTINGS__<SECTION>__<KEY>` overrides `[settings.<section>] <key>`.
+
+    Raises:
+        ConfigError: With every key that is wrong and how to mend it.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            [Problem(where="airlock.toml", message=f"is not TOML: {error}", fix="correct the syntax")]
+        ) from error
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError([_problem(item) for item in error.errors(include_url=False)]) from error
+    if problems := contradictions(config.policy):
+        raise ConfigError(problems)
+    return config.model_copy(update={"settings": _overridden(config.settings, environment or {})})
+
+
+def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    merged = {section: dict(values) for section, values in settings.items()}
+    for name, value in sorted(environment.items()):
+        section, separator, key = name.removeprefix(SETTINGS_PREFIX).lower().partition("__")
+        if name.startswith(SETTINGS_PREFIX) and separator and key:
+            merged.setdefault(section, {})[key] = value
+    return merged
+
+
+def _problem(item: Any) -> Problem:
+    key = ".".join(str(part) for part in item["loc"])
+    fix = "remove it, or correct its spelling" if item["type"] == "extra_forbidden" else f"correct the value of {key}"
+    return Problem(where=key, message=item["msg"].removeprefix("Value error, "), fix=fix)

@@ -1,0 +1,1 @@
+"""Conflicts between steps and between plans: six kinds, four answers."""

@@ -1,0 +1,101 @@
+"""Conflicts between steps and between plans: six kinds, four answers (DESIGN section 11)."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from airlock.base.model import WireModel
+from airlock.base.text import shorten
+from airlock.plans.state import State
+
+MAX_PER_KIND = 50
+"""How many conflicts of one kind a plan carries in full; what else was changed shows in its steps."""
+_MAX_LISTED = 10
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:/+-]{0,199}")
+
+
+class ConflictKind(StrEnum):
+    """What is in the way."""
+
+    RESOURCE = "RESOURCE"
+    ORDERING = "ORDERING"
+    DUPLICATE_ACTION = "DUPLICATE_ACTION"
+    RATE_LIMIT = "RATE_LIMIT"
+    PERMISSION = "PERMISSION"
+    TIMEOUT = "TIMEOUT"
+
+
+class Answer(StrEnum):
+    """What is done about it: order the steps, move one, lower its ceiling, or leave it out."""
+
+    DELAY = "DELAY"
+    REASSIGN = "REASSIGN"
+    DOWNGRADE = "DOWNGRADE"
+    ABORT = "ABORT"
+
+
+class Conflict(WireModel):
+    """One conflict and its answer. `detail` is a sentence for the approver; `other` the other plan, if it is one."""
+
+    kind: ConflictKind
+    answer: Answer
+    steps: tuple[str, ...]
+    detail: str
+    other: str | None = None
+
+
+def conflict(kind: ConflictKind, answer: Answer, steps: Sequence[str], detail: str, other: str | None = None) -> Conflict:
+    """A conflict whose sentence is on one line and of bounded length."""
+    return Conflict(kind=kind, answer=answer, steps=tuple(steps), detail=shorten(detail), other=other)
+
+
+def bounded(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """At most `MAX_PER_KIND` conflicts of each kind, in their order; one that counts the rest stands for them."""
+    kept: list[Conflict] = []
+    rest: dict[tuple[ConflictKind, Answer], int] = {}
+    number: dict[ConflictKind, int] = {}
+    for found in conflicts:
+        number[found.kind] = number.get(found.kind, 0) + 1
+        if number[found.kind] <= MAX_PER_KIND:
+            kept.append(found)
+        else:
+            rest[found.kind, found.answer] = rest.get((found.kind, found.answer), 0) + 1
+    more = [conflict(kind, answer, (), f"{count} more like these") for (kind, answer), count in sorted(rest.items())]
+    return (*kept, *more)
+
+
+def with_another_plan(step: str, resource: str, other: str, state: State | None) -> Conflict:
+    """Another open plan touches the same resource: its gate will let one of them in at a time.
+
+    Args:
+        step: The step of this plan.
+        resource: What both touch.
+        other: The workflow id of the other plan.
+        state: Where that one is, as far as is known.
+    """
+    does = _DOES.get(state, "is open and touches") if state else "is open and touches"
+    detail = f"another plan, {shown(other)}, {does} {shown(resource)}"
+    return conflict(ConflictKind.RESOURCE, Answer.DELAY, (step,), detail, other)
+
+
+_DOES = {
+    State.MOCK: "is being rehearsed with",
+    State.DRY_RUN: "is being rehearsed with",
+    State.AWAITING_APPROVAL: "awaits approval for",
+    State.LIVE: "is live with",
+    State.ROLLBACK: "is being rolled back and touches",
+    State.LOCKED: "is locked and touches",
+}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names as a person lists them; of many the first few and the number of the others."""
+    if len(names) > _MAX_LISTED:
+        return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def shown(name: str) -> str:
+    """A name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the sentence."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=True)

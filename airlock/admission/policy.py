@@ -1,0 +1,166 @@
+"""What the operator allows: thresholds, approvers, permissions. Belongs to the worker, never to the submitter."""
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from airlock.base.canonical import digest
+from airlock.base.errors import Problem
+from airlock.base.keys import SignatureError, read_key
+from airlock.base.model import FileModel
+from airlock.plans.contract import Contract, Risk
+from airlock.plans.plan import seconds
+
+ANY = "*"
+
+
+class SignatureRule(StrEnum):
+    """Which approvals must carry a signature."""
+
+    NEVER = "never"
+    HIGH = "high"
+    ALWAYS = "always"
+
+
+class Budget(FileModel):
+    """The most that may be used up; None sets no limit. `cost` is in the operator's own unit, as in contracts."""
+
+    live_calls: int | None = Field(default=None, ge=0)
+    irreversible_calls: int | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0)
+
+
+class WindowBudget(Budget):
+    """A budget for any stretch of time of the length `per`, a duration such as `24h`."""
+
+    per: str = "24h"
+
+    @field_validator("per")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds(value)
+        return value
+
+    @property
+    def seconds(self) -> float:
+        """The length of the window, in seconds."""
+        return seconds(self.per)
+
+
+class AgentPolicy(FileModel):
+    """What one agent may do. `"*"` grants every permission. `budget` counts over all its plans, None sets no limit."""
+
+    permissions: tuple[str, ...] = ()
+    budget: WindowBudget | None = None
+
+    @field_validator("permissions", mode="before")
+    @classmethod
+    def _sorted(cls, value: object) -> object:
+        if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(sorted(set(value)))
+        return value
+
+
+class Policy(FileModel):
+    """The operator's rules. Every default is the careful one.
+
+    `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
+    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
+    the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
+    has none. `budget` is what one plan may use up.
+
+    `auto_lock_severity` (1-10) closes the live gate when a monitor finds an anomaly at least so grave; None never does.
+    `calibrated_confidence` lowers what agents state by how reliable a tool was. `monitor_shards` monitors
+    share the counting.
+    """
+
+    confidence_threshold_for_live: float = Field(default=0.75, ge=0.0, le=1.0)
+    dry_run_only: bool = False
+    max_live_escalations: int = Field(default=5, ge=1)
+    approval_required_for_high_risk: bool = True
+    approval_waived_for: tuple[Risk, ...] = ()
+    enable_rollback_on_failure: bool = True
+    rollback_on_stale: bool = False
+    approvals_required: int = Field(default=1, ge=1, le=50)
+    approval_timeout: str = "24h"
+    approvers: tuple[str, ...] = ()
+    signature_required: SignatureRule = SignatureRule.NEVER
+    authorized_keys: tuple[str, ...] = ()
+    agents: dict[str, AgentPolicy] = Field(default_factory=dict)
+    budget: Budget = Budget()
+    auto_lock_severity: int | None = Field(default=None, ge=1, le=10)
+    calibrated_confidence: bool = False
+    monitor_shards: int = Field(default=1, ge=1, le=100)
+
+    @field_validator("approval_timeout")
+    @classmethod
+    def _duration(cls, value: str) -> str:
+        seconds(value)
+        return value
+
+    @field_validator("authorized_keys")
+    @classmethod
+    def _readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for line in value:
+            try:
+                read_key(line)
+            except SignatureError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def approval_timeout_seconds(self) -> float:
+        """Seconds a plan waits for approval before it is denied."""
+        return seconds(self.approval_timeout)
+
+    def permissions_of(self, agent: str) -> tuple[str, ...]:
+        """What an agent may use; the entry `"*"` stands for every agent that has none of its own."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.permissions if entry else ()
+
+    def budget_of(self, agent: str) -> WindowBudget | None:
+        """What an agent may use up over all its plans; the entry `"*"` counts for each agent without one by itself."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.budget if entry else None
+
+    def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
+        """The permissions the contract needs and the agent lacks, sorted."""
+        granted = self.permissions_of(agent)
+        return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
+
+    def waives_approval(self, contract: Contract) -> bool:
+        """Whether a live call under this contract needs no human.
+
+        Never true for an irreversible tool, nor for HIGH risk while `approval_required_for_high_risk` holds.
+        """
+        if contract.irreversible:
+            return False
+        if contract.risk is Risk.HIGH and self.approval_required_for_high_risk:
+            return False
+        return contract.risk in self.approval_waived_for
+
+    def digest(self) -> str:
+        """The hash of the whole policy."""
+        return digest(self.model_dump(mode="json"))
+
+
+def contradictions(policy: Policy) -> tuple[Problem, ...]:
+    """Rules that no plan could ever satisfy: they would only show when a plan waits in vain."""
+    problems: list[Problem] = []
+    if policy.approvers and len(policy.approvers) < policy.approvals_required:
+        problems.append(
+            Problem(
+                where="policy.approvals_required",
+                message=f"is {policy.approvals_required}, but there are only {len(policy.approvers)} approvers",
+                fix="name more approvers, or require fewer approvals",
+            )
+        )
+    if policy.signature_required is not SignatureRule.NEVER and not policy.authorized_keys:
+        problems.append(
+            Problem(
+                where="policy.signature_required",
+                message=f"is {policy.signature_required.value!r}, but authorized_keys lists no key",
+                fix="add the approvers' public keys to policy.authorized_keys",
+            )
+        )
+    return tuple(problems)

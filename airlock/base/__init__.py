@@ -1,0 +1,1 @@
+"""Foundations that every other room uses: errors, names, text, canonical JSON, keys, statistics."""

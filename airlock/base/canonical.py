@@ -1,0 +1,62 @@
+"""The one JSON text of a value, its digest, and the paths at which two values differ."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: keys sorted, no white space, ASCII only.
+
+    The same on every machine, Python and hash seed.
+
+    Raises:
+        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot say.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    if "\\ud" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError, which is a ValueError
+    return text
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) -> tuple[str, ...]:
+    """The paths at which two JSON values differ, sorted; the whole path where the types differ.
+
+    Args:
+        before: One value.
+        after: The other.
+        path: Where they stand.
+        beside: A text in `before` that stands for anything, so that it never counts as a difference.
+    """
+    if beside is not None and before == beside:
+        return ()
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[str] = []
+        for key in sorted({*before, *after}):
+            place = f"{path}.{key}" if path else str(key)
+            if key in before and key in after:
+                found += differences(before[key], after[key], place, beside=beside)
+            elif beside is None or before.get(key) != beside:
+                found.append(place)
+        return tuple(found)
+    if _is_list(before) and _is_list(after) and len(before) == len(after):
+        found = []
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            found += differences(one, other, f"{path}[{index}]", beside=beside)
+        return tuple(found)
+    return () if before == after and _same_kind(before, after, strictly=beside is None) else (path or ".",)
+
+
+def _same_kind(one: Any, other: Any, *, strictly: bool) -> bool:
+    # shown to a person, 1 and 1.0 differ; passed to a tool, they are one number, but neither is true
+    return type(one) is type(other) or (not strictly and isinstance(one, bool) == isinstance(other, bool))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

@@ -1,0 +1,198 @@
+"""`check` and `tools`: what can be said about a plan, and about the catalogue, without a server."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.table import Table
+
+from airlock.admission.admit import admit
+from airlock.admission.admitted import Admission, Admitted
+from airlock.admission.ceiling import Ceiling, ceilings
+from airlock.admission.config import Config
+from airlock.admission.lint import advice, catalogue_problems, structure_problems
+from airlock.base.errors import Problem
+from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
+from airlock.cli.settings import ConfigOption, read_catalogue
+from airlock.client.plans import read_document
+from airlock.plans.assignments import read_plan
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract
+from airlock.plans.plan import Plan
+from airlock.tools.loader import load_catalogue
+from airlock.tools.operator_file import find_config
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
+ValidationOption = Annotated[
+    Path | None, typer.Option("--validation", help="The validations file of an older plan.", metavar="FILE")
+]
+NoCatalogue = Annotated[bool, typer.Option("--no-catalogue", help="Look at the plan alone, not at a catalogue.")]
+
+
+class Findings(BaseModel):
+    """What was found out about a plan offline. `ceilings` are empty without a catalogue, or when there are problems."""
+
+    plan: Plan
+    problems: tuple[Problem, ...] = ()
+    advice: tuple[Problem, ...] = ()
+    admitted: Admitted | None = None
+    ceilings: dict[str, Ceiling] = {}
+
+
+def plan_from_files(path: Path, validation: Path | None) -> Plan:
+    """The plan in a file of either format, with its validations file if there is one.
+
+    Raises:
+        PlanError: If either file cannot be read or accepted.
+    """
+    return read_plan(read_document(path), None if validation is None else read_document(validation))
+
+
+def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
+    """Everything that can be said about a plan without a server."""
+    problems = structure_problems(plan)
+    if problems or configured is None:
+        return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))
+    config, catalogue = configured
+    problems = catalogue_problems(plan, catalogue)
+    known = {step.id: catalogue.contract(step.tool, step.args) for step in plan.steps if catalogue.get(step.tool)}
+    admission = Admission(problems=tuple(problems)) if problems else admit(plan, catalogue, config.policy)
+    found = Findings(plan=plan, problems=admission.problems, advice=tuple(advice(plan, known)))
+    admitted = admission.admitted
+    if admitted is None:
+        return found
+    reached = ceilings(admitted.order, admitted.parents, admitted.caps)
+    return found.model_copy(update={"admitted": admitted, "ceilings": reached})
+
+
+@command
+def check(
+    plan_file: PlanFile,
+    validation: ValidationOption = None,
+    config: ConfigOption = None,
+    no_catalogue: NoCatalogue = False,
+    as_json: AsJson = False,
+) -> int:
+    """Lint a plan offline: every finding with its place and its fix, every conflict in it, and how far each step could go.
+
+    Exits 1 when there are errors; advice alone exits 0.
+    """
+    configured = None if no_catalogue else read_catalogue(config)
+    findings = look_at(plan_from_files(plan_file, validation), configured)
+    if as_json:
+        emit(_as_document(findings, None if no_catalogue else find_config(config)))
+    else:
+        _print_findings(findings, catalogue=configured is not None)
+    return REFUSED if findings.problems else OK
+
+
+def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
+    failed = {"error": "the plan cannot be accepted"} if findings.problems else {}
+    return {
+        **failed,
+        "plan_id": findings.plan.plan_id,
+        "digest": findings.plan.digest(),
+        "config": str(config) if config else None,
+        "problems": list(findings.problems),
+        "advice": list(findings.advice),
+        "steps": [
+            {"id": step.id, "tool": step.tool, "ceiling": ceiling.mode.value, "reasons": list(ceiling.reasons)}
+            for step in findings.plan.steps
+            if (ceiling := findings.ceilings.get(step.id)) is not None
+        ],
+        "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
+    }
+
+
+def _print_findings(findings: Findings, *, catalogue: bool) -> None:
+    screen = console()
+    for problem in findings.problems:
+        print_problem("error: ", problem, screen, "bold red")
+    for problem in findings.advice:
+        print_problem("advice: ", problem, screen, "yellow")
+    if findings.ceilings:
+        screen.print(_ceiling_table(findings))
+    for found in findings.admitted.conflicts if findings.admitted else ():
+        say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
+    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} pieces of advice"
+    where = "" if catalogue else " (structure only: no catalogue was looked at)"
+    say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
+
+
+def _ceiling_table(findings: Findings) -> Table:
+    table = Table(title="How far each step could go under this policy", title_justify="left")
+    for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
+        table.add_column(column, overflow="fold")
+    for step in findings.plan.steps:
+        contract = findings.admitted.contract(step.id) if findings.admitted else None
+        ceiling = findings.ceilings[step.id]
+        risk = contract.risk.value if contract else ""
+        agent = findings.admitted.reassigned.get(step.id, step.agent) if findings.admitted else step.agent
+        why = safe("; ".join(ceiling.reasons))
+        table.add_row(step.id, safe(step.tool), safe(agent), risk, ceiling.mode.value, why)
+    return table
+
+
+@command
+def tools(
+    config: ConfigOption = None,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Show which tool needs which other before it, as a Mermaid diagram.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show the catalogue: every tool with its contract, as the configured worker would offer it."""
+    configured = read_catalogue(config)
+    catalogue = load_catalogue(Config()) if configured is None else configured[1]
+    if graph:
+        _show_graph(catalogue, as_json)
+        return OK
+    if as_json:
+        emit({"catalogue_hash": catalogue.digest(), "tools": [_tool_document(catalogue, name) for name in catalogue.names]})
+        return OK
+    table = Table()
+    for column in ("tool", "risk", "reversibility", "permissions", "arguments", "dry run", "timeout"):
+        table.add_column(column, overflow="fold")
+    for name in catalogue.names:
+        table.add_row(*_tool_row(catalogue, name))
+    console().print(table)
+    say(f"{len(catalogue.names)} tools; catalogue {catalogue.digest()[:16]}; * marks required arguments")
+    return OK
+
+
+def _show_graph(catalogue: Catalogue, as_json: bool) -> None:
+    """The prerequisites between tools: an arrow leads from what comes first to what needs it."""
+    edges = [(first, name) for name, needed in catalogue.prerequisites().items() for first in needed]
+    if as_json:
+        emit({"edges": [{"before": first, "tool": name} for first, name in edges]})
+        return
+    say("graph LR")
+    number = {name: index for index, name in enumerate(sorted({name for edge in edges for name in edge}))}
+    for name, index in number.items():
+        say(f'    t{index}["{name.replace(chr(34), "#quot;")}"]')
+    for first, name in edges:
+        say(f"    t{number[first]} --> t{number[name]}")
+    if not edges:
+        say("    %% no tool of this catalogue names another in depends_on_tools")
+
+
+def _tool_document(catalogue: Catalogue, name: str) -> dict[str, Any]:
+    tool = catalogue.get(name)
+    schema = tool.arguments.model_json_schema() if tool else {}
+    return {**catalogue.contract(name).model_dump(mode="json"), "arguments": schema}
+
+
+def _tool_row(catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    contract: Contract = catalogue.contract(name)
+    tool = catalogue.get(name)
+    fields = tool.arguments.model_fields if tool else {}
+    return (
+        name,
+        contract.risk.value,
+        contract.reversibility.value,
+        ", ".join(contract.permissions) or "-",
+        ", ".join(f"{field}*" if info.is_required() else field for field, info in fields.items()) or "-",
+        contract.fidelity.value if contract.has_dry_run else "no",
+        f"{contract.timeout:g} s",
+    )

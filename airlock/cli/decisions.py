@@ -1,0 +1,135 @@
+"""What a person says to a plan: approve, deny, lock, unlock, rollback, abort, resolve, with an answer for each."""
+
+import asyncio
+import getpass
+import json
+import shlex
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from airlock.base.errors import Problem
+from airlock.base.incoming import Verdict
+from airlock.base.names import workflow_id_of
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
+from airlock.cli.plans import PlanName
+from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.run.messages import Settlement
+
+_PATIENCE = 3.0
+"""Seconds of silence before a person is told what is being waited for."""
+
+ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; your login name unless given.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")]
+
+
+def me(by: str | None) -> str:
+    """Who decides: the name given, or the login name.
+
+    Raises:
+        Refusal: If there is neither.
+    """
+    if by is not None and by.strip():
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        problem = Problem(where="--by", message="this login has no name", fix="say who decides: --by NAME")
+        raise Refusal("nobody would be deciding", [problem]) from error
+
+
+async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
+    """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
+    try:
+        verdict = await patiently(handle.decide(decision, **fields))
+    except NoAnswer as error:
+        raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
+    if as_json:
+        refused = {} if verdict.accepted else {"error": verdict.reason, "problems": []}
+        emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json")})
+    else:
+        _print_verdict(decision, verdict)
+    return OK if verdict.accepted else REFUSED
+
+
+async def patiently(asked: Coroutine[Any, Any, Verdict]) -> Verdict:
+    """What the question is answered with; a person who waits long hears what for."""
+    asking = asyncio.ensure_future(asked)
+    await asyncio.wait({asking}, timeout=_PATIENCE)
+    if not asking.done():
+        warn("waiting for a worker to answer ...")
+    return await asking
+
+
+def _print_verdict(decision: str, verdict: Verdict) -> None:
+    screen = console(stderr=not verdict.accepted)
+    said = "accepted" if verdict.accepted else "refused"
+    screen.print(f"{decision} {said}: {safe(verdict.reason)}", soft_wrap=True)
+    if verdict.changed:
+        screen.print("changed since that preview:")
+        for path in verdict.changed:
+            screen.print(f"  {safe(path)}", soft_wrap=True)
+
+
+def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
+    message = json.dumps({key: value for key, value in fields.items() if value is not None})
+    return (
+        "To leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
+        f"{workflow_id_of(plan_id)} --name {decision} --input {shlex.quote(message)}"
+    )
+
+
+@command
+async def deny(
+    plan: PlanName,
+    reason: ReasonOption,
+    digest: Annotated[str | None, typer.Option("--digest", metavar="DIGEST", help="Only if this is still the seal.")] = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Deny a plan that waits for approval; it ends with the outcome denied."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "deny", as_json=as_json, by=me(by), reason=reason, digest=digest)
+
+
+@command
+async def abort(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
+    """End a plan without undoing anything."""
+    handle = (await Airlock.connect()).plan(plan)
+    return await decide(handle, "abort", as_json=as_json, by=me(by), reason=reason)
+
+
+@command
+async def resolve(
+    plan: PlanName,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that waits to be settled.")],
+    outcome: Annotated[
+        Settlement,
+        typer.Argument(
+            metavar="OUTCOME",
+            help="A call in doubt: happened, did_not_happen. A failed compensation: retry, skip, compensated.",
+        ),
+    ],
+    reason: ReasonOption,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="JSON", help="What the call returned, where later steps read it.")
+    ] = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Settle a step that waits for a human: a call whose outcome nobody knows, or a compensation that failed."""
+    value = _json(output)
+    handle = (await Airlock.connect()).plan(plan)
+    fields = {"by": me(by), "step": step, "outcome": outcome.value, "reason": reason, "output": value}
+    return await decide(handle, "resolve", as_json=as_json, **fields)
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = Problem(where="--output", message=f"is not JSON: {error}", fix="quote it, such as '{\"id\": 7}'")
+        raise Refusal("the output cannot be read", [problem]) from error

@@ -1,0 +1,102 @@
+"""`dev`: a Temporal server and a worker for this folder, on loopback, up until Ctrl-C."""
+
+import asyncio
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock.cli.dev_server import clean_environment, start_temporal
+from airlock.cli.file_lock import held
+from airlock.cli.output import OK, AsJson, command, emit_line, say
+from airlock.cli.ports import Ports
+from airlock.cli.processes import Child
+from airlock.cli.settings import ConfigOption
+from airlock.cli.stopping import stoppable
+from airlock.program import program
+from airlock.tools.operator_file import find_config
+
+STATE = Path(".airlock") / "server"
+WORKER_READY = "airlock worker ready"
+_WORKER_WITHIN = 30.0
+_LOOK = 0.5
+
+
+@command
+async def dev(
+    config: ConfigOption = None,
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="Where the server keeps its database and the logs.")
+    ] = STATE,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the server.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Start a Temporal development server and a worker, and keep them up until Ctrl-C.
+
+    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    The server is for development: it has one node and a SQLite database.
+    """
+    ended = await stoppable(_run(folder.resolve(), find_config(config), worker=worker, as_json=as_json))
+    if not ended and not as_json:
+        say("everything has stopped")
+    return OK
+
+
+async def _run(folder: Path, config: Path | None, *, worker: bool, as_json: bool) -> None:
+    if not as_json:
+        say(f"starting Temporal{' and a worker' if worker else ''} ...")
+    async with AsyncExitStack() as stack:
+        note = stack.enter_context(held(folder.with_name(f"{folder.name}.lock")))
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        temporal, ports, _ = await start_temporal(stack, folder, usual_ports=True)
+        note(f"TEMPORAL_ADDRESS={ports.address}")
+        children = [temporal]
+        if worker:
+            children.append(await _start_worker(stack, folder, config, ports))
+        emit_line(_as_document(folder, ports)) if as_json else _say_what_to_try(folder, config, ports)
+        try:
+            await _until_one_ends(children)
+        except asyncio.CancelledError:
+            if not as_json:
+                say("stopping ...")
+            raise
+
+
+async def _until_one_ends(children: list[Child]) -> None:
+    while True:
+        for child in children:
+            if not child.running:
+                raise child.failure("has ended")
+        await asyncio.sleep(_LOOK)
+
+
+async def _start_worker(stack: AsyncExitStack, folder: Path, config: Path | None, ports: Ports) -> Child:
+    own = {name: value for name, value in os.environ.items() if name.startswith("AIRLOCK_")}
+    environment = {**clean_environment(), **own, "TEMPORAL_ADDRESS": ports.address}
+    command_line = [sys.executable, "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
+    child = Child("the worker", command_line, folder / "logs" / "worker.log", environment)
+    stack.push_async_callback(child.stop)
+    await child.wait_until(lambda: WORKER_READY in child.said(), _WORKER_WITHIN)
+    return child
+
+
+def _as_document(folder: Path, ports: Ports) -> dict[str, str]:
+    return {
+        "temporal_address": ports.address,
+        "ui": f"http://127.0.0.1:{ports.ui}",
+        "logs": str(folder / "logs"),
+    }
+
+
+def _say_what_to_try(folder: Path, config: Path | None, ports: Ports) -> None:
+    say(f"Airlock is up. Temporal UI: http://127.0.0.1:{ports.ui}")
+    if not ports.usual:
+        say("Port 7233 was taken. In every other terminal:")
+        say(f"  export TEMPORAL_ADDRESS={ports.address}")
+    if config is None:
+        say(f"There is no airlock.toml here: the worker serves the built-in tools. To write one: {program()} init")
+    say(f"What to try, in another terminal: {program()} tools")
+    say(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.")

@@ -1,0 +1,118 @@
+"""`export`: the seven files, from Temporal alone."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from airlock.base.errors import Problem
+from airlock.base.names import workflow_id_of
+from airlock.cli.export_files import carried_over, export_files
+from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, say
+from airlock.client import Airlock
+from airlock.client.exporting import Plans, Tell, Unread, monitored, plans_of
+from airlock.export.model import SUMMARY, OrchestrationSummary
+from airlock.export.plan_lines import PlanRecord
+
+LAST = "last"
+_VISIBILITY_LAG = timedelta(minutes=5)
+"""How far behind visibility may be: `--since last` goes back so much further."""
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where the seven files go; an earlier export there is replaced.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Take plans that ended before from the earlier export in DIR, and read only the others: ISO 8601 "
+        "(UTC where it names no zone), or `last` for the end of that export.",
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="PLAN", help="Leave a plan out that no worker can answer for; may be repeated."),
+]
+
+
+@command
+async def export(folder: Folder, since: Since = None, without: Without = None, as_json: AsJson = False) -> int:
+    """Write the seven files from Temporal alone, all or none; the same plans give the same bytes.
+
+    Workers must be running: each plan's run is asked what it recorded. Prints the root digest; keep it elsewhere.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f"{folder} is a file: name a folder, or one that is not there yet")
+    begin = _since(folder, since) if since is not None else None
+    left_out = [workflow_id_of(name) for name in without or ()]
+    client = (await Airlock.connect()).client
+    with progress("reading plans", quiet=as_json) as tell:
+        async with plans_of(client, since=begin, without=left_out, tell=tell) as plans:
+            _check_all_read(plans.unread)
+            health, signals = await monitored(client)
+            records = _records(folder, plans, begin)
+            summary = await export_files(folder, records, pipeline_id=client.namespace, signals=signals, health=health)
+    if as_json:
+        emit({"folder": str(folder), "root": summary.hash, "left_out": left_out, "summary": summary})
+        return OK
+    plans_said = f"{summary.plans_processed} plans ({summary.plans_open} open) and {summary.undos_processed} undos"
+    say(f"{folder}: seven files, {plans_said}")
+    say(f"root {summary.hash}")
+    return OK
+
+
+def _records(folder: Path, plans: Plans, since: datetime | None) -> AsyncIterator[PlanRecord]:
+    return plans.records() if since is None else carried_over(folder, since, plans.records())
+
+
+def _check_all_read(unread: list[Unread]) -> None:
+    """An export that silently lacks plans would be worse than none."""
+    if not unread:
+        return
+    problems = [
+        Problem(
+            where=plan.workflow_id, message=plan.why, fix=f"start a worker, or leave it out: --without {plan.workflow_id}"
+        )
+        for plan in unread
+    ]
+    count = "1 plan" if len(unread) == 1 else f"{len(unread)} plans"
+    raise Refusal(f"{count} could not be read, so nothing was written", problems)
+
+
+def _since(folder: Path, said: str) -> datetime:
+    """The time that `--since` names. Later than what the earlier export knows of, and plans would be missed."""
+    try:
+        earlier = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
+    except (OSError, ValueError) as error:
+        raise Refusal(f"there is no earlier export in {folder} to go on from: export everything, without --since") from error
+    if said == LAST:
+        return (earlier.end_time or datetime.min.replace(year=1970, tzinfo=UTC)) - _VISIBILITY_LAG
+    try:
+        since = datetime.fromisoformat(said)
+    except ValueError:
+        raise typer.BadParameter(f"{said!r} is no time: write it like 2026-05-04T13:00:00Z, or `last`") from None
+    since = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
+    if earlier.end_time is None or since > earlier.end_time:
+        known = f"{earlier.end_time:%Y-%m-%dT%H:%M:%SZ}" if earlier.end_time else "nothing"
+        raise Refusal(
+            f"the earlier export knows of {known} at the latest: --since must not be later, or plans would be missed"
+        )
+    return since.astimezone(UTC)
+
+
+@contextlib.contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Tell | None]:
+    """A bar on a terminal, and nothing elsewhere."""
+    screen = console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,132 @@
+"""The lines of an export, read one by one: what `verify` checks, and what `export --since` carries over."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from airlock.export.model import (
+    EXECUTIONS,
+    ROLLBACKS,
+    TRANSITIONS,
+    ExecutionLine,
+    FileDigest,
+    Link,
+    RollbackLine,
+    TransitionLine,
+)
+from airlock.export.verification import Damaged, Finding, Placed, PlanLines, read_line
+
+L = TypeVar("L", bound=Link)
+P = TypeVar("P", TransitionLine, RollbackLine)
+
+MAX_LINE_BYTES = 256 * 1024 * 1024
+"""The longest line that is read: a plan of 5,000 steps that was retried for a year stays far below."""
+
+
+class DamagedFile(Damaged):
+    """A line that cannot be read; `finding` says which one."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(finding.message, finding.line or 1)
+
+
+class LineFile(Generic[L]):
+    """One JSONL file of an export, its next line looked at without taking it; in memory there is one line."""
+
+    def __init__(self, folder: Path, name: str, model: type[L]) -> None:
+        self.name = name
+        self.taken = 0
+        self._model = model
+        self._file = (folder / name).open("rb")
+        self._sha256 = hashlib.sha256()
+        self._bytes = self._read = 0
+        self._next: Placed[L] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+    def peek(self) -> Placed[L] | None:
+        """The next line; None at the end.
+
+        Raises:
+            DamagedFile: If it is no line as export writes it.
+        """
+        if self._next is None and (data := self._data()):
+            try:
+                self._next = Placed(self._read, read_line(data, self._model))
+            except Damaged as error:
+                raise DamagedFile(Finding(file=self.name, line=self._read, message=str(error))) from error
+        return self._next
+
+    def take(self) -> Placed[L] | None:
+        """The next line, and go on to the one after it; None at the end.
+
+        Raises:
+            DamagedFile: If it is no line as export writes it.
+        """
+        found = self.peek()
+        if found is not None:
+            self._next, self.taken = None, found.number
+        return found
+
+    def rest(self, most: int) -> list[Finding]:
+        """Read to the end, whatever the lines say of each other; the first lines that are damaged, at most so many."""
+        found: list[Finding] = []
+        while True:
+            try:
+                if self.take() is None:
+                    return found
+            except DamagedFile as error:
+                if len(found) < most:
+                    found.append(error.finding)
+
+    @property
+    def digest(self) -> FileDigest:
+        """What the file is, once it was read to its end."""
+        return FileDigest(lines=self._read, bytes=self._bytes, sha256=self._sha256.hexdigest())
+
+    def _data(self) -> bytes:
+        data = self._file.readline(MAX_LINE_BYTES)
+        self._sha256.update(data)
+        self._bytes += len(data)
+        self._read += bool(data)
+        return data
+
+
+class PlanFiles:
+    """The three files with lines about plans, read side by side, plan by plan."""
+
+    def __init__(self, folder: Path) -> None:
+        self.executions = LineFile(folder, EXECUTIONS, ExecutionLine)
+        self.transitions = LineFile(folder, TRANSITIONS, TransitionLine)
+        self.rollbacks = LineFile(folder, ROLLBACKS, RollbackLine)
+
+    def close(self) -> None:
+        """Close it."""
+        for file in (self.executions, self.transitions, self.rollbacks):
+            file.close()
+
+    def plans(self) -> Iterator[PlanLines]:
+        """The lines of each plan; whether they belong together is not judged here.
+
+        Raises:
+            DamagedFile: At the first line that is damaged in itself.
+        """
+        index = 0
+        while (execution := self.executions.take()) is not None:
+            transitions = _of_plan(self.transitions, index)
+            rollbacks = _of_plan(self.rollbacks, index)
+            after = {TRANSITIONS: self.transitions.taken + 1, ROLLBACKS: self.rollbacks.taken + 1}
+            yield PlanLines(index, execution, transitions, rollbacks, after)
+            index += 1
+
+
+def _of_plan(file: LineFile[P], index: int) -> tuple[Placed[P], ...]:
+    found: list[Placed[P]] = []
+    while (line := file.peek()) is not None and line.value.plan_index == index:
+        found.append(line)
+        file.take()
+    return tuple(found)

@@ -1,0 +1,194 @@
+"""`lock` and `unlock`: one plan, or with the proof that it has stopped, everything."""
+
+import asyncio
+import json
+import shlex
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from airlock.base.errors import Problem
+from airlock.base.incoming import Verdict
+from airlock.base.names import LIVE_GATE
+from airlock.cli.decisions import ByOption, ReasonOption, decide, me, patiently
+from airlock.cli.lock_screen import open_barrier
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.screens import moment, plans_table
+from airlock.client import Airlock, NoAnswer
+from airlock.client.live_gate import LiveGate, Meanwhile, Proof, Standing
+from airlock.gates.view import GateView
+from airlock.program import program
+
+_LISTED = 50
+
+SomePlan = Annotated[
+    str | None, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id; without one: all plans.")
+]
+ScopeOption = Annotated[
+    str | None, typer.Option("--scope", metavar="KIND:NAME", help="Only plans with this agent:x, tool:y or resource:z.")
+]
+
+
+@command
+async def lock(
+    reason: ReasonOption,
+    plan: SomePlan = None,
+    scope: ScopeOption = None,
+    by: ByOption = None,
+    within: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long to wait until everything has stopped.")
+    ] = 60.0,
+    as_json: AsJson = False,
+) -> int:
+    """Stop a plan, or everything: calls that are running finish, no further call starts until somebody unlocks.
+
+    Without a plan it closes the live gate and shows, for every plan that was live, when it has stopped. It exits 0 when all
+    have, and 1 when some have not in time; the lock stays either way.
+    """
+    _one_or_all(plan, scope)
+    airlock = await Airlock.connect()
+    if plan is not None:
+        return await decide(airlock.plan(plan), "lock", as_json=as_json, by=me(by), reason=reason)
+    gate = LiveGate(airlock.client)
+    verdict = await _answer(gate.lock(me(by), reason, scope), "lock", me(by), reason, scope)
+    if not verdict.accepted and not await _locked(gate, scope):
+        return _refused("lock", verdict, as_json)
+    if not as_json:
+        say(verdict.reason if verdict.accepted else f"{verdict.reason}. It stays; this is its proof:")
+    proof = await _watched(gate, scope, within, as_json)
+    if as_json:
+        emit(
+            {
+                "decision": "lock",
+                "scope": scope,
+                "quiesced": proof.quiesced,
+                **verdict.model_dump(),
+                **proof.model_dump(mode="json"),
+            }
+        )
+    else:
+        _conclude(proof, within)
+    return OK if proof.quiesced else REFUSED
+
+
+@command
+async def unlock(
+    reason: ReasonOption,
+    plan: SomePlan = None,
+    scope: ScopeOption = None,
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let a locked plan, or everything, go on: what is left is rehearsed and approved anew; live calls are not repeated.
+
+    Without a plan it opens the live gate, and says what the lock kept waiting and what changed meanwhile.
+    """
+    _one_or_all(plan, scope)
+    airlock = await Airlock.connect()
+    if plan is not None:
+        return await decide(airlock.plan(plan), "unlock", as_json=as_json, by=me(by), reason=reason)
+    gate = LiveGate(airlock.client)
+    before = await gate.status()
+    since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
+    # looked up before, when what waits still waits
+    changed = Meanwhile() if since is None else await gate.meanwhile(since)
+    verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
+    if not verdict.accepted or before is None or since is None:
+        return _refused("unlock", verdict, as_json)
+    if as_json:
+        emit({"decision": "unlock", "scope": scope, "since": since.isoformat(), **verdict.model_dump(),
+              "waiting": held_up(before), "queue": before.waits, **changed.model_dump(mode="json")})  # fmt: skip
+    else:
+        say(f"{verdict.reason}. It was locked since {moment(since)} UTC.")
+        _print_waiting(before)
+        _print_changed(changed)
+    return OK
+
+
+def plans(count: int) -> str:
+    """So many plans, in words."""
+    return f"{count or 'no'} plan{'' if count == 1 else 's'}"
+
+
+def held_up(view: GateView) -> list[str]:
+    """The workflow ids of plans that locks stopped or kept out, as far as the gate names them."""
+    return sorted({told.holder for told in view.told} | set(view.kept_out_first))
+
+
+def _one_or_all(plan: str | None, scope: str | None) -> None:
+    if plan is not None and scope is not None:
+        problem = Problem(where="--scope", message="is for all plans, and one plan is named", fix="leave one of the two out")
+        raise Refusal("either a plan or a scope", [problem])
+
+
+async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, reason: str, scope: str | None) -> Verdict:
+    """The gate's answer; where no worker gives one, a person hears what works without."""
+    try:
+        return await patiently(asked)
+    except NoAnswer as error:
+        message = json.dumps({"by": by, "reason": reason} | ({"scope": scope} if scope else {}))
+        raise Refusal(
+            f"{error}\nUntil one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
+            "they end.\nTo leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
+            f"{LIVE_GATE} --name {decision} --input {shlex.quote(message)}"
+        ) from error
+
+
+async def _locked(gate: LiveGate, scope: str | None) -> bool:
+    """Whether the gate has this very lock, by whomever."""
+    view = await gate.status()
+    return view is not None and any(lock.scope == scope for lock in view.locks)
+
+
+def _refused(decision: str, verdict: Verdict, as_json: bool) -> int:
+    if as_json:
+        emit({"error": verdict.reason, "problems": [], "decision": decision, **verdict.model_dump()})
+    else:
+        console(stderr=True).print(f"{decision} refused: {safe(verdict.reason)}", soft_wrap=True)
+    return REFUSED
+
+
+async def _watched(gate: LiveGate, scope: str | None, within: float, as_json: bool) -> Proof:
+    """Follow the barrier to its end; the last proof. Ctrl-C ends only the looking."""
+    proof = Proof(problem="nobody has looked yet")
+    try:
+        with open_barrier(silent=as_json) as screen:
+            async for proof in gate.barrier(scope, within):
+                screen.show(proof)
+    except asyncio.CancelledError:
+        warn(f"The lock stays; nobody looks any more whether everything has stopped. To lift it: {program()} unlock")
+        raise
+    return proof
+
+
+def _conclude(proof: Proof, within: float) -> None:
+    if proof.quiesced:
+        said = (
+            "nothing was live" if not proof.rows else f"{plans(len(proof.rows))} had been live; no call is running any more"
+        )
+        say(f"Quiesced: {said}.")
+        return
+    if proof.problem:
+        warn(f"Not proven: {safe(proof.problem)}.")
+        return
+    left = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in proof.without(Standing.QUIESCED)[:_LISTED])
+    warn(f"Not quiesced after {within:g} s: {left}. The lock stays; no further call starts.")
+
+
+def _print_waiting(before: GateView) -> None:
+    names = held_up(before)
+    said = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
+    count = len(before.told) + before.kept_out
+    say(f"Held up by locks: {plans(count)}{f': {said}' if said else ''}. In the gate's queue: {plans(before.waits)}.")
+    if count:
+        say("Those that no other lock holds are rehearsed now and need a new approval; what is live is not repeated.")
+    if before.not_remembered:
+        warn(f"{before.not_remembered} more were not remembered: find them with {program()} list --state locked")
+
+
+def _print_changed(changed: Meanwhile) -> None:
+    for title, found in (("ended", changed.ended), ("submitted, and still open", changed.submitted)):
+        say(f"Meanwhile {title}: {plans(len(found))}.")
+        if found:
+            console().print(plans_table(found[:_LISTED]))

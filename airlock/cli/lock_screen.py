@@ -1,0 +1,100 @@
+"""Shows the proof of a lock: a table that is redrawn on a terminal, one line for each change elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from airlock.cli.output import console, safe
+from airlock.cli.screens import moment
+from airlock.client.live_gate import Proof, ProofRow, Standing
+
+_STYLES = {Standing.QUIESCED: "green", Standing.FINISHING: "yellow", Standing.UNREACHABLE: "bold red"}
+_ROWS = 60
+
+
+class Screen(Protocol):
+    """Something that shows proofs."""
+
+    def show(self, proof: Proof) -> None:
+        """Show one change."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def show(self, proof: Proof) -> None:
+        """Do nothing."""
+
+
+class Lines:
+    """One line of text for each row that changed, for logs and pipes."""
+
+    def __init__(self, screen: Console) -> None:
+        self._console = screen
+        self._said: set[str] = set()
+
+    def show(self, proof: Proof) -> None:
+        """Print what was not said before."""
+        found = (
+            [proof.problem] if proof.problem else [f"{row.plan_id}  {row.standing.value}  {note(row)}" for row in proof.rows]
+        )
+        for line in found:
+            if line not in self._said:
+                self._said.add(line)
+                self._console.print(Text(safe(line)), soft_wrap=True)
+
+
+class Redrawn:
+    """The whole table, on a terminal."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def show(self, proof: Proof) -> None:
+        """Draw the table anew."""
+        self._live.update(proof_table(proof), refresh=True)
+
+
+@contextmanager
+def open_barrier(*, silent: bool = False) -> Iterator[Screen]:
+    """The screen that fits: a table on a terminal, lines elsewhere."""
+    screen = console()
+    if silent:
+        yield Silent()
+    elif not screen.is_terminal:
+        yield Lines(screen)
+    else:
+        with Live(console=screen, auto_refresh=False) as live:
+            yield Redrawn(live)
+
+
+def proof_table(proof: Proof) -> Table:
+    """Every plan that was live when the lock came; those that have not stopped first."""
+    table = Table(caption=safe(proof.problem) or None, caption_style="bold red")
+    for column in ("plan", "stands", "since (UTC)", "what"):
+        table.add_column(column, overflow="fold")
+    rows = sorted(proof.rows, key=lambda row: (row.standing is Standing.QUIESCED, row.plan_id))
+    for row in rows[:_ROWS]:
+        stands = Text(row.standing.value, style=_STYLES[row.standing])
+        table.add_row(Text(row.plan_id, style="bold"), stands, moment(row.since), Text(note(row)))
+    if len(rows) > _ROWS:
+        table.add_row(f"… and {len(rows) - _ROWS} more", "", "", "")
+    return table
+
+
+def note(row: ProofRow) -> str:
+    """What a row says beside its standing."""
+    match row.standing:
+        case Standing.QUIESCED:
+            return "has given its place back: no call of it is running"
+        case Standing.FINISHING if row.calls:
+            return f"in flight: {', '.join(row.calls[:20])}"
+        case Standing.FINISHING:
+            return "is giving its place back"
+        case _:
+            return safe(row.why)

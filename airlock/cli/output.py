@@ -1,0 +1,201 @@
+"""How every command speaks: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
+
+Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted.
+"""
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.text import Text
+from temporalio.service import RPCError
+from typer.core import TyperGroup
+
+from airlock.base.errors import AirlockError, ConfigError, PlanError, Problem
+from airlock.base.text import printable
+from airlock.temporal.tracing import send_last_traces
+
+OK = 0
+REFUSED = 1
+INTERRUPTED = 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+_WIDTH_WITHOUT_TERMINAL = 160
+_P = ParamSpec("_P")
+
+
+class Refusal(AirlockError):
+    """A command that cannot do what was asked; `problems` say where and how to mend it, `more` goes into the JSON."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = (), **more: Any) -> None:
+        self.problems = tuple(problems)
+        self.more = more
+        super().__init__(message)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for people: colours only on a terminal (and never with NO_COLOR), no markup in what is printed."""
+    probe = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if probe.is_terminal:
+        return probe
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=_WIDTH_WITHOUT_TERMINAL)
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Print one text as it is: no markup, no wrapping, so that commands stay ready to paste."""
+    console().print(Text(text, style=style), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print one text on stderr."""
+    console(stderr=True).print(Text(text, style="yellow"), soft_wrap=True)
+
+
+def safe(text: str) -> str:
+    """One line of somebody else's text without control characters: it must not fake lines or hide others."""
+    return printable(" ".join(text.splitlines()))
+
+
+def emit(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+
+
+def emit_line(document: Any) -> None:
+    """Print one JSON document on one line of stdout, at once."""
+    print(json.dumps(plain(document), ensure_ascii=False), flush=True)
+
+
+def plain(document: Any) -> Any:
+    """The document with its models as plain JSON values."""
+    if isinstance(document, BaseModel):
+        return document.model_dump(mode="json")
+    if isinstance(document, dict):
+        return {key: plain(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [plain(value) for value in document]
+    return document
+
+
+def command(function: Callable[_P, Any]) -> Callable[_P, None]:
+    """Make a typer command of a function or coroutine that returns its exit code (None is 0).
+
+    Errors Airlock raises on purpose are printed without a traceback and exit 1; Ctrl-C exits 130.
+    """
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        raise typer.Exit(_guarded(lambda: _result(function(*args, **kwargs)), bool(kwargs.get("as_json"))))
+
+    return run
+
+
+def _result(value: Any) -> int:
+    if inspect.iscoroutine(value):
+        value = asyncio.run(value)
+    return int(value or OK)
+
+
+def _guarded(call: Callable[[], int], as_json: bool) -> int:
+    try:
+        return call()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has left; nothing is to be said about it
+        return REFUSED
+    except RPCError as error:
+        report(Refusal(f"Temporal refused: {error.message}"), as_json)
+    except AirlockError as error:
+        report(error, as_json)
+    return REFUSED
+
+
+def report(error: AirlockError, as_json: bool) -> None:
+    """Print an error: for a program as one JSON document on stdout, for a person on stderr."""
+    problems: Sequence[Problem] = getattr(error, "problems", ())
+    if as_json:
+        more = error.more if isinstance(error, Refusal) else {}
+        emit({"error": _headline(error), "problems": list(problems), **more})
+        return
+    screen = console(stderr=True)
+    screen.print(Text.assemble(("error: ", "bold red"), _lines(_headline(error))), soft_wrap=True)
+    for problem in problems:
+        print_problem("  ", problem, screen)
+
+
+def print_problem(lead: str, problem: Problem, screen: Console, style: str = "") -> None:
+    """Print one problem in two lines: where and what, then `fix:` and how to mend it."""
+    screen.print(
+        Text.assemble((lead, style), f"{safe(problem.where)}: {safe(problem.message)}"),
+        soft_wrap=True,
+    )
+    screen.print(Text(f"  fix: {safe(problem.fix)}", style="dim"), soft_wrap=True)
+
+
+def _headline(error: AirlockError) -> str:
+    if isinstance(error, PlanError):
+        return f"the plan cannot be accepted: {_count(error.problems)}"
+    if isinstance(error, ConfigError):
+        return f"the configuration cannot be used: {_count(error.problems)}"
+    return str(error)
+
+
+def _count(problems: Sequence[Problem]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.splitlines())
+
+
+def run_and_leave(application: Callable[[], Any]) -> NoReturn:
+    """Run a command line and end the process with its exit code, at once.
+
+    The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something.
+    Nothing is lost: commands stop what they started before they return.
+    """
+    code: object = OK
+    try:
+        application()
+    except SystemExit as leaving:
+        code = leaving.code
+    send_last_traces()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else OK if code is None else REFUSED)
+
+
+class Family(TyperGroup):
+    """The group of all commands; with `--json` even bad usage is reported as JSON."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; exits like every command of Airlock."""
+        given = sys.argv[1:] if args is None else list(args)
+        if not standalone_mode or "--json" not in given:
+            return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.TyperException as error:
+            emit({"error": error.format_message(), "problems": []})
+            code = error.exit_code
+        sys.exit(code if isinstance(code, int) else OK)

@@ -1,0 +1,112 @@
+"""`list` and `show`: what plans there are and where one is; both work when no worker does."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
+from airlock.cli.screens import facts_screen, lock_lines, moment, plans_table, status_screen
+from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.client.live_gate import LiveGate
+from airlock.gates.view import GateView
+from airlock.plans.state import State
+from airlock.program import program
+from airlock.run.views import AuditView
+
+_GATE_WITHIN = 1.5
+"""Seconds a list waits to hear whether the live gate is locked."""
+
+PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
+
+
+@command
+async def list_(
+    state: Annotated[
+        State | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only plans in this state: {', '.join(State)}.", case_sensitive=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many, newest first.")
+    ] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """List plans, newest first, from Temporal's visibility: works without any worker, a second behind at worst."""
+    airlock = await Airlock.connect()
+    plans, gate = await asyncio.gather(airlock.plans(state=state, limit=limit), _live_gate(airlock))
+    if as_json:
+        emit({"plans": list(plans), "locks": None if isinstance(gate, str) else [] if gate is None else list(gate.locks)})
+        return OK
+    for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
+        warn(line)
+    if not plans:
+        say("There are no plans" + (f" in {state.value}." if state else f". Submit one: {program()} start PLAN.json"))
+    else:
+        console().print(plans_table(plans))
+    return OK
+
+
+async def _live_gate(airlock: Airlock) -> GateView | str | None:
+    """The live gate, None if there is none yet, or why it cannot be read."""
+    try:
+        return await LiveGate(airlock.client).status(within=_GATE_WITHIN)
+    except NoAnswer as error:
+        return f"{error}; while no worker answers, no plan can enter LIVE"
+
+
+@command
+async def show(
+    plan: PlanName,
+    audit: Annotated[bool, typer.Option("--audit", help="Everything the run recorded, oldest first.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show a plan: the preview as an approver reads it, every step with its ceiling and status, what it waits for.
+
+    Without a worker it shows what Temporal itself knows, and says so.
+    """
+    handle = (await Airlock.connect()).plan(plan)
+    try:
+        await _show_answered(handle, audit=audit, as_json=as_json)
+    except NoAnswer as error:
+        await _show_facts(handle, str(error), as_json=as_json)
+    return OK
+
+
+async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
+    status = await handle.status()
+    preview = await handle.preview()
+    recorded = await handle.audit() if audit else None
+    if as_json:
+        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}
+        emit(document if recorded is None else {**document, "audit": recorded})
+        return
+    say(preview.text)
+    say()
+    console().print(status_screen(status))
+    if recorded is not None:
+        console().print(_audit_table(recorded))
+
+
+async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
+    facts = await handle.facts()
+    if as_json:
+        emit({"answered": False, "why": why, "facts": facts})
+        return
+    warn(f"{why}\nThis is what Temporal itself knows:")
+    console().print(facts_screen(facts))
+
+
+def _audit_table(audit: AuditView) -> Table:
+    table = Table(title=f"Audit: {len(audit.entries)} entries, {audit.refused} refused messages", title_justify="left")
+    for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
+        table.add_column(column, overflow="fold")
+    for entry in audit.entries:
+        moved = f"{entry.from_state} -> {entry.to_state}" if entry.to_state else ""
+        table.add_row(
+            str(entry.number), moment(entry.at), entry.kind.value, safe(entry.what), safe(entry.by),
+            entry.step or "", moved, safe(entry.reason),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,175 @@
+"""`health --plot`: the score over time, success and latency of each tool, and the reliability diagram, as a picture."""
+
+import logging
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from airlock.base.errors import Problem
+from airlock.base.proportion import wilson
+from airlock.cli.health_screens import hours_of_the_last_day
+from airlock.cli.output import Refusal
+from airlock.client.monitors import Counted, health_report
+from airlock.monitoring.aggregation import ToolStats
+from airlock.monitoring.calibration import calibration
+from airlock.monitoring.health import TIER_FROM, Tier
+from airlock.monitoring.rolling import Window
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = (".svg", ".png")
+_TOOLS = 15
+_NO_DATA = "no data"
+_INK, _ACCENT, _SOFT = "#1f2933", "#0b69a3", "#9fb3c8"
+
+
+def usable(path: Path) -> None:
+    """Check where a picture is to go, before anything else is done.
+
+    Raises:
+        typer.BadParameter: If its name does not end in one of `FORMATS`.
+        Refusal: If there is no folder to hold it.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(f"{path}: name a file that ends in {' or '.join(FORMATS)}", param_hint="--plot")
+    if not path.parent.is_dir():
+        problem = Problem(where="--plot", message=f"there is no folder {path.parent}", fix="make it, or name another file")
+        raise Refusal("the picture cannot be written", [problem])
+
+
+def plot(path: Path, counted: Counted, window: Window) -> None:
+    """Draw what was counted into a file. The same counts at the same time give the same bytes.
+
+    Args:
+        path: The file; it is written over.
+        counted: What the monitors have counted.
+        window: What success of tools is about; latency and reliability are about all time, the score about the last day.
+
+    Raises:
+        Refusal: If matplotlib is not installed, or the file cannot be written.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is of no interest here
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        problem = Problem(where="--plot", message=f"needs matplotlib: {error}", fix="pip install 'airlock-temporal[plot]'")
+        raise Refusal("the picture cannot be drawn", [problem]) from error
+    vector = path.suffix.lower() == ".svg"
+    with rc_context({"svg.hashsalt": "airlock", "svg.fonttype": "none", "font.size": 9, "text.color": _INK}):
+        figure = Figure(figsize=(12, 8.5), layout="constrained")
+        score, success, reliability, latency = figure.subplots(2, 2).flat
+        _score(score, counted)
+        _success(success, counted, window)
+        _reliability(reliability, counted)
+        _latency(latency, counted)
+        figure.suptitle(f"Airlock, {counted.at:%Y-%m-%d %H:%M} UTC")
+        try:
+            # neither when nor by what it was drawn: the same counts give the same picture
+            figure.savefig(
+                path, dpi=120, metadata={"Date": None, "Creator": "Airlock"} if vector else {"Software": "Airlock"}
+            )
+        except OSError as error:
+            raise Refusal(f"the picture cannot be written: {path}: {error.strerror}") from error
+
+
+def _score(axes: "Axes", counted: Counted) -> None:
+    hours = hours_of_the_last_day(counted.at)
+    by_hour = {point.start: point.health.score for point in health_report(counted, Window.DAY).trend}
+    scores = [by_hour.get(hour) for hour in hours]
+    axes.set(title="Score over the last day, by hour (UTC)", ylim=(0, 104), ylabel="score, 0-100")
+    if not any(score is not None for score in scores):
+        _say_no_data(axes)
+        return
+    for tier in (Tier.EXCELLENT, Tier.GOOD, Tier.FAIR):
+        axes.axhline(TIER_FROM[tier], color=_SOFT, linewidth=0.8, linestyle=":")
+        axes.text(1.0, TIER_FROM[tier], f" {tier.value}", transform=axes.get_yaxis_transform(), va="center", color=_SOFT)
+    for place, score in enumerate(scores):
+        if score is not None:
+            axes.vlines(place, score.low, score.high, color=_SOFT, linewidth=5)
+    # an hour without data breaks the line
+    axes.plot(range(len(hours)), [nan if score is None else score.value for score in scores], "o-", color=_ACCENT)
+    axes.set_xlim(-0.5, len(hours) - 0.5)
+    shown = range(len(hours) - 1, -1, -3)
+    axes.set_xticks(shown, labels=[f"{hours[place]:%H:%M}" for place in shown])
+    axes.set_xlabel("a grey bar: where the score may be, because some of it has no data")
+
+
+def _success(axes: "Axes", counted: Counted, window: Window) -> None:
+    facts = counted.windows.window(window, counted.at)
+    tools = [
+        (name, stats, wilson(stats.live.ok, stats.live.calls)) for name, stats in facts.tools.items() if stats.live.calls
+    ]
+    worst = sorted(tools, key=lambda tool: (tool[2].high, tool[0]))[:_TOOLS]
+    axes.set(
+        title=_title("Success of live calls by tool", window.value, len(tools)), xlim=(0, 1.02), xlabel="share that worked"
+    )
+    if not worst:
+        _say_no_data(axes)
+        return
+    shares = [stats.live.ok / stats.live.calls for _, stats, _ in worst]
+    # an interval ends at the share itself where all or none worked; rounding must not make that a negative length
+    left = [max(0.0, share - tool[2].low) for share, tool in zip(shares, worst, strict=True)]
+    right = [max(0.0, tool[2].high - share) for share, tool in zip(shares, worst, strict=True)]
+    places = range(len(worst))
+    axes.barh(places, shares, color=_ACCENT, height=0.6)
+    axes.errorbar(shares, places, xerr=[left, right], fmt="none", ecolor=_INK, capsize=3, linewidth=1)
+    _name_rows(axes, [f"{name} ({stats.live.ok}/{stats.live.calls})" for name, stats, _ in worst])
+
+
+def _latency(axes: "Axes", counted: Counted) -> None:
+    def p95(stats: ToolStats) -> float:
+        return 1_000 * (stats.latency.quantile(0.95) or 0.0)
+
+    tools = sorted(
+        ((name, stats) for name, stats in counted.windows.total.tools.items() if stats.latency.count),
+        key=lambda tool: (-p95(tool[1]), tool[0]),
+    )
+    slowest = tools[:_TOOLS]
+    axes.set(title=_title("Latency of live calls by tool", "all time", len(tools)), xlabel="milliseconds, logarithmic")
+    if not slowest:
+        _say_no_data(axes)
+        return
+    places = range(len(slowest))
+    half = [1_000 * (stats.latency.quantile(0.50) or 0.0) for _, stats in slowest]
+    most = [p95(stats) for _, stats in slowest]
+    axes.hlines(places, half, most, color=_SOFT, linewidth=3)
+    axes.plot(half, places, "o", color=_ACCENT, label="half took at most (p50)")
+    axes.plot(most, places, "s", color=_INK, label="95 % took at most (p95)")
+    axes.set_xscale("log")
+    axes.legend(loc="best", frameon=False)
+    _name_rows(axes, [name for name, _ in slowest])
+
+
+def _reliability(axes: "Axes", counted: Counted) -> None:
+    axes.set(title="Reliability: does stated confidence mean what it says? (all time)", xlim=(0, 1.02), ylim=(0, 1.02),
+             xlabel="confidence agents stated", ylabel="share that worked")  # fmt: skip
+    rows = [row for row in calibration(counted.windows.total.confidence).table if row.calls]
+    if not rows:
+        _say_no_data(axes)
+        return
+    axes.plot([0, 1], [0, 1], color=_SOFT, linestyle=":", label="as stated")
+    for row in rows:
+        if row.stated is None or row.observed is None or row.interval is None:
+            continue
+        axes.vlines(row.stated, row.interval.low, row.interval.high, color=_INK, linewidth=1)
+        axes.plot(row.stated, row.observed, "o", color=_ACCENT)
+        axes.annotate(f"{row.calls}", (row.stated, row.observed), xytext=(5, -10), textcoords="offset points")
+    axes.legend(loc="upper left", frameon=False)
+
+
+def _name_rows(axes: "Axes", names: list[str]) -> None:
+    # as they are: a dollar sign in a name is no formula
+    axes.set_yticks(range(len(names)), labels=names, parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def _title(what: str, when: str, number: int) -> str:
+    return f"{what} ({when})" + (f": {_TOOLS} of {number}" if number > _TOOLS else "")
+
+
+def _say_no_data(axes: "Axes") -> None:
+    axes.text(0.5, 0.5, _NO_DATA, transform=axes.transAxes, ha="center", va="center", color=_SOFT, fontsize=14)

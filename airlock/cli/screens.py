@@ -1,0 +1,136 @@
+"""How a plan's status looks on a terminal. Agents' texts are printed as they are, never as markup."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from airlock.cli.output import safe
+from airlock.client import PlanFacts, PlanSummary
+from airlock.gates.view import GateView
+from airlock.plans.state import State
+from airlock.program import as_started, program
+from airlock.run.views import StatusView, StepView
+
+_STATE_STYLES = {
+    State.MOCK: "cyan",
+    State.DRY_RUN: "cyan",
+    State.AWAITING_APPROVAL: "bold yellow",
+    State.LIVE: "bold magenta",
+    State.ROLLBACK: "bold red",
+    State.LOCKED: "bold red",
+    State.ABORTED: "red",
+    State.COMPLETED: "bold green",
+}
+_STATUS_STYLES = {"live": "green", "calling": "magenta", "failed": "red", "in_doubt": "bold red", "undo_failed": "red"}
+_UNTOUCHED = ("waiting", "calling")
+
+
+def state_style(state: str | None) -> str:
+    """The colour of a state, empty for one this version does not know."""
+    return _STATE_STYLES.get(State(state), "") if state in set(State) else ""
+
+
+def settled(steps: Sequence[StepView]) -> int:
+    """How many steps have a live call behind them, whatever became of it."""
+    return sum(step.status not in _UNTOUCHED for step in steps)
+
+
+def moment(at: datetime | None) -> str:
+    """A UTC time for people, empty for None."""
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def headline(status: StatusView) -> Text:
+    """One line: the plan, where it is and why."""
+    ended = f" ({status.outcome.value})" if status.outcome else ""
+    return Text.assemble(
+        (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
+        f"  {safe(status.why)}",
+    )  # fmt: skip
+
+
+def status_screen(status: StatusView) -> RenderableType:
+    """Where a plan is: its steps, what it waits for, and what was refused lately."""
+    lines: list[RenderableType] = [headline(status), steps_table(status.steps)]
+    lines.append(Text(f"Waits for: {safe(as_started(status.waits_for))}"))
+    if status.refused:
+        lines.append(Text(f"Refused messages: {status.refused}, the last ones:", style="yellow"))
+        lines += [
+            Text(f"  {moment(entry.at)}  {safe(entry.what)} by {safe(entry.by)}: {safe(entry.reason)}")
+            for entry in status.refusals
+        ]
+    return Group(*lines)
+
+
+def steps_table(steps: Sequence[StepView]) -> Table:
+    """Every step with its ceiling, its status and the reasons."""
+    table = Table()
+    for column in ("step", "tool", "agent", "risk", "ceiling", "status", "why"):
+        table.add_column(column, overflow="fold")
+    for step in steps:
+        why = step.error or "; ".join(step.reasons)
+        drifted = f" (drift: {', '.join(step.drift)})" if step.drift else ""
+        table.add_row(
+            Text(step.id),
+            Text(safe(step.tool)),
+            Text(safe(step.agent)),
+            step.risk or "",
+            step.ceiling.value if step.ceiling else "",
+            Text(step.status, style=_STATUS_STYLES.get(step.status, "")),
+            Text(safe(why + drifted)),
+        )
+    return table
+
+
+def facts_screen(facts: PlanFacts) -> RenderableType:
+    """What Temporal knows about a plan when no worker answers."""
+    summary = facts.summary
+    lines: list[RenderableType] = [
+        Text.assemble(
+            (summary.plan_id, "bold"), "  ", (summary.state or "(state unknown)", state_style(summary.state)),
+            f"  outcome {summary.outcome or '-'}, Temporal says {summary.status}",
+        ),
+        Text(f"{safe(facts.goal)}"),
+        Text(f"started {moment(summary.started_at)} UTC, closed {moment(summary.closed_at) or '-'}"),
+    ]  # fmt: skip
+    if facts.result is not None:
+        lines.append(Text(f"Result: {facts.result.outcome.value}: {safe(facts.result.why)}"))
+        lines.append(steps_table(facts.result.steps))
+    for call in facts.pending:
+        failed = f", last failure: {safe(call.last_failure)}" if call.last_failure else ""
+        lines.append(Text(f"pending: {call.activity} ({call.kind}) {call.state}, attempt {call.attempt}{failed}"))
+    lines.append(Text("last events of the history, newest first:", style="dim"))
+    lines += [Text(f"  {event.number:>5}  {moment(event.at)}  {event.event}  {safe(event.what)}") for event in facts.events]
+    return Group(*lines)
+
+
+def lock_lines(gate: GateView) -> list[str]:
+    """One line for each lock of the live gate, with the command that lifts it."""
+    return [
+        f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
+        f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
+        for lock in gate.locks
+    ]
+
+
+def plans_table(plans: Sequence[PlanSummary]) -> Table:
+    """The plans of a namespace."""
+    table = Table()
+    for column in ("plan", "state", "outcome", "risk", "agents", "Temporal", "started (UTC)", "closed (UTC)"):
+        table.add_column(column, overflow="fold")
+    for plan in plans:
+        table.add_row(
+            Text(plan.plan_id, style="bold"),
+            Text(plan.state or "", style=state_style(plan.state)),
+            plan.outcome or "",
+            plan.risk or "",
+            Text(safe(", ".join(plan.agents))),
+            plan.status,
+            moment(plan.started_at),
+            moment(plan.closed_at),
+        )
+    return table

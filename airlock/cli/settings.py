@@ -1,0 +1,33 @@
+"""The `--config` option, and the catalogue it leads to, for the commands that look without a worker."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock.admission.config import Config
+from airlock.plans.catalogue import Catalogue
+from airlock.tools.loader import load_catalogue
+from airlock.tools.operator_file import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, read_config
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help=f"The operator's file; without it the one ${CONFIG_VARIABLE} names, or ./{DEFAULT_CONFIG} if there is one.",
+    ),
+]
+
+
+def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
+    """The configuration and the catalogue it names, or None where there is no configuration.
+
+    Raises:
+        ConfigError: If either cannot be used.
+    """
+    path = find_config(given)
+    if path is None:
+        return None
+    config = read_config(path)
+    return config, load_catalogue(config)

@@ -1,0 +1,111 @@
+"""`start`: check a plan, submit it, and say where it is."""
+
+import asyncio
+import time
+from typing import Annotated
+
+import typer
+
+from airlock.base.errors import PlanError, Problem
+from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, plan_from_files
+from airlock.cli.follow import Snapshot, follow, open_screen
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
+from airlock.cli.screens import headline
+from airlock.cli.settings import ConfigOption, read_catalogue
+from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.plans.state import State
+from airlock.program import program
+from airlock.run.views import StatusView
+
+ADMISSION_WITHIN = 10.0
+"""Seconds `start` waits to learn whether the operator's worker admits the plan."""
+REFUSED_AT_ADMISSION = "refused at admission: "
+
+
+@command
+async def start(
+    plan_file: PlanFile,
+    validation: ValidationOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the plan until it has ended.")] = False,
+    config: ConfigOption = None,
+    no_catalogue: NoCatalogue = False,
+    as_json: AsJson = False,
+) -> int:
+    """Submit a plan. The same plan twice starts nothing; other content under the same id is refused.
+
+    Exits 0 once the plan is admitted (or no worker has looked at it within ten seconds), 1 when it is refused. With --wait
+    it exits 0 only if the plan ends completed, partial or rehearsed.
+    """
+    findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
+    if findings.problems:
+        raise PlanError(findings.problems)
+    if not as_json:
+        for problem in findings.advice:
+            print_problem("advice: ", problem, console(stderr=True), "yellow")
+    handle = await (await Airlock.connect()).submit(findings.plan)
+    status = await _admission(handle)
+    if status is not None and status.why.startswith(REFUSED_AT_ADMISSION):
+        raise _refused(handle, status)
+    if wait:
+        return await _wait(handle, as_json=as_json)
+    if as_json:
+        emit({**_submitted(handle), "status": status})
+    else:
+        _say_where(handle, status)
+    return OK
+
+
+async def _admission(handle: PlanHandle) -> StatusView | None:
+    """The plan's status once a worker has judged it, or None when none has within `ADMISSION_WITHIN`."""
+    until = time.monotonic() + ADMISSION_WITHIN
+    status: StatusView | None = None
+    while time.monotonic() < until:
+        try:
+            status = await handle.status()
+        except NoAnswer:
+            if await handle.ended():
+                return None
+            await asyncio.sleep(0.1)
+            continue
+        admitted = any(step.risk is not None for step in status.steps)
+        if admitted or status.state is not State.MOCK or status.outcome is not None:
+            return status
+        await asyncio.sleep(0.1)
+    return status
+
+
+def _refused(handle: PlanHandle, status: StatusView) -> Refusal:
+    said = status.why.removeprefix(REFUSED_AT_ADMISSION)
+    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix="mend it and submit it under another plan_id")
+    return Refusal("the operator's worker refused the plan at admission", [problem], **_submitted(handle))
+
+
+def _submitted(handle: PlanHandle) -> dict[str, object]:
+    return {"plan_id": handle.plan_id, "workflow_id": handle.workflow.id, "already_submitted": handle.already}
+
+
+async def _wait(handle: PlanHandle, *, as_json: bool) -> int:
+    with open_screen(silent=as_json) as screen:
+        last = (await follow([handle], screen))[handle.plan_id]
+    if as_json:
+        emit({**_submitted(handle), "ended": last})
+    else:
+        say(_ending(last))
+    return OK if last.good else REFUSED
+
+
+def _ending(last: Snapshot) -> str:
+    return f"{last.plan_id} ended: {last.outcome or 'without a result'} ({last.why})"
+
+
+def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
+    say(f"{handle.plan_id}: " + ("already submitted, nothing was started" if handle.already else "submitted"))
+    if status is None:
+        warn("no worker has looked at it yet: it waits, and goes on as soon as one is there")
+    else:
+        console().print(headline(status))
+    say(f"  see it:     {program()} show {handle.plan_id}")
+    say(f"  follow it:  {program()} watch {handle.plan_id}")
+    ended = status is not None and (status.outcome is not None or status.state.closed)
+    if status is None or not ended:
+        say(f"  approve it: {program()} approve {handle.plan_id}   (after reading the preview)")

@@ -1,0 +1,200 @@
+"""Whether an export is what was written: schemas, chains, totals and digests, offline, in constant memory."""
+
+import hashlib
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from airlock.base.errors import AirlockError
+from airlock.base.text import shorten
+from airlock.cli.exported_lines import DamagedFile, LineFile, PlanFiles
+from airlock.export.ledger import signals_genesis
+from airlock.export.model import (
+    CONFLICTS,
+    DOCUMENTS,
+    EXECUTIONS,
+    HEALTH,
+    SEVEN_FILES,
+    SIGNALS,
+    SUMMARY,
+    Document,
+    FileDigest,
+    OrchestrationSummary,
+    SignalLine,
+    SystemHealth,
+    ToolConflicts,
+)
+from airlock.export.totals import Totals
+from airlock.export.verification import Damaged, Finding, check_plan, read_document
+from airlock.plans.seal import names_digest
+
+D = TypeVar("D", bound=Document)
+
+MAX_FINDINGS = 50
+"""More are not listed: where so much is wrong, the export is another one."""
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+
+
+def verify(folder: Path, root: str | None = None) -> list[Finding]:
+    """Everything that is wrong with an export, the place where it begins first; empty when nothing is.
+
+    Whoever rewrites all seven files consistently is not found out by this: only a root digest that was kept elsewhere, or
+    the histories in Temporal, tell.
+
+    Args:
+        folder: Where the seven files are.
+        root: The root digest that the export printed, or the first 12 or more characters of it.
+
+    Raises:
+        AirlockError: If the folder cannot be read at all.
+    """
+    try:
+        found = list(_other_files(folder)) or _Verification(folder).findings(root)
+    except OSError as error:
+        raise AirlockError(f"cannot read {folder}: {error.strerror or error}") from error
+    return found[:MAX_FINDINGS]
+
+
+def _other_files(folder: Path) -> Iterator[Finding]:
+    there = {path.name: path.lstat().st_mode for path in folder.iterdir()}
+    for name in SEVEN_FILES:
+        if name not in there:
+            yield Finding(file=name, message="the file is missing")
+        elif not stat.S_ISREG(there[name]):
+            yield Finding(file=name, message="is no regular file")
+    for name in sorted(there.keys() - set(SEVEN_FILES)):
+        yield Finding(file=shorten(name, 200), message="is no part of an export")
+
+
+class _Verification:
+    """One look at one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.totals = Totals()
+        self.digests: dict[str, FileDigest] = {}
+        self.signals = 0
+
+    def findings(self, root: str | None) -> list[Finding]:
+        """Lines and chains first, because they name the place; then what the documents say of them."""
+        found = [*self._plans(), *self._signals()]
+        summary = self._document(SUMMARY, OrchestrationSummary, found)
+        conflicts = self._document(CONFLICTS, ToolConflicts, found)
+        health = self._document(HEALTH, SystemHealth, found)
+        if summary is not None:
+            named = {finding.file for finding in found}
+            found += [finding for finding in self._against(summary) if finding.file not in named]
+            found += [] if found else self._summary_totals(summary)
+            if root is not None and not names_digest(root, summary.hash):
+                message = f"hash: the root digest is {summary.hash}, not the one given"
+                found.append(Finding(file=SUMMARY, message=message))
+        if conflicts is not None and not found:
+            found += _unlike(CONFLICTS, conflicts, self.totals.conflicts())
+        if health is not None and health.metrics.system_health_score != health.health_score:
+            found.append(Finding(file=HEALTH, message="health_score differs from metrics.system_health_score"))
+        return found
+
+    def _plans(self) -> list[Finding]:
+        found: list[Finding] = []
+        with closing(PlanFiles(self.folder)) as files:
+            each = (files.executions, files.transitions, files.rollbacks)
+            try:
+                for plan in files.plans():
+                    wrong = check_plan(plan)
+                    if wrong is not None:
+                        found.append(wrong)
+                        break
+                    self.totals.add(plan.record)
+                else:
+                    found += _left_over(files)
+            except DamagedFile as error:
+                found.append(error.finding)
+            for file in each:
+                found += file.rest(MAX_FINDINGS)
+            self.digests |= {file.name: file.digest for file in each}
+        return found
+
+    def _signals(self) -> list[Finding]:
+        found: list[Finding] = []
+        prev, seq = signals_genesis(), 0
+        with closing(LineFile(self.folder, SIGNALS, SignalLine)) as file:
+            try:
+                while (line := file.take()) is not None:
+                    seq += 1
+                    if line.value.seq != seq or line.value.prev != prev:
+                        message = f"signal {seq} follows, not signal {line.value.seq}: the chain is broken here"
+                        found.append(Finding(file=SIGNALS, line=line.number, message=message))
+                        break
+                    prev = line.value.hash
+            except DamagedFile as error:
+                found.append(error.finding)
+            found += file.rest(MAX_FINDINGS)
+            self.digests[SIGNALS], self.signals = file.digest, seq
+        return found
+
+    def _document(self, name: str, model: type[D], found: list[Finding]) -> D | None:
+        assert DOCUMENTS[name] is model
+        path = self.folder / name
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            found.append(Finding(file=name, message=f"is larger than the {MAX_DOCUMENT_BYTES:,} bytes a document may have"))
+            return None
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        self.digests[name] = FileDigest(lines=data.count(b"\n"), bytes=len(data), sha256=digest)
+        try:
+            return read_document(data, model)
+        except Damaged as error:
+            found.append(Finding(file=name, line=error.line, message=str(error)))
+            return None
+
+    def _against(self, summary: OrchestrationSummary) -> Iterator[Finding]:
+        """Files that are not those the summary was written with."""
+        others = [name for name in SEVEN_FILES if name != SUMMARY]
+        if sorted(summary.files) != sorted(others):
+            yield Finding(file=SUMMARY, message="files: names other files than an export has")
+            return
+        for name in others:
+            stated, true = summary.files[name], self.digests.get(name)
+            if true is None:
+                continue  # it was not read, and that is a finding already
+            if true.lines < stated.lines:
+                message = f"ends before line {true.lines + 1}: {stated.lines} lines were written"
+                yield Finding(file=name, line=true.lines + 1, message=message)
+            elif true.lines > stated.lines:
+                message = f"goes on after line {stated.lines}: {stated.lines} lines were written"
+                yield Finding(file=name, line=stated.lines + 1, message=message)
+            elif true != stated:
+                yield Finding(file=name, message=f"is another file than the one {SUMMARY} was written with")
+
+    def _summary_totals(self, summary: OrchestrationSummary) -> Iterator[Finding]:
+        counted = {**self.totals.summary(), "total_learning_signals": self.signals}
+        for name, count in counted.items():
+            if (told := getattr(summary, name)) != count:
+                yield Finding(file=SUMMARY, message=f"{name} is {_shown(told)}, the lines come to {_shown(count)}")
+
+
+def _left_over(files: PlanFiles) -> Iterator[Finding]:
+    """Lines behind those of the last plan: that of their own plan is missing, or they belong to none."""
+    count = files.executions.taken
+    for file in (files.transitions, files.rollbacks):
+        if (left := file.peek()) is None:
+            continue
+        if left.value.plan_index == count:
+            message = f"the line of plan {left.value.plan_id!r} is missing: {file.name} has lines of it"
+            yield Finding(file=EXECUTIONS, line=count + 1, message=message)
+        else:
+            yield Finding(file=file.name, line=left.number, message=f"belongs to no plan of {EXECUTIONS}")
+
+
+def _unlike(name: str, told: ToolConflicts, counted: ToolConflicts) -> Iterator[Finding]:
+    for field in ("total_conflicts", "by_type", "by_resolution_strategy"):
+        if (one := getattr(told, field)) != (other := getattr(counted, field)):
+            yield Finding(file=name, message=f"{field} is {_shown(one)}, the lines come to {_shown(other)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{getattr(key, 'value', key)} {count}" for key, count in value.items())
+    return str(value)

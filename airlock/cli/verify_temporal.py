@@ -1,0 +1,125 @@
+"""Whether an export is what Temporal's histories tell: every plan's chain derived anew, and compared line by line."""
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from temporalio.client import Client
+
+from airlock.cli.exported_lines import PlanFiles
+from airlock.cli.verify_files import MAX_FINDINGS
+from airlock.client.exporting import Key, Plans, Tell, key_of, plans_of, retention_of
+from airlock.export.model import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS, OrchestrationSummary
+from airlock.export.plan_lines import PlanRecord, first_difference
+from airlock.export.verification import Finding, PlanLines
+
+
+@dataclass
+class Comparison:
+    """What came of it. `notes` are no faults: what cannot be compared any more, or is newer than the export."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    compared: int = 0
+
+    def wrong(self, message: str, file: str = EXECUTIONS, line: int | None = None) -> None:
+        """Add a fault."""
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(file=file, line=line, message=message))
+
+
+async def verify_against_temporal(folder: Path, client: Client, now: datetime, tell: Tell | None = None) -> Comparison:
+    """Derive every plan anew from Temporal and compare it with an export that is whole in itself.
+
+    Args:
+        folder: The export; `verify` has found nothing wrong with it.
+        client: A client of the namespace it was made from; a worker must be running there.
+        now: UTC; what was closed longer ago than the namespace's retention is not expected to be there.
+        tell: Is told about the progress.
+    """
+    summary = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
+    found = Comparison()
+    if summary.pipeline_id != client.namespace:
+        text = (
+            f"pipeline_id: the export is of namespace {summary.pipeline_id!r}, Temporal was asked about {client.namespace!r}"
+        )
+        found.wrong(text, SUMMARY)
+        return found
+    retention = await retention_of(client)
+    async with plans_of(client, tell=tell) as plans:
+        unread = {(plan.workflow_id, plan.run_id): plan.why for plan in plans.unread}
+        seen: set[Key] = set()
+        with closing(PlanFiles(folder)) as files:
+            for lines in files.plans():
+                seen.add(key_of(lines.record))
+                _compare(found, lines, plans, unread, now - retention)
+        for why in unread.values():
+            found.wrong(why)
+        _not_exported(found, plans, seen, summary.end_time)
+    return found
+
+
+def _compare(found: Comparison, lines: PlanLines, plans: Plans, unread: dict[Key, str], kept_since: datetime) -> None:
+    exported, number = lines.record, lines.execution.number
+    derived = plans.record(key_of(exported))
+    name = f"plan {exported.execution.workflow_id!r}"
+    if derived is None:
+        why = unread.pop((exported.execution.workflow_id, exported.execution.run_id), "")
+        if why:
+            found.wrong(why, line=number)
+        elif _last_sign(exported) < kept_since:
+            found.notes.append(f"{name} cannot be compared: Temporal's retention has passed")
+        else:
+            found.wrong(f"{name} is not in Temporal, whose retention would have kept it", line=number)
+        return
+    if gone := plans.kept[key_of(exported)].gone:
+        found.notes.append(f"{name} cannot be compared: Temporal has forgotten its run {gone}, which others continued")
+        return
+    found.compared += 1
+    if difference := first_difference(exported, derived) or _stood_still(exported, derived):
+        reset = derived.execution.run_id != exported.execution.run_id and exported.execution.closed_at is not None
+        since = f"; since then its run {exported.execution.run_id} was reset to {derived.execution.run_id}" if reset else ""
+        file, line = _place(lines, derived)
+        found.wrong(f"{name}: {difference}{since}", file, line)
+
+
+def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
+    """What is wrong with the line of a plan that is open, where nothing has happened to it since the export."""
+    one, other = exported.execution, derived.execution
+    same_place = (one.run_id, one.event_id) == (other.run_id, other.event_id)
+    return "its line differs from what the histories tell" if same_place and one.hash != other.hash else ""
+
+
+def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
+    """The file and line of the first entry that is not what was derived."""
+    true = {event.seq: event.hash for event in derived.events}
+    for event in lines.record.events:
+        if true.get(event.seq) == event.hash:
+            continue
+        for file, placed in ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks)):
+            for line in placed:
+                if line.value.seq == event.seq:
+                    return file, line.number
+        break
+    return EXECUTIONS, lines.execution.number
+
+
+def _last_sign(exported: PlanRecord) -> datetime:
+    """When an exported plan was last seen; one that was open may have ended at once after that."""
+    line = exported.execution
+    return line.closed_at or max([line.submitted_at, *(event.timestamp for event in exported.events)])
+
+
+def _not_exported(found: Comparison, plans: Plans, seen: set[Key], end: datetime | None) -> None:
+    """Plans that Temporal has and the export has not: missing if they were there when it was made."""
+    newer = 0
+    for key in plans.in_order():
+        if key in seen:
+            continue
+        if end is None or plans.kept[key].order[0] > end:
+            newer += 1
+        else:
+            found.wrong(f"plan {key[0]!r} is missing: Temporal has it (run {key[1]}), the export has not")
+    if newer:
+        found.notes.append(f"{newer} plans are newer than the export")

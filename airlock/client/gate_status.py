@@ -1,0 +1,79 @@
+"""How full every gate is at this moment, by asking each."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base import names
+from airlock.client.errors import NoAnswer
+from airlock.gates.view import GateView
+
+RESOURCES = "gate-resource"
+"""What the gates of all resources are counted under together: there may be any number of them, under hashed names."""
+MOST = 200
+"""At most so many gates are asked; beyond that the numbers are those of a part."""
+_AT_ONCE = 10
+_WITHIN = timedelta(seconds=3)
+_RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Running'"
+
+
+@dataclass(frozen=True)
+class GateNow:
+    """Slots in use, slots in all, who waits, and locks."""
+
+    waiting: int = 0
+    used: int = 0
+    capacity: int = 0
+    locks: int = 0
+
+    def __add__(self, other: "GateNow") -> "GateNow":
+        return GateNow(
+            self.waiting + other.waiting,
+            self.used + other.used,
+            self.capacity + other.capacity,
+            self.locks + other.locks,
+        )
+
+
+async def gates_now(client: Client) -> dict[str, GateNow]:
+    """By workflow id the live gate and those of tools; those of resources as one sum. Gates at rest are absent.
+
+    Raises:
+        NoAnswer: If one of them does not answer within three seconds: a part would pass for the whole.
+    """
+    request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=_RUNNING, page_size=MOST)
+    page = await client.workflow_service.list_workflow_executions(request)
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(gate: str) -> tuple[str, GateNow | None]:
+        async with turns:
+            return gate, await _ask(client, gate)
+
+    asked = sorted({names.LIVE_GATE, *(info.execution.workflow_id for info in page.executions)})
+    return _summed(await asyncio.gather(*(one(gate) for gate in asked)))
+
+
+async def _ask(client: Client, gate: str) -> GateNow | None:
+    try:
+        view = await client.get_workflow_handle(gate).query("status", result_type=GateView, rpc_timeout=_WITHIN)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise NoAnswer(f"{gate} cannot be read: {error.message}") from error
+    except Exception as error:
+        raise NoAnswer(f"{gate} cannot be read: {error}") from error
+    return GateNow(waiting=view.waits, used=view.used, capacity=view.capacity, locks=len(view.locks))
+
+
+def _summed(found: Iterable[tuple[str, GateNow | None]]) -> dict[str, GateNow]:
+    gates: dict[str, GateNow] = {}
+    for gate, now in found:
+        if now is not None:
+            label = RESOURCES if gate.startswith(f"{RESOURCES}-") else gate
+            gates[label] = gates.get(label, GateNow()) + now
+    return gates

@@ -1,0 +1,226 @@
+"""One plan read from Temporal: what its run recorded, and the events of its histories that this came from."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from airlock.base.names import UNDO_PREFIX, plan_id_of
+from airlock.base.text import shorten
+from airlock.client.origins import Task, tasks_of, traced, workflow_time
+from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
+from airlock.plans.state import State
+from airlock.run.state import Run
+from airlock.run.views import step_views
+from airlock.temporal.history import Unreadable, described, read_run
+from airlock.wire import PlanStart
+
+QUERY_TIMEOUT = timedelta(seconds=20)
+"""How long a worker may take to answer for one plan; it replays the whole plan first."""
+OPEN = "RUNNING"
+_CLOSED = {
+    "workflow_execution_completed_event_attributes": "COMPLETED",
+    "workflow_execution_failed_event_attributes": "FAILED",
+    "workflow_execution_timed_out_event_attributes": "TIMED_OUT",
+    "workflow_execution_canceled_event_attributes": "CANCELED",
+    "workflow_execution_terminated_event_attributes": "TERMINATED",
+}
+_COMPLETED = _CLOSED["workflow_execution_completed_event_attributes"]
+_PAUSED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
+
+
+class Forgotten(Unreadable):
+    """Temporal has no such run any more."""
+
+
+@dataclass(frozen=True)
+class PlanReading:
+    """One plan as the files have it. `read_to` is the time of the last event that was read, UTC.
+
+    `gone` is the latest of its runs that Temporal has forgotten, empty when all are there: what they recorded comes from
+    the event that carried it on. `was_reset` says that one of its runs began as the reset of another one.
+    """
+
+    record: PlanRecord
+    read_to: datetime
+    gone: str = ""
+    was_reset: bool = False
+
+
+@dataclass(frozen=True)
+class _RunRead:
+    """What the history of one run tells."""
+
+    run_id: str
+    first: HistoryEvent
+    last: HistoryEvent
+    tasks: list[Task]
+    carried_out: bool
+    was_reset: bool
+
+    @property
+    def status(self) -> str:
+        return _CLOSED.get(self.last.WhichOneof("attributes") or "", OPEN)
+
+    @property
+    def continued_to(self) -> str:
+        return self.last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+
+    @property
+    def continued_from(self) -> str:
+        return self.first.workflow_execution_started_event_attributes.continued_execution_run_id
+
+    @property
+    def failure(self) -> Failure:
+        return self.last.workflow_execution_failed_event_attributes.failure
+
+    @property
+    def is_no_plan(self) -> bool:
+        """Whether it was refused at once, because it was started with something that is no plan."""
+        return self.failure.application_failure_info.type == "InvalidPlan"
+
+
+async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReading:
+    """A plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
+
+    Args:
+        client: A client made by `airlock_client.connection`.
+        workflow_id: The plan's workflow, or that of its undo.
+        run_id: Any run of it; those that continue it are followed, and those that it continues.
+
+    Raises:
+        Forgotten: If Temporal has no such run any more.
+        Unreadable: If no worker answers for it, or its history cannot be read; the message says which.
+    """
+    last = await _read(client, workflow_id, run_id)
+    while True:
+        if last.continued_to:
+            last = await _read(client, workflow_id, last.continued_to)
+            continue
+        run = await _run_of(client, workflow_id, last)
+        if last.status != OPEN:
+            break
+        # what the run tells may be later than the history that was read before: read on, until both are of one moment
+        last = await _read(client, workflow_id, last.run_id)
+        if last.status == OPEN and not last.continued_to:
+            break
+    runs, gone = [last], ""
+    while (earlier := runs[0].continued_from) and not gone:
+        try:
+            runs.insert(0, await _read(client, workflow_id, earlier))
+        except Forgotten:
+            gone = earlier
+    status = await _status(client, workflow_id, last)
+    trace = _trace(workflow_id, last, status, run, runs) if run else _no_plan(workflow_id, last)
+    was_reset = any(read.was_reset for read in runs)
+    return PlanReading(plan_record(trace), workflow_time(last.last), gone, was_reset)
+
+
+async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
+    try:
+        events = await read_run(client, workflow_id, run_id)
+    except Unreadable as error:
+        if await described(client, workflow_id, run_id) is None:
+            raise Forgotten(f"run {run_id} of {workflow_id} is not in Temporal any more") from error
+        raise
+    return _RunRead(
+        run_id=run_id,
+        first=events[0],
+        last=events[-1],
+        tasks=await tasks_of(client, run_id, events),
+        carried_out=any(event.HasField("workflow_task_completed_event_attributes") for event in events),
+        was_reset=any(event.workflow_task_failed_event_attributes.base_run_id for event in events),
+    )
+
+
+async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | None:
+    """The whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
+    if read.is_no_plan:
+        return None
+    if not read.carried_out:
+        return await _as_started(client, read)
+    handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
+    try:
+        # with its type: what comes without one counts as a message from anybody, and has a limit
+        carried = await handle.query("carry", result_type=dict[str, object], rpc_timeout=QUERY_TIMEOUT)
+        return Run.model_validate(carried)
+    except RPCError as error:
+        why = shorten(error.message, 200)
+        raise Unreadable(f"no worker answers for {workflow_id}, run {read.run_id}: {why}") from error
+    except (WorkflowQueryFailedError, ValidationError) as error:
+        raise Unreadable(f"{workflow_id}, run {read.run_id}, cannot answer: {shorten(str(error), 200)}") from error
+
+
+async def _as_started(client: Client, read: _RunRead) -> Run | None:
+    """The run of which no worker has done anything yet: as it was started."""
+    given = read.first.workflow_execution_started_event_attributes.input.payloads
+    try:
+        (said,) = await client.data_converter.decode(given)
+        start = PlanStart.model_validate(said)
+    except Exception:  # noqa: BLE001  anybody may start it with anything: it will be refused
+        return None
+    at = workflow_time(read.first)
+    return start.run or (Run(plan=start.plan, undoing=start.undo, submitted_at=at, since=at) if start.plan else None)
+
+
+async def _status(client: Client, workflow_id: str, read: _RunRead) -> str:
+    if read.status != OPEN:
+        return read.status
+    info = await described(client, workflow_id, read.run_id)
+    return "PAUSED" if info is not None and info.status == _PAUSED else OPEN
+
+
+def _trace(workflow_id: str, last: _RunRead, status: str, run: Run, runs: list[_RunRead]) -> PlanTrace:
+    tasks = [task for read in runs for task in read.tasks]
+    return PlanTrace(
+        plan_id=run.plan.plan_id,
+        workflow_id=workflow_id,
+        first_run_id=_first_run(last),
+        last_run_id=last.run_id,
+        last_event_id=last.last.event_id,
+        goal=run.plan.goal,
+        requested_by=run.requester,
+        submitted_at=run.submitted_at,
+        closed_at=workflow_time(last.last) if last.status != OPEN else None,
+        temporal_status=status,
+        state=run.state,
+        outcome=run.outcome if status == _COMPLETED else None,
+        why=run.why,
+        digest=run.digest,
+        steps=step_views(run),
+        entries=traced(run.audit, tasks, runs[0].run_id),
+        refused=run.refused,
+        confidence={step.id: step.confidence for step in run.plan.steps},
+        # a call that failed or is in doubt has no duration of its own on record
+        seconds={step: record.seconds for step, record in run.calls.items() if record.seconds > 0},
+    )
+
+
+def _no_plan(workflow_id: str, read: _RunRead) -> PlanTrace:
+    """A run that was started with something that is no plan: what the history alone tells."""
+    return PlanTrace(
+        plan_id=plan_id_of(workflow_id.removeprefix(UNDO_PREFIX)),
+        workflow_id=workflow_id,
+        first_run_id=_first_run(read),
+        last_run_id=read.run_id,
+        last_event_id=read.last.event_id,
+        requested_by="",
+        submitted_at=workflow_time(read.first),
+        closed_at=workflow_time(read.last) if read.status != OPEN else None,
+        temporal_status=read.status,
+        state=State.MOCK,
+        outcome=None,
+        why=shorten(read.failure.message) or "it was not started with a plan",
+        digest=None,
+        steps=(),
+        entries=(),
+    )
+
+
+def _first_run(read: _RunRead) -> str:
+    return read.first.workflow_execution_started_event_attributes.first_execution_run_id or read.run_id

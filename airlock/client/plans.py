@@ -1,0 +1,298 @@
+"""Submit plans and follow them, from any Python program.
+
+airlock = await Airlock.connect()
+run = await airlock.submit("plan.json")
+async for status in run.follow():
+    print(status.state, status.waits_for)
+print((await run.result()).outcome)
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.admission.lint import structure_problems
+from airlock.base import names
+from airlock.base.errors import AirlockError, PlanError, Problem
+from airlock.base.incoming import Verdict
+from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock.client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
+from airlock.plans.assignments import read_plan
+from airlock.plans.plan import Plan
+from airlock.plans.state import State
+from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.temporal.connection import connect
+from airlock.wire import PlanStart
+
+QUERY_TIMEOUT = timedelta(seconds=5)
+DECISION_TIMEOUT = 30.0
+"""Seconds a decision waits for a worker's answer."""
+ENDED_CHECK = 2.0
+"""Seconds without news after which a follower looks whether the run still runs."""
+MEMO_DIGEST = "airlock_plan_digest"
+
+_View = TypeVar("_View", StatusView, PreviewView, AuditView)
+
+
+class PlanHandle:
+    """One submitted plan."""
+
+    def __init__(self, client: Client, plan_id: str, *, already: bool = False) -> None:
+        self.plan_id = plan_id
+        self.workflow_client = client
+        self.already = already
+        """Whether the same plan had been submitted before; nothing was started then."""
+        self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
+            names.workflow_id_of(plan_id), result_type=PlanResult
+        )
+
+    async def status(self) -> StatusView:
+        """Where the plan is now.
+
+        Raises:
+            NoAnswer: If no worker answers within five seconds.
+            NoSuchPlan: If there is no such plan.
+        """
+        return await self._query("status", StatusView)
+
+    async def preview(self) -> PreviewView:
+        """The sealed preview; raises like `status`."""
+        return await self._query("preview", PreviewView)
+
+    async def audit(self) -> AuditView:
+        """Everything the run recorded; raises like `status`."""
+        return await self._query("audit", AuditView)
+
+    async def decide(self, decision: str, **fields: Any) -> Verdict:
+        """Say something to the plan and learn whether it counted.
+
+        Args:
+            decision: approve, deny, lock, unlock, rollback, abort or resolve.
+            fields: The fields of that signal, such as `by`, `digest` and `reason`.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+            PlanEnded: If it has ended.
+            NoAnswer: If no worker answers within 30 seconds; the decision may still arrive.
+            AirlockError: If the decision is malformed; the message names the field.
+        """
+        message = {"decision": decision, **{key: value for key, value in fields.items() if value is not None}}
+        try:
+            answer = await asyncio.wait_for(
+                self.workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
+            )
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
+        except RPCError as error:
+            raise self._translated(error) from error
+        except Exception as error:
+            raise AirlockError(str(error.__cause__ or error)) from error
+        return Verdict.model_validate(answer)
+
+    async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
+        """The plan's status each time it changes, until it has ended.
+
+        Args:
+            every: Seconds between looks.
+        """
+        last: StatusView | None = None
+        look_again = time.monotonic() + ENDED_CHECK
+        while True:
+            try:
+                status = await self.status()
+            except NoAnswer:
+                status = None
+            if status is not None and status != last:
+                yield status
+                last, look_again = status, time.monotonic() + ENDED_CHECK
+            if status is not None and (status.outcome is not None or status.state.closed):
+                return
+            if time.monotonic() > look_again:
+                if await self.ended():  # terminated or timed out: no status will ever say so
+                    return
+                look_again = time.monotonic() + ENDED_CHECK
+            await asyncio.sleep(every)
+
+    async def wait_for(self, *states: State, every: float = 0.1) -> StatusView:
+        """Wait until the plan is in one of some states, or has ended; returns its status then."""
+        async for status in self.follow(every):
+            if status.state in states:
+                return status
+        return await self.status()
+
+    async def result(self) -> PlanResult:
+        """How the plan ended; waits for it.
+
+        Raises:
+            RunFailed: If it ended without a result.
+            NoSuchPlan: If there is no such plan.
+        """
+        try:
+            return PlanResult.model_validate(await self.workflow.result())
+        except WorkflowFailureError as error:
+            raise RunFailed(f"plan {self.plan_id!r} ended without a result: {error.cause}") from error
+        except RPCError as error:
+            raise self._translated(error) from error
+
+    async def ended(self) -> bool:
+        """Whether the run is closed, for whatever reason; needs no worker."""
+        return not (await self.facts(last=1)).summary.open
+
+    async def facts(self, last: int = 12) -> PlanFacts:
+        """What Temporal knows without asking a worker, with the `last` events of the history, newest first.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+        """
+        return await plan_facts(self.workflow_client, self.plan_id, last)
+
+    async def _query(self, name: str, model: type[_View]) -> _View:
+        try:
+            answer = await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+            return model.model_validate(answer)
+        except RPCError as error:
+            raise self._translated(error) from error
+        except Exception as error:
+            if "WorkflowExecutionStatus" in str(error):  # the SDK does not know this status
+                raise NoAnswer(self._paused()) from error
+            raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
+
+    def _translated(self, error: RPCError) -> AirlockError:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            if "completed" in error.message:
+                return PlanEnded(f"plan {self.plan_id!r} has ended")
+            return NoSuchPlan(f"there is no plan {self.plan_id!r} (workflow {self.workflow.id})")
+        if "paused" in error.message:
+            return NoAnswer(self._paused())
+        return NoAnswer(f"no worker answered for plan {self.plan_id!r}: {error.message}")
+
+    def _paused(self) -> str:
+        unpause = f"temporal workflow unpause --workflow-id {self.workflow.id}"
+        return f"plan {self.plan_id!r} is paused in Temporal and answers nothing until: {unpause}"
+
+
+class Airlock:
+    """A connection to Airlock, for programs that submit plans and follow them."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @classmethod
+    async def connect(cls) -> "Airlock":
+        """Connect with Temporal's own settings.
+
+        Raises:
+            airlock_client.connection.ConnectionFailed: If nothing answers.
+        """
+        return cls(await connect())
+
+    def plan(self, plan_id: str) -> PlanHandle:
+        """A plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
+        return PlanHandle(self.client, names.plan_id_of(plan_id))
+
+    async def plans(
+        self, *, state: State | None = None, open_only: bool = False, limit: int = 100
+    ) -> tuple[PlanSummary, ...]:
+        """The plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
+        return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
+
+    async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
+        """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
+
+        Args:
+            plan: A plan, a decoded JSON document in either format, or the path of a file with one.
+            validation: The decoded validations file of an older plan, if there is one.
+
+        Raises:
+            PlanError: If the plan cannot be accepted; nothing was started.
+            PlanConflict: If the same id was submitted with other content.
+        """
+        read = plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation)
+        if problems := structure_problems(read):
+            raise PlanError(problems)
+        handle = PlanHandle(self.client, read.plan_id)
+        digest = read.digest()
+        try:
+            started = await self.client.start_workflow(
+                names.PLAN_WORKFLOW,
+                PlanStart(plan=read),
+                id=handle.workflow.id,
+                task_queue=names.WORKFLOW_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={MEMO_DIGEST: digest},
+                search_attributes=attributes_of(read),
+                static_summary=_summary(read),
+            )
+        except WorkflowAlreadyStartedError:
+            described = await handle.workflow.describe()
+            known = await described.memo_value(MEMO_DIGEST, default=None)
+            if known != digest:
+                raise PlanConflict(
+                    f"plan {read.plan_id!r} was submitted before with other content; give the new one another plan_id"
+                ) from None
+            return PlanHandle(self.client, read.plan_id, already=True)
+        except RPCError as error:
+            if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
+                raise AirlockError(
+                    "the namespace lacks Airlock's search attributes; start a worker once, it registers them"
+                ) from error
+            raise
+        return PlanHandle(self.client, names.plan_id_of(started.id))
+
+
+def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
+    """The decoded JSON document at a path; a document that is decoded already is returned as it is.
+
+    Raises:
+        PlanError: If the file cannot be read or is not JSON.
+    """
+    if isinstance(plan, Mapping):
+        return plan
+    path = Path(plan)
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+    except OSError as error:
+        raise PlanError([Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]) from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and nesting without end
+        raise PlanError([Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]) from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return found
+
+
+def attributes_of(plan: Plan) -> TypedSearchAttributes:
+    """The search attributes that a run of a plan, or of its undo, begins with."""
+    agents = sorted({step.agent for step in plan.steps})[:100]
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
+            SearchAttributePair(SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_AGENTS), agents),
+        ]
+    )
+
+
+def _summary(plan: Plan) -> str:
+    goal = " ".join(plan.goal.split())
+    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {plan.requested_by[:60]})"

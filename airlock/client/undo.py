@@ -1,0 +1,118 @@
+"""Undo a plan after its end: a run of its own, `undo-<plan_id>`, previewed and approved like any plan."""
+
+import asyncio
+from contextlib import suppress
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base import names
+from airlock.base.errors import AirlockError
+from airlock.base.incoming import MalformedMessage
+from airlock.client.errors import NoSuchPlan, UndoRefused
+from airlock.client.listing import plan_facts
+from airlock.client.plans import PlanHandle, attributes_of
+from airlock.plans.plan import Plan
+from airlock.plans.state import State
+from airlock.run.decisions import asked_undo
+from airlock.run.undo import Undoing
+from airlock.wire import PlanStart
+
+_ENDING = 10.0
+"""Seconds to wait for the end of an undo that was refused."""
+_REHEARSING = (State.MOCK, State.DRY_RUN)
+
+
+async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: str | None = None) -> PlanHandle:
+    """Ask for the undo of a plan that has ended; nothing is undone before somebody else approves its preview.
+
+    Args:
+        client: A connected client.
+        plan_id: The plan.
+        by: Who asks; they cannot approve it.
+        reason: Why.
+        to_step: Undo this step and everything after or depending on it; without it, everything.
+
+    Returns:
+        The handle of the undo, which was just started.
+
+    Raises:
+        NoSuchPlan: If there is no such plan, or none any more: Temporal's retention has passed.
+        UndoRefused: If an undo of this plan is open.
+        AirlockError: If the start of the plan cannot be read.
+    """
+    plan = await _plan_of(client, plan_id)
+    undo_id = names.undo_workflow_id(plan.plan_id)
+    try:
+        asked = asked_undo(Undoing(by=by, reason=reason, to_step=to_step, previous=await _previous(client, undo_id)))
+    except MalformedMessage as error:
+        raise AirlockError(str(error)) from error
+    try:
+        await client.start_workflow(
+            names.PLAN_WORKFLOW,
+            PlanStart(plan=plan, undo=asked),
+            id=undo_id,
+            task_queue=names.WORKFLOW_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            search_attributes=attributes_of(plan),
+            static_summary=f"Undo of {plan.plan_id}, by {' '.join(by.split())[:60]}",
+        )
+    except WorkflowAlreadyStartedError as error:
+        raise UndoRefused(f"an undo of plan {plan.plan_id!r} is open already: {undo_id}") from error
+    return PlanHandle(client, undo_id)
+
+
+async def previewed(handle: PlanHandle) -> State:
+    """Wait until an undo that was asked for has been looked into.
+
+    Returns:
+        The state it is in then.
+
+    Raises:
+        UndoRefused: If there is nothing to undo, or it could not be found out; the text says why.
+        NoAnswer: If no worker answers.
+    """
+    status = await handle.wait_for(*(state for state in State if state not in _REHEARSING))
+    if status.state in _REHEARSING or (status.state is State.ABORTED and not status.digest):
+        with suppress(TimeoutError, AirlockError):  # until its run has ended, another undo cannot be asked for
+            await asyncio.wait_for(handle.result(), _ENDING)
+        raise UndoRefused(status.why)
+    return status.state
+
+
+async def _previous(client: Client, undo_id: str) -> str:
+    """The run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
+    try:
+        return (await plan_facts(client, undo_id, last=1)).summary.run_id
+    except NoSuchPlan:
+        return ""
+
+
+async def _plan_of(client: Client, plan_id: str) -> Plan:
+    execution = WorkflowExecution(workflow_id=names.plan_workflow_id(plan_id))
+    request = GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=execution, maximum_page_size=1)
+    try:
+        page = await client.workflow_service.get_workflow_execution_history(request)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            text = f"there is no plan {plan_id!r} (workflow {execution.workflow_id}), or its retention has passed"
+            raise NoSuchPlan(f"{text}: what Temporal has forgotten cannot be undone from here") from error
+        raise
+    given = page.history.events[0].workflow_execution_started_event_attributes.input
+    try:
+        (start,) = await client.data_converter.decode(given.payloads)
+        return _plan_in(PlanStart.model_validate(start))
+    except Exception as error:
+        raise AirlockError(f"what plan {plan_id!r} was started with cannot be read: {error}") from error
+
+
+def _plan_in(start: PlanStart) -> Plan:
+    plan = start.plan or (start.run.plan if start.run else None)
+    if plan is None:
+        raise ValueError("it was started without a plan")
+    return plan

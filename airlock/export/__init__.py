@@ -1,0 +1,1 @@
+"""The exported record: its lines, hash chains, totals and offline verification."""

@@ -1,0 +1,70 @@
+"""What the files say of what a monitor concluded."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from airlock.export.model import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.monitoring.anomaly import Anomaly
+from airlock.monitoring.feedback import Signal
+from airlock.monitoring.health import Health
+
+
+def learning_signal(signal: Signal) -> LearningSignal:
+    """The line of one learning signal; what it rests on is its evidence."""
+    evidence = signal.model_dump(mode="json", include={"window", "sample", "observed", "reference", "interval"})
+    return LearningSignal(
+        signal_type=signal.signal_type.value,
+        tool_name=signal.tool_name,
+        insight=signal.insight,
+        recommended_action=signal.recommended_action,
+        confidence=signal.confidence,
+        target_phase=signal.target_phase,
+        evidence=evidence,
+    )
+
+
+def system_health(health: Health, found: Iterable[Anomaly], latest: datetime | None) -> SystemHealth:
+    """`system_health.json`, without its digests.
+
+    Args:
+        health: What the monitor counted.
+        found: What it finds wrong.
+        latest: When the last report came in, UTC; None when there was none. Not the time of the export: the same reports
+            must give the same file.
+    """
+    score, metrics = health.score, health.metrics
+    latency = metrics.execution_latency_ms
+    return SystemHealth(
+        health_assessment=Assessment(score.tier.value) if score else Assessment.NO_DATA,
+        health_score=score.value if score else None,
+        score_low=score.low if score else None,
+        score_high=score.high if score else None,
+        approval_accuracy=health.approval_accuracy,
+        samples=health.samples.model_dump(),
+        anomalies=tuple(_anomaly(anomaly) for anomaly in found),
+        metrics=HealthMetrics(
+            tool_success_rate=metrics.tool_success_rate,
+            execution_latency_ms=LatencyMs(p50=latency.p50, p95=latency.p95) if latency else None,
+            rollback_frequency=metrics.rollback_frequency,
+            conflict_rate=metrics.conflict_rate,
+            live_execution_ratio=metrics.live_execution_ratio,
+            confidence_drift=metrics.confidence_drift,
+            approval_rate=metrics.approval_rate,
+            system_health_score=metrics.system_health_score,
+        ),
+        timestamp=latest,
+    )
+
+
+def _anomaly(anomaly: Anomaly) -> HealthAnomaly:
+    return HealthAnomaly(
+        anomaly_type=anomaly.kind.value,
+        severity=anomaly.severity,
+        description=anomaly.evidence,
+        recommended_action=anomaly.action,
+        window=anomaly.window.value,
+        value=anomaly.value,
+        threshold=anomaly.threshold,
+        samples=anomaly.sample,
+        minimum_samples=anomaly.minimum,
+    )

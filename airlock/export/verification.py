@@ -1,0 +1,246 @@
+"""What is wrong with a line, a document or a plan's chain of an export: pure, so that it can be said of any bytes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from airlock.admission.conflicts.conflict import Answer, ConflictKind
+from airlock.base.canonical import digest
+from airlock.base.errors import AirlockError
+from airlock.base.model import WireModel
+from airlock.base.text import shorten
+from airlock.export.ledger import document_text, line_hash, line_text, parts_of, plan_genesis
+from airlock.export.model import (
+    EXECUTIONS,
+    ROLLBACKS,
+    SCHEMA_VERSION,
+    TRANSITIONS,
+    Document,
+    Event,
+    ExecutionLine,
+    Link,
+    RollbackLine,
+    TransitionLine,
+)
+from airlock.export.plan_lines import UNDONE, PlanRecord
+from airlock.run.audit import AuditKind
+
+L = TypeVar("L", bound=Link)
+D = TypeVar("D", bound=Document)
+M = TypeVar("M", bound=BaseModel)
+
+
+class Finding(WireModel):
+    """One thing that is wrong with an export. `line` counts from 1; None where it is about the whole file, or the folder."""
+
+    file: str
+    line: int | None = None
+    message: str
+
+    def __str__(self) -> str:
+        """The place and what is wrong there, on one line."""
+        return f"{self.file}{f':{self.line}' if self.line is not None else ''}: {self.message}"
+
+
+class Damaged(AirlockError):
+    """Bytes that are no line, or no document, as export writes them. `line` counts from 1 within what was read."""
+
+    def __init__(self, message: str, line: int = 1) -> None:
+        self.line = line
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Placed(Generic[L]):
+    """A line and its number in its file, from 1."""
+
+    number: int
+    value: L
+
+
+@dataclass(frozen=True)
+class PlanLines:
+    """The lines of one plan as they stand in the three files. `after` are the numbers of the lines that follow them."""
+
+    index: int
+    execution: Placed[ExecutionLine]
+    transitions: tuple[Placed[TransitionLine], ...]
+    rollbacks: tuple[Placed[RollbackLine], ...]
+    after: Mapping[str, int]
+
+    @property
+    def record(self) -> PlanRecord:
+        """The lines without their places."""
+        return PlanRecord(
+            execution=self.execution.value,
+            transitions=tuple(line.value for line in self.transitions),
+            rollbacks=tuple(line.value for line in self.rollbacks),
+        )
+
+
+def read_line(data: bytes, model: type[L]) -> L:
+    """A line that fits its schema, hashes to its hash and is written as export writes it.
+
+    Raises:
+        Damaged: If it is not, with the reason.
+    """
+    if not data.endswith(b"\n"):
+        raise Damaged("the line does not end in a line feed: its end is missing")
+    document = _decoded(data)
+    read = _validated(document, data, model)
+    if line_hash(document) != read.hash:
+        raise Damaged("was changed: its content does not have the hash it gives")
+    for event in document["events"] if isinstance(read, ExecutionLine) else ():
+        if line_hash(event) != event["hash"]:
+            raise Damaged(f"entry {event['seq']} was changed: its content does not have the hash it gives")
+    if line_text(document).encode() != data:
+        raise Damaged("is not written as export writes it: white space, order of fields, or the spelling of a value")
+    return read
+
+
+def read_document(data: bytes, model: type[D]) -> D:
+    """A document that fits its schema, and whose fields have the digests it gives.
+
+    Raises:
+        Damaged: If it is not; it names the field and the line where that begins.
+    """
+    document = _decoded(data)
+    read = _validated(document, data, model)
+    true = parts_of(document)
+    if read.parts != true:
+        name = next(name for name in sorted({*read.parts, *true}) if read.parts.get(name) != true.get(name))
+        if digest(true) == read.hash:
+            raise Damaged(f"parts: the digest of {name!r} was changed", _line_of(data, "parts"))
+        raise Damaged(f"{name}: was changed: it does not have the digest that 'parts' gives", _line_of(data, name))
+    if digest(true) != read.hash:
+        raise Damaged("hash: is not the digest of 'parts'", _line_of(data, "hash"))
+    if (text := document_text(document).encode()) != data:
+        pairs = zip(data.split(b"\n"), text.split(b"\n"), strict=False)
+        line = next((number for number, (one, other) in enumerate(pairs, start=1) if one != other), 1)
+        raise Damaged("is not written as export writes it: white space, or order of fields", line)
+    return read
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data.decode("ascii"))
+        json.dumps(document, allow_nan=False)
+    except UnicodeDecodeError as error:
+        raise Damaged("is not ASCII", data.count(b"\n", 0, error.start) + 1) from error
+    except json.JSONDecodeError as error:
+        raise Damaged(f"is not JSON: {error.msg}", min(error.lineno, max(data.count(b"\n"), 1))) from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"is not JSON that export writes: {shorten(str(error), 100)}") from error
+    if not isinstance(document, dict):
+        raise Damaged("is not a JSON object")
+    version = document.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise Damaged(f"has schema version {version}; this Airlock knows {SCHEMA_VERSION}: verify it with a newer one")
+    return document
+
+
+def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        line = _line_of(data, str(first["loc"][0])) if first["loc"] else 1
+        raise Damaged(f"{shorten(where, 200)}: {first['msg']}", line) from error
+
+
+def _line_of(data: bytes, name: str) -> int:
+    """The line of a document on which a field begins; 1 where it is not there."""
+    start = data.find(f'\n  "{name}":'.encode())
+    return 1 if start < 0 else data.count(b"\n", 0, start) + 2
+
+
+def check_plan(plan: PlanLines) -> Finding | None:
+    """The first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
+    line = plan.execution.value
+    if line.plan_index != plan.index:
+        message = f"plan_index is {line.plan_index} where {plan.index} follows: plans are missing, or out of order"
+        return Finding(file=EXECUTIONS, line=plan.execution.number, message=message)
+    wrong = _check_chain(plan) or _check_identity(plan)
+    if wrong is not None:
+        return wrong
+    message = next(_contradictions(plan.record), "")
+    return Finding(file=EXECUTIONS, line=plan.execution.number, message=message) if message else None
+
+
+def _check_chain(plan: PlanLines) -> Finding | None:
+    line = plan.execution.value
+    streams = {
+        EXECUTIONS: [Placed[Event](plan.execution.number, event) for event in line.events],
+        TRANSITIONS: [Placed[Event](found.number, found.value) for found in plan.transitions],
+        ROLLBACKS: [Placed[Event](found.number, found.value) for found in plan.rollbacks],
+    }
+    last = sum(map(len, streams.values()))
+    prev = plan_genesis(line.workflow_id, line.first_run_id)
+    for seq in range(1, last + 1):
+        file = next((name for name, left in streams.items() if left and left[0].value.seq == seq), None)
+        if file is None:
+            return _misplaced(plan, streams, seq)
+        link = streams[file].pop(0)
+        if link.value.prev != prev:
+            message = f"entry {seq} of plan {line.plan_id!r} does not continue the chain before it"
+            return Finding(file=file, line=link.number, message=message)
+        prev = link.value.hash
+    if line.seq != last + 1:
+        return _misplaced(plan, streams, last + 1)
+    if line.prev != prev:
+        message = f"the chain of plan {line.plan_id!r} does not end where its line says"
+        return Finding(file=EXECUTIONS, line=plan.execution.number, message=message)
+    return None
+
+
+def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[Placed[Event]]], seq: int) -> Finding:
+    """Where an entry should be and is not: its line is missing, out of order, or another one takes its place."""
+    stated = {TRANSITIONS: plan.execution.value.transitions, ROLLBACKS: plan.execution.value.rollback_events}
+    counted = {TRANSITIONS: len(plan.transitions), ROLLBACKS: len(plan.rollbacks)}
+    later = (name for name, left in streams.items() if any(link.value.seq == seq for link in left))
+    uncounted = (name for name in stated if stated[name] != counted[name])
+    alien = (name for name, left in streams.items() if left)
+    file = next((name for names in (later, uncounted, alien) for name in names), EXECUTIONS)
+    head = streams[file][0] if streams[file] else None
+    number = head.number if head else plan.after.get(file, plan.execution.number)
+    found = f", not entry {head.value.seq}" if head else ""
+    return Finding(file=file, line=number, message=f"entry {seq} of plan {plan.execution.value.plan_id!r} follows{found}")
+
+
+def _check_identity(plan: PlanLines) -> Finding | None:
+    line = plan.execution.value
+    for file, found in ((TRANSITIONS, plan.transitions), (ROLLBACKS, plan.rollbacks)):
+        for placed in found:
+            if (placed.value.plan_id, placed.value.workflow_id) != (line.plan_id, line.workflow_id):
+                return Finding(file=file, line=placed.number, message=f"names another plan than {line.plan_id!r}")
+    return None
+
+
+def _contradictions(record: PlanRecord) -> Iterator[str]:
+    """What a plan's line says that its own entries and lines contradict."""
+    line, result = record.execution, record.execution.result
+    called = [found.success for found in result.tool_results if found.calls]
+    conflicts = [event for event in line.events if event.kind is AuditKind.CONFLICT]
+    counted = {
+        "transitions": (line.transitions, len(record.transitions)),
+        "rollback_events": (line.rollback_events, len(record.rollbacks)),
+        "result.successful_executions": (result.successful_executions, called.count(True)),
+        "result.failed_executions": (result.failed_executions, called.count(False)),
+        "result.in_doubt_executions": (result.in_doubt_executions, called.count(None)),
+        "result.conflicts_detected": (result.conflicts_detected, len(conflicts)),
+        "result.conflicts_resolved": (result.conflicts_resolved, sum(event.answer is not None for event in conflicts)),
+        "result.rollbacks_executed": (
+            result.rollbacks_executed,
+            sum(event.event == UNDONE for event in record.rollbacks),
+        ),
+    }
+    yield from (f"{name} is {told}, counted are {count}" for name, (told, count) in counted.items() if told != count)
+    if record.transitions and record.transitions[-1].to_state is not line.state:
+        yield f"state is {line.state.value}, its last transition led to {record.transitions[-1].to_state.value}"
+    kinds, answers = set(ConflictKind), {None, *Answer}
+    yield from (f"entry {event.seq}: no such conflict" for event in conflicts if event.what not in kinds)
+    yield from (f"entry {event.seq}: no such answer" for event in conflicts if event.answer not in answers)

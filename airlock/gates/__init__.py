@@ -1,0 +1,1 @@
+"""Gates: counted semaphores with a queue, locks, budgets, rate limits and claims, as pure state."""

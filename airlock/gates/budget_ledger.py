@@ -1,0 +1,133 @@
+"""What a gate counts over time: what agents used up of their budgets, and whose turn it is under a rate limit.
+
+Everything here errs on the side of too much: what may still lie in a window counts as being in it. Times are seconds since
+the epoch, UTC; they come in as arguments.
+"""
+
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+from airlock.admission.budget import Spending
+from airlock.admission.policy import WindowBudget
+
+BUCKETS = 60
+"""A window is counted in at most so many stretches; one counts until all of it has left the window."""
+MAX_BUCKETS = 6_000
+"""So many stretches are kept for all agents together; beyond that they become longer, which counts more than there is."""
+MAX_AGENTS = 1_000
+MAX_BOOKED = 1_000
+"""So many of the latest requests are remembered, so that none of them is booked twice."""
+_DIGITS = 9
+
+Bucket = tuple[float, int, int, float]
+"""When it ends, and the live calls, irreversible calls and cost in it."""
+
+
+class Ledger(BaseModel):
+    """What one agent used up lately. `per` is the longest window anybody asked for, in seconds."""
+
+    per: float = 0.0
+    buckets: list[Bucket] = Field(default_factory=list)
+
+    def used(self, per: float, now: float) -> Spending:
+        """What was, or may have been, used up in the last `per` seconds."""
+        within = [bucket for bucket in self.buckets if bucket[0] > now - per]
+        return Spending(
+            live_calls=sum(bucket[1] for bucket in within),
+            irreversible_calls=sum(bucket[2] for bucket in within),
+            cost=round(sum(bucket[3] for bucket in within), _DIGITS),
+        )
+
+    def add(self, spent: Spending, per: float, now: float) -> None:
+        """Book something now."""
+        self.per = max(self.per, per)
+        width = per / (BUCKETS - 1)
+        end = (math.floor(now / width) + 1) * width
+        self.buckets.append((end, spent.live_calls, spent.irreversible_calls, spent.cost))
+        if len(self.buckets) > 1 and self.buckets[-2][0] >= end:
+            self._merge(len(self.buckets) - 2)
+        self.shrink(BUCKETS)
+
+    def prune(self, now: float) -> None:
+        """Forget what has left the longest window."""
+        self.buckets = [bucket for bucket in self.buckets if bucket[0] > now - self.per]
+
+    def shrink(self, limit: int) -> None:
+        """Merge the oldest stretches until there are at most so many."""
+        while len(self.buckets) > max(limit, 1):
+            self._merge(0)
+
+    def _merge(self, at: int) -> None:
+        first, second = self.buckets[at], self.buckets.pop(at + 1)
+        self.buckets[at] = (max(first[0], second[0]), first[1] + second[1], first[2] + second[2], first[3] + second[3])
+
+
+class Books(BaseModel):
+    """The ledgers of all agents, and which requests are booked already."""
+
+    agents: dict[str, Ledger] = Field(default_factory=dict)
+    booked: list[str] = Field(default_factory=list)
+
+    def refusal(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> str:
+        """Why a request cannot be paid for, in one sentence; empty if it can, or if it is booked already.
+
+        Args:
+            key: The request.
+            spending: What each agent would use up.
+            budgets: What each agent may use up; an agent without a budget is not counted.
+            now: Seconds since the epoch.
+        """
+        if key in self.booked:
+            return ""
+        for agent, budget in sorted(budgets.items()):
+            wanted = spending.get(agent)
+            if wanted is None:
+                continue
+            ledger = self.agents.get(agent)
+            used = ledger.used(budget.seconds, now) if ledger else Spending()
+            if sentence := _exceeded(agent, used, wanted, budget):
+                return sentence
+        if len(self.agents.keys() | budgets.keys()) > MAX_AGENTS:
+            self.prune(now)
+            if len(self.agents.keys() | budgets.keys()) > MAX_AGENTS:
+                return f"the live gate keeps the budgets of at most {MAX_AGENTS:,} agents at a time"
+        return ""
+
+    def book(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> None:
+        """Book a request once; the arguments are those of `refusal`."""
+        paid = sorted(agent for agent in budgets if agent in spending and spending[agent] != Spending())
+        if key in self.booked or not paid:
+            return
+        self.booked = [*self.booked, key][-MAX_BOOKED:]
+        for agent in paid:
+            ledger = self.agents.setdefault(agent, Ledger())
+            ledger.add(spending[agent], budgets[agent].seconds, now)
+            ledger.prune(now)
+        if sum(len(ledger.buckets) for ledger in self.agents.values()) > MAX_BUCKETS:
+            self.prune(now)
+
+    def prune(self, now: float) -> None:
+        """Forget what has left every window; if that is not enough, remember the rest less exactly."""
+        for ledger in self.agents.values():
+            ledger.prune(now)
+        self.agents = {agent: ledger for agent, ledger in self.agents.items() if ledger.buckets}
+        if sum(len(ledger.buckets) for ledger in self.agents.values()) > MAX_BUCKETS:
+            for ledger in self.agents.values():
+                ledger.shrink(MAX_BUCKETS // (2 * len(self.agents)))
+
+
+def _exceeded(agent: str, used: Spending, wanted: Spending, budget: WindowBudget) -> str:
+    for kind, had, more, allowed in (
+        ("live", used.live_calls, wanted.live_calls, budget.live_calls),
+        ("irreversible", used.irreversible_calls, wanted.irreversible_calls, budget.irreversible_calls),
+    ):
+        if allowed is not None and more > 0 and had + more > allowed:
+            calls = f"{had + more} {kind} call{'' if had + more == 1 else 's'}"
+            be = "is" if allowed == 1 else "are"
+            return f"agent {agent!r} would make {calls} within {budget.per}, {allowed} {be} allowed ({had} used)"
+    total = round(used.cost + wanted.cost, _DIGITS)
+    if budget.cost is not None and wanted.cost > 0 and total > budget.cost:
+        return f"agent {agent!r} would cost {total:g} within {budget.per}, {budget.cost:g} is allowed ({used.cost:g} used)"
+    return ""

@@ -1,0 +1,76 @@
+"""The input of a gate workflow, its questions to the worker, and their answers."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from airlock.base.model import WireModel
+from airlock.gates.semaphore import Gate
+
+
+class Refusal(WireModel):
+    """Something that was sent to a gate and refused. `at` is UTC."""
+
+    at: datetime
+    what: str
+    why: str
+
+
+class GateStart(WireModel):
+    """What a GateWorkflow is started with: nothing, or what a continue-as-new carries.
+
+    `after` is the run id of an earlier run of the same gate that did not end by itself; its state is taken up. `capacity` is
+    what counts until somebody asks.
+    """
+
+    capacity: int = 1
+    after: str = ""
+    gate: Gate | None = None
+    refused: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Carried(WireModel):
+    """All that a gate knows. Not `ready`: it has not taken up yet what an earlier run, maybe `after`, knew."""
+
+    ready: bool
+    gate: Gate
+    after: str = ""
+    refused: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Inquiry(WireModel):
+    """Whose workflows to look for; `runs` names the run of those who said which one they are."""
+
+    holders: tuple[str, ...]
+    runs: dict[str, str] = Field(default_factory=dict)
+
+
+class Closed(WireModel):
+    """A workflow that does not run any more, since when (UTC; None if it does not exist), and whether it completed."""
+
+    holder: str
+    at: datetime | None = None
+    completed: bool = False
+
+
+class Found(WireModel):
+    """Who does not run any more."""
+
+    closed: tuple[Closed, ...] = ()
+
+
+class RecallRequest(WireModel):
+    """Which gate wants to know what its earlier run knew. `after` is that run, if it is known; `run` the asking one."""
+
+    gate: str
+    run: str
+    after: str = ""
+
+
+class Recalled(WireModel):
+    """What an earlier run knew; None if there is nothing to take up. `problem` says why it cannot be told."""
+
+    carried: Carried | None = None
+    problem: str = ""

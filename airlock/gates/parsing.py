@@ -1,0 +1,110 @@
+"""What people and programs may say to a gate, checked and never trusted; and what a gate is started with."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import StringConstraints, field_validator
+
+from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
+from airlock.base.model import WireModel
+from airlock.base.text import shorten
+from airlock.gates.protocol import HoldOff, Permit, Release, Wanted
+from airlock.gates.rate_limit import MAX_HOLD_OFF
+
+SCOPE_KINDS = ("agent", "tool", "resource")
+DECISIONS = ("lock", "unlock")
+_MAX_ID = 300
+
+
+class GateDecision(WireModel):
+    """The signals `lock` and `unlock` of a gate. `scope` is `agent:x`, `tool:y` or `resource:z`; None is everything."""
+
+    by: Person
+    reason: Reason
+    scope: Annotated[str, StringConstraints(strip_whitespace=True, max_length=_MAX_ID)] | None = None
+
+    @field_validator("scope")
+    @classmethod
+    def _known_kind(cls, value: str | None) -> str | None:
+        kind, _, name = (value or "").partition(":")
+        if value is not None and (kind not in SCOPE_KINDS or name in ("", "*")):
+            raise ValueError(
+                f"must be one of {', '.join(f'{known}:NAME' for known in SCOPE_KINDS)}; leave it out for everything"
+            )
+        return value
+
+
+def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
+    """The update `decide` of a gate: `lock` or `unlock`, and the same object with a field `decision`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood.
+    """
+    if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
+        raise MalformedMessage("decide takes one JSON object with a field 'decision'")
+    name = arguments[0].get("decision")
+    if name not in DECISIONS:
+        raise MalformedMessage(f"decision: must be one of {', '.join(DECISIONS)}, got {shorten(repr(name), 80)}")
+    rest = {key: value for key, value in arguments[0].items() if key != "decision"}
+    return name, parse_as(GateDecision, name, (rest,))
+
+
+def parse_wanted(arguments: tuple[Any, ...]) -> Wanted:
+    """The update `acquire`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood.
+    """
+    wanted = parse_as(Wanted, "acquire", arguments, strict=False)
+    _check_ids("acquire", holder=wanted.holder, request=wanted.request)
+    _check_number("acquire", "capacity", wanted.capacity, 1, math.inf)
+    _check_number("acquire", "slots", wanted.slots, 1, math.inf)
+    _check_number("acquire", "grace", wanted.grace, 0, math.inf)
+    return wanted
+
+
+def parse_permit(arguments: tuple[Any, ...]) -> Permit:
+    """The update `permit`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood.
+    """
+    permit = parse_as(Permit, "permit", arguments, strict=False)
+    _check_ids("permit", key=permit.key)
+    _check_number("permit", "calls", permit.calls, 1, math.inf)
+    _check_number("permit", "per", permit.per, 0.001, 366 * 86_400)
+    return permit
+
+
+def parse_release(arguments: tuple[Any, ...]) -> Release:
+    """The signal `release`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood.
+    """
+    return parse_as(Release, "release", arguments, strict=False)
+
+
+def parse_hold_off(arguments: tuple[Any, ...]) -> HoldOff:
+    """The signal `hold_off`.
+
+    Raises:
+        MalformedMessage: If it cannot be understood, or is longer than a week.
+    """
+    hold = parse_as(HoldOff, "hold_off", arguments, strict=False)
+    _check_number("hold_off", "seconds", hold.seconds, 0, MAX_HOLD_OFF)
+    return hold
+
+
+def _check_ids(name: str, **ids: str) -> None:
+    for field, value in ids.items():
+        if not 0 < len(value) <= _MAX_ID:
+            raise MalformedMessage(f"{name}: {field}: must have 1 to {_MAX_ID} characters")
+
+
+def _check_number(name: str, field: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # a number that is none is not between any two
+        raise MalformedMessage(
+            f"{name}: {field}: must be {low:g} or more" + (f", {high:g} at most" if high < math.inf else "")
+        )

@@ -1,0 +1,256 @@
+"""What plans, gates and claims say to each other: one object in, one out."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from airlock.admission.budget import Spending
+from airlock.admission.policy import WindowBudget
+from airlock.base.model import WireModel
+
+
+class GateStatus(StrEnum):
+    """What a gate answers to somebody who wants in."""
+
+    GRANTED = "granted"
+    QUEUED = "queued"
+    BUSY = "busy"
+    CLOSED = "closed"
+    OVER_BUDGET = "over_budget"
+
+
+class Wanted(WireModel):
+    """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
+
+    `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
+    gate guards, for people. `capacity` is what the asker's frozen policy or contract says; the gate goes
+    by the latest. `slots` is the most the holder can use, 1 or more; it gets at least one or waits. Without `wait` it gets
+    `busy` instead of a place in the queue. An `urgent` request (a rollback) goes before all that are not. `grace` is how
+    many seconds a call of this holder may still run after the holder itself has vanished.
+
+    Only for the live gate: `scopes` are the holder's `agent:x`, `tool:y` and `resource:z`, which a scoped lock closes it
+    for (`resource:*` stands for any resource); `spending` is what each agent would use up now, `budgets` what it may.
+    """
+
+    holder: str
+    request: str
+    run_id: str = ""
+    name: str = ""
+    capacity: int = 1
+    slots: int = 1
+    wait: bool = True
+    urgent: bool = False
+    grace: float = 0.0
+    scopes: tuple[str, ...] = ()
+    spending: dict[str, Spending] = Field(default_factory=dict)
+    budgets: dict[str, WindowBudget] = Field(default_factory=dict)
+
+
+class GateAnswer(WireModel):
+    """What a gate answers. `position` counts from 1; `by` and `why` say who closed it, or which budget is exceeded."""
+
+    status: GateStatus
+    fence: int = 0
+    slots: int = 0
+    position: int = 0
+    holders: tuple[str, ...] = ()
+    by: str = ""
+    why: str = ""
+
+
+class Release(WireModel):
+    """The signal `release` of a gate: gives back a place, or leaves the queue."""
+
+    holder: str
+    request: str
+
+
+class Granted(WireModel):
+    """The signal `granted` to a plan that waits. It is only news: the plan asks the gate again and believes that answer."""
+
+    gate: str
+    request: str = ""
+
+
+class Held(WireModel):
+    """A place a plan holds. `name` is the resource, the tool, or `live`."""
+
+    gate: str
+    name: str
+    fence: int
+    slots: int = 1
+
+
+class GateWait(WireModel):
+    """The gate a plan waits at. `position` counts from 1; `holders` are the workflow ids of those who are in.
+
+    `urgent` says that it queues for a rollback.
+    """
+
+    gate: str
+    name: str
+    position: int = 0
+    holders: tuple[str, ...] = ()
+    urgent: bool = False
+
+
+class ClosedGate(WireModel):
+    """Who closed the live gate, and why."""
+
+    by: str
+    reason: str
+
+
+class ToolSlots(WireModel):
+    """What a plan wants of a tool with `max_concurrent`: up to `wanted` of `capacity` places."""
+
+    capacity: int
+    wanted: int
+
+
+class LiveSlot(WireModel):
+    """What a plan tells the live gate; see `Wanted`."""
+
+    capacity: int
+    scopes: tuple[str, ...] = ()
+    spending: dict[str, Spending] = Field(default_factory=dict)
+    budgets: dict[str, WindowBudget] = Field(default_factory=dict)
+
+
+class ClaimWanted(WireModel):
+    """An irreversible call to be claimed. `digest` says which call it is (`airlock.claim.call_digest`)."""
+
+    step: str
+    tool: str
+    digest: str
+
+
+class AcquireRequest(WireModel):
+    """Everything a plan needs before it calls: gates in one order (resources, tools, the live gate), then claims.
+
+    The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
+    holds already and need not ask for again. `request` tells stays of one plan in LIVE from one another. `reset` says that
+    the run was reset, so that a call it made before the reset point is its own. `execution` is the first of the runs that
+    this one continues: a plan that is started again under the same id is another execution.
+    """
+
+    plan_id: str
+    holder: str
+    request: str
+    resources: tuple[str, ...] = ()
+    tools: dict[str, ToolSlots] = Field(default_factory=dict)
+    live: LiveSlot | None = None
+    claims: tuple[ClaimWanted, ...] = ()
+    held: tuple[Held, ...] = ()
+    wait: bool = True
+    urgent: bool = False
+    grace: float = 0.0
+    reset: bool = False
+    execution: str = ""
+
+
+class AcquireResult(WireModel):
+    """What a plan has now: `held` is all it holds. At most one of `waiting`, `busy`, `closed` and `refused` is set.
+
+    `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
+    is being, or may have been made, and by whom; such a step must not be called. Claims are taken only when every gate is
+    held.
+    """
+
+    held: tuple[Held, ...] = ()
+    waiting: GateWait | None = None
+    busy: GateWait | None = None
+    closed: ClosedGate | None = None
+    refused: str = ""
+    claimed: dict[str, str] = Field(default_factory=dict)
+    duplicates: dict[str, str] = Field(default_factory=dict)
+
+
+class ClaimOutcome(StrEnum):
+    """How a claim is settled: the call was made, or it certainly was not."""
+
+    DONE = "done"
+    FREE = "free"
+
+
+class SettledClaim(WireModel):
+    """A claim and what became of its call."""
+
+    claim: str
+    step: str
+    outcome: ClaimOutcome
+
+
+class LeaveRequest(WireModel):
+    """What a plan gives back. A claim that is not named stays as it is: its call is in doubt, or still to come."""
+
+    plan_id: str
+    holder: str
+    request: str
+    gates: tuple[str, ...] = ()
+    settled: tuple[SettledClaim, ...] = ()
+
+
+class LeaveResult(WireModel):
+    """`missed` are gates and claims that were not there any more; nothing is wrong with that."""
+
+    missed: tuple[str, ...] = ()
+
+
+class Permit(WireModel):
+    """The update `permit` of a tool's gate: one call under a rate limit. Asking again with the same key keeps its turn."""
+
+    key: str
+    calls: int
+    per: float
+
+
+class PermitAnswer(WireModel):
+    """`wait` is how many seconds to wait until the call may be made; 0 means now."""
+
+    wait: float = 0.0
+
+
+class HoldOff(WireModel):
+    """The signal `hold_off` of a tool's gate: its target asked not to be called for so many seconds (a Retry-After)."""
+
+    seconds: float
+    reason: str = ""
+
+
+class Claimed(WireModel):
+    """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result.
+
+    `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
+    that made no sense or came from somebody who does not hold it. `execution` is that of its `AcquireRequest`.
+    """
+
+    plan_id: str
+    step: str
+    holder: str
+    tool: str
+    outcome: ClaimOutcome | None = None
+    note: JsonValue = None
+    since: datetime | None = None
+    refused: int = 0
+    last_refusal: str = ""
+    execution: str = ""
+
+
+class AnomalyKind(StrEnum):
+    """What is wrong."""
+
+    UNSAFE_ESCALATION = "unsafe_escalation"
+    REPEATED_FAILURES = "repeated_failures"
+    HIGH_ROLLBACK = "high_rollback"
+    HIGH_CONFLICT = "high_conflict"
+
+
+class LockWish(WireModel):
+    """That a monitor wants the live gate locked: since when (UTC), for what anomaly, with its evidence as the reason."""
+
+    at: datetime
+    kind: AnomalyKind
+    severity: int
+    reason: str

@@ -1,0 +1,1 @@
+"""Monitoring: reports, mergeable aggregates, health, anomalies, calibration and learning signals."""

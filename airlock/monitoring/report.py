@@ -1,0 +1,235 @@
+"""One report for each stage of a plan: what happened in it, counted, in bounded size however many steps the plan has."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from airlock.admission.conflicts.conflict import Answer, ConflictKind
+from airlock.base.model import WireModel
+from airlock.base.sketch import Sketch
+from airlock.monitoring.aggregation import Aggregate, CallError, Decided, Stage
+from airlock.monitoring.observation import Call, observe
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
+from airlock.plans.state import Event, State
+from airlock.run.audit import AuditEntry, AuditKind
+from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_results import outcome_of
+from airlock.run.state import Outcome, Run
+
+SLOW_SHARE = 0.5
+"""A call that takes more than this share of its contract's timeout is slow."""
+POLICY = "policy"
+"""Who the audit names where the policy waives approval."""
+
+_STAGES = {
+    State.MOCK: Stage.REHEARSAL,
+    State.DRY_RUN: Stage.REHEARSAL,
+    State.AWAITING_APPROVAL: Stage.REHEARSAL,
+    State.LIVE: Stage.LIVE,
+    State.ROLLBACK: Stage.ROLLBACK,
+}
+_REHEARSED = (Event.REHEARSED.value, Event.CAPPED.value)
+_PREVIEWED = (Event.PREVIEWED.value, Event.CAPPED.value)
+
+
+class ReportKey(WireModel):
+    """Under what a report is counted, once.
+
+    `run_id` is that of the first run of the chain of continue-as-new. `since` is the number of the last audit entry that
+    earlier reports cover: it tells the second stay in a stage from the first.
+    """
+
+    name: str
+    run_id: str
+    stage: Stage
+    since: int
+
+    @property
+    def text(self) -> str:
+        """The key as one text: two reports with the same text are one report."""
+        return f"{self.name}/{self.run_id}/{self.stage.value}/{self.since}"
+
+
+class Report(WireModel):
+    """What happened in one stage of one plan, counted. `at` is when it ended, UTC."""
+
+    key: ReportKey
+    at: datetime
+    facts: Aggregate
+
+
+def stage_of(state: State) -> Stage | None:
+    """The stage a state belongs to; None where the plan is locked or has ended."""
+    return _STAGES.get(state)
+
+
+def stage_left(run: Run) -> Stage:
+    """The stage a run was in last, when it was neither locked nor at its end."""
+    for entry in reversed(run.audit):
+        if entry.from_state is not None and (stage := stage_of(State(entry.from_state))) is not None:
+            return stage
+    return Stage.REHEARSAL
+
+
+def report_of(run: Run, stage: Stage, *, run_id: str, since: int, at: datetime) -> Report:
+    """The report of a stage that has just ended.
+
+    It covers every audit entry after `since`; pass the `run.audited` of one report as the `since` of the next, and each
+    entry is counted exactly once. Ask for it when the plan leaves a stage, before the next one begins, and at its end.
+
+    Args:
+        run: The plan's run; not changed.
+        stage: The stage.
+        run_id: The id of the first run in its chain of continue-as-new.
+        since: The number of the last audit entry that earlier reports cover, 0 for the first report.
+        at: When the stage ended, UTC.
+    """
+    entries = [entry for entry in run.audit if entry.number > since]
+    facts = observe((*_rehearsed_calls(run, entries), *_live_calls(run, entries)))
+    facts += _told(entries) + _conflicts(entries) + _decision(entries) + _end(run)
+    facts += Aggregate(reports={stage: 1}, ceilings=_ceilings(run, entries))
+    return Report(key=ReportKey(name=run.name, run_id=run_id, stage=stage, since=since), at=at, facts=facts)
+
+
+def _left(entries: Sequence[AuditEntry], state: State, events: Sequence[str]) -> bool:
+    """Whether the plan left a state by one of these events."""
+    return any(entry.from_state == state.value and entry.what in events for entry in entries)
+
+
+def _rehearsed_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
+    if run.undoing is not None:
+        return  # the undo of a plan rehearses no step
+    by_id = {step.id: step for step in run.steps}
+    if _left(entries, State.MOCK, _REHEARSED):
+        failed = set(run.mock_failed)
+        for step in run.left(Mode.MOCK):
+            yield _rehearsed(by_id[step], Mode.MOCK, ok=step not in failed)
+    if _left(entries, State.DRY_RUN, _PREVIEWED):
+        contracts = run.contracts()
+        for step in run.fallen:
+            if step not in run.mock_failed and contracts.contract(step).has_dry_run:
+                yield _rehearsed(by_id[step], Mode.DRY_RUN, ok=False)
+        for step in _looked_at(run, sealed=_left(entries, State.DRY_RUN, (Event.PREVIEWED.value,))):
+            yield _rehearsed(by_id[step], Mode.DRY_RUN, ok=True)
+
+
+def _rehearsed(step: Step, mode: Mode, *, ok: bool) -> Call:
+    return Call(tool=step.tool, agent=step.agent, mode=mode, ok=ok, confidence=step.confidence)
+
+
+def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
+    """The steps whose dry run was called and worked. Sealing takes the previews over into the seal."""
+    if not sealed or run.sealed is None:
+        return tuple(step for step, preview in run.previews.items() if preview.looked)
+    return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked)
+
+
+def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
+    by_id = {step.id: step for step in run.steps}
+    for entry in entries:
+        if entry.kind is not AuditKind.CALL or entry.step is None or entry.what not in ("live", "failed", "in_doubt"):
+            continue
+        record = run.calls.get(entry.step)
+        # a later call of that step would have another number: of this one only its end is known then
+        mine = record if record is not None and record.number == entry.number else None
+        yield _live_call(by_id[entry.step], run.contracts().contract(entry.step), _error(entry, mine), mine)
+
+
+def _live_call(step: Step, contract: Contract, error: CallError | None, record: CallRecord | None) -> Call:
+    # how long a call took is told with its output only; a settled doubt leaves no duration
+    seconds = record.seconds if record is not None and record.seconds > 0 else None
+    return Call(
+        tool=step.tool,
+        agent=step.agent,
+        mode=Mode.LIVE,
+        ok=error is None,
+        error=error,
+        confidence=step.confidence,
+        seconds=seconds,
+        slow=seconds is not None and seconds > SLOW_SHARE * contract.timeout,
+        irreversible=contract.irreversible,
+        drifted=bool(record and record.drift),
+        matched=record.matched if record else None,
+    )
+
+
+def _error(entry: AuditEntry, record: CallRecord | None) -> CallError | None:
+    if entry.what == "live":
+        return CallError.BROKEN if entry.reason else None
+    if entry.what == "failed":
+        return CallError.FAILED
+    if record is None or record.status in (CallStatus.IN_DOUBT, CallStatus.KEPT):
+        return CallError.IN_DOUBT
+    return CallError.FAILED if record.failed else None  # a probe or a person has settled it
+
+
+def _told(entries: Sequence[AuditEntry]) -> Aggregate:
+    """What the entries count by themselves."""
+    told = Counter((entry.kind, entry.what) for entry in entries)
+    return Aggregate(
+        stale=told[AuditKind.CALL, "stale"],
+        undone=told[AuditKind.UNDO, "undone"],
+        undo_failed=told[AuditKind.UNDO, "undo_failed"],
+        kept=told[AuditKind.UNDO, "kept"],
+    )
+
+
+def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
+    found = [entry for entry in entries if entry.kind is AuditKind.CONFLICT]
+    looked = any(entry.kind is AuditKind.ADMISSION and entry.what == "admitted" for entry in entries)
+    kinds = Counter(ConflictKind(entry.what) for entry in found)
+    return Aggregate(
+        rehearsals=int(looked),
+        conflicted=int(looked and bool(found)),
+        conflicted_by=dict.fromkeys(kinds, 1) if looked else {},
+        conflicts=dict(kinds),
+        answers=dict(Counter(Answer(entry.answer) for entry in found if entry.answer is not None)),
+    )
+
+
+def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
+    """How waiting for approval ended, if it did, and after how many seconds."""
+    asked: datetime | None = None
+    decided: list[Decided] = []
+    waited: list[float] = []
+    for entry in entries:
+        if entry.to_state == State.AWAITING_APPROVAL.value:
+            asked = entry.at
+        elif entry.from_state == State.AWAITING_APPROVAL.value and entry.what in _DECIDED:
+            waived = entry.what == Event.APPROVED.value and entry.by == POLICY
+            decided.append(Decided.WAIVED if waived else _DECIDED[entry.what])
+            if asked is not None and not waived:
+                waited.append((entry.at - asked).total_seconds())
+    return Aggregate(decided=dict(Counter(decided)), waited=Sketch.of(waited))
+
+
+_DECIDED = {
+    Event.APPROVED.value: Decided.APPROVED,
+    Event.DENIED.value: Decided.DENIED,
+    Event.EXPIRED.value: Decided.EXPIRED,
+}
+
+
+def _ceilings(run: Run, entries: Sequence[AuditEntry]) -> dict[Mode, int]:
+    """The ceilings of all steps, where the plan was rehearsed to its end."""
+    last = (Event.CAPPED.value, Event.PREVIEWED.value)
+    done = _left(entries, State.MOCK, last) or _left(entries, State.DRY_RUN, last)
+    if run.undoing is not None or not done:
+        return {}
+    return dict(Counter(ceiling.mode for ceiling in run.ceilings.values()))
+
+
+def _end(run: Run) -> Aggregate:
+    if run.outcome is None and not run.state.closed:
+        return Aggregate()
+    outcome, been = outcome_of(run), {entry.to_state for entry in run.audit}
+    rolled_back = State.ROLLBACK.value in been
+    was_live = rolled_back or State.LIVE.value in been
+    return Aggregate(
+        outcomes={outcome: 1} if run.undoing is None else {},
+        undo_runs=int(run.undoing is not None),
+        ended_live=int(was_live),
+        rolled_back=int(rolled_back),
+        clean=int(was_live and not rolled_back and outcome in (Outcome.COMPLETED, Outcome.PARTIAL)),
+    )

@@ -1,0 +1,144 @@
+"""The older plan format: tools assigned to agents, an execution order and confidence scores."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import Field, JsonValue, ValidationError
+
+from airlock.base.errors import PlanError, Problem
+from airlock.base.model import FileModel
+from airlock.base.names import STEP_ID
+from airlock.plans.contract import Mode
+from airlock.plans.plan import Plan, parse_plan
+
+
+class Assignments(FileModel):
+    """An older plan.
+
+    `execution_order` names tools, or agents (all their tools in turn); without it the assignments' order counts.
+    `confidence_scores` (0.0-1.0) are by tool or by agent. It names tools only; `arguments` may supply arguments by tool.
+    """
+
+    plan_id: str
+    agent_assignments: dict[str, tuple[str, ...]] = Field(min_length=1)
+    execution_order: tuple[str, ...] = ()
+    confidence_scores: dict[str, float] = Field(default_factory=dict)
+    arguments: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    goal: str = ""
+    requested_by: str = "agent_assignments"
+    max_mode: Mode = Mode.LIVE
+    deadline: str | None = None
+    phase21_plan_id: str | None = None
+
+
+def is_assignments(document: Any) -> bool:
+    """Whether a decoded JSON document is in the older format."""
+    return isinstance(document, Mapping) and "agent_assignments" in document
+
+
+def read_plan(document: Any, validation: Any = None) -> Plan:
+    """A plan from a decoded JSON document in either format.
+
+    Args:
+        document: The plan.
+        validation: The decoded validations file that goes with an older plan; its `validation_id` becomes the plan's
+            `phase22_validation_id`.
+
+    Raises:
+        PlanError: With every problem found.
+    """
+    plan = parse_plan(_converted(document) if is_assignments(document) else document)
+    if validation is None:
+        return plan
+    validation_id = validation.get("validation_id") if isinstance(validation, Mapping) else None
+    if not isinstance(validation_id, str) or not validation_id:
+        raise PlanError([Problem(where="validations.validation_id", message="is missing", fix="add a text")])
+    return plan.model_copy(update={"phase22_validation_id": validation_id})
+
+
+def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        old = Assignments.model_validate(document)
+    except ValidationError as error:
+        raise PlanError(
+            [
+                Problem(
+                    where=".".join(str(part) for part in item["loc"]),
+                    message=item["msg"],
+                    fix="see docs/plans.md, 'The older format'",
+                )
+                for item in error.errors(include_url=False)
+            ]
+        ) from error
+    calls = list(_ordered(old))
+    unused = sorted(set(old.arguments) - {tool for _, tool in calls})
+    if unused:
+        raise PlanError(
+            [
+                Problem(where=f"arguments.{tool}", message="no agent is assigned this tool", fix="remove it")
+                for tool in unused
+            ]
+        )
+    steps: list[dict[str, Any]] = []
+    for number, (agent, tool) in enumerate(calls, start=1):
+        step: dict[str, Any] = {
+            "id": _step_id(number, tool),
+            "agent": agent,
+            "tool": tool,
+            "args": old.arguments.get(tool, {}),
+            "confidence": _confidence(old, agent, tool),
+        }
+        if steps:
+            step["after"] = [steps[-1]["id"]]
+        steps.append(step)
+    kept = document.keys() & {"goal", "max_mode", "deadline", "phase21_plan_id", "plan_id"}
+    return {
+        **{key: document[key] for key in kept},
+        "requested_by": old.requested_by,
+        "steps": steps,
+        "allow_missing_arguments": True,
+    }
+
+
+def _ordered(old: Assignments) -> Iterator[tuple[str, str]]:
+    """The calls as (agent, tool), in execution order; what the order leaves out comes last."""
+    assigned = [(agent, tool) for agent, tools in old.agent_assignments.items() for tool in tools]
+    left = list(assigned)
+    for name in old.execution_order:
+        found = [call for call in left if name in (call[1], call[0])]
+        if not found and not any(name in call for call in assigned):
+            raise PlanError(
+                [
+                    Problem(
+                        where="execution_order",
+                        message=f"{name!r} is neither an assigned tool nor an agent",
+                        fix="name tools of agent_assignments, or agents",
+                    )
+                ]
+            )
+        # each mention of a tool takes one of its assignments, those left over come last; an agent brings all its tools
+        taken = found if name in old.agent_assignments else found[:1]
+        for call in taken:
+            left.remove(call)
+            yield call
+    yield from left
+
+
+def _confidence(old: Assignments, agent: str, tool: str) -> float:
+    for key in (tool, agent):
+        if key in old.confidence_scores:
+            return old.confidence_scores[key]
+    raise PlanError(
+        [
+            Problem(
+                where="confidence_scores",
+                message=f"has no score for tool {tool!r}",
+                fix=f"add {tool!r}: 0.0 to 1.0",
+            )
+        ]
+    )
+
+
+def _step_id(number: int, tool: str) -> str:
+    name = "".join(character if STEP_ID.fullmatch("a" + character) else "-" for character in tool)
+    return f"s{number:02d}-{name}"[:64]

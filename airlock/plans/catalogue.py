@@ -1,0 +1,164 @@
+"""The tools a worker offers, with the operator's overrides and settings applied and checked."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from airlock.base.canonical import digest
+from airlock.base.errors import ConfigError, ContractError, Problem
+from airlock.plans.contract import Contract
+from airlock.plans.graph import circles
+from airlock.plans.tool import Tool
+
+
+class Catalogue:
+    """Tools by name. Every contract in it is consistent and every settings section validated.
+
+    Raises:
+        ConfigError: On construction, with every tool and key that is wrong, and the fix.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._overrides = overrides or {}
+        problems: list[Problem] = []
+        self._tools: dict[str, Tool] = {}
+        for tool in sorted(tools, key=lambda tool: tool.name):
+            if tool.name in self._tools and self._tools[tool.name] is not tool:
+                problems.append(_duplicate(tool.name))
+            self._tools[tool.name] = tool
+        problems += self._check_overrides()
+        problems += self._check_sections()
+        problems += self._check_contracts() or self._check_prerequisites()
+        self._settings, wrong = _validated(self._tools.values(), settings or {})
+        if problems or wrong:
+            raise ConfigError([*problems, *wrong])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tools, sorted."""
+        return tuple(self._tools)
+
+    def get(self, name: str) -> Tool | None:
+        """The tool of that name, or None."""
+        return self._tools.get(name)
+
+    def settings_of(self, tool: Tool) -> BaseModel | None:
+        """The validated settings of a tool, or None where it has none."""
+        return None if tool.settings_model is None else self._settings[_section(tool.settings_model)]
+
+    def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
+        """The contract of a call: as declared, for these arguments, with the operator's overrides."""
+        return self._tools[name].contract(args, self._overrides.get(name))
+
+    def prerequisites(self) -> dict[str, tuple[str, ...]]:
+        """The tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
+        return {name: self.contract(name).depends_on_tools for name in self._tools}
+
+    def longest_timeout(self) -> float:
+        """The longest any live call may take, in seconds; 0 for an empty catalogue."""
+        return max((self.contract(name).timeout for name in self._tools), default=0.0)
+
+    def digest(self) -> str:
+        """The hash of every contract in the catalogue."""
+        return digest({name: self.contract(name).model_dump(mode="json") for name in self._tools})
+
+    def _check_overrides(self) -> list[Problem]:
+        return [
+            Problem(
+                where=f"contracts.{name}",
+                message="no tool of that name is in the catalogue",
+                fix=f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}",
+            )
+            for name in sorted(self._overrides)
+            if name not in self._tools
+        ]
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The settings sections its tools read, sorted."""
+        return tuple(self._settings)
+
+    def _check_sections(self) -> list[Problem]:
+        models = {tool.settings_model for tool in self._tools.values() if tool.settings_model is not None}
+        sections = [_section(model) for model in models]
+        return [
+            Problem(where=f"settings.{name}", message="two settings models share this section", fix="rename one")
+            for name in sorted(set(sections))
+            if sections.count(name) > 1
+        ]
+
+    def _check_contracts(self) -> list[Problem]:
+        problems: list[Problem] = []
+        for name in self._tools:
+            try:
+                self.contract(name)
+            except ValidationError as error:
+                problems += [
+                    Problem(
+                        where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
+                        message=item["msg"].removeprefix("Value error, "),
+                        fix="correct it, or remove it",
+                    )
+                    for item in error.errors(include_url=False)
+                ]
+            except ContractError as error:
+                where = f"contracts.{name}" if name in self._overrides else f"tool {name}"
+                problems.append(Problem(where=where, message=str(error), fix="make the contract consistent"))
+        return problems
+
+    def _check_prerequisites(self) -> list[Problem]:
+        needed = self.prerequisites()
+        unknown = [
+            Problem(
+                where=f"tool {name}",
+                message=f"depends_on_tools names {other!r}, which is not in the catalogue",
+                fix=f"name one of: {', '.join(self._tools)}",
+            )
+            for name, others in needed.items()
+            for other in others
+            if other not in self._tools
+        ]
+        return unknown or [
+            Problem(
+                where=f"tool {walk[0]}",
+                message=f"depends_on_tools goes round in a circle: {' -> '.join(walk)}",
+                fix="remove one of these prerequisites",
+            )
+            for walk in circles(needed)
+        ]
+
+
+def _duplicate(name: str) -> Problem:
+    return Problem(where=f"tool {name}", message="two modules declare a tool of this name", fix="rename one of them")
+
+
+def _section(model: type[BaseModel]) -> str:
+    return str(getattr(model, "section", model.__name__.lower()))
+
+
+def _validated(
+    tools: Iterable[Tool], settings: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, BaseModel], list[Problem]]:
+    models = {_section(tool.settings_model): tool.settings_model for tool in tools if tool.settings_model is not None}
+    validated: dict[str, BaseModel] = {}
+    problems: list[Problem] = []
+    for section, model in sorted(models.items()):
+        try:
+            validated[section] = model.model_validate(settings.get(section, {}))
+        except ValidationError as error:
+            problems += [
+                Problem(
+                    where=".".join(["settings", section, *(str(part) for part in item["loc"])]),
+                    message=item["msg"],
+                    fix=f"set it in [settings.{section}], or in the environment "
+                    f"as AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}",
+                )
+                for item in error.errors(include_url=False)
+            ]
+    return validated, problems

@@ -1,0 +1,193 @@
+"""What a tool promises: how risky it is, whether it can be undone, what it needs and how long it may take."""
+
+from enum import StrEnum
+from string import Formatter
+
+from pydantic import Field, field_validator
+
+from airlock.base.canonical import digest
+from airlock.base.model import FileModel
+
+
+class Mode(StrEnum):
+    """How one call is carried out, from harmless to real."""
+
+    MOCK = "MOCK"
+    DRY_RUN = "DRY_RUN"
+    LIVE = "LIVE"
+
+    @property
+    def rank(self) -> int:
+        """0 for MOCK, 1 for DRY_RUN, 2 for LIVE."""
+        return _MODE_RANK[self]
+
+
+_MODE_RANK = {mode: rank for rank, mode in enumerate(Mode)}
+
+
+def lowest(*modes: Mode) -> Mode:
+    """The most harmless of some modes."""
+    return min(modes, key=lambda mode: mode.rank)
+
+
+class Risk(StrEnum):
+    """How much harm a wrong call can do."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+
+    @property
+    def rank(self) -> int:
+        """0 for LOW, 1 for MEDIUM, 2 for HIGH."""
+        return list(Risk).index(self)
+
+
+class Reversibility(StrEnum):
+    """Whether the effect of a live call can be taken back."""
+
+    READ_ONLY = "read_only"
+    REVERSIBLE = "reversible"
+    COMPENSABLE = "compensable"
+    IRREVERSIBLE = "irreversible"
+
+
+class Fidelity(StrEnum):
+    """How closely a dry run looks at what the live call would meet."""
+
+    NATIVE = "native"
+    PROBE = "probe"
+    SIMULATED = "simulated"
+    NONE = "none"
+
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+class Contract(FileModel):
+    """What a tool promises.
+
+    Units: `timeout` in seconds for one attempt; `max_attempts` counts the first attempt; `cost` in the operator's own
+    unit. `rate_limit` reads `"<calls>/<s|m|h|d>"`.
+    """
+
+    tool: str
+    description: str = ""
+    risk: Risk
+    reversibility: Reversibility
+    permissions: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    depends_on_tools: tuple[str, ...] = ()
+    timeout: float = Field(default=30.0, gt=0, le=86_400)
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    idempotent: bool = False
+    approval_required: bool = True
+    max_concurrent: int | None = Field(default=None, ge=1)
+    rate_limit: str | None = Field(default=None, pattern=r"^[1-9]\d*/[smhd]$")
+    fidelity: Fidelity = Fidelity.NONE
+    cost: float = Field(default=0.0, ge=0)
+    arguments_digest: str = ""
+    has_dry_run: bool = False
+    has_compensate: bool = False
+    has_probe: bool = False
+
+    @field_validator("permissions", "depends_on_tools", mode="before")
+    @classmethod
+    def _sorted(cls, value: object) -> object:
+        # a set is how authors write permissions; its order must not reach a hash
+        if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(sorted(set(value)))
+        return value
+
+    @field_validator("resources")
+    @classmethod
+    def _templates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for template in value:
+            fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+            if not all(field.isidentifier() for field in fields):
+                raise ValueError(f"{template!r}: name an argument between the braces, for example 'contact:{{email}}'")
+        return value
+
+    @property
+    def read_only(self) -> bool:
+        """Whether a live call changes nothing."""
+        return self.reversibility is Reversibility.READ_ONLY
+
+    @property
+    def irreversible(self) -> bool:
+        """Whether a live call can never be taken back."""
+        return self.reversibility is Reversibility.IRREVERSIBLE
+
+    @property
+    def undoable(self) -> bool:
+        """Whether there is something to undo and a way to do it."""
+        return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+
+    def attempts(self, *, checked: bool) -> int:
+        """How often a live call may be tried, 1 or more.
+
+        A call whose outcome is unknown may be made again only when it is read-only, idempotent, or reversible and
+        checked; every other call is made once.
+
+        Args:
+            checked: Whether the preview relied on an observed state, which the live call compares before it writes.
+        """
+        may_repeat = self.read_only or self.idempotent or (checked and self.reversibility is Reversibility.REVERSIBLE)
+        return self.max_attempts if may_repeat else 1
+
+    @property
+    def quota(self) -> tuple[int, float] | None:
+        """How many calls `rate_limit` allows in how many seconds, or None where there is no limit."""
+        if self.rate_limit is None:
+            return None
+        calls, _, unit = self.rate_limit.partition("/")
+        return int(calls), _SECONDS[unit]
+
+    @property
+    def guarded(self) -> bool:
+        """Whether what is passed to the call must be exactly what was previewed: HIGH risk or irreversible."""
+        return self.risk is Risk.HIGH or self.irreversible
+
+    def digest(self) -> str:
+        """The hash of everything in this contract."""
+        return digest(self.model_dump(mode="json"))
+
+
+def contradictions(contract: Contract) -> tuple[str, ...]:
+    """Everything in a contract that contradicts itself, one sentence each; empty when it is consistent."""
+    checks = (
+        (
+            contract.risk is Risk.HIGH and not contract.approval_required,
+            "risk HIGH needs approval: remove approval_required=False, or lower the risk",
+        ),
+        (
+            contract.undoable and not contract.has_compensate,
+            f"reversibility {contract.reversibility.value!r} needs a compensate function: add one with "
+            f"@{contract.tool}.compensate, or declare it irreversible",
+        ),
+        (
+            contract.irreversible and contract.has_compensate,
+            "an irreversible tool cannot have a compensate function: declare it reversible or compensable, or remove it",
+        ),
+        (
+            contract.irreversible and not contract.approval_required,
+            "an irreversible tool needs approval: remove approval_required=False",
+        ),
+        (
+            contract.read_only and contract.has_compensate,
+            "a read_only tool has nothing to compensate: remove the compensate function, or declare it reversible",
+        ),
+        (
+            contract.read_only and contract.risk is Risk.HIGH,
+            "a read_only tool cannot be HIGH risk: declare the reversibility it really has, or lower the risk",
+        ),
+        (
+            contract.fidelity is Fidelity.NONE and contract.has_dry_run,
+            "fidelity 'none' says there is no dry run, but there is a dry_run function: declare native, probe or simulated",
+        ),
+        (
+            contract.fidelity is not Fidelity.NONE and not contract.has_dry_run,
+            f"fidelity {contract.fidelity.value!r} needs a dry_run function: add one with @{contract.tool}.dry_run",
+        ),
+    )
+    return tuple(message for wrong, message in checks if wrong)

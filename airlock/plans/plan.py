@@ -1,0 +1,181 @@
+"""A plan: what agents propose. The file format, and the checks that need nothing but the file."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
+
+from airlock.base.canonical import canonical_json, digest
+from airlock.base.errors import PlanError, Problem
+from airlock.base.model import FileModel
+from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
+from airlock.base.text import shorten
+from airlock.plans.contract import Mode
+from airlock.plans.refs import referenced_steps
+
+MAX_PLAN_BYTES = 1_500_000
+"""A plan is carried in one Temporal payload, whose limit is 2 MiB."""
+MAX_COMPRESSED_BYTES = 300_000
+"""What a plan may hold when compressed: a run carries its texts several times, in the plan, the seal and the calls."""
+MAX_STEPS = 5_000
+MAX_DURATION = 3_650 * 86_400
+"""In seconds; beyond it a date could not be computed."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+def seconds(duration: str) -> float:
+    """A duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
+
+    Raises:
+        ValueError: If it reads otherwise, is zero, or is longer than ten years.
+    """
+    match = _DURATION.fullmatch(duration.strip())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{duration!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
+    length = float(match[1]) * _UNITS[match[2]]
+    if length > MAX_DURATION:
+        raise ValueError(f"{duration[:40]!r} is longer than ten years")
+    return length
+
+
+class Step(FileModel):
+    """One tool call by one agent. `confidence` is the agent's own, 0.0-1.0.
+
+    The same irreversible call (tool and arguments) is made once, by whatever plan. `dedupe_key` stands for the arguments
+    then: with a key of its own a call that is meant to repeat is another call; with the same key a different one is not.
+    """
+
+    id: Annotated[str, StringConstraints(pattern=f"^{STEP_ID.pattern}$")]
+    agent: Name
+    tool: Name
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    confidence: float = Field(ge=0.0, le=1.0, strict=True)
+    after: tuple[str, ...] = ()
+    dedupe_key: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The steps that must have run before this one, sorted: `after`, and every step a `$ref` reads from."""
+        return tuple(sorted({*self.after, *referenced_steps(self.args)}))
+
+
+class Plan(FileModel):
+    """What agents propose. `max_mode` and `deadline` may only tighten what the operator's policy allows.
+
+    `deadline` counts from submission. `allow_missing_arguments` turns a step that lacks required arguments from a refusal
+    into one that is only mocked.
+    """
+
+    plan_id: Annotated[str, StringConstraints(pattern=f"^{PLAN_ID.pattern}$")]
+    goal: str = Field(default="", max_length=2_000)
+    requested_by: Name
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
+    max_mode: Mode = Mode.LIVE
+    deadline: str | None = None
+    allow_missing_arguments: bool = False
+    phase21_plan_id: str | None = None
+    phase22_validation_id: str | None = None
+
+    @field_validator("plan_id")
+    @classmethod
+    def _not_a_workflow_id(cls, value: str) -> str:
+        if value.startswith(RESERVED_PREFIXES):
+            raise ValueError(f"must not begin with {' or '.join(RESERVED_PREFIXES)}: workflow ids do")
+        return value
+
+    @field_validator("deadline")
+    @classmethod
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds(value)
+        return value
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """Seconds from submission after which no call may start, or None."""
+        return None if self.deadline is None else seconds(self.deadline)
+
+    def step(self, step_id: str) -> Step | None:
+        """The step of that id, or None."""
+        return next((step for step in self.steps if step.id == step_id), None)
+
+    def digest(self) -> str:
+        """The hash of the plan's content: two files with the same digest propose the same thing."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def parse_plan(document: Any) -> Plan:
+    """A plan from a decoded JSON document.
+
+    Raises:
+        PlanError: With every problem found: the step, the field and the fix.
+    """
+    if not isinstance(document, Mapping):
+        raise PlanError([Problem(where="plan", message="is not a JSON object", fix="write {...}")])
+    try:
+        too_large = _too_large(document)
+        if too_large:
+            raise PlanError([too_large])
+        return Plan.model_validate(document)
+    except RecursionError as error:
+        raise PlanError([Problem(where="plan", message="is nested too deeply", fix="flatten its arguments")]) from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        # pydantic counts the steps that are right; that none is does not mean that none was written
+        told = [item for item in wrong if not (item["type"] == "too_short" and document.get("steps"))] or wrong
+        raise PlanError([_problem(document, item) for item in told]) from error
+
+
+def _too_large(document: Mapping[str, Any]) -> Problem | None:
+    try:
+        text = canonical_json(document)
+        size, compressed = len(text), len(zlib.compress(text.encode()))
+    except ValueError as error:
+        return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
+    except RecursionError:
+        return Problem(where="plan", message="is nested too deeply", fix="make it flatter")
+    if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
+        return None
+    limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"
+    return Problem(
+        where="plan",
+        message=f"is {size:,} bytes ({compressed:,} compressed), more than the {limits} one plan may have",
+        fix="split the plan, or pass large contents by reference (a file path, a URL)",
+    )
+
+
+def _problem(document: Mapping[str, Any], item: Any) -> Problem:
+    location = list(item["loc"])
+    if len(location) >= 2 and location[0] == "steps" and isinstance(location[1], int):
+        step = document["steps"][location[1]]
+        name = step.get("id") if isinstance(step, Mapping) else None
+        location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
+    where = shorten(".".join(str(part) for part in location), 200) or "plan"
+    return Problem(
+        where=where,
+        message=item["msg"].removeprefix("Value error, "),
+        fix=_fix(item, str(location[-1] if location else "plan")),
+    )
+
+
+def _fix(item: Any, field: str) -> str:
+    kind = item["type"]
+    if kind == "missing":
+        return f"add {field!r}"
+    if kind == "extra_forbidden":
+        return f"remove {field!r}, or correct its spelling"
+    if kind == "string_pattern_mismatch":
+        return "use letters, digits, '-' and '_' only, beginning with a letter or digit"
+    if field == "confidence":
+        return "write a number from 0.0 to 1.0"
+    if field == "deadline":
+        return "write for example '2h'"
+    if field == "max_mode":
+        return "write MOCK, DRY_RUN or LIVE"
+    return f"correct the value of {field!r}"

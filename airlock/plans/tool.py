@@ -1,0 +1,254 @@
+"""The shape of a tool: a name, an argument model, a contract and up to six functions.
+
+@tool(name="send_email", risk="HIGH", reversibility="irreversible", permissions={"email:send"})
+async def send_email(args: SendEmail, call: ToolCall) -> dict: ...      # live
+
+@send_email.dry_run
+async def _(args: SendEmail, call: ToolCall) -> Preview: ...            # also .mock, .compensate, .undo_check, .probe
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, JsonValue, TypeAdapter
+
+from airlock.base.canonical import digest
+from airlock.base.errors import ContractError, SecretError
+from airlock.base.model import WireModel
+from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, contradictions
+from airlock.plans.refs import UNKNOWN
+
+ToolFunction = Callable[[Any, "ToolCall"], Any]
+Decorated = TypeVar("Decorated", bound=ToolFunction)
+
+
+class Preview(WireModel):
+    """What a dry run says a live call would do.
+
+    Args:
+        effect: What would happen, in one sentence.
+        output: The output the live call is expected to return; `UNKNOWN`, whole or in parts, where only the live call
+            can know.
+        observed: The state this preview relied on (an ETag, a row version, a file hash), handed to the live call.
+        undo: How the effect would be taken back, in one sentence; None where there is nothing to take back.
+    """
+
+    effect: str
+    output: JsonValue = UNKNOWN
+    observed: JsonValue = None
+    undo: str | None = None
+
+
+class Probe(WireModel):
+    """What a probe found out about a call whose outcome was unknown: it happened, it did not, or nobody can tell."""
+
+    happened: bool | None
+    output: JsonValue = None
+    why: str = ""
+
+
+def _no_secret(name: str) -> str:
+    raise SecretError(f"secret {name!r} is not available here")
+
+
+@dataclass
+class ToolCall:
+    """What a tool learns about the call it carries out.
+
+    `idempotency_key` is the same on every attempt of this call. `attempt` counts from 1. `observed` is what the dry run
+    returned. `unknown` lists the argument paths whose value only the live run will know (dry runs that declared
+    `partial=True`). `settings` is the tool's validated settings model. `fence` is the token of the gate this call
+    holds, if any.
+
+    A live function sets `undo` before it writes: the token is kept even when the call fails afterwards, is what the
+    compensate function finds in `call.undo`, and what a later attempt of the same call finds there too.
+    """
+
+    plan_id: str
+    step_id: str
+    agent: str
+    mode: Mode
+    idempotency_key: str
+    attempt: int = 1
+    observed: JsonValue = None
+    undo: JsonValue = None
+    unknown: tuple[str, ...] = ()
+    settings: Any = None
+    fence: int | None = None
+    secret: Callable[[str], str] = _no_secret
+    cancelled: Callable[[], bool] = field(default=lambda: False)
+
+
+class Tool:
+    """One tool of a catalogue; made by the decorator `tool`, completed by its own decorators."""
+
+    def __init__(
+        self,
+        live: ToolFunction,
+        contract: Contract,
+        settings: type[BaseModel] | None,
+        output: Any,
+        arguments: type[BaseModel],
+        *,
+        fidelity_declared: bool,
+    ) -> None:
+        self.name = contract.tool
+        self.live = live
+        self.settings_model = settings
+        self.arguments = arguments
+        self.output = TypeAdapter[Any](output)
+        self.functions: dict[str, ToolFunction] = {}
+        self.partial = False
+        self._declared = contract
+        self._fidelity_declared = fidelity_declared
+        self._variant: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def mock(self, function: Decorated) -> Decorated:
+        """Declare the function that returns a plausible output and touches nothing."""
+        return self._declare("mock", function)
+
+    @typing.overload
+    def dry_run(self, function: Decorated) -> Decorated: ...
+
+    @typing.overload
+    def dry_run(self, *, partial: bool) -> Callable[[Decorated], Decorated]: ...
+
+    def dry_run(self, function: Any = None, *, partial: bool = False) -> Any:
+        """Declare the function that looks, changes nothing and returns a `Preview`.
+
+        With `partial=True` it is also called while some arguments are not known yet (`call.unknown` names them; each
+        holds the text `UNKNOWN`); without, such a step is shown as known after live.
+        """
+
+        def declare(dry_run: Decorated) -> Decorated:
+            self.partial = partial
+            return self._declare("dry_run", dry_run)
+
+        return declare if function is None else declare(function)
+
+    def compensate(self, function: Decorated) -> Decorated:
+        """Declare the function that takes the effect back, using `call.undo`; it must be safe to repeat."""
+        return self._declare("compensate", function)
+
+    def undo_check(self, function: Decorated) -> Decorated:
+        """Declare the function that looks whether `compensate` would work now, changes nothing and returns a `Preview`.
+
+        It gets what compensate gets, `call.undo` too, and raises `Stale` or `ToolFailed` when the state has moved so that
+        the undo would fail. It is asked before somebody approves the undo of a plan that has ended.
+        """
+        return self._declare("undo_check", function)
+
+    def probe(self, function: Decorated) -> Decorated:
+        """Declare the function that finds out whether a call in doubt took effect; it returns a `Probe`."""
+        return self._declare("probe", function)
+
+    def variant(self, function: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Callable[..., Any]:
+        """Declare how the contract differs for particular arguments, given as the plan has them (references unresolved)."""
+        self._variant = function
+        return function
+
+    def _declare(self, kind: str, function: Decorated) -> Decorated:
+        if kind in self.functions:
+            raise ContractError(f"tool {self.name!r} has two {kind} functions: remove one")
+        _check_signature(self.name, kind, function)
+        self.functions[kind] = function
+        return function
+
+    def contract(self, args: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Contract:
+        """The complete contract: as declared, as this call's arguments change it, as the operator overrides it.
+
+        Raises:
+            ContractError: If it contradicts itself.
+        """
+        values = self._declared.model_dump()
+        looks = "dry_run" in self.functions
+        if looks and not self._fidelity_declared:
+            values["fidelity"] = Fidelity.NATIVE
+        if self._variant is not None and args is not None:
+            values |= self._varied(args)
+        values |= overrides or {}
+        undoable = values["reversibility"] in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+        values |= {
+            "has_dry_run": looks,
+            # a tool whose contract depends on its arguments may undo only some of its calls
+            "has_compensate": "compensate" in self.functions and (self._variant is None or undoable),
+            "has_probe": "probe" in self.functions,
+        }
+        contract = Contract.model_validate(values)
+        if wrong := contradictions(contract):
+            raise ContractError(f"tool {self.name!r}: {'; '.join(wrong)}")
+        return contract
+
+    def _varied(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert self._variant is not None
+        try:
+            return self._variant(args)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ContractError(
+                f"tool {self.name!r}: its variant function does not understand these arguments: {error!r}"
+            ) from error
+
+
+def tool(
+    *,
+    name: str,
+    risk: str,
+    reversibility: str,
+    settings: type[BaseModel] | None = None,
+    fidelity: str | None = None,
+    **promises: Any,
+) -> Callable[[ToolFunction], Tool]:
+    """Make a tool of its live function.
+
+    Args:
+        name: The name plans use.
+        risk: LOW, MEDIUM or HIGH.
+        reversibility: read_only, reversible, compensable or irreversible.
+        settings: The model of its `[settings.<section>]`; the section is the model's `section` class variable.
+        fidelity: How closely the dry run looks: native (default when there is a dry run), probe, simulated or none.
+        promises: Any other field of `airlock.contract.Contract`.
+
+    Raises:
+        ContractError: If the function's signature or a promise cannot be understood.
+    """
+
+    def decorate(live: ToolFunction) -> Tool:
+        hints = _check_signature(name, "live", live)
+        arguments, output = hints[0], hints[1]
+        try:
+            contract = Contract.model_validate(
+                {
+                    "tool": name,
+                    "description": (inspect.getdoc(live) or "").strip().split("\n")[0],
+                    "risk": risk,
+                    "reversibility": reversibility,
+                    "fidelity": fidelity or "none",
+                    "arguments_digest": digest(arguments.model_json_schema()),
+                    **promises,
+                }
+            )
+        except ValueError as error:
+            raise ContractError(f"tool {name!r}: {error}") from error
+        return Tool(live, contract, settings, output, arguments, fidelity_declared=fidelity is not None)
+
+    return decorate
+
+
+def _check_signature(name: str, kind: str, function: ToolFunction) -> tuple[type[BaseModel], Any]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != 2:
+        raise ContractError(f"tool {name!r}: its {kind} function takes (args, call), not {len(parameters)} parameters")
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise ContractError(f"tool {name!r}: its {kind} function has an annotation that cannot be read: {error}") from error
+    arguments = hints.get(parameters[0].name)
+    if not (isinstance(arguments, type) and issubclass(arguments, BaseModel)):
+        raise ContractError(
+            f"tool {name!r}: annotate the first parameter of its {kind} function with a pydantic model, "
+            "for example `args: SendEmail`"
+        )
+    return arguments, hints.get("return", Any)

@@ -1,0 +1,29 @@
+"""The command line as it was started, for hints that can be pasted."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+_COMMAND = re.compile(r"\bairlock (?=[a-z]+\b)")
+
+
+def program() -> str:
+    """Return what to type in front of a command: `airlock`, or `python starter.py` as this process was started.
+
+    A worker and a program of the user's own answer `airlock`, the installed command.
+    """
+    started = Path(sys.argv[0])
+    if started.name == "starter.py":
+        return f"python {shlex.quote(sys.argv[0])}"
+    if started.name == "__main__.py" and started.parent.name == "airlock":
+        return "python -m airlock"
+    return "airlock"
+
+
+def as_started(text: str) -> str:
+    """Return a text of the core with its commands as this process was started.
+
+    The core writes `airlock COMMAND`: it does not know which program shows the text.
+    """
+    return _COMMAND.sub(lambda _: f"{program()} ", text)

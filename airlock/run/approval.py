@@ -1,0 +1,185 @@
+"""The one pure check behind every decision about a seal: approve and deny."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from airlock.admission.policy import SignatureRule
+from airlock.base.incoming import Verdict
+from airlock.plans.contract import Mode
+from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
+from airlock.plans.state import State
+from airlock.run.messages import Approve, Deny
+from airlock.run.sealed import Sealed, SealedStep
+from airlock.run.signature import signature_refusal
+from airlock.run.state import Run
+
+
+def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
+    """Whether an approval counts: right state, current seal, allowed approver, one voice, whole steps, signature.
+
+    Args:
+        run: The plan's run.
+        approval: What was sent.
+        now: UTC.
+    """
+    stale = _wrong_seal(run, approval.digest)
+    if run.state is not State.AWAITING_APPROVAL or run.sealed is None or run.digest is None:
+        return stale or _no(f"the plan is in {run.state.value}, it does not wait for approval")
+    refusal = stale or _not_allowed(run, approval.by)
+    if refusal:
+        return refusal
+    if run.expires_at is not None and now >= run.expires_at:
+        return _no("the time for approval has passed")
+    if any(_same(vote.approval.by, approval.by) for vote in run.votes):
+        return _no(f"{approval.by!r} has approved this already: one voice per approver")
+    if run.sealed.undo is not None and approval.steps is not None:
+        return _no("an undo is approved as a whole: leave out steps, or ask for one that goes back to a step only")
+    if wrong := _wrong_steps(run.sealed, approval.steps):
+        return _no(wrong)
+    if _must_sign(run, approval) and (unsigned := _unsigned(run, approval, run.digest)):
+        return _no(unsigned)
+    needed = run.contracts().policy.approvals_required
+    return Verdict(accepted=True, reason=f"approval {len(run.votes) + 1} of {needed} counted")
+
+
+def judge_denial(run: Run, denial: Deny) -> Verdict:
+    """Whether a denial counts: right state, allowed approver, and the current seal if it names one."""
+    if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):
+        return stale
+    if run.state is not State.AWAITING_APPROVAL:
+        return _no(f"the plan is in {run.state.value}, it does not wait for approval; use abort or lock")
+    approvers = run.contracts().policy.approvers
+    if approvers and denial.by not in approvers:
+        return _no(f"{denial.by!r} is not among the approvers ({', '.join(approvers)})")
+    return Verdict(accepted=True, reason="denied")
+
+
+def approved_steps(run: Run) -> tuple[str, ...]:
+    """The steps that have their quorum, with the waived ones, in the order of the preview; empty while there is none.
+
+    A step counts one voice for each approver who approved the whole plan or named it. Nothing is approved before the
+    required number of approvers has spoken.
+    """
+    if run.sealed is None:
+        return ()
+    needed = run.contracts().policy.approvals_required
+    if run.sealed.undo is not None:
+        return run.sealed.order if len(run.votes) >= needed else ()
+    waived = {step.id for step in run.sealed.steps if step.approval_waived}
+    candidates = run.sealed.live_steps
+    if set(candidates) <= waived:
+        return candidates
+    voices = [set(candidates if vote.approval.steps is None else vote.approval.steps) for vote in run.votes]
+    agreed = {step for step in candidates if sum(step in voice for voice in voices) >= needed}
+    closed = _closed(run.sealed, tuple(step for step in candidates if step in agreed or step in waived))
+    return closed if agreed.intersection(closed) else ()
+
+
+def waived_by_policy(run: Run) -> bool:
+    """Whether everything that may go live needs no human: the policy itself is then the approver."""
+    return run.sealed is not None and bool(run.sealed.live_steps) and not run.votes and bool(approved_steps(run))
+
+
+def _closed(sealed: Sealed, steps: Sequence[str]) -> tuple[str, ...]:
+    """Those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
+    standing = {step.id for step in sealed.steps if step.already_live}
+    after = {step.id: step.after for step in sealed.steps}
+    kept: list[str] = []
+    for step in steps:
+        if all(parent in standing for parent in after[step]):
+            standing.add(step)
+            kept.append(step)
+    return tuple(kept)
+
+
+def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
+    if names_digest(claimed, run.digest):
+        return None
+    if len(claimed.strip()) < DIGEST_PREFIX_LENGTH:
+        return _no(f"name the digest of the preview, at least its first {DIGEST_PREFIX_LENGTH} characters")
+    for position, seal in enumerate(run.replaced):
+        if names_digest(claimed, seal.digest):
+            changed = sorted({path for later in run.replaced[position:] for path in later.changed})
+            return Verdict(
+                accepted=False,
+                reason=f"this digest has been replaced: {run.replaced[-1].why}",
+                changed=tuple(changed),
+            )
+    if run.digest is None:
+        return _no(f"there is no seal to decide about while the plan is in {run.state.value}")
+    return _no("this is not the digest of the current preview; look at it again")
+
+
+def _not_allowed(run: Run, by: str) -> Verdict | None:
+    approvers = run.contracts().policy.approvers
+    if _same(by, run.requester):
+        what = "plan" if run.undoing is None else "undo"
+        return _no(f"{by!r} requested this {what} and cannot approve it")
+    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # also whom a conflict gave a step
+        return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
+    if approvers and by not in approvers:
+        return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
+    return None
+
+
+def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
+    if steps is None:
+        return None
+    if not steps:
+        return "steps is empty: name steps, or leave it out to approve the whole plan"
+    known, chosen = {step.id: step for step in sealed.steps}, set(steps)
+    for step in steps:
+        if step not in known:
+            return f"there is no step {step!r} in this plan"
+        if known[step].ceiling is not Mode.LIVE or known[step].already_live:
+            return f"step {step!r} cannot go live: " + (
+                "it is live already" if known[step].already_live else known[step].reasons[0]
+            )
+    # what the policy waives comes along only when everything it depends on does
+    waived = {step.id for step in sealed.steps if step.approval_waived}
+    closed = set(_closed(sealed, tuple(step for step in sealed.live_steps if step in chosen or step in waived)))
+    for step in known:
+        if step in chosen and step not in closed:
+            missing = _unapproved(known, step, chosen | waived)
+            return f"step {step!r} depends on {', '.join(missing)}: approve that too"
+    return None
+
+
+def _unapproved(known: Mapping[str, SealedStep], step: str, going: Collection[str]) -> tuple[str, ...]:
+    """What a step depends on, directly or not, that is neither live nor going to be, sorted."""
+    missing: set[str] = set()
+    seen, open_steps = {step}, [step]
+    while open_steps:
+        for parent in known[open_steps.pop()].after:
+            if parent in seen or known[parent].already_live:
+                continue
+            seen.add(parent)
+            open_steps.append(parent)
+            if parent not in going:
+                missing.add(parent)
+    return tuple(sorted(missing))
+
+
+def _must_sign(run: Run, approval: Approve) -> bool:
+    rule = run.contracts().policy.signature_required
+    if approval.signature is not None or rule is SignatureRule.ALWAYS:
+        return True
+    if rule is SignatureRule.NEVER or run.sealed is None:
+        return False
+    if run.sealed.undo is not None:
+        return any(step.risk == "HIGH" for step in run.sealed.undo.steps if step.id in run.sealed.order)
+    chosen = set(run.sealed.live_steps if approval.steps is None else approval.steps)
+    return any(step.risk == "HIGH" for step in run.sealed.steps if step.id in chosen)
+
+
+def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
+    return signature_refusal(run.name, approval, digest, run.contracts().policy.authorized_keys)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are one person's: a capital letter makes no second voice."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _no(reason: str) -> Verdict:
+    return Verdict(accepted=False, reason=reason)

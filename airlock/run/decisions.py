@@ -1,0 +1,277 @@
+"""What each message does to a run: judged, recorded, applied. The only place where a human's word changes anything."""
+
+from datetime import datetime
+
+from airlock.base.incoming import Verdict
+from airlock.base.text import shorten
+from airlock.plans.graph import descendants
+from airlock.plans.refs import referenced_steps
+from airlock.plans.state import Event, State, advance, possible
+from airlock.run.approval import approved_steps, judge_approval, judge_denial
+from airlock.run.audit import AuditKind
+from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock, parse_message
+from airlock.run.state import LockHeld, Outcome, RollbackRequest, Run, Vote
+from airlock.run.undo import Undoing
+
+_UNDO_SETTLEMENTS = (Settlement.RETRY, Settlement.SKIP, Settlement.COMPENSATED)
+
+
+def _doubt_settlements(run: Run) -> tuple[Settlement, ...]:
+    # without a rollback under way the plan goes on after this, and must know which of the two it was
+    return (Settlement.HAPPENED, Settlement.DID_NOT_HAPPEN, *((Settlement.SKIP,) if run.rollback else ()))
+
+
+def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
+    """Judge a message and, if it counts, apply it; either way it is recorded in the audit.
+
+    Args:
+        run: The plan's run; changed in place.
+        name: The name of the signal.
+        message: What was said.
+        now: UTC.
+    """
+    verdict = _answer(run, message, now)
+    reason = getattr(message, "reason", "") or verdict.reason
+    kind = AuditKind.DECISION if verdict.accepted else AuditKind.REFUSED
+    step = getattr(message, "step", None) or getattr(message, "to_step", None)
+    run.record(
+        kind,
+        name,
+        now,
+        by=message.by,
+        reason=reason if verdict.accepted else verdict.reason,
+        step=step,
+        digest=run.digest,
+        answer=message.outcome.value if isinstance(message, Resolve) else None,
+    )
+    if verdict.accepted:
+        _apply(run, message, now)
+    return verdict
+
+
+def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
+    """Record something that could not even be understood."""
+    why = shorten(why)
+    run.record(AuditKind.REFUSED, shorten(name, 100), now, by="unknown", reason=why)
+    return Verdict(accepted=False, reason=why)
+
+
+def _answer(run: Run, message: Message, now: datetime) -> Verdict:
+    if run.state.closed or run.outcome is not None:
+        return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
+    match message:
+        case Approve():
+            return judge_approval(run, message, now)
+        case Deny():
+            return judge_denial(run, message)
+        case Lock():
+            return _answer_lock(run, message)
+        case Unlock():
+            return _answer_unlock(run, message)
+        case Rollback():
+            return _answer_rollback(run, message)
+        case Abort():
+            return _answer_abort(run)
+        case Resolve():
+            return _answer_resolve(run, message)
+
+
+def _by_table(run: Run, event: Event) -> Verdict:
+    if advance(run.state, event) is not None:
+        return Verdict(accepted=True, reason=f"{event.value} accepted in {run.state.value}")
+    allowed = ", ".join(_SAID[found] for found in possible(run.state) if found in _SAID)
+    return _no(f"{event.value} is not possible in {run.state.value}; possible: {allowed or 'nothing, it has ended'}")
+
+
+_SAID = {
+    Event.APPROVED: "approve",
+    Event.DENIED: "deny",
+    Event.LOCK: "lock",
+    Event.UNLOCK: "unlock",
+    Event.ROLLBACK: "rollback",
+    Event.ABORT: "abort",
+}
+
+
+def _answer_lock(run: Run, message: Lock) -> Verdict:
+    if message.gate and run.state is State.ROLLBACK:
+        return _no("the live gate stops calls, not their undoing")
+    # a person's lock takes the place of the gate's, and outlasts it
+    if run.state is State.LOCKED and run.lock is not None and not (run.lock.gate and not message.gate):
+        return _no(f"the plan is locked already, by {run.lock.by}: {run.lock.reason}")
+    return _by_table(run, Event.LOCK)
+
+
+def _answer_unlock(run: Run, message: Unlock) -> Verdict:
+    if message.gate and not (run.lock is not None and run.lock.gate):
+        return _no("the plan was not locked by the live gate")
+    if message.gate and (run.parked or run.in_flight):
+        return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan waits for what else it waits for")
+    if run.state is State.LOCKED and run.parked:
+        return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
+    if run.state is State.LOCKED and run.in_flight:
+        # one of them may end in doubt, and must not be rehearsed and called again
+        return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
+    return _by_table(run, Event.UNLOCK)
+
+
+def _answer_rollback(run: Run, message: Rollback) -> Verdict:
+    if message.to_step is not None and run.plan.step(message.to_step) is None:
+        return _no(f"there is no step {message.to_step!r} in this plan")
+    if run.undoing is not None and not run.approved:
+        return _no("this undo is not approved: approve its preview, or abort it")
+    if run.undoing is not None and message.to_step not in (None, run.undoing.to_step):
+        return _no("this undo was approved as it is: abort it, and ask for another")
+    if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
+        hint = "lock it, then roll back" if run.live else "nothing is live, use abort"
+        return _no(f"rollback is not possible in {run.state.value}: {hint}")
+    return _by_table(run, Event.ROLLBACK)
+
+
+def _answer_abort(run: Run) -> Verdict:
+    if run.state in (State.LIVE, State.ROLLBACK):
+        return _no(f"abort is not possible in {run.state.value}: use rollback, or lock it first")
+    if run.state is State.LOCKED and run.in_flight:
+        return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
+    return _by_table(run, Event.ABORT)
+
+
+def _answer_resolve(run: Run, message: Resolve) -> Verdict:
+    record = run.calls.get(message.step)
+    if run.plan.step(message.step) is None:
+        return _no(f"there is no step {message.step!r} in this plan")
+    if run.state is not State.LOCKED or record is None or message.step not in run.parked:
+        waiting = f"; waiting: {', '.join(run.parked)}" if run.parked else ""
+        return _no(f"step {message.step!r} does not wait to be settled{waiting}")
+    if record.status is CallStatus.IN_DOUBT and message.outcome not in _doubt_settlements(run):
+        return _no(f"step {message.step!r} is in doubt: say {' or '.join(_doubt_settlements(run))}")
+    if record.status is CallStatus.UNDO_FAILED and message.outcome not in _UNDO_SETTLEMENTS:
+        return _no(f"the compensation of step {message.step!r} failed: say retry, skip or compensated")
+    if message.outcome is Settlement.HAPPENED and message.output is None and run.rollback is None:
+        readers = [step.id for step in run.plan.steps if message.step in referenced_steps(step.args)]
+        if open_readers := [step for step in readers if step not in run.live]:
+            return _no(f"step {', '.join(open_readers)} reads the output of {message.step!r}: give it as output")
+    return Verdict(accepted=True, reason=f"step {message.step!r} settled: {message.outcome.value}")
+
+
+def _apply(run: Run, message: Message, now: datetime) -> None:
+    match message:
+        case Approve():
+            run.votes = (*run.votes, Vote(approval=message, at=now))
+            run.approved = approved_steps(run)
+            if run.approved:
+                by = ", ".join(vote.approval.by for vote in run.votes)
+                run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
+        case Deny():
+            run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
+            run.outcome = Outcome.DENIED
+        case Lock():
+            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate)
+            run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
+        case Unlock():
+            _unlock(run, message, now)
+        case Rollback():
+            run.lock = None
+            run.rollback = RollbackRequest(by=message.by, reason=message.reason, to_step=_target(run, message))
+            run.apply(Event.ROLLBACK, now, by=message.by, reason=message.reason)
+        case Abort():
+            run.apply(Event.ABORT, now, by=message.by, reason=message.reason)
+            run.outcome = Outcome.ABORTED
+        case Resolve():
+            _settle(run, message, now)
+
+
+def _target(run: Run, message: Rollback) -> str | None:
+    """How far back a rollback goes; that of an undo goes no further than what was approved."""
+    return message.to_step if run.undoing is None else run.undoing.to_step
+
+
+def asked_undo(asked: Undoing) -> Undoing:
+    """What somebody asked to be undone after the end, with nothing in it that only the run itself may find out.
+
+    Raises:
+        MalformedMessage: If it is not what a rollback may say.
+    """
+    said = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
+    message = parse_message("rollback", (said,))
+    assert isinstance(message, Rollback)
+    return Undoing(by=message.by, reason=message.reason, to_step=message.to_step, previous=asked.previous)
+
+
+def rollback_of(undoing: Undoing) -> RollbackRequest:
+    """The rollback that an undo carries out once it is approved."""
+    return RollbackRequest(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step)
+
+
+def _unlock(run: Run, message: Unlock, now: datetime) -> None:
+    if message.gate and run.parked:
+        run.lock = None
+        return
+    if message.gate and run.in_flight:
+        run.unlock_later = message
+        return
+    run.lock, run.rollback = None, None
+    if run.undoing is not None:  # what it is for stays; what was approved is looked at and approved anew
+        run.rollback, run.approved = rollback_of(run.undoing), ()
+    for step in run.steps_with[CallStatus.LIVE]:
+        if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output
+            run.calls[step] = run.calls[step].model_copy(update={"broken": False})
+    for step in run.steps_with[CallStatus.FAILED]:
+        run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.FAILED_BEFORE})
+    run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
+
+
+def _settle(run: Run, message: Resolve, now: datetime) -> None:
+    record = run.calls[message.step]
+    match message.outcome:
+        case Settlement.HAPPENED:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE, "error": ""})
+            run.keep_output(message.step, message.output)
+        case Settlement.DID_NOT_HAPPEN:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None, "failed": True})
+            run.rollback = run.rollback or RollbackRequest(by=message.by, reason=message.reason)
+        case Settlement.RETRY:
+            # a call that failed half-way is not live because somebody wants its compensation tried again
+            again = CallStatus.FAILED if record.failed else CallStatus.LIVE
+            run.calls[message.step] = record.model_copy(update={"status": again, "token_lost": False})
+        case Settlement.SKIP:
+            run.calls[message.step] = record.model_copy(update={"status": CallStatus.KEPT})
+        case Settlement.COMPENSATED:
+            run.calls[message.step] = record.model_copy(
+                update={"status": CallStatus.UNDONE, "undone": record.undone + 1, "undo": None}
+            )
+    if run.parked or run.lock is not None:
+        return
+    failed = run.steps_with[CallStatus.FAILED]
+    if run.rollback is None and failed:
+        why = f"step {failed[0]!r} failed: {run.calls[failed[0]].error}"
+        if not run.contracts().policy.enable_rollback_on_failure:
+            run.why = shorten(f"{why}; the policy does not roll back by itself")
+            return
+        run.rollback = RollbackRequest(by="airlock", reason=why)
+    event = Event.SETTLED_UNDO if run.rollback else Event.SETTLED_LIVE
+    run.apply(event, now, by=message.by, reason=message.reason)
+
+
+def steps_to_undo(run: Run) -> tuple[str, ...]:
+    """The steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
+    target = run.rollback.to_step if run.rollback else None
+    called = [step for step in run.calls if _may_need_undo(run.calls[step])]
+    if target is None or not called:
+        return tuple(sorted(called))
+    behind = {target, *descendants(run.contracts().parents, target)}
+    first = run.calls[target].number if target in run.calls else None
+    return tuple(
+        sorted(step for step in called if step in behind or (first is not None and run.calls[step].number >= first))
+    )
+
+
+def _may_need_undo(record: CallRecord) -> bool:
+    if record.status is CallStatus.FAILED_BEFORE:
+        return record.undo is not None
+    return record.status in (CallStatus.LIVE, CallStatus.FAILED)
+
+
+def _no(reason: str) -> Verdict:
+    return Verdict(accepted=False, reason=reason)

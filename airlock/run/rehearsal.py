@@ -1,0 +1,117 @@
+"""From rehearsals to a seal: what mocks and dry runs mean for the ceilings, and sealing what the approver is shown."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from airlock.admission.conflicts.conflict import Conflict
+from airlock.base.canonical import canonical_json, differences
+from airlock.base.text import shorten
+from airlock.plans.contract import Mode
+from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
+from airlock.plans.seal import seal
+from airlock.plans.state import Event
+from airlock.run.audit import AuditKind
+from airlock.run.sealed import Sealed, sealed_content
+from airlock.run.state import ReplacedSeal, Run
+
+MAX_HEAVY_BYTES = 500_000
+"""What all large previews together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+_HEAVY_FROM = 2_000
+MAX_REPLACED = 50
+"""How many earlier seals a run remembers."""
+_TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
+
+
+def record_conflicts(run: Run, conflicts: Iterable[Conflict], now: datetime) -> None:
+    """Write every conflict that admission found, and its answer, into the audit; `step` is the first one it is about."""
+    for found in conflicts:
+        run.record(
+            AuditKind.CONFLICT,
+            found.kind.value,
+            now,
+            step=found.steps[0] if found.steps else None,
+            reason=found.detail,
+            answer=found.answer.value,
+        )
+
+
+def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
+    """Lower the ceilings of steps whose mock failed, and of everything that depends on them."""
+    for failure in failures:
+        run.fall(failure.step, Mode.MOCK, f"its mock failed: {failure.error}")
+    run.mock_failed = tuple(run.fallen)
+    run.update_ceilings()
+
+
+def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> None:
+    """Keep what dry runs said; a step whose dry run failed falls to MOCK, and everything that depends on it."""
+    for preview in previews:
+        if isinstance(preview, PreviewFailed):
+            run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
+        elif run.heavy_previews + _heavy(preview) > MAX_HEAVY_BYTES:
+            run.fall(preview.step, Mode.MOCK, "the previews of this plan are too large together")
+        elif not _is_json(preview):
+            run.fall(preview.step, Mode.MOCK, "its dry run failed: what it returned cannot be written as JSON")
+        else:
+            run.previews[preview.step] = preview
+            run.heavy_previews += _heavy(preview)
+    run.update_ceilings()
+
+
+def seal_run(run: Run, now: datetime) -> None:
+    """Seal what the approver is shown; an earlier seal is replaced, and what changed is remembered.
+
+    `previews` are part of the seal from here on, so that the run carries them once.
+    """
+    admitted = run.contracts()
+    for step in run.left(Mode.LIVE):
+        if step not in run.previews:
+            run.fall(step, Mode.MOCK, "it was not previewed")
+    run.update_ceilings()
+    sealed = sealed_content(
+        run.plan, admitted, run.ceilings, run.previews, run.live, run.submitted_at.isoformat(timespec="seconds")
+    )
+    if run.digest is not None and run.sealed is not None:
+        changed = _changed(run.sealed, sealed)
+        sealed = sealed.model_copy(update={"replaces": run.digest})
+        run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=_why_replaced(run), changed=changed))
+        run.replaced = run.replaced[-MAX_REPLACED:]
+    run.sealed, run.digest = sealed, seal(sealed)
+    run.previews, run.votes, run.approved = {}, (), ()
+    run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
+    deadline = run.deadline_at
+    if deadline is not None:
+        run.expires_at = min(run.expires_at, deadline)
+
+
+def _why_replaced(run: Run) -> str:
+    """What first took the plan away from the seal it had: a lock, a stale call."""
+    for entry in run.audit:
+        if entry.kind is AuditKind.TRANSITION and entry.digest == run.digest and entry.what not in _TOWARDS_LIVE:
+            return entry.reason
+    return run.why
+
+
+def _heavy(preview: StepPreview) -> int:
+    """The size of a preview where it counts; thousands of small ones compress well."""
+    size = len(preview.model_dump_json())
+    return size if size > _HEAVY_FROM else 0
+
+
+def _is_json(preview: StepPreview) -> bool:
+    try:
+        canonical_json(preview.model_dump(mode="json"))
+    except ValueError:
+        return False
+    return True
+
+
+def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
+    """The paths at which two seals differ, steps by their id."""
+    return tuple(shorten(path, 200) for path in differences(_by_step(before), _by_step(after))[:50])
+
+
+def _by_step(sealed: Sealed) -> dict[str, object]:
+    content = sealed.model_dump(mode="json", exclude={"replaces"})
+    content["steps"] = {step["id"]: step for step in content["steps"]}
+    return content

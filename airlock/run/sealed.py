@@ -1,0 +1,156 @@
+"""What the approver is shown, as data: the content of the seal."""
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from airlock.admission.admitted import Admitted
+from airlock.admission.ceiling import Ceiling
+from airlock.admission.conflicts.conflict import Conflict
+from airlock.admission.policy import Policy
+from airlock.base.model import WireModel
+from airlock.plans.contract import Contract, Mode, Reversibility
+from airlock.plans.outcome import StepPreview
+from airlock.plans.plan import Plan
+from airlock.plans.schedule import live_order
+from airlock.run.undo import UndoContent
+
+
+class SealedStep(WireModel):
+    """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated.
+
+    `moved_from` is the agent the plan names, where a conflict gave the step to another one, who is `agent` then.
+    `dedupe_key` stands for the arguments when it is decided whether another plan made the same call.
+    """
+
+    id: str
+    agent: str
+    tool: str
+    args: dict[str, JsonValue]
+    after: tuple[str, ...]
+    confidence: float
+    risk: str
+    reversibility: str
+    contract_hash: str
+    ceiling: Mode
+    reasons: tuple[str, ...]
+    preview: StepPreview | None = None
+    undo: str = ""
+    already_live: bool = False
+    approval_waived: bool = False
+    moved_from: str | None = None
+    dedupe_key: str | None = None
+
+
+class Sealed(WireModel):
+    """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else.
+
+    `replaces` is the digest of the seal before this one: an approval counts once, even when nothing else has changed.
+    `undo` is set for the undo of a plan that has ended; such a seal has no `steps` of its own.
+    """
+
+    plan_id: str
+    submitted_at: str
+    goal: str
+    requested_by: str
+    phase21_plan_id: str | None = None
+    phase22_validation_id: str | None = None
+    deadline: str | None = None
+    steps: tuple[SealedStep, ...]
+    order: tuple[str, ...]
+    point_of_no_return: str | None = None
+    policy_hash: str
+    approvals_required: int
+    approvers: tuple[str, ...] = ()
+    signature_required: str = "never"
+    approval_timeout: str = "24h"
+    rolls_back_on_failure: bool = True
+    replaces: str | None = None
+    undo: UndoContent | None = None
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def live_steps(self) -> tuple[str, ...]:
+        """The steps an approval would let go live, in the order of the preview."""
+        return tuple(step.id for step in self.steps if step.ceiling is Mode.LIVE and not step.already_live)
+
+
+def sealed_content(
+    plan: Plan,
+    admitted: Admitted,
+    ceilings: Mapping[str, Ceiling],
+    previews: Mapping[str, StepPreview],
+    live: tuple[str, ...],
+    submitted_at: str,
+) -> Sealed:
+    """Put together what the approver is shown.
+
+    Args:
+        plan: The plan.
+        admitted: Its frozen contracts and policy.
+        ceilings: The ceiling of every step after the previews.
+        previews: What the dry runs said, by step.
+        live: The steps that are live already.
+        submitted_at: When the run was submitted, UTC: an approval of one run says nothing about another one of that plan.
+    """
+    policy = admitted.policy
+    by_id = {step.id: step for step in plan.steps}
+    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in live]
+    irreversible = frozenset(step for step in wanted if admitted.contract(step).irreversible)
+    order = live_order(admitted.parents, wanted, live, irreversible)
+    return Sealed(
+        plan_id=plan.plan_id,
+        submitted_at=submitted_at,
+        goal=plan.goal,
+        requested_by=plan.requested_by,
+        phase21_plan_id=plan.phase21_plan_id,
+        phase22_validation_id=plan.phase22_validation_id,
+        deadline=plan.deadline,
+        steps=tuple(
+            SealedStep(
+                id=step,
+                agent=admitted.reassigned.get(step, by_id[step].agent),
+                tool=by_id[step].tool,
+                args=by_id[step].args,
+                after=admitted.parents[step],
+                confidence=by_id[step].confidence,
+                risk=admitted.contract(step).risk.value,
+                reversibility=admitted.contract(step).reversibility.value,
+                contract_hash=admitted.contract_of[step],
+                ceiling=ceilings[step].mode,
+                reasons=ceilings[step].reasons,
+                preview=previews.get(step),
+                undo=undo_sentence(admitted.contract(step), previews.get(step)),
+                already_live=step in live,
+                approval_waived=_waived(policy, admitted.contract(step)),
+                dedupe_key=by_id[step].dedupe_key,
+                moved_from=by_id[step].agent if step in admitted.reassigned else None,
+            )
+            for step in admitted.order
+        ),
+        order=order,
+        point_of_no_return=next((step for step in order if step in irreversible), None),
+        policy_hash=admitted.policy_hash,
+        approvals_required=policy.approvals_required,
+        approvers=policy.approvers,
+        signature_required=policy.signature_required.value,
+        approval_timeout=policy.approval_timeout,
+        rolls_back_on_failure=policy.enable_rollback_on_failure,
+        conflicts=admitted.conflicts,
+    )
+
+
+def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:
+    """How a step would be taken back, in one sentence."""
+    match contract.reversibility:
+        case Reversibility.READ_ONLY:
+            return "nothing to undo: it only reads"
+        case Reversibility.IRREVERSIBLE:
+            return "CANNOT be undone"
+        case _:
+            told = preview.undo if preview else None
+            return told or f"{contract.tool} undoes it from what the live call leaves"
+
+
+def _waived(policy: Policy, contract: Contract) -> bool:
+    return policy.waives_approval(contract) or not contract.approval_required

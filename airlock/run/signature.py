@@ -1,0 +1,69 @@
+"""Signed approvals: Ed25519, with the key files that `ssh-keygen` makes."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+from airlock.base.canonical import canonical_json
+from airlock.base.keys import SignatureError, read_key
+from airlock.run.messages import Approve
+
+
+def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
+    """What an approver signs: the plan, the whole digest, who, and which steps; canonical JSON."""
+    steps = None if approval.steps is None else sorted(approval.steps)
+    return canonical_json(
+        {"airlock": "approve/1", "plan_id": plan_id, "digest": digest, "by": approval.by, "steps": steps}
+    ).encode()
+
+
+def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, password: bytes | None = None) -> str:
+    """The signature of an approval, base64.
+
+    Args:
+        private_key: The content of an OpenSSH private key file.
+        plan_id: The plan.
+        approval: The approval to sign; its own `signature` is ignored.
+        digest: The whole digest of the seal, 64 hex characters.
+        password: Of the key file, if it has one.
+
+    Raises:
+        SignatureError: If the key is not an Ed25519 key or cannot be read.
+    """
+    try:
+        key = load_ssh_private_key(private_key, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"the key file cannot be read: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SignatureError("the key is not an Ed25519 key; make one with: ssh-keygen -t ed25519")
+    return base64.b64encode(key.sign(signed_text(plan_id, approval, digest))).decode()
+
+
+def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str]) -> str | None:
+    """Why the signature of an approval does not count, or None when it does."""
+    if approval.signature is None:
+        return "the policy requires a signature here: approve with --sign-key, using a key listed in authorized_keys"
+    try:
+        signature = base64.b64decode(approval.signature, validate=True)
+    except (binascii.Error, ValueError):
+        return "the signature is not base64"
+    try:
+        keys = [key for name, key in map(read_key, authorized_keys) if name == approval.by]
+    except SignatureError as error:
+        return f"authorized_keys of the policy cannot be read: {error}"
+    if not keys:
+        return f"no authorized key is listed for {approval.by!r}"
+    text = signed_text(plan_id, approval, digest)
+    return None if any(_verifies(key, signature, text) for key in keys) else "the signature does not fit"
+
+
+def _verifies(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+    try:
+        key.verify(signature, text)
+    except InvalidSignature:
+        return False
+    return True

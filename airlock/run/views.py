@@ -1,0 +1,271 @@
+"""What the queries and the result show of a run: snapshots for people and programs."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from airlock.admission.conflicts.conflict import Conflict
+from airlock.base.model import WireModel
+from airlock.base.text import inline, printable
+from airlock.plans.contract import Mode
+from airlock.plans.state import State, possible
+from airlock.run.audit import AuditEntry
+from airlock.run.call_record import CallStatus
+from airlock.run.call_results import outcome_of
+from airlock.run.preview import approve_command, render_preview
+from airlock.run.sealed import Sealed
+from airlock.run.state import Outcome, ReplacedSeal, Run
+
+_DETAIL_ROWS = 40
+
+
+class StepView(WireModel):
+    """Where one step is. `status` is `waiting`, `calling`, or what became of its live call."""
+
+    id: str
+    agent: str
+    tool: str
+    status: str
+    risk: str | None = None
+    reversibility: str | None = None
+    ceiling: Mode | None = None
+    reasons: tuple[str, ...] = ()
+    error: str = ""
+    attempt: int = 0
+    drift: tuple[str, ...] = ()
+
+
+class StatusView(WireModel):
+    """Where a plan is, what it waits for, and what was refused lately. Times are UTC.
+
+    `gates` names the resources and tools it holds, and `live` for its live slot.
+    """
+
+    plan_id: str
+    goal: str
+    requested_by: str
+    state: State
+    since: datetime
+    why: str
+    outcome: Outcome | None
+    digest: str | None
+    expires_at: datetime | None
+    approvals: tuple[str, ...]
+    approvals_required: int
+    steps: tuple[StepView, ...]
+    in_flight: tuple[str, ...]
+    parked: tuple[str, ...]
+    possible: tuple[str, ...]
+    refused: int
+    refusals: tuple[AuditEntry, ...]
+    waits_for: str
+    approve_command: str | None = None
+    submitted_at: datetime | None = None
+    gates: tuple[str, ...] = ()
+    locked_by_gate: bool = False
+    conflicts: tuple[Conflict, ...] = ()
+
+
+class PreviewView(WireModel):
+    """The sealed preview: as data, as text, with its digest; `replaced` are earlier seals and what changed after them."""
+
+    plan_id: str
+    state: State
+    digest: str | None
+    text: str
+    sealed: Sealed | None = None
+    replaced: tuple[ReplacedSeal, ...] = ()
+
+
+class AuditView(WireModel):
+    """Everything the run recorded, oldest first; refusals beyond a bound are only counted."""
+
+    plan_id: str
+    entries: tuple[AuditEntry, ...]
+    refused: int
+
+
+class PlanResult(WireModel):
+    """How a plan ended. `live` steps are in effect, `undone` were taken back, `kept` cannot be."""
+
+    plan_id: str
+    outcome: Outcome
+    state: State
+    why: str
+    digest: str | None
+    steps: tuple[StepView, ...]
+    live: tuple[str, ...]
+    undone: tuple[str, ...]
+    kept: tuple[str, ...]
+    not_settled: tuple[str, ...]
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    refused: int = 0
+
+
+def step_views(run: Run) -> tuple[StepView, ...]:
+    """Every step of the plan, in the plan's order."""
+    return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.steps)
+
+
+def _step_view(run: Run, step: str, agent: str, tool: str) -> StepView:
+    record = run.calls.get(step)
+    contract = run.admitted.contract(step) if run.admitted else None
+    ceiling = run.ceilings.get(step)
+    return StepView(
+        id=step,
+        agent=agent,
+        tool=tool,
+        status="calling" if step in run.in_flight else record.status.value if record else "waiting",
+        risk=contract.risk.value if contract else None,
+        reversibility=contract.reversibility.value if contract else None,
+        ceiling=ceiling.mode if ceiling else None,
+        reasons=ceiling.reasons if ceiling else (),
+        error=record.error if record else "",
+        attempt=record.attempt if record else 0,
+        drift=record.drift if record else (),
+    )
+
+
+def status_view(run: Run) -> StatusView:
+    """The answer of the query `status`."""
+    waiting = run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None
+    return StatusView(
+        plan_id=run.name,
+        goal=run.plan.goal,
+        requested_by=run.requester,
+        state=run.state,
+        since=run.since,
+        why=run.why,
+        outcome=outcome_of(run) if run.state.closed else run.outcome,
+        digest=run.digest,
+        expires_at=run.expires_at,
+        approvals=tuple(vote.approval.by for vote in run.votes),
+        approvals_required=run.admitted.policy.approvals_required if run.admitted else 0,
+        steps=step_views(run),
+        in_flight=run.in_flight,
+        parked=run.parked,
+        possible=tuple(event.value for event in possible(run.state)),
+        refused=run.refused,
+        refusals=run.lately_refused,
+        waits_for=waits_for(run),
+        approve_command=approve_command(run.sealed, run.digest) if waiting and run.sealed and run.digest else None,
+        submitted_at=run.submitted_at,
+        gates=tuple(held.name for held in run.gates),
+        locked_by_gate=run.lock is not None and run.lock.gate,
+        conflicts=run.admitted.conflicts if run.admitted else (),
+    )
+
+
+def preview_view(run: Run) -> PreviewView:
+    """The answer of the query `preview`."""
+    if run.sealed is None or run.digest is None:
+        text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
+        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
+    return PreviewView(
+        plan_id=run.name,
+        state=run.state,
+        digest=run.digest,
+        text=render_preview(run.sealed, run.digest) + _too_late(run),
+        sealed=run.sealed,
+        replaced=run.replaced,
+    )
+
+
+def _too_late(run: Run) -> str:
+    if run.state is State.AWAITING_APPROVAL and run.outcome is None:
+        return ""
+    return f"\n\nThis preview is not open for approval any more: the plan is in {run.state.value}."
+
+
+def audit_view(run: Run) -> AuditView:
+    """The answer of the query `audit`."""
+    return AuditView(plan_id=run.name, entries=tuple(run.audit), refused=run.refused)
+
+
+def plan_result(run: Run) -> PlanResult:
+    """The result of a finished run."""
+    by_status = run.steps_with
+    return PlanResult(
+        plan_id=run.name,
+        outcome=outcome_of(run),
+        state=run.state,
+        why=run.why,
+        digest=run.digest,
+        steps=step_views(run),
+        live=_in_effect(run),
+        undone=by_status[CallStatus.UNDONE],
+        kept=by_status[CallStatus.KEPT],
+        not_settled=run.parked,
+        outputs=run.outputs,
+        refused=run.refused,
+    )
+
+
+def _in_effect(run: Run) -> tuple[str, ...]:
+    """The steps that are live; of a plan that was rolled back or aborted only those that changed something."""
+    if run.admitted is None or run.state is not State.ABORTED:
+        return run.live
+    return tuple(step for step in run.live if not run.admitted.contract(step).read_only)
+
+
+def waits_for(run: Run) -> str:
+    """What has to happen next, in one sentence."""
+    if run.outcome is not None:
+        return "nothing, it has ended"
+    match run.state:
+        case State.MOCK | State.DRY_RUN:
+            return "a worker that rehearses"
+        case State.AWAITING_APPROVAL:
+            needed = run.contracts().policy.approvals_required - len(run.votes)
+            if needed <= 0:  # the voices so far are for different steps
+                return "more approvals: no step has all it needs yet"
+            return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
+        case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
+            by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
+            return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
+        case State.LIVE | State.ROLLBACK:
+            return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
+        case State.LOCKED:
+            return _locked_waits_for(run)
+        case _:
+            return "nothing, it has ended"
+
+
+def _locked_waits_for(run: Run) -> str:
+    if run.in_flight:
+        return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
+    if run.parked:
+        step = run.parked[0]
+        doubt = run.calls[step].status is CallStatus.IN_DOUBT
+        words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
+        settle = f"airlock resolve {run.name} {step} {words} --reason ..."
+        return f"a human to settle {', '.join(run.parked)}: {settle}"
+    if run.lock is not None and run.lock.gate:
+        return f"airlock unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"
+    return f"unlock, rollback or abort: airlock unlock {run.name} --reason ..."
+
+
+def details(run: Run) -> str:
+    """The run as Markdown, for the Temporal UI: where it is, what it waits for, how to approve it."""
+    lines = [
+        f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {inline(run.why)}",
+        "",
+        f"Goal: {inline(run.plan.goal)}",
+        "",
+        f"Waits for: {inline(waits_for(run))}",
+    ]
+    if run.outcome is not None or run.state.closed:
+        lines[4] = f"Outcome: **{outcome_of(run).value}**"
+    if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
+        lines += ["", "To approve what is shown below:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
+        text = render_preview(run.sealed, run.digest).replace("`", "'")
+        lines += ["", "```text", text if len(text) < 20_000 else text[:20_000] + "\n… (use the query preview)", "```"]
+    lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
+    for step in run.plan.steps[:_DETAIL_ROWS]:
+        view = _step_view(run, step.id, step.agent, step.tool)
+        mode = view.ceiling.value if view.ceiling else ""
+        lines.append(f"| {view.id} | {inline(view.tool)} | {view.status} {inline(view.error[:80])} | {mode} |")
+    if len(run.plan.steps) > _DETAIL_ROWS:
+        lines.append(f"\n… and {len(run.plan.steps) - _DETAIL_ROWS} more steps")
+    return "\n".join(lines)

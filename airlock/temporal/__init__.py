@@ -1,0 +1,1 @@
+"""Temporal as clients and activities share it: connection, converter, codec, histories, claims, traces."""

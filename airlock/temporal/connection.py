@@ -1,0 +1,160 @@
+"""The one way to connect to Temporal: Temporal's own settings, and the one data converter every run needs."""
+
+import asyncio
+import atexit
+import re
+import sys
+import time
+from collections.abc import Callable
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.converter import DataConverter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base import names
+from airlock.base.errors import AirlockError
+from airlock.program import program
+from airlock.temporal.codec import CompressionCodec
+from airlock.temporal.converter import ForgivingPayloadConverter
+from airlock.temporal.tracing import tracing_interceptors
+
+DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
+
+_AT_THE_END = 0.2
+"""Seconds a program that has connected waits at its end; see `_let_threads_finish`."""
+
+_KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+_KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
+SEARCH_ATTRIBUTES = {
+    names.ATTRIBUTE_STATE: _KEYWORD,
+    names.ATTRIBUTE_SINCE: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+    names.ATTRIBUTE_RISK: _KEYWORD,
+    names.ATTRIBUTE_OUTCOME: _KEYWORD,
+    names.ATTRIBUTE_AGENTS: _KEYWORD_LIST,
+    names.ATTRIBUTE_RESOURCES: _KEYWORD_LIST,
+}
+
+
+class ConnectionFailed(AirlockError):
+    """Temporal does not answer at the configured address."""
+
+
+class SearchAttributeConflict(AirlockError):
+    """The namespace has a search attribute of Airlock's name with another type."""
+
+
+def address() -> str:
+    """The address that Temporal's own settings name, for messages."""
+    return str(ClientConfig.load_client_connect_config().get("target_host") or "localhost:7233")
+
+
+async def connect() -> Client:
+    """A client, set up by Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
+
+    Raises:
+        ConnectionFailed: If nothing answers there; the message says what to check.
+        ConfigError: If traces are switched on and cannot be.
+    """
+    try:
+        config = ClientConfig.load_client_connect_config()
+    except (RuntimeError, ValueError) as error:
+        raise ConnectionFailed(
+            f"Temporal's settings cannot be used: {_first_line(error)}. Check TEMPORAL_PROFILE"
+        ) from error
+    config.setdefault("target_host", "localhost:7233")
+    interceptors = tracing_interceptors()
+    _wait_at_the_end()
+    try:
+        return await Client.connect(**config, data_converter=DATA_CONVERTER, interceptors=interceptors)
+    except (RuntimeError, ValueError, RPCError) as error:
+        raise ConnectionFailed(
+            f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
+            f"Check TEMPORAL_ADDRESS, or start a server with: {program()} dev"
+        ) from error
+
+
+async def connect_to(address: str, namespace: str = "default") -> Client:
+    """A client of one particular server, without TLS; for a server this program started itself.
+
+    Raises:
+        ConnectionFailed: If nothing answers there.
+    """
+    _wait_at_the_end()
+    try:
+        return await Client.connect(
+            address, namespace=namespace, data_converter=DATA_CONVERTER, interceptors=tracing_interceptors()
+        )
+    except (RuntimeError, RPCError) as error:
+        raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
+
+
+async def connect_patiently(say: Callable[[str], None] | None = None) -> Client:
+    """Like `connect`, but tries again until a server answers, and says so; for a worker that starts before its server."""
+    wait = 1.0
+    while True:
+        try:
+            return await connect()
+        except ConnectionFailed as error:
+            (say or _to_stderr)(f"{error} Trying again in {wait:.0f} s.")
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 30.0)
+
+
+async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
+    """Register the search attributes that are missing.
+
+    Returns:
+        The names that were added.
+
+    Raises:
+        SearchAttributeConflict: If one exists with another type; nothing is changed then.
+    """
+    listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+    there = dict(listed.custom_attributes)
+    wrong = sorted(name for name, kind in SEARCH_ATTRIBUTES.items() if name in there and there[name] != kind)
+    if wrong:
+        described = ", ".join(f"{name} is {IndexedValueType.Name(there[name])}" for name in wrong)
+        raise SearchAttributeConflict(
+            f"search attributes of namespace {client.namespace!r} have the wrong type: {described}; expected "
+            f"{', '.join(f'{name} {IndexedValueType.Name(SEARCH_ATTRIBUTES[name])}' for name in wrong)}. "
+            "Use another namespace, or have its operator remove them"
+        )
+    missing = {name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name not in there}
+    if missing:
+        try:
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker was faster
+                raise
+    return tuple(sorted(missing))
+
+
+def _wait_at_the_end() -> None:
+    atexit.unregister(_let_threads_finish)  # once, however often a program connects
+    atexit.register(_let_threads_finish)
+
+
+def _let_threads_finish() -> None:
+    """Give the SDK's threads a moment at the end of the program, which could abort it otherwise.
+
+    The thread that brings an answer wakes the program before it has let go of the interpreter. A short program may be at
+    its end by then, and an interpreter that is being finalised kills that thread, which aborts the whole process with
+    exit code 134 (sdk-python issue 300). The thread needs no more than to be let run.
+    """
+    time.sleep(_AT_THE_END)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # "Connection refused" instead of the chain of transport errors around it
+    cause = re.search(r'message: "([^"]+)"', text)
+    return cause[1] if cause else text
+
+
+def _to_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201  # the only voice of a worker that is not connected yet

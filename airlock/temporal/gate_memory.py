@@ -1,0 +1,91 @@
+"""What an earlier run of a gate knew: a gate that was terminated must not forget who is in, or that it was locked."""
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client, WorkflowHistoryEventFilterType
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.gates.messages import Carried, Recalled, RecallRequest
+from airlock.temporal.history import Unreadable, described, runs_by_visibility
+
+_ENDED_BADLY = (
+    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
+    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
+    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
+)
+
+_RUNS = 50
+_NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED)
+
+
+async def left_behind(client: Client, gate: str) -> str:
+    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    found = await described(client, gate)
+    return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
+
+
+async def recalled(client: Client, request: RecallRequest) -> Recalled:
+    """What the last run of a gate before this one knew, if it did not end by itself.
+
+    A run that ended before it had taken up what an earlier one knew is passed over for that earlier one.
+
+    Raises:
+        RPCError: If Temporal does not answer; to be tried again.
+        Unreadable: Likewise.
+    """
+    runs = [request.after] if request.after else []
+    runs += [run for run in await _earlier(client, request) if run not in runs]
+    while runs:
+        last = await _last_of_chain(client, request, runs.pop(0))
+        if last is None:  # retention has removed it since, or it leads to the run that asks
+            continue
+        if last.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+            return Recalled()
+        run = last.execution.run_id
+        try:
+            carried = await _carried(client, request.gate, run)
+        except RPCError as error:
+            if error.status in _NOT_NOW:
+                raise
+            return Recalled(problem=f"run {run} cannot be asked ({error.message[:200]})")
+        except Exception as error:  # noqa: BLE001  # whatever it is, what that run knew is not known
+            return Recalled(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
+        if carried.ready:
+            return Recalled(carried=carried)
+        if carried.after:
+            runs.insert(0, carried.after)
+    return Recalled()
+
+
+async def _carried(client: Client, gate: str, run: str) -> Carried:
+    answer: Carried = await client.get_workflow_handle(gate, run_id=run).query("carry", result_type=Carried)
+    return answer
+
+
+async def _earlier(client: Client, request: RecallRequest) -> list[str]:
+    """The runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
+    try:
+        found = await runs_by_visibility(client, request.gate)
+    except Unreadable as error:
+        if isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED:
+            return []  # only the time-skipping test server cannot list
+        raise
+    return [run.execution.run_id for run in found[:_RUNS] if run.execution.run_id != request.run]
+
+
+async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
+    """The run with which a chain of runs that continued each other as new ended; None if that is the one that asks."""
+    while run != request.run:
+        found = await described(client, request.gate, run)
+        if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
+            return found
+        run = await _successor(client, request.gate, run)
+    return None
+
+
+async def _successor(client: Client, gate: str, run: str) -> str:
+    handle = client.get_workflow_handle(gate, run_id=run)
+    async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
+        return event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    raise Unreadable(f"run {run} of {gate} says that it went on, but not where")

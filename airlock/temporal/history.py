@@ -1,0 +1,252 @@
+"""What the histories of a workflow's runs tell of the calls and compensations they commanded."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base.errors import AirlockError
+from airlock.plans.outcome import Attempt, UndoOutcome
+from airlock.run.call_messages import ChainRequest, ChainResult, MadeCall
+from airlock.run.recovery import CallActivity, Evidence, UndoActivity, lost_after
+
+CALL = "call"
+COMPENSATE = "compensate"
+_OPEN = (
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
+)
+_CLOSING = (
+    "activity_task_completed_event_attributes",
+    "activity_task_failed_event_attributes",
+    "activity_task_timed_out_event_attributes",
+    "activity_task_canceled_event_attributes",
+)
+_ATTEMPTS = TypeAdapter[list[Attempt]](list[Attempt])
+_UNDO_OUTCOME = TypeAdapter[UndoOutcome](UndoOutcome)
+
+
+class Unreadable(AirlockError):
+    """A history that says what may have happened cannot be read."""
+
+
+async def described(client: Client, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo | None:
+    """What Temporal knows of a run, the latest without a run id; None when there is none, or none any more.
+
+    Raises:
+        Unreadable: If Temporal does not answer.
+    """
+    execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+    request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
+    try:
+        return (await client.workflow_service.describe_workflow_execution(request, retry=True)).workflow_execution_info
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise Unreadable(f"Temporal cannot say what became of {workflow_id}: {error.message}") from error
+
+
+def is_open(info: WorkflowExecutionInfo) -> bool:
+    """Whether a run is not closed; a paused one is open."""
+    return info.status in _OPEN
+
+
+async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:
+    """The runs of a workflow as visibility lists them, newest first, seconds behind at worst.
+
+    Raises:
+        Unreadable: If Temporal does not answer.
+    """
+    found: list[WorkflowExecutionInfo] = []
+    token = b""
+    while True:
+        request = ListWorkflowExecutionsRequest(
+            namespace=client.namespace, query=f"WorkflowId = '{workflow_id}'", page_size=200, next_page_token=token
+        )
+        try:
+            page = await client.workflow_service.list_workflow_executions(request, retry=True)
+        except RPCError as error:
+            raise Unreadable(f"the runs of {workflow_id} cannot be listed: {error.message}") from error
+        found += page.executions
+        token = page.next_page_token
+        if not token:
+            return sorted(found, key=lambda info: info.start_time.ToNanoseconds(), reverse=True)
+
+
+async def read_run(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:
+    """The history of one run.
+
+    Raises:
+        Unreadable: If it is gone, or Temporal does not answer.
+    """
+    try:
+        return [event async for event in _events(client, workflow_id, run_id)]
+    except RPCError as error:
+        raise Unreadable(f"the history of {workflow_id}, run {run_id}, cannot be read: {error.message}") from error
+
+
+async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterator[HistoryEvent]:
+    token = b""
+    while True:
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=client.namespace,
+            execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+            next_page_token=token,
+        )
+        page = await client.workflow_service.get_workflow_execution_history(request, retry=True)
+        for event in page.history.events:
+            yield event
+        token = page.next_page_token
+        if not token:
+            return
+
+
+async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> Evidence:
+    """What all runs of a workflow tell: those named, those they lead to, and those visibility knows of.
+
+    A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
+    reset more than once, the runs of the earlier resets are known from visibility alone.
+
+    Args:
+        client: A connected client.
+        workflow_id: The workflow.
+        run_ids: Where to begin.
+        leave_out: A run whose own events do not count; it is only followed.
+
+    Raises:
+        Unreadable: If a history that is needed cannot be read.
+    """
+    needed, optional = list(run_ids), [info.execution.run_id for info in await runs_by_visibility(client, workflow_id)]
+    read: dict[str, list[HistoryEvent]] = {}
+    while needed or optional:
+        must = bool(needed)
+        run_id = needed.pop() if must else optional.pop()
+        if run_id in read:
+            continue
+        try:
+            events = await read_run(client, workflow_id, run_id)
+        except Unreadable:
+            if must:
+                raise
+            continue  # deleted since visibility, or a run that continued, listed it
+        read[run_id] = events
+        sure, perhaps = _links(events)
+        needed += sure
+        optional += perhaps
+    found = [await activities_of(client, run_id, events) for run_id, events in _oldest_first(read) if run_id != leave_out]
+    return Evidence(
+        calls=tuple(call for each in found for call in each.calls),
+        undos=tuple(undo for each in found for undo in each.undos),
+    )
+
+
+def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[HistoryEvent]]]:
+    # by their ends: a run that was reset begins with the events, and the times, of the one it was reset from
+    return sorted(read.items(), key=lambda item: (item[1][-1].event_time.ToNanoseconds(), item[0]))
+
+
+def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
+    """The runs that a history leads to: those that must be looked at, and those that may be gone."""
+    sure: list[str] = []
+    perhaps: list[str] = []
+    for event in events:
+        kind = event.WhichOneof("attributes")
+        if kind == "workflow_task_failed_event_attributes":
+            sure.append(event.workflow_task_failed_event_attributes.base_run_id)
+        elif kind == "workflow_execution_continued_as_new_event_attributes":
+            sure.append(event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id)
+        elif kind == "workflow_execution_started_event_attributes":
+            # what an earlier run of a chain did is carried in this one; it only leads to runs that were reset before
+            perhaps.append(event.workflow_execution_started_event_attributes.continued_execution_run_id)
+    return [run for run in sure if run], [run for run in perhaps if run]
+
+
+async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> Evidence:
+    """The calls and compensations of one history.
+
+    Raises:
+        Unreadable: If what was asked for in a call cannot be read.
+    """
+    closed: dict[int, HistoryEvent] = {}
+    for event in events:
+        kind = event.WhichOneof("attributes")
+        if kind in _CLOSING:
+            closed[getattr(event, kind).scheduled_event_id] = event
+    calls: list[CallActivity] = []
+    undos: list[UndoActivity] = []
+    for event in events:
+        if event.WhichOneof("attributes") != "activity_task_scheduled_event_attributes":
+            continue
+        scheduled = event.activity_task_scheduled_event_attributes
+        end = closed.get(event.event_id)
+        if scheduled.activity_type.name == CALL:
+            chain = ChainRequest.model_validate(await _decoded(client, scheduled.input))
+            calls.append(await _call(client, run_id, chain, end))
+        elif scheduled.activity_type.name == COMPENSATE:
+            made = MadeCall.model_validate(await _decoded(client, scheduled.input))
+            undos.append(UndoActivity(run_id=run_id, request=made, outcome=await _undo_outcome(client, end)))
+    return Evidence(calls=tuple(calls), undos=tuple(undos))
+
+
+async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEvent | None) -> CallActivity:
+    every = tuple(call.step.id for call in chain.calls)
+    kind = end.WhichOneof("attributes") if end is not None else None
+    if end is None:
+        return CallActivity(run_id=run_id, request=chain, lost=every)
+    if kind == "activity_task_canceled_event_attributes":  # a call that has begun answers; this one was dropped before
+        return CallActivity(run_id=run_id, request=chain)
+    if kind == "activity_task_timed_out_event_attributes":
+        failure = end.activity_task_timed_out_event_attributes.failure
+        attempts = await _heartbeat(client, failure.timeout_failure_info.last_heartbeat_details)
+        return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))
+    if kind == "activity_task_completed_event_attributes":
+        try:
+            said = await _decoded(client, end.activity_task_completed_event_attributes.result)
+            result = ChainResult.model_validate(said)
+        except (ValidationError, Unreadable):
+            return CallActivity(run_id=run_id, request=chain, lost=every)
+        if result.stopped or result.attempts:
+            return CallActivity(run_id=run_id, request=chain, attempts=result.attempts)
+    return CallActivity(run_id=run_id, request=chain, lost=every)
+
+
+async def _heartbeat(client: Client, details: Payloads) -> tuple[Attempt, ...]:
+    if not details.payloads:
+        return ()
+    try:
+        return tuple(_ATTEMPTS.validate_python(await _decoded(client, details)))
+    except (ValidationError, Unreadable):
+        return ()
+
+
+async def _undo_outcome(client: Client, end: HistoryEvent | None) -> UndoOutcome | None:
+    if end is None or end.WhichOneof("attributes") != "activity_task_completed_event_attributes":
+        return None
+    try:
+        return _UNDO_OUTCOME.validate_python(await _decoded(client, end.activity_task_completed_event_attributes.result))
+    except (ValidationError, Unreadable):
+        return None
+
+
+async def _decoded(client: Client, payloads: Payloads) -> Any:
+    """The one value of a payload as plain JSON.
+
+    Raises:
+        Unreadable: If it cannot be decoded here.
+    """
+    try:
+        (value,) = await client.data_converter.decode(payloads.payloads)
+    except Exception as error:
+        raise Unreadable(f"what is in a history cannot be decoded here: {type(error).__name__}") from error
+    return value

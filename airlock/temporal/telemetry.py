@@ -1,0 +1,47 @@
+"""What a worker shows of itself: Prometheus metrics, Temporal's own and Airlock's beside them, on one address."""
+
+import re
+
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+from airlock.base.errors import ConfigError, Problem
+from airlock.base.metrics import CALL_DURATION, DURATION_BUCKETS
+
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:]+\]|\d+\.\d+\.\d+\.\d+|localhost):\d{1,5}")
+
+
+def metrics_address(text: str) -> str:
+    """An address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
+
+    Raises:
+        ValueError: If it is none; a host's name is not, because what listens must know where.
+    """
+    if not _ADDRESS.fullmatch(text) or not 0 < int(text.rpartition(":")[2]) < 65_536:
+        raise ValueError(f"{text!r} is not an address to listen on; one is 127.0.0.1:9464")
+    return text.replace("localhost", "127.0.0.1")
+
+
+def serve_metrics(address: str) -> None:
+    """Serve metrics of this whole process at `http://<address>/metrics`, to whoever can reach it.
+
+    To be called once, before the first connection: every client made after it reports there.
+
+    Args:
+        address: From `metrics_address`.
+
+    Raises:
+        ConfigError: If it cannot listen there.
+    """
+    metrics = PrometheusConfig(
+        bind_address=address,
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+        histogram_bucket_overrides={CALL_DURATION.name: DURATION_BUCKETS},
+    )
+    try:
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=metrics))
+    except ValueError as error:
+        problem = Problem(where="--metrics-address", message=f"{address}: {error}", fix="choose one that is free")
+        raise ConfigError([problem]) from error
+    Runtime.set_default(runtime)

@@ -1,0 +1,226 @@
+"""Changing one file so that it can be changed back exactly: its bytes and mode before are kept.
+
+Backups are in `<root>/.airlock/<hash of the idempotency key>/`: `change.json` (what was to be done), `before` (the bytes
+before), `done` (an empty file, once it was done). The whole entry appears at once, before the file is touched.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.tool import Preview, ToolCall
+from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
+
+NEW_FILE_MODE = 0o644
+
+
+class Change(BaseModel):
+    """One change of one file; as JSON it is the call's undo token. `created` lists the folders the change makes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    before: FileState
+    after: FileState
+    created: tuple[str, ...]
+    backup: str
+
+    @classmethod
+    def from_token(cls, token: object) -> Self:
+        """The change behind an undo token.
+
+        Raises:
+            ToolFailed: If the token is not one of these.
+        """
+        try:
+            return cls.model_validate(token)
+        except ValidationError as error:
+            raise ToolFailed("the undo token is not one of a file change") from error
+
+
+def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | None = None) -> Change:
+    """Give a file this content and mode, atomically, once per idempotency key; without content, remove it.
+
+    Without a mode a file keeps its own. Sets `call.undo` before the file is touched.
+
+    Raises:
+        ToolFailed: If nothing was changed, and why.
+        Stale: If the file is not in the state its preview saw; nothing was changed.
+        InDoubt: If an earlier attempt broke off and the file has been changed by somebody else since.
+    """
+    root = folder_of(call.settings)
+    target = place(root, path)
+    entry = _entry(root, call.idempotency_key)
+    with _failures(path):
+        now = state_of(target)
+        change = _recorded(entry)
+        if change is None:
+            if call.observed is not None and call.observed != now.model_dump(mode="json"):
+                raise Stale(f"{path!r} has changed since its preview")
+            if content is None and not now.exists:
+                raise ToolFailed(f"there is no file {path!r} to delete")
+            change = _record(root, entry, path, now, after_change(now, content, mode))
+        if (change.path, change.after) != (path, after_change(change.before, content, mode)):
+            raise ToolFailed("this idempotency key was used for another change of a file")
+        call.undo = change.model_dump(mode="json")
+        if (entry / "done").exists():
+            return change
+        if now not in (change.before, change.after):
+            raise InDoubt(f"an earlier attempt to change {path!r} broke off, and the file is now in a third state")
+        if now != change.after:
+            _put(entry, target, change.after, content or b"")
+        with suppress(OSError):  # without it a repeat still sees that the file is in the state it should be in
+            (entry / "done").touch()
+    return change
+
+
+def after_change(before: FileState, content: bytes | None, mode: int | None = None) -> FileState:
+    """The state of a file once it was given this content and mode."""
+    if content is None:
+        return ABSENT
+    kept = int(before.mode, 8) if before.mode else NEW_FILE_MODE
+    return FileState.of(content, kept if mode is None else mode)
+
+
+def undo_change(call: ToolCall) -> None:
+    """Bring a file back into the state it was in before the call; safe to repeat.
+
+    Raises:
+        ToolFailed: If somebody else has changed the file since, or its backup is gone; nothing was changed.
+    """
+    root = folder_of(call.settings)
+    change = Change.from_token(call.undo)
+    target = place(root, change.path)
+    entry = root / PRIVATE / change.backup
+    with _failures(change.path):
+        now = state_of(target)
+        if entry.exists() and now not in (change.before, change.after):
+            raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+        if now == change.after != change.before:
+            if not entry.exists():
+                raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
+            _put(entry, target, change.before, (entry / "before").read_bytes() if change.before.exists else b"")
+        _remove_folders(root, change)
+        shutil.rmtree(entry, ignore_errors=True)
+        _remove_if_empty(root / PRIVATE)
+
+
+def look_at_undo(call: ToolCall) -> Preview:
+    """What `undo_change` would do now; changes nothing.
+
+    Raises:
+        ToolFailed: If it would fail, and why.
+    """
+    root = folder_of(call.settings)
+    change = Change.from_token(call.undo)
+    now = state_of(place(root, change.path))
+    entry = root / PRIVATE / change.backup
+    if entry.exists() and now not in (change.before, change.after):
+        raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+    if now != change.after or change.after == change.before:
+        return Preview(effect=f"Nothing to do: {change.path} is not as this call left it.")
+    if not entry.exists():
+        raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
+    what = f"restore the {change.before.size} bytes of" if change.before.exists else "remove"
+    return Preview(effect=f"Would {what} {change.path}.", observed=now.model_dump(mode="json"))
+
+
+def _entry(root: Path, idempotency_key: str) -> Path:
+    return root / PRIVATE / hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+
+
+def _recorded(entry: Path) -> Change | None:
+    try:
+        return Change.model_validate_json((entry / "change.json").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _record(root: Path, entry: Path, path: str, before: FileState, after: FileState) -> Change:
+    """Keep the change and the bytes before it, all at once or not at all."""
+    created = [parent for parent in parents(path) if after.exists and not (root / parent).exists()]
+    change = Change(path=path, before=before, after=after, created=tuple(created), backup=entry.name)
+    draft = entry.with_suffix(".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    if change.before.exists:
+        shutil.copyfile(root / change.path, draft / "before")
+        if state_of(draft / "before").sha256 != change.before.sha256:
+            raise ToolFailed(f"{change.path!r} was being changed during its backup", retry=True)
+    (draft / "change.json").write_text(change.model_dump_json(), encoding="utf-8")
+    for file in draft.iterdir():
+        _flush(file)
+    draft.rename(entry)
+    return change
+
+
+def _put(entry: Path, target: Path, state: FileState, content: bytes) -> None:
+    """Make the file what `state` says; a reader sees the old file or the new one, never a part."""
+    if not state.exists:
+        target.unlink()
+        return
+    draft = entry / "new"
+    draft.write_bytes(content)
+    draft.chmod(int(state.mode or "0600", 8))
+    _flush(draft)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(target)
+
+
+def _flush(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_folders(root: Path, change: Change) -> None:
+    """Remove the folders that this change made, once nothing is in them.
+
+    Calls that run side by side may be undone in any order. A folder whose maker was undone while something else was
+    still in it is marked, and goes when the last undo has emptied it.
+    """
+    marks = root / PRIVATE / "emptied"
+    for folder in change.created:
+        marks.mkdir(parents=True, exist_ok=True)
+        (marks / _mark(folder)).touch()
+    if change.before == ABSENT:
+        for folder in parents(change.path):
+            if not (marks / _mark(folder)).exists() or not _remove_if_empty(root / folder):
+                break
+            (marks / _mark(folder)).unlink(missing_ok=True)
+    _remove_if_empty(marks)
+
+
+def _mark(folder: str) -> str:
+    return hashlib.sha256(folder.encode()).hexdigest()[:32]
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    """Whether the folder is gone."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _failures(path: str) -> Iterator[None]:
+    """What the operating system refuses had no effect: files are replaced in one step."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ToolFailed(f"{path!r}: something removed a folder or file under it meanwhile", retry=True) from error
+    except OSError as error:
+        raise ToolFailed(f"{path!r} cannot be changed: {error.strerror}") from error

@@ -1,0 +1,67 @@
+"""What the built-in tools have in common: their arguments, settings and outputs."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool: an argument nobody declared is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(BaseModel):
+    """One `[settings.<section>]` of `airlock.toml`: a misspelt key is an error, every default is harmless."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A list of texts; from the environment, one text with commas."""
+
+
+def _email(value: str) -> str:
+    local, at, domain = value.partition("@")
+    plain = value.isascii() and not any(character.isspace() or character in '<>,;"' for character in value)
+    if value != UNKNOWN and not (local and at and domain and plain and "@" not in domain):
+        raise ValueError("is not an email address")
+    return value
+
+
+Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
+"""One plain address, or the text that stands for a value known after live."""
+
+
+def required(value: str, key: str) -> str:
+    """The value of a setting this call cannot do without.
+
+    Raises:
+        ToolFailed: When the operator has not set it; the message names the key and the environment variable.
+    """
+    if not value:
+        variable = "AIRLOCK_" + key.upper().replace(".", "__")
+        raise ToolFailed(f"{key} is not set: the operator sets it in airlock.toml, or as {variable}")
+    return value
+
+
+def fits(args: BaseModel) -> bool:
+    """Whether arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
+    try:
+        type(args).model_validate(dict(args))
+    except ValidationError:
+        return False
+    return True
+
+
+def json_of(output: Mapping[str, Any]) -> JsonValue:
+    """An output, typed as any JSON is; what a preview predicts need not have the exact shape."""
+    return dict(output)

@@ -1,0 +1,197 @@
+"""`ghl_update_contact`: fields of a contact in the CRM, put back by its undo."""
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN, contains_unknown
+from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.tools.common import fits, json_of
+from airlock.tools.contacts import (
+    NAMES,
+    Contact,
+    ContactFields,
+    ContactOutput,
+    Crm,
+    Found,
+    GhlSettings,
+    fields_of,
+    had_no_effect,
+    holds,
+    shown,
+    unchanged,
+)
+from airlock.tools.web import Refused
+
+CHANGED = 412
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def _id(value: str) -> str:
+    if value != UNKNOWN and not _ID.fullmatch(value):
+        raise ValueError("is not the id of a contact")
+    return value
+
+
+class GhlUpdateContact(ContactFields):
+    """Which contact to change, and the fields to change."""
+
+    contact_id: Annotated[str, AfterValidator(_id), Field(description="the contact's id in the CRM")]
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not fields_of(self):
+            raise ValueError("give at least one of email, name, first_name, last_name, phone, tags")
+        return self
+
+
+@tool(
+    name="ghl_update_contact",
+    risk="MEDIUM",
+    reversibility="reversible",
+    permissions={"contacts:write"},
+    resources=["contact:{contact_id}"],
+    timeout=30,
+    idempotent=True,
+    settings=GhlSettings,
+)
+async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactOutput:
+    """Change fields of a contact in the CRM."""
+    crm, fields = Crm(call), fields_of(args)
+    found = await crm.get(args.contact_id)
+    if found is None:
+        raise (ToolFailed if call.observed is None else Stale)(f"there is no contact {args.contact_id}")
+    if call.attempt > 1 and _done_before(args, call, found):
+        return {"contact": shown(found.contact)}
+    if isinstance(call.observed, dict) and call.observed.get("content") != found.state:
+        raise Stale(f"contact {args.contact_id} has changed since its preview")
+    call.undo = {"id": args.contact_id, "before": _touched(found, fields)}
+    try:
+        changed = await crm.update(args.contact_id, fields, call.idempotency_key, found.etag)
+    except ToolFailed as error:
+        if had_no_effect(error):
+            call.undo = None
+        if isinstance(error, Refused) and error.status == CHANGED:
+            raise Stale(f"contact {args.contact_id} was changed by somebody else just now") from error
+        raise
+    return {"contact": shown(changed.contact)}
+
+
+@ghl_update_contact.dry_run(partial=True)
+async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
+    """The contact as it is now, and what would change."""
+    fields = fields_of(args)
+    undo = "Put back the values it had, unless somebody has changed them by then."
+    if args.contact_id == UNKNOWN:
+        effect = f"Would change {', '.join(fields)} of a contact that is known after live."
+        return Preview(effect=effect, undo=undo)
+    found = await Crm(call).get(args.contact_id)
+    if found is None:
+        raise ToolFailed(f"the CRM has no contact {args.contact_id}")
+    changes = ", ".join(f"{name} from {found.contact.get(name)!r} to {value!r}" for name, value in fields.items())
+    derived = dict.fromkeys(NAMES, UNKNOWN) if any(name in NAMES for name in fields) else {}
+    return Preview(
+        effect=f"Would change {changes} of contact {args.contact_id}.",
+        output=json_of({"contact": {**shown(found.contact), **derived, **fields}}),
+        observed={"content": found.state, "before": _touched(found, fields)},
+        undo=undo,
+    )
+
+
+@ghl_update_contact.compensate
+async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
+    """The fields this call changed have the values they had before.
+
+    Raises:
+        ToolFailed: If somebody has changed them since, or the contact is gone; nothing is changed.
+    """
+    token, found = await _still_changed(args, call)
+    if found is not None:
+        await Crm(call).update(token["id"], token["before"], f"{call.idempotency_key}/undo", found.etag)
+
+
+@ghl_update_contact.undo_check
+async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
+    """Whether the contact still has the values this call gave it."""
+    token, found = await _still_changed(args, call)
+    if found is None:
+        return Preview(effect="Nothing to do: the contact has the values it had before.")
+    values = ", ".join(f"{name} to {value!r}" for name, value in token["before"].items())
+    return Preview(effect=f"Would put back {values} of contact {token['id']}.", observed=found.state)
+
+
+async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, Found | None]:
+    """The undo token, and the contact with the values this call gave it; None when it has the former ones again.
+
+    Raises:
+        ToolFailed: If somebody has changed them since, or the contact is gone.
+    """
+    token: Any = call.undo
+    if not isinstance(token, dict) or not isinstance(token.get("before"), dict):
+        raise ToolFailed("the undo token is not one of ghl_update_contact")
+    found = await Crm(call).get(token["id"])
+    if found is None:
+        raise ToolFailed(f"contact {token['id']} is gone: its former values cannot be put back")
+    if unchanged(found.contact, token["before"]):
+        return token, None
+    if not holds(found.contact, fields_of(args)):
+        raise ToolFailed(f"contact {token['id']} was changed by somebody else since: it is left alone")
+    return token, found
+
+
+@ghl_update_contact.probe
+async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
+    """Whether the contact has the new values, or still those it had."""
+    found = await Crm(call).get(args.contact_id)
+    token: Any = _known_token(args, call)
+    if found is None or token is None:
+        return Probe(happened=None, why="the contact is gone, or nobody knows what it was before")
+    if unchanged(found.contact, token["before"]):
+        return Probe(happened=False, why="the contact has the values it had before")
+    if holds(found.contact, fields_of(args)):
+        call.undo = token
+        return Probe(happened=True, output={"contact": shown(found.contact)}, why="the contact has the new values")
+    return Probe(happened=None, why="the contact has other values than before and than this call gives it")
+
+
+@ghl_update_contact.mock
+def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
+    """The contact with its new values."""
+    contact: Contact = {"email": "jo@example.test", "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
+    fields = fields_of(args) if fits(args) else {}
+    return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
+
+
+def _done_before(args: GhlUpdateContact, call: ToolCall, found: Found) -> bool:
+    """Whether an earlier attempt made the change; sets the undo token it had.
+
+    Raises:
+        InDoubt: If the contact has the new values and nobody knows what to put back.
+    """
+    if not holds(found.contact, fields_of(args)):
+        return False
+    token: Any = _known_token(args, call)
+    if token is None:
+        raise InDoubt("the contact has the new values already, and nobody knows those it had before")
+    if unchanged(found.contact, token["before"]):
+        return False
+    call.undo = token
+    return True
+
+
+def _touched(found: Found, fields: Contact) -> dict[str, JsonValue]:
+    """The values before of everything the change touches; the CRM derives names from names."""
+    names = {*fields, *(NAMES if any(name in NAMES for name in fields) else ())}
+    return {name: found.contact.get(name) for name in sorted(names)}
+
+
+def _known_token(args: GhlUpdateContact, call: ToolCall) -> JsonValue:
+    """The undo token of an earlier attempt: kept with the call, or made of what the preview saw."""
+    if call.undo is not None:
+        return call.undo
+    before = call.observed.get("before") if isinstance(call.observed, dict) else None
+    return {"id": args.contact_id, "before": before} if isinstance(before, dict) and not contains_unknown(before) else None

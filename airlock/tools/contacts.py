@@ -1,0 +1,207 @@
+"""What the CRM tools share: the GoHighLevel v2 REST API for contacts, over HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import Field, JsonValue
+from typing_extensions import TypedDict
+
+from airlock.base.canonical import digest
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.tool import ToolCall
+from airlock.tools.common import Arguments, Email, Settings, required
+from airlock.tools.web import GONE, LATER, Refused, Reply, exchange
+
+API_VERSION = "2021-07-28"
+NAMES = ("name", "firstName", "lastName")
+SHOWN = ("id", "email", *NAMES, "phone", "tags")
+CONTENT = (
+    *SHOWN, "companyName", "address1", "city", "state", "postalCode", "country", "timezone", "website", "source",
+    "dateOfBirth", "gender", "assignedTo", "dnd", "customFields",
+)  # fmt: skip
+"""What makes a contact the one it is; dates of change, for one, are no content."""
+
+Contact = dict[str, Any]
+
+
+class GhlSettings(Settings):
+    """`[settings.ghl]`: where the CRM is, whose contacts, and the name of the secret that holds the bearer token."""
+
+    section: ClassVar[str] = "ghl"
+    base_url: str = "https://services.leadconnectorhq.com"
+    location_id: str = ""
+    token_secret: str = "GHL_TOKEN"
+    timeout: float = 10.0
+    trust_environment: bool = False
+
+
+Text = Annotated[str | None, Field(min_length=1, max_length=200)]
+
+
+class ContactFields(Arguments):
+    """What the tools can say of a contact."""
+
+    email: Annotated[Email | None, Field(description="unique in the CRM, whatever its case")] = None
+    name: Annotated[Text, Field(description="the full name")] = None
+    first_name: Annotated[Text, Field(description="the first name")] = None
+    last_name: Annotated[Text, Field(description="the last name")] = None
+    phone: Annotated[Text, Field(description="the phone number, best in international form")] = None
+    tags: Annotated[tuple[str, ...] | None, Field(max_length=50, description="all tags of the contact")] = None
+
+
+class ContactOutput(TypedDict):
+    """The contact as the CRM has it: `id`, `email`, `name`, `firstName`, `lastName`, `phone`, `tags`."""
+
+    contact: dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A contact and the ETag it came with, if any."""
+
+    contact: Contact
+    etag: str | None
+
+    @property
+    def state(self) -> JsonValue:
+        """What a preview relies on: the hash of the contact's content."""
+        return content_hash(self.contact)
+
+
+class Crm:
+    """The API, with the credentials of one call."""
+
+    def __init__(self, call: ToolCall) -> None:
+        settings: GhlSettings = call.settings
+        self.location = required(settings.location_id, "settings.ghl.location_id")
+        self._settings = settings
+        self._token = call.secret(settings.token_secret)
+
+    async def find(self, email: str) -> Found | None:
+        """The contact with that email, or None."""
+        query = {"locationId": self.location, "email": email}
+        return _found(await self._send("GET", "/contacts/search/duplicate", query=query))
+
+    async def get(self, contact_id: str) -> Found | None:
+        """The contact with that id, or None."""
+        try:
+            return _found(await self._send("GET", _path(contact_id)))
+        except Refused as refusal:
+            if refusal.status in GONE:
+                return None
+            raise
+
+    async def search(self, query: str, limit: int) -> dict[str, Any]:
+        """One page of the contacts that match a text."""
+        body: JsonValue = {"locationId": self.location, "query": query, "page": 1, "pageLimit": limit}
+        found = (await self._send("POST", "/contacts/search", body=body, changes=False)).body()
+        if not isinstance(found, dict) or not isinstance(found.get("contacts"), list):
+            raise ToolFailed("the CRM's answer to a search holds no contacts")
+        return found
+
+    async def create(self, fields: Contact, key: str) -> Found:
+        """A new contact; once under one key."""
+        body = {"locationId": self.location, **fields}
+        return _certain(_found(await self._send("POST", "/contacts/", body=body, key=key)))
+
+    async def update(self, contact_id: str, fields: Contact, key: str, etag: str | None) -> Found:
+        """Change fields of a contact; once under one key; with an ETag, only of the contact in that state."""
+        return _certain(_found(await self._send("PUT", _path(contact_id), body=fields, key=key, etag=etag)))
+
+    async def delete(self, contact_id: str, etag: str | None) -> None:
+        """The contact is not there any more; with an ETag, only the contact in that state is deleted."""
+        try:
+            await self._send("DELETE", _path(contact_id), etag=etag)
+        except Refused as refusal:
+            if refusal.status not in GONE:
+                raise
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: JsonValue = None,
+        key: str | None = None,
+        etag: str | None = None,
+        changes: bool | None = None,
+    ) -> Reply:
+        headers = {"Authorization": f"Bearer {self._token}", "Version": API_VERSION, "Accept": "application/json"}
+        headers |= {"Idempotency-Key": key} if key else {}
+        headers |= {"If-Match": etag} if etag else {}
+        settings = self._settings
+        async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
+            try:
+                url = settings.base_url.rstrip("/") + path
+                request = client.build_request(method, url, params=query, json=body, headers=headers)
+            except (ValueError, httpx.InvalidURL) as error:
+                raise ToolFailed(f"settings.ghl cannot be used: {type(error).__name__}") from error
+            return await exchange(client, request, hide=[self._token], changes=changes)
+
+
+def content_hash(contact: Contact) -> str:
+    """The hash of what makes a contact the one it is; a field that is empty counts as absent."""
+    return digest({name: contact[name] for name in CONTENT if contact.get(name)})
+
+
+def shown(contact: Contact) -> dict[str, JsonValue]:
+    """A contact as tools return it."""
+    return {name: contact.get(name) for name in SHOWN}
+
+
+def fields_of(args: "ContactFields") -> Contact:
+    """The fields that the arguments give, by the names the API has for them."""
+    given = {
+        "email": args.email,
+        "name": args.name,
+        "firstName": args.first_name,
+        "lastName": args.last_name,
+        "phone": args.phone,
+        "tags": None if args.tags is None else list(args.tags),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def holds(contact: Contact, fields: Contact) -> bool:
+    """Whether a contact has these values, as the CRM writes them: it changes case, and how phone numbers are spaced."""
+    return all(_same(contact.get(name), value, name) for name, value in fields.items())
+
+
+def unchanged(contact: Contact, before: Contact) -> bool:
+    """Whether a contact has exactly these values; a field that is empty counts as absent."""
+    return all((contact.get(name) or None) == (value or None) for name, value in before.items())
+
+
+def had_no_effect(error: ToolFailed) -> bool:
+    """Whether a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
+    return not isinstance(error, Refused) or error.status < 500 or error.status in LATER
+
+
+def _same(have: Any, want: Any, name: str) -> bool:
+    if name == "tags":
+        return sorted(tag.casefold() for tag in have or ()) == sorted(tag.casefold() for tag in want or ())
+    if name == "phone":
+        return [character for character in have or "" if character.isdigit()] == [
+            character for character in want or "" if character.isdigit()
+        ]
+    return str(have or "").casefold() == str(want or "").casefold()
+
+
+def _path(contact_id: str) -> str:
+    return f"/contacts/{quote(contact_id, safe='')}"
+
+
+def _found(reply: Reply) -> Found | None:
+    body = reply.body()
+    contact = body.get("contact") if isinstance(body, dict) else None
+    return Found(contact, reply.headers.get("etag")) if isinstance(contact, dict) and contact.get("id") else None
+
+
+def _certain(found: Found | None) -> Found:
+    if found is None:
+        raise InDoubt("the CRM accepted the change, but its answer holds no contact")
+    return found

@@ -1,0 +1,187 @@
+"""What the database tools share: connecting, transactions that tell what they did, tables, rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.tool import ToolCall
+from airlock.tools.common import Settings, Texts, required
+
+LEDGER = "airlock_calls"
+"""The table that remembers calls; no plan can address it."""
+
+
+class DatabaseSettings(Settings):
+    """`[settings.database]`.
+
+    `url` is any SQLAlchemy URL; its password may be left out and given as a secret, by name. `tables` empty allows every
+    table but the ledger. `version_column` is counted up by every update of a table that has it. `busy_timeout` (seconds)
+    is how long SQLite waits for another writer.
+    """
+
+    section: ClassVar[str] = "database"
+    url: str = ""
+    password_secret: str = ""
+    tables: Texts = ()
+    version_column: str = "row_version"
+    busy_timeout: float = 10.0
+
+
+@contextmanager
+def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    A transaction that does not write is read-only where the database can enforce that.
+
+    Raises:
+        ToolFailed: If nothing was written: no connection, a lock that was not freed, a constraint, an SQL error.
+        InDoubt: If the connection was lost during the commit.
+    """
+    engine = _engine(call, write=write)
+    try:
+        options = {"airlock_write": write, "postgresql_readonly": not write}
+        with engine.connect().execution_options(**options) as connection, _errors():
+            work = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                work.rollback()
+                raise
+            _commit(work, local=engine.dialect.name == "sqlite")
+    except SQLAlchemyError as error:
+        raise ToolFailed(f"the database cannot be reached: {_said(error)}", retry=True) from error
+    finally:
+        engine.dispose()
+
+
+def _commit(work: sa.Transaction, *, local: bool) -> None:
+    try:
+        work.commit()
+    except DBAPIError as error:
+        if local:  # a file: without a commit nothing is in it
+            work.rollback()
+            raise
+        raise InDoubt(f"the connection was lost during the commit: {_said(error)}") from error
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise ToolFailed(f"the database refused it: {_said(error)}") from error
+    except OperationalError as error:
+        raise ToolFailed(f"the database could not do it: {_said(error)}", retry=True) from error
+    except (SQLAlchemyError, OverflowError) as error:
+        raise ToolFailed(f"the database refused it: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What the driver says, without the statement and its parameters."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
+
+
+def _engine(call: ToolCall, *, write: bool) -> sa.Engine:
+    settings: DatabaseSettings = call.settings
+    try:
+        url = sa.make_url(required(settings.url, "settings.database.url"))
+        if settings.password_secret:
+            url = url.set(password=call.secret(settings.password_secret))
+        if url.get_backend_name() != "sqlite":
+            return sa.create_engine(url, poolclass=NullPool)
+        if "uri" not in url.query and not (url.database and Path(url.database).is_file()):
+            raise ToolFailed("settings.database.url names an SQLite file that does not exist: create it, or correct it")
+        engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": settings.busy_timeout})
+    except (SQLAlchemyError, ImportError) as error:
+        raise ToolFailed(f"settings.database.url cannot be used: {type(error).__name__}") from error
+    _be_strict(engine, write=write)
+    return engine
+
+
+def _be_strict(engine: sa.Engine, *, write: bool) -> None:
+    """SQLite as strict as others: a transaction that may write holds the only write lock from its first read on."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None  # or the driver begins by itself, too late
+        if not write:
+            dbapi_connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def locked(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:
+    """The query, locking the rows it finds when the transaction may write; looking needs no right to lock."""
+    return query.with_for_update() if connection.get_execution_options()["airlock_write"] else query
+
+
+def stores_text(connection: sa.Connection) -> bool:
+    """Whether the database keeps what it is given whatever its columns say (SQLite)."""
+    return connection.dialect.name == "sqlite"
+
+
+def open_table(connection: sa.Connection, name: str, settings: DatabaseSettings, *, views: bool = False) -> sa.Table:
+    """A table as the database describes it.
+
+    Raises:
+        ToolFailed: If there is none of that name, or the operator does not offer it; the message names those there are.
+    """
+    inspector = sa.inspect(connection)
+    there = {*inspector.get_table_names(), *(inspector.get_view_names() if views else ())} - {LEDGER}
+    offered = sorted(there & set(settings.tables) if settings.tables else there)
+    if name not in offered:
+        raise ToolFailed(f"there is no table {name!r} here; there is: {', '.join(offered) or '(none)'}")
+    metadata = sa.MetaData()
+    if stores_text(connection):
+        event.listen(metadata, "column_reflect", _as_stored)
+    return sa.Table(name, metadata, autoload_with=connection, resolve_fks=False)
+
+
+def _as_stored(_inspector: Any, _table: Any, column: dict[str, Any]) -> None:
+    # SQLite stores what it was given, whatever the column says: read and write exactly that, so that undo is exact
+    if not isinstance(column["type"], sa.Integer):
+        column["type"] = sa.types.NullType()
+
+
+def known_columns(table: sa.Table, names: Sequence[str]) -> None:
+    """Nothing, when the table has all these columns.
+
+    Raises:
+        ToolFailed: Naming those it does not have, and those it has.
+    """
+    if unknown := [name for name in names if name not in table.columns]:
+        has = ", ".join(column.name for column in table.columns)
+        raise ToolFailed(f"table {table.name!r} has no column {', '.join(map(repr, unknown))}; it has: {has}")
+
+
+def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    """The condition that these columns have these values; None is SQL's NULL."""
+    return sa.and_(
+        sa.true(),
+        *(
+            table.columns[name].is_(None) if value is None else table.columns[name] == value
+            for name, value in values.items()
+        ),
+    )
+
+
+def unique_keys(connection: sa.Connection, table: sa.Table) -> list[tuple[str, ...]]:
+    """Every set of columns that tells rows apart, the primary key first."""
+    inspector = sa.inspect(connection)
+    keys = [tuple(column.name for column in table.primary_key.columns)]
+    keys += [tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name)]
+    for index in inspector.get_indexes(table.name):
+        partial = any(key.endswith("_where") for key in index.get("dialect_options", {}))
+        if index["unique"] and not partial and None not in index["column_names"]:
+            keys.append(tuple(name for name in index["column_names"] if name is not None))
+    return [key for key in dict.fromkeys(keys) if key]

@@ -1,0 +1,263 @@
+"""`database_write`: one row inserted, updated or deleted, exactly once, with an exact undo."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+import sqlalchemy as sa
+from pydantic import Field, JsonValue, model_validator
+from typing_extensions import TypedDict
+
+from airlock.base.canonical import digest
+from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN, contains_unknown
+from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.tools import rows
+from airlock.tools.cascades import refuse_cascade
+from airlock.tools.common import Arguments, fits
+from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
+from airlock.tools.ledger import Ledger
+from airlock.tools.values import Row, bound, exact, plain, restored
+
+MAX_OUTPUT_BYTES = 60_000
+
+Undo = dict[str, JsonValue]
+
+
+class DatabaseWrite(Arguments):
+    """One row to write."""
+
+    table: Annotated[str, Field(min_length=1, description="the table to write to")]
+    operation: Annotated[Literal["insert", "update", "delete"], Field(description="what to do with the row")] = "insert"
+    row: Annotated[
+        dict[str, JsonValue],
+        Field(description="values by column: of the new row, or what to change", default_factory=dict),
+    ]
+    where: Annotated[
+        dict[str, str | int | float | bool | None],
+        Field(
+            description="for update and delete: the primary key of the row, or columns that are unique", default_factory=dict
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _fits_operation(self) -> Self:
+        if bool(self.where) == (self.operation == "insert"):
+            raise ValueError(f"{self.operation} takes {'no `where`' if self.where else '`where`'}")
+        if bool(self.row) == (self.operation == "delete"):
+            raise ValueError(f"{self.operation} takes {'no `row`' if self.row else '`row`'}")
+        return self
+
+
+class Written(TypedDict):
+    """The row as it is now, with what the database added; of a delete, as it was."""
+
+    table: str
+    operation: str
+    row: dict[str, JsonValue]
+
+
+@tool(
+    name="database_write",
+    risk="MEDIUM",
+    reversibility="reversible",
+    permissions={"database:write"},
+    timeout=30,
+    idempotent=True,
+    settings=DatabaseSettings,
+)
+def database_write(args: DatabaseWrite, call: ToolCall) -> Written:
+    """Insert, update or delete one row of a table."""
+    try:
+        return _written(args, call)
+    except (ToolFailed, Stale):
+        call.undo = None  # the transaction was rolled back
+        raise
+
+
+def _written(args: DatabaseWrite, call: ToolCall) -> Written:
+    request = digest(args.model_dump(mode="json"))
+    call.undo = {"call": call.idempotency_key}
+    with transaction(call, write=True) as connection:
+        ledger = Ledger(connection)
+        earlier = ledger.find(call.idempotency_key)
+        if earlier is not None:
+            if earlier.undone or earlier.undo["request"] != request:
+                raise ToolFailed("this idempotency key was used for a call that was undone, or for another one")
+            output: Written = earlier.output
+            return output
+        ledger.create()
+        table = open_table(connection, args.table, call.settings)
+        row, undo = _change(connection, table, args, call)
+        output = {"table": args.table, "operation": args.operation, "row": plain(row)}
+        if len(json.dumps(output)) > MAX_OUTPUT_BYTES:
+            raise ToolFailed(f"the row is larger than {MAX_OUTPUT_BYTES} bytes")
+        ledger.keep(call.idempotency_key, output, {**undo, "request": request, "table": args.table})
+    return output
+
+
+def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, call: ToolCall) -> tuple[Row, Undo]:
+    """Make the change; returns the row for the output, and what an undo needs."""
+    version = call.settings.version_column
+    if args.operation == "insert":
+        new = rows.insert(connection, table, _still_fits(call, lambda: rows.new_row(connection, table, args.row)))
+        return new, {"key": exact(rows.key_of(table, new)), "before": None, "after": exact(new)}
+    where = bound(table, args.where, as_text=stores_text(connection))
+    old = _still_fits(call, lambda: rows.named_row(connection, table, where))
+    if call.observed is not None and call.observed != rows.seen(old, version):
+        raise Stale(f"the row of {args.table!r} has changed since its preview")
+    key = exact(rows.key_of(table, old))
+    if args.operation == "delete":
+        refuse_cascade(connection, table, old)
+        rows.delete(connection, table, old)
+        return old, {"key": key, "before": exact(old), "after": None}
+    new = rows.update(connection, table, old, rows.changed_row(connection, table, old, args.row, version))
+    return new, {"key": key, "before": exact(old), "after": exact(new)}
+
+
+@database_write.dry_run(partial=True)
+def look(args: DatabaseWrite, call: ToolCall) -> Preview:
+    """The row as it is now and as it would be, from a read-only transaction."""
+    with transaction(call, write=False) as connection:
+        table = open_table(connection, args.table, call.settings)
+        if args.operation == "insert":
+            return _look_insert(connection, table, args)
+        if contains_unknown(dict(args.where)):
+            known_columns(table, [*args.where, *args.row])
+            effect = f"Would {args.operation} a row of {args.table} that is known after live."
+            return Preview(effect=effect, undo="Bring the row back to what it was.")
+        old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
+        version = call.settings.version_column
+        new = old
+        if args.operation == "delete":
+            refuse_cascade(connection, table, old)
+            effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
+        else:
+            new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
+            changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
+            effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
+            undo = "Restore the values it had."
+        output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
+        return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
+
+
+@database_write.compensate
+def undo(_args: DatabaseWrite, call: ToolCall) -> None:
+    """The row is exactly as it was before; nothing happens a second time.
+
+    Raises:
+        ToolFailed: If somebody else has changed the row since; it is left alone.
+    """
+    key = _key(call)
+    with transaction(call, write=True) as connection:
+        ledger = Ledger(connection)
+        entry = ledger.find(key)
+        if entry is None:  # it never took effect, and from here on an attempt that is still under way cannot
+            ledger.create()
+            ledger.keep(key, None, {"request": None}, undone=True)
+        elif not entry.undone:
+            _take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
+            ledger.mark_undone(key)
+
+
+@database_write.undo_check
+def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
+    """Whether the row is still as this call left it."""
+    with transaction(call, write=False) as connection:
+        entry = Ledger(connection).find(_key(call))
+        if entry is None or entry.undone:
+            return Preview(effect="Nothing to do: the ledger has no such call, or it is undone.")
+        table = open_table(connection, entry.undo["table"], call.settings)
+        before, after, now = _sides(connection, table, entry.undo)
+        if now == before:
+            return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
+        if now != after:
+            raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it would be left alone")
+        verb = "delete" if before is None else "insert" if after is None else "restore"
+        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
+
+
+@database_write.probe
+def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
+    """Whether the ledger, which is written with the row, remembers the call."""
+    with transaction(call, write=False) as connection:
+        entry = Ledger(connection).find(call.idempotency_key)
+    if entry is None or entry.undone:
+        return Probe(happened=False, why="the ledger has no such call, or it is undone")
+    call.undo = {"call": call.idempotency_key}
+    return Probe(happened=True, output=entry.output, why="the ledger has the call")
+
+
+@database_write.mock
+def mock(args: DatabaseWrite, _call: ToolCall) -> Written:
+    """The row as it might be, with an id where none is given."""
+    given = {**args.where, **args.row} if fits(args) else {}
+    return {"table": str(args.table), "operation": str(args.operation), "row": {"id": 1, **given}}
+
+
+@database_write.variant
+def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row an update or delete names is a resource of the call; an insert needs none."""
+    table, where = args.get("table"), args.get("where")
+    if not isinstance(table, str) or not isinstance(where, Mapping) or not where:
+        return {}
+    if not all(isinstance(value, str | int | float) and not str(name).startswith("$") for name, value in where.items()):
+        return {}
+    named = f"row:{table}/" + ",".join(f"{name}={where[name]}" for name in sorted(where))
+    return {"resources": (named.replace("{", "{{").replace("}", "}}"),)}
+
+
+def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
+    """What a look at the database finds; what its preview found and it does not is stale."""
+    try:
+        return look()
+    except ToolFailed as error:
+        if call.observed is not None:
+            raise Stale(str(error)) from error
+        raise
+
+
+def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> None:
+    before, after, now = _sides(connection, table, undo)
+    if now == before:
+        return
+    if now != after:
+        raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it is left alone")
+    if before is None:
+        rows.delete(connection, table, after or {})
+    elif after is None:
+        rows.put_back(connection, table, before)
+    else:
+        rows.update(connection, table, after, before)
+
+
+def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
+    """The row as it was before the call, as the call left it, and as it is now."""
+    before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
+    return before, after, rows.fetch(connection, table, restored(undo["key"]))
+
+
+def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:
+    values = rows.new_row(connection, table, args.row)
+    added = {column.name: _default(column) for column in table.columns}
+    return Preview(
+        effect=f"Would insert a row into {args.table}: {_text(args.row)}.",
+        output={"table": args.table, "operation": "insert", "row": {**added, **plain(values)}},
+        observed={"clashes": 0},
+        undo="Delete the row again.",
+    )
+
+
+def _default(column: "sa.Column[Any]") -> JsonValue:
+    made = column.server_default is not None or column.computed is not None or column.primary_key
+    return UNKNOWN if made else None
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _key(call: ToolCall) -> str:
+    if not isinstance(call.undo, dict) or not isinstance(call.undo.get("call"), str):
+        raise ToolFailed("the undo token is not one of database_write")
+    return str(call.undo["call"])

@@ -1,0 +1,69 @@
+"""`file_delete`: one file in the operator's folder, removed."""
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.tools.backups import change_file, look_at_undo, undo_change
+from airlock.tools.common import Arguments, json_of
+from airlock.tools.file_writing import FileInfo
+from airlock.tools.folder import FileSettings, FileState, RelativePath, folder_of, place, state_of
+
+
+class FileDelete(Arguments):
+    """Which file to remove."""
+
+    path: RelativePath
+
+
+@tool(
+    name="file_delete",
+    risk="MEDIUM",
+    reversibility="reversible",
+    permissions={"files:write"},
+    resources=["file:{path}"],
+    timeout=30,
+    idempotent=True,
+    settings=FileSettings,
+)
+def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
+    """Delete a file in the operator's folder, keeping a backup for the undo."""
+    return _info(args.path, change_file(call, args.path, None).before)
+
+
+@file_delete.dry_run(partial=True)
+def look(args: FileDelete, call: ToolCall) -> Preview:
+    """Whether the file is there, and what would be lost."""
+    root = folder_of(call.settings)
+    if args.path == UNKNOWN:
+        return Preview(effect="Would delete a file whose name is known after live.", undo="Restore the file.")
+    now = state_of(place(root, args.path))
+    if not now.exists:
+        raise ToolFailed(f"there is no file {args.path!r} to delete")
+    return Preview(
+        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).",
+        output=json_of(_info(args.path, now)),
+        observed=now.model_dump(mode="json"),
+        undo=f"Restore the {now.size} bytes and mode {now.mode}.",
+    )
+
+
+@file_delete.compensate
+def undo(_args: FileDelete, call: ToolCall) -> None:
+    """The file is back with its bytes and mode; one that somebody else put there since is left alone."""
+    undo_change(call)
+
+
+@file_delete.undo_check
+def look_at_undo_of_delete(_args: FileDelete, call: ToolCall) -> Preview:
+    """Whether there is still no file in its place, and a backup."""
+    return look_at_undo(call)
+
+
+@file_delete.mock
+def mock(args: FileDelete, _call: ToolCall) -> FileInfo:
+    """A small file that was deleted."""
+    return _info(str(args.path), FileState.of(b"mock", 0o644))
+
+
+def _info(path: str, state: FileState) -> FileInfo:
+    return {"path": path, "bytes": state.size, "sha256": str(state.sha256)}

@@ -1,0 +1,116 @@
+"""`file_write`: one file in the operator's folder, written whole."""
+
+import base64
+import binascii
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from typing_extensions import TypedDict
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.tools.backups import after_change, change_file, look_at_undo, undo_change
+from airlock.tools.common import Arguments, fits, json_of
+from airlock.tools.folder import ABSENT, FileSettings, RelativePath, folder_of, place, state_of
+
+MAX_CONTENT = 1_000_000
+
+Content = Annotated[str | None, Field(max_length=MAX_CONTENT)]
+
+
+class FileWrite(Arguments):
+    """What to write, and where; exactly one of `content` and `content_base64`."""
+
+    path: RelativePath
+    content: Annotated[Content, Field(description="the whole content, as text (UTF-8)")] = None
+    content_base64: Annotated[Content, Field(description="the whole content, as base64, for bytes")] = None
+    mode: Annotated[
+        str | None,
+        Field(
+            pattern=r"^0?[0-7]{3}$",
+            description="permissions in octal, such as '640'; without it a file keeps its mode and a new one gets 644",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.content is None) == (self.content_base64 is None):
+            raise ValueError("give exactly one of content and content_base64")
+        return self
+
+
+class FileInfo(TypedDict):
+    """A file: its path, its size in bytes and the SHA-256 of its content in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@tool(
+    name="file_write",
+    risk="MEDIUM",
+    reversibility="reversible",
+    permissions={"files:write"},
+    resources=["file:{path}"],
+    timeout=30,
+    idempotent=True,
+    settings=FileSettings,
+)
+def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
+    """Write a file in the operator's folder, creating the folders above it."""
+    after = change_file(call, args.path, _bytes(args), _mode(args)).after
+    return {"path": args.path, "bytes": after.size, "sha256": str(after.sha256)}
+
+
+@file_write.dry_run(partial=True)
+def look(args: FileWrite, call: ToolCall) -> Preview:
+    """Whether the path can be written, and what is there now."""
+    root = folder_of(call.settings)
+    if args.path == UNKNOWN:
+        return Preview(effect="Would write a file whose name is known after live.", undo="Restore what was there.")
+    now = state_of(place(root, args.path))
+    verb = f"replace {now.size} bytes (mode {now.mode}) of" if now.exists else "create"
+    undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
+    output: dict[str, str | int] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
+    size = "content known after live"
+    if UNKNOWN not in (args.content, args.content_base64):
+        after = after_change(now, _bytes(args), _mode(args))
+        output |= {"bytes": after.size, "sha256": str(after.sha256)}
+        size = f"{after.size} bytes, mode {after.mode}"
+    effect = f"Would {verb} {args.path} ({size})."
+    return Preview(effect=effect, output=json_of(output), observed=now.model_dump(mode="json"), undo=undo)
+
+
+@file_write.compensate
+def undo(_args: FileWrite, call: ToolCall) -> None:
+    """The file, its mode and the folders above it are as they were; a file somebody else changed is left alone."""
+    undo_change(call)
+
+
+@file_write.undo_check
+def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
+    """Whether the file is still as this call left it."""
+    return look_at_undo(call)
+
+
+@file_write.mock
+def mock(args: FileWrite, _call: ToolCall) -> FileInfo:
+    """What the content amounts to."""
+    known = fits(args) and UNKNOWN not in (args.content, args.content_base64)
+    state = after_change(ABSENT, _bytes(args) if known else b"")
+    return {"path": str(args.path), "bytes": state.size, "sha256": str(state.sha256)}
+
+
+def _bytes(args: FileWrite) -> bytes:
+    if args.content is not None:
+        return args.content.encode()
+    try:
+        return base64.b64decode(args.content_base64 or "", validate=True)
+    except binascii.Error as error:
+        raise ToolFailed(f"content_base64 is not base64: {error}") from error
+
+
+def _mode(args: FileWrite) -> int | None:
+    return None if args.mode is None else int(args.mode, 8)

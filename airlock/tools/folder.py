@@ -1,0 +1,122 @@
+"""The folder that the file tools are jailed to: which paths are in it, and what state a file is in."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from airlock.base.errors import ToolFailed
+from airlock.tools.common import Settings, required
+
+PRIVATE = ".airlock"
+"""The part of the folder that holds backups; no plan can address it."""
+
+
+class FileSettings(Settings):
+    """`[settings.files]`: `root` is the folder that every path is relative to and that no call leaves."""
+
+    section: ClassVar[str] = "files"
+    root: str = ""
+
+
+def _plain(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or str(pure) != path or path == "." or set(path) & {"\\", "\0"}:
+        raise ValueError("must be a relative path in its plain form, such as 'notes/jo.txt', that stays in the folder")
+    if pure.parts[0].casefold() == PRIVATE:
+        raise ValueError(f"{PRIVATE!r} is where backups are kept: choose another folder")
+    return path
+
+
+RelativePath = Annotated[
+    str,
+    Field(min_length=1, max_length=1_024, description="relative to the operator's folder, with forward slashes"),
+    AfterValidator(_plain),
+]
+"""One spelling for one file, so that the resource `file:{path}` names it too."""
+
+
+class FileState(BaseModel):
+    """What a file is: its bytes, by hash, and its mode in octal; both None when there is no file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str | None = None
+    mode: str | None = None
+    size: int = 0
+
+    @classmethod
+    def of(cls, content: bytes, mode: int) -> Self:
+        """The state of a file with these bytes and this mode."""
+        return cls(sha256=hashlib.sha256(content).hexdigest(), mode=f"{mode:04o}", size=len(content))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self.sha256 is not None
+
+
+ABSENT = FileState()
+
+
+def folder_of(settings: FileSettings) -> Path:
+    """The folder, without symbolic links.
+
+    Raises:
+        ToolFailed: If the operator named none, or what is not a folder.
+    """
+    root = Path(required(settings.root, "settings.files.root")).expanduser().resolve()
+    if not root.is_dir():
+        raise ToolFailed("settings.files.root is not a folder: create it, or correct the setting")
+    return root
+
+
+def place(root: Path, path: str) -> Path:
+    """Where a file of the folder is.
+
+    Guaranteed at the time of the call: no part of the way there, nor the file itself, is a symbolic link.
+
+    Raises:
+        ToolFailed: If the path leads through a symbolic link or through something that is not a folder.
+    """
+    target = root / path
+    try:
+        if target.resolve() != target:
+            raise ToolFailed(f"{path!r} leads through a symbolic link: name the file itself")
+    except (OSError, RuntimeError) as error:
+        raise ToolFailed(f"{path!r} cannot be followed: {error}") from error
+    for parent in parents(path):
+        if (root / parent).exists() and not (root / parent).is_dir():
+            raise ToolFailed(f"{parent!r} is not a folder, so {path!r} cannot be in it")
+    return target
+
+
+def parents(path: str) -> list[str]:
+    """The folders a path leads through, the deepest first, without the root."""
+    return [str(parent) for parent in PurePosixPath(path).parents][:-1]
+
+
+def state_of(target: Path) -> FileState:
+    """The state of a file as it is now.
+
+    Raises:
+        ToolFailed: If it is not a regular file, or cannot be read.
+    """
+    try:
+        file = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return ABSENT
+    except OSError as error:
+        raise ToolFailed(f"{target.name!r} cannot be read: {error.strerror}") from error
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolFailed(f"{target.name!r} is not a regular file")
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    finally:
+        os.close(file)
+    return FileState(sha256=sha256, mode=f"{stat.S_IMODE(status.st_mode):04o}", size=status.st_size)

@@ -1,0 +1,92 @@
+"""`http_request`: one HTTP request to a host the operator allows."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.tools.common import Arguments, json_of
+from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
+from airlock.tools.web import READ_METHODS, HttpSettings, json_bytes
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+class HttpRequest(Arguments):
+    """One request."""
+
+    url: Annotated[str, Field(min_length=8, max_length=2_000, description="http or https, to an allowed host")]
+    method: Annotated[
+        Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
+        BeforeValidator(_upper),
+        Field(description="GET, HEAD and OPTIONS only read; every other method is HIGH risk and irreversible"),
+    ] = "GET"
+    query: Annotated[
+        dict[str, str | int | float | bool], Field(description="added to the URL's query", default_factory=dict)
+    ]
+    headers: Annotated[
+        dict[str, str],
+        Field(description='such as {"Authorization": {"$secret": "<name>"}}', default_factory=dict),
+    ]
+    body: Annotated[JsonValue, Field(description="a text is sent as it is, everything else as JSON")] = None
+
+
+@tool(
+    name="http_request",
+    risk="HIGH",
+    reversibility="irreversible",
+    permissions={"http:write"},
+    fidelity="probe",
+    timeout=30,
+    settings=HttpSettings,
+)
+async def http_request(args: HttpRequest, call: ToolCall) -> HttpAnswer:
+    """Make one HTTP request: GET, HEAD and OPTIONS are read-only, every other method is irreversible."""
+    headers = dict(args.headers)
+    if args.method not in READ_METHODS and IDEMPOTENCY_HEADER.lower() not in {name.lower() for name in headers}:
+        headers[IDEMPOTENCY_HEADER] = call.idempotency_key
+    return await send(call, args.method, args.url, query=args.query, headers=headers, body=args.body)
+
+
+@http_request.variant
+def by_method(args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A request that only reads is LOW risk; anything else, a method not known yet too, is what was declared."""
+    method = args.get("method", "GET")
+    if not isinstance(method, str) or method.upper() not in READ_METHODS:
+        return {}
+    return {
+        "risk": "LOW",
+        "reversibility": "read_only",
+        "permissions": ("http:read",),
+        "fidelity": "native",
+        "idempotent": True,
+    }
+
+
+@http_request.dry_run
+async def look(args: HttpRequest, call: ToolCall) -> Preview:
+    """A reading request is made; for any other it is checked that its host is allowed and accepts connections."""
+    url = allowed(args.url, call.settings)
+    shown = f"{args.method} {url.copy_with(query=None, fragment=None)}"
+    if args.method in READ_METHODS:
+        output = await send(call, args.method, args.url, query=args.query, headers=args.headers, body=args.body)
+        return Preview(effect=f"Would {shown}, which is answered {output['status']} now.", output=json_of(output))
+    await reachable(url, call.settings)
+    size = "no body" if args.body is None else f"a body of {json_bytes(args.body)} bytes"
+    names = f" and the headers {', '.join(sorted(args.headers))}" if args.headers else ""
+    return Preview(effect=f"Would {shown} with {size}{names}.", output={"status": UNKNOWN, "headers": {}, "body": UNKNOWN})
+
+
+@http_request.mock
+def mock(args: HttpRequest, _call: ToolCall) -> HttpAnswer:
+    """A success; the body of a write comes back with an id, as many services answer."""
+    body: JsonValue = {"mock": True}
+    if args.method not in READ_METHODS:
+        body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
+    return {"status": 200, "headers": {"content-type": "application/json"}, "body": body}

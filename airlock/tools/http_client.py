@@ -1,0 +1,123 @@
+"""Requests to hosts that the operator allows, for `http_request` and the tools that `http_tool` makes."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NotRequired
+
+import httpx
+from pydantic import JsonValue
+from typing_extensions import TypedDict
+
+from airlock.base.errors import ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.plans.tool import ToolCall
+from airlock.tools.web import READ_METHODS, HttpSettings, Reply, exchange, json_bytes
+
+Query = Mapping[str, str | int | float | bool]
+
+_PORTS = {"http": 80, "https": 443}
+_RESERVED = ("host", "content-length", "transfer-encoding", "connection")
+
+
+class HttpAnswer(TypedDict):
+    """An answer; `body` is JSON where the server says so, else text.
+
+    A body too large to keep makes a read fail; of a write, which has happened, it is left out and `note` says so.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: JsonValue
+    note: NotRequired[str]
+
+
+def allowed(url: str, settings: HttpSettings) -> httpx.URL:
+    """The URL, when the operator allows its host.
+
+    Raises:
+        ToolFailed: If it is not an http or https URL, holds credentials, or its host is not allowed.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ToolFailed(f"that is not a URL: {error}") from error
+    if parsed.scheme not in _PORTS or not parsed.host:
+        raise ToolFailed("a URL must begin with http:// or https:// and name a host")
+    if parsed.userinfo:
+        raise ToolFailed("a URL must not hold credentials: use a header with a $secret")
+    port = parsed.port or _PORTS[parsed.scheme]
+    names = {f"{parsed.host}:{port}"} | ({parsed.host} if port == _PORTS[parsed.scheme] else set())
+    if not names & {host.lower() for host in settings.allow_hosts}:
+        hosts = ", ".join(settings.allow_hosts) or "none"
+        raise ToolFailed(f"host {min(names, key=len)!r} is not in settings.http.allow_hosts (allowed: {hosts})")
+    return parsed
+
+
+async def send(
+    call: ToolCall,
+    method: str,
+    url: str,
+    *,
+    query: Query | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: JsonValue = None,
+) -> HttpAnswer:
+    """Make one request. A body that is text is sent as it is, any other as JSON.
+
+    Raises:
+        ToolFailed: If it had no effect.
+        InDoubt: If it was sent and nobody knows.
+    """
+    settings: HttpSettings = call.settings
+    target = allowed(url, settings)
+    sent = dict(headers or {})
+    if reserved := [name for name in sent if name.lower() in _RESERVED]:
+        raise ToolFailed(f"header {reserved[0]!r} is set by the tool itself: remove it")
+    async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
+        request = _request(client, method, target.copy_merge_params(dict(query or {})), sent, body)
+        reply = await exchange(client, request, hide=[value for value in sent.values() if len(value) >= 8])
+    return answer(reply, reads=method in READ_METHODS)
+
+
+def _request(
+    client: httpx.AsyncClient, method: str, url: httpx.URL, headers: Mapping[str, str], body: JsonValue
+) -> httpx.Request:
+    # without compression, so that a small answer cannot become a large one
+    fixed = {"accept-encoding": "identity", "user-agent": "airlock"}
+    try:
+        if body is None:
+            return client.build_request(method, url, headers={**fixed, **headers})
+        if isinstance(body, str):
+            return client.build_request(method, url, headers={**fixed, **headers}, content=body.encode())
+        return client.build_request(method, url, headers={**fixed, **headers}, json=body)
+    except ValueError as error:
+        raise ToolFailed(f"that is not a request HTTP can carry: {type(error).__name__}") from error
+
+
+def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
+    """An answer as the output of a call, within the size an output may have."""
+    output: HttpAnswer = {"status": reply.status, "headers": reply.kept_headers(), "body": reply.body()}
+    if reply.content is not None and json_bytes(output) <= MAX_OUTPUT_BYTES:
+        return output
+    too_large = f"the body was larger than {MAX_OUTPUT_BYTES} bytes"
+    if reads:
+        raise ToolFailed(f"{too_large}: ask for less")
+    return {**output, "body": None, "note": f"{too_large} and was left out"}
+
+
+async def reachable(url: httpx.URL, settings: HttpSettings) -> None:
+    """Nothing, when the host accepts a connection (or a proxy, which is not asked, stands in between).
+
+    Raises:
+        ToolFailed: If it does not.
+    """
+    if settings.trust_environment:
+        return
+    port = url.port or _PORTS[url.scheme]
+    try:
+        async with asyncio.timeout(settings.timeout):
+            _, writer = await asyncio.open_connection(url.host, port)
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError) as error:
+        raise ToolFailed(f"{url.host}:{port} cannot be reached: {type(error).__name__}", retry=True) from error

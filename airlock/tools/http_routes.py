@@ -1,0 +1,147 @@
+"""`http_tool`: a tool out of one HTTP route, in two lines of an operator's own module.
+
+from tools.http_routes import http_tool
+
+open_account = http_tool(
+    name="open_account", method="POST", url="https://billing.test/accounts", risk="MEDIUM",
+    reversibility="reversible", undo_url="https://billing.test/accounts/{id}", permissions={"billing:write"},
+)
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import jmespath
+from pydantic import Field, JsonValue
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.tools.common import Arguments, json_of
+from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
+from airlock.tools.web import GONE, READ_METHODS, HttpSettings, Refused
+
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+class RouteArguments(Arguments):
+    """What varies between calls of one route."""
+
+    params: Annotated[
+        dict[str, str | int], Field(description="values for the {placeholders} of the route's URL", default_factory=dict)
+    ]
+    query: Annotated[dict[str, str | int | float | bool], Field(description="the query of the URL", default_factory=dict)]
+    body: Annotated[JsonValue, Field(description="a text is sent as it is, everything else as JSON")] = None
+
+
+@dataclass(frozen=True)
+class _Route:
+    method: str
+    url: str
+    undo_method: str
+    undo_url: str | None
+    idempotency_header: str
+    secret_headers: Mapping[str, str] = field(default_factory=dict)
+
+    def headers(self, call: ToolCall, key: str) -> dict[str, str]:
+        found = {name: call.secret(secret) for name, secret in self.secret_headers.items()}
+        return {**found, self.idempotency_header: key}
+
+    async def live(self, args: RouteArguments, call: ToolCall) -> HttpAnswer:
+        url = _filled(self.url, args.params)
+        headers = self.headers(call, call.idempotency_key)
+        answer = await send(call, self.method, url, query=args.query, headers=headers, body=args.body)
+        if self.undo_url is not None:
+            try:
+                call.undo = {"method": self.undo_method, "url": _filled(self.undo_url, answer["body"])}
+            except ToolFailed as error:
+                call.undo = {"method": self.undo_method, "url": None, "why": str(error)}
+        return answer
+
+    async def dry_run(self, args: RouteArguments, call: ToolCall) -> Preview:
+        url = _filled(self.url, args.params)
+        if self.method in READ_METHODS:
+            output = await self.live(args, call)
+            return Preview(effect=f"Would {self.method} {url}, answered {output['status']} now.", output=json_of(output))
+        await reachable(allowed(url, call.settings), call.settings)
+        undo = None
+        if self.undo_url is not None:
+            allowed(self.undo_url, call.settings)
+            undo = f"{self.undo_method} {self.undo_url} with values from the answer."
+        unknown: JsonValue = {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
+        return Preview(effect=f"Would {self.method} {url}.", output=unknown, undo=undo)
+
+    async def compensate(self, _args: RouteArguments, call: ToolCall) -> None:
+        token = call.undo
+        if not isinstance(token, dict) or not isinstance(token.get("url"), str):
+            why = token.get("why") if isinstance(token, dict) else "there is no undo token"
+            raise ToolFailed(f"the answer does not say what to undo: {why}")
+        try:
+            headers = self.headers(call, f"{call.idempotency_key}/undo")
+            await send(call, str(token["method"]), str(token["url"]), headers=headers)
+        except Refused as refusal:
+            if token["method"] != "DELETE" or refusal.status not in GONE:
+                raise  # else it is not there any more
+
+    def mock(self, args: RouteArguments, _call: ToolCall) -> HttpAnswer:
+        body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
+        return {"status": 200, "headers": {}, "body": body}
+
+
+def http_tool(
+    *,
+    name: str,
+    method: str,
+    url: str,
+    risk: str,
+    reversibility: str,
+    undo_url: str | None = None,
+    undo_method: str = "DELETE",
+    idempotency_header: str = "Idempotency-Key",
+    secret_headers: Mapping[str, str] | None = None,
+    **promises: Any,
+) -> Tool:
+    """A tool that makes one kind of HTTP request, with the risk the operator says it has.
+
+    The host must be in `settings.http.allow_hosts`. The answer is the output; see `tools.http_client.HttpAnswer`.
+
+    Args:
+        name: The name plans use.
+        method: The HTTP method.
+        url: The address; `{placeholders}` are filled from the argument `params`.
+        risk: LOW, MEDIUM or HIGH.
+        reversibility: read_only, reversible, compensable or irreversible.
+        undo_url: The address that undoes it; `{placeholders}` are JMESPath over the body of the answer.
+        undo_method: The method that undoes it.
+        idempotency_header: The header that carries the idempotency key.
+        secret_headers: Names of secrets by the header that carries them, such as `Authorization`.
+        promises: Any other field of `airlock.contract.Contract`; `idempotent=True` where the service makes a request
+            under one idempotency key once, so that a request whose answer was lost may be repeated.
+
+    Raises:
+        ContractError: If the promises contradict each other; what is reversible needs an `undo_url`.
+    """
+    route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
+    promises = {"description": f"{route.method} {url}", "fidelity": "probe", **promises}
+    made = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
+    made.dry_run(route.dry_run)
+    made.mock(route.mock)
+    if undo_url is not None:
+        made.compensate(route.compensate)
+    made.contract()
+    return made
+
+
+def _filled(template: str, values: Any) -> str:
+    """The address, its placeholders replaced by values, each encoded as one part of a path."""
+
+    def value_of(match: re.Match[str]) -> str:
+        found = jmespath.search(match[1], values)
+        if not isinstance(found, str | int) or isinstance(found, bool) or found in ("", ".", ".."):
+            raise ToolFailed(f"there is no {match[1]!r} to put into {template}")
+        return quote(str(found), safe="")
+
+    return _PLACEHOLDER.sub(value_of, template)

@@ -1,0 +1,56 @@
+"""The table that remembers calls, written in the same transaction as what they do: each takes effect once."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from airlock.tools.database import LEDGER, locked
+
+_TABLE = sa.Table(
+    LEDGER,
+    sa.MetaData(),
+    sa.Column("idempotency_key", sa.String(255), primary_key=True),
+    sa.Column("output", sa.Text, nullable=False),
+    sa.Column("undo", sa.Text, nullable=False),
+    sa.Column("undone", sa.Boolean, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One call that took effect: what it returned, how to undo it, and whether that was done."""
+
+    output: Any
+    undo: Any
+    undone: bool
+
+
+class Ledger:
+    """The ledger of one database, within one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def create(self) -> None:
+        """The table is there."""
+        _TABLE.create(self._connection, checkfirst=True)
+
+    def find(self, key: str) -> Entry | None:
+        """The call under that key, locked until the transaction ends; None when it has not taken effect."""
+        if not sa.inspect(self._connection).has_table(LEDGER):
+            return None
+        query = sa.select(_TABLE).where(_TABLE.c.idempotency_key == key)
+        row = self._connection.execute(locked(self._connection, query)).one_or_none()
+        return None if row is None else Entry(json.loads(row.output), json.loads(row.undo), row.undone)
+
+    def keep(self, key: str, output: Any, undo: JsonValue, *, undone: bool = False) -> None:
+        """Remember a call."""
+        values = {"idempotency_key": key, "output": json.dumps(output), "undo": json.dumps(undo), "undone": undone}
+        self._connection.execute(sa.insert(_TABLE).values(values))
+
+    def mark_undone(self, key: str) -> None:
+        """The call is undone; from here on it can neither be undone nor made again."""
+        self._connection.execute(sa.update(_TABLE).where(_TABLE.c.idempotency_key == key).values(undone=True))

@@ -1,0 +1,104 @@
+"""From the operator's configuration to the catalogue of tools a worker offers."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from airlock.admission.config import SETTINGS_PREFIX, Config
+from airlock.base.errors import ConfigError, Problem
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.tool import Tool
+
+WHERE = "catalogue.modules"
+
+
+def load_catalogue(config: Config) -> Catalogue:
+    """The catalogue of every tool in the modules that the configuration names.
+
+    Modules in the current working directory are found too.
+
+    Raises:
+        ConfigError: With every module that cannot be imported or holds no tool, or else with everything that is wrong
+            with the tools themselves, their overrides and their settings.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    tools: dict[int, Tool] = {}
+    problems: list[Problem] = []
+    for name in config.catalogue.modules:
+        module = _imported(_home_of(name))
+        if isinstance(module, Problem):
+            problems.append(module)
+        elif found := tools_in(module):
+            tools |= {id(tool): tool for tool in found}
+        else:
+            problems.append(_without_tools(name))
+    if problems:
+        raise ConfigError(problems)
+    catalogue = Catalogue(tools.values(), config.contracts, config.settings)
+    if unread := [section for section in sorted(config.settings) if not _is_read(section, catalogue)]:
+        raise ConfigError([_unread(section, catalogue) for section in unread])
+    return catalogue
+
+
+def _is_read(section: str, catalogue: Catalogue) -> bool:
+    # the environment may hold settings for other workers too; a file is written for this one
+    prefix = f"{SETTINGS_PREFIX}{section}__".lower()
+    return section in catalogue.sections or any(name.lower().startswith(prefix) for name in os.environ)
+
+
+def _unread(section: str, catalogue: Catalogue) -> Problem:
+    return Problem(
+        where=f"settings.{section}",
+        message="no tool of the catalogue reads a section of this name",
+        fix=f"correct its spelling, or remove it; there are: {', '.join(catalogue.sections) or '(none)'}",
+    )
+
+
+def tools_in(module: ModuleType) -> Sequence[Tool]:
+    """The tools in a module's namespace, each once, in the order in which the module names them."""
+    return list({id(value): value for value in vars(module).values() if isinstance(value, Tool)}.values())
+
+
+def _home_of(name: str) -> str:
+    """The module that `catalogue.modules` means by a name: `tools` was the name of `airlock.tools` before 0.2."""
+    return f"airlock.{name}" if name == "tools" or name.startswith("tools.") else name
+
+
+def _imported(name: str) -> ModuleType | Problem:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            return _missing(name)
+        return _broken(name, error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 an operator's module may raise anything
+        return _broken(name, error)
+
+
+def _missing(name: str) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"there is no module {name!r}",
+        fix="correct its name, install it, or start the worker in the folder that holds it",
+    )
+
+
+def _broken(name: str, error: BaseException) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"module {name!r} cannot be imported: {type(error).__name__}: {error}",
+        fix=f"make `python -c 'import {name}'` work in this environment, or remove it from the list",
+    )
+
+
+def _without_tools(name: str) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"module {name!r} holds no tool",
+        fix="declare one in it with @airlock.tool.tool, import one into it, or remove it from the list",
+    )

@@ -1,0 +1,135 @@
+"""`memory_search`: notes in a folder, found by the words they hold."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.tools.common import Arguments, Settings, required
+
+SUFFIXES = (".md", ".txt", ".json")
+MAX_NOTES = 2_000
+MAX_NOTE_BYTES = 262_144
+EXCERPT = 500
+
+_WORD = re.compile(r"\w+")
+
+
+class MemorySettings(Settings):
+    """`[settings.memory]`.
+
+    `path` is a folder of notes (.md, .txt, .json). `goals` is a JSON file of goals; without it, `goals.json` in that
+    folder.
+    """
+
+    section: ClassVar[str] = "memory"
+    path: str = ""
+    goals: str = ""
+
+
+class MemorySearch(Arguments):
+    """What to look for."""
+
+    query: Annotated[str, Field(min_length=1, max_length=1_000, description="words to look for, in any order and case")]
+    limit: Annotated[int, Field(ge=1, le=50, description="the most matches to return")] = 5
+
+
+class Match(TypedDict):
+    """One note; `score` (0.0-1.0) is the share of the query's words that it holds."""
+
+    id: str
+    text: str
+    score: float
+
+
+class Matches(TypedDict):
+    """The notes found, best first."""
+
+    matches: list[Match]
+
+
+@tool(
+    name="memory_search",
+    risk="LOW",
+    reversibility="read_only",
+    permissions={"memory:read"},
+    timeout=15,
+    idempotent=True,
+    settings=MemorySettings,
+)
+def memory_search(args: MemorySearch, call: ToolCall) -> Matches:
+    """Find notes by the words they hold, best match first."""
+    folder = Path(required(call.settings.path, "settings.memory.path"))
+    if not folder.is_dir():
+        raise ToolFailed("settings.memory.path is not a folder: correct it")
+    return {"matches": _ranked(args, folder)}
+
+
+@memory_search.dry_run
+def look(args: MemorySearch, call: ToolCall) -> Preview:
+    """The search itself: it changes nothing."""
+    found = memory_search.live(args, call)
+    return Preview(effect=f"Would find {len(found['matches'])} notes about {args.query!r}.", output=found)
+
+
+@memory_search.mock
+def mock(args: MemorySearch, _call: ToolCall) -> Matches:
+    """One note that says what was asked for."""
+    return {"matches": [{"id": "mock.md", "text": f"A note about {args.query}", "score": 1.0}]}
+
+
+def _ranked(args: MemorySearch, folder: Path) -> list[Match]:
+    wanted = set(_words(args.query))
+    ranked = []
+    for name, text in _notes(folder):
+        counts = Counter(_words(text))
+        found = sorted(word for word in wanted if word in counts)
+        if found:
+            score = round(len(found) / len(wanted), 4)
+            often = sum(counts[word] for word in found)
+            ranked.append((-score, -often, name, Match(id=name, text=_excerpt(text, found[0]), score=score)))
+    return [match for *_, match in sorted(ranked, key=lambda entry: entry[:3])][: args.limit]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _excerpt(text: str, word: str) -> str:
+    start = max(0, text.casefold().find(word) - EXCERPT // 5)
+    return text.strip() if len(text) <= EXCERPT else text[start : start + EXCERPT].strip()
+
+
+def _notes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Id and text of every note; what cannot be read as text, or is too large, is passed over."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    for path in paths[:MAX_NOTES]:
+        name = path.relative_to(folder).as_posix()
+        try:
+            if path.stat().st_size > MAX_NOTE_BYTES:
+                continue
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        yield from _parts(name, text) if path.suffix == ".json" else [(name, text)]
+
+
+def _parts(name: str, text: str) -> Iterator[tuple[str, str]]:
+    """A JSON list of `{"id", "text"}` holds many notes; any other JSON is one."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return
+    items = content if isinstance(content, list) else [content]
+    if all(isinstance(item, dict) and isinstance(item.get("text"), str) for item in items):
+        for number, item in enumerate(items):
+            yield f"{name}#{item.get('id', number)}", item["text"]
+    else:
+        yield name, json.dumps(content, ensure_ascii=False)

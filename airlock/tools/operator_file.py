@@ -1,0 +1,35 @@
+"""Finds and reads the operator's file, `airlock.toml`: for the worker, and for commands that look without one."""
+
+import os
+from pathlib import Path
+
+from airlock.admission.config import Config, parse_config
+from airlock.base.errors import ConfigError, Problem
+
+DEFAULT_CONFIG = Path("airlock.toml")
+CONFIG_VARIABLE = "AIRLOCK_CONFIG"
+
+
+def find_config(given: Path | None) -> Path | None:
+    """The configuration to use: the one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None."""
+    if given is not None:
+        return given
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file, with the environment's overrides.
+
+    Raises:
+        ConfigError: If it cannot be read or used; every problem names its key and the fix.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        problem = Problem(where=str(path), message=str(said or error), fix="check --config and AIRLOCK_CONFIG")
+        raise ConfigError([problem]) from error
+    return parse_config(text, os.environ)

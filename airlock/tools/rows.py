@@ -1,0 +1,176 @@
+"""Changing one row so that it can be changed back exactly; each function works inside the caller's transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from airlock.base.canonical import digest
+from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN, contains_unknown
+from airlock.tools.database import equal_to, known_columns, locked, stores_text, unique_keys
+from airlock.tools.values import Row, bound, exact
+
+
+def key_of(table: sa.Table, row: Mapping[str, Any]) -> Row:
+    """The primary key of a row."""
+    return {column.name: row[column.name] for column in table.primary_key.columns}
+
+
+def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row | None:
+    """The one row that matches, locked where the database can lock rows; None when there is none.
+
+    Raises:
+        ToolFailed: If more than one row matches.
+    """
+    query = sa.select(table).where(equal_to(table, where)).limit(2)
+    found = connection.execute(locked(connection, query)).mappings().all()
+    if len(found) > 1:
+        raise ToolFailed(f"more than one row of {table.name!r} matches: name a row by its key")
+    return dict(found[0]) if found else None
+
+
+def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row:
+    """The row that `where` names by its primary key, or by columns that are unique.
+
+    Raises:
+        ToolFailed: If `where` does not tell rows apart, or there is no such row.
+    """
+    known_columns(table, list(where))
+    keys = unique_keys(connection, table)
+    if not any(set(key) <= set(where) and all(where[name] is not None for name in key) for key in keys):
+        ways = " or ".join(f"({', '.join(key)})" for key in keys) or "(the table has no key)"
+        raise ToolFailed(f"`where` must name one row of {table.name!r} by {ways}")
+    row = fetch(connection, table, where)
+    if row is None:
+        raise ToolFailed(f"no row of {table.name!r} matches `where`")
+    return row
+
+
+def seen(row: Row, version_column: str) -> JsonValue:
+    """The state of a row as a preview hands it on: a hash of all of it, and its version where it has one."""
+    state: dict[str, JsonValue] = {"sha256": digest(exact(row))}
+    if version_column in row:
+        state["version"] = exact({version_column: row[version_column]})[version_column]
+    return state
+
+
+def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: Row | None = None) -> None:
+    """Nothing, when no other row has the values that must be unique; values not known yet are not judged.
+
+    Args:
+        connection: Of the transaction.
+        table: The table.
+        row: The row as it would be.
+        own_key: The primary key of the row that it is now, if any.
+
+    Raises:
+        ToolFailed: Naming the columns of which another row has the same values.
+    """
+    for key in unique_keys(connection, table):
+        if any(row.get(name) in (None, UNKNOWN) for name in key):
+            continue
+        other = fetch(connection, table, {name: row[name] for name in key})
+        if other is not None and key_of(table, other) != own_key:
+            raise ToolFailed(f"{table.name!r} already has a row with the same {', '.join(key)}")
+
+
+def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
+    """The values of a plan's row as the columns take them; those not known yet as they stand.
+
+    Raises:
+        ToolFailed: If the table has no such column, or no key by which its rows could be told apart.
+    """
+    known_columns(table, list(row))
+    if not table.primary_key.columns:
+        raise ToolFailed(f"table {table.name!r} has no primary key, by which its rows could be told apart")
+    unknown = {name: value for name, value in row.items() if contains_unknown(value)}
+    known = {name: value for name, value in row.items() if name not in unknown}
+    return {**bound(table, known, as_text=stores_text(connection)), **unknown}
+
+
+def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
+    """The values of a row to insert.
+
+    Raises:
+        ToolFailed: If a column needs a value and has none, or another row has values that must be unique.
+    """
+    values = values_of(connection, table, row)
+    missing = [
+        column.name
+        for column in table.columns
+        if (not column.nullable or column.primary_key)
+        and values.get(column.name) is None
+        and (column.server_default, column.computed, column.identity) == (None, None, None)
+        and column is not table.autoincrement_column
+    ]
+    if missing:
+        raise ToolFailed(f"a row of {table.name!r} needs a value for {', '.join(missing)}")
+    refuse_clash(connection, table, values)
+    return values
+
+
+def changed_row(
+    connection: sa.Connection, table: sa.Table, old: Row, row: Mapping[str, JsonValue], version_column: str
+) -> Row:
+    """What an update sets: the values, and the version counted up where the table has one.
+
+    Raises:
+        ToolFailed: If the values would change the key or the version, or another row has values that must be unique.
+    """
+    values = values_of(connection, table, row)
+    fixed = sorted({column.name for column in table.primary_key.columns} | {version_column})
+    if wrong := [name for name in fixed if name in values]:
+        raise ToolFailed(f"an update cannot change {', '.join(wrong)}")
+    refuse_clash(connection, table, {**old, **values}, key_of(table, old))
+    version = old.get(version_column)
+    return {**values, version_column: version + 1} if isinstance(version, int) else values
+
+
+def insert(connection: sa.Connection, table: sa.Table, row: Row) -> Row:
+    """Insert a row and return all of it, with what the database added.
+
+    Raises:
+        ToolFailed: If the database gives the row no key by which it could be found again.
+    """
+    key = connection.execute(sa.insert(table).values(row)).inserted_primary_key
+    names = [column.name for column in table.primary_key.columns]
+    added = fetch(connection, table, dict(zip(names, key, strict=True))) if key and None not in key else None
+    if added is None:
+        raise ToolFailed(f"{table.name!r} makes no key by itself: give {', '.join(names) or 'the table a primary key'}")
+    return added
+
+
+def update(connection: sa.Connection, table: sa.Table, old: Row, values: Row) -> Row:
+    """Give a row these values and return all of it.
+
+    Raises:
+        Stale: If the row is not there any more.
+    """
+    fixed = [column.name for column in table.columns if column.computed is not None or column.primary_key]
+    writable = {name: value for name, value in values.items() if name not in fixed}
+    if writable:
+        changed = connection.execute(sa.update(table).where(equal_to(table, key_of(table, old))).values(writable))
+        if changed.rowcount != 1:
+            raise Stale(f"the row of {table.name!r} went away")
+    new = fetch(connection, table, key_of(table, old))
+    if new is None:
+        raise Stale(f"the row of {table.name!r} went away")
+    return new
+
+
+def delete(connection: sa.Connection, table: sa.Table, row: Row) -> None:
+    """Delete a row.
+
+    Raises:
+        Stale: If the row is not there any more.
+    """
+    if connection.execute(sa.delete(table).where(equal_to(table, key_of(table, row)))).rowcount != 1:
+        raise Stale(f"the row of {table.name!r} went away")
+
+
+def put_back(connection: sa.Connection, table: sa.Table, row: Row) -> None:
+    """Insert a row that was deleted, with the key it had."""
+    writable = {name: value for name, value in row.items() if table.columns[name].computed is None}
+    connection.execute(sa.insert(table).values(writable))

@@ -1,0 +1,113 @@
+"""Values of a database as JSON: exactly, for the undo, and plainly, for people and plans."""
+
+import base64
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from airlock.base.errors import ToolFailed
+
+Row = dict[str, Any]
+
+_EXACT: dict[type, tuple[str, Callable[[Any], JsonValue], Callable[[Any], Any]]] = {
+    bytes: ("bytes", lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
+    Decimal: ("decimal", str, Decimal),
+    datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
+    date: ("date", date.isoformat, date.fromisoformat),
+    time: ("time", time.isoformat, time.fromisoformat),
+    timedelta: (
+        "timedelta",
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda parts: timedelta(days=parts[0], seconds=parts[1], microseconds=parts[2]),
+    ),
+    uuid.UUID: ("uuid", str, uuid.UUID),
+    float: ("float", repr, float),
+    list: ("json", lambda value: value, lambda value: value),
+    dict: ("json", lambda value: value, lambda value: value),
+}
+_DECODERS = {name: decode for name, _, decode in _EXACT.values()}
+
+
+def exact(row: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """A row as JSON from which `restored` makes the very same values.
+
+    Raises:
+        ToolFailed: If a value is of a kind that JSON cannot keep exactly.
+    """
+    return {name: _exact(name, value) for name, value in row.items()}
+
+
+def restored(row: Mapping[str, Any]) -> Row:
+    """The row that `exact` was given."""
+    return {
+        name: _DECODERS[next(iter(value))](next(iter(value.values()))) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """A row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def bound(table: sa.Table, row: Mapping[str, JsonValue], *, as_text: bool) -> Row:
+    """Values from a plan as the columns take them.
+
+    Args:
+        table: Whose columns they are for.
+        row: Values by column.
+        as_text: Whether the database stores what it is given (SQLite), objects and lists as JSON text.
+
+    Raises:
+        ToolFailed: If a value is not one of its column's type.
+    """
+    return {name: (_stored(value) if as_text else _typed(table.columns[name], value)) for name, value in row.items()}
+
+
+def _exact(name: str, value: Any) -> JsonValue:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    for kind, (tag, encode, _) in _EXACT.items():
+        if isinstance(value, kind):
+            return {tag: encode(value)}
+    raise ToolFailed(f"column {name!r} holds a {type(value).__name__}, which cannot be kept for an undo")
+
+
+def _plain(value: Any) -> JsonValue:
+    if value is None or isinstance(value, bool | int | str | list | dict):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)
+
+
+def _stored(value: JsonValue) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _typed(column: "sa.Column[Any]", value: JsonValue) -> Any:
+    try:
+        kind = column.type.python_type
+    except NotImplementedError:
+        return value
+    try:
+        if kind is Decimal and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return Decimal(str(value))
+        if isinstance(value, str) and kind in _EXACT and kind not in (float, list, dict, timedelta):
+            return _EXACT[kind][2](value)
+    except (ValueError, ArithmeticError) as error:
+        raise ToolFailed(f"column {column.name!r} takes a {kind.__name__}, not {value!r}") from error
+    return value

@@ -1,0 +1,174 @@
+"""One HTTP exchange whose outcome is never guessed: it had no effect, it worked, or nobody knows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+
+import httpx
+from pydantic import JsonValue
+
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.base.text import shorten
+from airlock.tools.common import Settings, Texts
+
+MAX_BODY_BYTES = 65_536
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
+KEPT_HEADERS = ("content-type", "etag", "last-modified", "location", "retry-after", "x-request-id")
+
+GONE = (404, 410)
+LATER = (429, 503)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+_UNKNOWN_EFFECT = (502, 504)
+_LONGEST_WAIT = 3_600.0
+
+
+class HttpSettings(Settings):
+    """`[settings.http]`.
+
+    `allow_hosts` lists the hosts calls may go to, exactly: `api.example.com` for the usual port of its scheme,
+    `127.0.0.1:8080` for another one. `timeout` (seconds) is for connecting and for each wait for data.
+    `trust_environment` honours proxy and certificate variables such as `HTTPS_PROXY`.
+    """
+
+    section: ClassVar[str] = "http"
+    allow_hosts: Texts = ()
+    timeout: float = 10.0
+    trust_environment: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with status 2xx; `content` is None when it was larger than `MAX_BODY_BYTES`."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes | None
+
+    def body(self) -> JsonValue:
+        """The body: JSON where it is JSON, else text; None where there is none."""
+        if not self.content:
+            return None
+        text = self.content.decode(errors="replace")
+        if "json" not in self.headers.get("content-type", ""):
+            return text
+        try:
+            found: JsonValue = json.loads(text)
+        except ValueError:
+            return text
+        return found
+
+    def kept_headers(self) -> dict[str, str]:
+        """The few headers worth keeping."""
+        return {name: self.headers[name] for name in KEPT_HEADERS if name in self.headers}
+
+
+class Refused(ToolFailed):
+    """The server answered with a status that says that the request had no effect."""
+
+    def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
+        self.status = status
+        super().__init__(message, retry=retry, after=after)
+
+
+async def exchange(
+    client: httpx.AsyncClient, request: httpx.Request, *, hide: Sequence[str] = (), changes: bool | None = None
+) -> Reply:
+    """Send a request and return its answer, when that is 2xx.
+
+    Args:
+        client: Redirects are never followed, whatever it is set to.
+        request: What to send.
+        hide: Texts, such as credentials, that must not appear in an error.
+        changes: Whether the request changes something; None judges by its method.
+
+    Raises:
+        Refused: If the server said so. A 500 counts as refused; a 502 or 504 to a request that changes something does not.
+        ToolFailed: If nothing was sent, or only an answer to a request that reads was lost.
+        InDoubt: If a request that changes something was sent and no answer came back.
+    """
+    what = _what(request)
+    changes = request.method not in READ_METHODS if changes is None else changes
+    try:
+        response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            content = await _content(response)
+        finally:
+            await response.aclose()
+    except _NOT_SENT as error:
+        raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=True) from error
+    except httpx.LocalProtocolError as error:
+        raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        message = f"{what} was sent, but its answer was lost: {_name(error)}"
+        if changes:
+            raise InDoubt(message) from error
+        raise ToolFailed(message, retry=True) from error
+    if 200 <= response.status_code < 300:
+        return Reply(response.status_code, response.headers, content)
+    said = shorten(_hidden((content or b"").decode(errors="replace"), hide), 200)
+    raise _refusal(what, response, said, changes=changes)
+
+
+def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -> Refused | InDoubt:
+    status = response.status_code
+    message = f"{what} was answered {status}{f': {said}' if said else ''}"
+    if 300 <= status < 400:
+        where = shorten(response.headers.get("location", "nowhere"), 200)
+        return Refused(f"{message} (redirects are not followed; it points to {where})", status)
+    if status in LATER:
+        return Refused(message, status, retry=True, after=_retry_after(response.headers))
+    if status in _UNKNOWN_EFFECT and changes:
+        return InDoubt(f"{message} (a gateway lost the answer of the server behind it)")
+    return Refused(message, status, retry=status >= 500 and not changes)
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    """How many seconds the server asks to wait, at most an hour; 0 where it says nothing that makes sense."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isdecimal():
+        return min(float(asked), _LONGEST_WAIT)
+    when, now = _date(asked), _date(headers.get("date", ""))
+    if when is None:
+        return 0.0
+    # by the server's own clock where it tells it: this machine's may be wrong
+    return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+async def _content(response: httpx.Response) -> bytes | None:
+    content = b""
+    async for piece in response.aiter_bytes(16_384):
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            return None if response.is_success else content[:1_000]
+    return content
+
+
+def _what(request: httpx.Request) -> str:
+    """The request in a few words, without its query, which may hold what is secret."""
+    return f"{request.method} {request.url.copy_with(query=None, fragment=None)}"
+
+
+def _name(error: Exception) -> str:
+    return shorten(f"{type(error).__name__} {error}".strip(), 200)
+
+
+def _hidden(text: str, hide: Sequence[str]) -> str:
+    for secret in hide:
+        text = text.replace(secret, "***") if secret else text
+    return text
+
+
+def json_bytes(value: Any) -> int:
+    """How many bytes of JSON a value is."""
+    return len(json.dumps(value))

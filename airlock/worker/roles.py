@@ -1,0 +1,125 @@
+"""The Temporal workers of one process, by role."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.workflow import SandboxImportNotificationPolicy
+
+from airlock.activities.admit import AdmitActivities
+from airlock.activities.call import CallActivities
+from airlock.activities.compensate import CompensateActivities
+from airlock.activities.gates import GateActivities
+from airlock.activities.look_at_undo import UndoLookActivities
+from airlock.activities.monitor import MonitorActivities
+from airlock.activities.preview import PreviewActivities
+from airlock.activities.recover import RecoverActivities
+from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.toolbox import Toolbox
+from airlock.base import names
+from airlock.temporal.tracing import traced
+from airlock.workflows.metered import Metered
+from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.safe_signals import SafeSignals
+
+ROLES = ("all", "orchestrate", "rehearse", "live")
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+"""Heartbeats reach Temporal at least this often, so that a stop reaches a running call as fast."""
+STICKY_TIMEOUT = timedelta(seconds=5)
+"""How long a run waits for the worker that has it in its cache, before any other takes it over."""
+ORCHESTRATIONS = 32
+"""Admissions and visits to gates that one worker process does at the same time; they wait more than they work."""
+SHUTDOWN_MARGIN = 15.0
+"""Seconds a worker waits for running calls beyond the longest that the catalogue allows."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one worker process does at the same time."""
+
+    calls: int = 50
+    rehearsals: int = 20
+    workflow_tasks: int = 50
+    cached_workflows: int = 500
+
+
+def runner() -> SandboxedWorkflowRunner:
+    """The sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
+    policy = (
+        SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
+        | SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
+    )
+    # cryptography imports its exceptions at the moment it raises them; refused, that aborts the whole process
+    restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography")
+    if traced():
+        restrictions = restrictions.with_passthrough_modules("opentelemetry")
+    return SandboxedWorkflowRunner(restrictions=restrictions.with_import_notification_policy(policy))
+
+
+def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
+    """The Temporal workers of one process.
+
+    Args:
+        client: A client made by `airlock_client.connection`.
+        toolbox: The operator's catalogue and policy.
+        role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls
+            and compensations.
+        limits: How much to do at the same time.
+    """
+    allowed = limits or Limits()
+    grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
+    workers: list[Worker] = []
+    if role in ("all", "orchestrate"):
+        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
+        workers.append(
+            Worker(
+                client,
+                task_queue=names.WORKFLOW_QUEUE,
+                workflows=list(WORKFLOWS),
+                activities=[
+                    RecoverActivities(toolbox).recover,
+                    AdmitActivities(toolbox).admit,
+                    gates.acquire,
+                    gates.leave,
+                    gates.look,
+                    gates.recall,
+                    monitors.alarm,
+                    monitors.lock_wish,
+                ],
+                max_concurrent_activities=ORCHESTRATIONS,
+                max_concurrent_workflow_tasks=allowed.workflow_tasks,
+                max_cached_workflows=allowed.cached_workflows,
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                workflow_runner=runner(),
+                interceptors=[SafeSignals(), Metered()],
+                graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
+            )
+        )
+    if role in ("all", "rehearse"):
+        activities = [
+            RehearseActivities(toolbox).rehearse,
+            PreviewActivities(toolbox).preview,
+            UndoLookActivities(toolbox).look_at_undo,
+        ]
+        workers.append(_activity_worker(client, names.REHEARSE_QUEUE, activities, allowed.rehearsals, grace))
+    if role in ("all", "live"):
+        compensations = CompensateActivities(toolbox)
+        workers.append(_activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], allowed.calls, grace))
+        undo = [compensations.compensate, compensations.probe]
+        workers.append(_activity_worker(client, names.UNDO_QUEUE, undo, allowed.calls, grace))
+    return workers
+
+
+def _activity_worker(client: Client, queue: str, activities: Sequence[object], slots: int, grace: timedelta) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=list(activities),  # type: ignore[arg-type]  # bound methods with @activity.defn
+        max_concurrent_activities=slots,
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        graceful_shutdown_timeout=grace,
+    )

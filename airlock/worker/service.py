@@ -1,0 +1,118 @@
+"""A worker process from connection to shutdown; running calls are finished first."""
+
+import asyncio
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError
+
+from airlock.activities.metered import begin_at_zero
+from airlock.activities.monitor import start_monitors
+from airlock.activities.toolbox import Toolbox
+from airlock.base import names
+from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes
+from airlock.temporal.history import Unreadable
+from airlock.temporal.live_gate import start_live_gate
+from airlock.worker.roles import Limits, build_workers
+from airlock.worker.sampler import Sampler
+
+
+async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float | None = None) -> None:
+    """Connect, register what is missing, and work until SIGTERM or SIGINT; running calls are finished first.
+
+    Args:
+        toolbox: The operator's catalogue and policy.
+        role: One of `ROLES`.
+        limits: How much to do at the same time.
+        sample_every: Seconds between two looks at what the gauges of the metrics show; None looks at nothing.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # tools that are plain functions run in threads: enough that one slow tool does not hold up the others
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=2 * limits.calls + limits.rehearsals))
+    connecting = asyncio.create_task(_connected(stop))
+    client = await connecting
+    if client is None:
+        return
+    workers = build_workers(client, toolbox, role, limits)
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        if role in ("all", "orchestrate"):
+            await _start_what_runs_for_ever(client, toolbox)
+        print(_health_line(client, toolbox, role), flush=True)
+        if sample_every is not None and role in ("all", "live"):
+            begin_at_zero(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
+        sampling = _sampling(client, role, sample_every)
+        await stop.wait()
+        if sampling is not None:
+            sampling.cancel()
+        print("airlock worker stopping: running calls are finished first", flush=True)
+        # all at once: one after the other, those that wait their turn would go on taking new work
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
+    # a thread whose call timed out cannot be stopped: the loop would wait for it when it closes
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    print("airlock worker stopped", flush=True)
+
+
+def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[None] | None:
+    if every is None or role not in ("all", "orchestrate"):
+        return None
+    return asyncio.create_task(Sampler(client, Runtime.default().metric_meter).run(every))
+
+
+async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
+    """Plans would start them too; but the gate must be there to be locked, a monitor to be asked, before the first."""
+    try:
+        await start_live_gate(client, toolbox.policy)
+        await start_monitors(client, toolbox.policy)
+    except (RPCError, Unreadable) as error:
+        print(f"the live gate and the monitors could not be started yet: {error}", file=sys.stderr, flush=True)
+
+
+async def _connected(stop: asyncio.Event) -> Client | None:
+    """A client of a server that is ready, or None when the worker is told to stop before there is one."""
+    stopped = asyncio.create_task(stop.wait())
+    ready = asyncio.create_task(_ready_client())
+    await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopped, ready):
+        if not task.done():
+            task.cancel()
+    return ready.result() if ready.done() and not ready.cancelled() else None
+
+
+async def _ready_client() -> Client:
+    while True:
+        client = await connect_patiently()
+        try:
+            added = await ensure_search_attributes(client)
+        except RPCError as error:
+            print(
+                f"Temporal at {address()} is not ready yet: {error.message}. Trying again in 2 s.",
+                file=sys.stderr,
+                flush=True,
+            )
+            await asyncio.sleep(2)
+            continue
+        if added:
+            print(f"airlock worker registered search attributes: {', '.join(added)}", flush=True)
+        return client
+
+
+def _health_line(client: Client, toolbox: Toolbox, role: str) -> str:
+    queues = {
+        "all": (names.WORKFLOW_QUEUE, names.REHEARSE_QUEUE, names.LIVE_QUEUE, names.UNDO_QUEUE),
+        "orchestrate": (names.WORKFLOW_QUEUE,),
+        "rehearse": (names.REHEARSE_QUEUE,),
+        "live": (names.LIVE_QUEUE, names.UNDO_QUEUE),
+    }[role]
+    return (
+        f"airlock worker ready: role {role}, serves {', '.join(queues)} in namespace {client.namespace} at {address()}; "
+        f"{len(toolbox.catalogue.names)} tools, catalogue {toolbox.catalogue.digest()[:12]}, "
+        f"policy {toolbox.policy.digest()[:12]}"
+    )

@@ -1,0 +1,109 @@
+"""`python -m devtools.dev`: Temporal, the sandbox services and a worker, on loopback, up until Ctrl-C."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airlock.cli.output import OK, AsJson, command, emit_line, run_and_leave, say
+from airlock.cli.stopping import stoppable
+from devtools.environment import ROOT, Environment, environment
+
+STATE = ROOT / ".airlock" / "dev"
+_LOOK = 0.5
+_PASSED_ON = ("AIRLOCK_SECRET", "AIRLOCK_SETTINGS__", "AIRLOCK_INDEX_KEY")
+"""A person's own settings win over the sandbox's: the real CRM with the rest of the sandbox, for example."""
+
+
+@command
+async def dev(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="The operator's file for the worker; the project's airlock.toml unless given."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="Where all state and logs are kept.", show_default=False)
+    ] = STATE,
+    as_json: AsJson = False,
+) -> int:
+    """Start a Temporal server, the sandbox services and a worker, and keep them up until Ctrl-C.
+
+    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    """
+    ended = await stoppable(_run(folder, config, as_json=as_json))
+    if not ended and not as_json:
+        say("everything has stopped")
+    return OK
+
+
+async def _run(folder: Path, config: Path | None, *, as_json: bool) -> None:
+    if not as_json:
+        say("starting Temporal, the sandbox services and a worker ...")
+    own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    async with environment(folder, usual_ports=True, config=config, more=own) as env:
+        emit_line(_as_document(env)) if as_json else _say_what_to_try(env)
+        try:
+            while True:
+                env.check()
+                await asyncio.sleep(_LOOK)
+        except asyncio.CancelledError:
+            if not as_json:
+                say("stopping ...")
+            raise
+
+
+def _as_document(env: Environment) -> dict[str, str]:
+    return {
+        "temporal_address": env.temporal_address,
+        "ui": env.ui_url,
+        "crm": env.crm_url,
+        "mailbox": str(env.mailbox),
+        "database": str(env.database_path),
+        "work_folder": str(env.work_folder),
+        "logs": str(env.folder / "logs"),
+    }
+
+
+def _say_what_to_try(env: Environment) -> None:
+    say(f"Airlock is up. Temporal UI: {env.ui_url}")
+    if not env.ports.usual:
+        say("Port 7233 was taken. In every other terminal:")
+        say(f"  export TEMPORAL_ADDRESS={env.temporal_address}")
+    say()
+    say("What to try, in another terminal:")
+    for line in (
+        "python starter.py tools",
+        "python starter.py start examples/onboard_customer.json",
+        "python starter.py show onboard-acme-001",
+        "python starter.py approve onboard-acme-001 --by alice",
+        "python starter.py watch",
+        "python starter.py list",
+    ):
+        say(f"  .venv/bin/{line}")
+    say()
+    say(f"Sandbox: CRM {env.crm_url}/_sandbox/contacts, mail in {_near(env.mailbox)}, database {_near(env.database_path)},")
+    say(f"         files in {_near(env.work_folder)}; logs in {_near(env.folder / 'logs')}")
+    say("Ctrl-C stops everything.")
+
+
+def _near(path: Path) -> str:
+    """A path as short as it can be written from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def main() -> None:
+    """Run `dev` as a program of its own."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(dev)
+    run_and_leave(app)
+
+
+if __name__ == "__main__":
+    main()

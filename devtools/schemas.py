@@ -1,0 +1,81 @@
+"""`python -m devtools.schemas [--check]`: JSON Schemas of everything people and programs exchange with Airlock."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
+
+from airlock.admission.config import Config
+from airlock.base.incoming import Verdict
+from airlock.export.model import LINES, export_schemas
+from airlock.plans.assignments import Assignments
+from airlock.plans.plan import Plan
+from airlock.run.messages import MESSAGES
+from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
+from devtools.environment import ROOT
+from devtools.generated import application
+
+FOLDER = ROOT / "schemas"
+
+
+class Validations(BaseModel):
+    """The validations file that goes with an older plan; only its id is used."""
+
+    model_config = ConfigDict(extra="allow")
+    validation_id: str = Field(min_length=1)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Every schema by file name."""
+    files: dict[str, tuple[type[BaseModel], str]] = {
+        "plan": (Plan, "A plan file"),
+        "assignments": (Assignments, "A plan file in the older format"),
+        "validations": (Validations, "The validations file of an older plan"),
+        "config": (Config, "airlock.toml"),
+    }
+    views: dict[str, tuple[type[BaseModel], str]] = {
+        "verdict": (Verdict, "The answer of the update decide"),
+        "status": (StatusView, "The answer of the query status"),
+        "preview": (PreviewView, "The answer of the query preview"),
+        "audit": (AuditView, "The answer of the query audit"),
+        "result": (PlanResult, "The result of a plan's run"),
+    }
+    found = {name: _schema(name, title, model.model_json_schema()) for name, (model, title) in files.items()}
+    for name, message in MESSAGES.items():
+        said = {**message.model_json_schema(), "additionalProperties": False}
+        found[f"signal-{name}"] = _schema(f"signal-{name}", f"The signal {name}", said)
+    found["decide"] = _schema("decide", "The update decide: a signal's object with its name", _decide())
+    for name, (model, title) in views.items():
+        found[name] = _schema(name, title, model.model_json_schema(mode="serialization"))
+    lines = {name.partition(".")[0] for name in LINES}
+    for name, exported in export_schemas().items():
+        title = f"A line of {name}.jsonl" if name in lines else f"{name}.json"
+        found[name] = _schema(name, title, exported)
+    return {f"{name}.schema.json": schema for name, schema in found.items()}
+
+
+def _decide() -> dict[str, Any]:
+    """One alternative for each decision, told apart by the field `decision`."""
+    alternatives: list[Any] = []
+    for name, model in MESSAGES.items():
+        named: Any = Literal[name]
+        alternatives.append(create_model(model.__name__, __base__=model, __doc__=model.__doc__, decision=(named, ...)))
+    union: Any = alternatives[0]
+    for alternative in alternatives[1:]:
+        union = union | alternative
+    return TypeAdapter(union).json_schema()
+
+
+def _schema(name: str, title: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    first = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.schema.json", "title": title}
+    return {**first, **{key: value for key, value in schema.items() if key not in first}}
+
+
+def _files() -> dict[Path, str]:
+    return {FOLDER / name: json.dumps(schema, indent=2, sort_keys=False) + "\n" for name, schema in schemas().items()}
+
+
+if __name__ == "__main__":
+    application(_files, "make schemas")()
