@@ -16,9 +16,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
+from airlock.cli.dev_server import temporal_binary
 from airlock.cli.processes import Child
 from airlock.temporal.connection import connect_to
-from devtools.environment import ROOT, WORKER_READY, temporal_binary
+from devtools.environment import ROOT, WORKER_READY
 from sandbox import processes as sandbox
 from sandbox.chaos_store import ChaosStore
 from sandbox.smtp import read_mailbox
@@ -104,7 +105,7 @@ class ChaosWorld:
         self._started += 1
         command = [sys.executable, str(ROOT / "worker.py"), "--config", str(ROOT / "sandbox" / "chaos" / "airlock.toml")]
         log = self.folder / "logs" / f"worker-{self._started}.log"
-        worker = Child(f"worker {place}", command, log, self._environment())
+        worker = Child(f"worker {place}", command, log, self._environment(), ROOT)
         self._workers[place] = worker
         await worker.wait_until(lambda: WORKER_READY in worker.said(), _READY_WITHIN)
 

@@ -347,7 +347,7 @@ def test_an_empty_file_is_careful() -> None:
     found = parse_config("")
     assert found.policy == Policy()
     assert found.policy.permissions_of("anybody") == ()
-    assert found.catalogue.modules == ("tools",)
+    assert found.catalogue.modules == ("airlock.tools",)
 
 
 def test_a_whole_file() -> None:
