@@ -12,7 +12,7 @@ from airlock.activities.classify import asked_to_wait, classify
 from airlock.activities.heartbeat import beat, to_its_end
 from airlock.activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
 from airlock.activities.metered import measured, result_of
-from airlock.activities.rate import Turns
+from airlock.activities.rate import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
@@ -21,7 +21,7 @@ from airlock.base.errors import RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, matched
-from airlock.plans.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
+from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
 
@@ -46,7 +46,7 @@ class CallActivities:
         return await to_its_end(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
 
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
-        turns, earlier = Turns(stopped), EarlierRuns(request)
+        turns, earlier = RateLimiter(stopped), EarlierRuns(request)
         outputs: dict[str, Any] = {}
         left_out = False
         for position, asked in enumerate(request.calls):
@@ -60,18 +60,18 @@ class CallActivities:
                 break
             attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
             attempts.append(attempt if call is asked else _counted(attempt, call.undone))
-            if not isinstance(attempt, Live) or attempt.broken:
+            if not isinstance(attempt, CallSucceeded) or attempt.broken:
                 break
             outputs[call.step.id] = attempt.output
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
-    async def _counted_one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: Turns) -> Attempt:
+    async def _counted_one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
         with measured(request.contract.tool, Mode.LIVE, request.step.id) as measure:
             attempt = await self._one(plan_id, request, outputs, turns)
             measure.result = result_of(attempt)
         return attempt
 
-    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: Turns) -> Attempt:
+    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
         secrets = Secrets()
         call: ToolCall | None = None
         try:
@@ -84,7 +84,7 @@ class CallActivities:
             drifted = drift(request.preview.args, shown.args) if request.preview else ()
             if drifted and request.contract.guarded:
                 what = f"{', '.join(drifted)} differs from what was approved"
-                return StaleCall(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
+                return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
             args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
@@ -95,7 +95,7 @@ class CallActivities:
             undo = _token(call, secrets)
             output, broken = _output(tool, returned, secrets)
         except UnkeptToken as error:
-            return InDoubtCall(
+            return CallInDoubt(
                 step=request.step.id, error=f"the call took effect, but {error}: undo it by hand, then settle it"
             )
         except TimeoutError as error:
@@ -107,7 +107,7 @@ class CallActivities:
             text = describe(error, secrets)
             await turns.hold_off(request.contract, asked_to_wait(error), text)
             return classify(request, error, text, _token_if_any(call, secrets))
-        return Live(
+        return CallSucceeded(
             step=request.step.id,
             output=output,
             undo=undo,
@@ -118,13 +118,13 @@ class CallActivities:
             broken=broken,
         )
 
-    def _changed_contract(self, request: CallRequest) -> Failed | None:
+    def _changed_contract(self, request: CallRequest) -> CallFailed | None:
         if self._toolbox.catalogue.get(request.contract.tool) is None:
             raise ToolFailed(f"this worker's catalogue has no tool {request.contract.tool!r}")
         if self._toolbox.contract_now(request.step).digest() == request.contract.digest():
             return None
         error = f"the contract of {request.contract.tool} on this worker is not the one that was approved"
-        return Failed(step=request.step.id, error=error, attempt=request.attempt)
+        return CallFailed(step=request.step.id, error=error, attempt=request.attempt)
 
 
 def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
@@ -163,7 +163,11 @@ def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
 
 def _counted(attempt: Attempt, undone: int) -> Attempt:
     """An attempt that tells the run how often its call was undone before: it was reset, and does not know."""
-    return attempt.model_copy(update={"undone": undone}) if isinstance(attempt, Live | Failed | InDoubtCall) else attempt
+    return (
+        attempt.model_copy(update={"undone": undone})
+        if isinstance(attempt, CallSucceeded | CallFailed | CallInDoubt)
+        else attempt
+    )
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:

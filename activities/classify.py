@@ -6,7 +6,7 @@ from pydantic import JsonValue
 from airlock.activities.invoke import StillRunning
 from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
 from airlock.base.text import shorten
-from airlock.plans.outcome import Again, Attempt, Failed, InDoubtCall, StaleCall
+from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, RetryableFailure
 from airlock.run.call_messages import CallRequest
 
 # never reached the target, so certainly without effect
@@ -44,19 +44,19 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     step, contract, text = request.step.id, request.contract, shorten(text)
     again = not request.last_attempt
     if isinstance(error, Stale):
-        return StaleCall(step=step, error=text)
+        return CallStale(step=step, error=text)
     if isinstance(error, StillRunning) and not (contract.read_only or contract.idempotent):
-        return InDoubtCall(step=step, error=text, undo=undo, running=True)
+        return CallInDoubt(step=step, error=text, undo=undo, running=True)
     certain = isinstance(error, _NO_EFFECT) or contract.read_only
     lost = isinstance(error, _LOST) or (contract.irreversible and not certain)
     if lost and not certain:
         if again:
-            return Again(step=step, error=text, doubtful=True, undo=undo)
-        return InDoubtCall(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
+            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo)
+        return CallInDoubt(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     asked = asked_to_wait(error)
     # a target that says "later, in so many seconds" has done nothing: even a call made only once may be made again
     again = again or (asked > 0 and request.attempt < contract.max_attempts)
     if again and not hopeless:
-        return Again(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
-    return Failed(step=step, error=text, undo=undo, attempt=request.attempt)
+        return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
+    return CallFailed(step=step, error=text, undo=undo, attempt=request.attempt)

@@ -24,7 +24,7 @@ from airlock.activities.heartbeat import to_its_end
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
-from airlock.gates.messages import Closed, Found, GateStart, Inquiry, Recalled, RecallRequest
+from airlock.gates.messages import ClosedHolder, GateStart, Inquiry, InquiryResult, RecallRequest, RecallResult
 from airlock.gates.protocol import (
     AcquireRequest,
     AcquireResult,
@@ -32,12 +32,12 @@ from airlock.gates.protocol import (
     GateAnswer,
     GateStatus,
     GateWait,
-    Held,
+    HeldSlot,
     LeaveResult,
     Release,
-    Wanted,
+    SlotRequest,
 )
-from airlock.monitoring.outbox import Leaving
+from airlock.monitoring.outbox import LeaveWithReports
 from airlock.temporal import claims
 from airlock.temporal.gate_memory import left_behind, recalled
 from airlock.temporal.history import Unreadable, described, is_open
@@ -77,7 +77,7 @@ class GateActivities:
         return await _interruptible(self._acquire(activity.client(), request))
 
     @activity.defn(name="leave")
-    async def leave(self, request: Leaving) -> LeaveResult:
+    async def leave(self, request: LeaveWithReports) -> LeaveResult:
         """Give places back, settle claims, send reports. Safe to repeat.
 
         Raises:
@@ -87,19 +87,19 @@ class GateActivities:
         return await _interruptible(self._leave(activity.client(), request))
 
     @activity.defn(name="look")
-    async def look(self, inquiry: Inquiry) -> Found:
+    async def look(self, inquiry: Inquiry) -> InquiryResult:
         """Find out which workflows do not run any more; one that cannot be asked counts as running."""
         client, limit = activity.client(), asyncio.Semaphore(_AT_ONCE)
 
-        async def one(holder: str) -> Closed | None:
+        async def one(holder: str) -> ClosedHolder | None:
             async with limit:
                 return await _closed(client, holder, inquiry.runs.get(holder, ""))
 
         found = await _interruptible(_all(one(holder) for holder in inquiry.holders))
-        return Found(closed=tuple(closed for closed in found if closed is not None))
+        return InquiryResult(closed=tuple(closed for closed in found if closed is not None))
 
     @activity.defn(name="recall")
-    async def recall(self, request: RecallRequest) -> Recalled:
+    async def recall(self, request: RecallRequest) -> RecallResult:
         """Find out what the last run of a gate knew that did not end by itself."""
         return await _interruptible(recalled(activity.client(), request))
 
@@ -122,15 +122,15 @@ class GateActivities:
                 answer = await _ask(client, gate, wanted)
             if answer.status is not GateStatus.GRANTED:
                 return _refused(gate, wanted.name, answer, tuple(held))
-            held.append(Held(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
+            held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
         if not request.claims:
             return AcquireResult(held=tuple(held))
         claimed, duplicates = await claims.take(client, request)
         return AcquireResult(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
-    def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, Wanted]]:
+    def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:
         """Every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
-        common = Wanted(
+        common = SlotRequest(
             holder=request.holder,
             request=request.request,
             run_id=activity.info().workflow_run_id or "",
@@ -154,7 +154,7 @@ class GateActivities:
     def _resource_gate(self, name: str) -> str:
         return names.resource_gate_id(resource_hash(self._toolbox.index_key, name))
 
-    async def _leave(self, client: Client, request: Leaving) -> LeaveResult:
+    async def _leave(self, client: Client, request: LeaveWithReports) -> LeaveResult:
         limit = asyncio.Semaphore(_AT_ONCE)
         release = Release(holder=request.holder, request=request.request)
 
@@ -172,7 +172,7 @@ class GateActivities:
         return LeaveResult(missed=tuple(sorted(missed)))
 
 
-async def _ask(client: Client, gate: str, wanted: Wanted) -> GateAnswer:
+async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
     """One gate's answer; a gate that is just ending is asked again, in its next life, and one that many ask too."""
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
@@ -226,7 +226,7 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
     return True
 
 
-def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[Held, ...]) -> AcquireResult:
+def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[HeldSlot, ...]) -> AcquireResult:
     wait = GateWait(gate=gate, name=name, position=answer.position, holders=answer.holders)
     match answer.status:
         case GateStatus.QUEUED:
@@ -239,7 +239,7 @@ def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[Held, ...]) -
             return AcquireResult(held=held, refused=answer.why or "the gate refused")
 
 
-async def _closed(client: Client, holder: str, run_id: str) -> Closed | None:
+async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | None:
     try:
         found = await described(client, holder)
         if found is not None and run_id and found.execution.run_id != run_id:
@@ -248,11 +248,11 @@ async def _closed(client: Client, holder: str, run_id: str) -> Closed | None:
     except Unreadable:
         return None
     if found is None:
-        return Closed(holder=holder)
+        return ClosedHolder(holder=holder)
     if is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
         return None
     completed = found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
-    return Closed(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed)
+    return ClosedHolder(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed)
 
 
 async def _all(work: Iterator[Coroutine[Any, Any, T]]) -> list[T]:

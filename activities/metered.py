@@ -13,7 +13,7 @@ from temporalio.common import MetricMeter
 from airlock.base import names
 from airlock.base.metrics import CALL_DURATION, CALLS, CallResult
 from airlock.plans.contract import Mode
-from airlock.plans.outcome import Attempt, Failed, InDoubtCall, Live, StaleCall
+from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 
 _tracer: Any = None
 with suppress(ImportError):  # without the extra `otel` there are no spans
@@ -90,13 +90,13 @@ def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> N
 def result_of(attempt: Attempt) -> CallResult:
     """What the counter calls the end of a live attempt; one that took effect worked, even where its answer is broken."""
     match attempt:
-        case Live():
+        case CallSucceeded():
             return CallResult.WORKED
-        case Failed():
+        case CallFailed():
             return CallResult.FAILED
-        case StaleCall():
+        case CallStale():
             return CallResult.STALE
-        case InDoubtCall():
+        case CallInDoubt():
             return CallResult.IN_DOUBT
         case _:
             return CallResult.AGAIN

@@ -14,7 +14,7 @@ from airlock.base.text import shorten
 from airlock.gates.messages import GateStart
 from airlock.gates.protocol import HoldOff, Permit, PermitAnswer
 from airlock.plans.contract import Contract
-from airlock.plans.outcome import Again
+from airlock.plans.outcome import RetryableFailure
 from airlock.run.call_messages import CallRequest
 from airlock.temporal.gate_memory import left_behind
 
@@ -26,7 +26,7 @@ HOLD_OFF_SECONDS = 2.0
 """How long to try to tell a gate that its target asked to wait; part of that margin too."""
 
 
-class Turns:
+class RateLimiter:
     """The turns of one activity's calls.
 
     Args:
@@ -37,7 +37,7 @@ class Turns:
         self.stopped = stopped
         self._patience = PATIENCE
 
-    async def wait_for(self, plan_id: str, request: CallRequest) -> Again | None:
+    async def wait_for(self, plan_id: str, request: CallRequest) -> RetryableFailure | None:
         """Wait until a call may be made, for a short time.
 
         A gate that cannot be asked lets nobody through. It is asked again after the wait: meanwhile its target may have
@@ -133,8 +133,8 @@ async def _permit(tool: str, permit: Permit) -> PermitAnswer:
     return answer
 
 
-def _turned_away(request: CallRequest, why: str, after: float) -> Again:
-    return Again(
+def _turned_away(request: CallRequest, why: str, after: float) -> RetryableFailure:
+    return RetryableFailure(
         step=request.step.id,
         error=shorten(why),
         doubtful=False,

@@ -13,9 +13,9 @@ from airlock.activities.options import BEAT
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.text import shorten
-from airlock.plans.outcome import InDoubtCall, Live
+from airlock.plans.outcome import CallInDoubt, CallSucceeded
 from airlock.run.call_messages import CallRequest, ChainRequest
-from airlock.run.recovery import Evidence, overlay, repeat_or_answer, seconds_until_quiet
+from airlock.run.recovery import HistoryEvidence, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run.state import Run
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
 from airlock.wire import Recovered, RecoverRequest
@@ -135,12 +135,12 @@ class EarlierRuns:
 
     def __init__(self, request: ChainRequest) -> None:
         self._request = request
-        self._evidence: Evidence | None = None
+        self._evidence: HistoryEvidence | None = None
         own = str(activity.info().workflow_run_id)
         # a command that was waiting at the reset point still names the run that gave it
         self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
 
-    async def look(self, call: CallRequest) -> tuple[CallRequest, Live | InDoubtCall | None]:
+    async def look(self, call: CallRequest) -> tuple[CallRequest, CallSucceeded | CallInDoubt | None]:
         """The call as it may be made, and no answer; or the answer that it has without being made.
 
         Where the other runs cannot be read, nothing is made and the call is in doubt.
@@ -152,12 +152,12 @@ class EarlierRuns:
                 self._evidence = await _evidence(self._request)
         except Unreadable as error:
             text = shorten(f"an earlier run may have made it, and nothing was called now: {error}")
-            return call, InDoubtCall(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+            return call, CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
         known = repeat_or_answer(call, self._evidence)
         return (known, None) if isinstance(known, CallRequest) else (call, known)
 
 
-async def _evidence(request: ChainRequest) -> Evidence:
+async def _evidence(request: ChainRequest) -> HistoryEvidence:
     """What other runs of this plan, and of its undo, did.
 
     Raises:
@@ -173,8 +173,8 @@ async def _evidence(request: ChainRequest) -> Evidence:
     return made if undo is None else await _with_undos(client, request.plan_id, made)
 
 
-async def _with_undos(client: Client, plan_id: str, made: Evidence) -> Evidence:
+async def _with_undos(client: Client, plan_id: str, made: HistoryEvidence) -> HistoryEvidence:
     """What a plan's runs tell, with the compensations of its undos after the end."""
     own = str(activity.info().workflow_run_id)
     undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
-    return Evidence(calls=made.calls, undos=(*made.undos, *undone.undos))
+    return HistoryEvidence(calls=made.calls, undos=(*made.undos, *undone.undos))

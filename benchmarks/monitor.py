@@ -25,7 +25,7 @@ from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.monitoring.aggregation import Stage
 from airlock.monitoring.messages import HealthSnapshot
-from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.observation import ObservedCall, observe
 from airlock.monitoring.report import Report, ReportKey
 from airlock.plans.contract import Mode
 from benchmarks.server import serving
@@ -52,8 +52,8 @@ def reports(number: int) -> list[Report]:
     ]
 
 
-def _call(rng: random.Random) -> Call:
-    return Call(
+def _call(rng: random.Random) -> ObservedCall:
+    return ObservedCall(
         tool=f"tool-{rng.randrange(TOOLS)}",
         agent=f"agent-{rng.randrange(10)}",
         mode=Mode.LIVE,

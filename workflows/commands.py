@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.admission.admitted import Admission
     from airlock.base import names
     from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveResult
-    from airlock.monitoring.outbox import Leaving
+    from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
     from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
@@ -44,7 +44,7 @@ def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResul
     )
 
 
-def leave(request: Leaving, number: int) -> ActivityHandle[LeaveResult]:
+def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]:
     """Give places back, settle claims, send reports."""
     activity_id = f"leave:{request.request}:{number}"
     summary = "give back" + (f", {len(request.reports)} reports" if request.reports else "")

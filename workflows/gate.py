@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import MalformedMessage, Verdict, parse_as
     from airlock.base.text import shorten
-    from airlock.gates.messages import Carried, GateStart, RecallRequest, Refusal
+    from airlock.gates.messages import CarriedGate, GateStart, RecallRequest, RefusedMessage
     from airlock.gates.parsing import (
         GateDecision,
         parse_gate_decision,
@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
     from airlock.workflows import gate_rounds
-    from airlock.workflows.uncancellable import lasting
+    from airlock.workflows.uncancellable import uncancellable
 
 HISTORY_EVENTS = 1_000
 """A run continues as new from so many events on."""
@@ -48,7 +48,7 @@ class GateWorkflow:
     @workflow.init
     def __init__(self, *start: Any) -> None:
         self._refused = 0
-        self._refusals: tuple[Refusal, ...] = ()
+        self._refusals: tuple[RefusedMessage, ...] = ()
         self._looks = 0
         self._wishes = 0
         self._id = workflow.info().workflow_id
@@ -64,7 +64,7 @@ class GateWorkflow:
     async def run(self, *start: Any) -> None:
         """Let in, line up, lock and tell until nobody needs this gate; cancelled it goes on, because others rely on it."""
         why = "a gate cannot be cancelled: it would forget who is in"
-        await lasting(self._life(), lambda: self.refuse_signal("cancel", why))
+        await uncancellable(self._life(), lambda: self.refuse_signal("cancel", why))
 
     async def _life(self) -> None:
         if not self._ready:
@@ -162,7 +162,7 @@ class GateWorkflow:
 
     def refuse_signal(self, name: str, why: str) -> None:
         """Count and remember something that was refused; called by the worker's interceptor too."""
-        refusal = Refusal(at=workflow.now(), what=shorten(name, 100), why=shorten(why))
+        refusal = RefusedMessage(at=workflow.now(), what=shorten(name, 100), why=shorten(why))
         self._refused += 1
         self._refusals = (*self._refusals, refusal)[-_REFUSALS:]
 
@@ -294,8 +294,8 @@ class GateWorkflow:
         return self._view()
 
     @workflow.query(description="all that this gate knows, for a run that takes it up")
-    def carry(self) -> Carried:
+    def carry(self) -> CarriedGate:
         """All that this gate knows."""
-        return Carried(
+        return CarriedGate(
             ready=self._ready, gate=self._gate, after=self._after, refused=self._refused, refusals=self._refusals
         )  # fmt: skip

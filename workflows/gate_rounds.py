@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.gates import GateActivities
     from airlock.activities.monitor import MonitorActivities
     from airlock.base import names
-    from airlock.gates.locks import News, NewsKind
-    from airlock.gates.messages import Found, Inquiry, Recalled, RecallRequest
+    from airlock.gates.locks import Notice, NoticeKind
+    from airlock.gates.messages import Inquiry, InquiryResult, RecallRequest, RecallResult
     from airlock.gates.protocol import Granted, LockWish
     from airlock.gates.semaphore import Gate
     from airlock.monitoring.messages import AutoLock, WishAnswer
@@ -28,8 +28,8 @@ _AT_ONCE = 50
 async def tell(gate: Gate, gate_id: str, full: Callable[[], bool]) -> None:
     """Tell everybody what they must know, until the history is full. Who cannot be told is gone."""
     while gate.news and not full():
-        batch: dict[str, News] = {}
-        later: list[News] = []
+        batch: dict[str, Notice] = {}
+        later: list[Notice] = []
         for news in gate.news:  # one at a time for each: a lock and its unlock must not overtake each other
             if len(batch) < _AT_ONCE and news.to not in batch:
                 batch[news.to] = news
@@ -39,14 +39,14 @@ async def tell(gate: Gate, gate_id: str, full: Callable[[], bool]) -> None:
         await asyncio.gather(*(_send(gate, gate_id, news) for news in batch.values()))
 
 
-async def _send(gate: Gate, gate_id: str, news: News) -> None:
+async def _send(gate: Gate, gate_id: str, news: Notice) -> None:
     message: Granted | Lock | Unlock
     match news.kind:
-        case NewsKind.GRANTED:
+        case NoticeKind.GRANTED:
             message = Granted(gate=gate_id, request=news.request)
-        case NewsKind.LOCK:
+        case NoticeKind.LOCK:
             message = Lock(by=news.by, reason=news.reason, gate=True)
-        case NewsKind.UNLOCK:
+        case NoticeKind.UNLOCK:
             message = Unlock(by=news.by, reason=news.reason, gate=True)
     try:
         await workflow.get_external_workflow_handle(news.to).signal(news.kind.value, message)
@@ -60,7 +60,7 @@ async def look(gate: Gate, number: int) -> None:
     runs = {waiter.wanted.holder: waiter.wanted.run_id for waiter in gate.queue[:_LOOKED_AT]}
     runs |= {place.holder: place.run_id for place in gate.places.values()}
     try:
-        found: Found = await workflow.execute_activity_method(
+        found: InquiryResult = await workflow.execute_activity_method(
             GateActivities.look,
             Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
             **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
@@ -74,16 +74,16 @@ async def look(gate: Gate, number: int) -> None:
     gate.settle(now)
 
 
-async def recall(request: RecallRequest) -> Recalled:
+async def recall(request: RecallRequest) -> RecallResult:
     """What an earlier run knew; a `problem` if that cannot be found out."""
     try:
-        found: Recalled = await workflow.execute_activity_method(
+        found: RecallResult = await workflow.execute_activity_method(
             GateActivities.recall,
             request,
             **_activity(options.RECALL, "recall", "what an earlier run of this gate knew"),
         )
     except ActivityError as error:
-        return Recalled(problem=f"{type(error.cause).__name__}: {error.cause}")
+        return RecallResult(problem=f"{type(error.cause).__name__}: {error.cause}")
     return found
 
 

@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveRequest
-    from airlock.monitoring.outbox import Leaving, Outbox, monitor_of
+    from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
     from airlock.plans.state import State
     from airlock.run.call_results import after_calls
     from airlock.run.gate_requests import (
@@ -31,7 +31,7 @@ BUSY_PAUSE = timedelta(seconds=15)
 """A run that got no place in a queue either asks again after this long."""
 
 
-class Entrance:
+class GateVisits:
     """What stands between a run and its calls.
 
     Args:
@@ -110,7 +110,7 @@ class Entrance:
             return
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
         self._asked += 1
-        await commands.leave(Leaving(**dict(given), monitor=monitor_of(run), reports=reports), self._asked)
+        await commands.leave(LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._asked)
         take_left(run, given)
         self._outbox.sent(reports)
 

@@ -17,7 +17,15 @@ with workflow.unsafe.imports_passed_through():
 
     from airlock.activities import options
     from airlock.base.text import shorten
-    from airlock.plans.outcome import Again, Attempt, CallOutcome, Failed, InDoubtCall, Live, StaleCall
+    from airlock.plans.outcome import (
+        Attempt,
+        CallFailed,
+        CallInDoubt,
+        CallOutcome,
+        CallStale,
+        CallSucceeded,
+        RetryableFailure,
+    )
     from airlock.plans.refs import referenced_steps
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
@@ -27,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.doubts import look_into_doubts
-    from airlock.workflows.gate_visits import Entrance
+    from airlock.workflows.gate_visits import GateVisits
 
     _ATTEMPTS = TypeAdapter(list[Attempt])
 
@@ -42,14 +50,14 @@ class LiveStage:
         full: Says whether the history is so long that the run must continue as new between calls.
     """
 
-    def __init__(self, run: Run, entrance: Entrance, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+    def __init__(self, run: Run, entrance: GateVisits, publish: Callable[[], None], full: Callable[[], bool]) -> None:
         self._run = run
         self._entrance = entrance
         self._publish = publish
         self._full = full
         self._moves = run.moves
         self._news = False
-        self._stale: list[StaleCall] = []
+        self._stale: list[CallStale] = []
         self._handles: dict[str, ActivityHandle[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._began = False
@@ -133,7 +141,7 @@ class LiveStage:
         """Take in how a call ended, at once: the next call of its chain may read what it returned."""
         take_outcomes(self._run, [outcome], workflow.now())
         self._news = True
-        if isinstance(outcome, StaleCall):
+        if isinstance(outcome, CallStale):
             self._stale.append(outcome)
             self._trouble = True
         elif self._run.calls[outcome.step].status is CallStatus.LIVE and not self._run.calls[outcome.step].broken:
@@ -144,23 +152,23 @@ class LiveStage:
     async def _call_chain(self, chain: tuple[str, ...]) -> None:
         """Call a chain; where a call may be repeated, go on with what is left of it, one attempt after the other."""
         left, attempt, doubtful = list(chain), 1, False
-        again: Again | None = None
+        again: RetryableFailure | None = None
         if not await self._may_call(chain[0]):
             return
         while left:
             attempts = await self._attempt(left, attempt, again.undo if again else None)
             for made in attempts:
-                if isinstance(made, Again):
+                if isinstance(made, RetryableFailure):
                     break
                 self._land(self._settled(made, doubtful, again))
                 left.remove(made.step)
                 attempt, doubtful, again = 1, False, None
-            if any(not isinstance(made, Live | Again) for made in attempts):
+            if any(not isinstance(made, CallSucceeded | RetryableFailure) for made in attempts):
                 return
             last = attempts[-1] if attempts else None
-            if isinstance(last, Again) and last.turned_away:  # nobody was asked: no attempt was used up
+            if isinstance(last, RetryableFailure) and last.turned_away:  # nobody was asked: no attempt was used up
                 await self._pause(timedelta(seconds=max(last.after, 1.0)), last.step)
-            elif isinstance(last, Again):
+            elif isinstance(last, RetryableFailure):
                 again, doubtful = last, doubtful or last.doubtful
                 await self._pause(options.backoff(attempt, last.after), last.step)
                 attempt += 1
@@ -178,7 +186,7 @@ class LiveStage:
         take_late(self._run, result)
         if result.busy is not None:
             by = ", ".join(result.busy.holders) or "somebody"
-            self._land(StaleCall(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
+            self._land(CallStale(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
             return False
         if result.duplicates:
             drop_duplicates(self._run, result.duplicates, workflow.now())
@@ -228,7 +236,7 @@ class LiveStage:
         if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
             return list(answered.attempts)
         text = "its activity was answered with something no worker of Airlock answers"
-        return [InDoubtCall(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+        return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
 
     def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
         """What is known of a chain whose activity did not answer."""
@@ -236,10 +244,10 @@ class LiveStage:
             return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
         if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
             text = shorten(f"the activity failed: {error.cause}")
-            return [InDoubtCall(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+            return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
         details = error.cause.last_heartbeat_details
         made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
-        if len(made) == len(requests) or (made and not isinstance(made[-1], Live)):
+        if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
             return made
         lost = requests[len(made)]
         text = shorten(f"its worker is gone or did not answer in time: {error.cause}")
@@ -250,32 +258,32 @@ class LiveStage:
             doubtful = not lost.contract.read_only
             return [
                 *made,
-                Again(
+                RetryableFailure(
                     step=lost.step.id, error=text, doubtful=doubtful, undo=lost.undo, after=pause,
                     token_lost=doubtful and lost.undo is None,
                 ),
             ]  # fmt: skip
         if lost.contract.read_only:
-            return [*made, Failed(step=lost.step.id, error=text, attempt=lost.attempt)]
-        return [*made, InDoubtCall(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
+            return [*made, CallFailed(step=lost.step.id, error=text, attempt=lost.attempt)]
+        return [*made, CallInDoubt(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
 
-    def _settled(self, made: CallOutcome, doubtful: bool, again: Again | None) -> CallOutcome:
+    def _settled(self, made: CallOutcome, doubtful: bool, again: RetryableFailure | None) -> CallOutcome:
         """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.
 
         Nor does a stale state after any attempt that may have written: it may itself be what moved.
         """
-        if isinstance(made, Failed | StaleCall):
-            unsure = again is not None and not again.certain and isinstance(made, StaleCall)
+        if isinstance(made, CallFailed | CallStale):
+            unsure = again is not None and not again.certain and isinstance(made, CallStale)
             if doubtful or unsure:
-                undo = made.undo if isinstance(made, Failed) else again.undo if again else None
+                undo = made.undo if isinstance(made, CallFailed) else again.undo if again else None
                 text = shorten(f"an earlier attempt may have taken effect; then: {made.error}")
-                return InDoubtCall(step=made.step, error=text, undo=undo)
+                return CallInDoubt(step=made.step, error=text, undo=undo)
         return made
 
-    def _given_up(self, last: Again, doubtful: bool) -> CallOutcome:
+    def _given_up(self, last: RetryableFailure, doubtful: bool) -> CallOutcome:
         if doubtful:
-            return InDoubtCall(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
-        return Failed(step=last.step, error=last.error, undo=last.undo)
+            return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
+        return CallFailed(step=last.step, error=last.error, undo=last.undo)
 
     def _request(self, step_id: str, chain: list[str]) -> CallRequest:
         run, admitted = self._run, self._run.contracts()

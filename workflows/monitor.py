@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
-    from airlock.workflows.uncancellable import lasting
+    from airlock.workflows.uncancellable import uncancellable
 
 HISTORY_EVENTS = 500
 """A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
@@ -71,7 +71,7 @@ class MonitorWorkflow:
     async def run(self, *start: Any) -> None:
         """Count until the history is long; cancelled it goes on, because what it knows is nowhere else."""
         why = "a monitor cannot be cancelled: terminate it to forget what it counted"
-        await lasting(self._life(), lambda: self.refuse_signal("cancel", why))
+        await uncancellable(self._life(), lambda: self.refuse_signal("cancel", why))
 
     async def _life(self) -> None:
         watch = asyncio.create_task(self._watch())

@@ -34,10 +34,10 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.wire import PlanStart
-    from airlock.workflows.gate_visits import Entrance
+    from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.live import LiveStage
     from airlock.workflows.rehearse import Rehearsal
-    from airlock.workflows.uncancellable import lasting
+    from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
 
@@ -67,7 +67,7 @@ class PlanWorkflow:
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = Entrance(self._run, self._outbox, self._publish, self._full)
+        self._entrance = GateVisits(self._run, self._outbox, self._publish, self._full)
         # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
@@ -84,7 +84,7 @@ class PlanWorkflow:
         """Live the plan's life; a cancelled workflow rolls back what is live and then ends with its result."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        await lasting(self._life(), self._cancelled)
+        await uncancellable(self._life(), self._cancelled)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return plan_result(self._run)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-async def lasting(life: Coroutine[Any, Any, None], cancelled: Callable[[], None]) -> None:
+async def uncancellable(life: Coroutine[Any, Any, None], cancelled: Callable[[], None]) -> None:
     """Live a life to its end, whatever cancels the workflow meanwhile.
 
     Args:

@@ -10,7 +10,7 @@ from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import Cap, own_caps
 from airlock.admission.conflicts.resolution import resolve
-from airlock.admission.conflicts.situation import Scene
+from airlock.admission.conflicts.situation import Situation
 from airlock.admission.lint import argument_problems, catalogue_problems, structure_problems
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
@@ -88,8 +88,8 @@ def _scene(
     catalogue: Catalogue,
     policy: Policy,
     reliability: Mapping[str, Reliability] | None,
-) -> Scene:
-    return Scene(
+) -> Situation:
+    return Situation(
         steps={step.id: step for step in plan.steps},
         contracts=contracts,
         parents=parents_of(plan),

@@ -36,7 +36,7 @@ def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> 
     Args:
         step: The step.
         contract: Its contract.
-        outputs: Outputs by step; absent ones, and parts that equal `airlock.refs.UNKNOWN`, are not known yet.
+        outputs: Outputs by step; absent ones, and parts that equal `airlock.plans.refs.UNKNOWN`, are not known yet.
 
     Returns:
         The digest; None where an argument is not known yet and no `dedupe_key` stands for the arguments, or where a

@@ -14,7 +14,7 @@ from airlock.base.names import workflow_id_of
 from airlock.cli.export_files import carried_over, export_files
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, say
 from airlock.client import Airlock
-from airlock.client.exporting import Plans, Tell, Unread, monitored, plans_of
+from airlock.client.exporting import Plans, Tell, UnreadablePlan, monitored, plans_of
 from airlock.export.model import SUMMARY, OrchestrationSummary
 from airlock.export.plan_lines import PlanRecord
 
@@ -70,7 +70,7 @@ def _records(folder: Path, plans: Plans, since: datetime | None) -> AsyncIterato
     return plans.records() if since is None else carried_over(folder, since, plans.records())
 
 
-def _check_all_read(unread: list[Unread]) -> None:
+def _check_all_read(unread: list[UnreadablePlan]) -> None:
     """An export that silently lacks plans would be worse than none."""
     if not unread:
         return

@@ -15,7 +15,7 @@ from airlock.export.model import (
     RollbackLine,
     TransitionLine,
 )
-from airlock.export.verification import Damaged, Finding, Placed, PlanLines, read_line
+from airlock.export.verification import DamagedContent, Finding, NumberedLine, PlanLines, read_line
 
 L = TypeVar("L", bound=Link)
 P = TypeVar("P", TransitionLine, RollbackLine)
@@ -24,7 +24,7 @@ MAX_LINE_BYTES = 256 * 1024 * 1024
 """The longest line that is read: a plan of 5,000 steps that was retried for a year stays far below."""
 
 
-class DamagedFile(Damaged):
+class DamagedFile(DamagedContent):
     """A line that cannot be read; `finding` says which one."""
 
     def __init__(self, finding: Finding) -> None:
@@ -42,13 +42,13 @@ class LineFile(Generic[L]):
         self._file = (folder / name).open("rb")
         self._sha256 = hashlib.sha256()
         self._bytes = self._read = 0
-        self._next: Placed[L] | None = None
+        self._next: NumberedLine[L] | None = None
 
     def close(self) -> None:
         """Close it."""
         self._file.close()
 
-    def peek(self) -> Placed[L] | None:
+    def peek(self) -> NumberedLine[L] | None:
         """The next line; None at the end.
 
         Raises:
@@ -56,12 +56,12 @@ class LineFile(Generic[L]):
         """
         if self._next is None and (data := self._data()):
             try:
-                self._next = Placed(self._read, read_line(data, self._model))
-            except Damaged as error:
+                self._next = NumberedLine(self._read, read_line(data, self._model))
+            except DamagedContent as error:
                 raise DamagedFile(Finding(file=self.name, line=self._read, message=str(error))) from error
         return self._next
 
-    def take(self) -> Placed[L] | None:
+    def take(self) -> NumberedLine[L] | None:
         """The next line, and go on to the one after it; None at the end.
 
         Raises:
@@ -124,8 +124,8 @@ class PlanFiles:
             index += 1
 
 
-def _of_plan(file: LineFile[P], index: int) -> tuple[Placed[P], ...]:
-    found: list[Placed[P]] = []
+def _of_plan(file: LineFile[P], index: int) -> tuple[NumberedLine[P], ...]:
+    found: list[NumberedLine[P]] = []
     while (line := file.peek()) is not None and line.value.plan_index == index:
         found.append(line)
         file.take()

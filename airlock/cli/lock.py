@@ -16,7 +16,7 @@ from airlock.cli.lock_screen import open_barrier
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.screens import moment, plans_table
 from airlock.client import Airlock, NoAnswer
-from airlock.client.live_gate import LiveGate, Meanwhile, Proof, Standing
+from airlock.client.live_gate import ChangesSinceLock, HolderState, LiveGate, Proof
 from airlock.gates.view import GateView
 from airlock.program import program
 
@@ -92,7 +92,7 @@ async def unlock(
     before = await gate.status()
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
     # looked up before, when what waits still waits
-    changed = Meanwhile() if since is None else await gate.meanwhile(since)
+    changed = ChangesSinceLock() if since is None else await gate.meanwhile(since)
     verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
     if not verdict.accepted or before is None or since is None:
         return _refused("unlock", verdict, as_json)
@@ -172,7 +172,7 @@ def _conclude(proof: Proof, within: float) -> None:
     if proof.problem:
         warn(f"Not proven: {safe(proof.problem)}.")
         return
-    left = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in proof.without(Standing.QUIESCED)[:_LISTED])
+    left = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in proof.without(HolderState.QUIESCED)[:_LISTED])
     warn(f"Not quiesced after {within:g} s: {left}. The lock stays; no further call starts.")
 
 
@@ -187,7 +187,7 @@ def _print_waiting(before: GateView) -> None:
         warn(f"{before.not_remembered} more were not remembered: find them with {program()} list --state locked")
 
 
-def _print_changed(changed: Meanwhile) -> None:
+def _print_changed(changed: ChangesSinceLock) -> None:
     for title, found in (("ended", changed.ended), ("submitted, and still open", changed.submitted)):
         say(f"Meanwhile {title}: {plans(len(found))}.")
         if found:

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from airlock.cli.output import console, safe
 from airlock.cli.screens import moment
-from airlock.client.live_gate import Proof, ProofRow, Standing
+from airlock.client.live_gate import HolderState, Proof, ProofRow
 
-_STYLES = {Standing.QUIESCED: "green", Standing.FINISHING: "yellow", Standing.UNREACHABLE: "bold red"}
+_STYLES = {HolderState.QUIESCED: "green", HolderState.FINISHING: "yellow", HolderState.UNREACHABLE: "bold red"}
 _ROWS = 60
 
 
@@ -78,7 +78,7 @@ def proof_table(proof: Proof) -> Table:
     table = Table(caption=safe(proof.problem) or None, caption_style="bold red")
     for column in ("plan", "stands", "since (UTC)", "what"):
         table.add_column(column, overflow="fold")
-    rows = sorted(proof.rows, key=lambda row: (row.standing is Standing.QUIESCED, row.plan_id))
+    rows = sorted(proof.rows, key=lambda row: (row.standing is HolderState.QUIESCED, row.plan_id))
     for row in rows[:_ROWS]:
         stands = Text(row.standing.value, style=_STYLES[row.standing])
         table.add_row(Text(row.plan_id, style="bold"), stands, moment(row.since), Text(note(row)))
@@ -90,11 +90,11 @@ def proof_table(proof: Proof) -> Table:
 def note(row: ProofRow) -> str:
     """What a row says beside its standing."""
     match row.standing:
-        case Standing.QUIESCED:
+        case HolderState.QUIESCED:
             return "has given its place back: no call of it is running"
-        case Standing.FINISHING if row.calls:
+        case HolderState.FINISHING if row.calls:
             return f"in flight: {', '.join(row.calls[:20])}"
-        case Standing.FINISHING:
+        case HolderState.FINISHING:
             return "is giving its place back"
         case _:
             return safe(row.why)

@@ -11,7 +11,7 @@ from airlock.base.errors import Problem
 from airlock.base.proportion import wilson
 from airlock.cli.health_screens import hours_of_the_last_day
 from airlock.cli.output import Refusal
-from airlock.client.monitors import Counted, health_report
+from airlock.client.monitors import CountedTotals, health_report
 from airlock.monitoring.aggregation import ToolStats
 from airlock.monitoring.calibration import calibration
 from airlock.monitoring.health import TIER_FROM, Tier
@@ -40,7 +40,7 @@ def usable(path: Path) -> None:
         raise Refusal("the picture cannot be written", [problem])
 
 
-def plot(path: Path, counted: Counted, window: Window) -> None:
+def plot(path: Path, counted: CountedTotals, window: Window) -> None:
     """Draw what was counted into a file. The same counts at the same time give the same bytes.
 
     Args:
@@ -76,7 +76,7 @@ def plot(path: Path, counted: Counted, window: Window) -> None:
             raise Refusal(f"the picture cannot be written: {path}: {error.strerror}") from error
 
 
-def _score(axes: "Axes", counted: Counted) -> None:
+def _score(axes: "Axes", counted: CountedTotals) -> None:
     hours = hours_of_the_last_day(counted.at)
     by_hour = {point.start: point.health.score for point in health_report(counted, Window.DAY).trend}
     scores = [by_hour.get(hour) for hour in hours]
@@ -98,7 +98,7 @@ def _score(axes: "Axes", counted: Counted) -> None:
     axes.set_xlabel("a grey bar: where the score may be, because some of it has no data")
 
 
-def _success(axes: "Axes", counted: Counted, window: Window) -> None:
+def _success(axes: "Axes", counted: CountedTotals, window: Window) -> None:
     facts = counted.windows.window(window, counted.at)
     tools = [
         (name, stats, wilson(stats.live.ok, stats.live.calls)) for name, stats in facts.tools.items() if stats.live.calls
@@ -120,7 +120,7 @@ def _success(axes: "Axes", counted: Counted, window: Window) -> None:
     _name_rows(axes, [f"{name} ({stats.live.ok}/{stats.live.calls})" for name, stats, _ in worst])
 
 
-def _latency(axes: "Axes", counted: Counted) -> None:
+def _latency(axes: "Axes", counted: CountedTotals) -> None:
     def p95(stats: ToolStats) -> float:
         return 1_000 * (stats.latency.quantile(0.95) or 0.0)
 
@@ -144,7 +144,7 @@ def _latency(axes: "Axes", counted: Counted) -> None:
     _name_rows(axes, [name for name, _ in slowest])
 
 
-def _reliability(axes: "Axes", counted: Counted) -> None:
+def _reliability(axes: "Axes", counted: CountedTotals) -> None:
     axes.set(title="Reliability: does stated confidence mean what it says? (all time)", xlim=(0, 1.02), ylim=(0, 1.02),
              xlabel="confidence agents stated", ylabel="share that worked")  # fmt: skip
     rows = [row for row in calibration(counted.windows.total.confidence).table if row.calls]

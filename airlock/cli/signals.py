@@ -9,7 +9,7 @@ from airlock.cli.output import OK, AsJson, command, emit, safe
 from airlock.cli.screens import moment
 from airlock.client import Airlock
 from airlock.client.monitors import Monitors, SignalsReport
-from airlock.monitoring.calibration import Calibration, Fidelity
+from airlock.monitoring.calibration import Calibration, ToolFidelity
 from airlock.monitoring.feedback import LEVEL, META_LEARNING, MIN_CALLS, MIN_PLANS, REWARD_MODEL, Signal
 from airlock.monitoring.rolling import Window
 
@@ -80,7 +80,7 @@ def _calibration(found: Calibration) -> list[RenderableType]:
     return [Text.assemble(("Calibration of stated confidence: ", "bold"), f"{found.calls} live calls, {scores}"), table]
 
 
-def _fidelity(found: tuple[Fidelity, ...]) -> list[RenderableType]:
+def _fidelity(found: tuple[ToolFidelity, ...]) -> list[RenderableType]:
     if not found:
         return [
             Text.assemble(("Fidelity of dry runs: ", "bold"), f"{NO_DATA}: no preview that went live predicted an output.")

@@ -27,7 +27,7 @@ from airlock.export.model import (
     ToolConflicts,
 )
 from airlock.export.totals import Totals
-from airlock.export.verification import Damaged, Finding, check_plan, read_document
+from airlock.export.verification import DamagedContent, Finding, check_plan, read_document
 from airlock.plans.seal import names_digest
 
 D = TypeVar("D", bound=Document)
@@ -145,7 +145,7 @@ class _Verification:
         self.digests[name] = FileDigest(lines=data.count(b"\n"), bytes=len(data), sha256=digest)
         try:
             return read_document(data, model)
-        except Damaged as error:
+        except DamagedContent as error:
             found.append(Finding(file=name, line=error.line, message=str(error)))
             return None
 

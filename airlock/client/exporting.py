@@ -18,7 +18,7 @@ from airlock.base.errors import AirlockError
 from airlock.base.names import PLAN_WORKFLOW
 from airlock.base.text import shorten
 from airlock.client.monitors import Monitors, NoMonitor
-from airlock.client.plan_history import Forgotten, PlanReading, read_plan
+from airlock.client.plan_history import NotRetained, PlanReading, read_plan
 from airlock.export.model import LearningSignal, SystemHealth
 from airlock.export.monitor_lines import learning_signal, system_health
 from airlock.export.plan_lines import PlanRecord
@@ -40,7 +40,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadablePlan:
     """A plan that could not be read, and why."""
 
     workflow_id: str
@@ -49,7 +49,7 @@ class Unread:
 
 
 @dataclass(frozen=True)
-class Kept:
+class SpooledPlan:
     """Where a plan was put aside. `order` is that of the files; `gone` as in `PlanReading`."""
 
     order: tuple[datetime, str, str]
@@ -67,8 +67,8 @@ class Plans:
     """The plans that were read, put aside in a temporary file; `unread` are those that could not be read."""
 
     def __init__(self) -> None:
-        self.unread: list[Unread] = []
-        self.kept: dict[Key, Kept] = {}
+        self.unread: list[UnreadablePlan] = []
+        self.kept: dict[Key, SpooledPlan] = {}
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as this does
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Plans:
             return
         offset = self._file.seek(0, 2)
         self._file.write(reading.record.model_dump_json().encode() + b"\n")
-        self.kept[key] = Kept(reading.record.order, latest, reading.gone, offset)
+        self.kept[key] = SpooledPlan(reading.record.order, latest, reading.gone, offset)
 
     def record(self, key: Key) -> PlanRecord | None:
         """One plan; None when it was not read."""
@@ -143,10 +143,10 @@ async def plans_of(
 async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str) -> None:
     try:
         plans.keep(await read_plan(client, workflow_id, run_id))
-    except Forgotten:
+    except NotRetained:
         return  # its retention passed since it was listed: there is no such plan any more
     except (AirlockError, ValueError) as error:  # one plan must not hide which others cannot be read either
-        plans.unread.append(Unread(workflow_id, run_id, shorten(str(error))))
+        plans.unread.append(UnreadablePlan(workflow_id, run_id, shorten(str(error))))
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from airlock.client.errors import NoAnswer
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
 from airlock.gates.locks import GateLock
-from airlock.gates.view import GateView, ToldView
+from airlock.gates.view import GateView, NotifiedHolderView
 from airlock.temporal.live_gate import start_live_gate
 
 QUERY_TIMEOUT = 3.0
@@ -28,7 +28,7 @@ _ASKED_AT_ONCE = 20
 _CHANGES_LISTED = 1_000
 
 
-class Standing(StrEnum):
+class HolderState(StrEnum):
     """Where a plan is that was live when a lock came.
 
     `quiesced`: it has given its place back, no call of it is running. `finishing`: its calls still run, no new one starts.
@@ -48,7 +48,7 @@ class ProofRow(WireModel):
 
     plan_id: str
     workflow_id: str
-    standing: Standing
+    standing: HolderState
     since: datetime
     calls: tuple[str, ...] = ()
     why: str = ""
@@ -68,14 +68,14 @@ class Proof(WireModel):
     @property
     def quiesced(self) -> bool:
         """Whether every plan that was live has stopped, as far as the gate could be read."""
-        return not self.problem and all(row.standing is Standing.QUIESCED for row in self.rows)
+        return not self.problem and all(row.standing is HolderState.QUIESCED for row in self.rows)
 
-    def without(self, standing: Standing) -> tuple[ProofRow, ...]:
+    def without(self, standing: HolderState) -> tuple[ProofRow, ...]:
         """The rows that stand elsewhere."""
         return tuple(row for row in self.rows if row.standing is not standing)
 
 
-class Meanwhile(WireModel):
+class ChangesSinceLock(WireModel):
     """What happened since a lock came, from Temporal's visibility: plans that ended, and plans that were submitted."""
 
     ended: tuple[PlanSummary, ...] = ()
@@ -156,10 +156,10 @@ class LiveGate:
             # where looking takes long, less often: what is looked at is to come to an end
             await asyncio.sleep(min(max(every, time.monotonic() - began), left))
 
-    async def meanwhile(self, since: datetime) -> Meanwhile:
+    async def meanwhile(self, since: datetime) -> ChangesSinceLock:
         """What happened since a moment (UTC), a second behind at worst; at most the 1,000 latest plans."""
         changed = await list_plans(self._client, since=since, limit=_CHANGES_LISTED)
-        return Meanwhile(
+        return ChangesSinceLock(
             ended=tuple(plan for plan in changed if not plan.open),
             submitted=tuple(plan for plan in changed if plan.open),
         )
@@ -193,21 +193,24 @@ class LiveGate:
         told = [each for each in view.told if locks[0].matches(each.scopes)]
         return Proof(rows=await self._rows(told))
 
-    async def _rows(self, told: Sequence[ToldView]) -> tuple[ProofRow, ...]:
+    async def _rows(self, told: Sequence[NotifiedHolderView]) -> tuple[ProofRow, ...]:
         turns = asyncio.Semaphore(_ASKED_AT_ONCE)
 
-        async def row(each: ToldView) -> ProofRow:
+        async def row(each: NotifiedHolderView) -> ProofRow:
             async with turns:
                 return await self._row(each)
 
         return tuple(await asyncio.gather(*(row(each) for each in told)))
 
-    async def _row(self, told: ToldView) -> ProofRow:
+    async def _row(self, told: NotifiedHolderView) -> ProofRow:
         row = ProofRow(
-            plan_id=names.plan_id_of(told.holder), workflow_id=told.holder, standing=Standing.FINISHING, since=told.told_at
+            plan_id=names.plan_id_of(told.holder),
+            workflow_id=told.holder,
+            standing=HolderState.FINISHING,
+            since=told.told_at,
         )
         if told.quiesced_at is not None:
-            return row.model_copy(update={"standing": Standing.QUIESCED, "since": told.quiesced_at})
+            return row.model_copy(update={"standing": HolderState.QUIESCED, "since": told.quiesced_at})
         handle = PlanHandle(self._client, row.plan_id)
         why = told.unreachable or ""
         try:
@@ -221,4 +224,4 @@ class LiveGate:
             why = "no worker answers for it"
         except (AirlockError, RPCError) as error:
             why = why or str(error)
-        return row.model_copy(update={"standing": Standing.UNREACHABLE, "why": why})
+        return row.model_copy(update={"standing": HolderState.UNREACHABLE, "why": why})

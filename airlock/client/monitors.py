@@ -15,7 +15,7 @@ from airlock.client.errors import NoAnswer
 from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Stage
 from airlock.monitoring.anomaly import Anomaly, anomalies
-from airlock.monitoring.calibration import Calibration, Fidelity, calibration, fidelities
+from airlock.monitoring.calibration import Calibration, ToolFidelity, calibration, fidelities
 from airlock.monitoring.feedback import Signal, learning_signals
 from airlock.monitoring.health import Health, Samples, WorstTool, health_of, worst_tools
 from airlock.monitoring.messages import HealthSnapshot, TrendPoint
@@ -29,7 +29,7 @@ class NoMonitor(AirlockError):
     """The namespace has no monitor: no worker has ever run there."""
 
 
-class Counted(WireModel):
+class CountedTotals(WireModel):
     """Everything that was counted, as of `at`, UTC, by the `monitors` that are named.
 
     `repeated` reports came again and were not counted again. `refused` signals made no sense. `wishes` are the last locks of
@@ -55,7 +55,7 @@ class HealthReport(WireModel):
     `health`, `worst_tools` and the counts are of the `window` that ends at `at`, UTC; `trend` is the last day hour by hour,
     oldest first, without the hours in which nothing ended. `anomalies` are looked for in the last hour and the last day
     whatever the window; `lately` is what the last day has to judge them by. `reports` counts those of the window, by stage;
-    `repeated`, `refused` and `wishes` are as in `Counted`.
+    `repeated`, `refused` and `wishes` are as in `CountedTotals`.
     """
 
     at: datetime
@@ -81,10 +81,10 @@ class SignalsReport(WireModel):
     latest: datetime | None
     signals: tuple[Signal, ...]
     calibration: Calibration
-    fidelity: tuple[Fidelity, ...]
+    fidelity: tuple[ToolFidelity, ...]
 
 
-def health_report(counted: Counted, window: Window) -> HealthReport:
+def health_report(counted: CountedTotals, window: Window) -> HealthReport:
     """The health of what was counted."""
     windows, at = counted.windows, counted.at
     facts = windows.window(window, at)
@@ -105,7 +105,7 @@ def health_report(counted: Counted, window: Window) -> HealthReport:
     )
 
 
-def signals_report(counted: Counted) -> SignalsReport:
+def signals_report(counted: CountedTotals) -> SignalsReport:
     """What there is to learn from what was counted."""
     total = counted.windows.total
     return SignalsReport(
@@ -128,7 +128,7 @@ class Monitors:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def counted(self) -> Counted:
+    async def counted(self) -> CountedTotals:
         """What all monitors have counted up to now, merged as if one had counted it all.
 
         Raises:
@@ -140,7 +140,7 @@ class Monitors:
         # a monitor's clock may be ahead of ours: what it has counted has happened
         at = max(datetime.now(UTC), datetime.fromtimestamp(windows.latest, UTC))
         wishes = sorted((wish for snapshot in found for wish in snapshot.wishes), key=lambda wish: wish.at)
-        return Counted(
+        return CountedTotals(
             at=at,
             monitors=tuple(snapshot.monitor for snapshot in found),
             windows=windows,

@@ -34,7 +34,7 @@ _COMPLETED = _CLOSED["workflow_execution_completed_event_attributes"]
 _PAUSED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
 
 
-class Forgotten(Unreadable):
+class NotRetained(Unreadable):
     """Temporal has no such run any more."""
 
 
@@ -113,7 +113,7 @@ async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReadin
     while (earlier := runs[0].continued_from) and not gone:
         try:
             runs.insert(0, await _read(client, workflow_id, earlier))
-        except Forgotten:
+        except NotRetained:
             gone = earlier
     status = await _status(client, workflow_id, last)
     trace = _trace(workflow_id, last, status, run, runs) if run else _no_plan(workflow_id, last)
@@ -126,7 +126,7 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
         events = await read_run(client, workflow_id, run_id)
     except Unreadable as error:
         if await described(client, workflow_id, run_id) is None:
-            raise Forgotten(f"run {run_id} of {workflow_id} is not in Temporal any more") from error
+            raise NotRetained(f"run {run_id} of {workflow_id} is not in Temporal any more") from error
         raise
     return _RunRead(
         run_id=run_id,

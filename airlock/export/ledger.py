@@ -1,6 +1,6 @@
 """Hash chains and digests of what is exported: what makes a change visible.
 
-A line's hash is SHA-256 over the canonical JSON (`airlock.seal`) of the whole line, the hash before it included.
+A line's hash is SHA-256 over the canonical JSON (`airlock.base.canonical`) of the whole line, the hash before it included.
 `plan_index` is left out: it says where the plan stands in this export, so that a plan's chain is the same in every export.
 
 Whoever can rewrite everything can compute all of it anew. Against that helps only what is kept elsewhere: the root digest,

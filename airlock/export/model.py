@@ -51,7 +51,7 @@ class Link(ExportedModel):
     hash: Hash = ""
 
 
-class Event(Link):
+class HistoryEvent(Link):
     """One thing that happened to a plan. `event_id` is the event of the Temporal run `run_id` that it came from."""
 
     run_id: str
@@ -61,7 +61,7 @@ class Event(Link):
     reason: str
 
 
-class AuditEvent(Event):
+class AuditEvent(HistoryEvent):
     """What is neither a transition nor part of a rollback: admission, decisions, refusals, calls, drift, conflicts.
 
     Of a conflict `what` is its kind and `answer` what was done about it; of a `resolve` it is the settlement that was said.
@@ -83,7 +83,7 @@ class _OfPlan(ExportedModel):
     workflow_id: str
 
 
-class TransitionLine(_OfPlan, Event):
+class TransitionLine(_OfPlan, HistoryEvent):
     """A line of `execution_state_transitions.jsonl`: who moved a plan from one state to another, when and why.
 
     `digest` is the seal that was current, None before there was one.
@@ -95,7 +95,7 @@ class TransitionLine(_OfPlan, Event):
     digest: str | None = None
 
 
-class RollbackLine(_OfPlan, Event):
+class RollbackLine(_OfPlan, HistoryEvent):
     """A line of `rollback_events.jsonl`: how the undo of one call ended: `undone`, `undo_failed`, `kept`."""
 
     step: str

@@ -11,10 +11,10 @@ from airlock.base.names import UNDO_PREFIX
 from airlock.export.ledger import linked, plan_genesis
 from airlock.export.model import (
     AuditEvent,
-    Event,
     ExecutionLine,
     ExecutionResult,
     ExportedModel,
+    HistoryEvent,
     RollbackLine,
     ToolResult,
     TransitionLine,
@@ -82,7 +82,7 @@ class PlanRecord(ExportedModel):
         return self.execution.submitted_at, self.execution.workflow_id, self.execution.first_run_id
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[HistoryEvent, ...]:
         """The links of its chain but the last, in order."""
         return tuple(sorted((*self.execution.events, *self.transitions, *self.rollbacks), key=lambda link: link.seq))
 

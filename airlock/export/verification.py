@@ -19,8 +19,8 @@ from airlock.export.model import (
     SCHEMA_VERSION,
     TRANSITIONS,
     Document,
-    Event,
     ExecutionLine,
+    HistoryEvent,
     Link,
     RollbackLine,
     TransitionLine,
@@ -45,7 +45,7 @@ class Finding(WireModel):
         return f"{self.file}{f':{self.line}' if self.line is not None else ''}: {self.message}"
 
 
-class Damaged(AirlockError):
+class DamagedContent(AirlockError):
     """Bytes that are no line, or no document, as export writes them. `line` counts from 1 within what was read."""
 
     def __init__(self, message: str, line: int = 1) -> None:
@@ -54,7 +54,7 @@ class Damaged(AirlockError):
 
 
 @dataclass(frozen=True)
-class Placed(Generic[L]):
+class NumberedLine(Generic[L]):
     """A line and its number in its file, from 1."""
 
     number: int
@@ -66,9 +66,9 @@ class PlanLines:
     """The lines of one plan as they stand in the three files. `after` are the numbers of the lines that follow them."""
 
     index: int
-    execution: Placed[ExecutionLine]
-    transitions: tuple[Placed[TransitionLine], ...]
-    rollbacks: tuple[Placed[RollbackLine], ...]
+    execution: NumberedLine[ExecutionLine]
+    transitions: tuple[NumberedLine[TransitionLine], ...]
+    rollbacks: tuple[NumberedLine[RollbackLine], ...]
     after: Mapping[str, int]
 
     @property
@@ -88,16 +88,16 @@ def read_line(data: bytes, model: type[L]) -> L:
         Damaged: If it is not, with the reason.
     """
     if not data.endswith(b"\n"):
-        raise Damaged("the line does not end in a line feed: its end is missing")
+        raise DamagedContent("the line does not end in a line feed: its end is missing")
     document = _decoded(data)
     read = _validated(document, data, model)
     if line_hash(document) != read.hash:
-        raise Damaged("was changed: its content does not have the hash it gives")
+        raise DamagedContent("was changed: its content does not have the hash it gives")
     for event in document["events"] if isinstance(read, ExecutionLine) else ():
         if line_hash(event) != event["hash"]:
-            raise Damaged(f"entry {event['seq']} was changed: its content does not have the hash it gives")
+            raise DamagedContent(f"entry {event['seq']} was changed: its content does not have the hash it gives")
     if line_text(document).encode() != data:
-        raise Damaged("is not written as export writes it: white space, order of fields, or the spelling of a value")
+        raise DamagedContent("is not written as export writes it: white space, order of fields, or the spelling of a value")
     return read
 
 
@@ -113,14 +113,14 @@ def read_document(data: bytes, model: type[D]) -> D:
     if read.parts != true:
         name = next(name for name in sorted({*read.parts, *true}) if read.parts.get(name) != true.get(name))
         if digest(true) == read.hash:
-            raise Damaged(f"parts: the digest of {name!r} was changed", _line_of(data, "parts"))
-        raise Damaged(f"{name}: was changed: it does not have the digest that 'parts' gives", _line_of(data, name))
+            raise DamagedContent(f"parts: the digest of {name!r} was changed", _line_of(data, "parts"))
+        raise DamagedContent(f"{name}: was changed: it does not have the digest that 'parts' gives", _line_of(data, name))
     if digest(true) != read.hash:
-        raise Damaged("hash: is not the digest of 'parts'", _line_of(data, "hash"))
+        raise DamagedContent("hash: is not the digest of 'parts'", _line_of(data, "hash"))
     if (text := document_text(document).encode()) != data:
         pairs = zip(data.split(b"\n"), text.split(b"\n"), strict=False)
         line = next((number for number, (one, other) in enumerate(pairs, start=1) if one != other), 1)
-        raise Damaged("is not written as export writes it: white space, or order of fields", line)
+        raise DamagedContent("is not written as export writes it: white space, or order of fields", line)
     return read
 
 
@@ -129,16 +129,18 @@ def _decoded(data: bytes) -> dict[str, Any]:
         document = json.loads(data.decode("ascii"))
         json.dumps(document, allow_nan=False)
     except UnicodeDecodeError as error:
-        raise Damaged("is not ASCII", data.count(b"\n", 0, error.start) + 1) from error
+        raise DamagedContent("is not ASCII", data.count(b"\n", 0, error.start) + 1) from error
     except json.JSONDecodeError as error:
-        raise Damaged(f"is not JSON: {error.msg}", min(error.lineno, max(data.count(b"\n"), 1))) from error
+        raise DamagedContent(f"is not JSON: {error.msg}", min(error.lineno, max(data.count(b"\n"), 1))) from error
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"is not JSON that export writes: {shorten(str(error), 100)}") from error
+        raise DamagedContent(f"is not JSON that export writes: {shorten(str(error), 100)}") from error
     if not isinstance(document, dict):
-        raise Damaged("is not a JSON object")
+        raise DamagedContent("is not a JSON object")
     version = document.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise Damaged(f"has schema version {version}; this Airlock knows {SCHEMA_VERSION}: verify it with a newer one")
+        raise DamagedContent(
+            f"has schema version {version}; this Airlock knows {SCHEMA_VERSION}: verify it with a newer one"
+        )
     return document
 
 
@@ -149,7 +151,7 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         line = _line_of(data, str(first["loc"][0])) if first["loc"] else 1
-        raise Damaged(f"{shorten(where, 200)}: {first['msg']}", line) from error
+        raise DamagedContent(f"{shorten(where, 200)}: {first['msg']}", line) from error
 
 
 def _line_of(data: bytes, name: str) -> int:
@@ -174,9 +176,9 @@ def check_plan(plan: PlanLines) -> Finding | None:
 def _check_chain(plan: PlanLines) -> Finding | None:
     line = plan.execution.value
     streams = {
-        EXECUTIONS: [Placed[Event](plan.execution.number, event) for event in line.events],
-        TRANSITIONS: [Placed[Event](found.number, found.value) for found in plan.transitions],
-        ROLLBACKS: [Placed[Event](found.number, found.value) for found in plan.rollbacks],
+        EXECUTIONS: [NumberedLine[HistoryEvent](plan.execution.number, event) for event in line.events],
+        TRANSITIONS: [NumberedLine[HistoryEvent](found.number, found.value) for found in plan.transitions],
+        ROLLBACKS: [NumberedLine[HistoryEvent](found.number, found.value) for found in plan.rollbacks],
     }
     last = sum(map(len, streams.values()))
     prev = plan_genesis(line.workflow_id, line.first_run_id)
@@ -197,7 +199,7 @@ def _check_chain(plan: PlanLines) -> Finding | None:
     return None
 
 
-def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[Placed[Event]]], seq: int) -> Finding:
+def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[HistoryEvent]]], seq: int) -> Finding:
     """Where an entry should be and is not: its line is missing, out of order, or another one takes its place."""
     stated = {TRANSITIONS: plan.execution.value.transitions, ROLLBACKS: plan.execution.value.rollback_events}
     counted = {TRANSITIONS: len(plan.transitions), ROLLBACKS: len(plan.rollbacks)}

@@ -25,7 +25,7 @@ Bucket = tuple[float, int, int, float]
 """When it ends, and the live calls, irreversible calls and cost in it."""
 
 
-class Ledger(BaseModel):
+class AgentLedger(BaseModel):
     """What one agent used up lately. `per` is the longest window anybody asked for, in seconds."""
 
     per: float = 0.0
@@ -64,10 +64,10 @@ class Ledger(BaseModel):
         self.buckets[at] = (max(first[0], second[0]), first[1] + second[1], first[2] + second[2], first[3] + second[3])
 
 
-class Books(BaseModel):
+class BudgetLedger(BaseModel):
     """The ledgers of all agents, and which requests are booked already."""
 
-    agents: dict[str, Ledger] = Field(default_factory=dict)
+    agents: dict[str, AgentLedger] = Field(default_factory=dict)
     booked: list[str] = Field(default_factory=list)
 
     def refusal(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> str:
@@ -102,7 +102,7 @@ class Books(BaseModel):
             return
         self.booked = [*self.booked, key][-MAX_BOOKED:]
         for agent in paid:
-            ledger = self.agents.setdefault(agent, Ledger())
+            ledger = self.agents.setdefault(agent, AgentLedger())
             ledger.add(spending[agent], budgets[agent].seconds, now)
             ledger.prune(now)
         if sum(len(ledger.buckets) for ledger in self.agents.values()) > MAX_BUCKETS:

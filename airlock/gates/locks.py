@@ -25,7 +25,7 @@ Party = tuple[str, tuple[str, ...]]
 """A workflow id and its scopes."""
 
 
-class NewsKind(StrEnum):
+class NoticeKind(StrEnum):
     """What others are told: they may ask again, they are locked, they are unlocked."""
 
     GRANTED = "granted"
@@ -33,10 +33,10 @@ class NewsKind(StrEnum):
     UNLOCK = "unlock"
 
 
-class News(WireModel):
+class Notice(WireModel):
     """Something to tell a workflow. `request` is whose grant it is, `by` and `reason` whose lock."""
 
-    kind: NewsKind
+    kind: NoticeKind
     to: str
     request: str = ""
     by: str = ""
@@ -70,7 +70,7 @@ class GateLock(WireModel):
         return self.gate if self.by.lower() in RESERVED else self.by
 
 
-class Told(BaseModel):
+class NotifiedHolder(BaseModel):
     """The proof for one holder that was told of a lock: when, since when it is out, or why it cannot be reached. UTC.
 
     `unlock` is what it is told once it is out, because the lock was lifted before that.
@@ -81,14 +81,14 @@ class Told(BaseModel):
     told_at: datetime
     quiesced_at: datetime | None = None
     unreachable: str | None = None
-    unlock: News | None = None
+    unlock: Notice | None = None
 
 
 class Barrier(BaseModel):
     """All locks of one gate. Mutable, a part of its gate. `forgotten` counts those kept out whose names are not kept."""
 
     locks: list[GateLock] = Field(default_factory=list)
-    told: dict[str, Told] = Field(default_factory=dict)
+    told: dict[str, NotifiedHolder] = Field(default_factory=dict)
     kept_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     kept_out_bytes: int = 0
     forgotten: int = 0
@@ -107,7 +107,7 @@ class Barrier(BaseModel):
         """The first lock that keeps somebody with these scopes out."""
         return next((lock for lock in self.locks if lock.matches(scopes)), None)
 
-    def lock(self, lock: GateLock, inside: Iterable[Party], outside: Iterable[Party]) -> tuple[Verdict, list[News]]:
+    def lock(self, lock: GateLock, inside: Iterable[Party], outside: Iterable[Party]) -> tuple[Verdict, list[Notice]]:
         """Add a lock.
 
         Args:
@@ -124,22 +124,22 @@ class Barrier(BaseModel):
             return _no(f"there are {MAX_LOCKS} locks already: lock without a scope instead"), []
         self.locks.append(lock)
         going, waiting = list(inside), list(outside)
-        news: list[News] = []
+        news: list[Notice] = []
         for holder, scopes in going:
             told = self.told.get(holder)
             if told is not None and told.quiesced_at is None:
                 told.unlock = None  # it is locked still, and stays so
                 continue
-            self.told[holder] = Told(holder=holder, scopes=scopes, told_at=lock.at)
-            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            self.told[holder] = NotifiedHolder(holder=holder, scopes=scopes, told_at=lock.at)
+            news.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         for holder, scopes in waiting:
             self.keep_out(holder, scopes)
-            news.append(News(kind=NewsKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            news.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         self._bound_proof()
         said = f"{_what(lock.scope)} is locked: {len(going)} in it to finish, {len(waiting)} sent out of the queue"
         return Verdict(accepted=True, reason=said), news
 
-    def unlock(self, scope: str | None, by: str, reason: str) -> tuple[Verdict, list[News]]:
+    def unlock(self, scope: str | None, by: str, reason: str) -> tuple[Verdict, list[Notice]]:
         """Lift one lock; whom no other lock keeps out is told, who is not out yet as soon as it is.
 
         Returns:
@@ -151,16 +151,16 @@ class Barrier(BaseModel):
             missing = f"there is no lock of {scope}" if scope else "there is no lock without a scope"
             return _no(f"{missing}; locked: {held or 'nothing'}"), []
         self.locks.remove(lock)
-        free: list[News] = []
+        free: list[Notice] = []
         for told in [told for told in self.told.values() if not self.closed_for(told.scopes)]:
-            news = News(kind=NewsKind.UNLOCK, to=told.holder, by=by, reason=reason)
+            news = Notice(kind=NoticeKind.UNLOCK, to=told.holder, by=by, reason=reason)
             if told.quiesced_at is None:
                 told.unlock = news
                 continue
             free.append(news)
             del self.told[told.holder]
         for holder, scopes in [party for party in self.kept_out.items() if not self.closed_for(party[1])]:
-            free.append(News(kind=NewsKind.UNLOCK, to=holder, by=by, reason=reason))
+            free.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason))
             self._let_go(holder, scopes)
         self.forgotten = self.forgotten if self.locks else 0
         left = ", ".join(_what(held.scope) for held in self.locks[:10])
@@ -183,7 +183,7 @@ class Barrier(BaseModel):
         self.kept_out[holder] = scopes
         self.kept_out_bytes += size
 
-    def left(self, holder: str, now: datetime) -> News | None:
+    def left(self, holder: str, now: datetime) -> Notice | None:
         """Take note that somebody is out; answers what it must be told because it was unlocked meanwhile."""
         told = self.told.get(holder)
         if told is None or told.quiesced_at is not None:

@@ -8,7 +8,7 @@ from airlock.base.model import WireModel
 from airlock.gates.semaphore import Gate
 
 
-class Refusal(WireModel):
+class RefusedMessage(WireModel):
     """Something that was sent to a gate and refused. `at` is UTC."""
 
     at: datetime
@@ -27,17 +27,17 @@ class GateStart(WireModel):
     after: str = ""
     gate: Gate | None = None
     refused: int = 0
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RefusedMessage, ...] = ()
 
 
-class Carried(WireModel):
+class CarriedGate(WireModel):
     """All that a gate knows. Not `ready`: it has not taken up yet what an earlier run, maybe `after`, knew."""
 
     ready: bool
     gate: Gate
     after: str = ""
     refused: int = 0
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RefusedMessage, ...] = ()
 
 
 class Inquiry(WireModel):
@@ -47,7 +47,7 @@ class Inquiry(WireModel):
     runs: dict[str, str] = Field(default_factory=dict)
 
 
-class Closed(WireModel):
+class ClosedHolder(WireModel):
     """A workflow that does not run any more, since when (UTC; None if it does not exist), and whether it completed."""
 
     holder: str
@@ -55,10 +55,10 @@ class Closed(WireModel):
     completed: bool = False
 
 
-class Found(WireModel):
+class InquiryResult(WireModel):
     """Who does not run any more."""
 
-    closed: tuple[Closed, ...] = ()
+    closed: tuple[ClosedHolder, ...] = ()
 
 
 class RecallRequest(WireModel):
@@ -69,8 +69,8 @@ class RecallRequest(WireModel):
     after: str = ""
 
 
-class Recalled(WireModel):
+class RecallResult(WireModel):
     """What an earlier run knew; None if there is nothing to take up. `problem` says why it cannot be told."""
 
-    carried: Carried | None = None
+    carried: CarriedGate | None = None
     problem: str = ""

@@ -9,7 +9,7 @@ from pydantic import StringConstraints, field_validator
 from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
-from airlock.gates.protocol import HoldOff, Permit, Release, Wanted
+from airlock.gates.protocol import HoldOff, Permit, Release, SlotRequest
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 
 SCOPE_KINDS = ("agent", "tool", "resource")
@@ -50,13 +50,13 @@ def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
     return name, parse_as(GateDecision, name, (rest,))
 
 
-def parse_wanted(arguments: tuple[Any, ...]) -> Wanted:
+def parse_wanted(arguments: tuple[Any, ...]) -> SlotRequest:
     """The update `acquire`.
 
     Raises:
         MalformedMessage: If it cannot be understood.
     """
-    wanted = parse_as(Wanted, "acquire", arguments, strict=False)
+    wanted = parse_as(SlotRequest, "acquire", arguments, strict=False)
     _check_ids("acquire", holder=wanted.holder, request=wanted.request)
     _check_number("acquire", "capacity", wanted.capacity, 1, math.inf)
     _check_number("acquire", "slots", wanted.slots, 1, math.inf)

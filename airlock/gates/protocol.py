@@ -20,7 +20,7 @@ class GateStatus(StrEnum):
     OVER_BUDGET = "over_budget"
 
 
-class Wanted(WireModel):
+class SlotRequest(WireModel):
     """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
 
     `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
@@ -73,7 +73,7 @@ class Granted(WireModel):
     request: str = ""
 
 
-class Held(WireModel):
+class HeldSlot(WireModel):
     """A place a plan holds. `name` is the resource, the tool, or `live`."""
 
     gate: str
@@ -110,7 +110,7 @@ class ToolSlots(WireModel):
 
 
 class LiveSlot(WireModel):
-    """What a plan tells the live gate; see `Wanted`."""
+    """What a plan tells the live gate; see `SlotRequest`."""
 
     capacity: int
     scopes: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class LiveSlot(WireModel):
 
 
 class ClaimWanted(WireModel):
-    """An irreversible call to be claimed. `digest` says which call it is (`airlock.claim.call_digest`)."""
+    """An irreversible call to be claimed. `digest` says which call it is (`airlock.admission.call_digest.call_digest`)."""
 
     step: str
     tool: str
@@ -142,7 +142,7 @@ class AcquireRequest(WireModel):
     tools: dict[str, ToolSlots] = Field(default_factory=dict)
     live: LiveSlot | None = None
     claims: tuple[ClaimWanted, ...] = ()
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldSlot, ...] = ()
     wait: bool = True
     urgent: bool = False
     grace: float = 0.0
@@ -158,7 +158,7 @@ class AcquireResult(WireModel):
     held.
     """
 
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldSlot, ...] = ()
     waiting: GateWait | None = None
     busy: GateWait | None = None
     closed: ClosedGate | None = None

@@ -2,7 +2,7 @@
 
 The workflow feeds it what happened, with the time; it answers, and leaves in `news` what must be told to others.
 What it remembers is bounded, so that it fits a continue-as-new: places and queue together 500 KB of JSON (whoever comes then
-is sent away as from a busy gate), locks as `airlock.barrier`, budgets and turns as `airlock.window` says.
+is sent away as from a busy gate), locks as `airlock.barrier`, budgets and turns as `airlock.gates.budget_ledger` says.
 """
 
 from datetime import datetime, timedelta
@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 
 from airlock.base.incoming import Verdict
 from airlock.base.names import MONITOR
-from airlock.gates.budget_ledger import Books
-from airlock.gates.locks import Barrier, GateLock, News, NewsKind
-from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, LockWish, Permit, PermitAnswer, Release, Wanted
+from airlock.gates.budget_ledger import BudgetLedger
+from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
+from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
 
 MAX_PLACES_BYTES = 500_000
@@ -23,7 +23,7 @@ _SCOPE_BYTES = 2_000
 _MAX_GRACE = 30 * 86_400.0
 
 
-class Place(BaseModel):
+class Slot(BaseModel):
     """Somebody who is in. Times are UTC.
 
     `seen` is when the holder last asked, `known` says that it was answered that it is in; until then no call of it can be
@@ -47,7 +47,7 @@ class Place(BaseModel):
 class Waiter(BaseModel):
     """Somebody in the queue, with all it asked for. Times are UTC."""
 
-    wanted: Wanted
+    wanted: SlotRequest
     since: datetime
     seen: datetime
     size: int = 0
@@ -64,13 +64,13 @@ class Gate(BaseModel):
     label: str = "live gate"
     capacity: int = 1
     fence: int = 0
-    places: dict[str, Place] = Field(default_factory=dict)
+    places: dict[str, Slot] = Field(default_factory=dict)
     queue: list[Waiter] = Field(default_factory=list)
     barrier: Barrier = Field(default_factory=Barrier)
     heard: dict[str, datetime] = Field(default_factory=dict)
-    books: Books = Field(default_factory=Books)
+    books: BudgetLedger = Field(default_factory=BudgetLedger)
     turns: Turns = Field(default_factory=Turns)
-    news: list[News] = Field(default_factory=list)
+    news: list[Notice] = Field(default_factory=list)
     suspect: bool = False
 
     @property
@@ -90,7 +90,7 @@ class Gate(BaseModel):
             return None
         return self.turns.idle_in(now.timestamp())
 
-    def acquire(self, wanted: Wanted, now: datetime) -> GateAnswer:
+    def acquire(self, wanted: SlotRequest, now: datetime) -> GateAnswer:
         """Let somebody in, or say why not. The same holder and request get the same place again.
 
         A holder with a new request takes over its own old place: a workflow id has one run at a time.
@@ -113,7 +113,7 @@ class Gate(BaseModel):
         self._grant(now)
         return answer
 
-    def _answer(self, wanted: Wanted, place: Place | None, waiter: Waiter | None, now: datetime) -> GateAnswer:
+    def _answer(self, wanted: SlotRequest, place: Slot | None, waiter: Waiter | None, now: datetime) -> GateAnswer:
         if lock := self.barrier.closed_for(wanted.scopes):
             if waiter is not None:
                 self.queue.remove(waiter)
@@ -151,7 +151,7 @@ class Gate(BaseModel):
             self.queue.remove(waiter)
         self.settle(now)
 
-    def gone(self, news: News, why: str, now: datetime) -> None:
+    def gone(self, news: Notice, why: str, now: datetime) -> None:
         """Take note that somebody could not be told, because its workflow is closed.
 
         A place that was just granted is free at once: its holder never knew of it, so that no call of it is running.
@@ -162,9 +162,9 @@ class Gate(BaseModel):
             now: UTC.
         """
         place = self.places.get(news.to)
-        if news.kind is NewsKind.LOCK:
+        if news.kind is NoticeKind.LOCK:
             self.barrier.not_told(news.to, why)
-        elif news.kind is NewsKind.GRANTED and place is not None and not place.known:
+        elif news.kind is NoticeKind.GRANTED and place is not None and not place.known:
             self.release(Release(holder=news.to, request=news.request), now)
 
     def vanished(self, holder: str, looked: datetime, closed: datetime, completed: bool, now: datetime) -> None:
@@ -243,9 +243,9 @@ class Gate(BaseModel):
         for place in self.places.values():
             told = self.barrier.told.get(place.holder)
             if told is None:
-                self.news.append(News(kind=NewsKind.GRANTED, to=place.holder, request=place.request))
+                self.news.append(Notice(kind=NoticeKind.GRANTED, to=place.holder, request=place.request))
             elif told.unlock is None and (lock := self.barrier.closed_for(told.scopes)):
-                self.news.append(News(kind=NewsKind.LOCK, to=place.holder, by=lock.told_by, reason=lock.why))
+                self.news.append(Notice(kind=NoticeKind.LOCK, to=place.holder, by=lock.told_by, reason=lock.why))
 
     def _grant(self, now: datetime) -> None:
         while self.queue and (free := self.capacity - self.used) > 0:
@@ -254,26 +254,26 @@ class Gate(BaseModel):
             # a waiter that cannot pay any more is told all the same: it asks again, and learns why
             if not self._too_expensive(wanted, now):
                 self._let_in(wanted, min(max(wanted.slots, 1), free), waiter.size, now)
-            self.news.append(News(kind=NewsKind.GRANTED, to=wanted.holder, request=wanted.request))
+            self.news.append(Notice(kind=NoticeKind.GRANTED, to=wanted.holder, request=wanted.request))
 
-    def _let_in(self, wanted: Wanted, slots: int, size: int, now: datetime) -> Place:
+    def _let_in(self, wanted: SlotRequest, slots: int, size: int, now: datetime) -> Slot:
         self.fence = max(self.fence + 1, int(now.timestamp() * 1_000))
         self.books.book(_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
-        place = Place(
+        place = Slot(
             holder=wanted.holder, request=wanted.request, slots=slots, fence=self.fence, since=now, seen=now,
             grace=wanted.grace, scopes=wanted.scopes, size=size, run_id=wanted.run_id,
         )  # fmt: skip
         self.places[wanted.holder] = place
         return place
 
-    def _take_over(self, old: Place, wanted: Wanted, now: datetime) -> Place:
+    def _take_over(self, old: Slot, wanted: SlotRequest, now: datetime) -> Slot:
         """A new stay of a holder that is still in: it keeps what it has, and what is free adds to it if nobody waits."""
         del self.places[old.holder]
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)
         return self._let_in(wanted, slots, len(wanted.model_dump_json()) + _OVERHEAD, now)
 
-    def _orphan(self, place: Place | None, now: datetime) -> None:
+    def _orphan(self, place: Slot | None, now: datetime) -> None:
         """Free a place that nobody will give back: its holder asks, so it does not know of it, and is refused.
 
         A call of an earlier stay, or of a run that was reset, may still be running.
@@ -282,7 +282,7 @@ class Gate(BaseModel):
             place.until = now + timedelta(seconds=place.grace if place.known else 0.0)
             self.settle(now)
 
-    def _free(self, place: Place, now: datetime) -> None:
+    def _free(self, place: Slot, now: datetime) -> None:
         del self.places[place.holder]
         if (news := self.barrier.left(place.holder, now)) is not None:
             self.news.append(news)
@@ -290,7 +290,7 @@ class Gate(BaseModel):
     def _carried(self) -> int:
         return sum(place.size for place in self.places.values()) + sum(waiter.size for waiter in self.queue)
 
-    def _too_expensive(self, wanted: Wanted, now: datetime) -> str:
+    def _too_expensive(self, wanted: SlotRequest, now: datetime) -> str:
         return self.books.refusal(_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
 
     def _busy(self, why: str) -> GateAnswer:
@@ -304,16 +304,16 @@ class Gate(BaseModel):
         return next((waiter for waiter in self.queue if waiter.wanted.holder == holder), None)
 
 
-def _granted(place: Place) -> GateAnswer:
+def _granted(place: Slot) -> GateAnswer:
     place.known, place.until = True, None
     return GateAnswer(status=GateStatus.GRANTED, fence=place.fence, slots=place.slots)
 
 
-def _key(wanted: Wanted) -> str:
+def _key(wanted: SlotRequest) -> str:
     return f"{wanted.holder} {wanted.request} {wanted.run_id}"
 
 
-def _bounded(wanted: Wanted) -> Wanted:
+def _bounded(wanted: SlotRequest) -> SlotRequest:
     """The same request with bounded scopes: where there are too many of a kind it stands for all of that kind."""
     by_kind: dict[str, list[str]] = {}
     for scope in sorted(set(wanted.scopes)):

@@ -5,7 +5,7 @@ from datetime import datetime
 from airlock.base.model import WireModel
 from airlock.base.text import inline
 from airlock.gates.locks import GateLock
-from airlock.gates.messages import Refusal
+from airlock.gates.messages import RefusedMessage
 from airlock.gates.semaphore import Gate
 
 _NAMED = 20
@@ -31,7 +31,7 @@ class WaitingView(WireModel):
     urgent: bool
 
 
-class ToldView(WireModel):
+class NotifiedHolderView(WireModel):
     """The proof for one holder that was in when a lock came: it is out since `quiesced_at`, or still finishing a call.
 
     `unreachable` says why it could not be told. Times are UTC.
@@ -61,15 +61,17 @@ class GateView(WireModel):
     waits: int
     waiting: tuple[WaitingView, ...]
     locks: tuple[GateLock, ...]
-    told: tuple[ToldView, ...]
+    told: tuple[NotifiedHolderView, ...]
     kept_out: int
     kept_out_first: tuple[str, ...]
     not_remembered: int
     refused: int
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[RefusedMessage, ...]
 
 
-def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[Refusal, ...], rows: int) -> GateView:
+def gate_view(
+    gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[RefusedMessage, ...], rows: int
+) -> GateView:
     """The answer of the query `status`, with so many rows of each table at most."""
     barrier = gate.barrier
     return GateView(
@@ -89,7 +91,7 @@ def gate_view(gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tup
         ),
         locks=tuple(barrier.locks),
         told=tuple(
-            ToldView(
+            NotifiedHolderView(
                 holder=told.holder, told_at=told.told_at, quiesced_at=told.quiesced_at, unreachable=told.unreachable,
                 scopes=told.scopes,
             )
@@ -134,7 +136,7 @@ def gate_details(view: GateView) -> str:
     return "\n".join(lines)
 
 
-def proven(told: ToldView) -> str:
+def proven(told: NotifiedHolderView) -> str:
     """Where somebody is that was told of a lock, in words."""
     if told.quiesced_at is not None:
         return f"quiesced since {_at(told.quiesced_at)}"

@@ -47,7 +47,7 @@ class CallError(StrEnum):
     BROKEN = "broken"
 
 
-class Decided(StrEnum):
+class Decision(StrEnum):
     """How waiting for approval ended; `waived` is the policy's own approval."""
 
     APPROVED = "approved"
@@ -140,7 +140,7 @@ class Aggregate(Mergeable):
     conflicted_by: dict[ConflictKind, int] = Field(default_factory=dict)
     conflicts: dict[ConflictKind, int] = Field(default_factory=dict)
     answers: dict[Answer, int] = Field(default_factory=dict)
-    decided: dict[Decided, int] = Field(default_factory=dict)
+    decided: dict[Decision, int] = Field(default_factory=dict)
     waited: Sketch = Sketch()
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
     ended_live: int = 0

@@ -65,7 +65,7 @@ def _row(number: int, bucket: Bucket) -> BucketRow:
     )
 
 
-class Fidelity(WireModel):
+class ToolFidelity(WireModel):
     """How often the preview of a tool matched what live did, 0.0-1.0, of the calls whose preview predicted an output."""
 
     tool: str
@@ -75,12 +75,12 @@ class Fidelity(WireModel):
     interval: Interval
 
 
-def fidelity_of(tool: str, stats: ToolStats) -> Fidelity | None:
+def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
     """The dry-run fidelity of one tool; None where no preview of it predicted anything."""
     compared = stats.matched + stats.differed
     if compared == 0:
         return None
-    return Fidelity(
+    return ToolFidelity(
         tool=tool,
         compared=compared,
         matched=stats.matched,
@@ -89,7 +89,7 @@ def fidelity_of(tool: str, stats: ToolStats) -> Fidelity | None:
     )
 
 
-def fidelities(facts: Aggregate) -> tuple[Fidelity, ...]:
+def fidelities(facts: Aggregate) -> tuple[ToolFidelity, ...]:
     """The dry-run fidelity of every tool that has one, least faithful first."""
     found = [each for name, stats in facts.tools.items() if (each := fidelity_of(name, stats)) is not None]
     return tuple(sorted(found, key=lambda each: (each.interval.low, each.tool)))

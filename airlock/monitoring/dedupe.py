@@ -12,7 +12,7 @@ MAX_KEYS = 10_000
 _KEY_BYTES = 9
 
 
-class Counted:
+class CountedReports:
     """The reports a monitor has counted lately, each by 72 bits of a hash of its key.
 
     A report that comes again is recognised as long as fewer than `MAX_KEYS` others were counted in between. That a new one

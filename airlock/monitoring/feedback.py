@@ -13,7 +13,7 @@ from typing import Literal
 from airlock.base.model import WireModel
 from airlock.base.proportion import Interval, certainty, wilson
 from airlock.base.sketch import Sketch
-from airlock.monitoring.aggregation import Aggregate, Decided, ToolStats
+from airlock.monitoring.aggregation import Aggregate, Decision, ToolStats
 from airlock.monitoring.rolling import Window, Windows
 
 LEVEL = 0.99
@@ -204,8 +204,8 @@ def _approvals(facts: Aggregate) -> Iterator[_Question]:
         insight=f"only {facts.clean} of {facts.ended_live} approved plans completed without rollback",
         action="do not take approval alone as a reward; show approvers the tools that failed",
     )  # fmt: skip
-    denied = facts.decided.get(Decided.DENIED, 0)
-    spoken = denied + facts.decided.get(Decided.APPROVED, 0)
+    denied = facts.decided.get(Decision.DENIED, 0)
+    spoken = denied + facts.decided.get(Decision.APPROVED, 0)
     yield _Question(
         SignalType.APPROVAL_MISMATCH, None, "denied", denied, spoken, MAX_DENIED, below=False,
         minimum=MIN_PLANS, phase=REWARD_MODEL,

@@ -5,7 +5,7 @@ from typing import Final
 
 from airlock.base.model import WireModel
 from airlock.base.proportion import Interval, wilson
-from airlock.monitoring.aggregation import Aggregate, Decided, ToolStats
+from airlock.monitoring.aggregation import Aggregate, Decision, ToolStats
 from airlock.plans.contract import Mode
 
 
@@ -125,7 +125,7 @@ def health_of(facts: Aggregate) -> Health:
     """The metrics and the score of what was counted."""
     live = facts.tally(Mode.LIVE)
     calls = sum(facts.tally(mode).calls for mode in Mode)
-    decisions = sum(number for end, number in facts.decided.items() if end is not Decided.WAIVED)
+    decisions = sum(number for end, number in facts.decided.items() if end is not Decision.WAIVED)
     parts = Parts(
         success=_share(live.ok, live.calls),
         rollback=_share(facts.rolled_back, facts.ended_live),
@@ -142,7 +142,7 @@ def health_of(facts: Aggregate) -> Health:
             conflict_rate=parts.conflict,
             live_execution_ratio=_share(live.calls, calls),
             confidence_drift=parts.drift,
-            approval_rate=_share(facts.decided.get(Decided.APPROVED, 0), decisions),
+            approval_rate=_share(facts.decided.get(Decision.APPROVED, 0), decisions),
             system_health_score=score.value if score else None,
         ),
         approval_accuracy=parts.approval_accuracy,

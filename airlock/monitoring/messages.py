@@ -14,7 +14,7 @@ from airlock.base.text import shorten
 from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Tally
 from airlock.monitoring.anomaly import Anomaly
-from airlock.monitoring.calibration import Calibration, Fidelity
+from airlock.monitoring.calibration import Calibration, ToolFidelity
 from airlock.monitoring.feedback import Signal
 from airlock.monitoring.health import Health, WorstTool
 from airlock.monitoring.report import Report
@@ -86,7 +86,7 @@ class HealthSnapshot(WireModel):
 
     `trend` is the last day hour by hour, oldest first, without hours in which nothing ended. `wishes` are the last locks the
     monitor asked for. `windows` are the mergeable counts all this is made of: snapshots of several monitors merge by
-    `airlock.windows.merge`, exactly as if one had counted it all.
+    `airlock.monitoring.rolling.merge`, exactly as if one had counted it all.
     """
 
     monitor: str
@@ -109,7 +109,7 @@ class SignalsSnapshot(WireModel):
     at: datetime
     signals: tuple[Signal, ...]
     calibration: Calibration
-    fidelity: tuple[Fidelity, ...]
+    fidelity: tuple[ToolFidelity, ...]
     windows: Windows
 
 

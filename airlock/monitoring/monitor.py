@@ -1,6 +1,6 @@
 """A monitor: what it has counted, what it finds wrong, when it wants the live gate locked. A plain object without Temporal.
 
-What it remembers is bounded: the windows as `airlock.windows`, the reports counted as `airlock.counted` say.
+What it remembers is bounded: the windows as `airlock.monitoring.rolling`, the reports counted as `airlock.counted` say.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Aggregate
 from airlock.monitoring.anomaly import Anomaly, anomalies
 from airlock.monitoring.calibration import calibration, fidelities
-from airlock.monitoring.dedupe import Counted
+from airlock.monitoring.dedupe import CountedReports
 from airlock.monitoring.feedback import learning_signals
 from airlock.monitoring.health import health_of, worst_tools
 from airlock.monitoring.messages import (
@@ -43,7 +43,7 @@ class Monitor:
 
     def __init__(self, state: MonitorState | None = None) -> None:
         known = state or MonitorState()
-        self._counted = Counted(known.keys)
+        self._counted = CountedReports(known.keys)
         self._state = known.model_copy(update={"keys": ()})
 
     @property
@@ -63,7 +63,7 @@ class Monitor:
         reports are divided among calls.
 
         Args:
-            reports: Checked reports (`airlock.report_check`).
+            reports: Checked reports (`airlock.monitoring.validation`).
             now: UTC.
         """
         new = [report for report in reports if self._counted.take(report.key)]

@@ -21,7 +21,7 @@ from airlock.monitoring.aggregation import (
 from airlock.plans.contract import Mode
 
 
-class Call(WireModel):
+class ObservedCall(WireModel):
     """One call that ended.
 
     `confidence` is what the agent stated, 0.0-1.0. `error` says what was wrong with a live call that did not work; a mock or
@@ -43,11 +43,11 @@ class Call(WireModel):
     matched: bool | None = None
 
 
-def observe(calls: Iterable[Call]) -> Aggregate:
+def observe(calls: Iterable[ObservedCall]) -> Aggregate:
     """The counts of some calls."""
-    by_tool: dict[str, list[Call]] = defaultdict(list)
-    by_agent: dict[str, list[Call]] = defaultdict(list)
-    by_bucket: dict[int, list[Call]] = defaultdict(list)
+    by_tool: dict[str, list[ObservedCall]] = defaultdict(list)
+    by_agent: dict[str, list[ObservedCall]] = defaultdict(list)
+    by_bucket: dict[int, list[ObservedCall]] = defaultdict(list)
     durations: list[float] = []
     for call in calls:
         by_tool[short_name(call.tool)].append(call)
@@ -73,12 +73,12 @@ def _micro(number: float) -> int:
     return round(number * MICRO)
 
 
-def _tally(calls: Sequence[Call], mode: Mode) -> Tally:
+def _tally(calls: Sequence[ObservedCall], mode: Mode) -> Tally:
     of_mode = [call for call in calls if call.mode is mode]
     return Tally(calls=len(of_mode), ok=sum(call.ok for call in of_mode))
 
 
-def _calls(calls: Sequence[Call]) -> Calls:
+def _calls(calls: Sequence[ObservedCall]) -> Calls:
     return Calls(
         mock=_tally(calls, Mode.MOCK),
         dry_run=_tally(calls, Mode.DRY_RUN),
@@ -87,7 +87,7 @@ def _calls(calls: Sequence[Call]) -> Calls:
     )
 
 
-def _tool(calls: Sequence[Call]) -> ToolStats:
+def _tool(calls: Sequence[ObservedCall]) -> ToolStats:
     live, plain = [call for call in calls if call.mode is Mode.LIVE], _calls(calls)
     worked = [call for call in live if call.ok]
     return ToolStats(
@@ -105,7 +105,7 @@ def _tool(calls: Sequence[Call]) -> ToolStats:
     )
 
 
-def _bucket(calls: Sequence[Call]) -> Bucket:
+def _bucket(calls: Sequence[ObservedCall]) -> Bucket:
     return Bucket(
         calls=len(calls),
         ok=sum(call.ok for call in calls),

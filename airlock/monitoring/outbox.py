@@ -15,7 +15,7 @@ MAX_QUEUED = 8
 """With so many reports waiting, they are sent even if there is nothing to give back."""
 
 
-class Leaving(LeaveRequest):
+class LeaveWithReports(LeaveRequest):
     """What a plan gives back, and the reports it sends on that way, to one monitor."""
 
     monitor: str = ""

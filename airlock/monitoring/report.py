@@ -7,8 +7,8 @@ from datetime import datetime
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.model import WireModel
 from airlock.base.sketch import Sketch
-from airlock.monitoring.aggregation import Aggregate, CallError, Decided, Stage
-from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.aggregation import Aggregate, CallError, Decision, Stage
+from airlock.monitoring.observation import ObservedCall, observe
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.state import Event, State
@@ -97,7 +97,7 @@ def _left(entries: Sequence[AuditEntry], state: State, events: Sequence[str]) ->
     return any(entry.from_state == state.value and entry.what in events for entry in entries)
 
 
-def _rehearsed_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
+def _rehearsed_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[ObservedCall]:
     if run.undoing is not None:
         return  # the undo of a plan rehearses no step
     by_id = {step.id: step for step in run.steps}
@@ -114,8 +114,8 @@ def _rehearsed_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
             yield _rehearsed(by_id[step], Mode.DRY_RUN, ok=True)
 
 
-def _rehearsed(step: Step, mode: Mode, *, ok: bool) -> Call:
-    return Call(tool=step.tool, agent=step.agent, mode=mode, ok=ok, confidence=step.confidence)
+def _rehearsed(step: Step, mode: Mode, *, ok: bool) -> ObservedCall:
+    return ObservedCall(tool=step.tool, agent=step.agent, mode=mode, ok=ok, confidence=step.confidence)
 
 
 def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
     return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked)
 
 
-def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
+def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[ObservedCall]:
     by_id = {step.id: step for step in run.steps}
     for entry in entries:
         if entry.kind is not AuditKind.CALL or entry.step is None or entry.what not in ("live", "failed", "in_doubt"):
@@ -136,10 +136,10 @@ def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[Call]:
         yield _live_call(by_id[entry.step], run.contracts().contract(entry.step), _error(entry, mine), mine)
 
 
-def _live_call(step: Step, contract: Contract, error: CallError | None, record: CallRecord | None) -> Call:
+def _live_call(step: Step, contract: Contract, error: CallError | None, record: CallRecord | None) -> ObservedCall:
     # how long a call took is told with its output only; a settled doubt leaves no duration
     seconds = record.seconds if record is not None and record.seconds > 0 else None
-    return Call(
+    return ObservedCall(
         tool=step.tool,
         agent=step.agent,
         mode=Mode.LIVE,
@@ -191,23 +191,23 @@ def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
 def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
     """How waiting for approval ended, if it did, and after how many seconds."""
     asked: datetime | None = None
-    decided: list[Decided] = []
+    decided: list[Decision] = []
     waited: list[float] = []
     for entry in entries:
         if entry.to_state == State.AWAITING_APPROVAL.value:
             asked = entry.at
         elif entry.from_state == State.AWAITING_APPROVAL.value and entry.what in _DECIDED:
             waived = entry.what == Event.APPROVED.value and entry.by == POLICY
-            decided.append(Decided.WAIVED if waived else _DECIDED[entry.what])
+            decided.append(Decision.WAIVED if waived else _DECIDED[entry.what])
             if asked is not None and not waived:
                 waited.append((entry.at - asked).total_seconds())
     return Aggregate(decided=dict(Counter(decided)), waited=Sketch.of(waited))
 
 
 _DECIDED = {
-    Event.APPROVED.value: Decided.APPROVED,
-    Event.DENIED.value: Decided.DENIED,
-    Event.EXPIRED.value: Decided.EXPIRED,
+    Event.APPROVED.value: Decision.APPROVED,
+    Event.DENIED.value: Decision.DENIED,
+    Event.EXPIRED.value: Decision.EXPIRED,
 }
 
 

@@ -43,7 +43,7 @@ class PreviewFailed(WireModel):
 PreviewOutcome = Annotated[StepPreview | PreviewFailed, Field(discriminator="kind")]
 
 
-class Live(WireModel):
+class CallSucceeded(WireModel):
     """The call took effect.
 
     `drift` lists the arguments that differ from what was previewed; `matched` says whether the output is what the preview
@@ -64,8 +64,8 @@ class Live(WireModel):
     undone: int = 0
 
 
-class Failed(WireModel):
-    """The call failed. `undo` is the token it left when it may have begun to write; `undone` as in `Live`."""
+class CallFailed(WireModel):
+    """The call failed. `undo` is the token it left when it may have begun to write; `undone` as in `CallSucceeded`."""
 
     kind: Literal["failed"] = "failed"
     step: str
@@ -75,7 +75,7 @@ class Failed(WireModel):
     undone: int = 0
 
 
-class StaleCall(WireModel):
+class CallStale(WireModel):
     """The call was not made: what its preview relied on has moved, or an argument of a guarded step drifted."""
 
     kind: Literal["stale"] = "stale"
@@ -83,11 +83,11 @@ class StaleCall(WireModel):
     error: str
 
 
-class InDoubtCall(WireModel):
+class CallInDoubt(WireModel):
     """Nobody knows whether the call took effect.
 
     `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
-    `token_lost` says that it may have left a token which went down with its worker; `undone` as in `Live`.
+    `token_lost` says that it may have left a token which went down with its worker; `undone` as in `CallSucceeded`.
     """
 
     kind: Literal["in_doubt"] = "in_doubt"
@@ -99,7 +99,7 @@ class InDoubtCall(WireModel):
     undone: int = 0
 
 
-class Again(WireModel):
+class RetryableFailure(WireModel):
     """This attempt did not work, but the contract may allow another.
 
     `doubtful` says that its answer was lost, so that it may have taken effect; `certain` that it certainly did not;
@@ -118,8 +118,8 @@ class Again(WireModel):
     turned_away: bool = False
 
 
-CallOutcome = Annotated[Live | Failed | StaleCall | InDoubtCall, Field(discriminator="kind")]
-Attempt = Annotated[Live | Failed | StaleCall | InDoubtCall | Again, Field(discriminator="kind")]
+CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Field(discriminator="kind")]
+Attempt = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure, Field(discriminator="kind")]
 
 
 class Undone(WireModel):

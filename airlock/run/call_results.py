@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from airlock.base.text import shorten
-from airlock.plans.outcome import CallOutcome, Failed, InDoubtCall, Live, ProbeAnswer, StaleCall, Undone, UndoOutcome
+from airlock.plans.outcome import (
+    CallFailed,
+    CallInDoubt,
+    CallOutcome,
+    CallStale,
+    CallSucceeded,
+    ProbeAnswer,
+    Undone,
+    UndoOutcome,
+)
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallRecord, CallStatus
@@ -18,10 +27,10 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
     """Record how calls ended. A stale call was not made and leaves no record, only an audit entry."""
     for outcome in outcomes:
         before = run.calls.get(outcome.step)
-        undone = max(before.undone if before else 0, 0 if isinstance(outcome, StaleCall) else outcome.undone)
+        undone = max(before.undone if before else 0, 0 if isinstance(outcome, CallStale) else outcome.undone)
         number = run.audited + 1
         match outcome:
-            case Live():
+            case CallSucceeded():
                 run.calls[outcome.step] = CallRecord(
                     status=CallStatus.LIVE, number=number, undo=outcome.undo, attempt=outcome.attempt, undone=undone,
                     drift=outcome.drift, matched=outcome.matched, seconds=outcome.seconds,
@@ -36,14 +45,14 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                     # it took effect and must not be made again; only a step that reads its output cannot be called
                     run.calls[outcome.step] = run.calls[outcome.step].model_copy(update={"error": _NOT_KEPT})
                     run.record(AuditKind.CALL, "output_not_kept", now, step=outcome.step, reason=_NOT_KEPT)
-            case Failed():
+            case CallFailed():
                 token = outcome.undo if outcome.undo is not None else before.undo if before else None
                 run.calls[outcome.step] = CallRecord(
                     status=CallStatus.FAILED, number=number, undo=token, error=shorten(outcome.error),
                     attempt=outcome.attempt, undone=undone, failed=True,
                 )  # fmt: skip
                 run.record(AuditKind.CALL, "failed", now, step=outcome.step, reason=outcome.error)
-            case InDoubtCall():
+            case CallInDoubt():
                 run.calls[outcome.step] = CallRecord(
                     status=CallStatus.IN_DOUBT,
                     number=number,
@@ -54,7 +63,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                     token_lost=outcome.token_lost,
                 )
                 run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
-            case StaleCall():
+            case CallStale():
                 run.record(AuditKind.CALL, "stale", now, step=outcome.step, reason=outcome.error)
 
 
@@ -82,7 +91,7 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
         )
 
 
-def after_calls(run: Run, stale: Iterable[StaleCall], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:
+def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:
     """Decide where a LIVE plan goes when no call is running any more; does nothing while calls are left to make.
 
     Args:
@@ -123,7 +132,7 @@ def _fail(run: Run, reason: str, now: datetime) -> None:
         run.apply(Event.CALL_FAILED_KEPT, now, reason=f"{reason}; the policy does not roll back by itself")
 
 
-def _stale(run: Run, moved: StaleCall, now: datetime) -> None:
+def _stale(run: Run, moved: CallStale, now: datetime) -> None:
     reason = f"step {moved.step!r} was not called: {moved.error}"
     admitted = run.contracts()
     if admitted.policy.rollback_on_stale and any(admitted.contract(step).undoable for step in run.live):

@@ -10,7 +10,17 @@ from pydantic import Field
 
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
-from airlock.plans.outcome import Again, Attempt, CallOutcome, Failed, InDoubtCall, Live, StaleCall, Undone, UndoOutcome
+from airlock.plans.outcome import (
+    Attempt,
+    CallFailed,
+    CallInDoubt,
+    CallOutcome,
+    CallStale,
+    CallSucceeded,
+    RetryableFailure,
+    Undone,
+    UndoOutcome,
+)
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.run.call_record import CallRecord, CallStatus
 from airlock.run.call_results import take_outcomes, take_undo
@@ -42,7 +52,7 @@ class UndoActivity(WireModel):
     outcome: UndoOutcome | None = None
 
 
-class Evidence(WireModel):
+class HistoryEvidence(WireModel):
     """All calls and compensations that some runs commanded, oldest first."""
 
     calls: tuple[CallActivity, ...] = Field(default=())
@@ -57,7 +67,7 @@ class _Trial(WireModel):
     made: Attempt | None
 
 
-def conclude(evidence: Evidence, step: str, undone: int) -> CallOutcome | None:
+def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome | None:
     """How a call ended, by everything that was answered about it; None when it was never begun.
 
     A failure settles no doubt that an earlier attempt left. A stale call was not made.
@@ -68,28 +78,28 @@ def conclude(evidence: Evidence, step: str, undone: int) -> CallOutcome | None:
         undone: Which call of that step: the one made after so many were taken back.
     """
     found: CallOutcome | None = None
-    doubt: InDoubtCall | None = None
+    doubt: CallInDoubt | None = None
     sure, run_id, undo = True, "", None
     for trial in _trials(evidence, step, undone):
-        if isinstance(trial.made, Live):
+        if isinstance(trial.made, CallSucceeded):
             return trial.made
         if trial.request.attempt == 1 and trial.run_id == run_id:
             found, doubt, sure = None, None, True  # the run itself called again, so it had settled what came before
         run_id, made = trial.run_id, trial.made
         undo = trial.request.undo if made is None else getattr(made, "undo", None) or undo
-        if isinstance(made, InDoubtCall):
+        if isinstance(made, CallInDoubt):
             doubt = made
         elif made is None:
             if not trial.request.contract.read_only:
-                doubt = InDoubtCall(step=step, error=_NOBODY_KNOWS, undo=undo, token_lost=undo is None)
-            found = found or Failed(step=step, error=_NOBODY_KNOWS)
-        elif isinstance(made, Again):
+                doubt = CallInDoubt(step=step, error=_NOBODY_KNOWS, undo=undo, token_lost=undo is None)
+            found = found or CallFailed(step=step, error=_NOBODY_KNOWS)
+        elif isinstance(made, RetryableFailure):
             sure = sure and made.certain
-            found = Failed(step=step, error=made.error, undo=undo)
+            found = CallFailed(step=step, error=made.error, undo=undo)
             if made.doubtful:
-                doubt = InDoubtCall(step=step, error=made.error, undo=undo, token_lost=made.token_lost)
-        elif isinstance(made, StaleCall) and not sure:
-            doubt = InDoubtCall(step=step, error=_after_doubt(made.error), undo=undo)
+                doubt = CallInDoubt(step=step, error=made.error, undo=undo, token_lost=made.token_lost)
+        elif isinstance(made, CallStale) and not sure:
+            doubt = CallInDoubt(step=step, error=_after_doubt(made.error), undo=undo)
         else:
             found = made
     return doubt or found
@@ -99,7 +109,7 @@ def _after_doubt(error: str) -> str:
     return shorten(f"an earlier attempt may have taken effect; then: {error}")
 
 
-def _trials(evidence: Evidence, step: str, undone: int) -> list[_Trial]:
+def _trials(evidence: HistoryEvidence, step: str, undone: int) -> list[_Trial]:
     trials: list[_Trial] = []
     for activity in evidence.calls:
         answers = {made.step: made for made in activity.attempts}
@@ -113,10 +123,10 @@ def _trials(evidence: Evidence, step: str, undone: int) -> list[_Trial]:
 
 def _undone(made: Attempt | None) -> int:
     # a run that was reset may ask for an older call than its worker then made, which knew better
-    return made.undone if isinstance(made, Live | Failed | InDoubtCall) else 0
+    return made.undone if isinstance(made, CallSucceeded | CallFailed | CallInDoubt) else 0
 
 
-def times_undone(evidence: Evidence, step: str, known: int) -> int:
+def times_undone(evidence: HistoryEvidence, step: str, known: int) -> int:
     """How often a step's call was taken back, where the run itself knows of so many times."""
     done = {
         undo.request.undone for undo in evidence.undos if undo.request.step.id == step and isinstance(undo.outcome, Undone)
@@ -126,7 +136,7 @@ def times_undone(evidence: Evidence, step: str, known: int) -> int:
     return known
 
 
-def repeat_or_answer(call: CallRequest, earlier: Evidence) -> CallRequest | Live | InDoubtCall:
+def repeat_or_answer(call: CallRequest, earlier: HistoryEvidence) -> CallRequest | CallSucceeded | CallInDoubt:
     """What to do about a call of a run that was reset: the call to make, or the answer it had in an earlier run.
 
     It is made when it certainly took no effect, or what it did was taken back since; it is then another call, with a key
@@ -138,20 +148,20 @@ def repeat_or_answer(call: CallRequest, earlier: Evidence) -> CallRequest | Live
     """
     step, undone = call.step.id, times_undone(earlier, call.step.id, call.undone)
     outcome = conclude(earlier, step, undone)
-    if isinstance(outcome, Live):
+    if isinstance(outcome, CallSucceeded):
         tried = any(undo.request.step.id == step and undo.request.undone == undone for undo in earlier.undos)
         if not tried:
             return outcome.model_copy(update={"undone": undone})
         error = "it was made by an earlier run, and a compensation that did not succeed may have taken it back"
-        return InDoubtCall(step=step, error=error, undo=outcome.undo, undone=undone)
-    if isinstance(outcome, InDoubtCall):
+        return CallInDoubt(step=step, error=error, undo=outcome.undo, undone=undone)
+    if isinstance(outcome, CallInDoubt):
         error = shorten(f"an earlier run of this plan may have made it: {outcome.error}")
         return outcome.model_copy(update={"error": error, "undone": undone})
-    token = outcome.undo if isinstance(outcome, Failed) and outcome.undo is not None else call.undo
+    token = outcome.undo if isinstance(outcome, CallFailed) and outcome.undo is not None else call.undo
     return call.model_copy(update={"undone": undone, "undo": token if undone == call.undone or outcome else None})
 
 
-def overlay(run: Run, evidence: Evidence, now: datetime, *, was_reset: bool) -> None:
+def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bool) -> None:
     """Bring a closed run up to what the histories tell of calls and compensations it has not taken in.
 
     Args:
@@ -171,13 +181,13 @@ def overlay(run: Run, evidence: Evidence, now: datetime, *, was_reset: bool) -> 
         outcome = conclude(evidence, step.id, undone)
         current = run.calls.get(step.id)
         if outcome is not None and (current is None or current.status not in _TAKEN):
-            if not isinstance(outcome, StaleCall):
+            if not isinstance(outcome, CallStale):
                 outcome = outcome.model_copy(update={"undone": undone})
             take_outcomes(run, [outcome], now)
     run.in_flight = ()
 
 
-def seconds_until_quiet(run: Run, evidence: Evidence) -> float:
+def seconds_until_quiet(run: Run, evidence: HistoryEvidence) -> float:
     """How long after the end of a run code of its calls may still be running, in seconds: a chain makes no next call."""
     waits = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
     waits += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
@@ -243,6 +253,6 @@ def _nothing_left(run: Run) -> str:
 
 def lost_after(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
     """The steps of a chain of which nothing is known when its worker was lost after these answers: the next one."""
-    if made and not isinstance(made[-1], Live):
+    if made and not isinstance(made[-1], CallSucceeded):
         return ()
     return tuple(call.step.id for call in request.calls[len(made) : len(made) + 1])

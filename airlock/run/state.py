@@ -15,7 +15,7 @@ from airlock.base.canonical import canonical_json
 from airlock.base.model import WireModel
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
-from airlock.gates.protocol import GateWait, Held
+from airlock.gates.protocol import GateWait, HeldSlot
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Plan, Step
@@ -110,7 +110,7 @@ class Run(BaseModel):
     carried: int = 0
     heavy_previews: int = 0
     in_flight: tuple[str, ...] = ()
-    gates: tuple[Held, ...] = ()
+    gates: tuple[HeldSlot, ...] = ()
     gate_wait: GateWait | None = None
     claims: dict[str, str] = Field(default_factory=dict)
     stays: int = 0

@@ -5,7 +5,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.gates.messages import Carried, Recalled, RecallRequest
+from airlock.gates.messages import CarriedGate, RecallRequest, RecallResult
 from airlock.temporal.history import Unreadable, described, runs_by_visibility
 
 _ENDED_BADLY = (
@@ -25,7 +25,7 @@ async def left_behind(client: Client, gate: str) -> str:
     return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
 
-async def recalled(client: Client, request: RecallRequest) -> Recalled:
+async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """What the last run of a gate before this one knew, if it did not end by itself.
 
     A run that ended before it had taken up what an earlier one knew is passed over for that earlier one.
@@ -41,25 +41,25 @@ async def recalled(client: Client, request: RecallRequest) -> Recalled:
         if last is None:  # retention has removed it since, or it leads to the run that asks
             continue
         if last.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
-            return Recalled()
+            return RecallResult()
         run = last.execution.run_id
         try:
             carried = await _carried(client, request.gate, run)
         except RPCError as error:
             if error.status in _NOT_NOW:
                 raise
-            return Recalled(problem=f"run {run} cannot be asked ({error.message[:200]})")
+            return RecallResult(problem=f"run {run} cannot be asked ({error.message[:200]})")
         except Exception as error:  # noqa: BLE001  # whatever it is, what that run knew is not known
-            return Recalled(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
+            return RecallResult(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
         if carried.ready:
-            return Recalled(carried=carried)
+            return RecallResult(carried=carried)
         if carried.after:
             runs.insert(0, carried.after)
-    return Recalled()
+    return RecallResult()
 
 
-async def _carried(client: Client, gate: str, run: str) -> Carried:
-    answer: Carried = await client.get_workflow_handle(gate, run_id=run).query("carry", result_type=Carried)
+async def _carried(client: Client, gate: str, run: str) -> CarriedGate:
+    answer: CarriedGate = await client.get_workflow_handle(gate, run_id=run).query("carry", result_type=CarriedGate)
     return answer
 
 

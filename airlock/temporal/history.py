@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from airlock.base.errors import AirlockError
 from airlock.plans.outcome import Attempt, UndoOutcome
 from airlock.run.call_messages import ChainRequest, ChainResult, MadeCall
-from airlock.run.recovery import CallActivity, Evidence, UndoActivity, lost_after
+from airlock.run.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
 
 CALL = "call"
 COMPENSATE = "compensate"
@@ -112,7 +112,7 @@ async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterato
             return
 
 
-async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> Evidence:
+async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> HistoryEvidence:
     """What all runs of a workflow tell: those named, those they lead to, and those visibility knows of.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
@@ -145,7 +145,7 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         needed += sure
         optional += perhaps
     found = [await activities_of(client, run_id, events) for run_id, events in _oldest_first(read) if run_id != leave_out]
-    return Evidence(
+    return HistoryEvidence(
         calls=tuple(call for each in found for call in each.calls),
         undos=tuple(undo for each in found for undo in each.undos),
     )
@@ -172,7 +172,7 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
     return [run for run in sure if run], [run for run in perhaps if run]
 
 
-async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> Evidence:
+async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
     """The calls and compensations of one history.
 
     Raises:
@@ -196,7 +196,7 @@ async def activities_of(client: Client, run_id: str, events: list[HistoryEvent])
         elif scheduled.activity_type.name == COMPENSATE:
             made = MadeCall.model_validate(await _decoded(client, scheduled.input))
             undos.append(UndoActivity(run_id=run_id, request=made, outcome=await _undo_outcome(client, end)))
-    return Evidence(calls=tuple(calls), undos=tuple(undos))
+    return HistoryEvidence(calls=tuple(calls), undos=tuple(undos))
 
 
 async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEvent | None) -> CallActivity:

@@ -1,4 +1,4 @@
-"""The built-in catalogue: one adapter a file, behind the Tool protocol of `airlock.tool`."""
+"""The built-in catalogue: one adapter a file, behind the Tool protocol of `airlock.plans.tool`."""
 
 from airlock.tools.compute import math_compute
 from airlock.tools.contact_creating import ghl_create_contact

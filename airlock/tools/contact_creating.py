@@ -15,7 +15,7 @@ from airlock.tools.contacts import (
     ContactFields,
     ContactOutput,
     Crm,
-    Found,
+    FoundContact,
     GhlSettings,
     content_hash,
     fields_of,
@@ -97,7 +97,7 @@ async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
     return Preview(effect=f"Would delete contact {found.contact['id']}.", observed=found.state)
 
 
-async def _still_ours(args: GhlCreateContact, call: ToolCall) -> Found | None:
+async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | None:
     """The contact this call made, or None when it is gone.
 
     Raises:
@@ -140,11 +140,11 @@ def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
     return {"contact": {"id": "mock-contact", "phone": None, "tags": [], **names, **fields}}
 
 
-def _token(found: Found) -> JsonValue:
+def _token(found: FoundContact) -> JsonValue:
     return {"id": found.contact["id"], "content": content_hash(found.contact)}
 
 
-def _taken(args: GhlCreateContact, found: Found) -> str:
+def _taken(args: GhlCreateContact, found: FoundContact) -> str:
     return f"the CRM already has a contact with {args.email}: {found.contact['id']} (use ghl_update_contact)"
 
 

@@ -15,7 +15,7 @@ from airlock.tools.contacts import (
     ContactFields,
     ContactOutput,
     Crm,
-    Found,
+    FoundContact,
     GhlSettings,
     fields_of,
     had_no_effect,
@@ -23,7 +23,7 @@ from airlock.tools.contacts import (
     shown,
     unchanged,
 )
-from airlock.tools.web import Refused
+from airlock.tools.web import TargetRefused
 
 CHANGED = 412
 
@@ -75,7 +75,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     except ToolFailed as error:
         if had_no_effect(error):
             call.undo = None
-        if isinstance(error, Refused) and error.status == CHANGED:
+        if isinstance(error, TargetRefused) and error.status == CHANGED:
             raise Stale(f"contact {args.contact_id} was changed by somebody else just now") from error
         raise
     return {"contact": shown(changed.contact)}
@@ -124,7 +124,7 @@ async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
     return Preview(effect=f"Would put back {values} of contact {token['id']}.", observed=found.state)
 
 
-async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, Found | None]:
+async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, FoundContact | None]:
     """The undo token, and the contact with the values this call gave it; None when it has the former ones again.
 
     Raises:
@@ -166,7 +166,7 @@ def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
     return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
 
 
-def _done_before(args: GhlUpdateContact, call: ToolCall, found: Found) -> bool:
+def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) -> bool:
     """Whether an earlier attempt made the change; sets the undo token it had.
 
     Raises:
@@ -183,7 +183,7 @@ def _done_before(args: GhlUpdateContact, call: ToolCall, found: Found) -> bool:
     return True
 
 
-def _touched(found: Found, fields: Contact) -> dict[str, JsonValue]:
+def _touched(found: FoundContact, fields: Contact) -> dict[str, JsonValue]:
     """The values before of everything the change touches; the CRM derives names from names."""
     names = {*fields, *(NAMES if any(name in NAMES for name in fields) else ())}
     return {name: found.contact.get(name) for name in sorted(names)}

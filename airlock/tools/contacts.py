@@ -13,7 +13,7 @@ from airlock.base.canonical import digest
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Arguments, Email, Settings, required
-from airlock.tools.web import GONE, LATER, Refused, Reply, exchange
+from airlock.tools.web import GONE, LATER, Reply, TargetRefused, exchange
 
 API_VERSION = "2021-07-28"
 NAMES = ("name", "firstName", "lastName")
@@ -59,7 +59,7 @@ class ContactOutput(TypedDict):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundContact:
     """A contact and the ETag it came with, if any."""
 
     contact: Contact
@@ -80,16 +80,16 @@ class Crm:
         self._settings = settings
         self._token = call.secret(settings.token_secret)
 
-    async def find(self, email: str) -> Found | None:
+    async def find(self, email: str) -> FoundContact | None:
         """The contact with that email, or None."""
         query = {"locationId": self.location, "email": email}
         return _found(await self._send("GET", "/contacts/search/duplicate", query=query))
 
-    async def get(self, contact_id: str) -> Found | None:
+    async def get(self, contact_id: str) -> FoundContact | None:
         """The contact with that id, or None."""
         try:
             return _found(await self._send("GET", _path(contact_id)))
-        except Refused as refusal:
+        except TargetRefused as refusal:
             if refusal.status in GONE:
                 return None
             raise
@@ -102,12 +102,12 @@ class Crm:
             raise ToolFailed("the CRM's answer to a search holds no contacts")
         return found
 
-    async def create(self, fields: Contact, key: str) -> Found:
+    async def create(self, fields: Contact, key: str) -> FoundContact:
         """A new contact; once under one key."""
         body = {"locationId": self.location, **fields}
         return _certain(_found(await self._send("POST", "/contacts/", body=body, key=key)))
 
-    async def update(self, contact_id: str, fields: Contact, key: str, etag: str | None) -> Found:
+    async def update(self, contact_id: str, fields: Contact, key: str, etag: str | None) -> FoundContact:
         """Change fields of a contact; once under one key; with an ETag, only of the contact in that state."""
         return _certain(_found(await self._send("PUT", _path(contact_id), body=fields, key=key, etag=etag)))
 
@@ -115,7 +115,7 @@ class Crm:
         """The contact is not there any more; with an ETag, only the contact in that state is deleted."""
         try:
             await self._send("DELETE", _path(contact_id), etag=etag)
-        except Refused as refusal:
+        except TargetRefused as refusal:
             if refusal.status not in GONE:
                 raise
 
@@ -178,7 +178,7 @@ def unchanged(contact: Contact, before: Contact) -> bool:
 
 def had_no_effect(error: ToolFailed) -> bool:
     """Whether a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
-    return not isinstance(error, Refused) or error.status < 500 or error.status in LATER
+    return not isinstance(error, TargetRefused) or error.status < 500 or error.status in LATER
 
 
 def _same(have: Any, want: Any, name: str) -> bool:
@@ -195,13 +195,13 @@ def _path(contact_id: str) -> str:
     return f"/contacts/{quote(contact_id, safe='')}"
 
 
-def _found(reply: Reply) -> Found | None:
+def _found(reply: Reply) -> FoundContact | None:
     body = reply.body()
     contact = body.get("contact") if isinstance(body, dict) else None
-    return Found(contact, reply.headers.get("etag")) if isinstance(contact, dict) and contact.get("id") else None
+    return FoundContact(contact, reply.headers.get("etag")) if isinstance(contact, dict) and contact.get("id") else None
 
 
-def _certain(found: Found | None) -> Found:
+def _certain(found: FoundContact | None) -> FoundContact:
     if found is None:
         raise InDoubt("the CRM accepted the change, but its answer holds no contact")
     return found

@@ -22,7 +22,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
 from airlock.tools.common import Arguments, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
-from airlock.tools.web import GONE, READ_METHODS, HttpSettings, Refused
+from airlock.tools.web import GONE, READ_METHODS, HttpSettings, TargetRefused
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
@@ -82,7 +82,7 @@ class _Route:
         try:
             headers = self.headers(call, f"{call.idempotency_key}/undo")
             await send(call, str(token["method"]), str(token["url"]), headers=headers)
-        except Refused as refusal:
+        except TargetRefused as refusal:
             if token["method"] != "DELETE" or refusal.status not in GONE:
                 raise  # else it is not there any more
 

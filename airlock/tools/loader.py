@@ -100,5 +100,5 @@ def _without_tools(name: str) -> Problem:
     return Problem(
         where=WHERE,
         message=f"module {name!r} holds no tool",
-        fix="declare one in it with @airlock.tool.tool, import one into it, or remove it from the list",
+        fix="declare one in it with @airlock.tool, import one into it, or remove it from the list",
     )

@@ -65,7 +65,7 @@ class Reply:
         return {name: self.headers[name] for name in KEPT_HEADERS if name in self.headers}
 
 
-class Refused(ToolFailed):
+class TargetRefused(ToolFailed):
     """The server answered with a status that says that the request had no effect."""
 
     def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
@@ -112,17 +112,17 @@ async def exchange(
     raise _refusal(what, response, said, changes=changes)
 
 
-def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -> Refused | InDoubt:
+def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -> TargetRefused | InDoubt:
     status = response.status_code
     message = f"{what} was answered {status}{f': {said}' if said else ''}"
     if 300 <= status < 400:
         where = shorten(response.headers.get("location", "nowhere"), 200)
-        return Refused(f"{message} (redirects are not followed; it points to {where})", status)
+        return TargetRefused(f"{message} (redirects are not followed; it points to {where})", status)
     if status in LATER:
-        return Refused(message, status, retry=True, after=_retry_after(response.headers))
+        return TargetRefused(message, status, retry=True, after=_retry_after(response.headers))
     if status in _UNKNOWN_EFFECT and changes:
         return InDoubt(f"{message} (a gateway lost the answer of the server behind it)")
-    return Refused(message, status, retry=status >= 500 and not changes)
+    return TargetRefused(message, status, retry=status >= 500 and not changes)
 
 
 def _retry_after(headers: httpx.Headers) -> float:

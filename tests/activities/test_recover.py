@@ -8,9 +8,9 @@ from temporalio.testing import ActivityEnvironment
 
 from airlock.activities import recover
 from airlock.activities.recover import EarlierRuns
-from airlock.plans.outcome import InDoubtCall
+from airlock.plans.outcome import CallInDoubt
 from airlock.run.call_messages import CallRequest, ChainRequest
-from airlock.run.recovery import Evidence
+from airlock.run.recovery import HistoryEvidence
 from airlock.temporal.history import Unreadable
 from tests.core.build import contract, step
 
@@ -19,7 +19,7 @@ async def looked(monkeypatch: pytest.MonkeyPatch, run_id: str, first: str, answe
     """What the guard says in run `r2` of a call that a run commanded, and how often it read histories."""
     asked = 0
 
-    async def evidence(_request: ChainRequest) -> Evidence:
+    async def evidence(_request: ChainRequest) -> HistoryEvidence:
         nonlocal asked
         asked += 1
         if isinstance(answer, Exception):
@@ -49,12 +49,12 @@ async def test_a_run_that_was_not_reset_reads_nothing(monkeypatch, run_id, first
 
 @pytest.mark.parametrize(("run_id", "first"), [("r2", "r1"), ("r1", "r1"), ("r1", "r0")])
 async def test_a_run_that_was_reset_reads_once(monkeypatch, run_id, first):
-    made, known, asked = await looked(monkeypatch, run_id, first, Evidence())
+    made, known, asked = await looked(monkeypatch, run_id, first, HistoryEvidence())
     assert (made.step.id, known, asked) == ("a", None, 1)
 
 
 async def test_nothing_is_made_where_histories_cannot_be_read(monkeypatch):
     _, known, asked = await looked(monkeypatch, "r2", "r1", Unreadable("its retention has passed"))
-    assert isinstance(known, InDoubtCall)
+    assert isinstance(known, CallInDoubt)
     assert "nothing was called now: its retention has passed" in known.error
     assert (known.token_lost, asked) == (True, 2)

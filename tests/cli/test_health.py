@@ -29,9 +29,9 @@ from airlock.cli.plot import plot, usable
 from airlock.cli.signals import signals_screen
 from airlock.cli.sparkline import ASCII_BARS, BARS, sparkline
 from airlock.client import Airlock, NoAnswer
-from airlock.client.monitors import Counted, Monitors, NoMonitor, health_report, signals_report
+from airlock.client.monitors import CountedTotals, Monitors, NoMonitor, health_report, signals_report
 from airlock.gates.protocol import AnomalyKind, LockWish
-from airlock.monitoring.aggregation import Aggregate, Decided, Stage
+from airlock.monitoring.aggregation import Aggregate, Decision, Stage
 from airlock.monitoring.monitor import Monitor
 from airlock.monitoring.observation import observe
 from airlock.monitoring.rolling import Window, Windows
@@ -57,27 +57,27 @@ def hour(back: int, ok: int, calls: int, **more: Any) -> tuple[int, Aggregate]:
     return back, found + Aggregate(reports={Stage.LIVE: 1}, **more)
 
 
-def counted(*hours: tuple[int, Aggregate], shards: int = 1) -> Counted:
+def counted(*hours: tuple[int, Aggregate], shards: int = 1) -> CountedTotals:
     windows = Windows()
     for number, (back, facts) in enumerate(hours):
         at = AT - timedelta(hours=back)
         windows = windows.counting(report(facts, number, at), at)
-    return Counted(at=AT, monitors=tuple(monitor_id(shard) for shard in range(shards)), windows=windows)
+    return CountedTotals(at=AT, monitors=tuple(monitor_id(shard) for shard in range(shards)), windows=windows)
 
 
-PLANS: Mapping[str, Any] = {"rehearsals": 10, "ended_live": 10, "clean": 10, "decided": {Decided.APPROVED: 10}}
+PLANS: Mapping[str, Any] = {"rehearsals": 10, "ended_live": 10, "clean": 10, "decided": {Decision.APPROVED: 10}}
 WELL = counted(hour(2, 40, 40, **PLANS))
 ILL = counted(
     hour(20, 40, 40, **PLANS),
     hour(
         0, 5, 40, rehearsals=10, conflicted=10, conflicted_by={ConflictKind.RESOURCE: 10}, ended_live=10, rolled_back=6,
-        clean=3, decided={Decided.APPROVED: 10},
+        clean=3, decided={Decision.APPROVED: 10},
     ),
 )  # fmt: skip
 NOTHING = counted(shards=2)
 
 
-def health_of(known: Counted, window: Window = Window.DAY, **how: Any) -> str:
+def health_of(known: CountedTotals, window: Window = Window.DAY, **how: Any) -> str:
     return told(health_screen(health_report(known, window)), **how)
 
 

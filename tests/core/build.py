@@ -13,7 +13,7 @@ from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
-from airlock.plans.outcome import CallOutcome, Failed, Live, StepPreview
+from airlock.plans.outcome import CallFailed, CallOutcome, CallSucceeded, StepPreview
 from airlock.plans.plan import Plan, Step
 from airlock.plans.state import Event, State
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
@@ -158,14 +158,14 @@ def waive(run: Run, now: datetime = NOW) -> None:
     run.apply(Event.APPROVED, now, by="policy")
 
 
-def live(step_id: str, **more: Any) -> Live:
+def live(step_id: str, **more: Any) -> CallSucceeded:
     """A call that worked."""
-    return Live.model_validate({"step": step_id, "output": {"id": step_id}, "undo": {"token": step_id}, **more})
+    return CallSucceeded.model_validate({"step": step_id, "output": {"id": step_id}, "undo": {"token": step_id}, **more})
 
 
-def failed(step_id: str, **more: Any) -> Failed:
+def failed(step_id: str, **more: Any) -> CallFailed:
     """A call that did not."""
-    return Failed.model_validate({"step": step_id, "error": "500 from the target", **more})
+    return CallFailed.model_validate({"step": step_id, "error": "500 from the target", **more})
 
 
 def call(run: Run, *outcomes: CallOutcome, after: bool = False, **more: Any) -> Run:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import ConflictKind
-from airlock.monitoring.aggregation import Aggregate, CallError, Decided, Stage
-from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.aggregation import Aggregate, CallError, Decision, Stage
+from airlock.monitoring.observation import ObservedCall, observe
 from airlock.monitoring.report import Report, ReportKey
 from airlock.monitoring.rolling import Windows
 from airlock.plans.contract import Mode
@@ -15,9 +15,13 @@ from airlock.run.state import Outcome
 AT = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 
 
-def call(ok: bool = True, tool: str = "write", confidence: float = 0.95, mode: Mode = Mode.LIVE, **more: object) -> Call:
+def call(
+    ok: bool = True, tool: str = "write", confidence: float = 0.95, mode: Mode = Mode.LIVE, **more: object
+) -> ObservedCall:
     """One call."""
-    return Call.model_validate({"tool": tool, "agent": "bot", "mode": mode, "ok": ok, "confidence": confidence, **more})
+    return ObservedCall.model_validate(
+        {"tool": tool, "agent": "bot", "mode": mode, "ok": ok, "confidence": confidence, **more}
+    )
 
 
 def live(ok: int, number: int, tool: str = "write", confidence: float = 0.95) -> Aggregate:
@@ -38,7 +42,7 @@ def counted(facts: Aggregate, at: datetime = AT) -> Windows:
 ago = st.integers(0, 100_000).map(lambda seconds: timedelta(seconds=seconds))
 names = st.integers(0, 300).map(lambda number: f"n{number}")
 calls = st.builds(
-    Call,
+    ObservedCall,
     tool=names,
     agent=names,
     mode=st.sampled_from(Mode),
@@ -65,7 +69,7 @@ def aggregates(draw: st.DrawFn) -> Aggregate:
         rehearsals=rehearsals,
         conflicted=conflicted,
         conflicted_by={draw(st.sampled_from(ConflictKind)): conflicted},
-        decided={draw(st.sampled_from(Decided)): draw(small)},
+        decided={draw(st.sampled_from(Decision)): draw(small)},
         outcomes={draw(st.sampled_from(Outcome)): draw(small)},
         ended_live=ended,
         rolled_back=rolled_back,

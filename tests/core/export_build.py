@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from airlock.admission.conflicts.conflict import Answer, ConflictKind, conflict
 from airlock.export.model import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
 from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
-from airlock.plans.outcome import InDoubtCall, UndoFailed, Undone
+from airlock.plans.outcome import CallInDoubt, UndoFailed, Undone
 from airlock.plans.state import Event
 from airlock.run.audit import AuditKind
 from airlock.run.call_results import after_rollback, keep, outcome_of, take_undo
@@ -49,13 +49,13 @@ def parked() -> Run:
 def in_doubt() -> Run:
     """Open: nobody knows whether the call took effect."""
     run = live_run(plan(step("a", "mail")))
-    return call(run, InDoubtCall(step="a", error="connection lost"), after=True)
+    return call(run, CallInDoubt(step="a", error="connection lost"), after=True)
 
 
 def settled() -> Run:
     """A call in doubt that a human found to have happened; then the plan was undone."""
     run = live_run(plan(step("a"), step("b", "mail", "a")))
-    call(run, live("a"), InDoubtCall(step="b", error="connection lost"), after=True)
+    call(run, live("a"), CallInDoubt(step="b", error="connection lost"), after=True)
     say(run, "resolve", step="b", outcome="happened")
     return call(run, after=True)
 

@@ -23,8 +23,8 @@ from airlock.monitoring.aggregation import (
     merged,
     short_name,
 )
-from airlock.monitoring.dedupe import MAX_KEYS, Counted, shard_of
-from airlock.monitoring.observation import Call, bucket_of, observe
+from airlock.monitoring.dedupe import MAX_KEYS, CountedReports, shard_of
+from airlock.monitoring.observation import ObservedCall, bucket_of, observe
 from airlock.monitoring.report import ReportKey
 from airlock.monitoring.rolling import Window, Windows, merge
 from airlock.plans.contract import Mode
@@ -39,15 +39,15 @@ def test_adding_is_associative_commutative_and_has_a_zero(one: Aggregate, other:
 
 
 @given(st.lists(calls, max_size=40), st.randoms())
-def test_calls_counted_apart_are_what_is_counted_at_once(found: list[Call], chance: object) -> None:
-    groups: dict[int, list[Call]] = {}
+def test_calls_counted_apart_are_what_is_counted_at_once(found: list[ObservedCall], chance: object) -> None:
+    groups: dict[int, list[ObservedCall]] = {}
     for each in found:
         groups.setdefault(chance.randrange(4), []).append(each)  # type: ignore[attr-defined]
     assert merged(observe(group) for group in groups.values()) == observe(found)
 
 
 @given(st.lists(calls, max_size=40), st.integers(0, 6), st.integers(0, 40))
-def test_names_beyond_the_bound_are_counted_together_in_any_division(found: list[Call], keep: int, cut: int) -> None:
+def test_names_beyond_the_bound_are_counted_together_in_any_division(found: list[ObservedCall], keep: int, cut: int) -> None:
     whole = observe(found).folded(keep, keep)
     parts = merged((observe(found[:cut]), observe(found[cut:])), keep, keep)
     folded_early = merged((observe(found[:cut]).folded(keep, keep), observe(found[cut:]).folded(keep, keep)), keep, keep)
@@ -62,7 +62,7 @@ def test_names_beyond_the_bound_are_counted_together_in_any_division(found: list
 
 
 @given(st.lists(calls, max_size=30))
-def test_every_count_is_the_count_of_the_calls(found: list[Call]) -> None:
+def test_every_count_is_the_count_of_the_calls(found: list[ObservedCall]) -> None:
     facts = observe(found)
     of_live = [each for each in found if each.mode is Mode.LIVE]
     for name in {each.tool for each in found}:
@@ -234,11 +234,11 @@ def key(number: int) -> ReportKey:
 
 
 def test_a_report_that_comes_again_is_not_new_and_memory_is_bounded() -> None:
-    seen = Counted()
+    seen = CountedReports()
     assert seen.take(key(0))
     assert not seen.take(key(0))
     assert seen.take(key(0).model_copy(update={"run_id": "s"}))
-    again = Counted(seen.keys)
+    again = CountedReports(seen.keys)
     assert not again.take(key(0)), "it is carried through continue-as-new"
     for number in range(1, MAX_KEYS + 1):
         assert again.take(key(number))

@@ -10,7 +10,7 @@ from airlock.admission.reliability import PRIOR_CALLS, calibrated_confidence
 from airlock.base.proportion import certainty, wilson
 from airlock.monitoring.aggregation import Aggregate, ToolStats
 from airlock.monitoring.calibration import calibration, fidelities, fidelity_of
-from airlock.monitoring.observation import Call, observe
+from airlock.monitoring.observation import ObservedCall, observe
 from tests.core.counting import aggregates, call, calls, live
 
 
@@ -106,7 +106,7 @@ def test_without_calls_there_is_no_calibration() -> None:
 
 
 @given(st.lists(calls, max_size=40))
-def test_calibration_is_what_the_definitions_say(found: list[Call]) -> None:
+def test_calibration_is_what_the_definitions_say(found: list[ObservedCall]) -> None:
     of_live = [each for each in found if each.mode == "LIVE"]
     assume(of_live)
     result = calibration(observe(found).confidence)

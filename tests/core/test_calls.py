@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airlock.base.text import MAX_OUTPUT_BYTES
-from airlock.plans.outcome import InDoubtCall, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.outcome import CallInDoubt, CallStale, ProbeAnswer, UndoFailed, Undone
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
@@ -17,7 +17,7 @@ from tests.core.build import NOW, awaiting, call, failed, live, live_run, plan, 
 
 CHAIN = plan(step("a"), step("b", "order", "a"), step("c", "mail", "b"), step("r", "read"))
 KEEP = policy(enable_rollback_on_failure=False)
-DOUBT = InDoubtCall(step="b", error="connection lost", undo={"token": "half"})
+DOUBT = CallInDoubt(step="b", error="connection lost", undo={"token": "half"})
 
 
 def status(run: Run, name: str) -> str:
@@ -44,7 +44,7 @@ def test_calls_are_numbered_as_they_end() -> None:
 
 
 def test_a_stale_call_leaves_no_record() -> None:
-    run = call(live_run(CHAIN), StaleCall(step="a", error="moved"))
+    run = call(live_run(CHAIN), CallStale(step="a", error="moved"))
     assert run.calls == {}
     assert (run.audit[-1].what, run.audit[-1].step, run.audit[-1].reason) == ("stale", "a", "moved")
 
@@ -140,7 +140,7 @@ def test_the_deadline_does_not_undo_what_is_complete() -> None:
     assert run.state is State.COMPLETED
 
 
-STALE = StaleCall(step="b", error="the row moved")
+STALE = CallStale(step="b", error="the row moved")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_settled_as_not_happened_rolls_back() -> None:
 
 def two_doubts(rules: Any = None) -> Run:
     run = live_run(CHAIN, rules) if rules else live_run(CHAIN)
-    return call(run, live("a"), DOUBT, InDoubtCall(step="r", error="lost"), after=True)
+    return call(run, live("a"), DOUBT, CallInDoubt(step="r", error="lost"), after=True)
 
 
 @pytest.mark.parametrize("order", [("b", "r"), ("r", "b")])
@@ -316,7 +316,7 @@ def test_unlock_waits_for_calls_that_are_running() -> None:
     verdict = say(run, "unlock")
     assert not verdict.accepted
     assert "calls are still running (c)" in verdict.reason
-    call(run, InDoubtCall(step="c", error="lost"))
+    call(run, CallInDoubt(step="c", error="lost"))
     run.in_flight = ()
     assert "must be settled first" in say(run, "unlock").reason
     # so a mail that may have been sent is never sent again
@@ -334,7 +334,7 @@ def test_a_failed_call_can_be_approved_again() -> None:
     assert say(run, "approve").accepted
     assert run.steps_with[CallStatus.FAILED] == (), "an old failure must not stop the new calls"
     assert run.steps_with[CallStatus.FAILED_BEFORE] == ("b",)
-    after_calls(run, [StaleCall(step="r", error="moved")], NOW, deadline_passed=False)
+    after_calls(run, [CallStale(step="r", error="moved")], NOW, deadline_passed=False)
     assert run.state is State.DRY_RUN, "an old failure must not fail the plan again"
     rehearse(run)
     say(run, "approve")

@@ -14,7 +14,7 @@ from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import MAX_PER_KIND, Answer, Conflict, ConflictKind, with_another_plan
 from airlock.admission.conflicts.resolution import resolve
-from airlock.admission.conflicts.situation import Scene
+from airlock.admission.conflicts.situation import Situation
 from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
@@ -422,14 +422,14 @@ def plans(draw: st.DrawFn) -> Plan:
 LIMITED = Policy.model_validate({"agents": {"boss": {"permissions": ["*"]}}})
 
 
-def as_scene(proposed: Plan, found: Admitted) -> Scene:
+def as_scene(proposed: Plan, found: Admitted) -> Situation:
     """What was admitted, as if it had been proposed that way."""
     steps = {
         each.id: each.model_copy(update={"agent": found.reassigned.get(each.id, each.agent)}) for each in proposed.steps
     }
     contracts = {name: found.contract(name) for name in steps}
     resources = {name: found.resources.get(name, ()) for name in steps}
-    return Scene(steps, contracts, found.parents, found.caps, resources, LIMITED, proposed.deadline_seconds)
+    return Situation(steps, contracts, found.parents, found.caps, resources, LIMITED, proposed.deadline_seconds)
 
 
 @given(plans())

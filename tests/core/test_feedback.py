@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from airlock.admission.conflicts.conflict import ConflictKind
-from airlock.monitoring.aggregation import Aggregate, Decided
+from airlock.monitoring.aggregation import Aggregate, Decision
 from airlock.monitoring.anomaly import anomalies
 from airlock.monitoring.feedback import LEVEL, MIN_CALLS, MIN_PLANS, MOST_SURE, Signal, learning_signals
 from airlock.monitoring.observation import observe
@@ -43,7 +43,7 @@ def clean(hits: int, number: int) -> Aggregate:
 
 
 def denied(hits: int, number: int) -> Aggregate:
-    return Aggregate(decided={Decided.DENIED: hits, Decided.APPROVED: number - hits, Decided.WAIVED: 1_000})
+    return Aggregate(decided={Decision.DENIED: hits, Decision.APPROVED: number - hits, Decision.WAIVED: 1_000})
 
 
 def test_a_tool_that_is_right_95_percent_of_the_time_at_95_percent_confidence_raises_no_alarm() -> None:

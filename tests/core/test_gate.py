@@ -13,9 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
 from airlock.gates import budget_ledger as window
-from airlock.gates.budget_ledger import Books
-from airlock.gates.locks import NewsKind
-from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, Permit, Release, Wanted
+from airlock.gates import rate_limit
+from airlock.gates.budget_ledger import BudgetLedger
+from airlock.gates.locks import NoticeKind
+from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, Permit, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
 from airlock.gates.semaphore import Gate
 
@@ -23,11 +24,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 HOLDERS = [f"plan-{letter}" for letter in "abcdefg"]
 
 
-def wants(holder: str, request: str = "1", **more: Any) -> Wanted:
-    return Wanted(**{"holder": holder, "request": request, **more})
+def wants(holder: str, request: str = "1", **more: Any) -> SlotRequest:
+    return SlotRequest(**{"holder": holder, "request": request, **more})
 
 
-def told(made: Gate, kind: NewsKind) -> list[str]:
+def told(made: Gate, kind: NoticeKind) -> list[str]:
     """Whom the gate tells; taken off its list, as the workflow does."""
     names = [news.to for news in made.news if news.kind is kind]
     made.news = [news for news in made.news if news.kind is not kind]
@@ -86,7 +87,7 @@ class GateMachine(RuleBasedStateMachine):
         """Both agree on who is in, who waits, and who is told."""
         assert {h: (p.request, p.slots) for h, p in self.gate.places.items()} == self.inside
         assert [w.wanted.holder for w in self.gate.queue] == [w[0] for w in self.queue]
-        assert told(self.gate, NewsKind.GRANTED) == self.granted
+        assert told(self.gate, NoticeKind.GRANTED) == self.granted
 
     @rule(
         holder=st.sampled_from(HOLDERS), request=st.sampled_from("12"), slots=st.integers(1, 3), capacity=st.integers(1, 4),
@@ -259,7 +260,7 @@ def test_a_place_nobody_knew_of_is_free_at_once_when_it_cannot_be_granted_and_on
     made.acquire(wants("plan-b", grace=100), START)
     made.release(Release(holder="plan-a", request="1"), START)
     granted = made.news[0]
-    assert (granted.kind, granted.to, granted.request) == (NewsKind.GRANTED, "plan-b", "1")
+    assert (granted.kind, granted.to, granted.request) == (NoticeKind.GRANTED, "plan-b", "1")
     made.acquire(wants("plan-b", grace=100), START)  # it came first: now it knows, and may be calling
     made.gone(granted, "not found", START)
     assert list(made.places) == ["plan-b"]
@@ -274,11 +275,11 @@ def test_what_is_unlocked_before_it_has_finished_is_told_when_it_has() -> None:
     made = Gate()
     made.acquire(wants("plan-a"), START)
     made.lock(None, "olga", "stop", START)
-    assert told(made, NewsKind.LOCK) == ["plan-a"]
+    assert told(made, NoticeKind.LOCK) == ["plan-a"]
     made.unlock(None, "olga", "go")
-    assert told(made, NewsKind.UNLOCK) == []
+    assert told(made, NoticeKind.UNLOCK) == []
     made.release(Release(holder="plan-a", request="1"), START)
-    assert told(made, NewsKind.UNLOCK) == ["plan-a"]
+    assert told(made, NoticeKind.UNLOCK) == ["plan-a"]
     assert made.idle_in(START) == 0
 
 
@@ -352,7 +353,7 @@ DAY = 86_400.0
 )  # fmt: skip
 def test_budgets(used: int, more: dict[str, Any], budget: dict[str, Any], sentence: str) -> None:
     allowed = {"crm": WindowBudget(**budget)}
-    books = Books()
+    books = BudgetLedger()
     spent = Spending(live_calls=used, irreversible_calls=used, cost=round(used * 0.1, 9))
     books.book("plan-a 1", {"crm": spent}, allowed, 0.0)
     books.book("plan-a 1", {"crm": spent}, allowed, 5.0)  # only once
@@ -365,7 +366,7 @@ def test_budgets(used: int, more: dict[str, Any], budget: dict[str, Any], senten
 @given(st.lists(st.tuples(st.floats(0, 3_000), st.integers(1, 5)), min_size=1, max_size=120))
 def test_a_window_never_counts_too_little_nor_much_too_long(steps: list[tuple[float, int]]) -> None:
     per, now, budget = 3_600.0, 1e9, {"crm": WindowBudget(live_calls=10**9, per="1h")}
-    books, booked = Books(), []
+    books, booked = BudgetLedger(), []
     for number, (passed, calls) in enumerate(steps):
         now += passed
         books.book(str(number), {"crm": Spending(live_calls=calls)}, budget, now)
@@ -379,7 +380,7 @@ def test_a_window_never_counts_too_little_nor_much_too_long(steps: list[tuple[fl
 def test_a_waiter_that_cannot_pay_any_more_is_told_and_learns_why() -> None:
     budgets = {"crm": WindowBudget(live_calls=10)}
 
-    def asks(holder: str, calls: int) -> Wanted:
+    def asks(holder: str, calls: int) -> SlotRequest:
         return wants(holder, budgets=budgets, spending={"crm": Spending(live_calls=calls)})
 
     made = Gate()
@@ -388,7 +389,7 @@ def test_a_waiter_that_cannot_pay_any_more_is_told_and_learns_why() -> None:
         assert made.acquire(asks(holder, calls), START).status is GateStatus.QUEUED
     for holder in ("plan-a", "plan-b"):
         made.release(Release(holder=holder, request="1"), START)
-    assert told(made, NewsKind.GRANTED) == ["plan-b", "plan-c", "plan-d"]
+    assert told(made, NoticeKind.GRANTED) == ["plan-b", "plan-c", "plan-d"]
     assert list(made.places) == ["plan-d"]
     answer = made.acquire(asks("plan-c", 4), START)
     assert (answer.status, answer.why) == (
@@ -437,13 +438,13 @@ def test_whoever_asks_at_once_when_its_turn_comes_never_calls_too_often(calls: i
 
 
 def test_turns_are_bounded_and_a_large_limit_is_not_loosened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window, "MAX_TURNS", 500)
-    monkeypatch.setattr(window, "_COUNTED", 200)
+    monkeypatch.setattr(rate_limit, "MAX_TURNS", 500)
+    monkeypatch.setattr(rate_limit, "_COUNTED", 200)
     turns = Turns()
-    waits = [turns.turn(Permit(key=str(number), calls=480, per=99.0), 0.0) for number in range(window.MAX_TURNS + 1)]
+    waits = [turns.turn(Permit(key=str(number), calls=480, per=99.0), 0.0) for number in range(rate_limit.MAX_TURNS + 1)]
     assert waits[-1] is None
     at = sorted(wait for wait in waits if wait is not None)
-    assert len(at) == window.MAX_TURNS
+    assert len(at) == rate_limit.MAX_TURNS
     assert at[479] < 99.0 <= at[480]
     assert turns.idle_in(0.0) > 0
     assert turns.idle_in(1_000.0) == 0

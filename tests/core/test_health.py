@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.gates.protocol import AnomalyKind
-from airlock.monitoring.aggregation import Aggregate, Decided
+from airlock.monitoring.aggregation import Aggregate, Decision
 from airlock.monitoring.anomaly import MIN_CALLS, MIN_PLANS, anomalies
 from airlock.monitoring.health import WEIGHTS, Parts, Tier, health_of, score_of, tier_of, worst_tools
 from airlock.monitoring.observation import observe
@@ -124,7 +124,7 @@ def test_the_eight_metrics_by_hand() -> None:
         ended_live=8,
         rolled_back=2,
         clean=5,
-        decided={Decided.APPROVED: 6, Decided.WAIVED: 2, Decided.DENIED: 1, Decided.EXPIRED: 1},
+        decided={Decision.APPROVED: 6, Decision.WAIVED: 2, Decision.DENIED: 1, Decision.EXPIRED: 1},
     )
     health = health_of(facts)
     metrics = health.metrics

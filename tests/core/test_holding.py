@@ -2,8 +2,8 @@
 
 import pytest
 
-from airlock.gates.protocol import AcquireResult, ClaimOutcome, ClosedGate, GateWait, Held
-from airlock.plans.outcome import InDoubtCall
+from airlock.gates.protocol import AcquireResult, ClaimOutcome, ClosedGate, GateWait, HeldSlot
+from airlock.plans.outcome import CallInDoubt
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
@@ -25,14 +25,14 @@ from airlock.run.state import Outcome, Run
 from tests.core.build import NOW, call, failed, live, live_run, plan, policy, say, step
 
 HOLDER = "plan-p-1"
-ROW = Held(gate="gate-resource-1", name="row:a", fence=7)
-OTHER_ROW = Held(gate="gate-resource-2", name="row:b", fence=9)
-LIVE = Held(gate="gate-live", name="live", fence=3)
+ROW = HeldSlot(gate="gate-resource-1", name="row:a", fence=7)
+OTHER_ROW = HeldSlot(gate="gate-resource-2", name="row:b", fence=9)
+LIVE = HeldSlot(gate="gate-live", name="live", fence=3)
 TWO_ROWS = plan(step("a", args={"key": "a"}), step("b", args={"key": "b"}), step("r", "read", args={"key": "c"}))
 MAIL = plan(step("a", args={"key": "a"}), step("send", "mail", "a", args={"to": "jo"}), step("note", "order", "send"))
 
 
-def entered(run: Run, *held: Held, **more: object) -> Run:
+def entered(run: Run, *held: HeldSlot, **more: object) -> Run:
     run.stays += 1
     take_acquired(run, AcquireResult.model_validate({"held": [*held, LIVE], **more}), NOW)
     return run
@@ -171,7 +171,7 @@ def test_a_rollback_that_queues_for_its_resource_keeps_its_place_in_the_queue() 
 
 def test_a_parked_run_keeps_its_resources_but_not_its_live_slot() -> None:
     run = entered(live_run(TWO_ROWS), ROW, OTHER_ROW)
-    call(run, InDoubtCall(step="a", error="lost"), after=True)
+    call(run, CallInDoubt(step="a", error="lost"), after=True)
     assert run.state is State.LOCKED
     left = leave_request(run, HOLDER)
     assert left is not None
@@ -220,7 +220,7 @@ def test_a_claim_is_settled_by_what_became_of_its_call(outcome, settled) -> None
 
 def test_a_claim_in_doubt_stays_until_somebody_says_what_happened() -> None:
     run = entered(live_run(MAIL), ROW, claimed={"send": "claim-mail-1"})
-    call(run, live("a"), InDoubtCall(step="send", error="lost"), after=True)
+    call(run, live("a"), CallInDoubt(step="send", error="lost"), after=True)
     left = leave_request(run, HOLDER)
     assert left is not None
     assert left.settled == ()
@@ -245,7 +245,7 @@ def test_the_live_gate_lifts_only_its_own_lock() -> None:
 
 def test_the_live_gate_lifts_the_lock_of_a_parked_run_but_does_not_settle_it() -> None:
     run = entered(live_run(TWO_ROWS), ROW)
-    call(run, InDoubtCall(step="a", error="lost"))
+    call(run, CallInDoubt(step="a", error="lost"))
     assert say(run, "lock", gate=True).accepted
     assert say(run, "unlock", gate=True).accepted
     assert run.state is State.LOCKED

@@ -25,7 +25,7 @@ from airlock.export.model import (
 )
 from airlock.export.plan_lines import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
 from airlock.export.totals import Totals
-from airlock.export.verification import Damaged, Placed, PlanLines, check_plan, read_document, read_line
+from airlock.export.verification import DamagedContent, NumberedLine, PlanLines, check_plan, read_document, read_line
 from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.state import Outcome
@@ -49,9 +49,9 @@ ONE = plan_record(trace(rolled_back(), 3)).at(0)
 def placed(record: PlanRecord, index: int = 0) -> PlanLines:
     return PlanLines(
         index,
-        Placed(1, record.execution),
-        tuple(Placed(number, line) for number, line in enumerate(record.transitions, start=1)),
-        tuple(Placed(number, line) for number, line in enumerate(record.rollbacks, start=1)),
+        NumberedLine(1, record.execution),
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.transitions, start=1)),
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.rollbacks, start=1)),
         {TRANSITIONS: len(record.transitions) + 1, ROLLBACKS: len(record.rollbacks) + 1},
     )
 
@@ -279,7 +279,7 @@ def test_no_change_of_one_byte_is_a_line_any_more(data: st.DataObject) -> None:
     changed = text[:position] + bytes([byte]) + text[position + 1 :]
     try:
         read = read_line(changed, ExecutionLine)
-    except Damaged:
+    except DamagedContent:
         return
     assert read.plan_index != ONE.execution.plan_index  # the one field that its place in the file gives away
 
@@ -307,7 +307,7 @@ LINE = json.loads(line_text(ONE.rollbacks[0]))
     ],
 )
 def test_a_line_that_is_none_says_why(text: str, said: str) -> None:
-    with pytest.raises(Damaged, match=said):
+    with pytest.raises(DamagedContent, match=said):
         read_line(text.encode(), RollbackLine)
 
 
@@ -315,7 +315,7 @@ def test_an_entry_within_a_line_must_have_its_hash_too() -> None:
     line = json.loads(line_text(ONE.execution))
     line["events"][1]["by"] = "eve"
     line["hash"] = line_hash(line)
-    with pytest.raises(Damaged, match=f"entry {line['events'][1]['seq']} was changed"):
+    with pytest.raises(DamagedContent, match=f"entry {line['events'][1]['seq']} was changed"):
         read_line(line_text(line).encode(), ExecutionLine)
 
 
@@ -332,16 +332,16 @@ def test_a_changed_field_of_a_document_is_named_with_its_line(field: str) -> Non
              "score_low": 1.0, "score_high": 99.0, "approval_accuracy": None, "samples": {"calls": 41},
              "metrics": {**DOCUMENT["metrics"], "approval_rate": 0.5}}[field]  # fmt: skip
     text = document_text({**DOCUMENT, field: other})
-    with pytest.raises(Damaged, match=f"{field}: was changed") as caught:
+    with pytest.raises(DamagedContent, match=f"{field}: was changed") as caught:
         read_document(text.encode(), SystemHealth)
     assert caught.value.line == line_number(text, f'  "{field}"')
 
 
 def test_a_changed_digest_of_a_document_is_not_blamed_on_the_field() -> None:
     text = document_text({**DOCUMENT, "parts": {**DOCUMENT["parts"], "metrics": "0" * 64}})
-    with pytest.raises(Damaged, match="parts: the digest of 'metrics' was changed"):
+    with pytest.raises(DamagedContent, match="parts: the digest of 'metrics' was changed"):
         read_document(text.encode(), SystemHealth)
-    with pytest.raises(Damaged, match="hash: is not the digest"):
+    with pytest.raises(DamagedContent, match="hash: is not the digest"):
         read_document(document_text({**DOCUMENT, "hash": "0" * 64}).encode(), SystemHealth)
 
 
@@ -349,7 +349,7 @@ def test_lines_of_a_document_out_of_order_are_refused() -> None:
     lines = document_text(DOCUMENT).splitlines(keepends=True)
     start = line_number("".join(lines), '  "health_assessment"') - 1
     lines[start : start + 2] = reversed(lines[start : start + 2])
-    with pytest.raises(Damaged, match="is not written as export writes it") as caught:
+    with pytest.raises(DamagedContent, match="is not written as export writes it") as caught:
         read_document("".join(lines).encode(), SystemHealth)
     assert caught.value.line == start + 1
 

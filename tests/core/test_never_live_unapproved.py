@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from airlock.base.incoming import MalformedMessage
 from airlock.plans.contract import Mode
 from airlock.plans.graph import reversed_parents
-from airlock.plans.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFailed, ProbeAnswer, UndoFailed, Undone
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.approval import waived_by_policy
@@ -168,8 +168,8 @@ class Airlock(RuleBasedStateMachine):
             "nan": live(name, output=float("nan")),
             "failed": failed(name),
             "half": failed(name, undo={"token": "half"}),
-            "stale": StaleCall(step=name, error="moved"),
-            "doubt": InDoubtCall(step=name, error="lost", undo={"token": "maybe"}),
+            "stale": CallStale(step=name, error="moved"),
+            "doubt": CallInDoubt(step=name, error="lost", undo={"token": "maybe"}),
         }
         take_outcomes(self.run, [outcomes[how]], self.now)
         self.effect[name] = {"live": "done", "nan": "done", "doubt": "unknown"}.get(how, "none")

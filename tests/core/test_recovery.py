@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from airlock.plans.contract import Contract
-from airlock.plans.outcome import Again, Attempt, InDoubtCall, Live, StaleCall, UndoFailed, Undone
+from airlock.plans.outcome import Attempt, CallInDoubt, CallStale, CallSucceeded, RetryableFailure, UndoFailed, Undone
 from airlock.plans.state import Event, State
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.run.call_record import CallRecord, CallStatus
 from airlock.run.recovery import (
     CallActivity,
-    Evidence,
+    HistoryEvidence,
     UndoActivity,
     begin_undo,
     conclude,
@@ -45,17 +45,17 @@ def undo(name: str = "a", *, undone: int = 0, outcome: Any = None) -> UndoActivi
     return UndoActivity(run_id="r1", request=made, outcome=outcome)
 
 
-def told(*found: CallActivity | UndoActivity) -> Evidence:
+def told(*found: CallActivity | UndoActivity) -> HistoryEvidence:
     calls = tuple(each for each in found if isinstance(each, CallActivity))
-    return Evidence(calls=calls, undos=tuple(each for each in found if isinstance(each, UndoActivity)))
+    return HistoryEvidence(calls=calls, undos=tuple(each for each in found if isinstance(each, UndoActivity)))
 
 
-def again(**more: Any) -> Again:
-    return Again.model_validate({"step": "a", "error": "busy", "doubtful": False, **more})
+def again(**more: Any) -> RetryableFailure:
+    return RetryableFailure.model_validate({"step": "a", "error": "busy", "doubtful": False, **more})
 
 
-DOUBT = InDoubtCall(step="a", error="lost")
-STALE = StaleCall(step="a", error="moved")
+DOUBT = CallInDoubt(step="a", error="lost")
+STALE = CallStale(step="a", error="moved")
 
 
 @pytest.mark.parametrize(
@@ -336,5 +336,5 @@ def test_a_call_whose_token_is_lost_is_shown_as_one_that_would_fail():
 
 def test_an_answer_is_a_live_call():
     answer = repeat_or_answer(request(), told(activity(request(), made=(live("a"),))))
-    assert isinstance(answer, Live)
+    assert isinstance(answer, CallSucceeded)
     assert (answer.output, answer.undo) == ({"id": "a"}, {"token": "a"})

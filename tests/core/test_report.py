@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind
-from airlock.monitoring.aggregation import Aggregate, CallError, Calls, Decided, Stage, Tally, merged
+from airlock.monitoring.aggregation import Aggregate, CallError, Calls, Decision, Stage, Tally, merged
 from airlock.monitoring.report import Report, report_of, stage_left, stage_of
 from airlock.plans.contract import Mode
-from airlock.plans.outcome import InDoubtCall, MockFailed, PreviewFailed, ProbeAnswer, StaleCall, UndoFailed, Undone
+from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFailed, ProbeAnswer, UndoFailed, Undone
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_results import after_rollback, keep, take_probe, take_undo
@@ -73,7 +73,7 @@ def test_a_rehearsal_counts_every_mock_every_dry_run_and_the_decision() -> None:
     assert facts.agents["bot"].dry_run == Tally(calls=3, ok=3)
     assert facts.ceilings == {Mode.LIVE: 3}
     assert (facts.rehearsals, facts.conflicted) == (1, 0)
-    assert facts.decided == {Decided.APPROVED: 1}
+    assert facts.decided == {Decision.APPROVED: 1}
     assert facts.waited.quantile(0.5) == pytest.approx(7_200, rel=0.05)
     assert facts.reports == {Stage.REHEARSAL: 1}
     assert (facts.outcomes, facts.ended_live) == ({}, 0), "it has not ended"
@@ -122,7 +122,7 @@ def test_a_denial_an_expiry_and_a_waiver_are_told_apart() -> None:
     expired.outcome = Outcome.EXPIRED
     waive(waived, later(1))
     facts = [reported(run, Stage.REHEARSAL).facts for run in (denied, expired, waived)]
-    assert [each.decided for each in facts] == [{Decided.DENIED: 1}, {Decided.EXPIRED: 1}, {Decided.WAIVED: 1}]
+    assert [each.decided for each in facts] == [{Decision.DENIED: 1}, {Decision.EXPIRED: 1}, {Decision.WAIVED: 1}]
     assert [each.outcomes for each in facts] == [{Outcome.DENIED: 1}, {Outcome.EXPIRED: 1}, {}]
     assert [each.waited.count for each in facts] == [1, 1, 0], "nobody waited for what the policy waives"
     assert sum(each.ended_live for each in facts) == 0
@@ -168,10 +168,10 @@ def test_every_way_a_live_call_can_go_wrong() -> None:
         run,
         failed("a"),
         live("b", broken="not JSON", seconds=1.0),
-        InDoubtCall(step="c", error="lost"),
-        StaleCall(step="d", error="moved"),
-        InDoubtCall(step="e", error="lost"),
-        InDoubtCall(step="f", error="lost"),
+        CallInDoubt(step="c", error="lost"),
+        CallStale(step="d", error="moved"),
+        CallInDoubt(step="e", error="lost"),
+        CallInDoubt(step="f", error="lost"),
     )
     take_probe(run, ProbeAnswer(step="e", happened=True), NOW)
     take_probe(run, ProbeAnswer(step="f", happened=False), NOW)
@@ -280,7 +280,7 @@ def test_a_second_stay_counts_only_what_is_new() -> None:
     say(run, "approve")
     reports = [reported(run, Stage.REHEARSAL)]
     since = run.audited
-    call(run, live("a", seconds=1.0), StaleCall(step="b", error="moved"), after=True)
+    call(run, live("a", seconds=1.0), CallStale(step="b", error="moved"), after=True)
     assert run.state is State.DRY_RUN
     reports.append(reported(run, stage_left(run), since))
     since = run.audited
@@ -297,7 +297,7 @@ def test_a_second_stay_counts_only_what_is_new() -> None:
     assert tallies(reports[2].facts) == {"DRY_RUN": (1, 1)}, "what is live was neither mocked nor looked at again"
     every = merged(each.facts for each in reports)
     assert tallies(every) == {"MOCK": (2, 2), "DRY_RUN": (3, 3), "LIVE": (2, 2)}
-    assert every.decided == {Decided.APPROVED: 2}
+    assert every.decided == {Decision.APPROVED: 2}
     assert (every.rehearsals, every.stale, every.ended_live, every.clean) == (1, 1, 1, 1)
     assert every.outcomes == {Outcome.COMPLETED: 1}
 
@@ -331,7 +331,7 @@ def test_calls_divided_among_reports_are_all_counted_once(ends: list[str], cut: 
     made = {
         "live": lambda name: live(name, seconds=1.0),
         "failed": failed,
-        "in_doubt": lambda name: InDoubtCall(step=name, error="lost"),
+        "in_doubt": lambda name: CallInDoubt(step=name, error="lost"),
         "broken": lambda name: live(name, broken="no"),
     }
     parts = []

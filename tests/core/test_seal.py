@@ -363,7 +363,7 @@ def test_the_preview_reads_like_a_diff() -> None:
         "  RESOURCE -> DELAY: make and more both need row:k; more waits for make",
         "Order of the calls: find, make, more, tell",
         f"Digest: {EXAMPLE.digest}",
-        "Signatures are required (high): approve with starter.py approve --sign-key",
+        "Signatures are required (high): approve with airlock approve --sign-key",
     ):
         assert line in text.split("\n")
     assert "Point of no return: tell" in text

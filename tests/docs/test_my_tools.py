@@ -19,7 +19,7 @@ from airlock.base.errors import ConfigError, Stale, ToolFailed
 from airlock.base.names import PLAN_WORKFLOW, plan_workflow_id
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
-from airlock.plans.outcome import Live, StaleCall, StepPreview, Undone
+from airlock.plans.outcome import CallStale, CallSucceeded, StepPreview, Undone
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
@@ -154,12 +154,12 @@ async def test_as_a_worker_calls_it(path):
 
     chain = ChainRequest(plan_id="release-001", calls=(CallRequest(step=step, contract=contract, preview=previewed),))
     live = (await env.run(CallActivities(toolbox).call, chain)).attempts[0]
-    assert isinstance(live, Live)
+    assert isinstance(live, CallSucceeded)
     assert live.matched is True
     assert flags(path) == {"new_checkout": "on"}
     written = path.read_bytes()
     again = (await env.run(CallActivities(toolbox).call, chain)).attempts[0]
-    assert isinstance(again, Live)
+    assert isinstance(again, CallSucceeded)
     assert (again.output, again.undo, path.read_bytes()) == (live.output, live.undo, written)
 
     answer = await env.run(CompensateActivities(toolbox).probe, MadeCall(**one))
@@ -171,7 +171,7 @@ async def test_as_a_worker_calls_it(path):
 
     path.write_text('{"flags": {"new_checkout": "50%"}}')
     stale = (await env.run(CallActivities(toolbox).call, chain)).attempts[0]
-    assert isinstance(stale, StaleCall)
+    assert isinstance(stale, CallStale)
     assert flags(path) == {"new_checkout": "50%"}
 
 

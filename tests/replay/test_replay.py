@@ -151,7 +151,7 @@ async def test_a_change_of_the_commands_does_not_go_unnoticed(monkeypatch, chang
 async def test_an_order_that_depends_on_the_hash_seed_does_not_go_unnoticed():
     """What the three seeds are for: a set in the wrong place fails under at least one of them."""
     script = (
-        "import os, sys, asyncio; from airlock.schedule import Schedule; from tests.replay.replay import main\n"
+        "import os, sys, asyncio; from airlock.plans.schedule import Schedule; from tests.replay.replay import main\n"
         "take = Schedule.take\n"
         "Schedule.take = lambda self, limit: tuple(set(take(self, limit)))\n"
         "code = asyncio.run(main('completed.json')); sys.stdout.flush(); os._exit(code)"

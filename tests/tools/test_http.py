@@ -15,7 +15,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Tool
 from airlock.tools import http_request
 from airlock.tools.http_routes import http_tool
-from airlock.tools.web import Refused, _refusal
+from airlock.tools.web import TargetRefused, _refusal
 
 Make = Callable[..., Any]
 
@@ -154,14 +154,14 @@ SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
 )
 def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
     refusal = _refusal("GET http://x.test", httpx.Response(status, headers=headers), "", changes=True)
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, TargetRefused)
     assert (refusal.retry, refusal.after) == (True, after)
 
 
 def test_a_date_without_the_servers_own_time_is_taken_by_this_machines_clock() -> None:
     when = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     refusal = _refusal("GET http://x.test", httpx.Response(429, headers={"retry-after": when}), "", changes=True)
-    assert isinstance(refusal, Refused)
+    assert isinstance(refusal, TargetRefused)
     assert 50 < refusal.after <= 60
 
 

@@ -17,7 +17,7 @@ BUILT_IN = (
 
 OWN = '''
 from pydantic import BaseModel
-from airlock.tool import ToolCall, tool
+from airlock import ToolCall, tool
 from tools import math_compute
 
 class Args(BaseModel):

@@ -180,7 +180,7 @@ async def test_a_dead_holder_that_began_the_call_leaves_it_in_doubt(client, begu
     claimed, duplicates = await take(client, wants(other.id, ("mine", digest)))
     assert claimed == {}
     assert duplicates["mine"].startswith(f"it is in doubt whether {holder.id} made this call (step send): find out, then")
-    assert f"starter.py rollback {holder.id.removeprefix('plan-')}" in duplicates["mine"]
+    assert f"airlock rollback {holder.id.removeprefix('plan-')}" in duplicates["mine"]
     assert await standing(client, wants(other.id, ("mine", digest)).claims, other.id) == duplicates
     assert (await client.get_workflow_handle(names.claim_id("send", digest)).describe()).status is (
         WorkflowExecutionStatus.RUNNING

@@ -11,7 +11,7 @@ import pytest
 from airlock.base.names import LIVE_GATE
 from airlock.client import NoAnswer
 from airlock.client import live_gate as client_gate
-from airlock.client.live_gate import LiveGate, Proof, Standing
+from airlock.client.live_gate import HolderState, LiveGate, Proof
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until, working
 from tests.workflows.world import WORLD
@@ -72,10 +72,10 @@ async def test_calls_in_flight_finish_no_other_starts_and_the_proof_says_when(ai
             standing = {row.plan_id: row.standing for row in proof.rows}
             if len(seen) == 1:
                 # calls in a row share an activity: `b` is in it, but not called any more
-                assert [(row.standing, row.calls[0]) for row in proof.rows] == [(Standing.FINISHING, "a")] * 2
+                assert [(row.standing, row.calls[0]) for row in proof.rows] == [(HolderState.FINISHING, "a")] * 2
                 hold_one.set()
-            if standing[first["plan_id"]] is Standing.QUIESCED and not hold_two.is_set():
-                assert standing[second["plan_id"]] is Standing.FINISHING
+            if standing[first["plan_id"]] is HolderState.QUIESCED and not hold_two.is_set():
+                assert standing[second["plan_id"]] is HolderState.FINISHING
                 assert not proof.quiesced
                 hold_two.set()
     assert seen[-1].quiesced
@@ -101,7 +101,7 @@ async def test_plans_that_come_meanwhile_are_rehearsed_and_wait_and_unlock_repea
     await approved(newcomer)
     status = await in_state(newcomer, State.LOCKED)
     assert status.locked_by_gate
-    assert "starter.py unlock" in status.waits_for
+    assert "airlock unlock" in status.waits_for
     assert (times(late, "a"), times(early, "b")) == (0, 0)
     view = await gate.status()
     assert view is not None
@@ -220,7 +220,7 @@ async def test_a_plan_that_is_gone_is_unreachable_and_its_place_is_not_believed_
     assert (await gate.lock("olga", "stop")).accepted
     proof = await proven(gate, within=1.0)
     (row,) = proof.rows
-    assert (proof.quiesced, row.standing) == (False, Standing.UNREACHABLE)
+    assert (proof.quiesced, row.standing) == (False, HolderState.UNREACHABLE)
     assert row.why
     hold.set()
 

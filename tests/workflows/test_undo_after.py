@@ -232,7 +232,7 @@ async def test_a_call_in_flight_of_a_terminated_plan_is_in_doubt_until_somebody_
     await approved(handle)
     status = await handle.wait_for(State.LOCKED)
     assert status.parked == ("o",)
-    assert f"starter.py resolve {undo_workflow_id(plan_id)} o happened|did_not_happen" in status.waits_for
+    assert f"airlock resolve {undo_workflow_id(plan_id)} o happened|did_not_happen" in status.waits_for
     assert (await handle.decide("resolve", by="op", step="o", outcome="happened", reason="it is there")).accepted
     # its token went down with the answer: this tool needs none, so a human says to try all the same
     status = await until(lambda: _parked_again(handle))

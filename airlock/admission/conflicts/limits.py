@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from airlock.admission.call_digest import call_digest, of_this_plan
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, listed, shown
-from airlock.admission.conflicts.situation import Found, Scene
+from airlock.admission.conflicts.situation import Findings, Situation
 from airlock.plans.contract import Mode
 
 
-def find_permissions(scene: Scene) -> Found:
+def find_permissions(scene: Situation) -> Findings:
     """Steps whose agent lacks a permission that the contract needs: they are looked at and go no further."""
     caps: dict[str, Cap] = {}
     alike: dict[str, list[str]] = {}
@@ -24,10 +24,10 @@ def find_permissions(scene: Scene) -> Found:
         conflict(ConflictKind.PERMISSION, Answer.DOWNGRADE, steps, f"{why}: {listed(steps)} {_only_looked_at(steps)}")
         for why, steps in sorted(alike.items())
     )
-    return Found(conflicts=conflicts, caps=caps)
+    return Findings(conflicts=conflicts, caps=caps)
 
 
-def find_made_elsewhere(scene: Scene, standing: Mapping[str, str]) -> Found:
+def find_made_elsewhere(scene: Situation, standing: Mapping[str, str]) -> Findings:
     """Irreversible calls that another plan made, makes or may have made: they are left out.
 
     Args:
@@ -40,10 +40,10 @@ def find_made_elsewhere(scene: Scene, standing: Mapping[str, str]) -> Found:
         conflict(ConflictKind.DUPLICATE_ACTION, Answer.ABORT, (step,), f"{step} is left out: {why}")
         for step, why in doubles.items()
     )
-    return Found(conflicts=conflicts, caps={step: _left_out(why) for step, why in doubles.items()})
+    return Findings(conflicts=conflicts, caps={step: _left_out(why) for step, why in doubles.items()})
 
 
-def find_duplicates(scene: Scene) -> Found:
+def find_duplicates(scene: Situation) -> Findings:
     """The same irreversible call twice in one plan: all but the first are left out.
 
     Calls are the same when tool and arguments are, references word by word, or tool and `dedupe_key`.
@@ -64,16 +64,16 @@ def find_duplicates(scene: Scene) -> Found:
         )
         conflicts.append(conflict(ConflictKind.DUPLICATE_ACTION, Answer.ABORT, (first[call], *steps), detail))
     caps = {step: _left_out(of_this_plan(first[call])) for call, steps in later.items() for step in steps}
-    return Found(conflicts=tuple(conflicts), caps=caps)
+    return Findings(conflicts=tuple(conflicts), caps=caps)
 
 
-def find_rate_limits(scene: Scene) -> Found:
+def find_rate_limits(scene: Situation) -> Findings:
     """More calls of a tool than its rate limit allows until the plan's deadline: the least confident are not made.
 
     Of equally confident ones those that come last. Without a deadline the calls just wait for their turn.
     """
     if scene.deadline is None:
-        return Found()
+        return Findings()
     going, children, fallen = scene.going(), scene.children(), set[str]()
     limited: dict[tuple[str, str | None, tuple[int, float]], list[str]] = {}
     for name in going:
@@ -100,16 +100,16 @@ def find_rate_limits(scene: Scene) -> Found:
             detail = f"{why}: {listed(surplus)}, the least confident, {_only_looked_at(surplus)}"
             conflicts.append(conflict(ConflictKind.RATE_LIMIT, Answer.DOWNGRADE, surplus, detail))
             caps |= {step: Cap(mode=Mode.DRY_RUN, reason=f"RATE_LIMIT: {why}") for step in surplus}
-    return Found(conflicts=tuple(conflicts), caps=caps)
+    return Findings(conflicts=tuple(conflicts), caps=caps)
 
 
-def find_timeouts(scene: Scene) -> Found:
+def find_timeouts(scene: Situation) -> Findings:
     """Steps that end after the plan's deadline if every call on the way takes as long as its contract allows.
 
     Only the first such steps are limited; what depends on them ends later still, and falls with them.
     """
     if scene.deadline is None:
-        return Found()
+        return Findings()
     ends: dict[str, float] = {}
     caps: dict[str, Cap] = {}
     for step in scene.going():
@@ -125,10 +125,10 @@ def find_timeouts(scene: Scene) -> Found:
             )
             caps[step] = Cap(mode=Mode.DRY_RUN, reason=f"TIMEOUT: {why}")
     if not caps:
-        return Found()
+        return Findings()
     late = sorted(caps)
     detail = f"by the timeouts of its calls the plan does not fit its deadline: {listed(late)} {_only_looked_at(late)}"
-    return Found(conflicts=(conflict(ConflictKind.TIMEOUT, Answer.DOWNGRADE, late, detail),), caps=caps)
+    return Findings(conflicts=(conflict(ConflictKind.TIMEOUT, Answer.DOWNGRADE, late, detail),), caps=caps)
 
 
 def _left_out(why: str) -> Cap:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Mapping
 
 from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, listed, shown
-from airlock.admission.conflicts.situation import Found, Scene
+from airlock.admission.conflicts.situation import Findings, Situation
 from airlock.admission.policy import ANY, Policy
 from airlock.base.errors import Problem
 from airlock.plans.contract import Contract, Mode
@@ -13,7 +13,7 @@ from airlock.plans.plan import Step
 from airlock.plans.schedule import live_order
 
 
-def find_ordering(scene: Scene) -> Found:
+def find_ordering(scene: Situation) -> Findings:
     """Steps whose tool names another in `depends_on_tools` that is not called before them.
 
     Such a step is moved behind the first step that calls the prerequisite, one that may go live if there is any; if its
@@ -21,12 +21,12 @@ def find_ordering(scene: Scene) -> Found:
     only come later, refuses the plan.
     """
     if not any(contract.depends_on_tools for contract in scene.contracts.values()):
-        return Found()
+        return Findings()
     if missing := _never_called(scene):
-        return Found(problems=missing)
+        return Findings(problems=missing)
     moved, left = _moves(scene)
     if left:
-        return Found(problems=(_too_late(scene, left),))
+        return Findings(problems=(_too_late(scene, left),))
     conflicts: list[Conflict] = []
     agents: dict[str, str] = {}
     for step, behind in moved.items():
@@ -39,10 +39,10 @@ def find_ordering(scene: Scene) -> Found:
             detail += f", and from {shown(old.agent)} to {shown(agent)}, who may call it"
         conflicts.append(conflict(ConflictKind.ORDERING, Answer.REASSIGN, (step, *behind), detail))
     edges = tuple((before, step) for step, behind in moved.items() for before in behind)
-    return Found(conflicts=tuple(conflicts), edges=edges, agents=agents)
+    return Findings(conflicts=tuple(conflicts), edges=edges, agents=agents)
 
 
-def find_resources(scene: Scene) -> Found:
+def find_resources(scene: Situation) -> Findings:
     """Steps that would change the same resource live with no order between them: each waits for the one before.
 
     Their order is that of the calls, irreversible ones as late as the plan allows, then by id. It needs at most one edge
@@ -53,7 +53,7 @@ def find_resources(scene: Scene) -> Found:
         step: names for step in going if (names := scene.resources.get(step)) and not scene.contracts[step].read_only
     }
     if len({name for names in changing.values() for name in names}) == sum(len(names) for names in changing.values()):
-        return Found()
+        return Findings()
     late = frozenset(step for step in going if scene.contracts[step].irreversible)
     order = live_order(scene.parents, going, (), late)
     bit = {step: 1 << position for position, step in enumerate(order)}
@@ -74,7 +74,7 @@ def find_resources(scene: Scene) -> Found:
                 waits.setdefault(name, []).append((earlier, step))
         last |= dict.fromkeys(changing.get(step, ()), step)
         above[step] = reach
-    return Found(conflicts=tuple(_delay(name, waits[name]) for name in sorted(waits)), edges=tuple(edges))
+    return Findings(conflicts=tuple(_delay(name, waits[name]) for name in sorted(waits)), edges=tuple(edges))
 
 
 def _delay(resource: str, waits: list[tuple[str, str]]) -> Conflict:
@@ -85,7 +85,7 @@ def _delay(resource: str, waits: list[tuple[str, str]]) -> Conflict:
     return conflict(ConflictKind.RESOURCE, Answer.DELAY, steps, detail)
 
 
-def _never_called(scene: Scene) -> tuple[Problem, ...]:
+def _never_called(scene: Situation) -> tuple[Problem, ...]:
     called = {step.tool for step in scene.steps.values()}
     return tuple(
         Problem(
@@ -99,7 +99,7 @@ def _never_called(scene: Scene) -> tuple[Problem, ...]:
     )
 
 
-def _moves(scene: Scene) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _moves(scene: Situation) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """What each step has to be moved behind, and the steps that can never be called in an order that fits.
 
     The graph is walked with one more rule: a step is called only after some step that calls each tool it needs. What
@@ -136,7 +136,7 @@ def _moves(scene: Scene) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
 
 
 def _behind(
-    step: str, scene: Scene, bit: Mapping[str, int], above: dict[str, int], caller: Mapping[str, str]
+    step: str, scene: Situation, bit: Mapping[str, int], above: dict[str, int], caller: Mapping[str, str]
 ) -> tuple[str, ...]:
     """What a step must be moved behind; notes which of the tools that matter are called before it then."""
     reach = 0
@@ -151,11 +151,11 @@ def _behind(
     return tuple(sorted(behind))
 
 
-def _may_go_live(scene: Scene, step: str) -> bool:
+def _may_go_live(scene: Situation, step: str) -> bool:
     return all(cap.mode is Mode.LIVE for cap in scene.caps[step])
 
 
-def _too_late(scene: Scene, left: tuple[str, ...]) -> Problem:
+def _too_late(scene: Situation, left: tuple[str, ...]) -> Problem:
     """Why no order fits: one circle of steps that must come before each other."""
     stuck = set(left)
     reached = {step.tool for name, step in scene.steps.items() if name not in stuck}
@@ -172,7 +172,7 @@ def _too_late(scene: Scene, left: tuple[str, ...]) -> Problem:
     )
 
 
-def _able_agent(step: Step, contract: Contract, preferred: list[str], scene: Scene) -> str | None:
+def _able_agent(step: Step, contract: Contract, preferred: list[str], scene: Situation) -> str | None:
     """Who may call a step that its agent may not; None when that one may, or nobody named may."""
     policy: Policy = scene.policy
     if not policy.missing_permissions(step.agent, contract):

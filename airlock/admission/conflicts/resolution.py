@@ -12,7 +12,7 @@ from airlock.admission.conflicts.limits import (
     find_timeouts,
 )
 from airlock.admission.conflicts.ordering import find_ordering, find_resources
-from airlock.admission.conflicts.situation import Found, Scene
+from airlock.admission.conflicts.situation import Findings, Situation
 from airlock.base.errors import Problem
 
 
@@ -20,13 +20,13 @@ from airlock.base.errors import Problem
 class Resolution:
     """A plan whose conflicts are answered: `scene` with every change, or the `problems` that refuse it."""
 
-    scene: Scene
+    scene: Situation
     conflicts: tuple[Conflict, ...] = ()
     reassigned: tuple[tuple[str, str], ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-def resolve(scene: Scene, standing: Mapping[str, str]) -> Resolution:
+def resolve(scene: Situation, standing: Mapping[str, str]) -> Resolution:
     """Answer every conflict of a plan. What is resolved has no conflict left; a plan without any is not changed.
 
     The order of the detectors:
@@ -55,7 +55,7 @@ def resolve(scene: Scene, standing: Mapping[str, str]) -> Resolution:
         find_resources,
         find_timeouts,
     ):
-        found: Found = detector(scene)
+        found: Findings = detector(scene)
         conflicts += found.conflicts
         scene = scene.after(found)
     return Resolution(scene, bounded(conflicts), tuple(sorted(moved.agents.items())))

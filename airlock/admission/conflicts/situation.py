@@ -13,7 +13,7 @@ from airlock.plans.plan import Step
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """What a detector found, and what has to change.
 
     `edges` are pairs of steps, the first to come before the second; `caps` are what limits steps from now on; `agents` the
@@ -28,7 +28,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Situation:
     """A plan as the detectors see it. `steps`, `contracts`, `parents` and `caps` are by step; `deadline` is in seconds.
 
     `resources` are the resolved names a step touches. Only steps that may still go live take part in conflicts about
@@ -73,7 +73,7 @@ class Scene:
         """The steps that depend directly on each step."""
         return reversed_parents(self.parents)
 
-    def after(self, found: Found) -> "Scene":
+    def after(self, found: Findings) -> "Situation":
         """The plan with what a detector wants changed."""
         if not (found.edges or found.caps or found.agents):
             return self
