@@ -102,7 +102,7 @@ def test_every_setting_is_one_that_the_code_reads():
         for tool in map(CATALOGUE.get, CATALOGUE.names)
         if tool and tool.settings_model
     }
-    code = "".join(path.read_text() for path in (ROOT / "worker.py", *(ROOT / "activities").glob("*.py")))
+    code = "".join(path.read_text() for name in ("airlock/worker", "activities") for path in (ROOT / name).glob("*.py"))
     for name, service in WORKERS.items():
         for variable in service["environment"]:
             if variable.startswith(SETTINGS_PREFIX):
@@ -117,7 +117,7 @@ def test_every_setting_is_one_that_the_code_reads():
 
 
 def test_every_variable_that_deploy_mentions_exists():
-    assert '"AIRLOCK_INDEX_KEY"' in (ROOT / "worker.py").read_text()
+    assert '"AIRLOCK_INDEX_KEY"' in (ROOT / "airlock" / "worker" / "command.py").read_text()
     known = {CONFIG_VARIABLE, "AIRLOCK_INDEX_KEY", FOLDER_VARIABLE, "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
     for path in sorted((ROOT / "deploy").rglob("*")):
         if path.is_file() and "secrets" not in path.parts:

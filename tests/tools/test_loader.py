@@ -18,7 +18,7 @@ BUILT_IN = (
 OWN = '''
 from pydantic import BaseModel
 from airlock import ToolCall, tool
-from tools import math_compute
+from airlock.tools import math_compute
 
 class Args(BaseModel):
     name: str
