@@ -72,7 +72,7 @@ async def test_a_child_that_stays_silent_is_reported(tmp_path: Path) -> None:
 def test_a_child_dies_with_whoever_started_it(tmp_path: Path) -> None:
     command, log = [*SLEEP, str(tmp_path)], str(tmp_path / "log")
     code = (
-        "import os, pathlib; from cli.processes import Child;"
+        "import os, pathlib; from airlock.cli.processes import Child;"
         f"c = Child('c', {command!r}, pathlib.Path({log!r}), os.environ); print(c.pid, flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:

@@ -84,7 +84,7 @@ async def test_everything_is_locked_and_unlocked_and_both_say_what_that_means(st
     assert "a look at it" in listed.err
     assert [lock["by"] for lock in (await starter("list", "--json")).json["locks"]] == ["olga"]
     shown = (await starter("show", waits)).out
-    assert "Waits for: starter.py unlock, with the --scope that was locked: live gate locked" in shown
+    assert "starter.py unlock, with the --scope that was locked: live gate locked" in shown
     again = await starter("lock", "--reason", "me too", "--by", "paul")
     assert again.code == 0, "it is locked and quiesced, which is what was asked for"
     assert "locked already, by olga" in again.out
