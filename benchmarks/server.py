@@ -2,11 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
@@ -19,11 +20,19 @@ from airlock.worker.roles import Limits, build_workers
 
 
 @asynccontextmanager
-async def serving(tools: Sequence[Tool], **policy: Any) -> AsyncIterator[Airlock]:
-    """An Airlock that offers these tools; plans of MEDIUM risk need no human."""
+async def serving(
+    tools: Sequence[Tool], client_of: Callable[[Client], Client] = lambda client: client, **policy: Any
+) -> AsyncIterator[Airlock]:
+    """An Airlock that offers these tools; plans of MEDIUM risk need no human, unless the policy says otherwise.
+
+    Args:
+        tools: What it offers.
+        client_of: Makes the client of its workers from that of the server.
+        policy: Settings of the policy.
+    """
     temporal = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
-    agents = {"*": AgentPolicy(permissions=("*",))}
-    toolbox = Toolbox(Catalogue(list(tools)), Policy(agents=agents, approval_waived_for=("MEDIUM",), **policy))
+    settings = {"agents": {"*": AgentPolicy(permissions=("*",))}, "approval_waived_for": ("MEDIUM",), **policy}
+    toolbox = Toolbox(Catalogue(list(tools)), Policy.model_validate(settings))
     async with AsyncExitStack() as stack:
         env = await stack.enter_async_context(
             await WorkflowEnvironment.start_local(
@@ -32,6 +41,6 @@ async def serving(tools: Sequence[Tool], **policy: Any) -> AsyncIterator[Airlock
             )
         )  # fmt: skip
         await ensure_search_attributes(env.client)
-        for worker in build_workers(env.client, toolbox, limits=Limits(calls=100)):
+        for worker in build_workers(client_of(env.client), toolbox, limits=Limits(calls=100)):
             await stack.enter_async_context(worker)
         yield Airlock(env.client)
