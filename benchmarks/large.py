@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airlock.state import State
+from airlock_client import Airlock
 from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
-from airlock.state import State
-from airlock_client import Airlock
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 

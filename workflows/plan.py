@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
+    from airlock.run.call_results import outcome_of
     from airlock.run.decisions import asked_undo, decide, refuse
     from airlock.run.gate_requests import leave_request
     from airlock.run.messages import Abort, Lock, Rollback, Unlock, parse_decision, parse_message
@@ -216,11 +217,11 @@ class PlanWorkflow:
             if run.admitted.resource_index:
                 updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
         if run.state.closed or run.outcome is not None:
-            updates.append(_OUTCOME.value_set(plan_result(run).outcome.value))
+            updates.append(_OUTCOME.value_set(outcome_of(run).value))
         workflow.upsert_search_attributes(updates)
 
     def _finish(self) -> None:
-        self._run.outcome = plan_result(self._run).outcome
+        self._run.outcome = outcome_of(self._run)
         self._published = self._published if self._published is self._run.state else None
         workflow.set_current_details(details(self._run))
 

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: keys sorted, no white space, ASCII only.
@@ -14,7 +16,7 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot say.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = _CANONICAL.encode(value)
     if "\\ud" in text:
         json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError, which is a ValueError
     return text

@@ -17,6 +17,8 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
 
 def printable(line: str) -> str:
     """A line without control and formatting characters: an agent's text must not fake lines or hide others."""
+    if line.isascii() and line.isprintable():  # most are, and a large plan has tens of thousands
+        return line
     return "".join(
         character if character.isprintable() and character not in _BLANK_LETTERS else "\N{REPLACEMENT CHARACTER}"
         for character in line

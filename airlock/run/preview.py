@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import chain
 
 from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.base.text import printable
@@ -18,15 +19,28 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 
 def render_preview(sealed: Sealed, digest: str) -> str:
     """The whole preview as plain text, made from the sealed content and its digest alone."""
-    about = (*_header(sealed), "", *_steps(sealed), *_conflicts(sealed), *_rollback(sealed))
-    lines = (
-        *(about if sealed.undo is None else undo_lines(sealed, sealed.undo)),
-        "",
-        f"Digest: {digest}",
-        "",
-        *_commands(sealed, digest),
-    )
-    return "\n".join(printable(line) for line in lines)
+    return "\n".join(_lines(sealed, digest))
+
+
+def beginning_of_preview(sealed: Sealed, digest: str, size: int) -> str:
+    """The preview, or its first lines with at least `size` characters; what follows them is not even made."""
+    lines: list[str] = []
+    length = 0
+    for line in _lines(sealed, digest):
+        lines.append(line)
+        length += len(line) + 1
+        if length > size:
+            break
+    return "\n".join(lines)
+
+
+def _lines(sealed: Sealed, digest: str) -> Iterator[str]:
+    about = _about(sealed) if sealed.undo is None else undo_lines(sealed, sealed.undo)
+    return map(printable, chain(about, ("", f"Digest: {digest}", ""), _commands(sealed, digest)))
+
+
+def _about(sealed: Sealed) -> Iterator[str]:
+    return chain(_header(sealed), ("",), _steps(sealed), _conflicts(sealed), _rollback(sealed))
 
 
 def approve_command(sealed: Sealed, digest: str) -> str:

@@ -48,13 +48,15 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
     for preview in previews:
         if isinstance(preview, PreviewFailed):
             run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
-        elif run.heavy_previews + _heavy(preview) > MAX_HEAVY_BYTES:
+            continue
+        heavy = _heavy(preview)
+        if run.heavy_previews + heavy > MAX_HEAVY_BYTES:
             run.fall(preview.step, Mode.MOCK, "the previews of this plan are too large together")
         elif not _is_json(preview):
             run.fall(preview.step, Mode.MOCK, "its dry run failed: what it returned cannot be written as JSON")
         else:
             run.previews[preview.step] = preview
-            run.heavy_previews += _heavy(preview)
+            run.heavy_previews += heavy
     run.update_ceilings()
 
 

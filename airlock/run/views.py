@@ -13,11 +13,13 @@ from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import outcome_of
-from airlock.run.preview import approve_command, render_preview
+from airlock.run.preview import approve_command, beginning_of_preview, render_preview
 from airlock.run.sealed import Sealed
 from airlock.run.state import Outcome, ReplacedSeal, Run
 
 _DETAIL_ROWS = 40
+_DETAIL_TEXT = 20_000
+"""Characters of the preview that the Temporal UI shows."""
 
 
 class StepView(WireModel):
@@ -259,8 +261,9 @@ def details(run: Run) -> str:
         lines[4] = f"Outcome: **{outcome_of(run).value}**"
     if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
         lines += ["", "To approve what is shown below:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
-        text = render_preview(run.sealed, run.digest).replace("`", "'")
-        lines += ["", "```text", text if len(text) < 20_000 else text[:20_000] + "\n… (use the query preview)", "```"]
+        text = beginning_of_preview(run.sealed, run.digest, _DETAIL_TEXT).replace("`", "'")
+        cut = text if len(text) < _DETAIL_TEXT else text[:_DETAIL_TEXT] + "\n… (use the query preview)"
+        lines += ["", "```text", cut, "```"]
     lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
     for step in run.plan.steps[:_DETAIL_ROWS]:
         view = _step_view(run, step.id, step.agent, step.tool)

@@ -20,6 +20,7 @@ from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.base.errors import AirlockError
 from airlock.temporal.tracing import traced
 from airlock.workflows.metered import Metered
 from airlock.workflows.registry import WORKFLOWS
@@ -32,6 +33,13 @@ STICKY_TIMEOUT = timedelta(seconds=5)
 """How long a run waits for the worker that has it in its cache, before any other takes it over."""
 ORCHESTRATIONS = 32
 """Admissions and visits to gates that one worker process does at the same time; they wait more than they work."""
+DEADLOCK_AFTER = 30.0
+"""Seconds after which a workflow task that has not come back counts as hanging.
+
+The SDK's two seconds are wall clock: on a busy machine, a task of a tenth of a second takes that long. A task that fails
+for this reason is replayed from its beginning, which makes the machine busier. Temporal itself gives a task ten seconds
+before it hands the task to another worker.
+"""
 SHUTDOWN_MARGIN = 15.0
 """Seconds a worker waits for running calls beyond the longest that the catalogue allows."""
 
@@ -75,27 +83,29 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     if role in ("all", "orchestrate"):
         gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
         workers.append(
-            Worker(
-                client,
-                task_queue=names.WORKFLOW_QUEUE,
-                workflows=list(WORKFLOWS),
-                activities=[
-                    RecoverActivities(toolbox).recover,
-                    AdmitActivities(toolbox).admit,
-                    gates.acquire,
-                    gates.leave,
-                    gates.look,
-                    gates.recall,
-                    monitors.alarm,
-                    monitors.lock_wish,
-                ],
-                max_concurrent_activities=ORCHESTRATIONS,
-                max_concurrent_workflow_tasks=allowed.workflow_tasks,
-                max_cached_workflows=allowed.cached_workflows,
-                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-                workflow_runner=runner(),
-                interceptors=[SafeSignals(), Metered()],
-                graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
+            patient(
+                Worker(
+                    client,
+                    task_queue=names.WORKFLOW_QUEUE,
+                    workflows=list(WORKFLOWS),
+                    activities=[
+                        RecoverActivities(toolbox).recover,
+                        AdmitActivities(toolbox).admit,
+                        gates.acquire,
+                        gates.leave,
+                        gates.look,
+                        gates.recall,
+                        monitors.alarm,
+                        monitors.lock_wish,
+                    ],
+                    max_concurrent_activities=ORCHESTRATIONS,
+                    max_concurrent_workflow_tasks=allowed.workflow_tasks,
+                    max_cached_workflows=allowed.cached_workflows,
+                    sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                    workflow_runner=runner(),
+                    interceptors=[SafeSignals(), Metered()],
+                    graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
+                )
             )
         )
     if role in ("all", "rehearse"):
@@ -111,6 +121,21 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
         undo = [compensations.compensate, compensations.probe]
         workers.append(_activity_worker(client, names.UNDO_QUEUE, undo, allowed.calls, grace))
     return workers
+
+
+def patient(worker: Worker) -> Worker:
+    """Let a worker's workflow tasks run for `DEADLOCK_AFTER` seconds before they count as hanging.
+
+    Raises:
+        AirlockError: If this version of the SDK keeps that number elsewhere.
+    """
+    # the SDK has no setting for it, only a debug mode that switches the detector off and runs tasks one at a time
+    tasks = worker._workflow_worker
+    if tasks is not None:
+        if not hasattr(tasks, "_deadlock_timeout_seconds"):
+            raise AirlockError("this version of temporalio has another deadlock detector: use the one in requirements.lock")
+        tasks._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # declared int, used as a number
+    return worker
 
 
 def _activity_worker(client: Client, queue: str, activities: Sequence[object], slots: int, grace: timedelta) -> Worker:
