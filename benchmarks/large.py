@@ -1,4 +1,4 @@
-"""How long the workflow tasks of large plans take, the longest first: none may grow near the two seconds of the SDK's detector.
+"""The workflow tasks of large plans, the longest first: none may come near the two seconds of the SDK's detector.
 
 Run with `make bench`, or alone with numbers of steps: `.venv/bin/python -m benchmarks.large 1000 5000`.
 """
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airlock.state import State
-from airlock_client import Airlock
 from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
+from airlock.client import Airlock
+from airlock.plans.state import State
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 

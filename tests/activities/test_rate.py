@@ -5,13 +5,13 @@ import dataclasses
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from airlock.activities import rate
@@ -26,32 +26,30 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.tool import Tool, ToolCall, tool
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
-from airlock.temporal.connection import DATA_CONVERTER
 from airlock.tools import http_request
-from airlock.worker.roles import build_workers, runner
+from airlock.worker.roles import build_workers, patient, runner
 from airlock.workflows.gate import GateWorkflow
 from tests.activities.test_preview import Anything
-from tests.workflows.conftest import approved, binary, namespace
+from tests.running import dev_server, running
+from tests.workflows.conftest import approved, namespace
 
 _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-async def client() -> AsyncIterator[Client]:
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), ip="127.0.0.1", data_converter=DATA_CONVERTER,
-        dev_server_log_level="error",
-    ) as env:  # fmt: skip
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    async with dev_server(tmp_path_factory.mktemp("dev-server")) as env:
         yield env.client
 
 
 @pytest.fixture(scope="module")
 async def gated(client: Client) -> AsyncIterator[Client]:
     gates = GateActivities(Toolbox(Catalogue([]), Policy()))
-    async with Worker(
+    worker = Worker(
         client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], activities=[gates.recall],
         workflow_runner=runner(),
-    ):  # fmt: skip
+    )  # fmt: skip
+    async with running([patient(worker)]):
         yield client
 
 
@@ -72,6 +70,11 @@ class Target:
         if self.later:
             raise ToolFailed("too many", retry=True, after=self.later.pop(0))
         return {}
+
+
+def passed(target: Target) -> float:
+    """Seconds since the target was called for the first time, and one for what the gate's own clock rounds."""
+    return time.monotonic() - target.called[0] + 1.0
 
 
 def chain(catalogue: Catalogue, tool: Tool, args: dict[str, Any] | None = None, **more: Any) -> ChainRequest:
@@ -116,10 +119,12 @@ async def test_a_turn_that_is_far_off_is_not_waited_for_and_kept(gated):
     (turn,) = (await call(gated, catalogue, mine)).attempts
     assert (turn.kind, turn.turned_away, turn.certain, turn.doubtful) == ("again", True, True, False)
     assert turn.undo == {"left": 1}, "the token of an earlier attempt stays"
-    assert 55 < turn.after <= 60
+    assert 60 - passed(target) <= turn.after <= 60
     assert turn.error == f"rate limit 1/m of {target.tool.name}: its turn is in {turn.after:.0f} s"
-    assert 115 < (await call(gated, catalogue, other)).attempts[0].after <= 120
-    assert 50 < (await call(gated, catalogue, mine)).attempts[0].after <= turn.after, "who comes back keeps its turn"
+    later = (await call(gated, catalogue, other)).attempts[0].after
+    assert 120 - passed(target) <= later <= 120
+    kept = (await call(gated, catalogue, mine)).attempts[0].after
+    assert 60 - passed(target) <= kept <= turn.after, "who comes back keeps its turn"
     assert len(target.called) == 1
 
 
@@ -130,7 +135,7 @@ async def test_a_gate_that_was_terminated_does_not_forget_whose_turn_it_was(gate
     await gated.get_workflow_handle(names.tool_gate_id(target.tool.name)).terminate("test")
     (turn,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
     assert (turn.kind, turn.turned_away) == ("again", True)
-    assert 50 < turn.after <= 60
+    assert 60 - passed(target) <= turn.after <= 60
     assert len(target.called) == 1
 
 
@@ -145,14 +150,15 @@ async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypat
     assert target.called == []
 
 
-async def test_a_call_that_is_stopped_while_it_waits_is_not_begun(gated):
-    target = Target("1/s")
+async def test_a_call_that_is_stopped_while_it_waits_is_not_begun(gated, monkeypatch):
+    monkeypatch.setattr(rate, "PATIENCE", 1_000.0)  # so that it waits for a turn that is a minute off
+    target = Target("1/m")
     catalogue = Catalogue([target.tool])
     assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"
     began = time.monotonic()
     result = await call(gated, catalogue, chain(catalogue, target.tool), stop=lambda: time.monotonic() > began + 0.3)
     assert (result.attempts, result.stopped) == ((), True)
-    assert time.monotonic() < began + 0.8, "at once, not when its turn comes"
+    assert time.monotonic() < target.called[0] + 60, "at once, not when its turn comes"
     assert len(target.called) == 1
 
 
@@ -164,7 +170,7 @@ async def test_a_target_that_says_later_is_left_alone_by_every_plan(gated):
     assert (said.kind, said.turned_away, said.after, said.certain) == ("again", False, 30.0, True)
     (turn,) = (await call(gated, catalogue, chain(catalogue, target.tool))).attempts
     assert (turn.kind, turn.turned_away) == ("again", True)
-    assert 25 < turn.after <= 30
+    assert 30 - passed(target) <= turn.after <= 30
     assert len(target.called) == 1
 
 
@@ -218,17 +224,16 @@ async def test_a_server_that_answers_429_is_called_again_only_after_the_time_it_
 
 
 async def test_a_plan_makes_an_irreversible_call_again_when_the_server_asked_for_that(gated):
-    async with busy_server(refusals=1, retry_after="3") as (host, called), AsyncExitStack() as stack:
+    async with busy_server(refusals=1, retry_after="3") as (host, called):
         client = await namespace(gated, f"plans{next(_NUMBERS)}")
         catalogue = Catalogue([http_request], settings={"http": {"allow_hosts": [host]}})
         policy = Policy(agents={"*": AgentPolicy(permissions=("*",))})
-        for worker in build_workers(client, Toolbox(catalogue, policy)):
-            await stack.enter_async_context(worker)
         step = {"id": "mail", "agent": "a", "tool": "http_request", "confidence": 0.95,
                 "args": {"url": f"http://{host}/mail", "method": "POST"}}  # fmt: skip
-        handle = await Airlock(client).submit({"plan_id": "later", "requested_by": "rita", "steps": [step]})
-        await approved(handle)
-        result = await handle.result()
+        async with running(build_workers(client, Toolbox(catalogue, policy))):
+            handle = await Airlock(client).submit({"plan_id": "later", "requested_by": "rita", "steps": [step]})
+            await approved(handle)
+            result = await handle.result()
     assert result.outcome == "completed"
     assert len(called) == 2
     assert called[1] - called[0] > 2.9

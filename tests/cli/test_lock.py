@@ -121,7 +121,7 @@ async def in_a_slow_call(airlock: Airlock, slow: Slow, plan_id: str) -> PlanHand
     slow.asked.clear()
     slow.free.clear()
     assert (await handle.decide("approve", by="alice", digest=status.digest)).accepted
-    await asyncio.wait_for(slow.asked.wait(), 20)
+    await asyncio.wait_for(slow.asked.wait(), 120)
     return handle
 
 
@@ -129,10 +129,10 @@ async def test_who_has_not_stopped_in_time_is_named_and_the_lock_stays(
     starter: Starter, airlock: Airlock, slow: Slow
 ) -> None:
     handle = await in_a_slow_call(airlock, slow, "in-a-slow-call")
-    late = await starter("lock", *REASON, "--timeout", "0.5")
+    late = await starter("lock", *REASON, "--timeout", "5")
     assert late.code == 1
     assert "in-a-slow-call  finishing  in flight: one" in late.out
-    assert "Not quiesced after 0.5 s: in-a-slow-call (finishing). The lock stays" in late.err
+    assert "Not quiesced after 5 s: in-a-slow-call (finishing). The lock stays" in late.err
     assert (await starter("list", "--json")).json["locks"], "the lock stays"
     slow.free.set()
     done = await starter("lock", *REASON)

@@ -15,7 +15,7 @@ from sandbox.corpus_world import MODULE_OF, World
 
 SEED = 7
 PLANS = choose(load_plans(), 30, SEED)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # 20 s on an idle machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # 20 s on an idle machine
 
 
 def directly(plan: CorpusPlan, calls: int | None = None) -> World:

@@ -41,7 +41,7 @@ def test_docker_compose_itself_reads_it():
     told = subprocess.run(
         [tool, "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"],
         env={**os.environ, "POSTGRES_PASSWORD": "test", "GRAFANA_PASSWORD": "test"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
 

@@ -56,7 +56,7 @@ def run(image: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AIRLOCK_", "TEMPORAL_"))
     }
     return subprocess.run(
-        [sys.executable, *arguments], cwd=image, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, *arguments], cwd=image, capture_output=True, text=True, timeout=240, check=False,
         env={**environment, "AIRLOCK_CONFIG": str(ROOT / "deploy" / "airlock.toml")},
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ def shell(script: str, variables: dict[str, str]) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env={**variables, "PATH": path}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{script}\n{done.stdout}"
     return done.stdout
@@ -43,7 +43,7 @@ def test_commands_that_need_no_server(line):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_command_in_its_order(tmp_path):
     found = blocks()
     assert len(found) == 8
@@ -87,7 +87,7 @@ async def test_the_python_door(tmp_path):
     async with environment(tmp_path / "env") as env:
         done = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-c", program], cwd=ROOT, env=env.cli_environment, capture_output=True,
-            text=True, timeout=60, check=False,
+            text=True, timeout=240, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("completed")

@@ -37,7 +37,8 @@ async def playing(
     finally:
         for task in tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=150)
         server.close()
 
 

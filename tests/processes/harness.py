@@ -44,7 +44,7 @@ _LEASH = (
 )
 
 
-async def until(condition: Callable[[], Any], what: str, within: float = 60.0) -> Any:
+async def until(condition: Callable[[], Any], what: str, within: float = 180.0) -> Any:
     """Poll until a condition, plain or async, holds; returns what it returned."""
     deadline = time.monotonic() + within
     while True:
@@ -80,7 +80,7 @@ class Process:
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    async def says(self, text: str, within: float = 60.0) -> None:
+    async def says(self, text: str, within: float = 180.0) -> None:
         def heard() -> bool:
             assert text in self.said() or self.running, f"it ended with {self._process.poll()}:\n{self.said()[-3000:]}"
             return text in self.said()
@@ -95,7 +95,7 @@ class Process:
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
-    async def code(self, within: float = 60.0) -> int:
+    async def code(self, within: float = 180.0) -> int:
         """The exit code, once it has ended."""
         await until(lambda: not self.running, f"{self.log.name} has not ended:\n{self.said()[-2000:]}", within)
         return self._process.wait()
@@ -237,13 +237,13 @@ class Scene:
         return await (await self.airlock()).submit(plan)
 
     async def status(self, handle: PlanHandle, *states: State) -> StatusView:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             status = await handle.wait_for(*states)
         assert status.state in states, status
         return status
 
     async def result(self, handle: PlanHandle) -> PlanResult:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             return await handle.result()
 
     async def approve(self, handle: PlanHandle) -> None:
@@ -258,7 +258,7 @@ class Scene:
             temporal(), "workflow", "signal", "--address", self.server.address, "--namespace", self.name,
             "--workflow-id", handle.workflow.id, "--name", name, "--input", message,
         ]  # fmt: skip
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
 
     def hold(self, plan: str, step: str, moment: str) -> None:

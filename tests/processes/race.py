@@ -55,7 +55,7 @@ class Entrant:
         """Approved, settled where it parks, until it has ended."""
         status = await self.scene.status(self.handle, State.AWAITING_APPROVAL)
         await self.handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(300):
             while not await self.handle.ended():
                 await self.settle()
                 await asyncio.sleep(0.2)
@@ -134,7 +134,7 @@ async def _kill(scene: Scene, workers: list[Process], chance: random.Random) -> 
     # some of them while plans are rehearsed (ten lines of the log a plan), most while calls are made (as many again)
     moments = sorted(chance.sample(range(7 * PLANS, 19 * PLANS), KILLS))
     for moment in moments:
-        await until(lambda moment=moment: len(scene.log()) >= moment, "nothing happens any more", within=100)
+        await until(lambda moment=moment: len(scene.log()) >= moment, "nothing happens any more", within=300)
         chosen = chance.randrange(len(workers))
         workers[chosen].kill()
         workers[chosen] = scene.launch()

@@ -1,6 +1,5 @@
 """Workers that are told to stop, that start before their server, or with a wrong configuration; servers that are killed."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,11 +63,11 @@ async def beaten_since(plan: Onboarding, since: datetime, seconds: float) -> boo
 async def told_to_stop_while_nothing_runs(stage: Stage) -> None:
     """It stops at once."""
     scene = stage.scene()
+    # so long it would wait for calls if there were any
+    scene.configure('modules = ["tests.processes.held_tools"]', "[contracts.file_write]\ntimeout = 3600")
     worker = await scene.worker()
-    started = time.monotonic()
     worker.terminate()
     assert await worker.code() == 0
-    assert time.monotonic() - started < 10
 
 
 @scenario
@@ -77,7 +76,7 @@ async def told_to_stop_before_there_is_a_server(stage: Stage) -> None:
     worker = stage.scene(stage.own_server()).launch()
     await worker.says("Trying again")
     worker.terminate()
-    assert await worker.code(within=10) == 0
+    assert await worker.code() == 0
 
 
 @scenario

@@ -9,6 +9,7 @@ from tests.processes.registry import SCENARIOS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_scenario(scenario: str, playing: dict[str, "asyncio.Task[None]"]) -> None:
     await playing[scenario]

@@ -36,13 +36,13 @@ def corpus() -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def mail_server(tmp_path: Path) -> Iterator[SandboxProcess]:
-    with start("smtp", mailbox=tmp_path / "mailbox", slow_seconds=0.5) as process:
+    with start("smtp", mailbox=tmp_path / "mailbox", slow_seconds=3) as process:
         yield process
 
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    def poll(holds: Callable[[], bool], within: float = 10.0) -> None:
+    def poll(holds: Callable[[], bool], within: float = 120.0) -> None:
         deadline = time.monotonic() + within
         while not holds():
             assert time.monotonic() < deadline, "it never came true"

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -43,22 +42,18 @@ def test_one_ready_line_and_a_clean_exit(service: Service, number: int, tmp_path
         ready = json.loads(process.stdout.readline())
         assert ready == {"ready": True, "service": service, "port": ready["port"]}
         with socket.create_connection(("127.0.0.1", ready["port"])):  # an open connection does not hold it up
-            started = time.monotonic()
             process.send_signal(number)
-            assert process.wait(5) == 0
-            assert time.monotonic() - started < 2
+            assert process.wait(60) == 0
         assert process.stdout.read() == b""
         assert process.stderr.read() == b""
 
 
 def test_a_request_in_progress_does_not_hold_up_the_exit() -> None:
     with start("crm") as crm, httpx.Client(base_url=crm.url, trust_env=False) as client:
-        client.post("/_sandbox/faults", json={"path_prefix": "/page", "delay_seconds": 60})
+        client.post("/_sandbox/faults", json={"path_prefix": "/page", "delay_seconds": 3_600})
         with pytest.raises(httpx.ReadTimeout):
-            client.get("/page", timeout=0.1)
-        started = time.monotonic()
-        assert crm.stop() == 0
-        assert time.monotonic() - started < 2
+            client.get("/page", timeout=httpx.Timeout(60, read=0.1))
+        assert crm.stop(within=60) == 0
 
 
 def test_a_killed_crm_goes_on_from_its_file(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class CrmWorld:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"base_url": str(self._client.base_url), "location_id": "loc-1", "timeout": 2}
+        return {"base_url": str(self._client.base_url), "location_id": "loc-1", "timeout": 60}
 
     def contacts(self) -> list[dict[str, Any]]:
         return list(self._client.get("/_sandbox/contacts").json()["contacts"])

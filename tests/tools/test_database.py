@@ -242,7 +242,7 @@ async def test_a_lock_that_is_not_freed_had_no_effect_and_is_worth_another_try(t
 
 
 async def test_calls_side_by_side_all_take_effect_once(runner: Make, database: Any) -> None:
-    patient = {**database.settings, "busy_timeout": 10}
+    patient = {**database.settings, "busy_timeout": 120}
     database.run("INSERT INTO accounts (id, plan) VALUES (1, 'x')")
     tools = [runner(database_write, patient, key=f"p/{number}") for number in range(8)]
     args = {"table": "accounts", "operation": "update", "where": {"id": 1}}

@@ -71,7 +71,7 @@ async def test_a_refused_recipient_is_found_by_the_dry_run_too(runner: Make, mai
 
 @pytest.mark.parametrize("to", ["jo@dropped.test", "jo@slow.test"])
 async def test_a_lost_answer_is_in_doubt(runner: Make, mailbox: Mailbox, to: str) -> None:
-    tool = runner(send_email, {**mailbox.settings, "timeout": 0.5})
+    tool = runner(send_email, {**mailbox.settings, "timeout": 3})
     with pytest.raises(InDoubt):
         await tool.live(**{**MAIL, "to": to})
     assert len(mailbox.new()) == 1

@@ -24,6 +24,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
 from airlock.worker.roles import build_workers
+from tests import running
 from tests.workflows import world
 
 BIN = Path(os.sys.executable).parent
@@ -38,25 +39,25 @@ def binary(name: str) -> str:
 
 
 def catalogue() -> Catalogue:
-    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow])
+    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty])
 
 
 @pytest.fixture(scope="session")
-async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), ip="127.0.0.1", data_converter=DATA_CONVERTER,
-        dev_server_log_level="error",
-    ) as env:  # fmt: skip
-        await ensure_search_attributes(env.client)
+async def dev_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkflowEnvironment]:
+    async with running.dev_server(tmp_path_factory.mktemp("dev-server")) as env:
         yield env
+
+
+@pytest.fixture(autouse=True)
+def server_lives() -> None:
+    """A server that died fails the tests that need it at their beginning, not each after all of its waits."""
+    running.fail_if_a_server_died()
 
 
 @pytest.fixture(scope="session")
 async def airlock(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(dev_server.client, Toolbox(catalogue(), POLICY)):
-            await stack.enter_async_context(worker)
-        yield Airlock(dev_server.client)
+    async with working(dev_server.client) as airlock:
+        yield airlock
 
 
 def step(
@@ -77,7 +78,7 @@ def plan() -> Callable[..., dict[str, Any]]:
     return make
 
 
-async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Poll until a condition holds; async conditions too."""
     async with asyncio.timeout(seconds):
         while True:
@@ -128,10 +129,11 @@ async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callabl
 async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
     """An Airlock with workers under a policy of its own; nobody else may work on the same namespace."""
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(client, toolbox):
-            await stack.enter_async_context(worker)
-        yield Airlock(client)
+    async with running.running(build_workers(client, toolbox)):
+        try:
+            yield Airlock(client)
+        finally:
+            world.WORLD.release()  # a test that failed holds up no worker, which waits for its calls
 
 
 @asynccontextmanager

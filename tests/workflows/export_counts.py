@@ -29,6 +29,7 @@ from airlock.client.monitors import Monitors
 from airlock.export.model import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
 from airlock.worker.roles import build_workers
+from tests.running import running
 from tests.workflows.conftest import POLICY, binary, catalogue, until
 from tests.workflows.export_plans import live_through
 from tests.workflows.export_raw import KEPT_REFUSALS, RawPlan, raw_plans, value
@@ -262,8 +263,7 @@ async def main(plans: int) -> int:
             )
         )  # fmt: skip
         await ensure_search_attributes(env.client)
-        for worker in build_workers(env.client, Toolbox(catalogue(), POLICY)):
-            await stack.enter_async_context(worker)
+        await stack.enter_async_context(running(build_workers(env.client, Toolbox(catalogue(), POLICY))))
         with tempfile.TemporaryDirectory() as folder:
             wrong = await check(env.client, plans, Path(folder))
     for line in wrong:

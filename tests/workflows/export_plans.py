@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 from airlock.client import Airlock, PlanHandle
@@ -62,7 +63,7 @@ async def denied(airlock: Airlock, plan_id: str) -> None:
 
 
 async def expired(airlock: Airlock, plan_id: str) -> None:
-    handle = await airlock.submit(document(plan_id, step("a", "once", key=plan_id), deadline="2s"))
+    handle = await airlock.submit(document(plan_id, step("a", "hasty", key=plan_id), deadline="2s"))
     assert (await handle.result()).outcome == "expired"
 
 
@@ -110,10 +111,11 @@ async def completed_with(airlock: Airlock, plan: dict[str, Any]) -> None:
 
 
 async def conflicts(airlock: Airlock, plan_id: str) -> None:
-    """Two calls need the same resource, and four together do not fit the deadline."""
+    """Two calls need the same resource, and eight together do not fit the deadline."""
     own = [step(name, "share", key=plan_id, value=name) for name in ("a", "b")]
-    late = [step("c", "put", ("a", "b"), key="c"), step("d", "put", ("c",), key="d")]
-    await completed_with(airlock, document(plan_id, *own, *late, deadline="45s"))
+    late = [step("c", "put", ("a", "b"), key="c")]
+    late += [step(name, "put", (before,), key=name) for before, name in pairwise("cdefgh")]
+    await completed_with(airlock, document(plan_id, *own, *late, deadline="400s"))
 
 
 async def claimed_too_late(airlock: Airlock, plan_id: str) -> None:

@@ -29,7 +29,7 @@ class Holder:
             step, _, attempt = what.partition("#")
             await workflow.execute_activity(
                 "call", step, activity_id=f"{step}:live" + (f":{attempt}" if attempt else ""),
-                start_to_close_timeout=timedelta(seconds=10),
+                start_to_close_timeout=timedelta(seconds=120),
             )  # fmt: skip
             self._begun.append(what)
 

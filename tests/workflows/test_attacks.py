@@ -198,7 +198,7 @@ async def test_a_rollback_of_a_wide_plan_to_its_root_does_not_wedge(airlock, pla
     gate = WORLD.hold(plan_id, "hold")
     handle = await airlock.submit(document)
     await approved(handle)
-    await until(lambda: (plan_id, "hold") in WORLD.running, 60)
+    await until(lambda: (plan_id, "hold") in WORLD.running)
     assert (await handle.decide("rollback", by="op", reason="undo", to_step="root")).accepted
     gate.set()
     assert (await handle.result()).outcome == "aborted"

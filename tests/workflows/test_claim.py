@@ -5,7 +5,6 @@ import itertools
 import json
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -20,9 +19,10 @@ from airlock.base import names
 from airlock.gates.protocol import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest, SettledClaim
 from airlock.temporal import claims
 from airlock.temporal.claims import settle, standing, take
-from airlock.worker.roles import runner
+from airlock.worker.roles import patient, runner
 from airlock.workflows.claim import ClaimWorkflow
 from airlock.workflows.safe_signals import SafeSignals
+from tests.running import running
 from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until
 from tests.workflows.holder import Holder, pretend
@@ -33,13 +33,11 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="module")
 async def client(dev_server: WorkflowEnvironment) -> AsyncIterator[Client]:
     client = await namespace(dev_server.client, "claims")
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            Worker(
-                client, task_queue=names.WORKFLOW_QUEUE, workflows=[ClaimWorkflow, Holder], activities=[pretend],
-                workflow_runner=runner(), interceptors=[SafeSignals()],
-            )
-        )  # fmt: skip
+    worker = Worker(
+        client, task_queue=names.WORKFLOW_QUEUE, workflows=[ClaimWorkflow, Holder], activities=[pretend],
+        workflow_runner=runner(), interceptors=[SafeSignals()],
+    )  # fmt: skip
+    async with running([patient(worker)]):
         yield client
 
 
@@ -301,7 +299,7 @@ def _temporal(client: Client, *arguments: str) -> None:
     subprocess.run(
         [binary("temporal"), *arguments, "--address", client.service_client.config.target_host,
          "--namespace", client.namespace],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=120,
     )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Conflicts on a real server: what admission finds changes the plan, and other plans are seen."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 from airlock.worker.roles import build_workers
+from tests.running import running
 from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, namespace, step, until
 
@@ -51,9 +51,7 @@ def toolbox(index_key: str = KEY) -> Toolbox:
 async def shared(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
     """An Airlock whose plans can find each other by resource."""
     client = await namespace(dev_server.client, "conflicts")
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(client, toolbox()):
-            await stack.enter_async_context(worker)
+    async with running(build_workers(client, toolbox())):
         yield Airlock(client)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from itertools import permutations
 from typing import Any
 
@@ -17,6 +16,7 @@ from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.worker.roles import build_workers
+from tests.running import running
 from tests.workflows.conftest import namespace
 
 RESOURCES = "abcde"
@@ -42,7 +42,7 @@ class Take(BaseModel):
     resource: str
 
 
-@tool(name="take", risk="MEDIUM", reversibility="reversible", timeout=10, resources=["thing:{resource}"])
+@tool(name="take", risk="MEDIUM", reversibility="reversible", timeout=60, resources=["thing:{resource}"])
 async def take(args: Take, call: ToolCall) -> dict[str, Any]:
     """Be at a resource for a moment."""
     found = TABLE.there.get(args.resource)
@@ -77,9 +77,7 @@ async def crowded(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
         agents={"*": AgentPolicy(permissions=("*",))}, approval_waived_for=("MEDIUM",), max_live_escalations=AT_ONCE
     )
     client = await namespace(dev_server.client, "deadlock")
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(client, Toolbox(Catalogue([take]), policy)):
-            await stack.enter_async_context(worker)
+    async with running(build_workers(client, Toolbox(Catalogue([take]), policy))):
         yield Airlock(client)
 
 
@@ -96,7 +94,7 @@ def document(number: int, order: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)  # a machine that is busy with other things takes longer, and that is no deadlock
+@pytest.mark.timeout(600)  # a machine that is busy with other things takes longer, and that is no deadlock
 async def test_every_order_of_overlapping_resources_finishes(crowded: Airlock) -> None:
     assert len(ORDERS) == PLANS
     assert len(set(ORDERS)) == 20 + 60
@@ -107,7 +105,7 @@ async def test_every_order_of_overlapping_resources_finishes(crowded: Airlock) -
             return await crowded.submit(document(number, order))
 
     handles = await asyncio.gather(*(submitted(number, order) for number, order in enumerate(ORDERS)))
-    async with asyncio.timeout(220):
+    async with asyncio.timeout(500):
         results = await asyncio.gather(*(handle.result() for handle in handles))
     assert Counter(result.outcome.value for result in results) == {"completed": PLANS}
     assert TABLE.clashes == []

@@ -26,7 +26,7 @@ def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 
 async def completes(handle: PlanHandle, refusals: int | None = None) -> Any:
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 120)
     assert result.outcome == "completed", result
     assert refusals is None or result.refused == refusals
     assert WORLD.state[handle.plan_id] == {"a": 1, "b": 2}

@@ -120,7 +120,7 @@ async def test_a_call_in_doubt_parks_until_a_human_settles_it(airlock, plan, set
 
 
 async def test_a_timeout_of_a_call_that_runs_once_is_in_doubt(airlock, plan):
-    document = plan(step("o", "once", key="o", value=1))
+    document = plan(step("o", "hasty", key="o", value=1))
     gate = WORLD.hold(document["plan_id"], "o")
     handle = await airlock.submit(document)
     await approved(handle)
@@ -273,7 +273,7 @@ async def test_lock_stops_before_the_next_call_and_unlock_repeats_nothing(airloc
     handle = await airlock.submit(document)
     first = await awaiting(handle)
     await approved(handle)
-    # `once` gives up after a second: lock while it runs, then let it finish
+    # lock while it runs, then let it finish
     await until(lambda: (plan_id, "b") in WORLD.running)
     assert (await handle.decide("lock", by="op", reason="stop")).accepted
     locked = await handle.status()

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -22,9 +22,10 @@ from airlock.gates.protocol import AcquireRequest, LiveSlot, Permit, PermitAnswe
 from airlock.gates.view import GateView
 from airlock.temporal.connection import DATA_CONVERTER
 from airlock.temporal.live_gate import start_live_gate
-from airlock.worker.roles import runner
+from airlock.worker.roles import patient, runner
 from airlock.workflows.gate import GateWorkflow
 from airlock.workflows.safe_signals import SafeSignals
+from tests.running import running
 from tests.workflows.conftest import POLICY, catalogue, namespace, until
 from tests.workflows.tiny_plan import QUEUE, TinyPlan, Visit, Workshop
 
@@ -38,16 +39,14 @@ async def gates(dev_server: Any) -> AsyncIterator[Client]:
     """A namespace of its own, with a worker for gates and one for tiny plans."""
     client = await namespace(dev_server.client, f"gates{next(_NUMBERS)}")
     work = GateActivities(Toolbox(catalogue(), POLICY, KEY))
-    async with AsyncExitStack() as stack:
-        gate_worker = Worker(
-            client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], workflow_runner=runner(),
-            activities=[work.acquire, work.leave, work.look, work.recall], interceptors=[SafeSignals()],
-        )  # fmt: skip
-        await stack.enter_async_context(gate_worker)
-        tiny = Worker(
-            client, task_queue=QUEUE, workflows=[TinyPlan], activities=[WORKSHOP.work], workflow_runner=runner()
-        )  # fmt: skip
-        await stack.enter_async_context(tiny)
+    gate_worker = Worker(
+        client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], workflow_runner=runner(),
+        activities=[work.acquire, work.leave, work.look, work.recall], interceptors=[SafeSignals()],
+    )  # fmt: skip
+    tiny = Worker(
+        client, task_queue=QUEUE, workflows=[TinyPlan], activities=[WORKSHOP.work], workflow_runner=runner()
+    )  # fmt: skip
+    async with running([patient(gate_worker), patient(tiny)]):
         yield client
 
 

@@ -78,11 +78,11 @@ async def refused(handle: PlanHandle, expected: int) -> Any:
     async def enough() -> bool:
         try:
             last[:] = [await handle.status()]
-        except NoAnswer:  # a busy machine has more to do than to answer within five seconds
+        except NoAnswer:  # a busy machine has more to do than to answer in time
             return False
         return bool(last[0].refused >= expected)
 
-    await until(enough, 40)
+    await until(enough)
     assert last[0].refused == expected
     return last[0]
 
@@ -410,7 +410,7 @@ async def test_a_start_that_is_no_plan_fails_at_once_and_signals_do_not_wedge_it
         start_signal_args=[RAW["bytes"]],
     )
     with pytest.raises(WorkflowFailureError) as failed:
-        await asyncio.wait_for(handle.workflow.result(), 10)
+        await asyncio.wait_for(handle.workflow.result(), 120)
     assert "the input is not a plan" in str(failed.value.cause)
     await no_task_failed(handle)
 

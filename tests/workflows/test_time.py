@@ -21,6 +21,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
 from airlock.workflows.plan import HISTORY_EVENTS
+from tests.running import running
 from tests.workflows.conftest import (
     POLICY,
     approved,
@@ -34,6 +35,7 @@ from tests.workflows.conftest import (
     time_skipping,
     until,
 )
+from tests.workflows.deadlines import TooSlow, approve_in_time, in_time
 from tests.workflows.world import WORLD, once, put
 
 HOUR = timedelta(hours=1)
@@ -60,26 +62,47 @@ async def skipping() -> AsyncIterator[Skipping]:
 
 
 @pytest.fixture
-async def hurried(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
-    """An Airlock whose tools promise to be fast: a step that may take longer than the deadline never goes live.
+async def hurried(dev_server: WorkflowEnvironment) -> AsyncIterator[Callable[[float], Awaitable[Airlock]]]:
+    """Makes an Airlock whose tools promise to fit a deadline, in seconds: a step that may not fit it never goes live.
 
-    `put` takes less than a second, `once` up to three.
+    `put` takes up to a fifth of it, `once` three quarters.
     """
-    client = await namespace(dev_server.client, f"hurried-{uuid4().hex[:8]}")
-    promises = {"put": {"timeout": 0.9}, "once": {"timeout": 3.0}}
-    tools = Toolbox(Catalogue([once, put], overrides=promises), POLICY)
     async with AsyncExitStack() as stack:
-        for worker in build_workers(client, tools):
-            await stack.enter_async_context(worker)
-        yield Airlock(client)
+
+        async def make(deadline: float) -> Airlock:
+            client = await namespace(dev_server.client, f"hurried-{uuid4().hex[:8]}")
+            promises = {"put": {"timeout": 0.2 * deadline}, "once": {"timeout": 0.75 * deadline}}
+            tools = Toolbox(Catalogue([once, put], overrides=promises), POLICY)
+            await stack.enter_async_context(running(build_workers(client, tools)))
+            return Airlock(client)
+
+        yield make
 
 
-async def approved_after(handle: PlanHandle, seconds: float) -> datetime:
-    """Approve so many seconds after the plan was submitted, so that its calls reach its deadline; when that was."""
-    status = await awaiting(handle)
-    await until(lambda: datetime.now(UTC) >= status.submitted_at + timedelta(seconds=seconds))
-    await approved(handle)
-    return status.submitted_at
+async def approved_late(handle: PlanHandle, deadline: float) -> datetime:
+    """Approve when most of the deadline has passed, so that its calls reach it; when that was."""
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    late = status.submitted_at + timedelta(seconds=0.6 * deadline)
+    await until(lambda: datetime.now(UTC) >= late)
+    now = datetime.now(UTC)
+    await approve_in_time(handle, status)
+    return now
+
+
+async def fired(handle: PlanHandle) -> bool:
+    """Whether the deadline has passed."""
+    return bool((await count(handle))["TIMER_FIRED"])
+
+
+async def before_the_deadline(handle: PlanHandle, holds: Callable[[], bool]) -> None:
+    """Wait until something holds before the deadline passes."""
+
+    async def held() -> bool:
+        if await handle.ended() or await fired(handle):
+            raise TooSlow
+        return holds()
+
+    await until(held)
 
 
 @pytest.fixture
@@ -96,7 +119,7 @@ async def expires(handle: PlanHandle, env: WorkflowEnvironment, at: datetime) ->
         await env.sleep(at - await env.get_current_time() - timedelta(minutes=1))
     assert (await handle.status()).outcome is None
     await env.sleep(timedelta(minutes=2))
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 120)
     assert (result.outcome, result.state, result.live) == ("expired", State.MOCK, ())
     assert not WORLD.state[handle.plan_id]
     with pytest.raises(RPCError) as late:
@@ -107,7 +130,7 @@ async def expires(handle: PlanHandle, env: WorkflowEnvironment, at: datetime) ->
 
 
 async def completes(handle: PlanHandle) -> Any:
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 120)
     assert result.outcome == "completed", result
     assert WORLD.state[handle.plan_id] == {"a": 1, "b": 2}
     return result
@@ -207,7 +230,7 @@ async def test_a_deadline_that_passed_while_locked_expires_after_the_unlock(skip
     await env.sleep(3 * HOUR)
     assert (await handle.status()).state is State.LOCKED
     await signal(handle, "unlock", {"by": "lena", "reason": "go on"})
-    result = await asyncio.wait_for(handle.result(), 30)
+    result = await asyncio.wait_for(handle.result(), 120)
     assert (result.outcome, result.live) == ("expired", ())
     assert not WORLD.state[handle.plan_id]
 
@@ -240,57 +263,82 @@ def called(plan_id: str) -> set[str]:
 
 async def test_the_deadline_passes_while_calls_run(hurried, plan):
     """On the dev server: the time-skipping one does not skip while an activity runs."""
-    document = plan(
-        step("quick", "put", key="quick", value=1),
-        step("slow", "once", key="slow", value=1),
-        step("sibling", "once", key="sibling", value=1),
-        step("next", "put", ("quick", "slow"), key="next", value=1),
-        deadline="4s",
-    )
-    plan_id = document["plan_id"]
-    gates = [WORLD.hold(plan_id, name) for name in ("slow", "sibling")]
-    handle = await hurried.submit(document)
-    submitted_at = await approved_after(handle, 2.5)
-    assert (await handle.status()).expires_at == submitted_at + timedelta(seconds=4)
-    await until(lambda: {(plan_id, "slow"), (plan_id, "sibling")} <= WORLD.running)
 
-    async def deadline_fired() -> bool:
-        return bool((await count(handle))["TIMER_FIRED"])
+    async def attempt(deadline: int) -> None:
+        document = plan(
+            step("quick", "put", key="quick", value=1),
+            step("slow", "once", key="slow", value=1),
+            step("sibling", "once", key="sibling", value=1),
+            step("next", "put", ("quick", "slow"), key="next", value=1),
+            deadline=f"{deadline}s",
+        )
+        plan_id = document["plan_id"]
+        gates = [WORLD.hold(plan_id, name) for name in ("slow", "sibling")]
+        try:
+            handle = await (await hurried(deadline)).submit(document)
+            approved_at = await approved_late(handle, deadline)
+            status = await handle.status()
+            assert status.expires_at == status.submitted_at + timedelta(seconds=deadline)
+            held = {(plan_id, "slow"), (plan_id, "sibling")}
+            quick = f"{plan_id}/quick"
+            await before_the_deadline(handle, lambda: held <= WORLD.running and WORLD.effects[quick] == 1)
+            await until(lambda: fired(handle))
+            status = await handle.status()
+        finally:
+            for gate in gates:
+                gate.set()
+        given_up_from(approved_at, deadline)
+        assert set(status.in_flight) == {"slow", "sibling"}  # they are not cut short
+        result = await handle.result()
+        assert (result.outcome, result.state) == ("aborted", State.ABORTED)
+        assert "deadline passed" in result.why
+        assert called(plan_id) == {"quick", "slow", "sibling"}
+        assert set(result.undone) == {"quick", "slow", "sibling"}
+        assert WORLD.state[plan_id] == {}
 
-    await until(deadline_fired)
-    status = await handle.status()
-    assert set(status.in_flight) == {"slow", "sibling"}  # they are not cut short
-    for gate in gates:
-        gate.set()
-    result = await handle.result()
-    assert (result.outcome, result.state) == ("aborted", State.ABORTED)
-    assert "deadline passed" in result.why
-    assert called(plan_id) == {"quick", "slow", "sibling"}
-    assert set(result.undone) == {"quick", "slow", "sibling"}
-    assert WORLD.state[plan_id] == {}
+    await in_time(attempt)
+
+
+def given_up_from(approved_at: datetime, deadline: int) -> None:
+    """Whether calls made after the approval may have been given up by now: `once` takes up to 0.75 of the deadline."""
+    if datetime.now(UTC) > approved_at + timedelta(seconds=0.7 * deadline):
+        raise TooSlow
 
 
 async def test_the_deadline_passes_while_a_call_waits_to_be_tried_again(hurried, plan):
-    document = plan(step("one", "put", key="a", value=1), step("busy", "put", ("one",), key="b", value=1), deadline="2s")
-    plan_id = document["plan_id"]
-    WORLD.trouble[(plan_id, "busy")] = ["retry"] * 2
-    handle = await hurried.submit(document)
-    await approved(handle)
-    result = await asyncio.wait_for(handle.result(), 30)
-    assert result.outcome == "aborted", result
-    assert WORLD.attempts[f"{plan_id}/busy"] == 2  # the third would have worked, but came too late
-    assert WORLD.state[plan_id] == {}
+    async def attempt(deadline: int) -> None:
+        steps = step("one", "put", key="a", value=1), step("busy", "put", ("one",), key="b", value=1)
+        document = plan(*steps, deadline=f"{deadline}s")
+        plan_id = document["plan_id"]
+        WORLD.trouble[(plan_id, "busy")] = ["retry_in_an_hour"]
+        handle = await (await hurried(deadline)).submit(document)
+        await approve_in_time(handle, await handle.wait_for(State.AWAITING_APPROVAL))
+        result = await asyncio.wait_for(handle.result(), 200)
+        if not WORLD.attempts[f"{plan_id}/busy"]:
+            raise TooSlow
+        assert result.outcome == "aborted", result
+        assert "deadline passed" in result.why
+        assert WORLD.attempts[f"{plan_id}/busy"] == 1  # the second would have worked, but came too late
+        assert WORLD.state[plan_id] == {}
+
+    await in_time(attempt)
 
 
 async def test_a_deadline_that_the_last_call_just_misses_does_not_undo_it(hurried, plan):
-    document = plan(step("one", "once", key="a", value=1), step("two", "put", key="b", value=2), deadline="3s")
-    gate = WORLD.hold(document["plan_id"], "one")
-    handle = await hurried.submit(document)
-    await approved_after(handle, 1.5)
+    async def attempt(deadline: int) -> None:
+        steps = step("one", "once", key="a", value=1), step("two", "put", key="b", value=2)
+        document = plan(*steps, deadline=f"{deadline}s")
+        plan_id = document["plan_id"]
+        gate = WORLD.hold(plan_id, "one")
+        try:
+            handle = await (await hurried(deadline)).submit(document)
+            approved_at = await approved_late(handle, deadline)
+            two = f"{plan_id}/two"
+            await before_the_deadline(handle, lambda: (plan_id, "one") in WORLD.running and WORLD.effects[two] == 1)
+            await until(lambda: fired(handle))
+        finally:
+            gate.set()
+        given_up_from(approved_at, deadline)
+        await completes(handle)
 
-    async def deadline_fired() -> bool:
-        return bool((await count(handle))["TIMER_FIRED"])
-
-    await until(deadline_fired)
-    gate.set()
-    await completes(handle)
+    await in_time(attempt)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 from opentelemetry import baggage, context, trace
@@ -20,6 +19,7 @@ from airlock.base.errors import ConfigError
 from airlock.client import Airlock
 from airlock.temporal.tracing import VARIABLE, tracing_interceptors
 from airlock.worker.roles import build_workers
+from tests.running import running
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
 
 SPANS = InMemorySpanExporter()
@@ -37,10 +37,8 @@ def provider():
 async def traced(dev_server, monkeypatch, request) -> AsyncIterator[tuple[Airlock, list]]:
     monkeypatch.setenv(VARIABLE, "1")
     client = await namespace(dev_server.client, request.node.name.replace("_", "-"))
-    async with AsyncExitStack() as stack:
-        workers = build_workers(client, Toolbox(catalogue(), POLICY))
-        for worker in workers:
-            await stack.enter_async_context(worker)
+    workers = build_workers(client, Toolbox(catalogue(), POLICY))
+    async with running(workers):
         yield Airlock(client), workers
 
 
@@ -88,9 +86,7 @@ async def test_a_trace_goes_on_when_another_worker_takes_over(traced, plan):
     await awaiting(handle)
     for worker in workers:
         await worker.shutdown()
-    async with AsyncExitStack() as stack:
-        for worker in build_workers(airlock.client, Toolbox(catalogue(), POLICY)):
-            await stack.enter_async_context(worker)
+    async with running(build_workers(airlock.client, Toolbox(catalogue(), POLICY))):
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
     spans = spans_of(root.context.trace_id)
@@ -150,7 +146,7 @@ def test_everything_runs_without_opentelemetry():
     )
     told = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, VARIABLE: "1"},
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert "AIRLOCK_TRACING: is 1, but there is no opentelemetry (fix: pip install 'airlock-temporal[otel]')" in told.stdout
 
@@ -161,12 +157,15 @@ def test_where_nobody_takes_the_traces_a_process_ends_all_the_same():
         "from opentelemetry import trace\nwith trace.get_tracer('x').start_as_current_span('y'): pass\n"
         "began = time.monotonic()\nsend_last_traces(0.5)\nprint('after', time.monotonic() - began, flush=True)\nos._exit(0)"
     )
-    nowhere = {VARIABLE: "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    nowhere = {
+        VARIABLE: "1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "100",
+        "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
     told = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=120, check=True
     )
     taken = float(told.stdout.split("after ")[1])
-    assert 0.4 < taken < 5.0  # the exporter itself would go on trying for ten seconds
+    assert 0.4 < taken < 50  # the exporter itself would go on trying for a hundred seconds
 
 
 def test_traces_are_off_unless_switched_on(monkeypatch):

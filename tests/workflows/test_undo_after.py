@@ -1,7 +1,6 @@
 """The undo of a plan after its end: found, shown, approved and taken back; effects are read from the world."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from airlock.plans.state import State
 from airlock.plans.tool import Preview, ToolCall
 from airlock.run.state import Outcome
 from airlock.worker.roles import build_workers
+from tests.running import running
 from tests.workflows import world
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, events, namespace, step, until
 from tests.workflows.test_failures import live_log
@@ -282,17 +282,15 @@ async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_
     document = plan(step("o", "once", key="o", value=1))
     plan_id = document["plan_id"]
     gate = WORLD.hold(plan_id, "o")
-    async with AsyncExitStack() as others:
-        for worker in (*build_workers(client, toolbox, "rehearse"), *build_workers(client, toolbox, "live")):
-            await others.enter_async_context(worker)
-        async with build_workers(client, toolbox, "orchestrate")[0]:
+    async with running((*build_workers(client, toolbox, "rehearse"), *build_workers(client, toolbox, "live"))):
+        async with running(build_workers(client, toolbox, "orchestrate")):
             handle = await Airlock(client).submit(document)
             await approved(handle)
             await until(lambda: (plan_id, "o") in WORLD.running)
         gate.set()
         await until(lambda: _answered(handle))
         await handle.workflow.terminate("operator")
-        async with build_workers(client, toolbox, "orchestrate")[0]:
+        async with running(build_workers(client, toolbox, "orchestrate")):
             undoing = await asked(Airlock(client), plan_id)
             assert "in doubt" not in (await undoing.preview()).text
             await approved(undoing)

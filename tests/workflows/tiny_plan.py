@@ -63,7 +63,7 @@ class TinyPlan:
                 await workflow.wait_condition(lambda unlocked=unlocked: self.unlocked > unlocked)
         self.inside = result.busy is None and not result.refused
         if visit.work:
-            await workflow.execute_activity("work", activity_id="work", start_to_close_timeout=timedelta(seconds=20))
+            await workflow.execute_activity("work", activity_id="work", start_to_close_timeout=timedelta(seconds=120))
         if visit.stay:
             await workflow.wait_condition(lambda: self.go)
         self.inside = False
@@ -76,7 +76,7 @@ class TinyPlan:
     async def _activity(self, name: str, id: str, argument: Any, result: type[Any]) -> Any:
         return await workflow.execute_activity(
             name, argument, activity_id=id, task_queue=names.WORKFLOW_QUEUE, result_type=result,
-            start_to_close_timeout=timedelta(seconds=60), heartbeat_timeout=timedelta(seconds=10),
+            start_to_close_timeout=timedelta(seconds=120), heartbeat_timeout=timedelta(seconds=60),
         )  # fmt: skip
 
     @workflow.signal

@@ -33,6 +33,11 @@ class World:
         """Make a step's live call wait until the event is set."""
         return self.holds.setdefault((plan, step), asyncio.Event())
 
+    def release(self) -> None:
+        """Let every call go on that waits."""
+        for hold in self.holds.values():
+            hold.set()
+
     async def live(self, call: ToolCall, effect: Any) -> Any:
         """Carry out one live call with whatever trouble was ordered for it."""
         place = (call.plan_id, call.step_id)
@@ -60,6 +65,7 @@ class World:
         raise {
             "fail": ToolFailed("the target refused"),
             "retry": ToolFailed("the target is busy", retry=True),
+            "retry_in_an_hour": ToolFailed("the target is busy", retry=True, after=3_600.0),
             "stale": Stale("somebody else changed it"),
             "lost": InDoubt("connection lost before it was sent, as far as one can tell"),
             "lost_after": InDoubt("connection lost after it was sent"),
@@ -95,7 +101,7 @@ class Look(BaseModel):
     key: str = ""
 
 
-@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=20, max_attempts=3)
+@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=60, max_attempts=3)
 async def put(args: Put, call: ToolCall) -> dict[str, Any]:
     """Set a key."""
     state = WORLD.state[call.plan_id]
@@ -160,7 +166,7 @@ async def _put_probe(args: Put, call: ToolCall) -> Probe:
     return Probe(happened=False, why="it is not there")
 
 
-@tool(name="send", risk="HIGH", reversibility="irreversible", timeout=20, permissions={"send"})
+@tool(name="send", risk="HIGH", reversibility="irreversible", timeout=60, permissions={"send"})
 async def send(args: Send, call: ToolCall) -> dict[str, Any]:
     """Send a message that cannot be taken back."""
     sent = WORLD.state[call.plan_id].setdefault("sent", [])
@@ -172,7 +178,7 @@ async def _send_dry(args: Send, call: ToolCall) -> Preview:
     return Preview(effect=f"send to {args.to}")
 
 
-@tool(name="look", risk="LOW", reversibility="read_only", timeout=20)
+@tool(name="look", risk="LOW", reversibility="read_only", timeout=60)
 async def look(args: Look, call: ToolCall) -> dict[str, Any]:
     """Read a key."""
     return await WORLD.live(call, lambda: None) | {"found": WORLD.state[call.plan_id].get(args.key)}
@@ -183,9 +189,9 @@ async def _look_dry(args: Look, call: ToolCall) -> Preview:
     return Preview(effect=f"read {args.key}", output={"found": WORLD.state[call.plan_id].get(args.key)})
 
 
-@tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=1.0)
+@tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=60)
 async def once(args: Put, call: ToolCall) -> dict[str, Any]:
-    """Set a key; not idempotent, so called once; gives up after one second."""
+    """Set a key; not idempotent, so called once."""
     WORLD.tokens_found[(call.plan_id, call.step_id)].append(call.undo)
     call.undo = {"key": args.key}
     return await WORLD.live(call, lambda: WORLD.state[call.plan_id].__setitem__(args.key, args.value))
@@ -202,13 +208,30 @@ async def _once_undo(args: Put, call: ToolCall) -> None:
     WORLD.state[call.plan_id].pop(args.key, None)
 
 
+@tool(name="hasty", risk="MEDIUM", reversibility="compensable", timeout=1.0)
+async def hasty(args: Put, call: ToolCall) -> dict[str, Any]:
+    """Set a key; not idempotent, and gives up after one second: for calls that are to be given up."""
+    return await WORLD.live(call, lambda: WORLD.state[call.plan_id].__setitem__(args.key, args.value))
+
+
+@hasty.dry_run
+async def _hasty_dry(args: Put, call: ToolCall) -> Preview:
+    return Preview(effect=f"set {args.key} in haste")
+
+
+@hasty.compensate
+async def _hasty_undo(args: Put, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
+    WORLD.state[call.plan_id].pop(args.key, None)
+
+
 class Shared(BaseModel):
     model_config = ConfigDict(extra="forbid")
     key: str
     value: Any = None
 
 
-@tool(name="share", risk="MEDIUM", reversibility="reversible", timeout=20, resources=("shared:{key}",))
+@tool(name="share", risk="MEDIUM", reversibility="reversible", timeout=60, resources=("shared:{key}",))
 async def share(args: Shared, call: ToolCall) -> dict[str, Any]:
     """Set a key that all plans share; says who is inside at the same time, and with which fence it came."""
     WORLD.inside[args.key].add(call.plan_id)
@@ -246,7 +269,7 @@ async def _brief_dry(args: Shared, call: ToolCall) -> Preview:
     return Preview(effect=f"set the shared {args.key}")
 
 
-@tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=20, max_concurrent=2)
+@tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=60, max_concurrent=2)
 async def narrow(args: Shared, call: ToolCall) -> dict[str, Any]:
     """Do something of which the target stands only two at once."""
     WORLD.inside["narrow"].add(f"{call.plan_id}/{call.step_id}")

@@ -1,0 +1,63 @@
+"""Workers and servers of the tests. Each of them ends within a bound, or the test is told which one did not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from airlock.temporal.connection import connect_to, ensure_search_attributes
+from tests.processes.harness import Server
+
+STOPPED_WITHIN = 150.0
+"""Seconds; more than the longest call of a test's tools and the margin a worker adds to it."""
+_SERVERS: list[Server] = []
+
+
+@asynccontextmanager
+async def running(workers: Iterable[Worker]) -> AsyncIterator[None]:
+    """Run some workers. In the end all of them are told to stop at once."""
+    started = [await worker.__aenter__() for worker in workers]
+    try:
+        yield
+    finally:
+        await _stopped(started)
+
+
+async def _stopped(workers: list[Worker]) -> None:
+    stopping = {asyncio.ensure_future(worker.__aexit__(None, None, None)): worker.task_queue for worker in workers}
+    _, left = await asyncio.wait(stopping, timeout=STOPPED_WITHIN) if stopping else (None, set())
+    for task in left:
+        task.cancel()
+    if left:
+        queues = ", ".join(sorted(stopping[task] for task in left))
+        pytest.fail(f"after {STOPPED_WITHIN:g} s these workers have not stopped, and are left behind: {queues}")
+    for task in stopping:
+        task.result()
+
+
+@asynccontextmanager
+async def dev_server(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
+    """A dev server of its own process, which is killed in the end and dies with this process, whatever happens."""
+    server = Server(folder)
+    try:
+        await server.start()
+        client: Client = await connect_to(server.address)
+        await ensure_search_attributes(client)
+        _SERVERS.append(server)
+        yield WorkflowEnvironment.from_client(client)
+    finally:
+        if server in _SERVERS:
+            _SERVERS.remove(server)
+        server.close()
+
+
+def fail_if_a_server_died() -> None:
+    """Fail at once instead of after every wait of a test, with what the server said."""
+    for server in _SERVERS:
+        if server.process is None or not server.process.running:
+            pytest.fail(f"the Temporal server of these tests has died: {server.health()}")
