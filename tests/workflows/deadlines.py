@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from airlock.views import StatusView
+from airlock.run.views import StatusView
 
 from airlock.client import PlanHandle
 from airlock.client.errors import PlanEnded

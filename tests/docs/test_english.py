@@ -1,0 +1,105 @@
+"""Docstrings, comments and messages follow the rules of CONTRIBUTING for English."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = (
+    "airlock/base", "airlock/plans", "airlock/admission", "airlock/gates", "airlock/run", "airlock/monitoring",
+    "airlock/export", "airlock/temporal", "airlock/tools", "airlock/client", "airlock/cli", "airlock/worker",
+    "workflows", "activities", "devtools", "sandbox", "examples", "benchmarks", "tests",
+)  # fmt: skip
+QUESTION = re.compile(r"(What|Whether|How|Which|Why|Who|Whose|Where|When|That)\b")
+"""A docstring names a thing or an action; it does not answer a question."""
+VAGUE = re.compile(r"\b(somebody|nobody|anybody|whoever|whomever|whom|anew|mend|mends|mended|mending)\b", re.IGNORECASE)
+"""Words without an actor, and words that the field has others for: fix, again, expired, caller, holder, approver."""
+Found = tuple[str, int, str]
+
+
+def sources(room: str) -> list[Path]:
+    """Return the Python files of a room that git knows, links left out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", f"{room}/**.py"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    return [path for name in listed if (path := ROOT / name).is_file() and not path.is_symlink()]
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield every docstring, and every text below a constant or a field, with its line."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        for each in body:
+            if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
+                yield each.lineno, each.value.value
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Yield every string and comment with its line."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)):
+            yield token.start[0], token.string
+
+
+def questions(path: Path) -> Iterator[Found]:
+    """Yield the docstrings of a file that begin like a question."""
+    for line, text in docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+        if QUESTION.match(text.strip()):
+            yield str(path.relative_to(ROOT)), line, text.strip().splitlines()[0]
+
+
+def vague(path: Path) -> Iterator[Found]:
+    """Yield the texts of a file that hold a word of the list."""
+    for line, text in texts(path.read_text(encoding="utf-8")):
+        if found := VAGUE.search(text):
+            yield str(path.relative_to(ROOT)), line, found[0]
+
+
+def shown(found: list[Found]) -> str:
+    """Return findings as lines to click on."""
+    return "\n".join(f"{path}:{line}: {what}" for path, line, what in found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_docstrings_begin_with_a_verb_or_a_noun(room: str) -> None:
+    found = [each for path in sources(room) for each in questions(path)]
+    assert not found, shown(found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_texts_name_the_actor(room: str) -> None:
+    found = [each for path in sources(room) for each in vague(path) if path != Path(__file__)]
+    assert not found, shown(found)
+
+
+def test_documents_name_the_actor() -> None:
+    pages = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()  # fmt: skip
+    found = [
+        (name, number, word[0])
+        for name in pages
+        if "adr/" not in name and "CHANGELOG" not in name and "NOTICE" not in name
+        for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+        if (word := VAGUE.search(line))
+    ]
+    assert not found, shown(found)
+
+
+def test_the_rules_notice_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    page = tmp_path / "page.py"
+    page.write_text(
+        'def f():\n    """Whether it holds."""\n    # somebody may wait\n    return f"ask {1} whom"\n', encoding="utf-8"
+    )
+    assert [line for _, line, _ in questions(page)] == [2]
+    assert [word for _, _, word in vague(page)] == ["somebody", "whom"]
