@@ -33,7 +33,7 @@ async def start(
 ) -> int:
     """Submit a plan. The same plan twice starts nothing; other content under the same id is refused.
 
-    Exits 0 once the plan is admitted (or no worker has looked at it within twenty seconds), 1 when it is refused. With --wait
+    Exits 0 once the plan is admitted (or no worker has looked at it within 20 seconds), 1 when it is refused. With --wait
     it exits 0 only if the plan ends completed, partial or rehearsed.
     """
     findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
