@@ -34,7 +34,7 @@ def structure_problems(plan: Plan) -> list[Problem]:
         Problem(
             where=f"steps.{step.id}.args.{marker.path}",
             message=wrong,
-            fix='write {"$ref": "<step>.<jmespath>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
+            fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
         )
         for step in plan.steps
         for marker in markers(step.args)

@@ -52,8 +52,8 @@ FINDINGS = [
     ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "names step 'gone'", "name one of the plan's steps"),
     (
         {"args": {"path": "a", "content": {"$ref": "two.["}}},
-        "not a JMESPath expression",
-        'write {"$ref": "<step>.<jmespath>"}',
+        "is not a plain path",
+        'write {"$ref": "<step>.<path>"}',
     ),
     ({"confidence": 7}, "steps.one.confidence: ", "write a number from 0.0 to 1.0"),
     ({"colour": "red"}, "steps.one.colour: ", "remove 'colour'"),
