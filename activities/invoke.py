@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from airlock.activities.secrets import Secrets, masked
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.catalogue import Catalogue
@@ -168,10 +168,12 @@ def checked_output(tool: Tool, output: Any) -> Any:
     """
     try:
         value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
-        size = len(canonical_json(value))
+        size = len(bounded_json(value))
     except ValidationError as error:
         places = ", ".join(".".join(map(str, item["loc"])) or "output" for item in error.errors(include_url=False)[:5])
         raise WrongShape(f"its output does not have the declared shape at: {places}") from None
+    except ValueError as error:
+        raise WrongShape(f"its output cannot be kept: {error}") from None
     except Exception as error:  # noqa: BLE001  # serializers of foreign types raise whatever they like
         raise WrongShape(f"its output is not JSON: {type(error).__name__}") from None
     if size > MAX_OUTPUT_BYTES:

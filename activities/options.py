@@ -22,7 +22,7 @@ MAX_BACKOFF = 30.0
 """Seconds between two attempts of a call, at most."""
 
 _REHEARSAL_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=20
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=5
 )
 _ONCE = RetryPolicy(maximum_attempts=1)
 

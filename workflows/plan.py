@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock.base import names
+    from airlock.base.canonical import deeper_than
     from airlock.base.errors import AirlockError
     from airlock.base.incoming import MalformedMessage, Verdict
     from airlock.base.text import shorten
@@ -47,6 +48,8 @@ T = TypeVar("T")
 HISTORY_EVENTS = 1_200
 """A run continues as new from so many events on; what is in flight then still fits below 2,000."""
 HISTORY_BYTES = 8_000_000
+_MAX_DEPTH = 180
+"""Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
 _STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
 _SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
 _RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
@@ -345,5 +348,7 @@ def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
         return read.run, read.outbox or Outbox()
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
+    if deeper_than([step.args for step in read.plan.steps], _MAX_DEPTH):
+        raise ValueError(f"plan: its arguments are nested more than {_MAX_DEPTH} levels deep; make them flatter")
     undoing = None if read.undo is None else asked_undo(read.undo)
     return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()

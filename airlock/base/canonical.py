@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+MAX_DEPTH = 100
+"""Levels of lists and objects inside one another that a value from outside may have; pydantic's parser reads 200."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -20,6 +22,35 @@ def canonical_json(value: Any) -> str:
     if "\\ud" in text:
         json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError, which is a ValueError
     return text
+
+
+def bounded_json(value: Any) -> str:
+    """Return the canonical JSON of a value from outside: a plan, an answer of a target, a token, a message.
+
+    A deeper value would be accepted here and could not be decoded by the next worker, which fails its task for ever.
+
+    Raises:
+        ValueError: If the value is not JSON, or is nested more than `MAX_DEPTH` levels deep.
+    """
+    if deeper_than(value, MAX_DEPTH):
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    return canonical_json(value)
+
+
+def deeper_than(value: Any, levels: int) -> bool:
+    """Return True if lists and objects stand inside one another on more than `levels` levels; takes linear time."""
+    row, depth = [value], 0
+    while row := [child for parent in row for child in _children(parent)]:
+        depth += 1
+        if depth > levels:
+            return True
+    return False
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if _is_list(value) else ()
 
 
 def digest(value: Any) -> str:

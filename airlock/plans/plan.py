@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
-from airlock.base.canonical import canonical_json, digest
+from airlock.base.canonical import MAX_DEPTH, canonical_json, deeper_than, digest
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
@@ -133,13 +133,14 @@ def parse_plan(document: Any) -> Plan:
 
 
 def _too_large(document: Mapping[str, Any]) -> Problem | None:
+    if deeper_than(document, MAX_DEPTH):
+        deep = f"is nested more than {MAX_DEPTH} levels deep"
+        return Problem(where="plan", message=deep, fix="make its arguments flatter")
     try:
         text = canonical_json(document)
         size, compressed = len(text), len(zlib.compress(text.encode()))
     except ValueError as error:
         return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
-    except RecursionError:
-        return Problem(where="plan", message="is nested too deeply", fix="make it flatter")
     if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
     limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"

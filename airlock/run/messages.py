@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator
 
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json
 from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
 from airlock.base.model import WireModel
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
@@ -88,7 +88,7 @@ class Resolve(WireModel):
     @field_validator("output")
     @classmethod
     def _fits(cls, value: JsonValue) -> JsonValue:
-        if len(canonical_json(value)) > MAX_OUTPUT_BYTES:
+        if len(bounded_json(value)) > MAX_OUTPUT_BYTES:
             raise ValueError(f"is more than the {MAX_OUTPUT_BYTES:,} bytes one call may return")
         return value
 
