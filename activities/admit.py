@@ -65,7 +65,7 @@ class AdmitActivities:
 
 
 def resource_hash(key: str, resource: str) -> str:
-    """The keyed hash of a resource name for the search attribute, which Temporal does not encrypt: 32 hex characters."""
+    """Return the keyed hash of a resource name for the search attribute, which Temporal does not encrypt: 32 hex characters."""
     return hmac.new(key.encode(), resource.encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -98,7 +98,7 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) ->
 
 
 async def _beside(client: Client, own: str, touched: dict[str, tuple[str, str]]) -> tuple[Conflict, ...]:
-    """Other open plans that touch the same."""
+    """Return other open plans that touch the same."""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             return await others(client, own, touched)

@@ -140,7 +140,7 @@ class UnkeptToken(Exception):
 
 
 def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
-    """The undo token as it may be kept: JSON of bounded size, secrets masked; a compensation gets them back.
+    """Return the undo token as it may be kept: JSON of bounded size, secrets masked; a compensation gets them back.
 
     Raises:
         UnkeptToken: If it is not JSON, or too large.
@@ -164,7 +164,7 @@ def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
 
 
 def _counted(attempt: Attempt, undone: int) -> Attempt:
-    """An attempt that tells the run how often its call was undone before: it was reset, and does not know."""
+    """Return an attempt that tells the run how often its call was undone before: it was reset, and does not know."""
     return (
         attempt.model_copy(update={"undone": undone})
         if isinstance(attempt, CallSucceeded | CallFailed | CallInDoubt)

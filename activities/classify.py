@@ -33,7 +33,7 @@ def asked_to_wait(error: Exception) -> float:
 
 
 def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue) -> Attempt:
-    """The outcome of an attempt that raised.
+    """Return the outcome of an attempt that raised.
 
     Args:
         request: The call.

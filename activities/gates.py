@@ -129,7 +129,7 @@ class GateActivities:
         return AcquireResult(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:
-        """Every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
+        """Yield every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
         common = SlotRequest(
             holder=request.holder,
             request=request.request,
@@ -173,7 +173,7 @@ class GateActivities:
 
 
 async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
-    """One gate's answer; a gate that is just ending is asked again, in its next life, and one that many ask too."""
+    """Return one gate's answer; a gate that is just ending is asked again, in its next life, and one that many ask too."""
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             names.GATE_WORKFLOW,

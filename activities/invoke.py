@@ -23,7 +23,7 @@ class WrongShape(Exception):
 
 
 def tool_of(catalogue: Catalogue, contract: Contract) -> Tool:
-    """The tool behind a contract.
+    """Return the tool behind a contract.
 
     Raises:
         ToolFailed: If this worker does not offer it.
@@ -65,7 +65,7 @@ def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secr
 
 
 def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseModel:
-    """The tool's argument model.
+    """Return the tool's argument model.
 
     Args:
         tool: The tool.
@@ -161,7 +161,7 @@ def _forget(thread: "asyncio.Future[Any]") -> None:
 
 
 def checked_output(tool: Tool, output: Any) -> Any:
-    """A tool's output as JSON.
+    """Return a tool's output as JSON.
 
     Raises:
         WrongShape: If it is not what the tool declares, not JSON, or larger than `MAX_OUTPUT_BYTES`.
@@ -182,7 +182,7 @@ def checked_output(tool: Tool, output: Any) -> Any:
 
 
 def describe(error: BaseException, secrets: Secrets) -> str:
-    """An error as text for the history: bounded by the caller, without secrets."""
+    """Return an error as text for the history: bounded by the caller, without secrets."""
     text = str(error) if str(error) else type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and str(error):
         text = f"{type(error).__name__}: {text}"

@@ -16,7 +16,7 @@ MAX_NAMED = 20
 
 
 async def others(client: Client, own: str, touched: Mapping[str, tuple[str, str]]) -> tuple[Conflict, ...]:
-    """One conflict for each resource that another open plan touches too, at most `MAX_NAMED` and one that says so.
+    """Return one conflict for each resource that another open plan touches too, at most `MAX_NAMED` and one that says so.
 
     Args:
         client: A client of the namespace.

@@ -33,7 +33,7 @@ class RecoverActivities:
 
     @activity.defn(name="recover")
     async def recover(self, request: RecoverRequest) -> Recovered:
-        """The run of an ended plan as it really ended, with what only its history tells, under the policy of today.
+        """Return the run of an ended plan as it really ended, with what only its history tells, under the policy of today.
 
         Where the plan was undone before, in part or in vain, the latest undo knows more than the plan does.
 
@@ -66,7 +66,7 @@ class RecoverActivities:
     async def _earlier_undos(
         self, client: Client, request: RecoverRequest, after: WorkflowExecutionInfo
     ) -> list[WorkflowExecutionInfo]:
-        """The closed undos that began after the plan's last run did, newest first.
+        """Return the closed undos that began after the plan's last run did, newest first.
 
         Visibility may lag; the latest one is known from whoever asked for this undo.
         """
@@ -100,7 +100,7 @@ class RecoverActivities:
 
 
 async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
-    """Whether a run failed before it commanded anything: what it was started with made no sense, so it knows nothing."""
+    """Return True if a run failed before it commanded anything: what it was started with made no sense, so it knows nothing."""
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
@@ -112,7 +112,7 @@ async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
 
 
 async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
-    """The whole run behind an execution; a worker answers, also when it is closed.
+    """Return the whole run behind an execution; a worker answers, also when it is closed.
 
     Raises:
         Unreadable: If none does.
@@ -141,7 +141,7 @@ class EarlierRuns:
         self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
 
     async def look(self, call: CallRequest) -> tuple[CallRequest, CallSucceeded | CallInDoubt | None]:
-        """The call as it may be made, and no answer; or the answer that it has without being made.
+        """Return the call as it may be made, and no answer; or the answer that it has without being made.
 
         Where the other runs cannot be read, nothing is made and the call is in doubt.
         """

@@ -49,5 +49,5 @@ class Toolbox:
             )
 
     def contract_now(self, step: Step) -> Contract:
-        """The contract this worker has for a step today."""
+        """Return the contract this worker has for a step today."""
         return self.catalogue.contract(step.tool, step.args)

@@ -46,7 +46,7 @@ class Looks:
             await asyncio.sleep(LOOK)
 
     def share(self) -> float:
-        """The share of looks that found it held, between the first and the last that did."""
+        """Return the share of looks that found it held, between the first and the last that did."""
         found = [number for number, held in enumerate(self.held) if held]
         between = self.held[found[0] : found[-1] + 1]
         return sum(between) / len(between)

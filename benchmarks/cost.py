@@ -72,7 +72,7 @@ async def measure_plan(airlock: Airlock, count: int, parallel: bool, number: int
 
 
 async def events(handle: WorkflowHandle) -> Counter[str]:
-    """The events of a history by type."""
+    """Return the events of a history by type."""
     found: Counter[str] = Counter()
     async for event in handle.fetch_history_events():
         found[EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")] += 1

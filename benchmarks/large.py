@@ -71,7 +71,7 @@ def _timed(instance: WorkflowInstance, tasks: list[Task]) -> WorkflowInstance:
 
 
 def timed_client(client: Client, tasks: list[Task]) -> Client:
-    """The same client; workers made with it write down how long each workflow task took."""
+    """Return the same client; workers made with it write down how long each workflow task took."""
 
     def runner(inner: WorkflowRunner | None) -> WorkflowRunner:
         assert inner is not None
@@ -83,7 +83,7 @@ def timed_client(client: Client, tasks: list[Task]) -> Client:
 
 
 def document(plan_id: str, count: int, width: int) -> dict[str, Any]:
-    """A plan of so many steps; each waits for the one in its place in the row above."""
+    """Return a plan of so many steps; each waits for the one in its place in the row above."""
     steps = [
         {
             "id": f"s{n:04d}", "agent": "a", "tool": "nothing", "args": {"number": n}, "confidence": 0.95,

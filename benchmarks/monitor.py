@@ -64,7 +64,7 @@ def _call(rng: random.Random) -> ObservedCall:
 
 
 async def snapshot(client: Client) -> HealthSnapshot:
-    """Everything the monitor knows."""
+    """Return everything the monitor knows."""
     found: HealthSnapshot = await client.get_workflow_handle(names.monitor_id(0)).query("health", result_type=HealthSnapshot)
     return found
 

@@ -25,7 +25,7 @@ PLANS = 100
 
 
 def as_json(findings: Sequence[Finding], seed: int, plans: int, seconds: float) -> str:
-    """Everything that was found, for programs."""
+    """Return everything that was found, for programs."""
     found = [{"claim": each.claim, "holds": each.holds, "seen": each.seen, "wrong": each.wrong} for each in findings]
     ok = all(each.holds for each in findings)
     return json.dumps({"seed": seed, "plans": plans, "seconds": round(seconds, 1), "claims": found, "ok": ok}, indent=2)

@@ -40,5 +40,5 @@ async def unlock(client: Client, reason: str) -> None:
 
 
 def quiesced(view: Any) -> bool:
-    """Whether the gate is locked, and says of every plan it told that it has given its place back."""
+    """Return True if the gate is locked, and says of every plan it told that it has given its place back."""
     return bool(view.get("locks")) and all(told.get("quiesced_at") for told in view.get("told", ()))

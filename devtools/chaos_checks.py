@@ -52,12 +52,12 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing contradicts the claim."""
+        """True if nothing contradicts the claim."""
         return not self.wrong
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """Every claim of the chaos run."""
+    """Return every claim of the chaos run."""
     return [check(evidence) for check in CHECKS]
 
 
@@ -80,7 +80,7 @@ def chaos_happened(seen: Evidence) -> Finding:
 
 
 def all_settled(seen: Evidence) -> Finding:
-    """Every plan has ended, or waits for a human who can settle it."""
+    """Return every plan has ended, or waits for a human who can settle it."""
     counts: Counter[str] = Counter(result.outcome.value for result in seen.ended.values())
     wrong = []
     for plan in seen.batch.plans:
@@ -159,7 +159,7 @@ def alone(seen: Evidence) -> Finding:
 
 
 def fences_grow(seen: Evidence) -> Finding:
-    """Every live call has a fencing token, and those of a resource never go back."""
+    """Return every live call has a fencing token, and those of a resource never go back."""
     wrong, highest = [], dict[str, tuple[int, str]]()
     for visit in seen.visits:
         if visit.kind != "live":
@@ -213,5 +213,5 @@ def _step_of(mail: dict[str, Any]) -> tuple[str, str]:
 
 
 def shown(wrong: Sequence[str]) -> list[str]:
-    """The first few of what is wrong, and how many there are more."""
+    """Return the first few of what is wrong, and how many there are more."""
     return [*wrong[:_SHOWN], *([f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else [])]

@@ -112,7 +112,7 @@ class Chaos:
             self._say(f"worker {place + 1} is back")
 
     async def _in_a_call(self) -> int | None:
-        """The place of a worker that is in the middle of a call; None when there is none for a while."""
+        """Return the place of a worker that is in the middle of a call; None when there is none for a while."""
         give_up = time.monotonic() + _AIM_FOR
         with closing(ChaosStore(self._world.store_path)) as store:
             while time.monotonic() < give_up:
@@ -149,7 +149,7 @@ class Chaos:
 
 
 async def run(folder: Path, seed: int, plans: int, dose: Dose, told: Told) -> Evidence:
-    """One chaos run in a folder of its own, and what the real systems show afterwards.
+    """Return one chaos run in a folder of its own, and what the real systems show afterwards.
 
     Raises:
         ChildFailed: If a process does not start.

@@ -58,11 +58,11 @@ class ChaosWorld:
         return f"127.0.0.1:{self._port}"
 
     def mails(self) -> list[dict[str, object]]:
-        """Every mail that was accepted, oldest first."""
+        """Return every mail that was accepted, oldest first."""
         return read_mailbox(self.folder / "mailbox")
 
     async def client(self) -> Client:
-        """A client of the server."""
+        """Return a client of the server."""
         return await connect_to(self.address)
 
     async def start_server(self) -> None:
@@ -116,11 +116,11 @@ class ChaosWorld:
         self.deaths[worker.pid] = time.time()
 
     def place_of(self, pid: int) -> int | None:
-        """The place of the worker with that process id, None if it does not run."""
+        """Return the place of the worker with that process id, None if it does not run."""
         return next((place for place, worker in self._workers.items() if worker.pid == pid and worker.running), None)
 
     def unwell(self) -> list[str]:
-        """The workers that have ended although nobody killed them, with the end of their logs."""
+        """Return the workers that have ended although nobody killed them, with the end of their logs."""
         return [
             str(worker.failure("has ended by itself"))
             for worker in self._workers.values()

@@ -37,7 +37,7 @@ class Pass:
 
 
 async def run(plans: Sequence[CorpusPlan], seed: int, progress: Progress) -> list[Pass]:
-    """Both passes over some plans, with a progress bar for each."""
+    """Return both passes over some plans, with a progress bar for each."""
     async with running_corpus() as corpus:
         passes = []
         for name, compared_with in (("live", "calling the APIs directly"), ("failing", "the initial state")):
@@ -61,7 +61,7 @@ def _telling(progress: Progress, bar: object) -> Told:
 
 
 def as_json(passes: Sequence[Pass], seed: int) -> str:
-    """Everything that was found, for programs."""
+    """Return everything that was found, for programs."""
     found = [
         {
             "name": each.name,

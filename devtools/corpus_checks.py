@@ -82,12 +82,12 @@ def call_directly(plan: CorpusPlan, steps: int | None = None) -> Direct:
 
 
 def snapshot(world: World) -> dict[str, Any]:
-    """The same as the service's `GET /worlds/{id}/state`."""
+    """Return the same as the service's `GET /worlds/{id}/state`."""
     return {"state": world.state(), "digest": world.digest(), "generators": world.generators()}
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """The APIs whose state is not the expected one, with what is different."""
+    """Return the APIs whose state is not the expected one, with what is different."""
     if expected["digest"] == found["digest"]:
         return []
     return [
@@ -98,7 +98,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 def judge_forward(plan: CorpusPlan, result: PlanResult, found: dict[str, Any]) -> Checked:
-    """A plan that went LIVE: same end state and same results as calling directly, every step called once."""
+    """Return a plan that went LIVE: same end state and same results as calling directly, every step called once."""
     direct = call_directly(plan)
     why = differences(direct.final, found)
     if result.outcome is not Outcome.COMPLETED or len(result.live) != len(direct.results):
@@ -121,7 +121,7 @@ def judge_forward(plan: CorpusPlan, result: PlanResult, found: dict[str, Any]) -
 
 
 def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found: dict[str, Any]) -> Checked:
-    """A plan that was made to fail: it reached the failure, rolled back, and its state is the initial one."""
+    """Return a plan that was made to fail: it reached the failure, rolled back, and its state is the initial one."""
     direct = call_directly(plan, failure.effects)
     why = differences(direct.initial, found)
     status = {step.id: step for step in result.steps}
@@ -146,7 +146,7 @@ def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found
 
 
 def _place(one: Any, other: Any, path: str = "") -> str:
-    """The first place at which two JSON values differ, with both values."""
+    """Return the first place at which two JSON values differ, with both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         return _first(((key, one.get(key), other.get(key)) for key in {**one, **other}), path)
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

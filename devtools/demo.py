@@ -214,7 +214,7 @@ def check_exported(folder: Path) -> None:
 
 
 def _near(path: Path) -> str:
-    """A path as short as it can be written from the project's folder."""
+    """Return a path as short as it can be written from the project's folder."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 

@@ -91,7 +91,7 @@ def _say_what_to_try(env: Environment) -> None:
 
 
 def _near(path: Path) -> str:
-    """A path as short as it can be written from here."""
+    """Return a path as short as it can be written from here."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

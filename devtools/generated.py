@@ -10,7 +10,7 @@ from airlock.cli.output import OK, REFUSED, command, say, warn
 
 
 def application(make: Callable[[], Mapping[Path, str]], remedy: str) -> typer.Typer:
-    """A command line that writes the files `make` returns, by path, or with --check says which are out of date.
+    """Return a command line that writes the files `make` returns, by path, or with --check says which are out of date.
 
     Args:
         make: The content of every file.

@@ -30,11 +30,11 @@ class World:
     files: tuple[tuple[str, str], ...]
 
     def contact(self, email: str) -> dict[str, Any] | None:
-        """The contact with that email, or None."""
+        """Return the contact with that email, or None."""
         return next((found for found in self.contacts if found["email"] == email), None)
 
     def row(self, email: str) -> dict[str, Any] | None:
-        """The row of `accounts` with that email, or None."""
+        """Return the row of `accounts` with that email, or None."""
         return next((found for found in self.rows if found["email"] == email), None)
 
 
@@ -56,7 +56,7 @@ def read_world(env: Environment) -> World:
 
 
 def requests_made(env: Environment) -> list[dict[str, Any]]:
-    """Every request the CRM answered so far, oldest first."""
+    """Return every request the CRM answered so far, oldest first."""
     with httpx.Client(base_url=env.crm_url, trust_env=False, timeout=10) as client:
         found: list[dict[str, Any]] = client.get("/_sandbox/log").raise_for_status().json()["requests"]
     return found
@@ -69,7 +69,7 @@ def _files(folder: Path) -> list[tuple[str, str]]:
 
 
 def world_table(before: World, after: World) -> Table:
-    """Both side by side."""
+    """Return both side by side."""
     table = Table(title="What is there, read from the systems themselves", title_justify="left", show_lines=True)
     for column in ("", "before", "after"):
         table.add_column(column, overflow="fold")

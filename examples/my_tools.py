@@ -72,7 +72,7 @@ def read_flag(args: ReadFlag, call: ToolCall) -> FlagIs:
 
 @read_flag.dry_run
 def look_up(args: ReadFlag, call: ToolCall) -> Preview:
-    """The look-up itself: it changes nothing."""
+    """Return the look-up itself: it changes nothing."""
     found = read_flag.live(args, call)
     return Preview(effect=f"Would read flag {args.name!r}, which is {found['value']!r} now.", output=found)
 
@@ -106,7 +106,7 @@ def set_flag(args: SetFlag, call: ToolCall) -> FlagWasSet:
 
 @set_flag.mock
 def pretend(args: SetFlag, _call: ToolCall) -> FlagWasSet:
-    """An output of the declared shape; touches nothing outside this process."""
+    """Return an output of the declared shape; touches nothing outside this process."""
     return {"name": args.name, "value": args.value, "was": None}
 
 
@@ -140,7 +140,7 @@ def put_back(_args: SetFlag, call: ToolCall) -> None:
 
 @set_flag.probe
 def find_out(_args: SetFlag, call: ToolCall) -> Probe:
-    """Whether a call whose answer was lost took effect."""
+    """Return True if a call whose answer was lost took effect."""
     done = _content(call.settings)["calls"].get(call.idempotency_key)
     if done is None:
         return Probe(happened=False, why="the file does not know this call")
@@ -154,7 +154,7 @@ def _must_be_free(name: str, settings: FlagSettings) -> None:
 
 
 def _content(settings: FlagSettings) -> dict[str, Any]:
-    """All flags, and every call that took effect by its idempotency key."""
+    """Return all flags, and every call that took effect by its idempotency key."""
     try:
         found: dict[str, Any] = json.loads(settings.path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -35,7 +35,7 @@ class CorpusArgs(BaseModel):
 
 
 def build(row: CorpusTool) -> Tool:
-    """The tool for one method of one API: MEDIUM and reversible if it changes state, else LOW and read-only."""
+    """Return the tool for one method of one API: MEDIUM and reversible if it changes state, else LOW and read-only."""
     module, _, method = row.tool.partition(".")
 
     async def live(args: CorpusArgs, call: ToolCall) -> JsonValue:
@@ -112,7 +112,7 @@ async def _probe(_args: CorpusArgs, call: ToolCall) -> Probe:
 
 
 def _taken(done: dict[str, Any], call: ToolCall) -> JsonValue:
-    """The result of a call; the token is kept even when the result is an error, which may have come half-way."""
+    """Return the result of a call; the token is kept even when the result is an error, which may have come half-way."""
     if done["undo"]:
         call.undo = {"undo": done["undo"]}
     result: JsonValue = done["result"]
@@ -138,7 +138,7 @@ async def _request(call: ToolCall, verb: str, path: str, body: dict[str, Any] | 
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:
-    """The body of an answer; what went wrong, as Airlock wants to hear it, otherwise."""
+    """Return the body of an answer; what went wrong, as Airlock wants to hear it, otherwise."""
     if answer.status_code >= 500:
         raise InDoubt(f"the corpus service answered {answer.status_code}: {answer.text[:_SHOWN]}")
     if answer.status_code == 409:

@@ -143,7 +143,7 @@ def _spawn(service: Service, command: list[str]) -> SandboxProcess:
 
 
 def _first_line(process: "subprocess.Popen[bytes]", within: float) -> bytes:
-    """The first line of its stdout; what there is of it when it ends or time is up."""
+    """Return the first line of its stdout; what there is of it when it ends or time is up."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     deadline = time.monotonic() + within

@@ -22,7 +22,7 @@ SLOW_DOMAIN = "slow.test"
 
 
 def read_mailbox(folder: Path | str) -> list[dict[str, Any]]:
-    """Every mail accepted so far, oldest first; an empty or missing folder is an empty mailbox."""
+    """Return every mail accepted so far, oldest first; an empty or missing folder is an empty mailbox."""
     path = Path(folder) / MAILBOX_FILE
     if not path.exists():
         return []
@@ -84,7 +84,7 @@ class Sink:
 
 
 def smtp_protocol(folder: Path, slow_seconds: float) -> asyncio.Protocol:
-    """The server's side of one SMTP connection; the loop must be running."""
+    """Return the server's side of one SMTP connection; the loop must be running."""
     protocol: asyncio.Protocol = SMTP(
         Sink(folder, slow_seconds),
         hostname="localhost",

@@ -106,7 +106,7 @@ class GateWorkflow:
         )
 
     def _needless(self) -> bool:
-        """Whether nobody needs this gate any more. Whoever comes in this very moment starts it anew."""
+        """Return True if nobody needs this gate any more. Whoever comes in this very moment starts it anew."""
         if self._id == names.LIVE_GATE or not workflow.all_handlers_finished():
             return False
         return self._gate.idle_in(workflow.now()) == 0
@@ -290,12 +290,12 @@ class GateWorkflow:
 
     @workflow.query(description="who is in, who waits, what is locked and the proof of it, what was refused")
     def status(self) -> GateView:
-        """The gate at this moment."""
+        """Return the gate at this moment."""
         return self._view()
 
     @workflow.query(description="all that this gate knows, for a run that takes it up")
     def carry(self) -> CarriedGate:
-        """All that this gate knows."""
+        """Return all that this gate knows."""
         return CarriedGate(
             ready=self._ready, gate=self._gate, after=self._after, refused=self._refused, refusals=self._refusals
         )  # fmt: skip

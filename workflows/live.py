@@ -99,11 +99,11 @@ class LiveStage:
             )
 
     def _may_start(self) -> bool:
-        """Whether another call may begin: nobody stopped the plan, nothing went wrong, nothing is in doubt."""
+        """Return True if another call may begin: nobody stopped the plan, nothing went wrong, nothing is in doubt."""
         return not self._stopped() and not self._trouble and workflow.cancellation_reason() is None
 
     def _stopped(self) -> bool:
-        """Whether the plan has left LIVE, even if it has come back since, or its deadline has passed."""
+        """Return True if the plan has left LIVE, even if it has come back since, or its deadline has passed."""
         return self._run.moves != self._moves or self._deadline_passed
 
     async def _make_calls(self) -> None:
@@ -203,7 +203,7 @@ class LiveStage:
             )
 
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
-        """One activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
+        """Return one activity for some steps in order; the attempts that are known, fewer when the rest was not begun."""
         requests = [self._request(step, steps) for step in steps]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()
@@ -227,7 +227,7 @@ class LiveStage:
         return self._checked(result, requests)
 
     def _checked(self, result: Any, requests: list[CallRequest]) -> list[Attempt]:
-        """The attempts of an answer; one that is not what a worker answers puts all of its calls in doubt."""
+        """Return the attempts of an answer; one that is not what a worker answers puts all of its calls in doubt."""
         try:
             answered = ChainResult.model_validate(result)
         except ValidationError:
@@ -268,7 +268,7 @@ class LiveStage:
         return [*made, CallInDoubt(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
 
     def _settled(self, made: CallOutcome, doubtful: bool, again: RetryableFailure | None) -> CallOutcome:
-        """An attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.
+        """Return an attempt as the outcome of its call: a failure after a doubtful attempt does not settle the doubt.
 
         Nor does a stale state after any attempt that may have written: it may itself be what moved.
         """

@@ -88,7 +88,7 @@ class MonitorWorkflow:
             watch.cancel()
 
     async def _calm(self, came: int) -> bool:
-        """Whether a continue-as-new may get through: few signals came in with this task, or none does for a second.
+        """Return True if a continue-as-new may get through: few signals came in with this task, or none does for a second.
 
         One that does not get through costs a replay of the whole run, in which more signals come in.
         """
@@ -209,12 +209,12 @@ class MonitorWorkflow:
 
     @workflow.query(description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts')
     def health(self, *arguments: Any) -> HealthSnapshot:
-        """Everything about health in one snapshot."""
+        """Return everything about health in one snapshot."""
         return self._monitor.health(self._id, _asked_time(arguments))
 
     @workflow.query(description='{"at"?}: what there is to learn at a time (default now)')
     def signals(self, *arguments: Any) -> SignalsSnapshot:
-        """Everything there is to learn in one snapshot."""
+        """Return everything there is to learn in one snapshot."""
         return self._monitor.signals(self._id, _asked_time(arguments))
 
     @workflow.query(description='{"tools": [...]}: how many live calls of these tools worked')
@@ -227,7 +227,7 @@ class MonitorWorkflow:
 
     @workflow.query(description="the last lock of the live gate this monitor wanted")
     def lock_wish(self) -> WishAnswer:
-        """The last lock it wanted."""
+        """Return the last lock it wanted."""
         return WishAnswer(wish=self._monitor.wish)
 
 
@@ -243,7 +243,7 @@ def _asked_time(arguments: tuple[Any, ...]) -> datetime:
 
 
 def _now() -> datetime:
-    """The time of a query: the workflow's own stands still while nothing happens. Queries leave no trace in the history."""
+    """Return the time of a query: the workflow's own stands still while nothing happens. Queries leave no trace in the history."""
     with workflow.unsafe.sandbox_unrestricted():
         clock = datetime.now(UTC)
     return max(clock, workflow.now())

@@ -185,7 +185,7 @@ class PlanWorkflow:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
 
     def _full(self) -> bool:
-        """Whether the history is so long that the run must continue as new."""
+        """Return True if the history is so long that the run must continue as new."""
         info = workflow.info()
         return (
             info.get_current_history_length() >= HISTORY_EVENTS
@@ -229,7 +229,7 @@ class PlanWorkflow:
         workflow.set_current_details(details(self._run))
 
     def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
-        """A signal's way: parsed, judged, recorded; never raises."""
+        """Return a signal's way: parsed, judged, recorded; never raises."""
         if self._problem:
             return Verdict(accepted=False, reason=self._problem)
         try:
@@ -320,17 +320,17 @@ class PlanWorkflow:
 
     @workflow.query(description="the sealed preview, as text and as data")
     def preview(self) -> PreviewView:
-        """The sealed preview."""
+        """Return the sealed preview."""
         return preview_view(self._valid_run())
 
     @workflow.query(description="everything the run recorded, oldest first")
     def audit(self) -> AuditView:
-        """Everything the run recorded."""
+        """Return everything the run recorded."""
         return audit_view(self._valid_run())
 
     @workflow.query(description="the whole run, for the undo of a plan that has ended")
     def carry(self) -> Run:
-        """The whole run, as a continue-as-new would carry it on."""
+        """Return the whole run, as a continue-as-new would carry it on."""
         return self._valid_run()
 
     def _valid_run(self) -> Run:

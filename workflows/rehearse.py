@@ -81,7 +81,7 @@ class Rehearsal:
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
     async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the plan moved on meanwhile.
+        """Return the answer of an activity without effects, or None when the plan moved on meanwhile.
 
         An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
         """

@@ -100,7 +100,7 @@ class UndoRun:
             return
 
     async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
+        """Return the answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
         await workflow.wait_condition(lambda: handle.done() or self._run.moves != self._moves)
         if self._run.moves != self._moves:
             handle.cancel()

@@ -69,7 +69,7 @@ def admit(
 
 
 def _contracts(plan: Plan, catalogue: Catalogue) -> tuple[dict[str, Contract], list[Problem]]:
-    """The contract of each step; problems where a tool does not understand the arguments."""
+    """Return the contract of each step; problems where a tool does not understand the arguments."""
     contracts: dict[str, Contract] = {}
     problems: list[Problem] = []
     for step in plan.steps:
@@ -118,7 +118,7 @@ def _incomplete(step: Step, plan: Plan, catalogue: Catalogue) -> tuple[Cap, ...]
 
 
 def resource_names(contract: Contract, args: Mapping[str, Any]) -> tuple[str, ...]:
-    """The resources a call touches, sorted: the contract's templates filled from its arguments.
+    """Return the resources a call touches, sorted: the contract's templates filled from its arguments.
 
     A template over an argument that is absent, or not known yet, is left out.
     """

@@ -36,7 +36,7 @@ class Admitted(WireModel):
     reliability: dict[str, Reliability] | None = None
 
     def contract(self, step: str) -> Contract:
-        """The frozen contract of a step."""
+        """Return the frozen contract of a step."""
         return self.contracts[self.contract_of[step]]
 
     @property

@@ -41,7 +41,7 @@ def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Colle
 
 
 def budgets_of(policy: Policy, agents: Iterable[str]) -> dict[str, WindowBudget]:
-    """The budget of each of these agents that has one, by agent, sorted."""
+    """Return the budget of each of these agents that has one, by agent, sorted."""
     found = {agent: policy.budget_of(agent) for agent in sorted(set(agents))}
     return {agent: budget for agent, budget in found.items() if budget is not None}
 
@@ -64,7 +64,7 @@ def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str])
 
 
 def _open(step: Step, admitted: Admitted) -> bool:
-    """Whether a resource of this step hangs on an argument that is not known yet."""
+    """Return True if a resource of this step hangs on an argument that is not known yet."""
     unknown = {marker.path.partition(".")[0].partition("[")[0] for marker in markers(step.args)}
     templates = admitted.contract(step.id).resources
     return any(field in unknown for template in templates for _, field, _, _ in Formatter().parse(template))
@@ -85,7 +85,7 @@ def spending(contracts: Iterable[Contract]) -> Spending:
 
 
 def exceeded(spent: Spending, budget: Budget, where: str) -> tuple[str, ...]:
-    """A sentence with both numbers for each limit that would be exceeded; empty when all is within the budget.
+    """Return a sentence with both numbers for each limit that would be exceeded; empty when all is within the budget.
 
     Args:
         spent: What would be used up.

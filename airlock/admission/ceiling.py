@@ -87,7 +87,7 @@ def _exact(confidence: float) -> str:
 
 
 def ceilings(order: Sequence[str], parents: Parents, caps: Mapping[str, Sequence[Cap]]) -> dict[str, Ceiling]:
-    """The ceiling of every step: the lowest of its own caps and of the ceilings of everything it depends on.
+    """Return the ceiling of every step: the lowest of its own caps and of the ceilings of everything it depends on.
 
     Args:
         order: The steps, each after all it depends on.

@@ -30,7 +30,7 @@ class Config(FileModel):
 
 
 def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Config:
-    """A configuration from the text of `airlock.toml`.
+    """Return a configuration from the text of `airlock.toml`.
 
     Args:
         text: TOML.

@@ -124,12 +124,12 @@ class Policy(FileModel):
         return entry.budget if entry else None
 
     def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
-        """The permissions the contract needs and the agent lacks, sorted."""
+        """Return the permissions the contract needs and the agent lacks, sorted."""
         granted = self.permissions_of(agent)
         return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
 
     def waives_approval(self, contract: Contract) -> bool:
-        """Whether a live call under this contract needs no human.
+        """Return True if a live call under this contract needs no human.
 
         Never true for an irreversible tool, nor for HIGH risk while `approval_required_for_high_risk` holds.
         """
@@ -140,7 +140,7 @@ class Policy(FileModel):
         return contract.risk in self.approval_waived_for
 
     def digest(self) -> str:
-        """The hash of the whole policy."""
+        """Return the hash of the whole policy."""
         return digest(self.model_dump(mode="json"))
 
 

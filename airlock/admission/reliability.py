@@ -14,7 +14,7 @@ class Reliability(WireModel):
 
 
 def calibrated_confidence(confidence: float, ok: int, calls: int) -> float:
-    """A step's confidence shrunk by how reliable its tool was; never higher than what the agent stated.
+    """Return a step's confidence shrunk by how reliable its tool was; never higher than what the agent stated.
 
     It is the posterior mean of the tool's success rate when the statement is taken as a prior belief worth `PRIOR_CALLS`
     observed calls: `(PRIOR_CALLS * confidence + ok) / (PRIOR_CALLS + calls)`, the Beta prior being conjugate to the binomial

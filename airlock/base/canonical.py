@@ -11,7 +11,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: keys sorted, no white space, ASCII only.
+    """Return the one JSON text of a value: keys sorted, no white space, ASCII only.
 
     The same on every machine, Python and hash seed.
 
@@ -54,12 +54,12 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
+    """Return the SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) -> tuple[str, ...]:
-    """The paths at which two JSON values differ, sorted; the whole path where the types differ.
+    """Return the paths at which two JSON values differ, sorted; the whole path where the types differ.
 
     Args:
         before: One value.

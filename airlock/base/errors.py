@@ -20,7 +20,7 @@ class Problem(WireModel):
     fix: str
 
     def __str__(self) -> str:
-        """One line: the place, the message and the fix."""
+        """Return one line: the place, the message and the fix."""
         return f"{self.where}: {self.message} (fix: {self.fix})"
 
 

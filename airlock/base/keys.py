@@ -12,7 +12,7 @@ class SignatureError(AirlockError):
 
 
 def read_key(line: str) -> tuple[str, Ed25519PublicKey]:
-    """The approver and the key of one `authorized_keys` line: `ssh-ed25519 <key> <approver>`.
+    """Return the approver and the key of one `authorized_keys` line: `ssh-ed25519 <key> <approver>`.
 
     Raises:
         SignatureError: If the line is not of that form.

@@ -16,14 +16,14 @@ class Mergeable(WireModel):
     """
 
     def __add__(self, other: Self) -> Self:
-        """Both together, field by field."""
+        """Return both together, field by field."""
         return self.model_copy(
             update={name: _plus(getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
         )
 
     @classmethod
     def total(cls, parts: Sequence[Self]) -> Self:
-        """All parts together, as adding them one by one would give, at a fraction of the cost where they are many."""
+        """Return all parts together, as adding them one by one would give, at a fraction of the cost where they are many."""
         if not parts:
             return cls()
         if len(parts) == 1:

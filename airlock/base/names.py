@@ -36,47 +36,47 @@ STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def plan_workflow_id(plan_id: str) -> str:
-    """The workflow id of a plan."""
+    """Return the workflow id of a plan."""
     return PLAN_PREFIX + plan_id
 
 
 def plan_id_of(workflow_id: str) -> str:
-    """The plan id behind a workflow id; a bare plan id is returned as it is."""
+    """Return the plan id behind a workflow id; a bare plan id is returned as it is."""
     return workflow_id.removeprefix(PLAN_PREFIX)
 
 
 def undo_workflow_id(plan_id: str) -> str:
-    """The workflow id of the run that undoes a plan after its end."""
+    """Return the workflow id of the run that undoes a plan after its end."""
     return UNDO_PREFIX + plan_id
 
 
 def workflow_id_of(name: str) -> str:
-    """The workflow id behind what people call a plan or the undo of one: its plan id, or either workflow id."""
+    """Return the workflow id behind what people call a plan or the undo of one: its plan id, or either workflow id."""
     return name if name.startswith(RESERVED_PREFIXES) else plan_workflow_id(name)
 
 
 def resource_gate_id(key: str) -> str:
-    """The gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
+    """Return the gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
     return RESOURCE_GATE_PREFIX + key
 
 
 def tool_gate_id(tool: str) -> str:
-    """The gate of one tool: how many calls at once (`max_concurrent`), how many in a while (`rate_limit`)."""
+    """Return the gate of one tool: how many calls at once (`max_concurrent`), how many in a while (`rate_limit`)."""
     return f"gate-tool-{tool}"
 
 
 def monitor_id(shard: int) -> str:
-    """The workflow id of one monitor; shards count from 0."""
+    """Return the workflow id of one monitor; shards count from 0."""
     return f"{MONITOR_PREFIX}{shard}"
 
 
 def claim_id(tool: str, digest: str) -> str:
-    """The claim of one irreversible call."""
+    """Return the claim of one irreversible call."""
     return f"claim-{tool}-{digest}"
 
 
 def idempotency_key(plan_id: str, step_id: str, undone: int = 0) -> str:
-    """The key of one live call: the same on every attempt, retry and reset of the run.
+    """Return the key of one live call: the same on every attempt, retry and reset of the run.
 
     It changes only after the call was undone, because a target that remembers the first key would otherwise answer
     a repeated call without making it.

@@ -16,7 +16,7 @@ class Interval(WireModel):
 
 
 def wilson(hits: int, number: int, z: float = Z_95) -> Interval:
-    """The Wilson score interval of a rate; everything from 0.0 to 1.0 where nothing was observed.
+    """Return the Wilson score interval of a rate; everything from 0.0 to 1.0 where nothing was observed.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 

@@ -32,7 +32,7 @@ class Sketch(Mergeable):
 
     @classmethod
     def of(cls, durations: Iterable[float]) -> "Sketch":
-        """The sketch of some durations in seconds, each taken as at least `SHORTEST` and at most `LONGEST`."""
+        """Return the sketch of some durations in seconds, each taken as at least `SHORTEST` and at most `LONGEST`."""
         return cls(bins=dict(Counter(_MAPPING.key(min(max(each, SHORTEST), LONGEST)) for each in durations)))
 
     @property
@@ -41,7 +41,7 @@ class Sketch(Mergeable):
         return sum(self.bins.values())
 
     def quantile(self, share: float) -> float | None:
-        """The duration in seconds that a share (0.0-1.0) of all does not exceed; None when there are none.
+        """Return the duration in seconds that a share (0.0-1.0) of all does not exceed; None when there are none.
 
         It is within 5 % of the value at the rank `floor(share * (count - 1))` of the sorted durations.
         """

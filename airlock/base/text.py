@@ -10,13 +10,13 @@ _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # counted as printable, shown
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """A text of at most `limit` characters, on one line; half of a surrogate pair, which JSON cannot carry, becomes `?`."""
+    """Return a text of at most `limit` characters, on one line; half of a surrogate pair, which JSON cannot carry, becomes `?`."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def printable(line: str) -> str:
-    """A line without control and formatting characters: an agent's text must not fake lines or hide others."""
+    """Return a line without control and formatting characters: an agent's text must not fake lines or hide others."""
     if line.isascii() and line.isprintable():  # most are, and a large plan has tens of thousands
         return line
     return "".join(
@@ -26,5 +26,5 @@ def printable(line: str) -> str:
 
 
 def inline(text: str) -> str:
-    """A text inside Markdown: nothing in it becomes a link, an image or mark-up."""
+    """Return a text inside Markdown: nothing in it becomes a link, an image or mark-up."""
     return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", printable(text).replace("|", "/").replace("`", "'"))

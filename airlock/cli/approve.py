@@ -55,7 +55,7 @@ async def approve(
 
 
 async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
-    """The digest of the preview that a person was just shown and agreed to."""
+    """Return the digest of the preview that a person was just shown and agreed to."""
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         problem = Problem(
             where="--digest",
@@ -83,7 +83,7 @@ def _approval(**fields: object) -> Approve:
 
 
 def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
-    """The approval with its signature; unsigned where it names another seal: the plan refuses it and knows what changed."""
+    """Return the approval with its signature; unsigned where it names another seal: the plan refuses it and knows what changed."""
     if preview.digest is None or not names_digest(approval.digest, preview.digest):
         return approval
     try:

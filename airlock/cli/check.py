@@ -41,7 +41,7 @@ class Findings(BaseModel):
 
 
 def plan_from_files(path: Path, validation: Path | None) -> Plan:
-    """The plan in a file of either format, with its validations file if there is one.
+    """Return the plan in a file of either format, with its validations file if there is one.
 
     Raises:
         PlanError: If either file cannot be read or accepted.
@@ -50,7 +50,7 @@ def plan_from_files(path: Path, validation: Path | None) -> Plan:
 
 
 def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
-    """Everything that can be said about a plan without a server."""
+    """Return everything that can be said about a plan without a server."""
     problems = structure_problems(plan)
     if problems or configured is None:
         return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))

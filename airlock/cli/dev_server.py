@@ -69,13 +69,13 @@ async def _answering(child: Child, ports: Ports) -> Client:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process without what leads to another server or another Airlock."""
+    """Return the environment of this process without what leads to another server or another Airlock."""
     # what the user has set for another server or another Airlock must not lead elsewhere
     return {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "AIRLOCK_"))}
 
 
 def temporal_binary() -> str:
-    """The Temporal CLI: the one on PATH, else the one that was installed beside this Python.
+    """Return the Temporal CLI: the one on PATH, else the one that was installed beside this Python.
 
     Raises:
         AirlockError: If there is neither.

@@ -85,7 +85,7 @@ def _check_all_read(unread: list[UnreadablePlan]) -> None:
 
 
 def _since(folder: Path, said: str) -> datetime:
-    """The time that `--since` names. Later than what the earlier export knows of, and plans would be missed."""
+    """Return the time that `--since` names. Later than what the earlier export knows of, and plans would be missed."""
     try:
         earlier = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
     except (OSError, ValueError) as error:

@@ -80,7 +80,7 @@ async def export_files(
 
 
 async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[PlanRecord]) -> AsyncIterator[PlanRecord]:
-    """All plans of an earlier export with those that changed since: what `export --since` writes.
+    """Yield all plans of an earlier export with those that changed since: what `export --since` writes.
 
     A plan that is in both is taken from `changed`; one that is only in the earlier export is carried over as it stands
     there, also when Temporal has forgotten it since.

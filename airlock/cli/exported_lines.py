@@ -49,7 +49,7 @@ class LineFile(Generic[L]):
         self._file.close()
 
     def peek(self) -> NumberedLine[L] | None:
-        """The next line; None at the end.
+        """Return the next line; None at the end.
 
         Raises:
             DamagedFile: If it is no line as export writes it.
@@ -62,7 +62,7 @@ class LineFile(Generic[L]):
         return self._next
 
     def take(self) -> NumberedLine[L] | None:
-        """The next line, and go on to the one after it; None at the end.
+        """Return the next line, and go on to the one after it; None at the end.
 
         Raises:
             DamagedFile: If it is no line as export writes it.
@@ -110,7 +110,7 @@ class PlanFiles:
             file.close()
 
     def plans(self) -> Iterator[PlanLines]:
-        """The lines of each plan; whether they belong together is not judged here.
+        """Yield the lines of each plan; whether they belong together is not judged here.
 
         Raises:
             DamagedFile: At the first line that is damaged in itself.

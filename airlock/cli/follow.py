@@ -43,12 +43,12 @@ class Snapshot(WireModel):
 
     @property
     def good(self) -> bool:
-        """Whether the plan ended as its submitter wanted: completed, partial or rehearsed."""
+        """True if the plan ended as its submitter wanted: completed, partial or rehearsed."""
         return self.ended and self.outcome in GOOD_OUTCOMES
 
 
 def snapshot(status: StatusView) -> Snapshot:
-    """The snapshot of a status."""
+    """Return the snapshot of a status."""
     return Snapshot(
         plan_id=status.plan_id,
         state=status.state.value,
@@ -64,7 +64,7 @@ def snapshot(status: StatusView) -> Snapshot:
 
 
 def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
-    """The snapshot of what Temporal itself knows, when no worker answers or the run was closed from outside."""
+    """Return the snapshot of what Temporal itself knows, when no worker answers or the run was closed from outside."""
     summary = facts.summary
     what = "no worker answers" if summary.open else "the run is closed"
     what += "" if summary.status == RUNNING else f": Temporal says {summary.status}"
@@ -83,7 +83,7 @@ def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
 
 
 async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[Snapshot]:
-    """The plan's snapshot each time it changes; the last one when it has ended, however it ended.
+    """Yield the plan's snapshot each time it changes; the last one when it has ended, however it ended.
 
     Args:
         handle: The plan.

@@ -79,7 +79,7 @@ _ROWS = (
 
 
 def percent(share: float) -> str:
-    """A share (0.0-1.0) for people."""
+    """Return a share (0.0-1.0) for people."""
     return f"{100 * share:.1f} %"
 
 
@@ -95,12 +95,12 @@ def count(number: int, what: str) -> str:
 
 
 def bars_of(screen: Console) -> str:
-    """The bars that a console can print."""
+    """Return the bars that a console can print."""
     return BARS if screen.encoding.lower().startswith("utf") else ASCII_BARS
 
 
 def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
-    """Everything about health: the score, the metrics with their trends, what is wrong and what to do, the worst tools."""
+    """Return everything about health: the score, the metrics with their trends, what is wrong and what to do, the worst tools."""
     return Group(
         _headline(report),
         Text(_rests_on(report)),

@@ -112,7 +112,7 @@ def plans(count: int) -> str:
 
 
 def held_up(view: GateView) -> list[str]:
-    """The workflow ids of plans that locks stopped or kept out, as far as the gate names them."""
+    """Return the workflow ids of plans that locks stopped or kept out, as far as the gate names them."""
     return sorted({told.holder for told in view.told} | set(view.kept_out_first))
 
 
@@ -123,7 +123,7 @@ def _one_or_all(plan: str | None, scope: str | None) -> None:
 
 
 async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, reason: str, scope: str | None) -> Verdict:
-    """The gate's answer; where no worker gives one, a person hears what works without."""
+    """Return the gate's answer; where no worker gives one, a person hears what works without."""
     try:
         return await patiently(asked)
     except NoAnswer as error:
@@ -136,7 +136,7 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
 
 
 async def _locked(gate: LiveGate, scope: str | None) -> bool:
-    """Whether the gate has this very lock, by whomever."""
+    """Return True if the gate has this very lock, by whomever."""
     view = await gate.status()
     return view is not None and any(lock.scope == scope for lock in view.locks)
 

@@ -74,7 +74,7 @@ def open_barrier(*, silent: bool = False) -> Iterator[Screen]:
 
 
 def proof_table(proof: Proof) -> Table:
-    """Every plan that was live when the lock came; those that have not stopped first."""
+    """Return every plan that was live when the lock came; those that have not stopped first."""
     table = Table(caption=safe(proof.problem) or None, caption_style="bold red")
     for column in ("plan", "stands", "since (UTC)", "what"):
         table.add_column(column, overflow="fold")

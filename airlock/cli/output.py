@@ -44,7 +44,7 @@ class Refusal(AirlockError):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for people: colours only on a terminal (and never with NO_COLOR), no markup in what is printed."""
+    """Return a console for people: colours only on a terminal (and never with NO_COLOR), no markup in what is printed."""
     probe = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if probe.is_terminal:
         return probe
@@ -62,7 +62,7 @@ def warn(text: str) -> None:
 
 
 def safe(text: str) -> str:
-    """One line of somebody else's text without control characters: it must not fake lines or hide others."""
+    """Return one line of somebody else's text without control characters: it must not fake lines or hide others."""
     return printable(" ".join(text.splitlines()))
 
 
@@ -77,7 +77,7 @@ def emit_line(document: Any) -> None:
 
 
 def plain(document: Any) -> Any:
-    """The document with its models as plain JSON values."""
+    """Return the document with its models as plain JSON values."""
     if isinstance(document, BaseModel):
         return document.model_dump(mode="json")
     if isinstance(document, dict):

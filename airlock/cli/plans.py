@@ -50,7 +50,7 @@ async def list_(
 
 
 async def _live_gate(airlock: Airlock) -> GateView | str | None:
-    """The live gate, None if there is none yet, or why it cannot be read."""
+    """Return the live gate, None if there is none yet, or why it cannot be read."""
     try:
         return await LiveGate(airlock.client).status(within=_GATE_WITHIN)
     except NoAnswer as error:

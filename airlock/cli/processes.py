@@ -74,7 +74,7 @@ class Child:
             await asyncio.sleep(_POLL)
 
     def failure(self, what: str) -> ChildFailed:
-        """The error that says what happened to this command, with the end of its log."""
+        """Return the error that says what happened to this command, with the end of its log."""
         tail = "\n".join(f"  {line}" for line in self.said().splitlines()[-15:])
         return ChildFailed(f"{self.name} {what}. The end of {self.log}:\n{tail or '  (it wrote nothing)'}")
 

@@ -30,7 +30,7 @@ _UNTOUCHED = ("waiting", "calling")
 
 
 def state_style(state: str | None) -> str:
-    """The colour of a state, empty for one this version does not know."""
+    """Return the colour of a state, empty for one this version does not know."""
     return _STATE_STYLES.get(State(state), "") if state in set(State) else ""
 
 
@@ -40,12 +40,12 @@ def settled(steps: Sequence[StepView]) -> int:
 
 
 def moment(at: datetime | None) -> str:
-    """A UTC time for people, empty for None."""
+    """Return a UTC time for people, empty for None."""
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""
 
 
 def headline(status: StatusView) -> Text:
-    """One line: the plan, where it is and why."""
+    """Return one line: the plan, where it is and why."""
     ended = f" ({status.outcome.value})" if status.outcome else ""
     return Text.assemble(
         (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
@@ -67,7 +67,7 @@ def status_screen(status: StatusView) -> RenderableType:
 
 
 def steps_table(steps: Sequence[StepView]) -> Table:
-    """Every step with its ceiling, its status and the reasons."""
+    """Return every step with its ceiling, its status and the reasons."""
     table = Table()
     for column in ("step", "tool", "agent", "risk", "ceiling", "status", "why"):
         table.add_column(column, overflow="fold")
@@ -109,7 +109,7 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
 
 
 def lock_lines(gate: GateView) -> list[str]:
-    """One line for each lock of the live gate, with the command that lifts it."""
+    """Return one line for each lock of the live gate, with the command that lifts it."""
     return [
         f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
         f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
@@ -118,7 +118,7 @@ def lock_lines(gate: GateView) -> list[str]:
 
 
 def plans_table(plans: Sequence[PlanSummary]) -> Table:
-    """The plans of a namespace."""
+    """Return the plans of a namespace."""
     table = Table()
     for column in ("plan", "state", "outcome", "risk", "agents", "Temporal", "started (UTC)", "closed (UTC)"):
         table.add_column(column, overflow="fold")

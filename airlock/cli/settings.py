@@ -21,7 +21,7 @@ ConfigOption = Annotated[
 
 
 def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
-    """The configuration and the catalogue it names, or None where there is no configuration.
+    """Return the configuration and the catalogue it names, or None where there is no configuration.
 
     Raises:
         ConfigError: If either cannot be used.

@@ -32,7 +32,7 @@ async def signals(as_json: AsJson = False) -> int:
 
 
 def signals_screen(report: SignalsReport) -> RenderableType:
-    """Every signal, then the table of calibration, then the fidelity of each tool's dry run."""
+    """Return every signal, then the table of calibration, then the fidelity of each tool's dry run."""
     latest = f"last report {moment(report.latest)} UTC" if report.latest else "no plan has reported yet"
     return Group(
         Text.assemble(("Learning signals", "bold"), f"  ({latest})"),

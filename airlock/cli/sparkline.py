@@ -9,7 +9,7 @@ ASCII_BARS = " .:-=+*#@"
 
 
 def sparkline(values: Sequence[float | None], top: float, bars: str = BARS) -> str:
-    """One bar for each value, from nothing (the lowest bar) to `top` (the highest).
+    """Return one bar for each value, from nothing (the lowest bar) to `top` (the highest).
 
     The scale is fixed, not stretched to what occurs: the same height means the same number in every line.
 

@@ -56,7 +56,7 @@ async def start(
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:
-    """The plan's status once a worker has judged it, or None when none has within `ADMISSION_WITHIN`."""
+    """Return the plan's status once a worker has judged it, or None when none has within `ADMISSION_WITHIN`."""
     until = time.monotonic() + ADMISSION_WITHIN
     status: StatusView | None = None
     while time.monotonic() < until:

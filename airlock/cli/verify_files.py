@@ -38,7 +38,7 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 def verify(folder: Path, root: str | None = None) -> list[Finding]:
-    """Everything that is wrong with an export, the place where it begins first; empty when nothing is.
+    """Return everything that is wrong with an export, the place where it begins first; empty when nothing is.
 
     Whoever rewrites all seven files consistently is not found out by this: only a root digest that was kept elsewhere, or
     the histories in Temporal, tell.

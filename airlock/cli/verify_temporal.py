@@ -92,7 +92,7 @@ def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
 
 
 def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
-    """The file and line of the first entry that is not what was derived."""
+    """Return the file and line of the first entry that is not what was derived."""
     true = {event.seq: event.hash for event in derived.events}
     for event in lines.record.events:
         if true.get(event.seq) == event.hash:

@@ -85,18 +85,18 @@ class Plans:
         self.kept[key] = SpooledPlan(reading.record.order, latest, reading.gone, offset)
 
     def record(self, key: Key) -> PlanRecord | None:
-        """One plan; None when it was not read."""
+        """Return one plan; None when it was not read."""
         if key not in self.kept:
             return None
         self._file.seek(self.kept[key].offset)
         return PlanRecord.model_validate_json(self._file.readline())
 
     def in_order(self) -> tuple[Key, ...]:
-        """All plans, in the order of the files."""
+        """Return all plans, in the order of the files."""
         return tuple(sorted(self.kept, key=lambda key: self.kept[key].order))
 
     async def records(self) -> AsyncIterator[PlanRecord]:
-        """All plans, in the order of the files."""
+        """Yield all plans, in the order of the files."""
         for key in self.in_order():
             record = self.record(key)
             assert record is not None
@@ -150,7 +150,7 @@ async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:
-    """The workflow and run id of the last run of each plan, in visibility's order, seconds behind at worst."""
+    """Yield the workflow and run id of the last run of each plan, in visibility's order, seconds behind at worst."""
     query = f"WorkflowType = '{PLAN_WORKFLOW}' AND ExecutionStatus != 'ContinuedAsNew'"
     query += f" AND (CloseTime IS NULL OR CloseTime >= '{since.isoformat()}')" if since else ""
     token, seen = b"", set[str]()

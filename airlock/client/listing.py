@@ -55,7 +55,7 @@ class PlanSummary(WireModel):
 
     @property
     def open(self) -> bool:
-        """Whether the run is not closed; a paused one is open."""
+        """True if the run is not closed; a paused one is open."""
         return self.closed_at is None
 
 
@@ -96,7 +96,7 @@ async def list_plans(
     since: datetime | None = None,
     limit: int = 100,
 ) -> tuple[PlanSummary, ...]:
-    """The plans of the namespace, newest first, those in odd statuses included.
+    """Return the plans of the namespace, newest first, those in odd statuses included.
 
     Args:
         client: A connected client.

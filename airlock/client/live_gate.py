@@ -67,11 +67,11 @@ class Proof(WireModel):
 
     @property
     def quiesced(self) -> bool:
-        """Whether every plan that was live has stopped, as far as the gate could be read."""
+        """True if every plan that was live has stopped, as far as the gate could be read."""
         return not self.problem and all(row.standing is HolderState.QUIESCED for row in self.rows)
 
     def without(self, standing: HolderState) -> tuple[ProofRow, ...]:
-        """The rows that stand elsewhere."""
+        """Return the rows that stand elsewhere."""
         return tuple(row for row in self.rows if row.standing is not standing)
 
 
@@ -114,7 +114,7 @@ class LiveGate:
         return await self._decide("unlock", by, reason, scope)
 
     async def status(self, within: float | None = None) -> GateView | None:
-        """The gate as it is now; None if it was never started, so that nothing has locked it.
+        """Return the gate as it is now; None if it was never started, so that nothing has locked it.
 
         Args:
             within: Seconds it has for an answer; `QUERY_TIMEOUT` of them if nothing is said.
@@ -134,7 +134,7 @@ class LiveGate:
             raise NoAnswer(f"the live gate cannot be read: {error}") from error
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
-        """The proof of a lock each time it changes, until everything is quiesced or the time has passed.
+        """Yield the proof of a lock each time it changes, until everything is quiesced or the time has passed.
 
         Whatever the last one says, the lock stays; only where somebody has lifted it, that is the last one.
 

@@ -85,7 +85,7 @@ class SignalsReport(WireModel):
 
 
 def health_report(counted: CountedTotals, window: Window) -> HealthReport:
-    """The health of what was counted."""
+    """Return the health of what was counted."""
     windows, at = counted.windows, counted.at
     facts = windows.window(window, at)
     return HealthReport(
@@ -158,7 +158,7 @@ class Monitors:
         return signals_report(await self.counted())
 
     async def _running(self) -> tuple[str, ...]:
-        """Every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
+        """Return every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
         request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_RUNNING, page_size=1_000)
         try:
             page = await self._client.workflow_service.list_workflow_executions(request)

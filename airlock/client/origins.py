@@ -54,12 +54,12 @@ class Task:
 
 
 def workflow_time(event: HistoryEvent) -> datetime:
-    """The time of an event as a workflow's clock shows it: the SDK goes through a float of seconds, and so must this."""
+    """Return the time of an event as a workflow's clock shows it: the SDK goes through a float of seconds, and so must this."""
     return datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, UTC)
 
 
 async def tasks_of(client: Client, run_id: str, events: Sequence[HistoryEvent]) -> list[Task]:
-    """The workflow tasks of one run's history, oldest first; one that has begun and not ended is the last."""
+    """Return the workflow tasks of one run's history, oldest first; one that has begun and not ended is the last."""
     tasks: list[Task] = []
     by_id = {event.event_id: event for event in events}
     causes: list[Cause] = []
@@ -109,7 +109,7 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
 
 
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
-    """The steps that one activity `call` was to call."""
+    """Return the steps that one activity `call` was to call."""
     said = await _said(client, payloads)
     calls = said.get("calls") if isinstance(said, dict) else None
     steps = tuple(_text(made.get("step"), "id") for made in calls if isinstance(made, dict)) if calls else ()
@@ -117,7 +117,7 @@ async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tup
 
 
 async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
-    """The first value as plain JSON; None where it cannot be decoded here: an entry is then told by its word alone."""
+    """Return the first value as plain JSON; None where it cannot be decoded here: an entry is then told by its word alone."""
     try:
         return next(iter(await client.data_converter.decode(payloads[:1])), None)
     except Exception:  # noqa: BLE001  anybody may have sent anything
@@ -130,7 +130,7 @@ def _text(said: Any, name: str) -> str:
 
 
 def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str) -> tuple[TracedEntry, ...]:
-    """Every entry with the event it came from; the same entries and histories give the same events.
+    """Return every entry with the event it came from; the same entries and histories give the same events.
 
     Args:
         entries: What the run recorded, oldest first.
@@ -158,7 +158,7 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
 
 
 def _place(at: datetime, tasks: Sequence[Task], places: dict[datetime, list[int]], first: int) -> int | None:
-    """The task that began at a time, not before the task `first`; else the last one before it; None before all tasks."""
+    """Return the task that began at a time, not before the task `first`; else the last one before it; None before all tasks."""
     same = next((number for number in places.get(at, ()) if number >= first), None)
     if same is not None:
         return same

@@ -81,12 +81,12 @@ class _RunRead:
 
     @property
     def is_no_plan(self) -> bool:
-        """Whether it was refused at once, because it was started with something that is no plan."""
+        """True if it was refused at once, because it was started with something that is no plan."""
         return self.failure.application_failure_info.type == "InvalidPlan"
 
 
 async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReading:
-    """A plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
+    """Return a plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
 
     Args:
         client: A client made by `airlock_client.connection`.
@@ -139,7 +139,7 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
 
 
 async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | None:
-    """The whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
+    """Return the whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
     if read.is_no_plan:
         return None
     if not read.carried_out:
@@ -157,7 +157,7 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
 
 
 async def _as_started(client: Client, read: _RunRead) -> Run | None:
-    """The run of which no worker has done anything yet: as it was started."""
+    """Return the run of which no worker has done anything yet: as it was started."""
     given = read.first.workflow_execution_started_event_attributes.input.payloads
     try:
         (said,) = await client.data_converter.decode(given)
@@ -202,7 +202,7 @@ def _trace(workflow_id: str, last: _RunRead, status: str, run: Run, runs: list[_
 
 
 def _no_plan(workflow_id: str, read: _RunRead) -> PlanTrace:
-    """A run that was started with something that is no plan: what the history alone tells."""
+    """Return a run that was started with something that is no plan: what the history alone tells."""
     return PlanTrace(
         plan_id=plan_id_of(workflow_id.removeprefix(UNDO_PREFIX)),
         workflow_id=workflow_id,

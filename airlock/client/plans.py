@@ -71,11 +71,11 @@ class PlanHandle:
         return await self._query("status", StatusView)
 
     async def preview(self) -> PreviewView:
-        """The sealed preview; raises like `status`."""
+        """Return the sealed preview; raises like `status`."""
         return await self._query("preview", PreviewView)
 
     async def audit(self) -> AuditView:
-        """Everything the run recorded; raises like `status`."""
+        """Return everything the run recorded; raises like `status`."""
         return await self._query("audit", AuditView)
 
     async def decide(self, decision: str, **fields: Any) -> Verdict:
@@ -105,7 +105,7 @@ class PlanHandle:
         return Verdict.model_validate(answer)
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
-        """The plan's status each time it changes, until it has ended.
+        """Yield the plan's status each time it changes, until it has ended.
 
         Args:
             every: Seconds between looks.
@@ -150,7 +150,7 @@ class PlanHandle:
             raise self._translated(error) from error
 
     async def ended(self) -> bool:
-        """Whether the run is closed, for whatever reason; needs no worker."""
+        """Return True if the run is closed, for whatever reason; needs no worker."""
         return not (await self.facts(last=1)).summary.open
 
     async def facts(self, last: int = 12) -> PlanFacts:
@@ -202,13 +202,13 @@ class Airlock:
         return cls(await connect())
 
     def plan(self, plan_id: str) -> PlanHandle:
-        """A plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
+        """Return a plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
     async def plans(
         self, *, state: State | None = None, open_only: bool = False, limit: int = 100
     ) -> tuple[PlanSummary, ...]:
-        """The plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
+        """Return the plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
     async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
@@ -257,7 +257,7 @@ class Airlock:
 
 
 def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
-    """The decoded JSON document at a path; a document that is decoded already is returned as it is.
+    """Return the decoded JSON document at a path; a document that is decoded already is returned as it is.
 
     Raises:
         PlanError: If the file cannot be read or is not JSON.
@@ -274,7 +274,7 @@ def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
+    """Return an object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -283,7 +283,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
-    """The search attributes that a run of a plan, or of its undo, begins with."""
+    """Return the search attributes that a run of a plan, or of its undo, begins with."""
     agents = sorted({step.agent for step in plan.steps})[:100]
     return TypedSearchAttributes(
         [

@@ -86,7 +86,7 @@ async def previewed(handle: PlanHandle) -> State:
 
 
 async def _previous(client: Client, undo_id: str) -> str:
-    """The run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
+    """Return the run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
     try:
         return (await plan_facts(client, undo_id, last=1)).summary.run_id
     except NoSuchPlan:

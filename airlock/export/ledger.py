@@ -35,13 +35,13 @@ def signals_genesis() -> str:
 
 
 def linked(line: L, seq: int, prev: str) -> L:
-    """The line as number `seq` of a chain, after the link whose hash is `prev`."""
+    """Return the line as number `seq` of a chain, after the link whose hash is `prev`."""
     placed = line.model_copy(update={"seq": seq, "prev": prev})
     return placed.model_copy(update={"hash": line_hash(placed.model_dump(mode="json"))})
 
 
 def line_hash(line: Mapping[str, Any]) -> str:
-    """The hash that a line must have.
+    """Return the hash that a line must have.
 
     Raises:
         ValueError: If it holds what JSON cannot say.
@@ -50,7 +50,7 @@ def line_hash(line: Mapping[str, Any]) -> str:
 
 
 def parts_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of every field of a document.
+    """Return the digest of every field of a document.
 
     Raises:
         ValueError: If it holds what JSON cannot say.
@@ -59,17 +59,17 @@ def parts_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def closed(document: D) -> D:
-    """The document with the digests of its fields and its own."""
+    """Return the document with the digests of its fields and its own."""
     parts = parts_of(document.model_dump(mode="json"))
     return document.model_copy(update={"parts": parts, "hash": digest(parts)})
 
 
 def line_text(line: BaseModel | Mapping[str, Any]) -> str:
-    """The one way to write a line: canonical JSON and a line feed."""
+    """Return the one way to write a line: canonical JSON and a line feed."""
     return canonical_json(line.model_dump(mode="json") if isinstance(line, BaseModel) else line) + "\n"
 
 
 def document_text(document: BaseModel | Mapping[str, Any]) -> str:
-    """The one way to write a document: sorted keys, two spaces a level, ASCII, a line feed at the end."""
+    """Return the one way to write a document: sorted keys, two spaces a level, ASCII, a line feed at the end."""
     value = document.model_dump(mode="json") if isinstance(document, BaseModel) else document
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"

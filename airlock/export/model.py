@@ -318,6 +318,6 @@ SEVEN_FILES: Final = (EXECUTIONS, SUMMARY, TRANSITIONS, CONFLICTS, ROLLBACKS, SI
 
 
 def export_schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each file by its name without ending; of a JSONL file it is that of one line."""
+    """Return the JSON Schema of each file by its name without ending; of a JSONL file it is that of one line."""
     models: dict[str, type[BaseModel]] = {**LINES, **DOCUMENTS}
     return {name.partition(".")[0]: models[name].model_json_schema(mode="serialization") for name in SEVEN_FILES}

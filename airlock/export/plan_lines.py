@@ -87,7 +87,7 @@ class PlanRecord(ExportedModel):
         return tuple(sorted((*self.execution.events, *self.transitions, *self.rollbacks), key=lambda link: link.seq))
 
     def at(self, index: int) -> "PlanRecord":
-        """The same record as plan number `index` of the files, 0 or more."""
+        """Return the same record as plan number `index` of the files, 0 or more."""
         where = {"plan_index": index}
         return PlanRecord(
             execution=self.execution.model_copy(update=where),
@@ -97,7 +97,7 @@ class PlanRecord(ExportedModel):
 
 
 def plan_record(trace: PlanTrace) -> PlanRecord:
-    """The lines of one plan. The same trace gives the same lines, byte for byte.
+    """Return the lines of one plan. The same trace gives the same lines, byte for byte.
 
     Raises:
         AirlockError: If the trace has a transition without its states, which no run records.
@@ -195,7 +195,7 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
 
 
 def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
-    """Whether a step's last live call took effect; None where none was made, or nobody knows.
+    """Return True if a step's last live call took effect; None where none was made, or nobody knows.
 
     Args:
         entries: The audit entries about the step, oldest first.
@@ -210,7 +210,7 @@ def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
 
 
 def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:
-    """The first thing in a plan's exported chain that is not what its histories tell; empty when there is none.
+    """Return the first thing in a plan's exported chain that is not what its histories tell; empty when there is none.
 
     A plan that was open when it was exported may have gone on since: then its exported events must be the first ones.
 

@@ -54,7 +54,7 @@ class Totals:
         self.start, self.end = min(found), max(found)
 
     def summary(self) -> dict[str, Any]:
-        """The totals as `orchestration_summary.json` names them."""
+        """Return the totals as `orchestration_summary.json` names them."""
         verdicts = {name: self.lines[name] for name in ("successful", "failed", "open")}
         return {
             "start_time": self.start,

@@ -41,7 +41,7 @@ class Finding(WireModel):
     message: str
 
     def __str__(self) -> str:
-        """The place and what is wrong there, on one line."""
+        """Return the place and what is wrong there, on one line."""
         return f"{self.file}{f':{self.line}' if self.line is not None else ''}: {self.message}"
 
 
@@ -82,7 +82,7 @@ class PlanLines:
 
 
 def read_line(data: bytes, model: type[L]) -> L:
-    """A line that fits its schema, hashes to its hash and is written as export writes it.
+    """Return a line that fits its schema, hashes to its hash and is written as export writes it.
 
     Raises:
         Damaged: If it is not, with the reason.
@@ -102,7 +102,7 @@ def read_line(data: bytes, model: type[L]) -> L:
 
 
 def read_document(data: bytes, model: type[D]) -> D:
-    """A document that fits its schema, and whose fields have the digests it gives.
+    """Return a document that fits its schema, and whose fields have the digests it gives.
 
     Raises:
         Damaged: If it is not; it names the field and the line where that begins.
@@ -155,13 +155,13 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
 
 
 def _line_of(data: bytes, name: str) -> int:
-    """The line of a document on which a field begins; 1 where it is not there."""
+    """Return the line of a document on which a field begins; 1 where it is not there."""
     start = data.find(f'\n  "{name}":'.encode())
     return 1 if start < 0 else data.count(b"\n", 0, start) + 2
 
 
 def check_plan(plan: PlanLines) -> Finding | None:
-    """The first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
+    """Return the first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
     line = plan.execution.value
     if line.plan_index != plan.index:
         message = f"plan_index is {line.plan_index} where {plan.index} follows: plans are missing, or out of order"

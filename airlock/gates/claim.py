@@ -75,7 +75,7 @@ def doubtful(claimed: Claimed, claim: str) -> str:
 
 
 def settle_command(claim: str) -> str:
-    """The command with which a person settles a claim, to be pasted."""
+    """Return the command with which a person settles a claim, to be pasted."""
     return (
         f"temporal workflow signal -w {claim} --name settle "
         """--input '{"by": "YOU", "outcome": "done or free", "reason": "..."}'"""

@@ -53,7 +53,7 @@ class GateLock(WireModel):
     gate: str = "live gate"
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
-        """Whether it closes the gate for somebody with these scopes; `resource:*` stands for any resource."""
+        """Return True if it closes the gate for somebody with these scopes; `resource:*` stands for any resource."""
         wide = (f"{self.scope.partition(':')[0]}:*", *_ANY) if self.scope else ()
         return self.scope is None or self.scope in scopes or any(scope in scopes for scope in wide)
 
@@ -95,7 +95,7 @@ class Barrier(BaseModel):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to remember."""
+        """True if there is nothing to remember."""
         return not (self.locks or self.told or self.kept_out)
 
     @property
@@ -104,7 +104,7 @@ class Barrier(BaseModel):
         return tuple(holder for holder, told in self.told.items() if told.quiesced_at is None)
 
     def closed_for(self, scopes: tuple[str, ...]) -> GateLock | None:
-        """The first lock that keeps somebody with these scopes out."""
+        """Return the first lock that keeps somebody with these scopes out."""
         return next((lock for lock in self.locks if lock.matches(scopes)), None)
 
     def lock(self, lock: GateLock, inside: Iterable[Party], outside: Iterable[Party]) -> tuple[Verdict, list[Notice]]:

@@ -29,7 +29,7 @@ class Turns(BaseModel):
     per: float = 0.0
 
     def turn(self, permit: Permit, now: float) -> float | None:
-        """The turn of a permit, in seconds from now, 0 or more. None if no more can be kept.
+        """Return the turn of a permit, in seconds from now, 0 or more. None if no more can be kept.
 
         Asking again keeps a turn that is still to come; the answer 0 uses it up, and the next question is for another call.
         """

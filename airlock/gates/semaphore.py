@@ -80,7 +80,7 @@ class Gate(BaseModel):
 
     @property
     def restless(self) -> bool:
-        """Whether it must be found out who is gone: somebody waits or was sent away, or a lock waits for quiescence."""
+        """True if it must be found out who is gone: somebody waits or was sent away, or a lock waits for quiescence."""
         leaving = any(place.until is not None for place in self.places.values())
         return bool(self.queue or self.barrier.finishing or self.suspect or leaving)
 
@@ -267,7 +267,7 @@ class Gate(BaseModel):
         return place
 
     def _take_over(self, old: Slot, wanted: SlotRequest, now: datetime) -> Slot:
-        """A new stay of a holder that is still in: it keeps what it has, and what is free adds to it if nobody waits."""
+        """Return a new stay of a holder that is still in: it keeps what it has, and what is free adds to it if nobody waits."""
         del self.places[old.holder]
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)
@@ -314,7 +314,7 @@ def _key(wanted: SlotRequest) -> str:
 
 
 def _bounded(wanted: SlotRequest) -> SlotRequest:
-    """The same request with bounded scopes: where there are too many of a kind it stands for all of that kind."""
+    """Return the same request with bounded scopes: where there are too many of a kind it stands for all of that kind."""
     by_kind: dict[str, list[str]] = {}
     for scope in sorted(set(wanted.scopes)):
         by_kind.setdefault(scope.partition(":")[0], []).append(scope)

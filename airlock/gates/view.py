@@ -72,7 +72,7 @@ class GateView(WireModel):
 def gate_view(
     gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[RefusedMessage, ...], rows: int
 ) -> GateView:
-    """The answer of the query `status`, with so many rows of each table at most."""
+    """Return the answer of the query `status`, with so many rows of each table at most."""
     barrier = gate.barrier
     return GateView(
         gate=gate_id,
@@ -106,7 +106,7 @@ def gate_view(
 
 
 def gate_details(view: GateView) -> str:
-    """A gate as Markdown: open or closed by whom and why, who is in, who waits, the proof of its locks."""
+    """Return a gate as Markdown: open or closed by whom and why, who is in, who waits, the proof of its locks."""
     lines = [f"**{inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
     if not view.ready:
         lines = ["Finds out what an earlier run of this gate knew; until then nobody gets in."]

@@ -72,7 +72,7 @@ class Calls(Mergeable):
     confidence: int = 0
 
     def tally(self, mode: Mode) -> Tally:
-        """The calls of one mode."""
+        """Return the calls of one mode."""
         match mode:
             case Mode.MOCK:
                 return self.mock
@@ -149,7 +149,7 @@ class Aggregate(Mergeable):
     undo_runs: int = 0
 
     def tally(self, mode: Mode) -> Tally:
-        """All calls of one mode."""
+        """Return all calls of one mode."""
         return reduce(add, (tool.tally(mode) for tool in self.tools.values()), self.other_tools.tally(mode))
 
     def tool(self, name: str) -> ToolStats:
@@ -157,7 +157,7 @@ class Aggregate(Mergeable):
         return self.tools.get(short_name(name), ToolStats())
 
     def folded(self, tools: int, agents: int) -> "Aggregate":
-        """The same counts with at most so many tools and agents by name, the rest in `other_tools` and `other_agents`.
+        """Return the same counts with at most so many tools and agents by name, the rest in `other_tools` and `other_agents`.
 
         Which names are kept is decided by their checksums alone. Whoever belongs to the first of all names belongs to the
         first of any part of them, so that no order and no division among monitors changes the result.
@@ -188,12 +188,12 @@ class Aggregate(Mergeable):
 
 
 def merged(parts: Iterable[Aggregate], tools: int = MAX_TOOLS, agents: int = MAX_AGENTS) -> Aggregate:
-    """All parts together. Associative and commutative; every count is exact."""
+    """Return all parts together. Associative and commutative; every count is exact."""
     return reduce(lambda one, other: (one + other).folded(tools, agents), parts, Aggregate())
 
 
 def short_name(name: str) -> str:
-    """A printable name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others."""
+    """Return a printable name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others."""
     name = "".join(character if character.isprintable() else "?" for character in name)
     if len(name) <= MAX_NAME:
         return name

@@ -76,7 +76,7 @@ class ToolFidelity(WireModel):
 
 
 def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
-    """The dry-run fidelity of one tool; None where no preview of it predicted anything."""
+    """Return the dry-run fidelity of one tool; None where no preview of it predicted anything."""
     compared = stats.matched + stats.differed
     if compared == 0:
         return None
@@ -90,6 +90,6 @@ def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
 
 
 def fidelities(facts: Aggregate) -> tuple[ToolFidelity, ...]:
-    """The dry-run fidelity of every tool that has one, least faithful first."""
+    """Return the dry-run fidelity of every tool that has one, least faithful first."""
     found = [each for name, stats in facts.tools.items() if (each := fidelity_of(name, stats)) is not None]
     return tuple(sorted(found, key=lambda each: (each.interval.low, each.tool)))

@@ -31,7 +31,7 @@ class CountedReports:
         return tuple(self._keys)
 
     def take(self, key: ReportKey) -> bool:
-        """Whether a report is new and is to be counted; it is remembered then, and the oldest forgotten if need be."""
+        """Return True if a report is new and is to be counted; it is remembered then, and the oldest forgotten if need be."""
         short = b64encode(hashlib.sha256(key.text.encode()).digest()[:_KEY_BYTES]).decode()
         if short in self._keys:
             return False
@@ -42,7 +42,7 @@ class CountedReports:
 
 
 def shard_of(name: str, shards: int) -> int:
-    """The monitor that counts a plan, 0 to `shards - 1`: always the same one, so that it recognises what comes twice.
+    """Return the monitor that counts a plan, 0 to `shards - 1`: always the same one, so that it recognises what comes twice.
 
     Args:
         name: The plan id, or `undo-<plan_id>`.

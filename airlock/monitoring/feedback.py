@@ -94,7 +94,7 @@ class _Question:
 
 
 def learning_signals(windows: Windows, at: datetime) -> tuple[Signal, ...]:
-    """Everything there is to learn at `at`, UTC, sorted by type, tool and insight.
+    """Return everything there is to learn at `at`, UTC, sorted by type, tool and insight.
 
     The last day decides where enough happened in it, so that a tool that was mended is not blamed for ever; else everything.
     """

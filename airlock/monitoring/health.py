@@ -92,7 +92,7 @@ class Health(WireModel):
 
 
 def score_of(parts: Parts) -> Score | None:
-    """The score: `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
+    """Return the score: `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
 
     Without data on success there is none. Where another part has no data, the score could be anything from what it would be
     with that part at its worst (`low`) to what it would be at its best (`high`); it is the middle of the two, so that
@@ -117,12 +117,12 @@ def _percent(share: float) -> float:
 
 
 def tier_of(score: float) -> Tier:
-    """The tier of a score, 0-100; a bound belongs to the better tier."""
+    """Return the tier of a score, 0-100; a bound belongs to the better tier."""
     return next((tier for tier, lowest in TIER_FROM.items() if score >= lowest), Tier.POOR)
 
 
 def health_of(facts: Aggregate) -> Health:
-    """The metrics and the score of what was counted."""
+    """Return the metrics and the score of what was counted."""
     live = facts.tally(Mode.LIVE)
     calls = sum(facts.tally(mode).calls for mode in Mode)
     decisions = sum(number for end, number in facts.decided.items() if end is not Decision.WAIVED)
@@ -152,7 +152,7 @@ def health_of(facts: Aggregate) -> Health:
 
 
 def stated_confidence(facts: Aggregate) -> float | None:
-    """The mean confidence agents stated before live calls, 0.0-1.0; None when there were none."""
+    """Return the mean confidence agents stated before live calls, 0.0-1.0; None when there were none."""
     every = sum((stats for stats in facts.tools.values()), facts.other_tools)
     return every.stated
 
@@ -173,7 +173,7 @@ class WorstTool(WireModel):
 
 
 def worst_tools(facts: Aggregate, limit: int = 5) -> tuple[WorstTool, ...]:
-    """The tools with failed live calls that are most surely bad: lowest upper bound of the success rate first.
+    """Return the tools with failed live calls that are most surely bad: lowest upper bound of the success rate first.
 
     One failure out of one says less than twenty out of forty, and comes after it.
     """

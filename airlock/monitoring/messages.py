@@ -158,7 +158,7 @@ class WishAnswer(WireModel):
 
 
 def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
-    """The signal `report`, checked.
+    """Return the signal `report`, checked.
 
     Raises:
         MalformedMessage: If it cannot be understood, or cannot be true.
@@ -171,7 +171,7 @@ def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
 
 
 def parse_auto_lock(arguments: tuple[Any, ...]) -> AutoLock:
-    """The signal `auto_lock`.
+    """Return the signal `auto_lock`.
 
     Raises:
         MalformedMessage: If it names no monitor.
@@ -183,7 +183,7 @@ def parse_auto_lock(arguments: tuple[Any, ...]) -> AutoLock:
 
 
 def parse_question(arguments: tuple[Any, ...]) -> ReliabilityQuestion:
-    """The query `reliability`; without an object it asks about no tool.
+    """Return the query `reliability`; without an object it asks about no tool.
 
     Raises:
         MalformedMessage: If it cannot be understood.

@@ -60,7 +60,7 @@ class Outbox(BaseModel):
 
 
 def monitor_of(run: Run) -> str:
-    """The monitor that counts a plan: by the policy it was admitted under, so that it stays the same for ever."""
+    """Return the monitor that counts a plan: by the policy it was admitted under, so that it stays the same for ever."""
     shards = run.admitted.policy.monitor_shards if run.admitted else 1
     return monitor_id(shard_of(run.name, shards))
 

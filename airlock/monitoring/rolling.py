@@ -79,7 +79,7 @@ class Windows(WireModel):
                 return self.total
 
     def trend(self, at: datetime) -> tuple[Point, ...]:
-        """The last day hour by hour, oldest first; hours in which nothing ended are left out."""
+        """Return the last day hour by hour, oldest first; hours in which nothing ended are left out."""
         found = _pruned(self.long, _seconds(at), LONG_SECONDS, DAY_SECONDS)
         return tuple(Point(start=datetime.fromtimestamp(start, UTC), facts=facts) for start, facts in sorted(found.items()))
 
@@ -115,5 +115,5 @@ def _both(one: Mapping[int, Aggregate], other: Mapping[int, Aggregate]) -> dict[
 
 
 def _pruned(stretches: Mapping[int, Aggregate], now: int, width: int, reach: int) -> dict[int, Aggregate]:
-    """The stretches that overlap the time from `reach` seconds ago until now."""
+    """Return the stretches that overlap the time from `reach` seconds ago until now."""
     return {start: facts for start, facts in stretches.items() if now - reach - width < start <= now}

@@ -62,7 +62,7 @@ def _problems(facts: Aggregate) -> Iterator[str]:
 
 
 def _counts(facts: Aggregate) -> Iterator[int]:
-    """Every number that counts something by itself."""
+    """Yield every number that counts something by itself."""
     for name in ("stale", "undone", "undo_failed", "kept", "rehearsals", "conflicted", "ended_live", "rolled_back", "clean"):
         yield getattr(facts, name)
     yield facts.undo_runs

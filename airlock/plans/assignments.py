@@ -32,12 +32,12 @@ class Assignments(FileModel):
 
 
 def is_assignments(document: Any) -> bool:
-    """Whether a decoded JSON document is in the older format."""
+    """Return True if a decoded JSON document is in the older format."""
     return isinstance(document, Mapping) and "agent_assignments" in document
 
 
 def read_plan(document: Any, validation: Any = None) -> Plan:
-    """A plan from a decoded JSON document in either format.
+    """Return a plan from a decoded JSON document in either format.
 
     Args:
         document: The plan.
@@ -101,7 +101,7 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(old: Assignments) -> Iterator[tuple[str, str]]:
-    """The calls as (agent, tool), in execution order; what the order leaves out comes last."""
+    """Yield the calls as (agent, tool), in execution order; what the order leaves out comes last."""
     assigned = [(agent, tool) for agent, tools in old.agent_assignments.items() for tool in tools]
     left = list(assigned)
     for name in old.execution_order:

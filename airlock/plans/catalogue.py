@@ -45,27 +45,27 @@ class Catalogue:
         return tuple(self._tools)
 
     def get(self, name: str) -> Tool | None:
-        """The tool of that name, or None."""
+        """Return the tool of that name, or None."""
         return self._tools.get(name)
 
     def settings_of(self, tool: Tool) -> BaseModel | None:
-        """The validated settings of a tool, or None where it has none."""
+        """Return the validated settings of a tool, or None where it has none."""
         return None if tool.settings_model is None else self._settings[_section(tool.settings_model)]
 
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
-        """The contract of a call: as declared, for these arguments, with the operator's overrides."""
+        """Return the contract of a call: as declared, for these arguments, with the operator's overrides."""
         return self._tools[name].contract(args, self._overrides.get(name))
 
     def prerequisites(self) -> dict[str, tuple[str, ...]]:
-        """The tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
+        """Return the tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
         return {name: self.contract(name).depends_on_tools for name in self._tools}
 
     def longest_timeout(self) -> float:
-        """The longest any live call may take, in seconds; 0 for an empty catalogue."""
+        """Return the longest any live call may take, in seconds; 0 for an empty catalogue."""
         return max((self.contract(name).timeout for name in self._tools), default=0.0)
 
     def digest(self) -> str:
-        """The hash of every contract in the catalogue."""
+        """Return the hash of every contract in the catalogue."""
         return digest({name: self.contract(name).model_dump(mode="json") for name in self._tools})
 
     def _check_overrides(self) -> list[Problem]:

@@ -26,7 +26,7 @@ _MODE_RANK = {mode: rank for rank, mode in enumerate(Mode)}
 
 
 def lowest(*modes: Mode) -> Mode:
-    """The most harmless of some modes."""
+    """Return the most harmless of some modes."""
     return min(modes, key=lambda mode: mode.rank)
 
 
@@ -110,17 +110,17 @@ class Contract(FileModel):
 
     @property
     def read_only(self) -> bool:
-        """Whether a live call changes nothing."""
+        """True if a live call changes nothing."""
         return self.reversibility is Reversibility.READ_ONLY
 
     @property
     def irreversible(self) -> bool:
-        """Whether a live call can never be taken back."""
+        """True if a live call can never be taken back."""
         return self.reversibility is Reversibility.IRREVERSIBLE
 
     @property
     def undoable(self) -> bool:
-        """Whether there is something to undo and a way to do it."""
+        """True if there is something to undo and a way to do it."""
         return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
 
     def attempts(self, *, checked: bool) -> int:
@@ -145,16 +145,16 @@ class Contract(FileModel):
 
     @property
     def guarded(self) -> bool:
-        """Whether what is passed to the call must be exactly what was previewed: HIGH risk or irreversible."""
+        """True if what is passed to the call must be exactly what was previewed: HIGH risk or irreversible."""
         return self.risk is Risk.HIGH or self.irreversible
 
     def digest(self) -> str:
-        """The hash of everything in this contract."""
+        """Return the hash of everything in this contract."""
         return digest(self.model_dump(mode="json"))
 
 
 def contradictions(contract: Contract) -> tuple[str, ...]:
-    """Everything in a contract that contradicts itself, one sentence each; empty when it is consistent."""
+    """Return everything in a contract that contradicts itself, one sentence each; empty when it is consistent."""
     checks = (
         (
             contract.risk is Risk.HIGH and not contract.approval_required,

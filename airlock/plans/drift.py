@@ -7,7 +7,7 @@ from airlock.plans.refs import UNKNOWN
 
 
 def drift(expected: Any, actual: Any) -> tuple[str, ...]:
-    """The paths at which a value differs from what was previewed, sorted.
+    """Return the paths at which a value differs from what was previewed, sorted.
 
     What the preview could not know is not drift: the approver saw that it was open.
     """
@@ -15,5 +15,5 @@ def drift(expected: Any, actual: Any) -> tuple[str, ...]:
 
 
 def matched(predicted: Any, actual: Any) -> bool | None:
-    """Whether an output is what the preview predicted; None where it predicted nothing."""
+    """Return True if an output is what the preview predicted; None where it predicted nothing."""
     return None if predicted == UNKNOWN else not drift(predicted, actual)

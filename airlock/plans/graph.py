@@ -11,7 +11,7 @@ Parents = Mapping[str, tuple[str, ...]]
 
 
 def parents_of(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """The direct dependencies of each step, sorted."""
+    """Return the direct dependencies of each step, sorted."""
     return {step.id: step.parents for step in plan.steps}
 
 
@@ -55,7 +55,7 @@ def _cycles(parents: Parents) -> list[Problem]:
 
 
 def circles(parents: Parents) -> list[tuple[str, ...]]:
-    """One circle for each knot of nodes that come before each other, its first node again at its end; sorted."""
+    """Return one circle for each knot of nodes that come before each other, its first node again at its end; sorted."""
     graph = _digraph(parents)
     walks: list[tuple[str, ...]] = []
     for component in sorted(sorted(found) for found in nx.strongly_connected_components(graph)):
@@ -74,23 +74,23 @@ def _digraph(parents: Parents) -> "nx.DiGraph[str]":
 
 
 def topological_order(parents: Parents) -> tuple[str, ...]:
-    """Every step after all it depends on; among equals by id, so that it is the same everywhere."""
+    """Return every step after all it depends on; among equals by id, so that it is the same everywhere."""
     return tuple(nx.lexicographical_topological_sort(_digraph(parents)))
 
 
 def waves(parents: Parents, steps: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """Some steps grouped so that each group depends only on earlier groups; each group sorted."""
+    """Return some steps grouped so that each group depends only on earlier groups; each group sorted."""
     kept = {step: tuple(parent for parent in parents[step] if parent in steps) for step in sorted(steps)}
     return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(_digraph(kept)))
 
 
 def descendants(parents: Parents, step: str) -> tuple[str, ...]:
-    """Everything that depends on a step, directly or not, sorted."""
+    """Return everything that depends on a step, directly or not, sorted."""
     return tuple(sorted(nx.descendants(_digraph(parents), step)))
 
 
 def reversed_parents(parents: Parents) -> dict[str, tuple[str, ...]]:
-    """The same graph with every arrow turned round, as a rollback walks it."""
+    """Return the same graph with every arrow turned round, as a rollback walks it."""
     children: dict[str, list[str]] = {step: [] for step in sorted(parents)}
     for step in sorted(parents):
         for parent in parents[step]:

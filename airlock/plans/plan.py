@@ -30,7 +30,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 def seconds(duration: str) -> float:
-    """A duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
+    """Return a duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
 
     Raises:
         ValueError: If it reads otherwise, is zero, or is longer than ten years.
@@ -102,16 +102,16 @@ class Plan(FileModel):
         return None if self.deadline is None else seconds(self.deadline)
 
     def step(self, step_id: str) -> Step | None:
-        """The step of that id, or None."""
+        """Return the step of that id, or None."""
         return next((step for step in self.steps if step.id == step_id), None)
 
     def digest(self) -> str:
-        """The hash of the plan's content: two files with the same digest propose the same thing."""
+        """Return the hash of the plan's content: two files with the same digest propose the same thing."""
         return digest(self.model_dump(mode="json", exclude_defaults=True))
 
 
 def parse_plan(document: Any) -> Plan:
-    """A plan from a decoded JSON document.
+    """Return a plan from a decoded JSON document.
 
     Raises:
         PlanError: With every problem found: the step, the field and the fix.

@@ -67,7 +67,7 @@ class Bound:
 
 
 def markers(value: Any, path: str = "") -> Iterator[Marker]:
-    """Every `$ref` and `$secret` in a JSON value, with the path at which it stands."""
+    """Yield every `$ref` and `$secret` in a JSON value, with the path at which it stands."""
     if isinstance(value, Mapping):
         if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
             yield Marker(path, kind, value[kind])
@@ -80,7 +80,7 @@ def markers(value: Any, path: str = "") -> Iterator[Marker]:
 
 
 def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:
-    """The steps whose output these arguments need, sorted."""
+    """Return the steps whose output these arguments need, sorted."""
     return tuple(sorted({marker.step for marker in markers(args) if marker.kind == REF and marker.step}))
 
 
@@ -131,12 +131,12 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
 
 
 def as_marker(name: str) -> Any:
-    """A secret as the marker it is in the plan: what is compared and shown never holds its value."""
+    """Return a secret as the marker it is in the plan: what is compared and shown never holds its value."""
     return {SECRET: name}
 
 
 def contains_unknown(value: Any) -> bool:
-    """Whether any part of a JSON value is not known yet."""
+    """Return True if any part of a JSON value is not known yet."""
     if isinstance(value, Mapping):
         return any(contains_unknown(child) for child in value.values())
     if isinstance(value, list | tuple):

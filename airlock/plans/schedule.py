@@ -62,7 +62,7 @@ class Schedule:
         return chains
 
     def _free(self) -> Iterator[str]:
-        """The ready steps that are not late, as many of each group as may run."""
+        """Yield the ready steps that are not late, as many of each group as may run."""
         used = Counter(self._group[step] for step in self._running if step in self._group)
         for step in self._ready:
             if step in self._late:
@@ -98,7 +98,7 @@ class Schedule:
 
 
 def live_order(parents: Parents, wanted: Collection[str], done: Collection[str], late: Collection[str]) -> tuple[str, ...]:
-    """The order of the calls if each took the same time; the first late one is the point of no return."""
+    """Return the order of the calls if each took the same time; the first late one is the point of no return."""
     schedule = Schedule(parents, wanted, done, late)
     order: list[str] = []
     while chains := schedule.take(limit=len(parents)):

@@ -9,7 +9,7 @@ DIGEST_PREFIX_LENGTH = 12
 
 
 def seal(sealed: BaseModel) -> str:
-    """The digest of what the approver is shown.
+    """Return the digest of what the approver is shown.
 
     Fields that hold their default are left out, so that a later version which adds a field computes the same seal for
     the runs that are already open.
@@ -18,6 +18,6 @@ def seal(sealed: BaseModel) -> str:
 
 
 def names_digest(claimed: str, actual: str | None) -> bool:
-    """Whether what a decision names is the seal: the whole digest, or a prefix of 12 or more hex characters."""
+    """Return True if what a decision names is the seal: the whole digest, or a prefix of 12 or more hex characters."""
     claimed = claimed.strip().lower()
     return actual is not None and len(claimed) >= DIGEST_PREFIX_LENGTH and actual.startswith(claimed)

@@ -18,7 +18,7 @@ class State(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can happen to the plan."""
+        """True if nothing more can happen to the plan."""
         return self in (State.ABORTED, State.COMPLETED)
 
 
@@ -109,10 +109,10 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
 
 
 def advance(state: State, event: Event) -> State | None:
-    """The state after an event, or None when the event is refused in this state."""
+    """Return the state after an event, or None when the event is refused in this state."""
     return TRANSITIONS.get((state, event))
 
 
 def possible(state: State) -> tuple[Event, ...]:
-    """The events that are not refused in a state, in the order of `Event`."""
+    """Return the events that are not refused in a state, in the order of `Event`."""
     return tuple(event for event in Event if (state, event) in TRANSITIONS)

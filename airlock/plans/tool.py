@@ -158,7 +158,7 @@ class Tool:
         return function
 
     def contract(self, args: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Contract:
-        """The complete contract: as declared, as this call's arguments change it, as the operator overrides it.
+        """Return the complete contract: as declared, as this call's arguments change it, as the operator overrides it.
 
         Raises:
             ContractError: If it contradicts itself.

@@ -15,7 +15,7 @@ from airlock.run.state import Run
 
 
 def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
-    """Whether an approval counts: right state, current seal, allowed approver, one voice, whole steps, signature.
+    """Return True if an approval counts: right state, current seal, allowed approver, one voice, whole steps, signature.
 
     Args:
         run: The plan's run.
@@ -43,7 +43,7 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
 
 
 def judge_denial(run: Run, denial: Deny) -> Verdict:
-    """Whether a denial counts: right state, allowed approver, and the current seal if it names one."""
+    """Return True if a denial counts: right state, allowed approver, and the current seal if it names one."""
     if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):
         return stale
     if run.state is not State.AWAITING_APPROVAL:
@@ -55,7 +55,7 @@ def judge_denial(run: Run, denial: Deny) -> Verdict:
 
 
 def approved_steps(run: Run) -> tuple[str, ...]:
-    """The steps that have their quorum, with the waived ones, in the order of the preview; empty while there is none.
+    """Return the steps that have their quorum, with the waived ones, in the order of the preview; empty while there is none.
 
     A step counts one voice for each approver who approved the whole plan or named it. Nothing is approved before the
     required number of approvers has spoken.
@@ -76,12 +76,12 @@ def approved_steps(run: Run) -> tuple[str, ...]:
 
 
 def waived_by_policy(run: Run) -> bool:
-    """Whether everything that may go live needs no human: the policy itself is then the approver."""
+    """Return True if everything that may go live needs no human: the policy itself is then the approver."""
     return run.sealed is not None and bool(run.sealed.live_steps) and not run.votes and bool(approved_steps(run))
 
 
 def _closed(sealed: Sealed, steps: Sequence[str]) -> tuple[str, ...]:
-    """Those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
+    """Return those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
     standing = {step.id for step in sealed.steps if step.already_live}
     after = {step.id: step.after for step in sealed.steps}
     kept: list[str] = []
@@ -177,7 +177,7 @@ def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names are one person's: a capital letter makes no second voice."""
+    """Return True if two names are one person's: a capital letter makes no second voice."""
     return one.strip().casefold() == other.strip().casefold()
 
 

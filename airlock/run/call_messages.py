@@ -29,7 +29,7 @@ class CallRequest(WireModel):
 
     @property
     def last_attempt(self) -> bool:
-        """Whether the contract allows no further attempt after this one."""
+        """True if the contract allows no further attempt after this one."""
         checked = self.preview is not None and self.preview.observed is not None
         return self.attempt >= self.contract.attempts(checked=checked)
 

@@ -200,7 +200,7 @@ def asked_undo(asked: Undoing) -> Undoing:
 
 
 def rollback_of(undoing: Undoing) -> RollbackRequest:
-    """The rollback that an undo carries out once it is approved."""
+    """Return the rollback that an undo carries out once it is approved."""
     return RollbackRequest(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step)
 
 
@@ -255,7 +255,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
 
 
 def steps_to_undo(run: Run) -> tuple[str, ...]:
-    """The steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
+    """Return the steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
     target = run.rollback.to_step if run.rollback else None
     called = [step for step in run.calls if _may_need_undo(run.calls[step])]
     if target is None or not called:

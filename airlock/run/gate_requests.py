@@ -183,7 +183,7 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
 
 
 def must_start_over(run: Run, holder: str) -> bool:
-    """Whether a rollback needs more than the run kept, or queues where it queued for its calls.
+    """Return True if a rollback needs more than the run kept, or queues where it queued for its calls.
 
     Waiting for one resource while holding others, out of the one order, could be a circle.
     """
@@ -192,7 +192,7 @@ def must_start_over(run: Run, holder: str) -> bool:
 
 
 def start_over(run: Run, holder: str) -> LeaveRequest | None:
-    """Everything a run holds or queues for; None when there is nothing."""
+    """Return everything a run holds or queues for; None when there is nothing."""
     gates = [held.gate for held in run.gates] + ([run.gate_wait.gate] if run.gate_wait else [])
     return _leave(run, holder, gates, ()) if gates else None
 
@@ -213,7 +213,7 @@ def take_left(run: Run, request: LeaveRequest) -> None:
 
 
 def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The resources a step's call changes, as far as these outputs tell; a call that only reads needs none."""
+    """Return the resources a step's call changes, as far as these outputs tell; a call that only reads needs none."""
     contract = run.contracts().contract(step.id)
     if contract.read_only or not contract.resources:
         return ()
@@ -225,7 +225,7 @@ def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str,
 
 
 def all_held(run: Run, step: Step) -> bool:
-    """Whether every resource of a step is held already, so that its call needs nothing more."""
+    """Return True if every resource of a step is held already, so that its call needs nothing more."""
     contract = run.contracts().contract(step.id)
     if contract.read_only or not contract.resources:
         return True
@@ -244,7 +244,7 @@ def tool_slots(run: Run) -> dict[str, int]:
 
 
 def fence_of(run: Run, step: Step) -> int | None:
-    """The fencing token of the first resource that a call touches, or None."""
+    """Return the fencing token of the first resource that a call touches, or None."""
     fences = {held.name: held.fence for held in run.gates}
     names = resources_of(run, step, run.outputs)
     return next((fences[name] for name in names if name in fences), None)

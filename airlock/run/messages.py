@@ -107,7 +107,7 @@ MESSAGES: dict[str, type[Message]] = {
 
 
 def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
-    """The message behind a signal.
+    """Return the message behind a signal.
 
     Args:
         name: The signal.
@@ -123,7 +123,7 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
 
 
 def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
-    """The signal name and message of a `decide` update: the same object with a field `decision`.
+    """Return the signal name and message of a `decide` update: the same object with a field `decision`.
 
     Raises:
         MalformedMessage: If it cannot be understood.

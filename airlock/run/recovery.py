@@ -219,7 +219,7 @@ def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
 
 
 def steps_left(run: Run) -> tuple[str, ...]:
-    """The steps of an undo that would be taken back or must be settled first, in the plan's order."""
+    """Return the steps of an undo that would be taken back or must be settled first, in the plan's order."""
     covered = {*steps_to_undo(run), *run.parked}
     return tuple(step.id for step in run.plan.steps if step.id in covered and _is_left(run, step.id))
 
@@ -232,7 +232,7 @@ def _is_left(run: Run, step: str) -> bool:
 
 
 def _asked_again(ended: Run, step: str, record: CallRecord) -> CallRecord:
-    """A call as the undo finds it: a compensation that failed, or was skipped, is asked for again by asking for the undo."""
+    """Return a call as the undo finds it: a compensation that failed, or was skipped, is asked for again by asking for the undo."""
     undoable = ended.contracts().contract(step).undoable
     skipped = record.status is CallStatus.KEPT and undoable and record.undo is not None
     if record.status is CallStatus.UNDO_FAILED or skipped:
@@ -252,7 +252,7 @@ def _nothing_left(run: Run) -> str:
 
 
 def lost_after(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
-    """The steps of a chain of which nothing is known when its worker was lost after these answers: the next one."""
+    """Return the steps of a chain of which nothing is known when its worker was lost after these answers: the next one."""
     if made and not isinstance(made[-1], CallSucceeded):
         return ()
     return tuple(call.step.id for call in request.calls[len(made) : len(made) + 1])

@@ -95,7 +95,7 @@ def _why_replaced(run: Run) -> str:
 
 
 def _heavy(preview: StepPreview) -> int:
-    """The size of a preview where it counts; thousands of small ones compress well."""
+    """Return the size of a preview where it counts; thousands of small ones compress well."""
     size = len(preview.model_dump_json())
     return size if size > _HEAVY_FROM else 0
 
@@ -109,7 +109,7 @@ def _is_json(preview: StepPreview) -> bool:
 
 
 def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
-    """The paths at which two seals differ, steps by their id."""
+    """Return the paths at which two seals differ, steps by their id."""
     return tuple(shorten(path, 200) for path in differences(_by_step(before), _by_step(after))[:50])
 
 

@@ -22,7 +22,7 @@ def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
 
 
 def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, password: bytes | None = None) -> str:
-    """The signature of an approval, base64.
+    """Return the signature of an approval, base64.
 
     Args:
         private_key: The content of an OpenSSH private key file.

@@ -212,7 +212,7 @@ class Run(BaseModel):
         return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
 
     def contracts(self) -> Admitted:
-        """The frozen contracts and policy.
+        """Return the frozen contracts and policy.
 
         Raises:
             RuntimeError: If the plan was not admitted yet; a mistake of the caller.
@@ -257,7 +257,7 @@ class Run(BaseModel):
         self.ceilings = ceilings(admitted.order, admitted.parents, caps)
 
     def left(self, mode: Mode) -> tuple[str, ...]:
-        """The steps that are not live and may reach at least `mode`, each after all it depends on."""
+        """Return the steps that are not live and may reach at least `mode`, each after all it depends on."""
         live = set(self.live)
         order = self.contracts().order
         return tuple(step for step in order if step not in live and self.ceilings[step].mode.rank >= mode.rank)

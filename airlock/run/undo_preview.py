@@ -65,7 +65,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
 
 
 def undo_steps(run: Run, looks: Iterable[UndoLook]) -> tuple[UndoStep, ...]:
-    """The steps an undo is about, in the order in which they would be taken back; those that stay come last."""
+    """Return the steps an undo is about, in the order in which they would be taken back; those that stay come last."""
     said = {look.step: look for look in looks}
     left = set(steps_left(run))
     backwards = tuple(reversed(topological_order(run.contracts().parents)))
@@ -114,7 +114,7 @@ def _changed(before: UndoContent, after: tuple[UndoStep, ...]) -> tuple[str, ...
 
 
 def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
-    """The preview of an undo, line by line, without its digest and commands."""
+    """Yield the preview of an undo, line by line, without its digest and commands."""
     goal = json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else "(no goal given)"
     yield f"Undo of plan {sealed.plan_id}, which has ended: {goal}"
     yield f"asked for by {json.dumps(content.by)}, {sealed.submitted_at}: {json.dumps(content.reason, ensure_ascii=False)}"

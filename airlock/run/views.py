@@ -106,7 +106,7 @@ class PlanResult(WireModel):
 
 
 def step_views(run: Run) -> tuple[StepView, ...]:
-    """Every step of the plan, in the plan's order."""
+    """Return every step of the plan, in the plan's order."""
     return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.steps)
 
 
@@ -130,7 +130,7 @@ def _step_view(run: Run, step: str, agent: str, tool: str) -> StepView:
 
 
 def status_view(run: Run) -> StatusView:
-    """The answer of the query `status`."""
+    """Return the answer of the query `status`."""
     waiting = run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None
     return StatusView(
         plan_id=run.name,
@@ -160,7 +160,7 @@ def status_view(run: Run) -> StatusView:
 
 
 def preview_view(run: Run) -> PreviewView:
-    """The answer of the query `preview`."""
+    """Return the answer of the query `preview`."""
     if run.sealed is None or run.digest is None:
         text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
         return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
@@ -181,12 +181,12 @@ def _too_late(run: Run) -> str:
 
 
 def audit_view(run: Run) -> AuditView:
-    """The answer of the query `audit`."""
+    """Return the answer of the query `audit`."""
     return AuditView(plan_id=run.name, entries=tuple(run.audit), refused=run.refused)
 
 
 def plan_result(run: Run) -> PlanResult:
-    """The result of a finished run."""
+    """Return the result of a finished run."""
     by_status = run.steps_with
     return PlanResult(
         plan_id=run.name,
@@ -205,7 +205,7 @@ def plan_result(run: Run) -> PlanResult:
 
 
 def _in_effect(run: Run) -> tuple[str, ...]:
-    """The steps that are live; of a plan that was rolled back or aborted only those that changed something."""
+    """Return the steps that are live; of a plan that was rolled back or aborted only those that changed something."""
     if run.admitted is None or run.state is not State.ABORTED:
         return run.live
     return tuple(step for step in run.live if not run.admitted.contract(step).read_only)
@@ -249,7 +249,7 @@ def _locked_waits_for(run: Run) -> str:
 
 
 def details(run: Run) -> str:
-    """The run as Markdown, for the Temporal UI: where it is, what it waits for, how to approve it."""
+    """Return the run as Markdown, for the Temporal UI: where it is, what it waits for, how to approve it."""
     lines = [
         f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {inline(run.why)}",
         "",

@@ -180,7 +180,7 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
 
 
 async def _look(client: Client, claim_id: str) -> _Found | None:
-    """The claim that stands under an id, or None."""
+    """Return the claim that stands under an id, or None."""
     info = await described(client, claim_id)
     done = info is not None and info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
     if info is None or not (done or is_open(info)):

@@ -47,12 +47,12 @@ class SearchAttributeConflict(AirlockError):
 
 
 def address() -> str:
-    """The address that Temporal's own settings name, for messages."""
+    """Return the address that Temporal's own settings name, for messages."""
     return str(ClientConfig.load_client_connect_config().get("target_host") or "localhost:7233")
 
 
 async def connect() -> Client:
-    """A client, set up by Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
+    """Return a client, set up by Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
 
     Raises:
         ConnectionFailed: If nothing answers there; the message says what to check.
@@ -77,7 +77,7 @@ async def connect() -> Client:
 
 
 async def connect_to(address: str, namespace: str = "default") -> Client:
-    """A client of one particular server, without TLS; for a server this program started itself.
+    """Return a client of one particular server, without TLS; for a server this program started itself.
 
     Raises:
         ConnectionFailed: If nothing answers there.

@@ -32,7 +32,7 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         self._of_a_workflow = False
 
     def with_context(self, context: SerializationContext) -> "ForgivingPayloadConverter":
-        """The converter for the payloads of a workflow, or of something else."""
+        """Return the converter for the payloads of a workflow, or of something else."""
         of_a_workflow = isinstance(context, WorkflowSerializationContext)
         if of_a_workflow is self._of_a_workflow:
             return self

@@ -20,7 +20,7 @@ _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatu
 
 
 async def left_behind(client: Client, gate: str) -> str:
-    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    """Return the run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
     found = await described(client, gate)
     return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
@@ -64,7 +64,7 @@ async def _carried(client: Client, gate: str, run: str) -> CarriedGate:
 
 
 async def _earlier(client: Client, request: RecallRequest) -> list[str]:
-    """The runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
+    """Return the runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
     try:
         found = await runs_by_visibility(client, request.gate)
     except Unreadable as error:
@@ -75,7 +75,7 @@ async def _earlier(client: Client, request: RecallRequest) -> list[str]:
 
 
 async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
-    """The run with which a chain of runs that continued each other as new ended; None if that is the one that asks."""
+    """Return the run with which a chain of runs that continued each other as new ended; None if that is the one that asks."""
     while run != request.run:
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:

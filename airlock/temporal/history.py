@@ -58,12 +58,12 @@ async def described(client: Client, workflow_id: str, run_id: str = "") -> Workf
 
 
 def is_open(info: WorkflowExecutionInfo) -> bool:
-    """Whether a run is not closed; a paused one is open."""
+    """Return True if a run is not closed; a paused one is open."""
     return info.status in _OPEN
 
 
 async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:
-    """The runs of a workflow as visibility lists them, newest first, seconds behind at worst.
+    """Return the runs of a workflow as visibility lists them, newest first, seconds behind at worst.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -85,7 +85,7 @@ async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowE
 
 
 async def read_run(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:
-    """The history of one run.
+    """Return the history of one run.
 
     Raises:
         Unreadable: If it is gone, or Temporal does not answer.
@@ -157,7 +157,7 @@ def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[H
 
 
 def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
-    """The runs that a history leads to: those that must be looked at, and those that may be gone."""
+    """Return the runs that a history leads to: those that must be looked at, and those that may be gone."""
     sure: list[str] = []
     perhaps: list[str] = []
     for event in events:
@@ -173,7 +173,7 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
 
 
 async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
-    """The calls and compensations of one history.
+    """Return the calls and compensations of one history.
 
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
@@ -240,7 +240,7 @@ async def _undo_outcome(client: Client, end: HistoryEvent | None) -> UndoOutcome
 
 
 async def _decoded(client: Client, payloads: Payloads) -> Any:
-    """The one value of a payload as plain JSON.
+    """Return the one value of a payload as plain JSON.
 
     Raises:
         Unreadable: If it cannot be decoded here.

@@ -11,7 +11,7 @@ _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:]+\]|\d+\.\d+\.\d+\.\d+|localhost):\d{1,
 
 
 def metrics_address(text: str) -> str:
-    """An address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
+    """Return an address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
 
     Raises:
         ValueError: If it is none; a host's name is not, because what listens must know where.

@@ -23,7 +23,7 @@ class Tracer(TracingInterceptor):
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """The interceptor of each workflow instance."""
+        """Return the interceptor of each workflow instance."""
         super().workflow_interceptor_class(input)
         return _InWorkflow
 

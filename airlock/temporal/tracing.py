@@ -19,7 +19,7 @@ SERVICE = "airlock"
 
 
 def traced(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether traces are on.
+    """Return True if traces are on.
 
     Raises:
         ConfigError: If the variable says something else than 0 or 1.

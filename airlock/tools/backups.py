@@ -34,7 +34,7 @@ class Change(BaseModel):
 
     @classmethod
     def from_token(cls, token: object) -> Self:
-        """The change behind an undo token.
+        """Return the change behind an undo token.
 
         Raises:
             ToolFailed: If the token is not one of these.
@@ -82,7 +82,7 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
 
 
 def after_change(before: FileState, content: bytes | None, mode: int | None = None) -> FileState:
-    """The state of a file once it was given this content and mode."""
+    """Return the state of a file once it was given this content and mode."""
     if content is None:
         return ABSENT
     kept = int(before.mode, 8) if before.mode else NEW_FILE_MODE
@@ -205,7 +205,7 @@ def _mark(folder: str) -> str:
 
 
 def _remove_if_empty(folder: Path) -> bool:
-    """Whether the folder is gone."""
+    """Return True if the folder is gone."""
     try:
         folder.rmdir()
     except FileNotFoundError:

@@ -42,7 +42,7 @@ Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_emai
 
 
 def required(value: str, key: str) -> str:
-    """The value of a setting this call cannot do without.
+    """Return the value of a setting this call cannot do without.
 
     Raises:
         ToolFailed: When the operator has not set it; the message names the key and the environment variable.
@@ -54,7 +54,7 @@ def required(value: str, key: str) -> str:
 
 
 def fits(args: BaseModel) -> bool:
-    """Whether arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
+    """Return True if arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
     try:
         type(args).model_validate(dict(args))
     except ValidationError:
@@ -63,5 +63,5 @@ def fits(args: BaseModel) -> bool:
 
 
 def json_of(output: Mapping[str, Any]) -> JsonValue:
-    """An output, typed as any JSON is; what a preview predicts need not have the exact shape."""
+    """Return an output, typed as any JSON is; what a preview predicts need not have the exact shape."""
     return dict(output)

@@ -49,14 +49,14 @@ def math_compute(args: MathCompute, _call: ToolCall) -> Result:
 
 @math_compute.dry_run
 def look(args: MathCompute, _call: ToolCall) -> Preview:
-    """The computation itself: it changes nothing."""
+    """Return the computation itself: it changes nothing."""
     result = evaluate(args.expression, args.variables)
     return Preview(effect=f"Would compute {args.expression} = {result}.", output={"result": result})
 
 
 @math_compute.mock
 def mock(args: MathCompute, _call: ToolCall) -> Result:
-    """The result; 1 where mocked variables, such as a divisor of 0, give none."""
+    """Return the result; 1 where mocked variables, such as a divisor of 0, give none."""
     try:
         return {"result": evaluate(args.expression, args.variables) if fits(args) else 1}
     except ToolFailed:
@@ -64,7 +64,7 @@ def mock(args: MathCompute, _call: ToolCall) -> Result:
 
 
 def evaluate(expression: str, variables: Mapping[str, Number]) -> Number:
-    """The value of an expression.
+    """Return the value of an expression.
 
     Raises:
         ToolFailed: If it is not an arithmetic expression, or its value is not a number within bounds.

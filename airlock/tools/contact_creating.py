@@ -90,7 +90,7 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
 
 @ghl_create_contact.undo_check
 async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
-    """Whether the contact is still as this call made it."""
+    """Return True if the contact is still as this call made it."""
     found = await _still_ours(args, call)
     if found is None:
         return Preview(effect="Nothing to do: the contact is gone already.")
@@ -98,7 +98,7 @@ async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
 
 
 async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | None:
-    """The contact this call made, or None when it is gone.
+    """Return the contact this call made, or None when it is gone.
 
     Raises:
         ToolFailed: If somebody has changed it since.
@@ -120,7 +120,7 @@ async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | 
 
 @ghl_create_contact.probe
 async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
-    """Whether the CRM has the contact, as this call makes it."""
+    """Return True if the CRM has the contact, as this call makes it."""
     found = await Crm(call).find(args.email)
     if found is None:
         return Probe(happened=False, why=NOBODY)
@@ -133,7 +133,7 @@ async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
 
 @ghl_create_contact.mock
 def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
-    """The contact, with an id and the names it might get."""
+    """Return the contact, with an id and the names it might get."""
     fields = fields_of(args) if fits(args) else {"email": str(args.email)}
     first, _, last = fields.get("name", "Jo Mock").partition(" ")
     names = {"name": f"{first} {last}".strip(), "firstName": first, "lastName": last or None}
@@ -149,7 +149,7 @@ def _taken(args: GhlCreateContact, found: FoundContact) -> str:
 
 
 def _predicted(fields: Contact) -> dict[str, JsonValue]:
-    """The contact as far as it is known; the CRM derives names from names."""
+    """Return the contact as far as it is known; the CRM derives names from names."""
     derived = UNKNOWN if any(name in fields for name in NAMES) else None
     empty: dict[str, JsonValue] = {"id": UNKNOWN, "phone": None, "tags": [], **dict.fromkeys(NAMES, derived)}
     return {name: fields.get(name, empty.get(name)) for name in SHOWN}

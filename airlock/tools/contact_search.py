@@ -42,14 +42,14 @@ async def ghl_search(args: GhlSearch, call: ToolCall) -> ContactsFound:
 
 @ghl_search.dry_run
 async def look(args: GhlSearch, call: ToolCall) -> Preview:
-    """The search itself: it changes nothing."""
+    """Return the search itself: it changes nothing."""
     found = await ghl_search.live(args, call)
     return Preview(effect=f"Would find {found['total']} contacts for {args.query!r}.", output=json_of(found))
 
 
 @ghl_search.mock
 def mock(args: GhlSearch, _call: ToolCall) -> ContactsFound:
-    """One contact that fits the query."""
+    """Return one contact that fits the query."""
     email = args.query if fits(args) and "@" in args.query else "jo@example.test"
     contact = {"id": "mock-contact", "email": email, "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     return {"contacts": [{**contact, "phone": None, "tags": []}], "total": 1}

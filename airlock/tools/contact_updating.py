@@ -83,7 +83,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
 
 @ghl_update_contact.dry_run(partial=True)
 async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
-    """The contact as it is now, and what would change."""
+    """Return the contact as it is now, and what would change."""
     fields = fields_of(args)
     undo = "Put back the values it had, unless somebody has changed them by then."
     if args.contact_id == UNKNOWN:
@@ -116,7 +116,7 @@ async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
 
 @ghl_update_contact.undo_check
 async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
-    """Whether the contact still has the values this call gave it."""
+    """Return True if the contact still has the values this call gave it."""
     token, found = await _still_changed(args, call)
     if found is None:
         return Preview(effect="Nothing to do: the contact has the values it had before.")
@@ -125,7 +125,7 @@ async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
 
 
 async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, FoundContact | None]:
-    """The undo token, and the contact with the values this call gave it; None when it has the former ones again.
+    """Return the undo token, and the contact with the values this call gave it; None when it has the former ones again.
 
     Raises:
         ToolFailed: If somebody has changed them since, or the contact is gone.
@@ -145,7 +145,7 @@ async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, F
 
 @ghl_update_contact.probe
 async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
-    """Whether the contact has the new values, or still those it had."""
+    """Return True if the contact has the new values, or still those it had."""
     found = await Crm(call).get(args.contact_id)
     token: Any = _known_token(args, call)
     if found is None or token is None:
@@ -160,14 +160,14 @@ async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
 
 @ghl_update_contact.mock
 def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
-    """The contact with its new values."""
+    """Return the contact with its new values."""
     contact: Contact = {"email": "jo@example.test", "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     fields = fields_of(args) if fits(args) else {}
     return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
 
 
 def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) -> bool:
-    """Whether an earlier attempt made the change; sets the undo token it had.
+    """Return True if an earlier attempt made the change; sets the undo token it had.
 
     Raises:
         InDoubt: If the contact has the new values and nobody knows what to put back.
@@ -184,13 +184,13 @@ def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) ->
 
 
 def _touched(found: FoundContact, fields: Contact) -> dict[str, JsonValue]:
-    """The values before of everything the change touches; the CRM derives names from names."""
+    """Return the values before of everything the change touches; the CRM derives names from names."""
     names = {*fields, *(NAMES if any(name in NAMES for name in fields) else ())}
     return {name: found.contact.get(name) for name in sorted(names)}
 
 
 def _known_token(args: GhlUpdateContact, call: ToolCall) -> JsonValue:
-    """The undo token of an earlier attempt: kept with the call, or made of what the preview saw."""
+    """Return the undo token of an earlier attempt: kept with the call, or made of what the preview saw."""
     if call.undo is not None:
         return call.undo
     before = call.observed.get("before") if isinstance(call.observed, dict) else None

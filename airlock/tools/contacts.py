@@ -81,12 +81,12 @@ class Crm:
         self._token = call.secret(settings.token_secret)
 
     async def find(self, email: str) -> FoundContact | None:
-        """The contact with that email, or None."""
+        """Return the contact with that email, or None."""
         query = {"locationId": self.location, "email": email}
         return _found(await self._send("GET", "/contacts/search/duplicate", query=query))
 
     async def get(self, contact_id: str) -> FoundContact | None:
-        """The contact with that id, or None."""
+        """Return the contact with that id, or None."""
         try:
             return _found(await self._send("GET", _path(contact_id)))
         except TargetRefused as refusal:
@@ -95,7 +95,7 @@ class Crm:
             raise
 
     async def search(self, query: str, limit: int) -> dict[str, Any]:
-        """One page of the contacts that match a text."""
+        """Return one page of the contacts that match a text."""
         body: JsonValue = {"locationId": self.location, "query": query, "page": 1, "pageLimit": limit}
         found = (await self._send("POST", "/contacts/search", body=body, changes=False)).body()
         if not isinstance(found, dict) or not isinstance(found.get("contacts"), list):
@@ -103,7 +103,7 @@ class Crm:
         return found
 
     async def create(self, fields: Contact, key: str) -> FoundContact:
-        """A new contact; once under one key."""
+        """Return a new contact; once under one key."""
         body = {"locationId": self.location, **fields}
         return _certain(_found(await self._send("POST", "/contacts/", body=body, key=key)))
 
@@ -144,17 +144,17 @@ class Crm:
 
 
 def content_hash(contact: Contact) -> str:
-    """The hash of what makes a contact the one it is; a field that is empty counts as absent."""
+    """Return the hash of what makes a contact the one it is; a field that is empty counts as absent."""
     return digest({name: contact[name] for name in CONTENT if contact.get(name)})
 
 
 def shown(contact: Contact) -> dict[str, JsonValue]:
-    """A contact as tools return it."""
+    """Return a contact as tools return it."""
     return {name: contact.get(name) for name in SHOWN}
 
 
 def fields_of(args: "ContactFields") -> Contact:
-    """The fields that the arguments give, by the names the API has for them."""
+    """Return the fields that the arguments give, by the names the API has for them."""
     given = {
         "email": args.email,
         "name": args.name,
@@ -167,17 +167,17 @@ def fields_of(args: "ContactFields") -> Contact:
 
 
 def holds(contact: Contact, fields: Contact) -> bool:
-    """Whether a contact has these values, as the CRM writes them: it changes case, and how phone numbers are spaced."""
+    """Return True if a contact has these values, as the CRM writes them: it changes case, and how phone numbers are spaced."""
     return all(_same(contact.get(name), value, name) for name, value in fields.items())
 
 
 def unchanged(contact: Contact, before: Contact) -> bool:
-    """Whether a contact has exactly these values; a field that is empty counts as absent."""
+    """Return True if a contact has exactly these values; a field that is empty counts as absent."""
     return all((contact.get(name) or None) == (value or None) for name, value in before.items())
 
 
 def had_no_effect(error: ToolFailed) -> bool:
-    """Whether a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
+    """Return True if a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
     return not isinstance(error, TargetRefused) or error.status < 500 or error.status in LATER
 
 

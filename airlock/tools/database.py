@@ -121,17 +121,17 @@ def _be_strict(engine: sa.Engine, *, write: bool) -> None:
 
 
 def locked(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:
-    """The query, locking the rows it finds when the transaction may write; looking needs no right to lock."""
+    """Return the query, locking the rows it finds when the transaction may write; looking needs no right to lock."""
     return query.with_for_update() if connection.get_execution_options()["airlock_write"] else query
 
 
 def stores_text(connection: sa.Connection) -> bool:
-    """Whether the database keeps what it is given whatever its columns say (SQLite)."""
+    """Return True if the database keeps what it is given whatever its columns say (SQLite)."""
     return connection.dialect.name == "sqlite"
 
 
 def open_table(connection: sa.Connection, name: str, settings: DatabaseSettings, *, views: bool = False) -> sa.Table:
-    """A table as the database describes it.
+    """Return a table as the database describes it.
 
     Raises:
         ToolFailed: If there is none of that name, or the operator does not offer it; the message names those there are.
@@ -165,7 +165,7 @@ def known_columns(table: sa.Table, names: Sequence[str]) -> None:
 
 
 def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
-    """The condition that these columns have these values; None is SQL's NULL."""
+    """Return the condition that these columns have these values; None is SQL's NULL."""
     return sa.and_(
         sa.true(),
         *(
@@ -176,7 +176,7 @@ def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[boo
 
 
 def unique_keys(connection: sa.Connection, table: sa.Table) -> list[tuple[str, ...]]:
-    """Every set of columns that tells rows apart, the primary key first."""
+    """Return every set of columns that tells rows apart, the primary key first."""
     inspector = sa.inspect(connection)
     keys = [tuple(column.name for column in table.primary_key.columns)]
     keys += [tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name)]

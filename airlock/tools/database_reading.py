@@ -59,14 +59,14 @@ def database_query(args: DatabaseQuery, call: ToolCall) -> Rows:
 
 @database_query.dry_run
 def look(args: DatabaseQuery, call: ToolCall) -> Preview:
-    """The query itself, in a read-only transaction."""
+    """Return the query itself, in a read-only transaction."""
     found = database_query.live(args, call)
     return Preview(effect=f"Would read {found['count']} rows of {args.table}.", output=found)
 
 
 @database_query.mock
 def mock(args: DatabaseQuery, _call: ToolCall) -> Rows:
-    """One row that fits the query."""
+    """Return one row that fits the query."""
     if not fits(args):
         return {"table": str(args.table), "rows": [{"id": 1}], "count": 1}
     names = args.columns or ("id", *args.where)

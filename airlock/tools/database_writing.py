@@ -117,7 +117,7 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 
 @database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
-    """The row as it is now and as it would be, from a read-only transaction."""
+    """Return the row as it is now and as it would be, from a read-only transaction."""
     with transaction(call, write=False) as connection:
         table = open_table(connection, args.table, call.settings)
         if args.operation == "insert":
@@ -162,7 +162,7 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
 
 @database_write.undo_check
 def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
-    """Whether the row is still as this call left it."""
+    """Return True if the row is still as this call left it."""
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(_key(call))
         if entry is None or entry.undone:
@@ -179,7 +179,7 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
 
 @database_write.probe
 def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
-    """Whether the ledger, which is written with the row, remembers the call."""
+    """Return True if the ledger, which is written with the row, remembers the call."""
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
     if entry is None or entry.undone:
@@ -190,14 +190,14 @@ def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
 
 @database_write.mock
 def mock(args: DatabaseWrite, _call: ToolCall) -> Written:
-    """The row as it might be, with an id where none is given."""
+    """Return the row as it might be, with an id where none is given."""
     given = {**args.where, **args.row} if fits(args) else {}
     return {"table": str(args.table), "operation": str(args.operation), "row": {"id": 1, **given}}
 
 
 @database_write.variant
 def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row an update or delete names is a resource of the call; an insert needs none."""
+    """Return the row an update or delete names is a resource of the call; an insert needs none."""
     table, where = args.get("table"), args.get("where")
     if not isinstance(table, str) or not isinstance(where, Mapping) or not where:
         return {}
@@ -232,7 +232,7 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
 
 
 def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
-    """The row as it was before the call, as the call left it, and as it is now."""
+    """Return the row as it was before the call, as the call left it, and as it is now."""
     before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
     return before, after, rows.fetch(connection, table, restored(undo["key"]))
 

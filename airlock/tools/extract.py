@@ -45,7 +45,7 @@ def text_extract(args: TextExtract, _call: ToolCall) -> Values:
 
 @text_extract.dry_run
 def look(args: TextExtract, _call: ToolCall) -> Preview:
-    """The extraction itself: it changes nothing."""
+    """Return the extraction itself: it changes nothing."""
     values = extract(args)
     return Preview(effect=f"Would extract {len(values)} {args.kind}.", output={"values": values})
 
@@ -65,7 +65,7 @@ def mock(args: TextExtract, _call: ToolCall) -> Values:
 
 
 def extract(args: TextExtract) -> list[JsonValue]:
-    """The values found, each once, at most `limit`.
+    """Return the values found, each once, at most `limit`.
 
     Raises:
         ToolFailed: If `fields` are to be read and none is named.

@@ -32,7 +32,7 @@ def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
 
 @file_delete.dry_run(partial=True)
 def look(args: FileDelete, call: ToolCall) -> Preview:
-    """Whether the file is there, and what would be lost."""
+    """Return True if the file is there, and what would be lost."""
     root = folder_of(call.settings)
     if args.path == UNKNOWN:
         return Preview(effect="Would delete a file whose name is known after live.", undo="Restore the file.")
@@ -55,13 +55,13 @@ def undo(_args: FileDelete, call: ToolCall) -> None:
 
 @file_delete.undo_check
 def look_at_undo_of_delete(_args: FileDelete, call: ToolCall) -> Preview:
-    """Whether there is still no file in its place, and a backup."""
+    """Return True if there is still no file in its place, and a backup."""
     return look_at_undo(call)
 
 
 @file_delete.mock
 def mock(args: FileDelete, _call: ToolCall) -> FileInfo:
-    """A small file that was deleted."""
+    """Return a small file that was deleted."""
     return _info(str(args.path), FileState.of(b"mock", 0o644))
 
 

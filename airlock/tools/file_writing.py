@@ -66,7 +66,7 @@ def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
 
 @file_write.dry_run(partial=True)
 def look(args: FileWrite, call: ToolCall) -> Preview:
-    """Whether the path can be written, and what is there now."""
+    """Return True if the path can be written, and what is there now."""
     root = folder_of(call.settings)
     if args.path == UNKNOWN:
         return Preview(effect="Would write a file whose name is known after live.", undo="Restore what was there.")
@@ -91,7 +91,7 @@ def undo(_args: FileWrite, call: ToolCall) -> None:
 
 @file_write.undo_check
 def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
-    """Whether the file is still as this call left it."""
+    """Return True if the file is still as this call left it."""
     return look_at_undo(call)
 
 

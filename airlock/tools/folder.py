@@ -50,12 +50,12 @@ class FileState(BaseModel):
 
     @classmethod
     def of(cls, content: bytes, mode: int) -> Self:
-        """The state of a file with these bytes and this mode."""
+        """Return the state of a file with these bytes and this mode."""
         return cls(sha256=hashlib.sha256(content).hexdigest(), mode=f"{mode:04o}", size=len(content))
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file."""
+        """True if there is a file."""
         return self.sha256 is not None
 
 
@@ -63,7 +63,7 @@ ABSENT = FileState()
 
 
 def folder_of(settings: FileSettings) -> Path:
-    """The folder, without symbolic links.
+    """Return the folder, without symbolic links.
 
     Raises:
         ToolFailed: If the operator named none, or what is not a folder.
@@ -95,12 +95,12 @@ def place(root: Path, path: str) -> Path:
 
 
 def parents(path: str) -> list[str]:
-    """The folders a path leads through, the deepest first, without the root."""
+    """Return the folders a path leads through, the deepest first, without the root."""
     return [str(parent) for parent in PurePosixPath(path).parents][:-1]
 
 
 def state_of(target: Path) -> FileState:
-    """The state of a file as it is now.
+    """Return the state of a file as it is now.
 
     Raises:
         ToolFailed: If it is not a regular file, or cannot be read.

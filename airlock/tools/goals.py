@@ -51,14 +51,14 @@ def goal_query(args: GoalQuery, call: ToolCall) -> Goals:
 
 @goal_query.dry_run
 def look(args: GoalQuery, call: ToolCall) -> Preview:
-    """The query itself: it changes nothing."""
+    """Return the query itself: it changes nothing."""
     found = goal_query.live(args, call)
     return Preview(effect=f"Would find {len(found['goals'])} goals.", output=found)
 
 
 @goal_query.mock
 def mock(args: GoalQuery, _call: ToolCall) -> Goals:
-    """One goal that fits the query."""
+    """Return one goal that fits the query."""
     return {"goals": [{"id": "mock-goal", "goal": args.goal or "a goal", "status": args.status or "open"}]}
 
 

@@ -32,7 +32,7 @@ class HttpAnswer(TypedDict):
 
 
 def allowed(url: str, settings: HttpSettings) -> httpx.URL:
-    """The URL, when the operator allows its host.
+    """Return the URL, when the operator allows its host.
 
     Raises:
         ToolFailed: If it is not an http or https URL, holds credentials, or its host is not allowed.
@@ -95,7 +95,7 @@ def _request(
 
 
 def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
-    """An answer as the output of a call, within the size an output may have."""
+    """Return an answer as the output of a call, within the size an output may have."""
     output: HttpAnswer = {"status": reply.status, "headers": reply.kept_headers(), "body": reply.body()}
     if reply.content is not None and json_bytes(output) <= MAX_OUTPUT_BYTES:
         return output

@@ -104,7 +104,7 @@ def http_tool(
     secret_headers: Mapping[str, str] | None = None,
     **promises: Any,
 ) -> Tool:
-    """A tool that makes one kind of HTTP request, with the risk the operator says it has.
+    """Return a tool that makes one kind of HTTP request, with the risk the operator says it has.
 
     The host must be in `settings.http.allow_hosts`. The answer is the output; see `tools.http_client.HttpAnswer`.
 
@@ -136,7 +136,7 @@ def http_tool(
 
 
 def _filled(template: str, values: Any) -> str:
-    """The address, its placeholders replaced by values, each encoded as one part of a path."""
+    """Return the address, its placeholders replaced by values, each encoded as one part of a path."""
 
     def value_of(match: re.Match[str]) -> str:
         found = jmespath.search(match[1], values)

@@ -39,7 +39,7 @@ class Ledger:
         _TABLE.create(self._connection, checkfirst=True)
 
     def find(self, key: str) -> Entry | None:
-        """The call under that key, locked until the transaction ends; None when it has not taken effect."""
+        """Return the call under that key, locked until the transaction ends; None when it has not taken effect."""
         if not sa.inspect(self._connection).has_table(LEDGER):
             return None
         query = sa.select(_TABLE).where(_TABLE.c.idempotency_key == key)

@@ -16,7 +16,7 @@ WHERE = "catalogue.modules"
 
 
 def load_catalogue(config: Config) -> Catalogue:
-    """The catalogue of every tool in the modules that the configuration names.
+    """Return the catalogue of every tool in the modules that the configuration names.
 
     Modules in the current working directory are found too.
 
@@ -60,12 +60,12 @@ def _unread(section: str, catalogue: Catalogue) -> Problem:
 
 
 def tools_in(module: ModuleType) -> Sequence[Tool]:
-    """The tools in a module's namespace, each once, in the order in which the module names them."""
+    """Return the tools in a module's namespace, each once, in the order in which the module names them."""
     return list({id(value): value for value in vars(module).values() if isinstance(value, Tool)}.values())
 
 
 def _home_of(name: str) -> str:
-    """The module that `catalogue.modules` means by a name: `tools` was the name of `airlock.tools` before 0.2."""
+    """Return the module that `catalogue.modules` means by a name: `tools` was the name of `airlock.tools` before 0.2."""
     return f"airlock.{name}" if name == "tools" or name.startswith("tools.") else name
 
 

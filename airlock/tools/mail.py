@@ -95,7 +95,7 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
 
 @send_email.mock
 def mock(args: SendEmail, call: ToolCall) -> Sent:
-    """A Message-ID, as if the mail had been sent."""
+    """Return a Message-ID, as if the mail had been sent."""
     return {"to": str(args.to), "message_id": _message_id(call.idempotency_key, "mock.test")}
 
 

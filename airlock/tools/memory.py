@@ -74,14 +74,14 @@ def memory_search(args: MemorySearch, call: ToolCall) -> Matches:
 
 @memory_search.dry_run
 def look(args: MemorySearch, call: ToolCall) -> Preview:
-    """The search itself: it changes nothing."""
+    """Return the search itself: it changes nothing."""
     found = memory_search.live(args, call)
     return Preview(effect=f"Would find {len(found['matches'])} notes about {args.query!r}.", output=found)
 
 
 @memory_search.mock
 def mock(args: MemorySearch, _call: ToolCall) -> Matches:
-    """One note that says what was asked for."""
+    """Return one note that says what was asked for."""
     return {"matches": [{"id": "mock.md", "text": f"A note about {args.query}", "score": 1.0}]}
 
 
@@ -122,7 +122,7 @@ def _notes(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _parts(name: str, text: str) -> Iterator[tuple[str, str]]:
-    """A JSON list of `{"id", "text"}` holds many notes; any other JSON is one."""
+    """Yield a JSON list of `{"id", "text"}` holds many notes; any other JSON is one."""
     try:
         content = json.loads(text)
     except ValueError:

@@ -11,7 +11,7 @@ CONFIG_VARIABLE = "AIRLOCK_CONFIG"
 
 
 def find_config(given: Path | None) -> Path | None:
-    """The configuration to use: the one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None."""
+    """Return the configuration to use: the one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None."""
     if given is not None:
         return given
     named = os.environ.get(CONFIG_VARIABLE)
@@ -21,7 +21,7 @@ def find_config(given: Path | None) -> Path | None:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in a file, with the environment's overrides.
+    """Return the configuration in a file, with the environment's overrides.
 
     Raises:
         ConfigError: If it cannot be read or used; every problem names its key and the fix.

@@ -14,12 +14,12 @@ from airlock.tools.values import Row, bound, exact
 
 
 def key_of(table: sa.Table, row: Mapping[str, Any]) -> Row:
-    """The primary key of a row."""
+    """Return the primary key of a row."""
     return {column.name: row[column.name] for column in table.primary_key.columns}
 
 
 def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row | None:
-    """The one row that matches, locked where the database can lock rows; None when there is none.
+    """Return the one row that matches, locked where the database can lock rows; None when there is none.
 
     Raises:
         ToolFailed: If more than one row matches.
@@ -32,7 +32,7 @@ def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) 
 
 
 def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row:
-    """The row that `where` names by its primary key, or by columns that are unique.
+    """Return the row that `where` names by its primary key, or by columns that are unique.
 
     Raises:
         ToolFailed: If `where` does not tell rows apart, or there is no such row.
@@ -49,7 +49,7 @@ def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, An
 
 
 def seen(row: Row, version_column: str) -> JsonValue:
-    """The state of a row as a preview hands it on: a hash of all of it, and its version where it has one."""
+    """Return the state of a row as a preview hands it on: a hash of all of it, and its version where it has one."""
     state: dict[str, JsonValue] = {"sha256": digest(exact(row))}
     if version_column in row:
         state["version"] = exact({version_column: row[version_column]})[version_column]
@@ -77,7 +77,7 @@ def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: 
 
 
 def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
-    """The values of a plan's row as the columns take them; those not known yet as they stand.
+    """Return the values of a plan's row as the columns take them; those not known yet as they stand.
 
     Raises:
         ToolFailed: If the table has no such column, or no key by which its rows could be told apart.
@@ -91,7 +91,7 @@ def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, Json
 
 
 def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
-    """The values of a row to insert.
+    """Return the values of a row to insert.
 
     Raises:
         ToolFailed: If a column needs a value and has none, or another row has values that must be unique.

@@ -36,7 +36,7 @@ _DECODERS = {name: decode for name, _, decode in _EXACT.values()}
 
 
 def exact(row: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """A row as JSON from which `restored` makes the very same values.
+    """Return a row as JSON from which `restored` makes the very same values.
 
     Raises:
         ToolFailed: If a value is of a kind that JSON cannot keep exactly.
@@ -45,7 +45,7 @@ def exact(row: Mapping[str, Any]) -> dict[str, JsonValue]:
 
 
 def restored(row: Mapping[str, Any]) -> Row:
-    """The row that `exact` was given."""
+    """Return the row that `exact` was given."""
     return {
         name: _DECODERS[next(iter(value))](next(iter(value.values()))) if isinstance(value, dict) else value
         for name, value in row.items()
@@ -53,7 +53,7 @@ def restored(row: Mapping[str, Any]) -> Row:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """A row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
+    """Return a row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
     return {name: _plain(value) for name, value in row.items()}
 
 

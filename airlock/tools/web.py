@@ -48,7 +48,7 @@ class Reply:
     content: bytes | None
 
     def body(self) -> JsonValue:
-        """The body: JSON where it is JSON, else text; None where there is none."""
+        """Return the body: JSON where it is JSON, else text; None where there is none."""
         if not self.content:
             return None
         text = self.content.decode(errors="replace")
@@ -61,7 +61,7 @@ class Reply:
         return found
 
     def kept_headers(self) -> dict[str, str]:
-        """The few headers worth keeping."""
+        """Return the few headers worth keeping."""
         return {name: self.headers[name] for name in KEPT_HEADERS if name in self.headers}
 
 
@@ -155,7 +155,7 @@ async def _content(response: httpx.Response) -> bytes | None:
 
 
 def _what(request: httpx.Request) -> str:
-    """The request in a few words, without its query, which may hold what is secret."""
+    """Return the request in a few words, without its query, which may hold what is secret."""
     return f"{request.method} {request.url.copy_with(query=None, fragment=None)}"
 
 

@@ -55,7 +55,7 @@ class Limits:
 
 
 def runner() -> SandboxedWorkflowRunner:
-    """The sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
+    """Return the sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
     policy = (
         SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
         | SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
@@ -68,7 +68,7 @@ def runner() -> SandboxedWorkflowRunner:
 
 
 def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
-    """The Temporal workers of one process.
+    """Return the Temporal workers of one process.
 
     Args:
         client: A client made by `airlock_client.connection`.

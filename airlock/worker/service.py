@@ -76,7 +76,7 @@ async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
 
 
 async def _connected(stop: asyncio.Event) -> Client | None:
-    """A client of a server that is ready, or None when the worker is told to stop before there is one."""
+    """Return a client of a server that is ready, or None when the worker is told to stop before there is one."""
     stopped = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(_ready_client())
     await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)

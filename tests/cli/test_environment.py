@@ -29,7 +29,7 @@ def alive(pid: int) -> bool:
 
 
 def family(text: str) -> list[int]:
-    """The processes whose command line holds a text, this one left out."""
+    """Return the processes whose command line holds a text, this one left out."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -162,6 +162,6 @@ def test_nothing_outlives_a_dev_that_is_killed(tmp_path: Path) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Every process below a process."""
+    """Return every process below a process."""
     below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return below + [deeper for child in below for deeper in children_of(child)]

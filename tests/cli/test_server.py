@@ -30,7 +30,7 @@ def airlock(env: Environment) -> Airlock:
 
 
 async def waiting(airlock: Airlock, plan: dict[str, Any]) -> str:
-    """The digest of a submitted plan that waits for approval."""
+    """Return the digest of a submitted plan that waits for approval."""
     handle = await airlock.submit(plan)
     status = await handle.wait_for(State.AWAITING_APPROVAL)
     assert status.digest is not None, status.why

@@ -60,7 +60,7 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
 
 
 async def _listed(starter: Starter) -> Said:
-    """The list of plans, once visibility has caught up."""
+    """Return the list of plans, once visibility has caught up."""
     async with asyncio.timeout(120):
         while True:
             said = await starter("list")

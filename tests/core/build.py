@@ -35,7 +35,7 @@ class Free(BaseModel):
 
 
 def make_tool(name: str, risk: str, reversibility: str, *, compensate: bool = False, **promises: Any) -> Tool:
-    """A tool whose functions are never called by these tests."""
+    """Return a tool whose functions are never called by these tests."""
 
     @tool(name=name, risk=risk, reversibility=reversibility, **promises)
     def live(args: Free, call: ToolCall) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def make_tool(name: str, risk: str, reversibility: str, *, compensate: bool = Fa
 
 
 def catalogue() -> Catalogue:
-    """One tool of each kind: LOW to HIGH, read-only to irreversible."""
+    """Return one tool of each kind: LOW to HIGH, read-only to irreversible."""
     return Catalogue(
         [
             make_tool("read", "LOW", "read_only"),
@@ -73,19 +73,19 @@ TOOLS = ("read", "write", "order", "pay", "mail", "post")
 
 
 def step(step_id: str, tool_name: str = "write", *after: str, **more: Any) -> Step:
-    """A step with full confidence."""
+    """Return a step with full confidence."""
     return Step.model_validate({"id": step_id, "agent": "bot", "tool": tool_name, "confidence": 1.0, "after": after, **more})
 
 
 def plan(*steps: Step, **more: Any) -> Plan:
-    """A plan requested by `author`."""
+    """Return a plan requested by `author`."""
     return Plan.model_validate(
         {"plan_id": "p-1", "goal": "a goal", "requested_by": "author", "steps": [s.model_dump() for s in steps], **more}
     )
 
 
 def policy(**knobs: Any) -> Policy:
-    """The careful policy with every permission granted."""
+    """Return the careful policy with every permission granted."""
     return Policy.model_validate({"agents": {"*": {"permissions": ["*"]}}, **knobs})
 
 
@@ -97,7 +97,7 @@ def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
 
 
 def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:
-    """A run in MOCK, admitted."""
+    """Return a run in MOCK, admitted."""
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)
     run.begin_rehearsal(admitted(proposed, rules))
     return run
@@ -129,7 +129,7 @@ def rehearse(run: Run, now: datetime = NOW, previews: Mapping[str, StepPreview] 
 
 
 def awaiting(proposed: Plan, rules: Policy = OPEN_POLICY, **previews: StepPreview) -> Run:
-    """A run in AWAITING_APPROVAL."""
+    """Return a run in AWAITING_APPROVAL."""
     run = rehearse(new_run(proposed, rules), previews=previews)
     assert run.state is State.AWAITING_APPROVAL
     return run
@@ -144,7 +144,7 @@ def say(run: Run, name: str, now: datetime = NOW, **fields: Any) -> Verdict:
 
 
 def live_run(proposed: Plan, rules: Policy = OPEN_POLICY, **fields: Any) -> Run:
-    """A run in LIVE with nothing called yet."""
+    """Return a run in LIVE with nothing called yet."""
     run = awaiting(proposed, rules)
     verdict = say(run, "approve", **fields)
     assert verdict.accepted, verdict
@@ -159,12 +159,12 @@ def waive(run: Run, now: datetime = NOW) -> None:
 
 
 def live(step_id: str, **more: Any) -> CallSucceeded:
-    """A call that worked."""
+    """Return a call that worked."""
     return CallSucceeded.model_validate({"step": step_id, "output": {"id": step_id}, "undo": {"token": step_id}, **more})
 
 
 def failed(step_id: str, **more: Any) -> CallFailed:
-    """A call that did not."""
+    """Return a call that did not."""
     return CallFailed.model_validate({"step": step_id, "error": "500 from the target", **more})
 
 
@@ -178,12 +178,12 @@ def call(run: Run, *outcomes: CallOutcome, after: bool = False, **more: Any) -> 
 
 
 def later(hours: float) -> datetime:
-    """Some hours after NOW."""
+    """Return some hours after NOW."""
     return NOW + timedelta(hours=hours)
 
 
 def contract(**more: Any) -> Contract:
-    """A consistent MEDIUM reversible contract, changed."""
+    """Return a consistent MEDIUM reversible contract, changed."""
     return Contract.model_validate(
         {"tool": "t", "risk": "MEDIUM", "reversibility": "reversible", "has_compensate": True, **more}
     )
@@ -207,7 +207,7 @@ def dags(draw: st.DrawFn, max_size: int = 12) -> dict[str, tuple[str, ...]]:
 def plan_of(
     parents: Mapping[str, Iterable[str]], tools: Mapping[str, str], confidence: Mapping[str, float] | None = None
 ) -> Plan:
-    """A plan with this graph."""
+    """Return a plan with this graph."""
     return plan(
         *(
             step(name, tools.get(name, "write"), *parents[name], confidence=(confidence or {}).get(name, 1.0))

@@ -497,7 +497,7 @@ def test_thousands_of_conflicts_are_summed_up() -> None:
 
 
 def crowded(number: int) -> Plan:
-    """Every step in the way of many others, in every way there is."""
+    """Return every step in the way of many others, in every way there is."""
     tools = ("write", "mail", "metered", "read", "open", "charge", "slow")
     return plan(
         *(

@@ -271,7 +271,7 @@ def test_what_is_no_report_is_refused(sent: tuple[Any, ...]) -> None:
 
 
 def _ended(run: Run) -> list[Report]:
-    """The reports of a run that is locked while it is LIVE, and aborted then."""
+    """Return the reports of a run that is locked while it is LIVE, and aborted then."""
     outbox, state = Outbox(), run.state
 
     def moved() -> None:

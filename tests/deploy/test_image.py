@@ -25,7 +25,7 @@ def instructions(name: str) -> list[list[str]]:
 
 
 def copies() -> list[tuple[Path, str]]:
-    """Every source of a COPY with its destination, patterns expanded."""
+    """Return every source of a COPY with its destination, patterns expanded."""
     found = []
     for *sources, destination in instructions("COPY"):
         for source in sources:

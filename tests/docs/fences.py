@@ -31,7 +31,7 @@ class Fence:
 
 
 def fences(*kinds: str, paths: list[Path] | None = None) -> list[Fence]:
-    """Every fenced block of some kinds, in all documents unless told otherwise."""
+    """Return every fenced block of some kinds, in all documents unless told otherwise."""
     found = []
     for path in WRITTEN if paths is None else paths:
         text = path.read_text()
@@ -42,31 +42,31 @@ def fences(*kinds: str, paths: list[Path] | None = None) -> list[Fence]:
 
 
 def lines(fence: Fence) -> Iterator[str]:
-    """The commands of a block: continued lines joined, comments left out."""
+    """Yield the commands of a block: continued lines joined, comments left out."""
     for line in fence.text.replace("\\\n", " ").splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             yield line.strip()
 
 
 def prose(path: Path) -> str:
-    """The document without its blocks."""
+    """Return the document without its blocks."""
     return _FENCE.sub("", path.read_text())
 
 
 def inline(path: Path) -> list[str]:
-    """Everything between single backticks, outside of blocks."""
+    """Return everything between single backticks, outside of blocks."""
     return _INLINE.findall(prose(path))
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command line anywhere in the documents, with where it stands."""
+    """Return every command line anywhere in the documents, with where it stands."""
     found = [(str(fence), line) for fence in fences("sh", "text") for line in lines(fence)]
     found += [(str(path.relative_to(ROOT)), text) for path in WRITTEN for text in inline(path)]
     return found
 
 
 def words_after(program: str, line: str) -> list[str] | None:
-    """The arguments of a program in a command line, or None where it is not run there."""
+    """Return the arguments of a program in a command line, or None where it is not run there."""
     match = re.search(rf"(?:^|[\s(/]){re.escape(program)} (?=\S)(.*)", line)
     if match is None:
         return None

@@ -128,7 +128,7 @@ async def killed_in_dry_run(stage: Stage) -> None:
 
 
 async def reported(plan: Onboarding, previews: int) -> bool:
-    """Whether the server knows of so many finished previews."""
+    """Return True if the server knows of so many finished previews."""
     request = DescribeWorkflowExecutionRequest(
         namespace=plan.scene.name, execution=WorkflowExecution(workflow_id=plan.handle.workflow.id)
     )

@@ -20,7 +20,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 async def scrape(address: str) -> Samples:
-    """Every sample that a worker serves, without the labels that Temporal's SDK adds."""
+    """Return every sample that a worker serves, without the labels that Temporal's SDK adds."""
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"http://{address}/metrics")).text
     found: Samples = {}

@@ -378,7 +378,7 @@ async def record(airlock: Airlock, name: str) -> dict[str, str]:
 
 
 async def expired() -> dict[str, str]:
-    """The one scenario that takes a day; the server's clock skips it."""
+    """Return the one scenario that takes a day; the server's clock skips it."""
     async with time_skipping(identity=IDENTITY) as (airlock, env):
         handle = await submit(airlock, "replay-expired", *tree())
         await awaiting(handle)
@@ -388,7 +388,7 @@ async def expired() -> dict[str, str]:
 
 
 async def written(client: Client, handle: WorkflowHandle[Any, Any], name: str) -> dict[str, str]:
-    """The histories of a run and of those it continues, oldest first, by file name."""
+    """Return the histories of a run and of those it continues, oldest first, by file name."""
     runs = [[event async for event in handle.fetch_history_events()]]
     while before := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         earlier = client.get_workflow_handle(handle.id, run_id=before)

@@ -102,7 +102,7 @@ def test_the_histories_name_no_machine():
 
 
 def _decoded(value: Any) -> list[str]:
-    """The contents of all payloads; those that travel compressed included."""
+    """Return the contents of all payloads; those that travel compressed included."""
     if isinstance(value, dict):
         if "data" in value and "metadata" in value:
             data = base64.b64decode(value["data"])

@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def tree(root: Path) -> dict[str, Any]:
-    """Everything in the folder but the backups: bytes and modes of files, folders."""
+    """Return everything in the folder but the backups: bytes and modes of files, folders."""
     found: dict[str, Any] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()

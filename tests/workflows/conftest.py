@@ -168,7 +168,7 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
 
 
 async def namespace(client: Client, name: str) -> Client:
-    """A new namespace on the server of a client, with Airlock's search attributes."""
+    """Return a new namespace on the server of a client, with Airlock's search attributes."""
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
     )
@@ -178,7 +178,7 @@ async def namespace(client: Client, name: str) -> Client:
 
 
 async def events(handle: PlanHandle, run_id: str | None = None) -> list[HistoryEvent]:
-    """The history of a plan's current run, or of another run in its chain."""
+    """Return the history of a plan's current run, or of another run in its chain."""
     workflow = handle.workflow_client.get_workflow_handle(handle.workflow.id, run_id=run_id)
     return [event async for event in workflow.fetch_history_events()]
 
@@ -189,7 +189,7 @@ async def count(handle: PlanHandle) -> Counter[str]:
 
 
 async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
-    """The histories of all runs that continued each other as new, oldest first."""
+    """Return the histories of all runs that continued each other as new, oldest first."""
     runs, run_id = [await events(handle)], None
     while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         runs.insert(0, await events(handle, run_id))

@@ -48,7 +48,7 @@ class RawPlan:
         return sum(self.moves.values())
 
     def was(self, state: str) -> bool:
-        """Whether it came into a state."""
+        """Return True if it came into a state."""
         return any(to == state for (_, to), count in self.moves.items() if count)
 
     @property
@@ -76,7 +76,7 @@ def value(payload: Payload) -> Any:
 
 
 async def raw_plans(client: Client) -> dict[str, RawPlan]:
-    """Every plan of a namespace by its workflow id, each workflow id used once."""
+    """Return every plan of a namespace by its workflow id, each workflow id used once."""
     query = "WorkflowType = 'PlanWorkflow'"
     listed, token = [], b""
     while True:

@@ -11,7 +11,7 @@ from tests.workflows.world import WORLD
 
 
 def before(found, activity_id: str) -> int:
-    """The workflow task that scheduled an activity: a reset to it commands that activity again."""
+    """Return the workflow task that scheduled an activity: a reset to it commands that activity again."""
     return max(point for point in tasks(found) if point < scheduled(found, activity_id))
 
 

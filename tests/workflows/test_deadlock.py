@@ -82,7 +82,7 @@ async def crowded(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
 
 
 def document(number: int, order: tuple[str, ...]) -> dict[str, Any]:
-    """A plan that takes its resources one after the other, in this order."""
+    """Return a plan that takes its resources one after the other, in this order."""
     steps = [
         {
             "id": resource, "agent": "a", "tool": "take", "args": {"resource": resource}, "confidence": 0.95,

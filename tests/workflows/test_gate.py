@@ -58,7 +58,7 @@ async def shared(dev_server: Any) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def alone(dev_server: Any) -> AsyncIterator[Client]:
-    """A namespace of its own, for what happens at the live gate."""
+    """Yield a namespace of its own, for what happens at the live gate."""
     async with gates(dev_server) as client:
         yield client
 

@@ -18,7 +18,7 @@ from tests.workflows.world import WORLD
 
 
 async def live(airlock, document, name="a"):
-    """A plan that is live, in a call that waits, and what lets that call go on."""
+    """Return a plan that is live, in a call that waits, and what lets that call go on."""
     hold = WORLD.hold(document["plan_id"], name)
     handle = await airlock.submit(document)
     await approved(handle)
@@ -27,7 +27,7 @@ async def live(airlock, document, name="a"):
 
 
 async def proven(gate: LiveGate, scope: str | None = None, within: float = 120.0) -> Proof:
-    """The last proof of a lock."""
+    """Return the last proof of a lock."""
     proofs = [proof async for proof in gate.barrier(scope, within)]
     return proofs[-1]
 

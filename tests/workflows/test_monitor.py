@@ -264,7 +264,7 @@ async def _gate_refused(client: Client, number: int) -> bool:
 
 
 async def _judged_since(client: Client) -> bool:
-    """Whether the monitor has looked at everything that came: no timer of it is running."""
+    """Return True if the monitor has looked at everything that came: no timer of it is running."""
     events = [event async for event in handle_of(client).fetch_history_events()]
     started = sum(event.event_type == 17 for event in events)
     return started > 0 and started == sum(event.event_type == 18 for event in events)

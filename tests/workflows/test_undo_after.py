@@ -39,7 +39,7 @@ def looking() -> Any:
 
 
 def three(plan: Any, **more: Any) -> dict[str, Any]:
-    """Two keys that can be set back, one behind the other, and a mail that cannot be taken back."""
+    """Return two keys that can be set back, one behind the other, and a mail that cannot be taken back."""
     return plan(
         step("a", "put", key="a", value=1),
         step("b", "put", ("a",), key="b", value=2),
@@ -276,7 +276,7 @@ async def test_an_undo_that_was_terminated_half_way_is_asked_for_again(airlock, 
 
 
 async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_server, plan):
-    """The orchestrating worker is gone when the answer arrives, and the plan is terminated before another one comes."""
+    """Return the orchestrating worker is gone when the answer arrives, and the plan is terminated before another one comes."""
     client = await namespace(dev_server.client, "lastanswer")
     toolbox = Toolbox(catalogue(), POLICY)
     document = plan(step("o", "once", key="o", value=1))
@@ -299,7 +299,7 @@ async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_
 
 
 async def _answered(handle: PlanHandle) -> bool:
-    """Whether the last thing that happened to the run is an answer, with nobody there to take it in."""
+    """Return True if the last thing that happened to the run is an answer, with nobody there to take it in."""
     last = (await events(handle))[-2:]
     return any(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for event in last)
 

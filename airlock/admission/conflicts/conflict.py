@@ -46,12 +46,12 @@ class Conflict(WireModel):
 
 
 def conflict(kind: ConflictKind, answer: Answer, steps: Sequence[str], detail: str, other: str | None = None) -> Conflict:
-    """A conflict whose sentence is on one line and of bounded length."""
+    """Return a conflict whose sentence is on one line and of bounded length."""
     return Conflict(kind=kind, answer=answer, steps=tuple(steps), detail=shorten(detail), other=other)
 
 
 def bounded(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """At most `MAX_PER_KIND` conflicts of each kind, in their order; one that counts the rest stands for them."""
+    """Return at most `MAX_PER_KIND` conflicts of each kind, in their order; one that counts the rest stands for them."""
     kept: list[Conflict] = []
     rest: dict[tuple[ConflictKind, Answer], int] = {}
     number: dict[ConflictKind, int] = {}
@@ -66,7 +66,7 @@ def bounded(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
 
 
 def with_another_plan(step: str, resource: str, other: str, state: State | None) -> Conflict:
-    """Another open plan touches the same resource: its gate will let one of them in at a time.
+    """Return another open plan touches the same resource: its gate will let one of them in at a time.
 
     Args:
         step: The step of this plan.
@@ -90,12 +90,12 @@ _DOES = {
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names as a person lists them; of many the first few and the number of the others."""
+    """Return some names as a person lists them; of many the first few and the number of the others."""
     if len(names) > _MAX_LISTED:
         return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def shown(name: str) -> str:
-    """A name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the sentence."""
+    """Return a name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the sentence."""
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=True)

@@ -44,7 +44,7 @@ def find_made_elsewhere(scene: Situation, standing: Mapping[str, str]) -> Findin
 
 
 def find_duplicates(scene: Situation) -> Findings:
-    """The same irreversible call twice in one plan: all but the first are left out.
+    """Return the same irreversible call twice in one plan: all but the first are left out.
 
     Calls are the same when tool and arguments are, references word by word, or tool and `dedupe_key`.
     """

@@ -44,11 +44,11 @@ class Situation:
     deadline: float | None = None
 
     def order(self) -> tuple[str, ...]:
-        """Every step after all it depends on; among equals by id."""
+        """Return every step after all it depends on; among equals by id."""
         return topological_order(self.parents)
 
     def going(self, order: Collection[str] | None = None) -> dict[str, int]:
-        """The steps that may go live, each with its position in the order: neither they nor what they depend on is capped.
+        """Return the steps that may go live, each with its position in the order: neither they nor what they depend on is capped.
 
         Args:
             order: What `order()` returns, for those who have it already.
@@ -60,7 +60,7 @@ class Situation:
         return found
 
     def behind(self, step: str, children: Mapping[str, tuple[str, ...]], known: Collection[str]) -> set[str]:
-        """A step and everything that depends on it, those left out that are known already, with what is behind them."""
+        """Return a step and everything that depends on it, those left out that are known already, with what is behind them."""
         seen, open_steps = {step}, [step]
         while open_steps:
             for child in children[open_steps.pop()]:
@@ -70,11 +70,11 @@ class Situation:
         return seen
 
     def children(self) -> dict[str, tuple[str, ...]]:
-        """The steps that depend directly on each step."""
+        """Return the steps that depend directly on each step."""
         return reversed_parents(self.parents)
 
     def after(self, found: Findings) -> "Situation":
-        """The plan with what a detector wants changed."""
+        """Return the plan with what a detector wants changed."""
         if not (found.edges or found.caps or found.agents):
             return self
         added: dict[str, set[str]] = {}
