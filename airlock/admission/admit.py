@@ -1,4 +1,4 @@
-"""What the operator's worker makes of a plan: frozen into the run's history, so that the history explains the run."""
+"""Admission of a plan by the operator's worker, frozen into the run's history so that the history explains the run."""
 
 import string
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def admit(
         catalogue: The operator's tools.
         policy: The operator's rules.
         standing: What other plans have to do with its irreversible calls, one sentence by step.
-        reliability: How reliable its tools were, where the policy wants confidence calibrated; None if nobody could tell.
+        reliability: The reliability of its tools, where the policy calibrates confidence; None if it is not known.
     """
     problems = structure_problems(plan) or catalogue_problems(plan, catalogue)
     contracts: dict[str, Contract] = {}
@@ -77,7 +77,7 @@ def _contracts(plan: Plan, catalogue: Catalogue) -> tuple[dict[str, Contract], l
             contracts[step.id] = catalogue.contract(step.tool, step.args)
         except (ContractError, ValidationError) as error:
             problems.append(
-                Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="mend the tool, or these arguments")
+                Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="fix the tool, or these arguments")
             )
     return contracts, problems
 

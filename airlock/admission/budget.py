@@ -1,4 +1,4 @@
-"""What the approved steps of an admitted plan use up, what they may, and what a scoped lock stops them for."""
+"""The spending of an admitted plan's approved steps, its limits, and the scopes in which a lock stops them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from string import Formatter
@@ -17,7 +17,7 @@ ANY_RESOURCE = "resource:*"
 
 
 class Spending(WireModel):
-    """What calls use up of a budget. `cost` is in the operator's own unit."""
+    """The calls and the cost that count against a budget. `cost` is in the operator's own unit."""
 
     live_calls: int = 0
     irreversible_calls: int = 0
@@ -25,7 +25,7 @@ class Spending(WireModel):
 
 
 def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> dict[str, Spending]:
-    """What each agent would use up if the approved steps went live, by agent, sorted.
+    """Return the spending of each agent if the approved steps went live, by agent, sorted.
 
     Args:
         steps: The plan's steps, with the agents they have in the end.
@@ -47,7 +47,7 @@ def budgets_of(policy: Policy, agents: Iterable[str]) -> dict[str, WindowBudget]
 
 
 def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> tuple[str, ...]:
-    """What a scoped lock stops the approved steps for: `agent:x`, `tool:y` and `resource:z`, sorted.
+    """Return the scopes that stop the approved steps when locked: `agent:x`, `tool:y` and `resource:z`, sorted.
 
     `resource:*` stands in where a step's resource is not known before it runs, and instead of more than
     `MAX_SCOPED_RESOURCES` of them: a lock on any resource then stops the plan, because it might be that one.
@@ -75,7 +75,7 @@ _DIGITS = 9
 
 
 def spending(contracts: Iterable[Contract]) -> Spending:
-    """What one live call under each of these contracts uses up: every call counts, those that only read too."""
+    """Return the spending of one live call under each of these contracts; calls that only read count too."""
     calls = tuple(contracts)
     return Spending(
         live_calls=len(calls),
@@ -104,7 +104,7 @@ def exceeded(spent: Spending, budget: Budget, where: str) -> tuple[str, ...]:
 
 
 def budget_problems(steps: Iterable[Step], contracts: Mapping[str, Contract], policy: Policy) -> list[Problem]:
-    """What refuses a plan whose steps would use up more than a plan may, or than an agent may over all its plans.
+    """Return the problems of a plan whose steps would exceed the budget of a plan, or of an agent over all its plans.
 
     Args:
         steps: The steps that may go live, with the agents they have in the end.

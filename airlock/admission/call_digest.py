@@ -10,11 +10,11 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind
 
 DIGEST_LENGTH = 32
-"""How many hex characters of a SHA-256 tell one call from another; they are part of a workflow id."""
+"""The hex characters of a SHA-256 that tell one call from another; they are part of a workflow id."""
 
 
 def call_digest(tool: str, args: Mapping[str, Any], dedupe_key: str | None) -> str:
-    """Which call this is: the same for the same tool and arguments, or for the same tool and `dedupe_key`.
+    """Return the identity of a call: the same for the same tool and arguments, or for the same tool and `dedupe_key`.
 
     A call with a key is never the same as one without. The agent, the plan and the step do not count.
 
@@ -31,7 +31,7 @@ def call_digest(tool: str, args: Mapping[str, Any], dedupe_key: str | None) -> s
 
 
 def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> str | None:
-    """Which call a step is, as far as these outputs tell.
+    """Return the identity of a step's call, as far as these outputs tell.
 
     Args:
         step: The step.
@@ -54,5 +54,5 @@ def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> 
 
 
 def of_this_plan(step: str) -> str:
-    """Why a step is not called: an earlier step of the same plan is the same call."""
+    """Return the reason for leaving a step out: an earlier step of the same plan is the same call."""
     return f"step {step} of this plan is the same call"

@@ -1,4 +1,4 @@
-"""Which mode a step may reach, and why."""
+"""The highest mode that a step may reach, with its reasons."""
 
 from collections.abc import Mapping, Sequence
 from math import floor
@@ -34,10 +34,10 @@ class Ceiling(WireModel):
 def own_caps(
     step: Step, contract: Contract, plan: Plan, policy: Policy, reliability: Mapping[str, Reliability] | None = None
 ) -> tuple[Cap, ...]:
-    """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`.
+    """Return the caps of a step by itself: confidence against risk, the policy, the plan's `max_mode`.
 
     Where the policy says `calibrated_confidence`, the confidence counts as it is after what was observed of the tool;
-    `reliability` is that by tool, None where nobody could tell: then it counts as stated, and the reason says so.
+    `reliability` is the tool's; None where it is not known: then the confidence counts as stated, and the reason says so.
     What an agent lacks permission for is a conflict (`airlock.limiting.find_permissions`): a step may change its agent.
     """
     counts, told = _calibrated(step, policy, reliability)
@@ -50,7 +50,7 @@ def own_caps(
 
 
 def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliability] | None) -> tuple[float, str]:
-    """What a step's confidence counts as, and how that is told."""
+    """Return the confidence that counts for a step, and its wording."""
     stated = f"confidence {_exact(step.confidence)}"
     if not policy.calibrated_confidence:
         return step.confidence, stated

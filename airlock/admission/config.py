@@ -15,7 +15,7 @@ BUILT_IN_TOOLS = "airlock.tools"
 
 
 class CatalogueConfig(FileModel):
-    """Which Python modules hold tools. Every `Tool` in a module's namespace is offered."""
+    """The Python modules that hold tools. Every `Tool` in a module's namespace is offered."""
 
     modules: tuple[str, ...] = (BUILT_IN_TOOLS,)
 
@@ -37,7 +37,7 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Con
         environment: Environment variables; `AIRLOCK_SETTINGS__<SECTION>__<KEY>` overrides `[settings.<section>] <key>`.
 
     Raises:
-        ConfigError: With every key that is wrong and how to mend it.
+        ConfigError: With every key that is wrong and its fix.
     """
     try:
         document = tomllib.loads(text)

@@ -29,7 +29,7 @@ _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
 
 
 def structure_problems(plan: Plan) -> list[Problem]:
-    """What is wrong with the plan itself: ids, references, cycles. Needs no catalogue."""
+    """Return the problems of the plan itself: ids, references, cycles. Needs no catalogue."""
     problems = [
         Problem(
             where=f"steps.{step.id}.args.{marker.path}",
@@ -48,7 +48,7 @@ def structure_problems(plan: Plan) -> list[Problem]:
 
 
 def catalogue_problems(plan: Plan, catalogue: Catalogue) -> list[Problem]:
-    """What the operator's catalogue has against the plan: unknown tools, arguments that do not fit."""
+    """Return the problems that the operator's catalogue shows: unknown tools, arguments that do not fit."""
     problems: list[Problem] = []
     for step in plan.steps:
         tool = catalogue.get(step.tool)
@@ -95,7 +95,7 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
 
 
 def advice(plan: Plan, contracts: Mapping[str, Contract]) -> list[Problem]:
-    """What a careful author would change: secrets in clear text, irreversible calls before reversible ones.
+    """Return advice for the author: secrets in clear text, irreversible calls before reversible ones.
 
     Args:
         plan: A plan whose structure has no problems.

@@ -1,4 +1,4 @@
-"""What the operator allows: thresholds, approvers, permissions. Belongs to the worker, never to the submitter."""
+"""The operator's rules: thresholds, approvers, permissions. They belong to the worker, never to the submitter."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ ANY = "*"
 
 
 class SignatureRule(StrEnum):
-    """Which approvals must carry a signature."""
+    """The approvals that must carry a signature."""
 
     NEVER = "never"
     HIGH = "high"
@@ -48,7 +48,7 @@ class WindowBudget(Budget):
 
 
 class AgentPolicy(FileModel):
-    """What one agent may do. `"*"` grants every permission. `budget` counts over all its plans, None sets no limit."""
+    """The rights of one agent. `"*"` grants every permission. `budget` counts over all its plans; None sets no limit."""
 
     permissions: tuple[str, ...] = ()
     budget: WindowBudget | None = None
@@ -65,7 +65,7 @@ class Policy(FileModel):
     """The operator's rules. Every default is the careful one.
 
     `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
-    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
+    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means every person but
     the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
     has none. `budget` is what one plan may use up.
 
@@ -114,12 +114,12 @@ class Policy(FileModel):
         return seconds(self.approval_timeout)
 
     def permissions_of(self, agent: str) -> tuple[str, ...]:
-        """What an agent may use; the entry `"*"` stands for every agent that has none of its own."""
+        """Return the permissions of an agent; the entry `"*"` stands for every agent without an entry of its own."""
         entry = self.agents.get(agent) or self.agents.get(ANY)
         return entry.permissions if entry else ()
 
     def budget_of(self, agent: str) -> WindowBudget | None:
-        """What an agent may use up over all its plans; the entry `"*"` counts for each agent without one by itself."""
+        """Return the budget of an agent over all its plans; the entry `"*"` counts for each agent without one by itself."""
         entry = self.agents.get(agent) or self.agents.get(ANY)
         return entry.budget if entry else None
 

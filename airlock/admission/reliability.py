@@ -1,13 +1,13 @@
-"""How reliable a tool was, and what that makes of the confidence an agent states."""
+"""The reliability of a tool, and its effect on the confidence that an agent states."""
 
 from airlock.base.model import WireModel
 
 PRIOR_CALLS = 20
-"""How many observed calls the stated confidence is worth against what was observed."""
+"""The number of observed calls that the stated confidence is worth."""
 
 
 class Reliability(WireModel):
-    """How many live calls of a tool ended, and how many of them worked."""
+    """The live calls of a tool that ended, and those of them that succeeded."""
 
     ok: int
     calls: int

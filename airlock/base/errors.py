@@ -10,7 +10,7 @@ class AirlockError(Exception):
 
 
 class Problem(WireModel):
-    """One thing that is wrong with something a person wrote, and how to mend it.
+    """A problem in something that a person wrote, and how to fix it.
 
     `where` is a path such as `steps.create.args.email`, or a key of a configuration file.
     """

@@ -31,7 +31,7 @@ class MalformedMessage(ValueError):
 
 
 def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: bool = True) -> Sent:
-    """Whatever was sent, as one model; where that says `by` whom it is sent, it must be a person.
+    """Parse a message as one model; a `by` in it must be a person.
 
     Args:
         model: What it must be.

@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """How a metric behaves. A counter only grows while a process lives; a gauge is the latest value somebody looked up."""
+    """The behaviour of a metric. A counter only grows while a process lives; a gauge is the latest value that was read."""
 
     COUNTER = "counter"
     DURATION = "histogram"
@@ -55,7 +55,7 @@ APPROVAL_OLDEST: Final = Metric(
 GATE_WAITING: Final = Metric("airlock_gate_waiting", Kind.GAUGE, ("gate",), "Who waits in front of a gate")
 GATE_USED: Final = Metric("airlock_gate_used", Kind.GAUGE, ("gate",), "Slots of a gate that are in use")
 GATE_CAPACITY: Final = Metric("airlock_gate_capacity", Kind.GAUGE, ("gate",), "Slots of a gate")
-GATE_LOCKS: Final = Metric("airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it keeps somebody out")
+GATE_LOCKS: Final = Metric("airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it excludes plans")
 HEALTH_SCORE: Final = Metric("airlock_health_score", Kind.GAUGE, ("window",), "The health score, 0-100; NaN without data")
 ANOMALIES: Final = Metric(
     "airlock_anomalies", Kind.GAUGE, ("kind",), "Anomalies now, by kind; NaN where nothing was ever counted"
@@ -88,7 +88,7 @@ DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class CallResult(StrEnum):
-    """What became of one attempt, as the label `outcome` of `CALLS` says it."""
+    """The result of one attempt, as the label `outcome` of `CALLS`."""
 
     WORKED = "worked"
     FAILED = "failed"

@@ -12,12 +12,12 @@ RESOURCE_GATE_PREFIX = "gate-resource-"
 LIVE_GATE = "gate-live"
 """The gate every plan passes before it goes LIVE; the system lock closes it."""
 RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
-"""What a plan id must not begin with: it would name the workflow of another plan."""
+"""Beginnings that a plan id must not have: they would name the workflow of another plan."""
 MONITOR = "monitor"
-"""Who locked, where a monitor closed the live gate."""
+"""The name in `by` when a monitor closed the live gate."""
 MONITOR_PREFIX = "monitor-"
 RESERVED = ("airlock", MONITOR, "policy", "temporal")
-"""What the audit says in place of a person when Airlock itself, a monitor, the policy or a cancelled workflow decided."""
+"""Names in the audit for decisions without a person: Airlock itself, a monitor, the policy, a cancelled workflow."""
 
 WORKFLOW_QUEUE = "airlock"
 REHEARSE_QUEUE = "airlock-rehearse"

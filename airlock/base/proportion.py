@@ -1,4 +1,4 @@
-"""What a share of successes says about the true rate behind it, and how surely."""
+"""Estimates of a true rate from a share of successes, with their confidence."""
 
 from math import erf, sqrt
 
@@ -41,7 +41,7 @@ def wilson(hits: int, number: int, z: float = Z_95) -> Interval:
 
 
 def certainty(hits: int, number: int, reference: float) -> float:
-    """How surely the true rate is on the observed side of a reference, 0.0-1.0; 0.0 where nothing was observed.
+    """Return the confidence that the true rate is on the observed side of a reference, 0.0-1.0; 0.0 without observations.
 
     It is the level of the widest Wilson interval that leaves the reference out: the Wilson interval is the set of rates the
     score test does not reject, so that `z = |rate - reference| / sqrt(reference (1 - reference) / number)` is where the

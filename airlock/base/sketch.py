@@ -1,4 +1,4 @@
-"""How long things took, in bounded memory: a sketch whose quantiles are within 5 % of the exact ones.
+"""Durations in bounded memory: a sketch whose quantiles are within 5 % of the exact ones.
 
 DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB
 2019), by the library `ddsketch`: its mapping of values to bins, and its quantiles over them. Only the bins are kept here,
@@ -16,7 +16,7 @@ from pydantic import Field
 from airlock.base.mergeable import Mergeable
 
 RELATIVE_ACCURACY = 0.05
-"""How far a quantile may be off, as a share of the exact value."""
+"""The largest error of a quantile, as a share of the exact value."""
 SHORTEST = 0.001
 """In seconds; what took less counts as this long."""
 LONGEST = 30 * 86_400.0
@@ -37,7 +37,7 @@ class Sketch(Mergeable):
 
     @property
     def count(self) -> int:
-        """How many durations it holds."""
+        """The number of durations in the sketch."""
         return sum(self.bins.values())
 
     def quantile(self, share: float) -> float | None:

@@ -3,7 +3,7 @@
 import re
 
 MAX_OUTPUT_BYTES = 65_536
-"""What one call may return, in bytes of JSON; a run's history and its continue-as-new carry it."""
+"""The largest output of one call, in bytes of JSON; a run's history and its continue-as-new carry it."""
 MAX_TEXT = 500
 """Free text from tools is cut to this many characters before it is stored."""
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # counted as printable, shown as nothing

@@ -28,7 +28,7 @@ from airlock.monitoring.feedback import learning_signals
 from airlock.monitoring.health import health_of
 
 AT_ONCE = 8
-"""How many plans are read at the same time: a worker replays each of them."""
+"""The number of plans that are read at the same time: a worker replays each of them."""
 GIVE_UP = 20
 """So many plans that cannot be read, and the others are not tried any more; sooner where none could be read at all."""
 _PAGE = 1_000
@@ -50,7 +50,7 @@ class UnreadablePlan:
 
 @dataclass(frozen=True)
 class SpooledPlan:
-    """Where a plan was put aside. `order` is that of the files; `gone` as in `PlanReading`."""
+    """The place of a spooled plan. `order` is that of the files; `gone` as in `PlanReading`."""
 
     order: tuple[datetime, str, str]
     latest: tuple[datetime, bool]
@@ -59,7 +59,7 @@ class SpooledPlan:
 
 
 def key_of(record: PlanRecord) -> Key:
-    """What tells a plan from all others."""
+    """Return the key that tells a plan from all others."""
     return record.execution.workflow_id, record.execution.first_run_id
 
 
@@ -169,7 +169,7 @@ async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple
 
 
 async def monitored(client: Client) -> tuple[SystemHealth, tuple[LearningSignal, ...]]:
-    """What the monitors concluded, as of the last report that came in: the same reports give the same files.
+    """Return the conclusions of the monitors, as of the last report: the same reports give the same files.
 
     Without a monitor, or before the first report, it says that there is no data.
 
@@ -188,7 +188,7 @@ async def monitored(client: Client) -> tuple[SystemHealth, tuple[LearningSignal,
 
 
 async def retention_of(client: Client) -> timedelta:
-    """How long the namespace keeps a run after it was closed."""
+    """Return the time for which the namespace keeps a run after it was closed."""
     request = DescribeNamespaceRequest(namespace=client.namespace)
     described = await client.workflow_service.describe_namespace(request, retry=True)
     return described.config.workflow_execution_retention_ttl.ToTimedelta()

@@ -1,4 +1,4 @@
-"""What Temporal itself knows about plans: needs no worker, so it works when nothing else does.
+"""Temporal's own knowledge of plans: needs no worker, so it works when nothing else does.
 
 Reads the raw API: the SDK's own objects raise on statuses it does not know yet (a paused workflow breaks a whole list).
 """
@@ -130,7 +130,7 @@ async def list_plans(
 
 
 async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
-    """What Temporal knows about one plan, with its last events.
+    """Return Temporal's description of one plan, with its last events.
 
     Raises:
         NoSuchPlan: If there is no such plan.

@@ -1,6 +1,6 @@
-"""Where each audit entry comes from: the event of the Temporal history that explains it.
+"""The origin of each audit entry: the event of the Temporal history that explains it.
 
-The rule, so that anybody can find the same events again: an entry bears the time at which the workflow task began in which
+The rule, so that every reader finds the same events: an entry bears the time at which the workflow task began in which
 it was recorded. Among what that task brought, it comes from the first event that says it. Of a decision or a refusal that is
 the signal, the update or the cancellation with that word, the one by the same person first, and none that an earlier entry
 comes from; of a call, a probe or a compensation the end of the activity for that step; of admission and of conflicts the
@@ -120,7 +120,7 @@ async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
     """Return the first value as plain JSON; None where it cannot be decoded here: an entry is then told by its word alone."""
     try:
         return next(iter(await client.data_converter.decode(payloads[:1])), None)
-    except Exception:  # noqa: BLE001  anybody may have sent anything
+    except Exception:  # noqa: BLE001  a message may hold anything
         return None
 
 

@@ -21,7 +21,7 @@ from airlock.temporal.history import Unreadable, described, read_run
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)
-"""How long a worker may take to answer for one plan; it replays the whole plan first."""
+"""The longest time a worker may take to answer for one plan; it replays the whole plan first."""
 OPEN = "RUNNING"
 _CLOSED = {
     "workflow_execution_completed_event_attributes": "COMPLETED",
@@ -54,7 +54,7 @@ class PlanReading:
 
 @dataclass(frozen=True)
 class _RunRead:
-    """What the history of one run tells."""
+    """The content of one run's history."""
 
     run_id: str
     first: HistoryEvent
@@ -146,7 +146,7 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
         return await _as_started(client, read)
     handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
     try:
-        # with its type: what comes without one counts as a message from anybody, and has a limit
+        # with its type: a payload without one counts as a message from outside, and has a limit
         carried = await handle.query("carry", result_type=dict[str, object], rpc_timeout=QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except RPCError as error:
@@ -162,7 +162,7 @@ async def _as_started(client: Client, read: _RunRead) -> Run | None:
     try:
         (said,) = await client.data_converter.decode(given)
         start = PlanStart.model_validate(said)
-    except Exception:  # noqa: BLE001  anybody may start it with anything: it will be refused
+    except Exception:  # noqa: BLE001  a run may be started with anything: it will be refused
         return None
     at = workflow_time(read.first)
     return start.run or (Run(plan=start.plan, undoing=start.undo, submitted_at=at, since=at) if start.plan else None)

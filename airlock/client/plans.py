@@ -56,13 +56,13 @@ class PlanHandle:
         self.plan_id = plan_id
         self.workflow_client = client
         self.already = already
-        """Whether the same plan had been submitted before; nothing was started then."""
+        """True if the same plan had been submitted before; nothing was started then."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
 
     async def status(self) -> StatusView:
-        """Where the plan is now.
+        """Return the plan's status now.
 
         Raises:
             NoAnswer: If no worker answers within 15 seconds.
@@ -136,7 +136,7 @@ class PlanHandle:
         return await self.status()
 
     async def result(self) -> PlanResult:
-        """How the plan ended; waits for it.
+        """Wait for the end of the plan and return its result.
 
         Raises:
             RunFailed: If it ended without a result.
@@ -154,7 +154,7 @@ class PlanHandle:
         return not (await self.facts(last=1)).summary.open
 
     async def facts(self, last: int = 12) -> PlanFacts:
-        """What Temporal knows without asking a worker, with the `last` events of the history, newest first.
+        """Return Temporal's description without asking a worker, with the `last` events of the history, newest first.
 
         Raises:
             NoSuchPlan: If there is no such plan.

@@ -28,7 +28,7 @@ _REHEARSING = (State.MOCK, State.DRY_RUN)
 
 
 async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: str | None = None) -> PlanHandle:
-    """Ask for the undo of a plan that has ended; nothing is undone before somebody else approves its preview.
+    """Ask for the undo of a plan that has ended; nothing is undone before another person approves its preview.
 
     Args:
         client: A connected client.

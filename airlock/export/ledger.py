@@ -3,7 +3,7 @@
 A line's hash is SHA-256 over the canonical JSON (`airlock.base.canonical`) of the whole line, the hash before it included.
 `plan_index` is left out: it says where the plan stands in this export, so that a plan's chain is the same in every export.
 
-Whoever can rewrite everything can compute all of it anew. Against that helps only what is kept elsewhere: the root digest,
+A person who can rewrite everything can compute all of it again. Against that helps only what is kept elsewhere: the root digest,
 or the histories in Temporal.
 """
 
@@ -25,12 +25,12 @@ _NO_PART = ("parts", "hash")
 
 
 def plan_genesis(workflow_id: str, first_run_id: str) -> str:
-    """Where a plan's chain begins: no two runs share one, so a chain cannot be passed off as another plan's."""
+    """Return the beginning of a plan's chain: no two runs share one, so a chain cannot pass for another plan's."""
     return digest({"chain": "plan", "schema_version": SCHEMA_VERSION, "workflow_id": workflow_id, "run_id": first_run_id})
 
 
 def signals_genesis() -> str:
-    """Where the chain of the learning signals begins."""
+    """Return the beginning of the chain of learning signals."""
     return digest({"chain": SIGNALS, "schema_version": SCHEMA_VERSION})
 
 

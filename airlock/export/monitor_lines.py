@@ -1,4 +1,4 @@
-"""What the files say of what a monitor concluded."""
+"""The lines about a monitor's conclusions."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What the plans come to: counted line by line, and compared with what the documents say."""
+"""Totals over plans: counted line by line, and compared with the documents."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What is wrong with a line, a document or a plan's chain of an export: pure, so that it can be said of any bytes."""
+"""Verification of a line, a document or a plan's chain of an export: pure, so that it can judge any bytes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ def _check_chain(plan: PlanLines) -> Finding | None:
 
 
 def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[HistoryEvent]]], seq: int) -> Finding:
-    """Where an entry should be and is not: its line is missing, out of order, or another one takes its place."""
+    """Return the problem of an entry that is not in its place: its line is missing, out of order, or replaced."""
     stated = {TRANSITIONS: plan.execution.value.transitions, ROLLBACKS: plan.execution.value.rollback_events}
     counted = {TRANSITIONS: len(plan.transitions), ROLLBACKS: len(plan.rollbacks)}
     later = (name for name, left in streams.items() if any(link.value.seq == seq for link in left))
@@ -223,7 +223,7 @@ def _check_identity(plan: PlanLines) -> Finding | None:
 
 
 def _contradictions(record: PlanRecord) -> Iterator[str]:
-    """What a plan's line says that its own entries and lines contradict."""
+    """Return the contradictions between a plan's line and its own entries and lines."""
     line, result = record.execution, record.execution.result
     called = [found.success for found in result.tool_results if found.calls]
     conflicts = [event for event in line.events if event.kind is AuditKind.CONFLICT]

@@ -1,4 +1,4 @@
-"""What people and programs may say to a gate, checked and never trusted; and what a gate is started with."""
+"""Messages of people and programs to a gate, checked and never trusted."""
 
 import math
 from collections.abc import Mapping

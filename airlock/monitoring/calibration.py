@@ -1,4 +1,4 @@
-"""Whether stated confidence means what it says, and whether previews predict what happens."""
+"""The calibration of stated confidence, and the fidelity of previews."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ class BucketRow(WireModel):
 
 
 class Calibration(WireModel):
-    """How well stated confidence predicts success.
+    """The quality of stated confidence as a prediction of success.
 
     `brier` is the mean squared error of a statement, 0.0 (always right) to 1.0; `expected_error` the mean distance between
     stated and observed, bucket by bucket, 0.0-1.0. Both are None where there were no calls.
@@ -66,7 +66,7 @@ def _row(number: int, bucket: Bucket) -> BucketRow:
 
 
 class ToolFidelity(WireModel):
-    """How often the preview of a tool matched what live did, 0.0-1.0, of the calls whose preview predicted an output."""
+    """The share of previews of a tool that matched the live call, 0.0-1.0, of those that predicted an output."""
 
     tool: str
     compared: int

@@ -1,4 +1,4 @@
-"""Which reports were counted: a report that is delivered twice counts once."""
+"""The reports that were counted: a report that is delivered twice counts once."""
 
 import hashlib
 import zlib
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from airlock.monitoring.report import ReportKey
 
 MAX_KEYS = 10_000
-"""How many of the latest reports a monitor remembers."""
+"""The number of latest reports that a monitor remembers."""
 _KEY_BYTES = 9
 
 
@@ -27,7 +27,7 @@ class CountedReports:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What is remembered, oldest first: to be carried through continue-as-new."""
+        """Return the remembered keys, oldest first, for continue-as-new."""
         return tuple(self._keys)
 
     def take(self, key: ReportKey) -> bool:

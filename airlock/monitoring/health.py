@@ -1,4 +1,4 @@
-"""How healthy the whole is: eight metrics, one score, a tier (DESIGN section 13). No data is no data, never 100."""
+"""Health: eight metrics, one score, a tier (DESIGN section 13). No data is no data, never 100."""
 
 from enum import StrEnum
 from typing import Final
@@ -21,13 +21,13 @@ class Tier(StrEnum):
 TIER_FROM: Final = {Tier.EXCELLENT: 90.0, Tier.GOOD: 75.0, Tier.FAIR: 60.0, Tier.POOR: 0.0}
 """The lowest score of each tier, 0-100."""
 WEIGHTS: Final = {"success": 0.30, "rollback": 0.15, "conflict": 0.15, "drift": 0.10, "approval_accuracy": 0.30}
-"""What each part of the score counts for; together 1."""
+"""The weight of each part of the score; together 1."""
 WANTED_LOW: Final = ("rollback", "conflict", "drift")
 """The parts that are better the lower they are."""
 
 
 class Parts(WireModel):
-    """What the score is made of, each 0.0-1.0, None where there is no data."""
+    """The parts of the score, each 0.0-1.0, None where there is no data."""
 
     success: float | None = None
     rollback: float | None = None
@@ -46,7 +46,7 @@ class Score(WireModel):
 
 
 class Latency(WireModel):
-    """How long live calls that worked took, in milliseconds, within 5 %: half of them, and 95 % of them, at most."""
+    """The duration of live calls that succeeded, in milliseconds, within 5 %: at most so long for half and for 95 % of them."""
 
     p50: float
     p95: float
@@ -74,7 +74,7 @@ class Metrics(WireModel):
 
 
 class Samples(WireModel):
-    """What the metrics rest on: live calls, plans that admission looked at, runs that ended after LIVE, decisions."""
+    """The sizes of the samples: live calls, plans that admission looked at, runs that ended after LIVE, decisions."""
 
     calls: int
     rehearsals: int

@@ -158,7 +158,7 @@ class Monitor:
         )
 
     def details(self, name: str, now: datetime) -> str:
-        """What the Temporal UI shows, in Markdown."""
+        """Return the details for the Temporal UI, in Markdown."""
         state = self._state
         score = health_of(state.windows.window(Window.DAY, now)).score
         told = f"{score.tier.value} ({score.value:.0f} of 100)" if score else "no data"

@@ -20,7 +20,7 @@ from airlock.run.state import Outcome, Run
 SLOW_SHARE = 0.5
 """A call that takes more than this share of its contract's timeout is slow."""
 POLICY = "policy"
-"""Who the audit names where the policy waives approval."""
+"""The name in the audit where the policy waives approval."""
 
 _STAGES = {
     State.MOCK: Stage.REHEARSAL,
@@ -52,7 +52,7 @@ class ReportKey(WireModel):
 
 
 class Report(WireModel):
-    """What happened in one stage of one plan, counted. `at` is when it ended, UTC."""
+    """One stage of one plan, counted. `at` is its end, UTC."""
 
     key: ReportKey
     at: datetime
@@ -165,7 +165,7 @@ def _error(entry: AuditEntry, record: CallRecord | None) -> CallError | None:
 
 
 def _told(entries: Sequence[AuditEntry]) -> Aggregate:
-    """What the entries count by themselves."""
+    """Return the counts of the entries by themselves."""
     told = Counter((entry.kind, entry.what) for entry in entries)
     return Aggregate(
         stale=told[AuditKind.CALL, "stale"],
@@ -189,7 +189,7 @@ def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
 
 
 def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
-    """How waiting for approval ended, if it did, and after how many seconds."""
+    """Return the end of waiting for approval, if it ended, and the seconds it took."""
     asked: datetime | None = None
     decided: list[Decision] = []
     waited: list[float] = []

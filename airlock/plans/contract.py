@@ -1,4 +1,4 @@
-"""What a tool promises: how risky it is, whether it can be undone, what it needs and how long it may take."""
+"""The contract of a tool: its risk, its reversibility, its needs and its time limits."""
 
 from enum import StrEnum
 from string import Formatter
@@ -10,7 +10,7 @@ from airlock.base.model import FileModel
 
 
 class Mode(StrEnum):
-    """How one call is carried out, from harmless to real."""
+    """The way one call is carried out, from harmless to real."""
 
     MOCK = "MOCK"
     DRY_RUN = "DRY_RUN"
@@ -31,7 +31,7 @@ def lowest(*modes: Mode) -> Mode:
 
 
 class Risk(StrEnum):
-    """How much harm a wrong call can do."""
+    """The harm that a wrong call can do."""
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -44,7 +44,7 @@ class Risk(StrEnum):
 
 
 class Reversibility(StrEnum):
-    """Whether the effect of a live call can be taken back."""
+    """The ways in which the effect of a live call can be taken back, if any."""
 
     READ_ONLY = "read_only"
     REVERSIBLE = "reversible"
@@ -53,7 +53,7 @@ class Reversibility(StrEnum):
 
 
 class Fidelity(StrEnum):
-    """How closely a dry run looks at what the live call would meet."""
+    """The degree to which a dry run meets the same conditions as the live call."""
 
     NATIVE = "native"
     PROBE = "probe"
@@ -65,7 +65,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 class Contract(FileModel):
-    """What a tool promises.
+    """The promises of a tool.
 
     Units: `timeout` in seconds for one attempt; `max_attempts` counts the first attempt; `cost` in the operator's own
     unit. `rate_limit` reads `"<calls>/<s|m|h|d>"`.
@@ -124,7 +124,7 @@ class Contract(FileModel):
         return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
 
     def attempts(self, *, checked: bool) -> int:
-        """How often a live call may be tried, 1 or more.
+        """Return the number of attempts that a live call may take, 1 or more.
 
         A call whose outcome is unknown may be made again only when it is read-only, idempotent, or reversible and
         checked; every other call is made once.
@@ -137,7 +137,7 @@ class Contract(FileModel):
 
     @property
     def quota(self) -> tuple[int, float] | None:
-        """How many calls `rate_limit` allows in how many seconds, or None where there is no limit."""
+        """The calls that `rate_limit` allows and the seconds it allows them in, or None where there is no limit."""
         if self.rate_limit is None:
             return None
         calls, _, unit = self.rate_limit.partition("/")

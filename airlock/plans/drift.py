@@ -1,4 +1,4 @@
-"""Where reality differs from what was previewed."""
+"""Differences between what was previewed and what a live call meets."""
 
 from typing import Any
 

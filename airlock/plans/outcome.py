@@ -1,4 +1,4 @@
-"""How one call ended: tagged values that cross the activity boundary instead of exceptions."""
+"""The outcome of one call: tagged values that cross the activity boundary instead of exceptions."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ class MockFailed(WireModel):
 
 
 class StepPreview(WireModel):
-    """What the approver is shown of one step.
+    """The preview of one step, as the approver sees it.
 
     `args` are the arguments as the live call would get them; what only the live run will know is `UNKNOWN`, a secret is
     shown by its name. `looked` says whether the tool's dry run was called.
@@ -84,7 +84,7 @@ class CallStale(WireModel):
 
 
 class CallInDoubt(WireModel):
-    """Nobody knows whether the call took effect.
+    """A call that may or may not have taken effect.
 
     `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
     `token_lost` says that it may have left a token which went down with its worker; `undone` as in `CallSucceeded`.
@@ -141,7 +141,7 @@ UndoOutcome = Annotated[Undone | UndoFailed, Field(discriminator="kind")]
 
 
 class ProbeAnswer(WireModel):
-    """What the tool's probe says of a call in doubt; `happened` None means that it cannot tell."""
+    """The answer of a tool's probe about a call in doubt; `happened` None means that the probe cannot tell."""
 
     step: str
     happened: bool | None

@@ -18,7 +18,7 @@ from airlock.plans.refs import referenced_steps
 MAX_PLAN_BYTES = 1_500_000
 """A plan is carried in one Temporal payload, whose limit is 2 MiB."""
 MAX_COMPRESSED_BYTES = 300_000
-"""What a plan may hold when compressed: a run carries its texts several times, in the plan, the seal and the calls."""
+"""The largest plan when compressed: a run carries its texts several times, in the plan, the seal and the calls."""
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds; beyond it a date could not be computed."""
@@ -66,7 +66,7 @@ class Step(FileModel):
 
 
 class Plan(FileModel):
-    """What agents propose. `max_mode` and `deadline` may only tighten what the operator's policy allows.
+    """A proposal of agents. `max_mode` and `deadline` may only tighten what the operator's policy allows.
 
     `deadline` counts from submission. `allow_missing_arguments` turns a step that lacks required arguments from a refusal
     into one that is only mocked.

@@ -15,7 +15,7 @@ from airlock.base.text import shorten
 REF = "$ref"
 SECRET = "$secret"
 UNKNOWN = "(known after live)"
-"""What stands in a preview for a value that only the live call can produce."""
+"""The text in a preview for a value that only the live call can produce."""
 
 MAX_REFERENCE = 500
 """Characters of a `$ref`."""
@@ -85,7 +85,7 @@ def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def syntax_error(marker: Marker) -> str | None:
-    """What is wrong with the wording of a `$ref` or `$secret`, or None."""
+    """Return the error in the wording of a `$ref` or `$secret`, or None."""
     if not isinstance(marker.text, str) or not marker.text:
         return f"{marker.kind} takes a non-empty string"
     if not marker.path:

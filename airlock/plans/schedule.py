@@ -1,4 +1,4 @@
-"""What may start next: as parallel as the graph allows, irreversible calls as late as it allows."""
+"""The order of live calls: as parallel as the graph allows, irreversible calls as late as it allows."""
 
 from bisect import insort
 from collections import Counter
@@ -8,9 +8,9 @@ from itertools import islice
 from airlock.plans.graph import Parents, reversed_parents
 
 CHAIN_LIMIT = 3
-"""How many calls, each waiting only for the one before, may share one activity; guarded calls never do (ADR 0003)."""
+"""The most calls, each waiting only for the previous one, in one activity; guarded calls never share one (ADR 0003)."""
 MAX_IN_FLIGHT = 200
-"""How many activities one plan has open at a time; Temporal refuses more than 2,000."""
+"""The most activities that one plan has open at a time; Temporal refuses more than 2,000."""
 
 
 class Schedule:

@@ -1,11 +1,11 @@
-"""Where a plan is, and the one table that says what may happen next."""
+"""The states of a plan, and the one table of what may happen next."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class State(StrEnum):
-    """Where a plan is."""
+    """The state of a plan."""
 
     MOCK = "MOCK"
     DRY_RUN = "DRY_RUN"
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What can happen to a plan. The first group is what the run itself finds out, the second what somebody says."""
+    """An event in a plan's life. The run itself finds out the first group; people and programs send the second."""
 
     REHEARSED = "rehearsed"
     PREVIEWED = "previewed"
@@ -49,7 +49,7 @@ class Event(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the event says, in a few words."""
+        """The event in a few words."""
         return _MEANING[self]
 
 
@@ -64,14 +64,14 @@ _MEANING: Final = {
     Event.CALL_FAILED_KEPT: "a call failed and the policy does not roll back by itself",
     Event.STALE: "what was previewed has moved, or an argument drifted: a new preview and a new approval are needed",
     Event.STALE_UNDO: "what was previewed has moved, and the policy rolls back then",
-    Event.CALL_IN_DOUBT: "nobody knows whether a call took effect",
+    Event.CALL_IN_DOUBT: "a call may or may not have taken effect",
     Event.COMPENSATED: "everything that can be undone is undone",
     Event.COMPENSATION_FAILED: "a compensation failed",
     Event.DENIED: "an approver denied",
-    Event.LOCK: "somebody locked the plan",
-    Event.UNLOCK: "somebody unlocked the plan",
-    Event.ROLLBACK: "somebody asked for rollback",
-    Event.ABORT: "somebody aborted the plan, or it was refused at admission",
+    Event.LOCK: "the plan was locked",
+    Event.UNLOCK: "the plan was unlocked",
+    Event.ROLLBACK: "a rollback was requested",
+    Event.ABORT: "the plan was aborted, or refused at admission",
     Event.SETTLED_LIVE: "calls in doubt were settled: they happened",
     Event.SETTLED_UNDO: "a call in doubt did not happen, or a failed compensation was settled",
 }

@@ -26,7 +26,7 @@ Decorated = TypeVar("Decorated", bound=ToolFunction)
 
 
 class Preview(WireModel):
-    """What a dry run says a live call would do.
+    """The answer of a dry run: what a live call would do.
 
     Args:
         effect: What would happen, in one sentence.
@@ -43,7 +43,7 @@ class Preview(WireModel):
 
 
 class Probe(WireModel):
-    """What a probe found out about a call whose outcome was unknown: it happened, it did not, or nobody can tell."""
+    """The answer of a probe about a call whose outcome was unknown: it happened, it did not, or the target cannot tell."""
 
     happened: bool | None
     output: JsonValue = None
@@ -56,7 +56,7 @@ def _no_secret(name: str) -> str:
 
 @dataclass
 class ToolCall:
-    """What a tool learns about the call it carries out.
+    """The call that a tool carries out, with everything the tool may know about it.
 
     `idempotency_key` is the same on every attempt of this call. `attempt` counts from 1. `observed` is what the dry run
     returned. `unknown` lists the argument paths whose value only the live run will know (dry runs that declared
@@ -137,7 +137,7 @@ class Tool:
         """Declare the function that looks whether `compensate` would work now, changes nothing and returns a `Preview`.
 
         It gets what compensate gets, `call.undo` too, and raises `Stale` or `ToolFailed` when the state has moved so that
-        the undo would fail. It is asked before somebody approves the undo of a plan that has ended.
+        the undo would fail. It is asked before an approver approves the undo of a plan that has ended.
         """
         return self._declare("undo_check", function)
 

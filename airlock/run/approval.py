@@ -115,7 +115,7 @@ def _not_allowed(run: Run, by: str) -> Verdict | None:
     if _same(by, run.requester):
         what = "plan" if run.undoing is None else "undo"
         return _no(f"{by!r} requested this {what} and cannot approve it")
-    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # also whom a conflict gave a step
+    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # and the agents that conflicts assigned
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
     if approvers and by not in approvers:
         return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
@@ -146,7 +146,7 @@ def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
 
 
 def _unapproved(known: Mapping[str, SealedStep], step: str, going: Collection[str]) -> tuple[str, ...]:
-    """What a step depends on, directly or not, that is neither live nor going to be, sorted."""
+    """Return the direct and indirect dependencies of a step that are neither live nor going to be, sorted."""
     missing: set[str] = set()
     seen, open_steps = {step}, [step]
     while open_steps:

@@ -1,4 +1,4 @@
-"""What happened to a plan, entry by entry, as the run itself recorded it."""
+"""The audit of a plan: its entries, as the run itself recorded them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,13 +6,13 @@ from enum import StrEnum
 from airlock.base.model import WireModel
 
 MAX_REFUSALS = 200
-"""How many refused messages a run keeps in full; beyond that it only counts them, so that junk cannot fill it."""
+"""The most refused messages that a run keeps in full; beyond that it only counts them, so that junk cannot fill it."""
 LATELY_REFUSED = 10
-"""How many of the last refusals the status shows."""
+"""The number of latest refusals in the status."""
 
 
 class AuditKind(StrEnum):
-    """What an entry tells."""
+    """The kind of an entry."""
 
     TRANSITION = "transition"
     DECISION = "decision"

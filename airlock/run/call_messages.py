@@ -35,7 +35,7 @@ class CallRequest(WireModel):
 
 
 class ChainRequest(WireModel):
-    """Calls to make in order; the next is made only when the one before is live and nobody asked to stop.
+    """Calls to make in order; the next is made only when the previous one is live and the plan has not been stopped.
 
     `run_id` is the run that commanded them, `first_run_id` the one it was reset from, or itself: where they differ, or
     another run carries them out, an earlier run may have made these calls already.
@@ -48,9 +48,9 @@ class ChainRequest(WireModel):
 
 
 class ChainResult(WireModel):
-    """How the calls ended, in order. Calls that were not begun are absent.
+    """The outcomes of the calls, in order. Calls that were not begun are absent.
 
-    `stopped` says that calls were left out on purpose; an answer without calls that does not say so is nobody's.
+    `stopped` says that calls were left out on purpose; no worker gives an answer without calls that does not say so.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -76,6 +76,6 @@ class UndoLookRequest(WireModel):
 
 
 class UndoLooks(WireModel):
-    """What the tools said, one for each call that was asked about."""
+    """The answers of the tools, one for each call in the request."""
 
     looks: tuple[UndoLook, ...] = ()

@@ -8,7 +8,7 @@ from airlock.base.model import WireModel
 
 
 class CallStatus(StrEnum):
-    """What became of a step's live call. `failed_before`: it failed, and an unlock since lets it be tried again.
+    """The status of a step's live call. `failed_before`: it failed, and an unlock since lets it be tried again.
 
     `duplicate`: it was not made, because another call like it was, or may have been.
     """

@@ -1,4 +1,4 @@
-"""What the outcomes of live calls and compensations mean for a run."""
+"""The effects of live calls' and compensations' outcomes on a run."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -186,7 +186,7 @@ def _left_to_undo(run: Run) -> tuple[str, ...]:
 
 
 def outcome_of(run: Run) -> Outcome:
-    """How a run that is closed ended."""
+    """Return the outcome of a run that is closed."""
     if run.outcome is not None:
         return run.outcome
     if run.state is State.ABORTED:

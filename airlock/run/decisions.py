@@ -1,4 +1,4 @@
-"""What each message does to a run: judged, recorded, applied. The only place where a human's word changes anything."""
+"""The effect of each message on a run: judged, recorded, applied. No other place lets a person change anything."""
 
 from datetime import datetime
 
@@ -183,12 +183,12 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
 
 
 def _target(run: Run, message: Rollback) -> str | None:
-    """How far back a rollback goes; that of an undo goes no further than what was approved."""
+    """Return the step that a rollback goes back to; that of an undo goes no further than what was approved."""
     return message.to_step if run.undoing is None else run.undoing.to_step
 
 
 def asked_undo(asked: Undoing) -> Undoing:
-    """What somebody asked to be undone after the end, with nothing in it that only the run itself may find out.
+    """Return a requested undo after the end, without anything in it that only the run itself may find out.
 
     Raises:
         MalformedMessage: If it is not what a rollback may say.
@@ -212,7 +212,7 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
         run.unlock_later = message
         return
     run.lock, run.rollback = None, None
-    if run.undoing is not None:  # what it is for stays; what was approved is looked at and approved anew
+    if run.undoing is not None:  # its purpose stays; what was approved is looked at and approved again
         run.rollback, run.approved = rollback_of(run.undoing), ()
     for step in run.steps_with[CallStatus.LIVE]:
         if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output
@@ -232,7 +232,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
             run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None, "failed": True})
             run.rollback = run.rollback or RollbackRequest(by=message.by, reason=message.reason)
         case Settlement.RETRY:
-            # a call that failed half-way is not live because somebody wants its compensation tried again
+            # a call that failed half-way is not live because an operator wants its compensation tried again
             again = CallStatus.FAILED if record.failed else CallStatus.LIVE
             run.calls[message.step] = record.model_copy(update={"status": again, "token_lost": False})
         case Settlement.SKIP:

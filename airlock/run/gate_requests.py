@@ -1,7 +1,7 @@
-"""Which gates and claims a run needs before it calls, what it makes of their answers, and what it gives back when.
+"""The gates and claims that a run needs before it calls, its reading of their answers, and what it returns when.
 
-A run holds places only while it is LIVE; in ROLLBACK and while it is parked those of its resources: whoever waits for a
-human holds up nobody else's turn. It takes resources first, then tools, then the live gate, in one order for all plans, so
+A run holds slots only while it is LIVE; in ROLLBACK and while it is parked those of its resources: a plan that waits for a
+human holds up no other plan's turn. It takes resources first, then tools, then the live gate, in one order for all plans, so
 that no two of them wait for each other; what it learns to need later it takes only if it is free at once.
 """
 
@@ -39,7 +39,7 @@ from airlock.run.state import Run
 
 
 def entry_request(run: Run, holder: str) -> AcquireRequest:
-    """What a run asks for before it goes LIVE: everything that is known now.
+    """Return the request of a run before it goes LIVE: everything that is known now.
 
     A run that comes back with resources it kept waits for no other one while it holds these: what it has learned to need
     since, it takes at the call.
@@ -73,7 +73,7 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
 
 
 def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
-    """What a run asks for before it compensates; None when it holds everything already, as after LIVE."""
+    """Return the request of a run before it compensates; None when it holds everything already, as after LIVE."""
     covered = steps_to_undo(run)
     resources = _resources(run, covered)
     if set(resources) <= {held.name for held in run.gates}:
@@ -90,7 +90,7 @@ def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
 
 
 def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
-    """What a call needs that was not known at the entry; None in the common case. Nothing is waited for."""
+    """Return the needs of a call that were not known at the entry; None in the common case. The plan does not wait for them."""
     resources = resources_of(run, step, run.outputs)
     missing = tuple(name for name in resources if name not in {held.name for held in run.gates})
     claim = _claim(run, step)
@@ -159,9 +159,9 @@ def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> N
 
 
 def leave_request(run: Run, holder: str) -> LeaveRequest | None:
-    """What a run has to give back in the state it is in; None when there is nothing.
+    """Return the slots and claims that a run must release in its state; None when there are none.
 
-    In ROLLBACK and while it is parked it keeps its resources and nothing else: whoever closes the live gate stops calls,
+    In ROLLBACK and while it is parked it keeps its resources and nothing else: a lock of the live gate stops calls,
     not their undoing.
     """
     if run.outcome is None and run.state is State.LIVE:
@@ -235,7 +235,7 @@ def all_held(run: Run, step: Step) -> bool:
 
 
 def tool_slots(run: Run) -> dict[str, int]:
-    """How many calls of each tool with `max_concurrent` the run may have open, by tool."""
+    """Return the number of calls of each tool with `max_concurrent` that the run may have open, by tool."""
     return {
         held.name: held.slots
         for held in run.gates
@@ -284,7 +284,7 @@ def _grace(run: Run, steps: Collection[str]) -> float:
 
 
 def _settled(run: Run, step: str) -> ClaimOutcome | None:
-    """What became of a claimed call; None while it is in doubt."""
+    """Return the settlement of a claimed call; None while it is in doubt."""
     record = run.calls.get(step)
     if record is None or record.status is CallStatus.DUPLICATE or record.failed:
         return ClaimOutcome.FREE

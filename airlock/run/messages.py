@@ -1,4 +1,4 @@
-"""What a human may say to a plan: one JSON object for each signal, checked here and never trusted."""
+"""The messages of people to a plan: one JSON object for each signal, checked here and never trusted."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -33,7 +33,7 @@ class Deny(WireModel):
 
 
 class Lock(WireModel):
-    """Stop: no further call starts until somebody unlocks. `gate` says that it is part of a lock of the live gate."""
+    """Stop: no further call starts until an unlock. `gate` says that it is part of a lock of the live gate."""
 
     by: Person
     reason: Reason
@@ -41,7 +41,7 @@ class Lock(WireModel):
 
 
 class Unlock(WireModel):
-    """Go on: what is left is rehearsed, previewed and approved anew. `gate` lifts only what the live gate locked."""
+    """Go on: the remaining steps are rehearsed, previewed and approved again. `gate` lifts only what the live gate locked."""
 
     by: Person
     reason: Reason
@@ -64,7 +64,7 @@ class Abort(WireModel):
 
 
 class Settlement(StrEnum):
-    """How a human settles a parked step."""
+    """The settlement of a parked step by a human."""
 
     HAPPENED = "happened"
     DID_NOT_HAPPEN = "did_not_happen"

@@ -138,7 +138,7 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
     who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
-    needed = f"{sealed.approvals_required} approval(s) by somebody other than {sealed.requested_by}{who}"
+    needed = f"{sealed.approvals_required} approval(s) by a person other than {sealed.requested_by}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with airlock approve --sign-key"

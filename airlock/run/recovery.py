@@ -1,4 +1,4 @@
-"""What histories tell about calls that a run itself does not know of: it was terminated, or it was reset to before them.
+"""The evidence of histories about calls that a run itself does not know of: it was terminated, or reset to before them.
 
 Evidence is read from histories by `activities.history`; here it is only judged.
 """
@@ -60,7 +60,7 @@ class HistoryEvidence(WireModel):
 
 
 class _Trial(WireModel):
-    """One attempt of one call; without an answer nobody knows what became of it."""
+    """One attempt of one call; without an answer its outcome is unknown."""
 
     run_id: str
     request: CallRequest
@@ -68,7 +68,7 @@ class _Trial(WireModel):
 
 
 def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome | None:
-    """How a call ended, by everything that was answered about it; None when it was never begun.
+    """Return the outcome of a call by all its answers; None when it was never begun.
 
     A failure settles no doubt that an earlier attempt left. A stale call was not made.
 
@@ -127,7 +127,7 @@ def _undone(made: Attempt | None) -> int:
 
 
 def times_undone(evidence: HistoryEvidence, step: str, known: int) -> int:
-    """How often a step's call was taken back, where the run itself knows of so many times."""
+    """Return how often a step's call was undone, where the run itself knows of so many times."""
     done = {
         undo.request.undone for undo in evidence.undos if undo.request.step.id == step and isinstance(undo.outcome, Undone)
     }
@@ -137,10 +137,10 @@ def times_undone(evidence: HistoryEvidence, step: str, known: int) -> int:
 
 
 def repeat_or_answer(call: CallRequest, earlier: HistoryEvidence) -> CallRequest | CallSucceeded | CallInDoubt:
-    """What to do about a call of a run that was reset: the call to make, or the answer it had in an earlier run.
+    """Return the next step for a call of a run that was reset: the call to make, or the answer of an earlier run.
 
     It is made when it certainly took no effect, or what it did was taken back since; it is then another call, with a key
-    of its own. It is in doubt when nobody knows.
+    of its own. It is in doubt when no history tells.
 
     Args:
         call: The call.
@@ -188,7 +188,7 @@ def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bo
 
 
 def seconds_until_quiet(run: Run, evidence: HistoryEvidence) -> float:
-    """How long after the end of a run code of its calls may still be running, in seconds: a chain makes no next call."""
+    """Return the seconds after the end of a run in which code of its calls may still run: a chain makes no next call."""
     waits = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
     waits += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
     return max(waits, default=0.0) if run.calls else 0.0

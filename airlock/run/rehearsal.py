@@ -15,10 +15,10 @@ from airlock.run.sealed import Sealed, sealed_content
 from airlock.run.state import ReplacedSeal, Run
 
 MAX_HEAVY_BYTES = 500_000
-"""What all large previews together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+"""The limit of all large previews together, in bytes of JSON, so that the run fits a continue-as-new."""
 _HEAVY_FROM = 2_000
 MAX_REPLACED = 50
-"""How many earlier seals a run remembers."""
+"""The number of earlier seals that a run remembers."""
 _TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
 
 
@@ -87,7 +87,7 @@ def seal_run(run: Run, now: datetime) -> None:
 
 
 def _why_replaced(run: Run) -> str:
-    """What first took the plan away from the seal it had: a lock, a stale call."""
+    """Return the first reason why the plan lost the seal it had: a lock, a stale call."""
     for entry in run.audit:
         if entry.kind is AuditKind.TRANSITION and entry.digest == run.digest and entry.what not in _TOWARDS_LIVE:
             return entry.reason

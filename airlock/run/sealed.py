@@ -1,4 +1,4 @@
-"""What the approver is shown, as data: the content of the seal."""
+"""The content of the seal: everything that the approver is shown, as data."""
 
 from collections.abc import Mapping
 
@@ -141,7 +141,7 @@ def sealed_content(
 
 
 def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:
-    """How a step would be taken back, in one sentence."""
+    """Return the undo of a step in one sentence."""
     match contract.reversibility:
         case Reversibility.READ_ONLY:
             return "nothing to undo: it only reads"

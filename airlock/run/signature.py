@@ -14,7 +14,7 @@ from airlock.run.messages import Approve
 
 
 def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
-    """What an approver signs: the plan, the whole digest, who, and which steps; canonical JSON."""
+    """Return the text that an approver signs: the plan, the whole digest, the person, and the steps; canonical JSON."""
     steps = None if approval.steps is None else sorted(approval.steps)
     return canonical_json(
         {"airlock": "approve/1", "plan_id": plan_id, "digest": digest, "by": approval.by, "steps": steps}
@@ -44,7 +44,7 @@ def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, passw
 
 
 def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str]) -> str | None:
-    """Why the signature of an approval does not count, or None when it does."""
+    """Return the reason why the signature of an approval does not count, or None when it does."""
     if approval.signature is None:
         return "the policy requires a signature here: approve with --sign-key, using a key listed in authorized_keys"
     try:

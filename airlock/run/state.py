@@ -28,11 +28,11 @@ from airlock.run.sealed import Sealed
 from airlock.run.undo import Undoing
 
 MAX_CARRIED_BYTES = 600_000
-"""What all outputs together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+"""The limit of all outputs together, in bytes of JSON, so that the run fits a continue-as-new."""
 
 
 class Outcome(StrEnum):
-    """How a finished run ended."""
+    """The outcome of a finished run."""
 
     COMPLETED = "completed"
     PARTIAL = "partial"
@@ -69,7 +69,7 @@ class LockHeld(WireModel):
 
 
 class RollbackRequest(WireModel):
-    """What to undo and on whose word."""
+    """A request to undo, and the person or part that made it."""
 
     by: str
     reason: str
@@ -197,17 +197,17 @@ class Run(BaseModel):
 
     @property
     def name(self) -> str:
-        """What people and the starter call this run: the plan id, or `undo-<plan_id>` for the undo after its end."""
+        """The name of this run for people and programs: the plan id, or `undo-<plan_id>` for the undo after its end."""
         return self.plan.plan_id if self.undoing is None else undo_workflow_id(self.plan.plan_id)
 
     @property
     def requester(self) -> str:
-        """Who asked for this, and must not approve it: the plan's requester, or who asked for its undo."""
+        """The requester, who must not approve: the plan's, or the one who asked for its undo."""
         return self.plan.requested_by if self.undoing is None else self.undoing.by
 
     @property
     def deadline_at(self) -> datetime | None:
-        """When the plan's own deadline passes, UTC, or None; it does not bind an undo after the end."""
+        """The plan's own deadline, UTC, or None; it does not bind an undo after the end."""
         allowed = self.plan.deadline_seconds if self.undoing is None else None
         return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
 
@@ -222,7 +222,7 @@ class Run(BaseModel):
         return self.admitted
 
     def displace(self) -> None:
-        """Take note of a reset: what the run holds by its own memory, somebody else may hold by now."""
+        """Record a reset: another plan may hold by now what the run remembers to hold."""
         if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
             self.displaced = True
             self.claims = {}
@@ -231,7 +231,7 @@ class Run(BaseModel):
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Start from MOCK: what is left must earn its way up again, what is live stays."""
         self.admitted = admitted
-        # what another plan did may be undone or settled by now: admission looks anew
+        # what another plan did may be undone or settled by now: admission looks again
         self.calls = {step: call for step, call in self.calls.items() if call.status is not CallStatus.DUPLICATE}
         self.fallen, self.previews, self.heavy_previews = {}, {}, 0
         self.update_ceilings()

@@ -7,7 +7,7 @@ from airlock.base.model import WireModel
 
 
 class Undoing(WireModel):
-    """Why a run is the undo of a plan that has ended.
+    """The reason why a run is the undo of a plan that has ended.
 
     `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went
     live and was not undone is known; `quiet_at` is when the last call of the ended run must have ended, UTC, if one may
@@ -23,7 +23,7 @@ class Undoing(WireModel):
 
 
 class Prospect(StrEnum):
-    """What would become of one step: would be taken back, the tool says it would fail now, stays, or must be settled."""
+    """The prospect of one step: it would be undone, its tool says that it would fail now, it stays, or it must be settled."""
 
     UNDO = "undo"
     NOT_LOOKED = "not_looked_at"
@@ -33,7 +33,7 @@ class Prospect(StrEnum):
 
 
 class UndoLook(WireModel):
-    """What a tool's own look said of one undo. `error` says why it would fail now; empty when it would work."""
+    """A tool's own look at one undo. `error` says why it would fail now; empty when it would work."""
 
     step: str
     looked: bool
@@ -55,7 +55,7 @@ class UndoStep(WireModel):
 
 
 class UndoContent(WireModel):
-    """What the approver of an undo is shown, in the order in which it would happen; what stays comes last."""
+    """The content that the approver of an undo is shown, in the order in which it would happen; what stays comes last."""
 
     by: str
     reason: str

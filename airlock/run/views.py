@@ -1,4 +1,4 @@
-"""What the queries and the result show of a run: snapshots for people and programs."""
+"""Views of a run for queries and results: snapshots for people and programs."""
 
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ _DETAIL_TEXT = 20_000
 
 
 class StepView(WireModel):
-    """Where one step is. `status` is `waiting`, `calling`, or what became of its live call."""
+    """The state of one step. `status` is `waiting`, `calling`, or the status of its live call."""
 
     id: str
     agent: str
@@ -39,7 +39,7 @@ class StepView(WireModel):
 
 
 class StatusView(WireModel):
-    """Where a plan is, what it waits for, and what was refused lately. Times are UTC.
+    """The state of a plan, what it waits for, and its latest refusals. Times are UTC.
 
     `gates` names the resources and tools it holds, and `live` for its live slot.
     """
@@ -89,7 +89,7 @@ class AuditView(WireModel):
 
 
 class PlanResult(WireModel):
-    """How a plan ended. `live` steps are in effect, `undone` were taken back, `kept` cannot be."""
+    """The end of a plan. `live` steps are in effect, `undone` were undone, `kept` cannot be."""
 
     plan_id: str
     outcome: Outcome
@@ -212,7 +212,7 @@ def _in_effect(run: Run) -> tuple[str, ...]:
 
 
 def waits_for(run: Run) -> str:
-    """What has to happen next, in one sentence."""
+    """Return the next thing that has to happen, in one sentence."""
     if run.outcome is not None:
         return "nothing, it has ended"
     match run.state:

@@ -1,4 +1,4 @@
-"""What a message carries is decoded without ever raising, so that no message can be lost or wedge a run."""
+"""Decoding of messages that never raises, so that no message can be lost or wedge a run."""
 
 import copy
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
 MAX_MESSAGE_BYTES = 524_288
-"""What a signal or an update may carry, in bytes: far more than any of Airlock's, and decoded in well under a second."""
+"""The largest signal or update, in bytes: far more than any of Airlock's, and decoded in well under a second."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Undecodable:
 class ForgivingPayloadConverter(PydanticPayloadConverter):
     """Pydantic's converter; where the receiver takes anything, what cannot be decoded arrives as `Undecodable`.
 
-    Temporal drops a signal whose payload cannot be decoded without telling anybody: it could not be recorded as refused.
+    Temporal drops a signal whose payload cannot be decoded without telling its sender: it could not be recorded as refused.
     Where a receiver says what it expects, such as the result of an activity, decoding still raises.
     """
 

@@ -1,4 +1,4 @@
-"""What an earlier run of a gate knew: a gate that was terminated must not forget who is in, or that it was locked."""
+"""The state of an earlier run of a gate: a terminated gate must not forget its holders, or that it was locked."""
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -26,7 +26,7 @@ async def left_behind(client: Client, gate: str) -> str:
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
-    """What the last run of a gate before this one knew, if it did not end by itself.
+    """Return the state of the last earlier run of a gate, if that run did not end by itself.
 
     A run that ended before it had taken up what an earlier one knew is passed over for that earlier one.
 

@@ -1,4 +1,4 @@
-"""What the histories of a workflow's runs tell of the calls and compensations they commanded."""
+"""The calls and compensations that a workflow's runs commanded, as their histories tell."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,7 +42,7 @@ class Unreadable(AirlockError):
 
 
 async def described(client: Client, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo | None:
-    """What Temporal knows of a run, the latest without a run id; None when there is none, or none any more.
+    """Return Temporal's description of a run, the latest without a run id; None when there is none any more.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -113,7 +113,7 @@ async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterato
 
 
 async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> HistoryEvidence:
-    """What all runs of a workflow tell: those named, those they lead to, and those visibility knows of.
+    """Return the activities of all runs of a workflow: those named, those they lead to, and those in visibility.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
     reset more than once, the runs of the earlier resets are known from visibility alone.

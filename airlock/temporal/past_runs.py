@@ -1,4 +1,4 @@
-"""What the history of a closed plan proves about one of its calls."""
+"""The proof in a closed plan's history about one of its calls."""
 
 from datetime import UTC, datetime
 

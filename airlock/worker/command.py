@@ -22,7 +22,7 @@ from airlock.worker.service import serve
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description="Runs Airlock's workflows and tool calls. Connects with Temporal's own settings."
     )

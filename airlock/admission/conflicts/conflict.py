@@ -10,13 +10,13 @@ from airlock.base.text import shorten
 from airlock.plans.state import State
 
 MAX_PER_KIND = 50
-"""How many conflicts of one kind a plan carries in full; what else was changed shows in its steps."""
+"""The most conflicts of one kind that a plan carries in full; the other changes show in its steps."""
 _MAX_LISTED = 10
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:/+-]{0,199}")
 
 
 class ConflictKind(StrEnum):
-    """What is in the way."""
+    """The kind of a conflict."""
 
     RESOURCE = "RESOURCE"
     ORDERING = "ORDERING"
@@ -27,7 +27,7 @@ class ConflictKind(StrEnum):
 
 
 class Answer(StrEnum):
-    """What is done about it: order the steps, move one, lower its ceiling, or leave it out."""
+    """The answer to a conflict: order the steps, move one, lower its ceiling, or leave it out."""
 
     DELAY = "DELAY"
     REASSIGN = "REASSIGN"

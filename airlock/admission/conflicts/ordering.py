@@ -100,7 +100,7 @@ def _never_called(scene: Situation) -> tuple[Problem, ...]:
 
 
 def _moves(scene: Situation) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """What each step has to be moved behind, and the steps that can never be called in an order that fits.
+    """Return the prerequisites that each step must be moved behind, and the steps that no order fits.
 
     The graph is walked with one more rule: a step is called only after some step that calls each tool it needs. What
     may be called never shrinks on the way, so this gets stuck only where no order fits.
@@ -138,7 +138,7 @@ def _moves(scene: Situation) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...
 def _behind(
     step: str, scene: Situation, bit: Mapping[str, int], above: dict[str, int], caller: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """What a step must be moved behind; notes which of the tools that matter are called before it then."""
+    """Return the prerequisite that a step must be moved behind; records which tools that matter are called before it then."""
     reach = 0
     for parent in scene.parents[step]:
         reach |= above[parent] | bit.get(scene.steps[parent].tool, 0)
@@ -156,7 +156,7 @@ def _may_go_live(scene: Situation, step: str) -> bool:
 
 
 def _too_late(scene: Situation, left: tuple[str, ...]) -> Problem:
-    """Why no order fits: one circle of steps that must come before each other."""
+    """Return the reason why no order fits: one circle of steps that must come before each other."""
     stuck = set(left)
     reached = {step.tool for name, step in scene.steps.items() if name not in stuck}
     waits: dict[str, tuple[str, ...]] = {}
@@ -173,7 +173,7 @@ def _too_late(scene: Situation, left: tuple[str, ...]) -> Problem:
 
 
 def _able_agent(step: Step, contract: Contract, preferred: list[str], scene: Situation) -> str | None:
-    """Who may call a step that its agent may not; None when that one may, or nobody named may."""
+    """Return the agent that may call a step in place of its own; None when its own may, or no agent named may."""
     policy: Policy = scene.policy
     if not policy.missing_permissions(step.agent, contract):
         return None

@@ -34,7 +34,7 @@ def resolve(scene: Situation, standing: Mapping[str, str]) -> Resolution:
     1. ORDERING, because it moves steps and changes agents, which everything else is about.
     2. PERMISSION, then DUPLICATE_ACTION: such steps make no live call, so they count nowhere below.
     3. TIMEOUT along the plan's own order, then RATE_LIMIT: what comes too late makes no call either.
-    4. RESOURCE among what is left, so that nobody waits for, or falls with, a call that is not made.
+    4. RESOURCE among the remaining steps, so that no step waits for, or falls with, a call that is not made.
     5. TIMEOUT once more, because waiting for a resource takes time.
 
     Args:

@@ -1,4 +1,4 @@
-"""What conflicts are looked for in: a plan's steps with their contracts, its graph, and how high each step may go."""
+"""The situation that detectors look at: a plan's steps with their contracts, its graph, and the ceiling of each step."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from airlock.plans.plan import Step
 
 @dataclass(frozen=True)
 class Findings:
-    """What a detector found, and what has to change.
+    """The findings of a detector, and the changes they ask for.
 
     `edges` are pairs of steps, the first to come before the second; `caps` are what limits steps from now on; `agents` the
     new agents of steps; `problems` what cannot be resolved and refuses the plan.
@@ -32,7 +32,7 @@ class Situation:
     """A plan as the detectors see it. `steps`, `contracts`, `parents` and `caps` are by step; `deadline` is in seconds.
 
     `resources` are the resolved names a step touches. Only steps that may still go live take part in conflicts about
-    live calls: what is only mocked or looked at is in nobody's way.
+    live calls: a step that is only mocked or previewed conflicts with no other.
     """
 
     steps: Mapping[str, Step]
