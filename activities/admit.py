@@ -22,11 +22,11 @@ from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 
 _MAX_INDEXED = 50
-"""How many resources of a plan other plans can find it by."""
+"""The number of resources of a plan by which other plans can find it."""
 _MAX_CLAIMS = 200
-"""How many irreversible calls of a plan are looked up at admission; at LIVE every one is."""
+"""The number of irreversible calls of a plan that are looked up at admission; at LIVE every one is."""
 _LOOK_SECONDS = 10.0
-"""How long to look at other plans; they are only a hint here."""
+"""The time for looking at other plans; they are only a hint here."""
 
 
 class AdmitActivities:
@@ -70,7 +70,7 @@ def resource_hash(key: str, resource: str) -> str:
 
 
 def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
-    """What the plan may change live: resource and first step by the hash of the resource, in the order of the names."""
+    """Return the resources that the plan may change live, with their first step, by the hash of the resource.
     first: dict[str, str] = {}
     for step in admitted.going:
         if not admitted.contract(step).read_only:
@@ -80,7 +80,7 @@ def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
 
 
 async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) -> dict[str, str]:
-    """What other plans have to do with this plan's irreversible calls, by step."""
+    """Return the relations of other plans to this plan's irreversible calls, by step."""
     by_id = {step.id: step for step in plan.steps}
     wanted = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)

@@ -36,7 +36,7 @@ class CallActivities:
     async def call(self, request: ChainRequest) -> ChainResult:
         """Make calls in order, each at most once.
 
-        The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop,
+        The next call begins only when the previous one is live, this is recorded with Temporal, and no stop was requested,
         neither the plan nor this worker.
         A call that has begun is never cut short: its outcome is learned and answered.
         """
@@ -128,7 +128,7 @@ class CallActivities:
 
 
 def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
-    """What a call that took effect returned, or None and why it cannot be used."""
+    """Return the output of a call that took effect, or None and why it cannot be used."""
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
@@ -173,7 +173,7 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:
-    """Record with Temporal what is done so far; False if that fails or somebody asked to stop.
+    """Record with Temporal what is done so far; False if that fails or a stop was requested.
 
     Without this record a worker that dies in the next call would leave it open which of the calls were made.
     """

@@ -47,14 +47,14 @@ T = TypeVar("T")
 _AT_ONCE = 10
 _ASKS = 12
 _ASKS_AT_ONCE = 2
-"""How many plans one worker lets ask the same gate at the same time: Temporal turns away more than ten in all."""
+"""The number of plans that one worker lets ask the same gate at the same time: Temporal refuses more than ten in all."""
 _ASK_AGAIN = (
     RPCStatusCode.NOT_FOUND,
     RPCStatusCode.ABORTED,
     RPCStatusCode.FAILED_PRECONDITION,
     RPCStatusCode.RESOURCE_EXHAUSTED,
 )
-"""What Temporal answers when a gate's run ends, or continues as new, while it is asked, or too many ask it at once."""
+"""The answers of Temporal when a gate's run ends, or continues as new, while it is asked, or too many ask it at once."""
 
 
 class GateActivities:
@@ -71,7 +71,7 @@ class GateActivities:
         Safe to repeat: a gate gives the same place again.
 
         Raises:
-            ApplicationError: If somebody other than the plan's own run asks.
+            ApplicationError: If another program than the plan's own run asks.
         """
         self._require(request.plan_id, request.holder)
         return await _interruptible(self._acquire(activity.client(), request))
@@ -81,7 +81,7 @@ class GateActivities:
         """Give places back, settle claims, send reports. Safe to repeat.
 
         Raises:
-            ApplicationError: If somebody other than the plan's own run does.
+            ApplicationError: If another program than the plan's own run does.
         """
         self._require(request.plan_id, request.holder)
         return await _interruptible(self._leave(activity.client(), request))
@@ -167,7 +167,7 @@ class GateActivities:
         missed = [gate for gate, found in zip(gates, there, strict=True) if not found]
         if request.settled:
             missed += await claims.settle(client, request)
-        if request.reports:  # last: nobody waits for these
+        if request.reports:  # last: no plan waits for these
             await send_reports(client, request.monitor, request.reports)
         return LeaveResult(missed=tuple(sorted(missed)))
 
@@ -213,7 +213,7 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
         return True
     if not (after := await left_behind(client, gate)):
         return False
-    # its next life would take up a place that nobody gives back any more
+    # its next life would take over a slot that no plan returns any more
     await client.start_workflow(
         names.GATE_WORKFLOW,
         GateStart(after=after),

@@ -95,7 +95,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
 
     Raises:
         TimeoutError: If it takes longer than that many seconds; a coroutine is cancelled then.
-        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that nobody can tell yet what it does.
+        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that its effect is not known yet.
         ToolFailed: If no thread was free in that time: the tool was not called, and will not be.
         InDoubt: If the tool ended with something that is not an ordinary exception, such as SystemExit.
     """
@@ -120,7 +120,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
 
 
 class _Turn:
-    """Whether a call that waits for a thread begins or is given up: one of the two, whoever comes first."""
+    """The turn of a call that waits for a thread: it begins or is given up, whichever comes first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class StillRunning(TimeoutError):
 
 def _forget(thread: "asyncio.Future[Any]") -> None:
     if not thread.cancelled():
-        thread.exception()  # looked at, so that nobody complains about it
+        thread.exception()  # looked at, so that asyncio does not complain about it
 
 
 def checked_output(tool: Tool, output: Any) -> Any:

@@ -12,7 +12,7 @@ from airlock.base import names
 from airlock.plans.state import State
 
 MAX_NAMED = 20
-"""How many other plans an approver is told of."""
+"""The number of other plans that an approver is told of."""
 
 
 async def others(client: Client, own: str, touched: Mapping[str, tuple[str, str]]) -> tuple[Conflict, ...]:

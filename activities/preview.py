@@ -26,7 +26,7 @@ from airlock.wire import PreviewResult, RehearsalRequest
 PAYLOAD_BUDGET = 1_000_000
 """An activity stops taking on steps when its previews hold this many bytes of JSON."""
 CONCURRENCY = 8
-"""How many dry runs look at the same time."""
+"""The number of dry runs that look at the same time."""
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 

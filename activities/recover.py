@@ -1,4 +1,4 @@
-"""What an ended plan left behind, for its undo; and what earlier runs did, for a run that was reset."""
+"""The remains of an ended plan, for its undo; and the calls of earlier runs, for a run that was reset."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -68,7 +68,7 @@ class RecoverActivities:
     ) -> list[WorkflowExecutionInfo]:
         """Return the closed undos that began after the plan's last run did, newest first.
 
-        Visibility may lag; the latest one is known from whoever asked for this undo.
+        Visibility may lag; the latest one is known from the requester of this undo.
         """
         workflow_id = names.undo_workflow_id(request.plan_id)
         found = {info.execution.run_id: info for info in await runs_by_visibility(client, workflow_id)}
@@ -119,7 +119,7 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
     """
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
     try:
-        # with its type: what comes without one counts as a message from anybody, and has a limit
+        # with its type: a payload without one counts as a message from outside, and has a limit
         carried = await handle.query(CARRY, result_type=dict[str, object], rpc_timeout=_QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except (RPCError, WorkflowQueryFailedError, ValueError) as error:
@@ -127,7 +127,7 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
 
 
 class EarlierRuns:
-    """What a chain of calls of a run that was reset must not repeat; reads nothing where the run was not reset.
+    """The calls that a chain of a reset run must not repeat; reads nothing where the run was not reset.
 
     Args:
         request: The chain.
@@ -158,7 +158,7 @@ class EarlierRuns:
 
 
 async def _evidence(request: ChainRequest) -> HistoryEvidence:
-    """What other runs of this plan, and of its undo, did.
+    """Return the calls of other runs of this plan, and of its undo.
 
     Raises:
         Unreadable: If that cannot be read, or the plan is being undone at this moment.
@@ -174,7 +174,7 @@ async def _evidence(request: ChainRequest) -> HistoryEvidence:
 
 
 async def _with_undos(client: Client, plan_id: str, made: HistoryEvidence) -> HistoryEvidence:
-    """What a plan's runs tell, with the compensations of its undos after the end."""
+    """Return the histories of a plan's runs, with the compensations of its undos after the end."""
     own = str(activity.info().workflow_run_id)
     undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
     return HistoryEvidence(calls=made.calls, undos=(*made.undos, *undone.undos))

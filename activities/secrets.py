@@ -64,5 +64,5 @@ def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
 
 
 def masked(name: str) -> str:
-    """What stands for a secret wherever a person looks."""
+    """Return the text in place of a secret wherever a person looks."""
     return f"(secret {name})"

@@ -1,4 +1,4 @@
-"""What a plan costs, next to a bare Temporal workflow that runs as many activities: events, actions, time, as ratios.
+"""Measure the cost of a plan, next to a bare Temporal workflow with as many activities: events, actions, time, as ratios.
 
 Run with `make bench`. Both run on one server in one process, one after the other, so only the ratios mean anything.
 """

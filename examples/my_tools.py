@@ -50,14 +50,14 @@ class SetFlag(BaseModel):
 
 
 class FlagIs(TypedDict):
-    """What a flag is; `value` is null when there is no such flag."""
+    """The value of a flag; `value` is null when there is no such flag."""
 
     name: str
     value: str | None
 
 
 class FlagWasSet(TypedDict):
-    """What a flag is now, and what it was before."""
+    """The value of a flag now, and its value before."""
 
     name: str
     value: str
@@ -112,7 +112,7 @@ def pretend(args: SetFlag, _call: ToolCall) -> FlagWasSet:
 
 @set_flag.dry_run(partial=True)
 def preview(args: SetFlag, call: ToolCall) -> Preview:
-    """What the live call would meet; reads the file and writes nothing."""
+    """Look at what the live call would meet; reads the file and writes nothing."""
     _must_be_free(args.name, call.settings)
     was = _content(call.settings)["flags"].get(args.name)
     return Preview(
@@ -131,7 +131,7 @@ def put_back(_args: SetFlag, call: ToolCall) -> None:
         if done is None:
             return  # it never took effect, or it was taken back before
         if content["flags"].get(done["name"]) != done["value"]:
-            raise ToolFailed(f"somebody else has changed flag {done['name']!r} since: put it right by hand")
+            raise ToolFailed(f"another program has changed flag {done['name']!r} since: put it right by hand")
         if done["was"] is None:
             del content["flags"][done["name"]]
         else:

@@ -57,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who comes to a shelf, for what."""
+    """The visitor of a shelf, and its purpose."""
 
     kind: str
     plan: str

@@ -1,4 +1,4 @@
-"""Which contacts a search finds: free text and the filters of the LeadConnector search."""
+"""The search for contacts: free text and the filters of the LeadConnector search."""
 
 from collections.abc import Callable
 from typing import Any

@@ -193,7 +193,7 @@ def _check_fields(body: JsonObject) -> None:
 
 
 def _clean(body: JsonObject) -> JsonObject:
-    """Return the body with null put back to what the field is when nobody sets it."""
+    """Return the body with null replaced by the value of a field that is not set."""
     return {name: _DEFAULTS[name] if value is None else value for name, value in body.items()}
 
 

@@ -48,7 +48,7 @@ def build(row: CorpusTool) -> Tool:
                 **_target(module, method, args),
                 "idempotency_key": call.idempotency_key,
                 "if_digest": observed.get("digest"),
-                "ours": f"{call.plan_id}/",  # the steps before this one may move the API, nobody else
+                "ours": f"{call.plan_id}/",  # only the earlier steps of this plan may move the API
             },
         )
         return _taken(done, call)
@@ -80,7 +80,7 @@ def _add_dry_run(made: Tool, module: str, method: str, *, changes_state: bool) -
 
         The steps before this one have not run yet, so what it answers, even an error, is not what the live call will get:
         only the arguments are known to fit. That is why the output stays unknown. What is observed is the API's state
-        before the whole plan: the live call accepts it as moved by steps of this plan, and by nobody else.
+        before the whole plan: the live call accepts it as moved by steps of this plan, and by no other program.
         """
         peeked = await _ask(call, "POST", "peek", _target(module, method, args))
         shown = json.dumps(peeked["result"], ensure_ascii=False)
@@ -122,7 +122,7 @@ def _taken(done: dict[str, Any], call: ToolCall) -> JsonValue:
 
 
 async def _recorded(call: ToolCall) -> dict[str, Any] | None:
-    """What the service did under this call's key, None when it did nothing."""
+    """Return the service's answer under this call's key, None when it did nothing."""
     answer = await _request(call, "GET", f"calls/{quote(call.idempotency_key)}")
     return None if answer.status_code == 404 else _checked(answer)
 

@@ -53,7 +53,7 @@ class Moved(WorldError):
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a call did: `changed` compares digests, `undo` names the snapshot that takes it back.
+    """The effect of a call: `changed` compares digests, `undo` names the snapshot that undoes it.
 
     `undo` is None when nothing at all has moved; a call that only drew from the API's random generator has
     `changed` False and an `undo`. The digests are those of the called API.
@@ -132,7 +132,7 @@ class World:
             args: arguments by name.
             key: idempotency key.
             if_digest: call only if this is the digest of the API's state.
-            ours: what keys start with whose calls may have moved the API from `if_digest` since; None for nobody's.
+            ours: Beginning of the keys whose calls may have moved the API from `if_digest` since; None for no call.
 
         Raises:
             Unknown: no such API or method.
@@ -158,7 +158,7 @@ class World:
         return called
 
     def answer(self, key: str) -> Called:
-        """What the call under an idempotency key did, even if it was undone since.
+        """Return the call under an idempotency key, even if it was undone since.
 
         Raises:
             Unknown: no call under this key took effect or succeeded.
@@ -198,7 +198,7 @@ class World:
         return self._apis[module]
 
     def _moved_by_others(self, module: str, since: str, now: str, ours: str | None) -> bool:
-        """Return True if anybody but `ours` took part in moving an API from one digest to another."""
+        """Return True if a caller other than `ours` took part in moving an API from one digest to another."""
         if since == now:
             return False
         for key, digest in reversed(self._moves[module]):

@@ -10,7 +10,7 @@ _FIELDS = {"method", "path_prefix", "status", "times", "delay_seconds", "drop", 
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next `times` requests that match; `times` None means until faults are cleared.
+    """A fault for the next `times` requests that match; `times` None means until faults are cleared.
 
     With `after_effect` the operation is carried out first and only then delayed, answered with `status`
     or dropped. A fault with neither `status` nor `drop` only delays.

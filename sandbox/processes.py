@@ -31,7 +31,7 @@ class SandboxProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
+        """The address, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
         return f"{'smtp' if self.service == 'smtp' else 'http'}://127.0.0.1:{self.port}"
 
     @property

@@ -105,7 +105,7 @@ def _announce(service: str, listener: socket.socket) -> None:
 
 
 def _on_stop(stop: Callable[[], None], watch_stdin: bool) -> None:
-    """Call `stop` on SIGTERM, on SIGINT, and, when asked to, once nobody holds our stdin any more."""
+    """Call `stop` on SIGTERM, on SIGINT, and, when asked to, once no process holds our stdin any more."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

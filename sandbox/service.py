@@ -1,4 +1,4 @@
-"""How every business request is served: logged, disturbed when a test asks, performed once per key."""
+"""The way of every business request: logged, disturbed when a test asks, performed once per key."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an operation answers; a str body is HTML, None is no body, everything else is JSON."""
+    """An operation's answer; a str body is HTML, None is no body, everything else is JSON."""
 
     status: int
     body: Any = None
@@ -167,7 +167,7 @@ def _response(answer: Answer) -> Response:
 
 
 async def _drop(request: Request) -> Response:
-    """Break the connection without sending a byte; the response returned reaches nobody."""
+    """Break the connection without sending a byte; the returned response reaches no client."""
     request.state.abort()
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What the CRM knows: documents, replies kept under idempotency keys, and the log of requests, in SQLite."""
+"""The CRM's store: documents, replies kept under idempotency keys, and the log of requests, in SQLite."""
 
 import json
 import sqlite3
@@ -33,7 +33,7 @@ def utc_now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """What a write answered when it took effect; `fingerprint` identifies the request it answered."""
+    """The answer of a write that took effect; `fingerprint` identifies its request."""
 
     fingerprint: str
     status: int
@@ -94,7 +94,7 @@ class Store:
         return [json.loads(row["body"]) for row in rows]
 
     def reply(self, key: str) -> StoredReply | None:
-        """What was answered under that idempotency key, or None."""
+        """Return the answer under that idempotency key, or None."""
         row = self._db.execute("SELECT * FROM replies WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None

@@ -78,7 +78,7 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
 def call(request: ChainRequest) -> ActivityHandle[Any]:
     """Make live calls. Cancelling waits until the calls in flight have ended; calls not begun yet are dropped.
 
-    The answer is plain JSON, to be checked by the caller: somebody may complete the activity by hand with anything.
+    The answer is plain JSON, to be checked by the caller: a client may complete the activity by hand with anything.
     """
     first = request.calls[0]
     chosen = options.call(made.contract for made in request.calls)

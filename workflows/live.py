@@ -99,7 +99,7 @@ class LiveStage:
             )
 
     def _may_start(self) -> bool:
-        """Return True if another call may begin: nobody stopped the plan, nothing went wrong, nothing is in doubt."""
+        """Return True if another call may begin: the plan is not stopped, nothing went wrong, nothing is in doubt."""
         return not self._stopped() and not self._trouble and workflow.cancellation_reason() is None
 
     def _stopped(self) -> bool:
@@ -166,7 +166,7 @@ class LiveStage:
             if any(not isinstance(made, CallSucceeded | RetryableFailure) for made in attempts):
                 return
             last = attempts[-1] if attempts else None
-            if isinstance(last, RetryableFailure) and last.turned_away:  # nobody was asked: no attempt was used up
+            if isinstance(last, RetryableFailure) and last.turned_away:  # the target was not asked: no attempt was used up
                 await self._pause(timedelta(seconds=max(last.after, 1.0)), last.step)
             elif isinstance(last, RetryableFailure):
                 again, doubtful = last, doubtful or last.doubtful
@@ -185,7 +185,7 @@ class LiveStage:
         result = await self._entrance.acquire(request)
         take_late(self._run, result)
         if result.busy is not None:
-            by = ", ".join(result.busy.holders) or "somebody"
+            by = ", ".join(result.busy.holders) or "another plan"
             self._land(CallStale(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
             return False
         if result.duplicates:
@@ -239,10 +239,10 @@ class LiveStage:
         return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
 
     def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
-        """What is known of a chain whose activity did not answer."""
+        """Return the known outcomes of a chain whose activity did not answer."""
         if isinstance(error.cause, CancelledError):
             return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
-        if not isinstance(error.cause, ActivityTimeout):  # it broke, or somebody failed it by hand: nothing is known of any
+        if not isinstance(error.cause, ActivityTimeout):  # it broke, or a client failed it by hand: nothing is known of any
             text = shorten(f"the activity failed: {error.cause}")
             return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
         details = error.cause.last_heartbeat_details

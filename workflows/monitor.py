@@ -107,7 +107,7 @@ class MonitorWorkflow:
             self.refuse_signal("start", f"the input is not a MonitorStart: {error}")
             return
         if read.state is not None and workflow.info().continued_run_id is None:
-            # whoever starts a workflow could otherwise hand in any numbers
+            # a client that starts a workflow could otherwise hand in any numbers
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
@@ -204,7 +204,7 @@ class MonitorWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is report")
 
     @workflow.query(description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts')
@@ -219,7 +219,7 @@ class MonitorWorkflow:
 
     @workflow.query(description='{"tools": [...]}: how many live calls of these tools worked')
     def reliability(self, *arguments: Any) -> ReliabilityAnswer:
-        """How many live calls of some tools worked."""
+        """Return the numbers of live calls of some tools, and of those that succeeded."""
         try:
             return self._monitor.reliability(parse_question(arguments), _now())
         except MalformedMessage as error:

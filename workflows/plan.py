@@ -104,13 +104,13 @@ class PlanWorkflow:
             self._report(state)
             await self._entrance.leave()
             self._continue_if_full()
-        if not self._outbox.ended:  # somebody ended it while it gave back, or before it began
+        if not self._outbox.ended:  # a decision ended it while it released its slots, or before it began
             self._report(self._run.state)
             await self._entrance.leave()
         self._finish()
 
     async def _take_new_places(self) -> None:
-        """After a reset: give back what it remembers; what is not live yet is previewed and approved anew."""
+        """After a reset: release what the run remembers to hold; what is not live yet is previewed and approved again."""
         self._run.displaced = False
         await self._entrance.start_over()
         if self._run.state is State.LIVE:
@@ -143,7 +143,7 @@ class PlanWorkflow:
                 raise AirlockError(f"no stage for {self._run.state.value}")
 
     async def _locked(self) -> None:
-        """LOCKED: until somebody says what happens next, or there is something to give back that was kept so far."""
+        """LOCKED: until a person says what happens next, or there is something to release that was kept so far."""
         run, later = self._run, self._run.unlock_later
         if later is not None:
             run.unlock_later = None
@@ -154,7 +154,7 @@ class PlanWorkflow:
         )
 
     async def _await_approval(self) -> None:
-        """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
+        """AWAITING_APPROVAL: costs nothing until a person decides or the approval expires."""
         run = self._run
         left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
         try:
@@ -259,10 +259,10 @@ class PlanWorkflow:
 
     @workflow.signal(description='{"by", "reason"}: stop; no further call starts')
     def lock(self, *arguments: Any) -> None:
-        """Stop: no further call starts until somebody unlocks."""
+        """Stop: no further call starts until an unlock."""
         self._say("lock", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: go on; what is left is rehearsed and approved anew')
+    @workflow.signal(description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again')
     def unlock(self, *arguments: Any) -> None:
         """Go on after a lock."""
         self._say("unlock", arguments)
@@ -295,7 +295,7 @@ class PlanWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self._say(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
@@ -315,7 +315,7 @@ class PlanWorkflow:
 
     @workflow.query(description="where the plan is, what it waits for, what was refused")
     def status(self) -> StatusView:
-        """Where the plan is."""
+        """Return the state of the plan."""
         return status_view(self._valid_run())
 
     @workflow.query(description="the sealed preview, as text and as data")
@@ -342,7 +342,7 @@ class PlanWorkflow:
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
-        # whoever starts a workflow could otherwise hand in a run that says it was approved
+        # a client that starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
         return read.run, read.outbox or Outbox()

@@ -1,4 +1,4 @@
-"""An interceptor that turns a signal nobody could handle into a recorded refusal, so that it cannot wedge a run."""
+"""An interceptor that turns a signal that no handler could handle into a recorded refusal: it cannot wedge a run."""
 
 from temporalio import workflow
 from temporalio.worker import (

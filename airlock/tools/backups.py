@@ -53,7 +53,7 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
     Raises:
         ToolFailed: If nothing was changed, and why.
         Stale: If the file is not in the state its preview saw; nothing was changed.
-        InDoubt: If an earlier attempt broke off and the file has been changed by somebody else since.
+        InDoubt: If an earlier attempt broke off and the file has been changed by another program since.
     """
     root = folder_of(call.settings)
     target = place(root, path)
@@ -93,7 +93,7 @@ def undo_change(call: ToolCall) -> None:
     """Bring a file back into the state it was in before the call; safe to repeat.
 
     Raises:
-        ToolFailed: If somebody else has changed the file since, or its backup is gone; nothing was changed.
+        ToolFailed: If another program has changed the file since, or its backup is gone; nothing was changed.
     """
     root = folder_of(call.settings)
     change = Change.from_token(call.undo)
@@ -102,7 +102,7 @@ def undo_change(call: ToolCall) -> None:
     with _failures(change.path):
         now = state_of(target)
         if entry.exists() and now not in (change.before, change.after):
-            raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+            raise ToolFailed(f"{change.path!r} was changed by another program since; its former bytes are in {PRIVATE}")
         if now == change.after != change.before:
             if not entry.exists():
                 raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
@@ -113,7 +113,7 @@ def undo_change(call: ToolCall) -> None:
 
 
 def look_at_undo(call: ToolCall) -> Preview:
-    """What `undo_change` would do now; changes nothing.
+    """Return what `undo_change` would do now; changes nothing.
 
     Raises:
         ToolFailed: If it would fail, and why.
@@ -123,7 +123,7 @@ def look_at_undo(call: ToolCall) -> Preview:
     now = state_of(place(root, change.path))
     entry = root / PRIVATE / change.backup
     if entry.exists() and now not in (change.before, change.after):
-        raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+        raise ToolFailed(f"{change.path!r} was changed by another program since; its former bytes are in {PRIVATE}")
     if now != change.after or change.after == change.before:
         return Preview(effect=f"Nothing to do: {change.path} is not as this call left it.")
     if not entry.exists():
@@ -217,7 +217,7 @@ def _remove_if_empty(folder: Path) -> bool:
 
 @contextmanager
 def _failures(path: str) -> Iterator[None]:
-    """What the operating system refuses had no effect: files are replaced in one step."""
+    """Raise `ToolFailed` for an error of the operating system: it had no effect, files are replaced in one step."""
     try:
         yield
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What the built-in tools have in common: their arguments, settings and outputs."""
+"""The common parts of the built-in tools: arguments, settings and outputs."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from airlock.plans.refs import UNKNOWN
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool: an argument nobody declared is an error."""
+    """Arguments of a tool: an undeclared argument is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -63,8 +63,8 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
 
 @ghl_create_contact.dry_run(partial=True)
 async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
-    """That the CRM has no contact with that email."""
-    undo = "Delete the contact, unless somebody has changed it by then."
+    """Check that the CRM has no contact with that email."""
+    undo = "Delete the contact, unless it has been changed by then."
     if args.email == UNKNOWN:
         return Preview(effect="Would create a contact whose email is known after live.", undo=undo)
     found = await Crm(call).find(args.email)
@@ -81,7 +81,7 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
     """The contact this call made is not there any more.
 
     Raises:
-        ToolFailed: If somebody has changed it since; it is left alone.
+        ToolFailed: If it has been changed since; it is left alone.
     """
     found = await _still_ours(args, call)
     if found is not None:
@@ -101,7 +101,7 @@ async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | 
     """Return the contact this call made, or None when it is gone.
 
     Raises:
-        ToolFailed: If somebody has changed it since.
+        ToolFailed: If it has been changed since.
     """
     token: Any = call.undo
     if not isinstance(token, dict) or "id" not in token:
@@ -110,11 +110,11 @@ async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | 
     if token["id"] is not None:
         found = await crm.get(token["id"])
         ours = found is not None and content_hash(found.contact) == token["content"]
-    else:  # nobody saw the answer; there was no such contact just before the request
+    else:  # the answer was lost; there was no such contact just before the request
         found = await crm.find(args.email)
         ours = found is not None and holds(found.contact, fields_of(args))
     if found is not None and not ours:
-        raise ToolFailed(f"contact {found.contact['id']} was changed by somebody else since: it is left alone")
+        raise ToolFailed(f"contact {found.contact['id']} was changed by another user since: it is left alone")
     return found
 
 

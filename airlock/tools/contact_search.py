@@ -11,7 +11,7 @@ from airlock.tools.contacts import Crm, GhlSettings, shown
 
 
 class GhlSearch(Arguments):
-    """What to look for."""
+    """The contacts to look for."""
 
     query: Annotated[str, Field(min_length=1, max_length=200, description="part of a name, an email, a phone number, a tag")]
     limit: Annotated[int, Field(ge=1, le=50, description="the most contacts to return")] = 20

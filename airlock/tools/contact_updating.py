@@ -38,7 +38,7 @@ def _id(value: str) -> str:
 
 
 class GhlUpdateContact(ContactFields):
-    """Which contact to change, and the fields to change."""
+    """The contact to change, and its new fields."""
 
     contact_id: Annotated[str, AfterValidator(_id), Field(description="the contact's id in the CRM")]
 
@@ -76,7 +76,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
         if had_no_effect(error):
             call.undo = None
         if isinstance(error, TargetRefused) and error.status == CHANGED:
-            raise Stale(f"contact {args.contact_id} was changed by somebody else just now") from error
+            raise Stale(f"contact {args.contact_id} was changed by another user just now") from error
         raise
     return {"contact": shown(changed.contact)}
 
@@ -85,7 +85,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
 async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
     """Return the contact as it is now, and what would change."""
     fields = fields_of(args)
-    undo = "Put back the values it had, unless somebody has changed them by then."
+    undo = "Put back the values it had, unless they have been changed by then."
     if args.contact_id == UNKNOWN:
         effect = f"Would change {', '.join(fields)} of a contact that is known after live."
         return Preview(effect=effect, undo=undo)
@@ -107,7 +107,7 @@ async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
     """The fields this call changed have the values they had before.
 
     Raises:
-        ToolFailed: If somebody has changed them since, or the contact is gone; nothing is changed.
+        ToolFailed: If they have been changed since, or the contact is gone; nothing is changed.
     """
     token, found = await _still_changed(args, call)
     if found is not None:
@@ -128,7 +128,7 @@ async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, F
     """Return the undo token, and the contact with the values this call gave it; None when it has the former ones again.
 
     Raises:
-        ToolFailed: If somebody has changed them since, or the contact is gone.
+        ToolFailed: If they have been changed since, or the contact is gone.
     """
     token: Any = call.undo
     if not isinstance(token, dict) or not isinstance(token.get("before"), dict):
@@ -139,7 +139,7 @@ async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, F
     if unchanged(found.contact, token["before"]):
         return token, None
     if not holds(found.contact, fields_of(args)):
-        raise ToolFailed(f"contact {token['id']} was changed by somebody else since: it is left alone")
+        raise ToolFailed(f"contact {token['id']} was changed by another user since: it is left alone")
     return token, found
 
 
@@ -149,7 +149,7 @@ async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
     found = await Crm(call).get(args.contact_id)
     token: Any = _known_token(args, call)
     if found is None or token is None:
-        return Probe(happened=None, why="the contact is gone, or nobody knows what it was before")
+        return Probe(happened=None, why="the contact is gone, or its earlier values are not known")
     if unchanged(found.contact, token["before"]):
         return Probe(happened=False, why="the contact has the values it had before")
     if holds(found.contact, fields_of(args)):
@@ -170,13 +170,13 @@ def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) ->
     """Return True if an earlier attempt made the change; sets the undo token it had.
 
     Raises:
-        InDoubt: If the contact has the new values and nobody knows what to put back.
+        InDoubt: If the contact has the new values and the earlier ones are not known.
     """
     if not holds(found.contact, fields_of(args)):
         return False
     token: Any = _known_token(args, call)
     if token is None:
-        raise InDoubt("the contact has the new values already, and nobody knows those it had before")
+        raise InDoubt("the contact has the new values already, and the earlier ones are not known")
     if unchanged(found.contact, token["before"]):
         return False
     call.undo = token

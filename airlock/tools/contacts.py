@@ -1,4 +1,4 @@
-"""What the CRM tools share: the GoHighLevel v2 REST API for contacts, over HTTP."""
+"""The common parts of the CRM tools: the GoHighLevel v2 REST API for contacts, over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ CONTENT = (
     *SHOWN, "companyName", "address1", "city", "state", "postalCode", "country", "timezone", "website", "source",
     "dateOfBirth", "gender", "assignedTo", "dnd", "customFields",
 )  # fmt: skip
-"""What makes a contact the one it is; dates of change, for one, are no content."""
+"""The fields that identify a contact's content; dates of change, for one, are none."""
 
 Contact = dict[str, Any]
 
@@ -42,7 +42,7 @@ Text = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
 class ContactFields(Arguments):
-    """What the tools can say of a contact."""
+    """The fields of a contact that the tools return."""
 
     email: Annotated[Email | None, Field(description="unique in the CRM, whatever its case")] = None
     name: Annotated[Text, Field(description="the full name")] = None
@@ -67,7 +67,7 @@ class FoundContact:
 
     @property
     def state(self) -> JsonValue:
-        """What a preview relies on: the hash of the contact's content."""
+        """The state that a preview relies on: the hash of the contact's content."""
         return content_hash(self.contact)
 
 

@@ -1,4 +1,4 @@
-"""What the database tools share: connecting, transactions that tell what they did, tables, rows."""
+"""The common parts of the database tools: connecting, transactions that tell what they did, tables, rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,7 +84,7 @@ def _errors() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """What the driver says, without the statement and its parameters."""
+    """Return the driver's message, without the statement and its parameters."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
 

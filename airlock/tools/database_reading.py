@@ -17,7 +17,7 @@ MAX_OUTPUT_BYTES = 60_000
 
 
 class DatabaseQuery(Arguments):
-    """Which rows to read."""
+    """The rows to read."""
 
     table: Annotated[str, Field(min_length=1, description="the table or view to read")]
     columns: Annotated[tuple[str, ...], Field(description="the columns to return; all when empty")] = ()

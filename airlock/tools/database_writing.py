@@ -146,7 +146,7 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
     """The row is exactly as it was before; nothing happens a second time.
 
     Raises:
-        ToolFailed: If somebody else has changed the row since; it is left alone.
+        ToolFailed: If another user has changed the row since; it is left alone.
     """
     key = _key(call)
     with transaction(call, write=True) as connection:
@@ -172,7 +172,7 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
         if now == before:
             return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
         if now != after:
-            raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it would be left alone")
+            raise ToolFailed(f"another user has changed the row of {table.name!r} since: it would be left alone")
         verb = "delete" if before is None else "insert" if after is None else "restore"
         return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
 
@@ -208,7 +208,7 @@ def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
-    """What a look at the database finds; what its preview found and it does not is stale."""
+    """The findings of a look at the database; a difference from those of the preview is stale."""
     try:
         return look()
     except ToolFailed as error:
@@ -222,7 +222,7 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
     if now == before:
         return
     if now != after:
-        raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it is left alone")
+        raise ToolFailed(f"another user has changed the row of {table.name!r} since: it is left alone")
     if before is None:
         rows.delete(connection, table, after or {})
     elif after is None:

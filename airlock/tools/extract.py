@@ -32,7 +32,7 @@ class TextExtract(Arguments):
 
 
 class Values(TypedDict):
-    """What was found, in the order of the text, each value once; of `fields`, objects with `label` and `value`."""
+    """The values found, in the order of the text, each once; of `fields`, objects with `label` and `value`."""
 
     values: list[JsonValue]
 
@@ -52,7 +52,7 @@ def look(args: TextExtract, _call: ToolCall) -> Preview:
 
 @text_extract.mock
 def mock(args: TextExtract, _call: ToolCall) -> Values:
-    """What the text holds, or one plausible value where a mocked text holds nothing."""
+    """Return the values in the text, or one plausible value where a mocked text holds nothing."""
     plausible: dict[str, list[JsonValue]] = {
         "emails": ["jo@example.test"],
         "urls": ["https://example.test/"],

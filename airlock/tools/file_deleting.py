@@ -10,7 +10,7 @@ from airlock.tools.folder import FileSettings, FileState, RelativePath, folder_o
 
 
 class FileDelete(Arguments):
-    """Which file to remove."""
+    """The file to remove."""
 
     path: RelativePath
 
@@ -49,7 +49,7 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
 
 @file_delete.compensate
 def undo(_args: FileDelete, call: ToolCall) -> None:
-    """The file is back with its bytes and mode; one that somebody else put there since is left alone."""
+    """Restore the file with its bytes and mode; a file that another program put there since is left alone."""
     undo_change(call)
 
 

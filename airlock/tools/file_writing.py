@@ -20,7 +20,7 @@ Content = Annotated[str | None, Field(max_length=MAX_CONTENT)]
 
 
 class FileWrite(Arguments):
-    """What to write, and where; exactly one of `content` and `content_base64`."""
+    """The content to write, and its path; exactly one of `content` and `content_base64`."""
 
     path: RelativePath
     content: Annotated[Content, Field(description="the whole content, as text (UTF-8)")] = None
@@ -85,7 +85,7 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
 
 @file_write.compensate
 def undo(_args: FileWrite, call: ToolCall) -> None:
-    """The file, its mode and the folders above it are as they were; a file somebody else changed is left alone."""
+    """Restore the file, its mode and the folders above it; a file that another program changed is left alone."""
     undo_change(call)
 
 
@@ -97,7 +97,7 @@ def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
 
 @file_write.mock
 def mock(args: FileWrite, _call: ToolCall) -> FileInfo:
-    """What the content amounts to."""
+    """Return the bytes of the content."""
     known = fits(args) and UNKNOWN not in (args.content, args.content_base64)
     state = after_change(ABSENT, _bytes(args) if known else b"")
     return {"path": str(args.path), "bytes": state.size, "sha256": str(state.sha256)}

@@ -40,7 +40,7 @@ RelativePath = Annotated[
 
 
 class FileState(BaseModel):
-    """What a file is: its bytes, by hash, and its mode in octal; both None when there is no file."""
+    """The state of a file: its bytes, by hash, and its mode in octal; both None when there is no file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,7 +75,7 @@ def folder_of(settings: FileSettings) -> Path:
 
 
 def place(root: Path, path: str) -> Path:
-    """Where a file of the folder is.
+    """Return the path of a file in the folder.
 
     Guaranteed at the time of the call: no part of the way there, nor the file itself, is a symbolic link.
 

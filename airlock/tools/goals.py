@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 1_048_576
 
 
 class GoalQuery(Arguments):
-    """Which goals to return; without a filter, all."""
+    """The goals to return; without a filter, all."""
 
     goal: Annotated[str, Field(max_length=1_000, description="words that all occur in the goal, in any case")] = ""
     status: Annotated[str | None, Field(description="only goals with this status")] = None

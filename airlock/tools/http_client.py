@@ -66,7 +66,7 @@ async def send(
 
     Raises:
         ToolFailed: If it had no effect.
-        InDoubt: If it was sent and nobody knows.
+        InDoubt: If it was sent and its effect is not known.
     """
     settings: HttpSettings = call.settings
     target = allowed(url, settings)

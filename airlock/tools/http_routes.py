@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 class RouteArguments(Arguments):
-    """What varies between calls of one route."""
+    """The parts that vary between calls of one route."""
 
     params: Annotated[
         dict[str, str | int], Field(description="values for the {placeholders} of the route's URL", default_factory=dict)

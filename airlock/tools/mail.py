@@ -82,7 +82,7 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
 
 @send_email.dry_run(partial=True)
 def look(args: SendEmail, call: ToolCall) -> Preview:
-    """That the mail server accepts the sender and the recipient; no mail is handed over."""
+    """Check that the mail server accepts the sender and the recipient; no mail is handed over."""
     effect = f"Would send {args.subject!r} ({len(args.body)} characters) to {args.to}."
     if UNKNOWN in (args.subject, args.body):
         effect = f"Would send a mail to {args.to} whose text is known after live."

@@ -35,7 +35,7 @@ class MemorySettings(Settings):
 
 
 class MemorySearch(Arguments):
-    """What to look for."""
+    """The notes to look for."""
 
     query: Annotated[str, Field(min_length=1, max_length=1_000, description="words to look for, in any order and case")]
     limit: Annotated[int, Field(ge=1, le=50, description="the most matches to return")] = 5

@@ -114,7 +114,7 @@ def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonVa
 def changed_row(
     connection: sa.Connection, table: sa.Table, old: Row, row: Mapping[str, JsonValue], version_column: str
 ) -> Row:
-    """What an update sets: the values, and the version counted up where the table has one.
+    """Return the values of an update, with the version counted up where the table has one.
 
     Raises:
         ToolFailed: If the values would change the key or the version, or another row has values that must be unique.

@@ -1,4 +1,4 @@
-"""One HTTP exchange whose outcome is never guessed: it had no effect, it worked, or nobody knows."""
+"""One HTTP exchange whose outcome is never guessed: it had no effect, it worked, or it is in doubt."""
 
 import json
 from collections.abc import Sequence
@@ -126,7 +126,7 @@ def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    """How many seconds the server asks to wait, at most an hour; 0 where it says nothing that makes sense."""
+    """Return the seconds that the server asks to wait, at most an hour; 0 where it says nothing that makes sense."""
     asked = headers.get("retry-after", "").strip()
     if asked.isdecimal():
         return min(float(asked), _LONGEST_WAIT)
@@ -170,5 +170,5 @@ def _hidden(text: str, hide: Sequence[str]) -> str:
 
 
 def json_bytes(value: Any) -> int:
-    """How many bytes of JSON a value is."""
+    """Return the size of a value in bytes of JSON."""
     return len(json.dumps(value))
