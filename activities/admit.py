@@ -65,12 +65,15 @@ class AdmitActivities:
 
 
 def resource_hash(key: str, resource: str) -> str:
-    """Return the keyed hash of a resource name for the search attribute, which Temporal does not encrypt: 32 hex characters."""
+    """Return the keyed hash of a resource name for the search attribute, which Temporal does not encrypt.
+
+    32 hex characters.
+    """
     return hmac.new(key.encode(), resource.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
-    """Return the resources that the plan may change live, with their first step, by the hash of the resource.
+    """Return the resources that the plan may change live, with their first step, by the hash of the resource."""
     first: dict[str, str] = {}
     for step in admitted.going:
         if not admitted.contract(step).read_only:

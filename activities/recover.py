@@ -100,7 +100,10 @@ class RecoverActivities:
 
 
 async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
-    """Return True if a run failed before it commanded anything: what it was started with made no sense, so it knows nothing."""
+    """Return True if a run failed before it commanded anything.
+
+    What it was started with made no sense, so it knows nothing.
+    """
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)

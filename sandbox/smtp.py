@@ -34,7 +34,7 @@ def read_mailbox(folder: Path | str) -> list[dict[str, Any]]:
 class Sink:
     """Stores mail; what it answered 250 to is on disk, one line a mail, the same mail twice if sent twice.
 
-    Mail to `refused` at any domain or to any address at `refused.test` is refused at RCPT TO. To provoke a call
+    Mail to `REFUSED_LOCAL_PART` at any domain, or to `refused.test`, is refused at RCPT TO. To provoke a call
     whose outcome is unknown: mail to `dropped.test` is stored and the connection broken instead of answered;
     mail to `slow.test` is stored at once and answered after `slow_seconds`.
     """

@@ -112,7 +112,10 @@ class GateWorkflow:
         return self._gate.idle_in(workflow.now()) == 0
 
     async def _recall(self) -> None:
-        """Take over the state of an earlier run; until then the gate grants nothing. If it cannot be read, it stays closed."""
+        """Take over the state of an earlier run; until then the gate grants nothing.
+
+        If it cannot be read, it stays closed.
+        """
         request = RecallRequest(gate=self._id, run=workflow.info().run_id, after=self._after)
         found = await gate_rounds.recall(request)
         if found.carried is not None:

@@ -243,7 +243,10 @@ def _asked_time(arguments: tuple[Any, ...]) -> datetime:
 
 
 def _now() -> datetime:
-    """Return the time of a query: the workflow's own stands still while nothing happens. Queries leave no trace in the history."""
+    """Return the time of a query: the workflow's own stands still while nothing happens.
+
+    Queries leave no trace in the history.
+    """
     with workflow.unsafe.sandbox_unrestricted():
         clock = datetime.now(UTC)
     return max(clock, workflow.now())

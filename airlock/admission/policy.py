@@ -65,7 +65,8 @@ class Policy(FileModel):
     """The operator's rules. Every default is the careful one.
 
     `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
-    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means every person but
+    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means every
+    person but
     the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
     has none. `budget` is what one plan may use up.
 

@@ -10,7 +10,10 @@ _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # counted as printable, shown
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text of at most `limit` characters, on one line; half of a surrogate pair, which JSON cannot carry, becomes `?`."""
+    """Return a text of at most `limit` characters, on one line.
+
+    Half of a surrogate pair, which JSON cannot carry, becomes `?`.
+    """
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

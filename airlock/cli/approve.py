@@ -83,7 +83,10 @@ def _approval(**fields: object) -> Approve:
 
 
 def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
-    """Return the approval with its signature; unsigned where it names another seal: the plan refuses it and knows what changed."""
+    """Return the approval with its signature; unsigned where it names another seal.
+
+    The plan refuses it and knows what changed.
+    """
     if preview.digest is None or not names_digest(approval.digest, preview.digest):
         return approval
     try:

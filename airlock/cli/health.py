@@ -79,7 +79,10 @@ async def _watch(monitors: Monitors, window: Window, as_json: bool) -> None:
 
 
 async def _changes(monitors: Monitors, window: Window) -> AsyncIterator[HealthReport]:
-    """Yield the health each time something in it changes. The first answer must come; later silence is said, and waited out."""
+    """Yield the health each time something in it changes. The first answer must come.
+
+    Later silence is said, and waited out.
+    """
     last: dict[str, Any] | None = None
     silent = False
     while True:

@@ -100,7 +100,10 @@ def bars_of(screen: Console) -> str:
 
 
 def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
-    """Return everything about health: the score, the metrics with their trends, what is wrong and what to do, the worst tools."""
+    """Return everything about health.
+
+    The score, the metrics with their trends, what is wrong and what to do, the worst tools.
+    """
     return Group(
         _headline(report),
         Text(_rests_on(report)),

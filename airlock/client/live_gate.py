@@ -188,9 +188,7 @@ class LiveGate:
             return Proof(problem="the live gate still finds out what it knew before; until then nothing goes live")
         locks = [GateLock(**lock.model_dump()) for lock in view.locks if lock.scope == scope]
         if not locks:
-            return Proof(
-                problem=f"there is no lock of {scope or 'everything'} any more: it has been lifted", lifted=True
-            )
+            return Proof(problem=f"there is no lock of {scope or 'everything'} any more: it has been lifted", lifted=True)
         told = [each for each in view.told if locks[0].matches(each.scopes)]
         return Proof(rows=await self._rows(told))
 

@@ -54,7 +54,10 @@ class Task:
 
 
 def workflow_time(event: HistoryEvent) -> datetime:
-    """Return the time of an event as a workflow's clock shows it: the SDK goes through a float of seconds, and so must this."""
+    """Return the time of an event as a workflow's clock shows it.
+
+    The SDK goes through a float of seconds, and so must this.
+    """
     return datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, UTC)
 
 
@@ -117,7 +120,10 @@ async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tup
 
 
 async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
-    """Return the first value as plain JSON; None where it cannot be decoded here: an entry is then told by its word alone."""
+    """Return the first value as plain JSON; None where it cannot be decoded here.
+
+    An entry is then told by its word alone.
+    """
     try:
         return next(iter(await client.data_converter.decode(payloads[:1])), None)
     except Exception:  # noqa: BLE001  a message may hold anything
@@ -158,7 +164,10 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
 
 
 def _place(at: datetime, tasks: Sequence[Task], places: dict[datetime, list[int]], first: int) -> int | None:
-    """Return the task that began at a time, not before the task `first`; else the last one before it; None before all tasks."""
+    """Return the task that began at a time, not before the task `first`; else the last one before it.
+
+    None before all tasks.
+    """
     same = next((number for number in places.get(at, ()) if number >= first), None)
     if same is not None:
         return same

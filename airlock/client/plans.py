@@ -202,13 +202,19 @@ class Airlock:
         return cls(await connect())
 
     def plan(self, plan_id: str) -> PlanHandle:
-        """Return a plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
+        """Return a plan that was submitted before, by its plan id or workflow id.
+
+        Or the undo of one, by `undo-<plan_id>`.
+        """
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
     async def plans(
         self, *, state: State | None = None, open_only: bool = False, limit: int = 100
     ) -> tuple[PlanSummary, ...]:
-        """Return the plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
+        """Return the plans of the namespace, newest first, from Temporal's visibility.
+
+        Seconds behind at worst, needs no worker.
+        """
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
     async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:

@@ -3,7 +3,8 @@
 A line's hash is SHA-256 over the canonical JSON (`airlock.base.canonical`) of the whole line, the hash before it included.
 `plan_index` is left out: it says where the plan stands in this export, so that a plan's chain is the same in every export.
 
-A person who can rewrite everything can compute all of it again. Against that helps only what is kept elsewhere: the root digest,
+A person who can rewrite everything can compute all of it again. Against that helps only what is kept elsewhere: the root
+digest,
 or the histories in Temporal.
 """
 

@@ -106,7 +106,8 @@ class RollbackLine(_OfPlan, HistoryEvent):
 class ToolResult(ExportedModel):
     """One step of a plan. `success` says whether its live call took effect, whatever became of it since.
 
-    It is None where no live call was made and where it is not known: then `status` is `in_doubt`, or it was given up in doubt.
+    It is None where no live call was made and where it is not known: then `status` is `in_doubt`, or it was given up in
+    doubt.
     `calls` counts live calls that ended, retries within one not counted; `seconds` is the duration of the last attempt.
     """
 

@@ -154,7 +154,8 @@ class AcquireResult(WireModel):
     """All that a plan holds after asking. At most one of `waiting`, `busy`, `closed` and `refused` is set.
 
     `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
-    is being, or may have been made, and by which plan; such a step must not be called. Claims are taken only when every gate is
+    is being, or may have been made, and by which plan; such a step must not be called. Claims are taken only when every
+    gate is
     held.
     """
 

@@ -1,7 +1,8 @@
 """A gate: how many may be in at once, who comes next, and who locked it. A plain object without Temporal.
 
 The workflow feeds it what happened, with the time; it answers, and leaves in `news` what must be told to others.
-What it remembers is bounded, so that it fits a continue-as-new: slots and queue together 500 KB of JSON (a plan that comes then
+What it remembers is bounded, so that it fits a continue-as-new: slots and queue together 500 KB of JSON (a plan that
+comes then
 is sent away as from a busy gate), locks as `airlock.barrier`, budgets and turns as `airlock.gates.budget_ledger` says.
 """
 
@@ -85,7 +86,10 @@ class Gate(BaseModel):
         return bool(self.queue or self.barrier.finishing or self.suspect or leaving)
 
     def idle_in(self, now: datetime) -> float | None:
-        """Return the seconds until this gate is needed by nothing, 0 meaning now; None while a plan holds a slot or waits."""
+        """Return the seconds until this gate is needed by nothing, 0 meaning now.
+
+        None while a plan holds a slot or waits.
+        """
         if self.places or self.queue or self.news or not self.barrier.empty:
             return None
         return self.turns.idle_in(now.timestamp())
@@ -230,7 +234,10 @@ class Gate(BaseModel):
         return self.lock(None, MONITOR, f"{monitor}: {wish.reason}", now)
 
     def permit(self, permit: Permit, now: datetime) -> PermitAnswer | None:
-        """Return the seconds until a call under a rate limit may be made; None if too many calls wait for their turn already."""
+        """Return the seconds until a call under a rate limit may be made.
+
+        None if too many calls wait for their turn already.
+        """
         wait = self.turns.turn(permit, now.timestamp())
         return None if wait is None else PermitAnswer(wait=wait)
 
@@ -267,7 +274,10 @@ class Gate(BaseModel):
         return place
 
     def _take_over(self, old: Slot, wanted: SlotRequest, now: datetime) -> Slot:
-        """Begin a new stay of a holder that still holds a slot: it keeps its slots, and free ones are added if no plan waits."""
+        """Begin a new stay of a holder that still holds a slot.
+
+        It keeps its slots, and free ones are added if no plan waits.
+        """
         del self.places[old.holder]
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)

@@ -157,7 +157,7 @@ class Aggregate(Mergeable):
         return self.tools.get(short_name(name), ToolStats())
 
     def folded(self, tools: int, agents: int) -> "Aggregate":
-        """Return the same counts with at most so many tools and agents by name, the rest in `other_tools` and `other_agents`.
+        """Return the same counts with at most so many tools and agents by name, the rest as `other_tools`, `other_agents`.
 
         Which names are kept is decided by their checksums alone. A name among the first of all names is among the
         first of any part of them, so that no order and no division among monitors changes the result.
@@ -193,7 +193,10 @@ def merged(parts: Iterable[Aggregate], tools: int = MAX_TOOLS, agents: int = MAX
 
 
 def short_name(name: str) -> str:
-    """Return a printable name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others."""
+    """Return a printable name of at most `MAX_NAME` characters.
+
+    A longer one ends in a checksum that tells it from others.
+    """
     name = "".join(character if character.isprintable() else "?" for character in name)
     if len(name) <= MAX_NAME:
         return name

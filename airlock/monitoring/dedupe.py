@@ -31,7 +31,10 @@ class CountedReports:
         return tuple(self._keys)
 
     def take(self, key: ReportKey) -> bool:
-        """Return True if a report is new and is to be counted; it is remembered then, and the oldest forgotten if need be."""
+        """Return True if a report is new and is to be counted.
+
+        It is remembered then, and the oldest forgotten if need be.
+        """
         short = b64encode(hashlib.sha256(key.text.encode()).digest()[:_KEY_BYTES]).decode()
         if short in self._keys:
             return False

@@ -46,7 +46,10 @@ class Score(WireModel):
 
 
 class Latency(WireModel):
-    """The duration of live calls that succeeded, in milliseconds, within 5 %: at most so long for half and for 95 % of them."""
+    """The duration of live calls that succeeded, in milliseconds, within 5 %.
+
+    At most so long for half and for 95 % of them.
+    """
 
     p50: float
     p95: float
@@ -92,7 +95,9 @@ class Health(WireModel):
 
 
 def score_of(parts: Parts) -> Score | None:
-    """Return the score: `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
+    """Return the score, 0-100.
+
+    `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
 
     Without data on success there is none. Where another part has no data, the score could be anything from what it would be
     with that part at its worst (`low`) to what it would be at its best (`high`); it is the middle of the two, so that

@@ -81,7 +81,10 @@ def waived_by_policy(run: Run) -> bool:
 
 
 def _closed(sealed: Sealed, steps: Sequence[str]) -> tuple[str, ...]:
-    """Return those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
+    """Return those of some steps whose dependencies are all live or among them.
+
+    A live call never reads a previewed output.
+    """
     standing = {step.id for step in sealed.steps if step.already_live}
     after = {step.id: step.after for step in sealed.steps}
     kept: list[str] = []

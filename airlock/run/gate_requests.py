@@ -90,7 +90,10 @@ def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
 
 
 def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
-    """Return the needs of a call that were not known at the entry; None in the common case. The plan does not wait for them."""
+    """Return the needs of a call that were not known at the entry; None in the common case.
+
+    The plan does not wait for them.
+    """
     resources = resources_of(run, step, run.outputs)
     missing = tuple(name for name in resources if name not in {held.name for held in run.gates})
     claim = _claim(run, step)

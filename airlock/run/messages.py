@@ -41,7 +41,10 @@ class Lock(WireModel):
 
 
 class Unlock(WireModel):
-    """Go on: the remaining steps are rehearsed, previewed and approved again. `gate` lifts only what the live gate locked."""
+    """Go on: the remaining steps are rehearsed, previewed and approved again.
+
+    `gate` lifts only what the live gate locked.
+    """
 
     by: Person
     reason: Reason

@@ -155,5 +155,8 @@ def _short(value: object) -> str:
 
 
 def _name(text: str) -> str:
-    """Return a name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the preview."""
+    """Return a name as it is when it is a plain word, else in quotes and ASCII.
+
+    It must not read like part of the preview.
+    """
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)

@@ -232,7 +232,10 @@ def _is_left(run: Run, step: str) -> bool:
 
 
 def _asked_again(ended: Run, step: str, record: CallRecord) -> CallRecord:
-    """Return a call as the undo finds it: a compensation that failed, or was skipped, is asked for again by asking for the undo."""
+    """Return a call as the undo finds it.
+
+    A compensation that failed, or was skipped, is asked for again by asking for the undo.
+    """
     undoable = ended.contracts().contract(step).undoable
     skipped = record.status is CallStatus.KEPT and undoable and record.undo is not None
     if record.status is CallStatus.UNDO_FAILED or skipped:

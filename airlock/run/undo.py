@@ -23,7 +23,7 @@ class Undoing(WireModel):
 
 
 class Prospect(StrEnum):
-    """The prospect of one step: it would be undone, its tool says that it would fail now, it stays, or it must be settled."""
+    """The prospect of one step: it would be undone, would fail by its tool's word, stays, or must be settled."""
 
     UNDO = "undo"
     NOT_LOOKED = "not_looked_at"

@@ -52,7 +52,9 @@ def address() -> str:
 
 
 async def connect() -> Client:
-    """Return a client, set up by Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
+    """Return a client, set up by Temporal's own environment variables and profile.
+
+    `TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ....
 
     Raises:
         ConnectionFailed: If nothing answers there; the message says what to check.

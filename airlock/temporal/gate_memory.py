@@ -20,7 +20,10 @@ _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatu
 
 
 async def left_behind(client: Client, gate: str) -> str:
-    """Return the run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    """Return the run of a gate that ended without ending by itself, for the next one to take up what it knew.
+
+    Mostly none.
+    """
     found = await described(client, gate)
     return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
@@ -75,7 +78,10 @@ async def _earlier(client: Client, request: RecallRequest) -> list[str]:
 
 
 async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
-    """Return the run with which a chain of runs that continued each other as new ended; None if that is the one that asks."""
+    """Return the run with which a chain of runs that continued each other as new ended.
+
+    None if that is the one that asks.
+    """
     while run != request.run:
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:

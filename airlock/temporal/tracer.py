@@ -36,7 +36,10 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
 
 
 class _Carriers(DefaultPayloadConverter):
-    """A reader of trace headers that never raises: the sender of a signal could otherwise wedge a run with a header of junk."""
+    """A reader of trace headers that never raises.
+
+    The sender of a signal could otherwise wedge a run with a header of junk.
+    """
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type[Any]] | None = None) -> list[Any]:
         try:

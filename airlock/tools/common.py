@@ -54,7 +54,10 @@ def required(value: str, key: str) -> str:
 
 
 def fits(args: BaseModel) -> bool:
-    """Return True if arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
+    """Return True if arguments are what their model says.
+
+    Those of a mock may be texts that stand for values not known yet.
+    """
     try:
         type(args).model_validate(dict(args))
     except ValidationError:

@@ -167,7 +167,10 @@ def fields_of(args: "ContactFields") -> Contact:
 
 
 def holds(contact: Contact, fields: Contact) -> bool:
-    """Return True if a contact has these values, as the CRM writes them: it changes case, and how phone numbers are spaced."""
+    """Return True if a contact has these values, as the CRM writes them.
+
+    It changes case, and how phone numbers are spaced.
+    """
     return all(_same(contact.get(name), value, name) for name, value in fields.items())
 
 

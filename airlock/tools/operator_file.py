@@ -11,7 +11,10 @@ CONFIG_VARIABLE = "AIRLOCK_CONFIG"
 
 
 def find_config(given: Path | None) -> Path | None:
-    """Return the configuration to use: the one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None."""
+    """Return the configuration to use.
+
+    The one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None.
+    """
     if given is not None:
         return given
     named = os.environ.get(CONFIG_VARIABLE)

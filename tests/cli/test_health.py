@@ -395,7 +395,10 @@ def test_the_document_shows_what_is_printed() -> None:
 
 @pytest.fixture(scope="module")
 async def env(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Environment]:
-    """Yield an environment of its own, whose monitor has counted nothing but these tests' plan. It begins without a worker."""
+    """Yield an environment of its own, whose monitor has counted nothing but these tests' plan.
+
+    It begins without a worker.
+    """
     async with environment(tmp_path_factory.mktemp("health") / "env", worker=False) as running:
         yield running
 

@@ -53,5 +53,8 @@ QUERIES = [Query(rule["alert"], rule["expr"]) for rule in ALERTS] + [
 
 
 def names_of_temporal() -> set[str]:
-    """Return every metric of Temporal's that deploy/ asks for; a scenario with a real worker compares them with what it serves."""
+    """Return every metric of Temporal's that deploy/ asks for.
+
+    A scenario with a real worker compares them with what it serves.
+    """
     return {found.metric for query in QUERIES for found in query.selected if found.metric.startswith("temporal_")}

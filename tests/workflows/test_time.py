@@ -300,7 +300,10 @@ async def test_the_deadline_passes_while_calls_run(hurried, plan):
 
 
 def given_up_from(approved_at: datetime, deadline: int) -> None:
-    """Return True if calls made after the approval may have been given up by now: `once` takes up to 0.75 of the deadline."""
+    """Return True if calls made after the approval may have been given up by now.
+
+    `once` takes up to 0.75 of the deadline.
+    """
     if datetime.now(UTC) > approved_at + timedelta(seconds=0.7 * deadline):
         raise TooSlow
 

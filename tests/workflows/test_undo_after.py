@@ -276,7 +276,7 @@ async def test_an_undo_that_was_terminated_half_way_is_asked_for_again(airlock, 
 
 
 async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_server, plan):
-    """Return the orchestrating worker is gone when the answer arrives, and the plan is terminated before another one comes."""
+    """The orchestrating worker is gone when the answer arrives, and the plan is terminated before another one comes."""
     client = await namespace(dev_server.client, "lastanswer")
     toolbox = Toolbox(catalogue(), POLICY)
     document = plan(step("o", "once", key="o", value=1))

@@ -97,5 +97,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the sentence."""
+    """Return a name as it is when it is a plain word, else in quotes and ASCII.
+
+    It must not read like part of the sentence.
+    """
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=True)

@@ -138,7 +138,10 @@ def _moves(scene: Situation) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...
 def _behind(
     step: str, scene: Situation, bit: Mapping[str, int], above: dict[str, int], caller: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the prerequisite that a step must be moved behind; records which tools that matter are called before it then."""
+    """Return the prerequisite that a step must be moved behind.
+
+    Records which tools that matter are called before it then.
+    """
     reach = 0
     for parent in scene.parents[step]:
         reach |= above[parent] | bit.get(scene.steps[parent].tool, 0)

@@ -48,7 +48,9 @@ class Situation:
         return topological_order(self.parents)
 
     def going(self, order: Collection[str] | None = None) -> dict[str, int]:
-        """Return the steps that may go live, each with its position in the order: neither they nor what they depend on is capped.
+        """Return the steps that may go live, each with its position in the order.
+
+        Neither they nor what they depend on is capped.
 
         Args:
             order: What `order()` returns, for those who have it already.
@@ -60,7 +62,7 @@ class Situation:
         return found
 
     def behind(self, step: str, children: Mapping[str, tuple[str, ...]], known: Collection[str]) -> set[str]:
-        """Return a step and everything that depends on it, those left out that are known already, with what is behind them."""
+        """Return a step and all that depends on it; known steps, and those behind them, are left out."""
         seen, open_steps = {step}, [step]
         while open_steps:
             for child in children[open_steps.pop()]:
