@@ -166,7 +166,7 @@ def _content(settings: FlagSettings) -> dict[str, Any]:
 
 @contextmanager
 def _changing(settings: FlagSettings) -> Iterator[dict[str, Any]]:
-    """The content to change, alone; written in one move when the block ends, not at all when it raises."""
+    """Yield the content to change, alone; written in one move when the block ends, not at all when it raises."""
     with settings.path.with_suffix(".lock").open("w") as lock:
         _hold(lock.fileno())
         content = _content(settings)

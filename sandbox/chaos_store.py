@@ -99,7 +99,7 @@ class ChaosStore:
             self._note(db, call, "end", who)
 
     def put(self, call: str, who: Caller, *, once: bool) -> None:
-        """The effect of a live call and its end, both or neither.
+        """Record the effect of a live call and its end, both or neither.
 
         Args:
             call: The id from `begin`.

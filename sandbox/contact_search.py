@@ -12,7 +12,7 @@ _TEXT = ("name", "firstName", "lastName", "email", "phone", "companyName")
 
 
 def matches_query(contact: JsonObject, query: Any) -> bool:
-    """True when the text occurs, in any case, in a name, the email, the phone or a tag; none matches all."""
+    """Return True if the text occurs, in any case, in a name, the email, the phone or a tag; none matches all."""
     if query is None or query == "":
         return True
     wanted = str(query).casefold()

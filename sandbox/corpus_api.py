@@ -96,7 +96,7 @@ def create_corpus() -> Starlette:
 
 
 def _world_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
-    """Method, path and what is done, for what is asked of a world as a whole."""
+    """Return the operations on a world as a whole, by method and path."""
 
     def create(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
         classes, config = _field(body, "classes", list), _field(body, "initial_config", dict, {})
@@ -124,7 +124,7 @@ def _world_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
 
 
 def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
-    """Method, path and what is done, for calls and what undoes them."""
+    """Return the operations for calls and their undos, by method and path."""
 
     def call(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
         world, fault = worlds.get(params["plan_id"]), worlds.faults.get(params["plan_id"])

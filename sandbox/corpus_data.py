@@ -23,7 +23,7 @@ class CorpusPlan:
         return str(self.plan["plan_id"])
 
     def calls(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Module, method and arguments of each step, in order."""
+        """Return module, method and arguments of each step, in order."""
         for step in self.plan["steps"]:
             module, _, method = step["tool"].partition(".")
             yield module, method, step["args"]

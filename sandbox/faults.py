@@ -35,7 +35,7 @@ class Fault:
         return f"{what} after effect" if self.after_effect else what
 
     def matches(self, method: str, path: str) -> bool:
-        """True when the fault is for such a request and is not used up."""
+        """Return True if the fault is for such a request and is not used up."""
         return self.times != 0 and self.method in (None, method) and path.startswith(self.path_prefix)
 
 

@@ -60,7 +60,7 @@ class SandboxProcess:
         return self._finish()
 
     def wait_ready(self, within: float) -> None:
-        """Returns once it accepts connections and `port` is known.
+        """Return once it accepts connections and `port` is known.
 
         Raises:
             NotReady: it ended, or `within` seconds were not enough; it no longer runs then.

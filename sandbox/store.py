@@ -85,7 +85,7 @@ class Store:
         return self._one("SELECT body FROM documents WHERE kind = ? AND lookup = ? ORDER BY n", kind, lookup)
 
     def delete(self, kind: str, doc_id: str) -> bool:
-        """True when the document was there and is now gone."""
+        """Return True if the document was there and is now gone."""
         return self._db.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (kind, doc_id)).rowcount > 0
 
     def all(self, kind: str) -> list[JsonObject]:

@@ -67,7 +67,7 @@ def catalogue_problems(plan: Plan, catalogue: Catalogue) -> list[Problem]:
 
 
 def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Problem]]:
-    """Required arguments that are missing, and arguments that do not fit the tool's model.
+    """Return required arguments that are missing, and arguments that do not fit the tool's model.
 
     Whatever a `$ref` or `$secret` stands for is not judged: its value is not known yet.
     """

@@ -89,7 +89,7 @@ def evaluate(expression: str, variables: Mapping[str, Number]) -> Number:
 
 
 def _only_numbers(tree: ast.AST) -> None:
-    """A text could be multiplied or formatted into gigabytes; there is none in arithmetic."""
+    """Refuse texts: one could be multiplied or formatted into gigabytes, and arithmetic needs none."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
             raise TypeError(f"{node.value!r} is not a number")
@@ -102,7 +102,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _power(base: Number, exponent: Number) -> Any:
-    """`base ** exponent`, refused before it is computed when it would be too large."""
+    """Return `base ** exponent`, refused before it is computed when it would be too large."""
     if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
         raise OverflowError(f"a number has more than {MAX_BITS} bits")
     return base**exponent

@@ -78,7 +78,7 @@ async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
 
 @ghl_create_contact.compensate
 async def undo(args: GhlCreateContact, call: ToolCall) -> None:
-    """The contact this call made is not there any more.
+    """Delete the contact that this call made.
 
     Raises:
         ToolFailed: If it has been changed since; it is left alone.

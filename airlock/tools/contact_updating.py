@@ -104,7 +104,7 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
 
 @ghl_update_contact.compensate
 async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
-    """The fields this call changed have the values they had before.
+    """Put back the values that this call changed.
 
     Raises:
         ToolFailed: If they have been changed since, or the contact is gone; nothing is changed.

@@ -112,7 +112,7 @@ class Crm:
         return _certain(_found(await self._send("PUT", _path(contact_id), body=fields, key=key, etag=etag)))
 
     async def delete(self, contact_id: str, etag: str | None) -> None:
-        """The contact is not there any more; with an ETag, only the contact in that state is deleted."""
+        """Delete the contact; with an ETag, only in that state."""
         try:
             await self._send("DELETE", _path(contact_id), etag=etag)
         except TargetRefused as refusal:

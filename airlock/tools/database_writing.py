@@ -143,7 +143,7 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
 
 @database_write.compensate
 def undo(_args: DatabaseWrite, call: ToolCall) -> None:
-    """The row is exactly as it was before; nothing happens a second time.
+    """Restore the row exactly as it was; nothing happens a second time.
 
     Raises:
         ToolFailed: If another user has changed the row since; it is left alone.
@@ -208,7 +208,7 @@ def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
-    """The findings of a look at the database; a difference from those of the preview is stale."""
+    """Look at the database; a difference from the preview is stale."""
     try:
         return look()
     except ToolFailed as error:

@@ -35,7 +35,7 @@ class Ledger:
         self._connection = connection
 
     def create(self) -> None:
-        """The table is there."""
+        """Create the table if it is not there."""
         _TABLE.create(self._connection, checkfirst=True)
 
     def find(self, key: str) -> Entry | None:
@@ -52,5 +52,5 @@ class Ledger:
         self._connection.execute(sa.insert(_TABLE).values(values))
 
     def mark_undone(self, key: str) -> None:
-        """The call is undone; from here on it can neither be undone nor made again."""
+        """Record that the call is undone; from here on it can neither be undone nor made again."""
         self._connection.execute(sa.update(_TABLE).where(_TABLE.c.idempotency_key == key).values(undone=True))

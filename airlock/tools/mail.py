@@ -101,7 +101,7 @@ def mock(args: SendEmail, call: ToolCall) -> Sent:
 
 @contextmanager
 def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
-    """A session that is ready for mail, closed afterwards; before any mail is sent every failure is harmless."""
+    """Open a session that is ready for mail, and close it afterwards; before any mail is sent every failure is harmless."""
     settings: SmtpSettings = call.settings
     host = required(settings.host, "settings.smtp.host")
     password = call.secret(settings.password_secret) if settings.password_secret else ""

@@ -10,18 +10,19 @@ from airlock.plans.contract import Mode
 
 
 def find_permissions(scene: Situation) -> Findings:
-    """Steps whose agent lacks a permission that the contract needs: they are looked at and go no further."""
+    """Find steps whose agent lacks a permission that the contract needs: they are mocked and go no further."""
     caps: dict[str, Cap] = {}
     alike: dict[str, list[str]] = {}
     for name in sorted(scene.steps):
         step = scene.steps[name]
         if missing := scene.policy.missing_permissions(step.agent, scene.contracts[name]):
-            cap = Cap(mode=Mode.DRY_RUN, reason=f"agent {step.agent!r} lacks permission {', '.join(missing)}")
+            # a dry run reads, and reading needs the permission too
+            cap = Cap(mode=Mode.MOCK, reason=f"agent {step.agent!r} lacks permission {', '.join(missing)}")
             if cap not in scene.caps[name]:
                 caps[name] = cap
                 alike.setdefault(cap.reason, []).append(name)
     conflicts = tuple(
-        conflict(ConflictKind.PERMISSION, Answer.DOWNGRADE, steps, f"{why}: {listed(steps)} {_only_looked_at(steps)}")
+        conflict(ConflictKind.PERMISSION, Answer.DOWNGRADE, steps, f"{why}: {listed(steps)} {_only_mocked(steps)}")
         for why, steps in sorted(alike.items())
     )
     return Findings(conflicts=conflicts, caps=caps)
@@ -104,7 +105,7 @@ def find_rate_limits(scene: Situation) -> Findings:
 
 
 def find_timeouts(scene: Situation) -> Findings:
-    """Steps that end after the plan's deadline if every call on the way takes as long as its contract allows.
+    """Find steps that end after the plan's deadline if every call on the way takes as long as its contract allows.
 
     Only the first such steps are limited; what depends on them ends later still, and falls with them.
     """
@@ -133,6 +134,10 @@ def find_timeouts(scene: Situation) -> Findings:
 
 def _left_out(why: str) -> Cap:
     return Cap(mode=Mode.MOCK, reason=f"{ConflictKind.DUPLICATE_ACTION.value}: {why}")
+
+
+def _only_mocked(steps: list[str]) -> str:
+    return "is mocked only" if len(steps) == 1 else "are mocked only"
 
 
 def _only_looked_at(steps: list[str]) -> str:

@@ -14,7 +14,7 @@ from airlock.plans.schedule import live_order
 
 
 def find_ordering(scene: Situation) -> Findings:
-    """Steps whose tool names another in `depends_on_tools` that is not called before them.
+    """Find steps whose tool names another in `depends_on_tools` that is not called before them.
 
     Such a step is moved behind the first step that calls the prerequisite, one that may go live if there is any; if its
     agent lacks a permission, the step is given to one that may call it. A prerequisite that no step calls, or that can
@@ -43,7 +43,7 @@ def find_ordering(scene: Situation) -> Findings:
 
 
 def find_resources(scene: Situation) -> Findings:
-    """Steps that would change the same resource live with no order between them: each waits for the one before.
+    """Find steps that would change the same resource live with no order between them: each waits for the previous one.
 
     Their order is that of the calls, irreversible ones as late as the plan allows, then by id. It needs at most one edge
     less than there are steps, and none where one follows from others.
