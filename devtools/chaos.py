@@ -1,6 +1,6 @@
 """`make chaos`: many plans at once while everything that can be is killed; then the real systems are asked.
 
-See docs/chaos.md.
+See docs/contributing/chaos.md.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly. See docs/corpus.md."""
+"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly. See docs/contributing/corpus.md."""
 
 import argparse
 import asyncio

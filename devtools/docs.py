@@ -11,7 +11,7 @@ from airlock.plans.state import TRANSITIONS, Event, State, possible
 from devtools.environment import ROOT
 from devtools.generated import application
 
-FOLDER = ROOT / "docs"
+REFERENCE = ROOT / "docs" / "reference"
 _MADE = "<!-- Made by `make docs` from the code. Do not edit. -->"
 _MEANINGS = {
     State.MOCK: "admission by the operator's worker, then every step is mocked: nothing outside is touched",
@@ -26,7 +26,7 @@ _MEANINGS = {
 
 
 def states() -> str:
-    """`docs/states.md`."""
+    """`docs/reference/states.md`."""
     return "\n".join(_states()) + "\n"
 
 
@@ -59,7 +59,7 @@ def _arrows() -> dict[tuple[State, State], list[Event]]:
 
 
 def reference() -> str:
-    """`docs/starter.md`."""
+    """`docs/reference/starter.md`."""
     return "\n".join(_reference()) + "\n"
 
 
@@ -101,7 +101,7 @@ def _cell(text: str | None) -> str:
 
 
 def _files() -> dict[Path, str]:
-    return {FOLDER / "states.md": states(), FOLDER / "starter.md": reference()}
+    return {REFERENCE / "states.md": states(), REFERENCE / "starter.md": reference()}
 
 
 if __name__ == "__main__":

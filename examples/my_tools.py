@@ -1,4 +1,4 @@
-"""The tools of docs/writing-a-tool.md: feature flags in a JSON file.
+"""The tools of docs/guides/writing-a-tool.md: feature flags in a JSON file.
 
 `read_flag` is as small as a tool can be, `set_flag` has every function a tool can have. An operator offers them with
 `modules = ["tools", "examples.my_tools"]` under `[catalogue]` in airlock.toml.

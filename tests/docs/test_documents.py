@@ -90,7 +90,7 @@ def test_toml_is_a_configuration(fence):
 
 
 def test_every_key_of_the_operators_file_is_explained():
-    text = document("docs/operating.md")
+    text = document("docs/guides/operating.md")
     table = text[text.index("### `[policy]`") : text.index("### `[contracts.")]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Policy.model_fields)
     catalogue = load_catalogue(parse_config(""))
@@ -104,7 +104,7 @@ def test_every_key_of_the_operators_file_is_explained():
 
 @pytest.mark.parametrize("key", [key for key in Policy.model_fields if key not in ("agents",)])
 def test_the_defaults_of_the_policy_are_the_documented_ones(key):
-    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/operating.md"), re.MULTILINE)
+    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/guides/operating.md"), re.MULTILINE)
     assert row
     if row[1].strip() == "none":
         assert getattr(Policy(), key) is None
@@ -115,7 +115,7 @@ def test_the_defaults_of_the_policy_are_the_documented_ones(key):
 
 
 def test_every_field_of_a_contract_is_explained():
-    text = document("docs/writing-a-tool.md")
+    text = document("docs/guides/writing-a-tool.md")
     table = text[text.index("## The contract") : text.index("## The live function")]
     assert set(Contract.model_fields) == {
         name for row in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
@@ -123,7 +123,7 @@ def test_every_field_of_a_contract_is_explained():
 
 
 def test_every_signal_and_its_fields_are_explained():
-    text = document("docs/approving.md")
+    text = document("docs/guides/approving.md")
     rows = re.findall(r"^\| (`[^|]+`) \| (`by`[^|]+) \|$", text, re.MULTILINE)
     told = {name: set(re.findall(r"`(\w+\??)`", fields)) for names, fields in rows for name in re.findall(r"`(\w+)`", names)}
     for name, model in MESSAGES.items():
@@ -132,13 +132,13 @@ def test_every_signal_and_its_fields_are_explained():
 
 
 def test_every_state_is_named():
-    text = document("docs/concepts.md")
+    text = document("docs/explanation/concepts.md")
     assert all(state.value in text for state in State)
 
 
 def test_every_word_in_the_walk_through_is_in_the_example():
     source = document("examples/my_tools.py")
-    blocks = fences("python", paths=[ROOT / "docs" / "writing-a-tool.md"])
+    blocks = fences("python", paths=[ROOT / "docs" / "guides" / "writing-a-tool.md"])
     assert len(blocks) >= 8
     for fence in blocks:
         assert fence.text.strip() in source, f"{fence} is not in examples/my_tools.py"
@@ -179,7 +179,7 @@ def test_targets_of_make_exist():
 
 def test_options_of_the_worker_exist():
     options = {option for action in argument_parser()._actions for option in action.option_strings}
-    text = document("docs/operating.md")
+    text = document("docs/guides/operating.md")
     table = text[text.index("| option | default |") : text.index("### Connection")]
     told = set(re.findall(r"`(--[a-z-]+)`", table))
     assert told == options - {"-h", "--help", "--role"}
