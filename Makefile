@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check corpus chaos export-check bench schemas docs clean
+.PHONY: help setup demo dev test check corpus chaos export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -54,6 +54,10 @@ schemas: setup ## write the JSON Schemas under schemas/
 
 docs: setup ## write the generated parts of docs/
 	@$(BIN)/python -m devtools.docs
+
+docs-site: setup ## build the documents as a site in .airlock/site; a broken link stops it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "The site is in .airlock/site: open .airlock/site/index.html"
 
 clean: ## remove .venv and .airlock
 	rm -rf $(VENV) .airlock

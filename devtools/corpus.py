@@ -1,4 +1,7 @@
-"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly. See docs/contributing/corpus.md."""
+"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly.
+
+See docs/contributing/corpus.md.
+"""
 
 import argparse
 import asyncio

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,14 +16,21 @@ from airlock.admission.lint import structure_problems
 from airlock.admission.policy import Policy
 from airlock.cli.app import app
 from airlock.plans.assignments import read_plan
-from airlock.plans.contract import Contract
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
 from airlock.plans.state import State
+from airlock.plans.tool import ToolCall
 from airlock.run.messages import MESSAGES, parse_message
-from airlock.tools.loader import load_catalogue
+from airlock.tools.loader import load_catalogue, tools_in
 from airlock.worker.command import argument_parser
-from tests.docs.fences import DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
+from devtools.docs import picture
+from tests.docs.fences import DOCUMENTS, GENERATED_DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMING = {"init"}
+"""Commands that the documents describe and that land separately; each is checked as soon as it is there."""
 JSON = fences("json")
 TOML = fences("toml")
 MAKE_TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -147,20 +155,22 @@ def test_every_word_in_the_walk_through_is_in_the_example():
     assert all(fence.text.strip() in source for fence in readme)
 
 
-def _starter_lines() -> list[tuple[str, list[str]]]:
+def _airlock_lines() -> list[tuple[str, list[str]]]:
     found = []
     for where, line in commands():
-        words = words_after("starter.py", line)
-        if words is not None and not line.startswith("docker"):
+        words = words_after("airlock", line)
+        if words and not line.startswith("docker") and words[0] not in (COMING - COMMANDS.keys()):
             found.append((where, words))
     return found
 
 
-@pytest.mark.parametrize(("where", "words"), _starter_lines(), ids=lambda value: value if isinstance(value, str) else None)
-def test_commands_of_the_starter_exist_with_their_options(where, words):
-    group: Any = typer.main.get_command(app)
-    assert words[0] in group.commands, where
-    command = group.commands[words[0]]
+@pytest.mark.parametrize(("where", "words"), _airlock_lines(), ids=lambda value: value if isinstance(value, str) else None)
+def test_commands_exist_with_their_options(where, words):
+    if words[0].startswith("--"):
+        assert words == ["--help"], where
+        return
+    assert words[0] in COMMANDS, where
+    command = COMMANDS[words[0]]
     if len(words) == 1:
         return  # only its name
     options = {option for parameter in command.params for option in parameter.opts}
@@ -169,6 +179,11 @@ def test_commands_of_the_starter_exist_with_their_options(where, words):
     if "--reason" in needed - set(words):
         return  # its shape in a table, not a whole command
     command.make_context(words[0], list(words[1:]))
+
+
+def test_there_are_many_commands_in_the_documents():
+    assert len(_airlock_lines()) > 80
+    assert {words[0] for _, words in _airlock_lines()} >= COMMANDS.keys() - {"list", "signals", "tools"}
 
 
 def test_targets_of_make_exist():
@@ -204,8 +219,53 @@ def test_signals_in_commands_are_ones_that_a_plan_takes():
 
 
 def test_nothing_is_promised_that_the_starter_does_not_have():
-    group: Any = typer.main.get_command(app)
     for path in WRITTEN:
         for text in inline(path):
-            if match := re.match(r"(?:python )?starter\.py ([a-z]+)", text):
-                assert match[1] in group.commands, (path, text)
+            if match := re.match(r"airlock ([a-z]+)", text):
+                assert match[1] in COMMANDS.keys() | COMING, (path, text)
+
+
+def test_the_first_tool_is_one_that_a_worker_offers():
+    (code,) = fences("python", paths=[ROOT / "docs" / "start" / "first-tool.md"])
+    module = ModuleType("my_tools")
+    exec(compile(code.text, str(code), "exec"), module.__dict__)
+    catalogue = Catalogue(tools_in(module))
+    assert catalogue.names == ("count_words",)
+    count = module.count_words
+    call = ToolCall("plan", "count", "agent", Mode.LIVE, "plan/count")
+    assert count.live(module.CountWords(text="one two three"), call) == {"words": 3}
+    (step,) = [json.loads(fence.text) for fence in fences("json", paths=[code.path])]
+    assert module.CountWords.model_validate(step["args"])
+    assert Step.model_validate(step).tool == "count_words"
+
+
+LONGEST = 120
+"""Characters of a line, so that a diff shows it whole."""
+
+
+@pytest.mark.parametrize("path", [*WRITTEN, *GENERATED_DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_are_short_enough_for_a_diff(path):
+    """Table rows, and lines that only hold a link, cannot be wrapped; blocks show what programs print."""
+    long = [line for line in prose(path).splitlines() if len(line) > LONGEST and not line.startswith("|")]
+    assert [line for line in long if not re.fullmatch(r"\S*\[[^\]]*\]\(\S+\)\S*", line.strip())] == []
+
+
+def test_the_picture_follows_the_import_rules():
+    rules = [
+        {"type": "layers", "layers": ["a.top", "a.left | a.right", "a.core"]},
+        {"type": "forbidden", "source_modules": ["a.core"], "forbidden_modules": ["temporalio"]},
+        {"type": "forbidden", "source_modules": ["a.top"], "forbidden_modules": ["a.left"]},
+        {"type": "forbidden", "source_modules": ["a.left"], "forbidden_modules": ["a.core"]},
+    ]
+    drawn = [line.strip() for line in picture(rules)]
+    assert [line for line in drawn if "-->" in line] == ["a_top --> a_right", "a_right --> a_core"]
+    inside = drawn[drawn.index(next(line for line in drawn if line.startswith("subgraph"))) + 1 : drawn.index("end")]
+    assert inside == ['a_core["a.core"]']
+
+
+def test_the_page_of_the_architecture_names_files_that_are_there():
+    page = document("docs/architecture.md")
+    listed = re.findall(r"`([\w/]+\.py)`", page[page.index("## Follow one live call") : page.index("## Where to add")])
+    assert 12 <= len(listed) <= 18
+    for name in re.findall(r"`((?:airlock|workflows|activities|devtools|deploy|tests)/[\w/.]+\.\w+)`", page):
+        assert (ROOT / name).is_file(), name

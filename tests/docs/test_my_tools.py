@@ -1,4 +1,4 @@
-"""The tools of docs/guides/writing-a-tool.md, with real effect: called as the document says, then the way a worker calls them."""
+"""The tools of docs/guides/writing-a-tool.md, with real effect: called as the document says, then as a worker calls them."""
 
 import json
 from dataclasses import replace
