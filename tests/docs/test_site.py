@@ -49,7 +49,8 @@ def test_diagrams_are_drawn(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "said"), [("nowhere.md", "not found"), ("other.md#nothing", "does not contain an anchor"), ("../outside.txt", "not found")]
+    ("link", "said"),
+    [("nowhere.md", "not found"), ("other.md#nothing", "does not contain an anchor"), ("../outside.txt", "not found")],
 )
 def test_a_link_that_leads_nowhere_stops_the_build(tmp_path: Path, link: str, said: str) -> None:
     (tmp_path / "docs").mkdir()
