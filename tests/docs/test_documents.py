@@ -190,9 +190,8 @@ def test_there_are_many_commands_in_the_documents():
 
 def test_conflicts_are_shown_as_the_document_says():
     (shown,) = fences("text", paths=[ROOT / "docs" / "reference" / "conflicts.md"])
-    done = subprocess.run(
-        [sys.executable, "starter.py", "check", "examples/conflicts.json"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "starter.py", "check", "examples/conflicts.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert [line for line in done.stdout.splitlines() if line.startswith("conflict:")] == shown.text.splitlines()
 
 
