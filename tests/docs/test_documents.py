@@ -1,7 +1,9 @@
 """The documents fit the code: links, examples, keys, commands."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+from airlock.activities.admit import resource_hash
 from airlock.admission.admit import admit
 from airlock.admission.config import parse_config
 from airlock.admission.lint import structure_problems
@@ -27,7 +30,18 @@ from airlock.run.messages import MESSAGES, parse_message
 from airlock.tools.loader import load_catalogue, tools_in
 from airlock.worker.command import argument_parser
 from devtools.docs import picture
-from tests.docs.fences import DOCUMENTS, GENERATED_DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
+from tests.docs.fences import (
+    DOCUMENTS,
+    GENERATED_DOCUMENTS,
+    ROOT,
+    WRITTEN,
+    commands,
+    fences,
+    inline,
+    lines,
+    prose,
+    words_after,
+)
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 GROUP: Any = typer.main.get_command(app)
@@ -280,3 +294,17 @@ def test_the_page_of_the_architecture_names_files_that_are_there():
     assert 12 <= len(listed) <= 18
     for name in re.findall(r"`((?:airlock|workflows|activities|devtools|deploy|tests)/[\w/.]+\.\w+)`", page):
         assert (ROOT / name).is_file(), name
+    for row in re.findall(r"^\| [A-Z_]+ \|(.*)\|(.*)\|(.*)\|$", page, re.MULTILINE):
+        for folder, cell in zip(("workflows", "activities", "airlock"), row, strict=True):
+            assert cell.strip() == "none" or re.findall(r"`([\w/]+\.py)`", cell)
+            for name in re.findall(r"`([\w/]+\.py)`", cell):
+                assert (ROOT / folder / name).is_file(), name
+
+
+def test_the_hash_of_a_resource_is_computed_as_the_document_says():
+    (line,) = [line for fence in fences("sh") for line in lines(fence) if "resource_hash" in line]
+    script = line.replace("hash=$(python", f"hash=$({shlex.quote(sys.executable)}") + '; echo "$hash"'
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=ROOT, env={**os.environ, "AIRLOCK_INDEX_KEY": "k"}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == resource_hash("k", "file:onboarding/latest.md"), done.stderr
