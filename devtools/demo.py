@@ -13,13 +13,14 @@ import typer
 
 from airlock.base.errors import AirlockError
 from airlock.cli.follow import Snapshot, open_screen, snapshots
-from airlock.cli.output import INTERRUPTED, OK, command, console, run_and_leave, say
+from airlock.cli.output import INTERRUPTED, OK, command, console, say
 from airlock.cli.screens import steps_table
 from airlock.cli.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
 from airlock.client.monitors import HealthReport, Monitors
 from airlock.export.model import SEVEN_FILES, SUMMARY, OrchestrationSummary
 from airlock.plans.state import State
+from airlock.program import run_and_leave
 from airlock.run.state import Outcome
 from airlock.run.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from airlock.cli.output import OK, AsJson, command, emit_line, run_and_leave, say
+from airlock.cli.output import OK, AsJson, command, emit_line, say
 from airlock.cli.stopping import stoppable
+from airlock.program import run_and_leave
 from devtools.environment import ROOT, Environment, environment
 
 STATE = ROOT / ".airlock" / "dev"

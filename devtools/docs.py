@@ -68,8 +68,8 @@ def _reference() -> Iterator[str]:
     yield from ("# The command line", "", _MADE, "", _paragraph(group.help), "", _paragraph(group.epilog), "")
     yield "Results go to stdout, errors to stderr. With `--json` stdout holds one JSON document and nothing else;"
     yield 'an error is `{"error": ..., "problems": [{"where", "message", "fix"}]}`. Ctrl-C exits 130.'
-    for name, found in group.commands.items():
-        yield from _command(name, found)
+    for name in group.table:
+        yield from _command(name, group.load(name))
 
 
 def _command(name: str, found: Any) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _command(name: str, found: Any) -> Iterator[str]:
     arguments = [param for param in found.params if param.param_type_name == "argument"]
     options = [param for param in found.params if param.param_type_name == "option"]
     shown = " ".join(str(param.metavar or param.name).strip("{}") for param in arguments)
-    yield from ("", f"## {name}", "", "```", f"starter.py {name} {shown}".rstrip() + " [OPTIONS]", "```", "")
+    yield from ("", f"## {name}", "", "```", f"airlock {name} {shown}".rstrip() + " [OPTIONS]", "```", "")
     for part in (found.help or "").split("\n\n"):
         yield from (_paragraph(part), "")
     yield from ("| name | kind | meaning |", "| --- | --- | --- |")

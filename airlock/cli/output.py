@@ -4,25 +4,22 @@ Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted.
 """
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 from temporalio.service import RPCError
-from typer.core import TyperGroup
 
 from airlock.base.errors import AirlockError, ConfigError, PlanError, Problem
 from airlock.base.text import printable
-from airlock.temporal.tracing import send_last_traces
+from airlock.program import as_started
 
 OK = 0
 REFUSED = 1
@@ -157,45 +154,3 @@ def _count(problems: Sequence[Problem]) -> str:
 
 def _lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.splitlines())
-
-
-def run_and_leave(application: Callable[[], Any]) -> NoReturn:
-    """Run a command line and end the process with its exit code, at once.
-
-    The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something.
-    Nothing is lost: commands stop what they started before they return.
-    """
-    code: object = OK
-    try:
-        application()
-    except SystemExit as leaving:
-        code = leaving.code
-    send_last_traces()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else OK if code is None else REFUSED)
-
-
-class Family(TyperGroup):
-    """The group of all commands; with `--json` even bad usage is reported as JSON."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run the command line; exits like every command of Airlock."""
-        given = sys.argv[1:] if args is None else list(args)
-        if not standalone_mode or "--json" not in given:
-            return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
-        try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except typer.TyperException as error:
-            emit({"error": error.format_message(), "problems": []})
-            code = error.exit_code
-        sys.exit(code if isinstance(code, int) else OK)
