@@ -17,7 +17,8 @@ COMMANDS = (
     "health", "signals", "tools", "check", "export", "verify",
 )  # fmt: skip
 """The names of all commands, in the order of the help."""
-_COMMAND = re.compile(rf"\bairlock (?=(?:{'|'.join(COMMANDS)})\b)")
+_COMMAND = re.compile(rf"(?<![/\w-])(?<!-m )airlock (?=(?:{'|'.join(COMMANDS)})\b)")
+"""A command as the core writes it; one that `as_started` has written is left alone."""
 
 
 def program() -> str:
@@ -31,7 +32,7 @@ def program() -> str:
         return f"{_interpreter()} {shlex.quote(sys.argv[0])}"
     if started.name == "__main__.py" and started.parent.name == "airlock":
         return f"{_interpreter()} -m airlock"
-    if started.name == "airlock" and shutil.which("airlock") is None:
+    if started.name == "airlock" and not _on_path("airlock", started):
         return shlex.quote(sys.argv[0])
     return "airlock"
 
@@ -99,8 +100,12 @@ def run_and_leave(application: Callable[[], Any]) -> NoReturn:
 
 def _interpreter() -> str:
     """Return the interpreter as it was typed; `python` where that is the one on PATH."""
-    typed = sys.orig_argv[0] if sys.orig_argv else sys.executable
-    found = shutil.which("python")
-    if found is not None and Path(found) == Path(sys.executable):
+    if _on_path("python", Path(sys.executable)):
         return "python"
-    return shlex.quote(typed)
+    return shlex.quote(sys.orig_argv[0] if sys.orig_argv else sys.executable)
+
+
+def _on_path(name: str, file: Path) -> bool:
+    # links are not followed: the `python` of every virtual environment is a link to the same file
+    found = shutil.which(name)
+    return found is not None and Path(found).absolute() == file.absolute()

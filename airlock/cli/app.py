@@ -12,7 +12,9 @@ class Commands(LazyGroup):
     """The commands of `airlock`, in the order of a first day with it."""
 
     table: ClassVar = {
-        "init": Home("airlock.cli.init", "init", "Write an example to begin with: airlock.toml, a tool of your own, a plan."),
+        "init": Home(
+            "airlock.cli.init", "init", "Write an example to begin with: airlock.toml, a tool of your own, a plan."
+        ),
         "dev": Home(
             "airlock.cli.dev", "dev", "Start a Temporal development server and a worker, and keep them up until Ctrl-C."
         ),
@@ -25,14 +27,22 @@ class Commands(LazyGroup):
         "rollback": Home("airlock.cli.undo", "rollback", "Undo what is live, whole or back to a step, in reverse order."),
         "abort": Home("airlock.cli.decisions", "abort", "End a plan without undoing anything."),
         "resolve": Home("airlock.cli.decisions", "resolve", "Settle a step that waits for a human."),
-        "lock": Home("airlock.cli.lock", "lock", "Stop a plan, or everything: running calls finish, no further call starts."),
+        "lock": Home(
+            "airlock.cli.lock", "lock", "Stop a plan, or everything: running calls finish, no further call starts."
+        ),
         "unlock": Home("airlock.cli.lock", "unlock", "Let a locked plan, or everything, go on."),
-        "health": Home("airlock.cli.health", "health", "Show the health of the whole: score, metrics, anomalies, worst tools."),
-        "signals": Home("airlock.cli.signals", "signals", "Show learning signals, calibration and the fidelity of dry runs."),
+        "health": Home(
+            "airlock.cli.health", "health", "Show the health of the whole: score, metrics, anomalies, worst tools."
+        ),
+        "signals": Home(
+            "airlock.cli.signals", "signals", "Show learning signals, calibration and the fidelity of dry runs."
+        ),
         "tools": Home("airlock.cli.check", "tools", "Show the catalogue: every tool with its contract."),
         "check": Home("airlock.cli.check", "check", "Lint a plan offline."),
         "export": Home("airlock.cli.export", "export", "Write the seven files from Temporal alone, all or none."),
-        "verify": Home("airlock.cli.verify", "verify", "Check an export: schemas, hash chains, totals and digests, offline."),
+        "verify": Home(
+            "airlock.cli.verify", "verify", "Check an export: schemas, hash chains, totals and digests, offline."
+        ),
     }
 
 

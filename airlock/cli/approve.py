@@ -10,6 +10,7 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import MalformedMessage
 from airlock.base.keys import SignatureError
 from airlock.cli.decisions import ByOption, decide, me
+from airlock.cli.hints import preview_as_started
 from airlock.cli.output import AsJson, Refusal, command, say
 from airlock.cli.plans import PlanName
 from airlock.client import Airlock, PlanHandle
@@ -63,7 +64,7 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
             fix=f"read the preview with: {program()} show {handle.plan_id}; then name its digest: --digest ...",
         )
         raise Refusal("--digest is required here", [problem])
-    preview = await handle.preview()
+    preview = preview_as_started(await handle.preview())
     if preview.digest is None:
         raise Refusal(preview.text)
     say(preview.text)

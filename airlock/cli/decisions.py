@@ -15,6 +15,7 @@ from airlock.base.names import workflow_id_of
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
 from airlock.cli.plans import PlanName
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.program import as_started
 from airlock.run.messages import Settlement
 
 _PATIENCE = 3.0
@@ -42,9 +43,10 @@ def me(by: str | None) -> str:
 async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
     """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
     try:
-        verdict = await patiently(handle.decide(decision, **fields))
+        answer = await patiently(handle.decide(decision, **fields))
     except NoAnswer as error:
         raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
+    verdict = answer.model_copy(update={"reason": as_started(answer.reason)})
     if as_json:
         refused = {} if verdict.accepted else {"error": verdict.reason, "problems": []}
         emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json")})

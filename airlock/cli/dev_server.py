@@ -83,5 +83,8 @@ def temporal_binary() -> str:
     beside = Path(sys.executable).parent / "temporal"
     found = shutil.which("temporal") or (str(beside) if beside.is_file() else None)
     if found is None:
-        raise AirlockError("there is no `temporal` on PATH: run `make setup`, or install the Temporal CLI")
+        raise AirlockError(
+            "there is no Temporal server: neither a `temporal` on PATH nor one beside this Python. "
+            "To install one: pip install 'airlock-temporal[servers]'"
+        )
     return found

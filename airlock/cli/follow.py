@@ -13,12 +13,12 @@ from rich.table import Column
 from rich.text import Text
 
 from airlock.base.model import WireModel
+from airlock.cli.hints import status_as_started
 from airlock.cli.output import console, emit_line, safe
 from airlock.cli.screens import settled, state_style
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
-from airlock.program import as_started
 from airlock.run.state import Outcome
 from airlock.run.views import StatusView
 
@@ -96,7 +96,7 @@ async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[
     news = time.monotonic()
     while True:
         try:
-            seen = snapshot(await handle.status())
+            seen = snapshot(status_as_started(await handle.status()))
         except NoAnswer:
             seen = snapshot_of_facts(await handle.facts(last=1))
         if seen.answered and not seen.ended and time.monotonic() - news > ENDED_CHECK:
@@ -215,7 +215,7 @@ def _state(seen: Snapshot) -> str:
 
 
 def _note(seen: Snapshot) -> str:
-    return safe(seen.why if seen.ended or not seen.waits_for else as_started(seen.waits_for))
+    return safe(seen.why if seen.ended or not seen.waits_for else seen.waits_for)
 
 
 def _sentence(seen: Snapshot) -> Text:

@@ -123,7 +123,7 @@ def report(error: AirlockError, as_json: bool) -> None:
     problems: Sequence[Problem] = getattr(error, "problems", ())
     if as_json:
         more = error.more if isinstance(error, Refusal) else {}
-        emit({"error": _headline(error), "problems": list(problems), **more})
+        emit({"error": _headline(error), "problems": [_as_started(problem) for problem in problems], **more})
         return
     screen = console(stderr=True)
     screen.print(Text.assemble(("error: ", "bold red"), _lines(_headline(error))), soft_wrap=True)
@@ -131,13 +131,18 @@ def report(error: AirlockError, as_json: bool) -> None:
         print_problem("  ", problem, screen)
 
 
+def _as_started(problem: Problem) -> Problem:
+    # `where` names a place, never a command
+    return problem.model_copy(update={"message": as_started(problem.message), "fix": as_started(problem.fix)})
+
+
 def print_problem(lead: str, problem: Problem, screen: Console, style: str = "") -> None:
     """Print one problem in two lines: where and what, then `fix:` and how to mend it."""
     screen.print(
-        Text.assemble((lead, style), f"{safe(problem.where)}: {safe(problem.message)}"),
+        Text.assemble((lead, style), f"{safe(problem.where)}: {safe(as_started(problem.message))}"),
         soft_wrap=True,
     )
-    screen.print(Text(f"  fix: {safe(problem.fix)}", style="dim"), soft_wrap=True)
+    screen.print(Text(f"  fix: {safe(as_started(problem.fix))}", style="dim"), soft_wrap=True)
 
 
 def _headline(error: AirlockError) -> str:
@@ -145,7 +150,7 @@ def _headline(error: AirlockError) -> str:
         return f"the plan cannot be accepted: {_count(error.problems)}"
     if isinstance(error, ConfigError):
         return f"the configuration cannot be used: {_count(error.problems)}"
-    return str(error)
+    return as_started(str(error))
 
 
 def _count(problems: Sequence[Problem]) -> str:

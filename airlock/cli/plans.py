@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
 from airlock.cli.screens import facts_screen, lock_lines, moment, plans_table, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
@@ -76,8 +77,8 @@ async def show(
 
 
 async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
-    status = await handle.status()
-    preview = await handle.preview()
+    status = status_as_started(await handle.status())
+    preview = preview_as_started(await handle.preview())
     recorded = await handle.audit() if audit else None
     if as_json:
         document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}

@@ -56,7 +56,7 @@ def headline(status: StatusView) -> Text:
 def status_screen(status: StatusView) -> RenderableType:
     """Where a plan is: its steps, what it waits for, and what was refused lately."""
     lines: list[RenderableType] = [headline(status), steps_table(status.steps)]
-    lines.append(Text(f"Waits for: {safe(as_started(status.waits_for))}"))
+    lines.append(Text(f"Waits for: {safe(status.waits_for)}"))
     if status.refused:
         lines.append(Text(f"Refused messages: {status.refused}, the last ones:", style="yellow"))
         lines += [
@@ -72,7 +72,7 @@ def steps_table(steps: Sequence[StepView]) -> Table:
     for column in ("step", "tool", "agent", "risk", "ceiling", "status", "why"):
         table.add_column(column, overflow="fold")
     for step in steps:
-        why = step.error or "; ".join(step.reasons)
+        why = as_started(step.error) or "; ".join(step.reasons)
         drifted = f" (drift: {', '.join(step.drift)})" if step.drift else ""
         table.add_row(
             Text(step.id),

@@ -9,6 +9,7 @@ import typer
 from airlock.base.errors import PlanError, Problem
 from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, plan_from_files
 from airlock.cli.follow import Snapshot, follow, open_screen
+from airlock.cli.hints import status_as_started
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
 from airlock.cli.screens import headline
 from airlock.cli.settings import ConfigOption, read_catalogue
@@ -61,7 +62,7 @@ async def _admission(handle: PlanHandle) -> StatusView | None:
     status: StatusView | None = None
     while time.monotonic() < until:
         try:
-            status = await handle.status()
+            status = status_as_started(await handle.status())
         except NoAnswer:
             if await handle.ended():
                 return None
