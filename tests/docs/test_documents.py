@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from airlock.admission.admit import admit
 from airlock.admission.config import parse_config
 from airlock.admission.lint import structure_problems
 from airlock.admission.policy import Policy
-from airlock.cli.app import app
 from airlock.plans.assignments import read_plan
 from airlock.plans.contract import Contract
 from airlock.plans.state import State
 from airlock.run.messages import MESSAGES, parse_message
 from airlock.tools.loader import load_catalogue
-from airlock.worker.command import argument_parser
+from tests.command_lines import starter_commands, worker_command
 from tests.docs.fences import DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
@@ -158,9 +156,9 @@ def _starter_lines() -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("where", "words"), _starter_lines(), ids=lambda value: value if isinstance(value, str) else None)
 def test_commands_of_the_starter_exist_with_their_options(where, words):
-    group: Any = typer.main.get_command(app)
-    assert words[0] in group.commands, where
-    command = group.commands[words[0]]
+    group = starter_commands()
+    assert words[0] in group.table, where
+    command: Any = group.load(words[0])
     if len(words) == 1:
         return  # only its name
     options = {option for parameter in command.params for option in parameter.opts}
@@ -178,14 +176,15 @@ def test_targets_of_make_exist():
 
 
 def test_options_of_the_worker_exist():
-    options = {option for action in argument_parser()._actions for option in action.option_strings}
+    parameters = worker_command().params
+    options = {option for parameter in parameters for option in parameter.opts}
     text = document("docs/operating.md")
     table = text[text.index("| option | default |") : text.index("### Connection")]
     told = set(re.findall(r"`(--[a-z-]+)`", table))
-    assert told == options - {"-h", "--help", "--role"}
-    for action in argument_parser()._actions:
-        if isinstance(action.default, int):
-            assert f"| `{action.option_strings[0]}` | {action.default} |" in table
+    assert told == options - {"--role", "--version"}
+    for parameter in parameters:
+        if isinstance(parameter.default, int) and not parameter.is_flag:
+            assert f"| `{parameter.opts[0]}` | {parameter.default} |" in table
 
 
 def test_signals_in_commands_are_ones_that_a_plan_takes():
@@ -204,8 +203,8 @@ def test_signals_in_commands_are_ones_that_a_plan_takes():
 
 
 def test_nothing_is_promised_that_the_starter_does_not_have():
-    group: Any = typer.main.get_command(app)
+    group = starter_commands()
     for path in WRITTEN:
         for text in inline(path):
             if match := re.match(r"(?:python )?starter\.py ([a-z]+)", text):
-                assert match[1] in group.commands, (path, text)
+                assert match[1] in group.table, (path, text)
