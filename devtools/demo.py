@@ -24,6 +24,7 @@ from airlock.program import run_and_leave
 from airlock.run.state import Outcome
 from airlock.run.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment
+from devtools.programs import alone
 from devtools.world import World, read_world, requests_made, world_table
 
 STATE = ROOT / ".airlock" / "demo"
@@ -231,6 +232,4 @@ def _title(text: str) -> None:
 
 
 if __name__ == "__main__":
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    application.command()(demo)
-    run_and_leave(application)
+    run_and_leave(alone(demo))

@@ -52,7 +52,9 @@ def work(
     ] = None,
     role: Annotated[Role, typer.Option(help="The part of the work that this process does.")] = "all",
     max_calls: Annotated[int, typer.Option(min=1, metavar="N", help="Live calls at the same time.")] = Limits.calls,
-    max_rehearsals: Annotated[int, typer.Option(min=1, metavar="N", help="Rehearsals at the same time.")] = Limits.rehearsals,
+    max_rehearsals: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Rehearsals at the same time.")
+    ] = Limits.rehearsals,
     max_workflow_tasks: Annotated[
         int, typer.Option(min=1, metavar="N", help="Workflow tasks at the same time.")
     ] = Limits.workflow_tasks,
@@ -62,7 +64,9 @@ def work(
     metrics: Annotated[
         str | None,
         typer.Option(
-            "--metrics-address", metavar="HOST:PORT", parser=_address,
+            "--metrics-address",
+            metavar="HOST:PORT",
+            parser=_address,
             help="Serve Prometheus metrics there; unless given, nowhere.",
         ),
     ] = None,

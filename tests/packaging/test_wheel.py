@@ -31,9 +31,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def modules(folder: Path, prefix: str) -> set[str]:
-    return {
-        prefix + path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "__pycache__" not in path.parts
-    }
+    return {prefix + path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "__pycache__" not in path.parts}
 
 
 def test_the_wheel_holds_one_top_level_name(wheel: Path) -> None:
@@ -229,7 +227,9 @@ def _works_in(pid: str, folder: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_an_editable_installation_follows_the_links_and_shows_nothing_else(source: Path, constraints: Path, tmp_path: Path) -> None:
+def test_an_editable_installation_follows_the_links_and_shows_nothing_else(
+    source: Path, constraints: Path, tmp_path: Path
+) -> None:
     venv = tmp_path / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", str(venv)], clean(), tmp_path)
     python = venv / "bin" / "python"
