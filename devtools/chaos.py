@@ -1,4 +1,4 @@
-"""`make chaos`: many plans at once while everything that can be is killed; then the real systems are asked.
+"""`make chaos`: many plans at once while workers and the server are killed; then the real systems are asked.
 
 See docs/chaos.md.
 """
@@ -28,14 +28,14 @@ PLANS = 100
 
 
 def as_json(findings: Sequence[Finding], seed: int, plans: int, seconds: float) -> str:
-    """Everything that was found, for programs."""
+    """Return all findings, for programs."""
     found = [{"claim": each.claim, "holds": each.holds, "seen": each.seen, "wrong": each.wrong} for each in findings]
     ok = all(each.holds for each in findings)
     return json.dumps({"seed": seed, "plans": plans, "seconds": round(seconds, 1), "claims": found, "ok": ok}, indent=2)
 
 
 def show(console: Console, findings: Sequence[Finding], seed: int, plans: int, seconds: float) -> None:
-    """The table a person reads, and what contradicts a claim."""
+    """Print the table of the claims, and the evidence against them."""
     table = Table(title=f"Chaos, seed {seed}: {plans} plans in {seconds:.0f} s")
     for column in ("claim", "", "what was looked at"):
         table.add_column(column)

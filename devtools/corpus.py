@@ -35,12 +35,12 @@ class Pass:
 
     @property
     def unequal(self) -> list[Checked]:
-        """The plans that did not come to what they must."""
+        """The plans that did not reach the expected state."""
         return [each for each in self.checked if each.why]
 
 
 async def run(plans: Sequence[CorpusPlan], seed: int, progress: Progress) -> list[Pass]:
-    """Both passes over some plans, with a progress bar for each."""
+    """Make both passes over some plans, with a progress bar for each."""
     async with running_corpus() as corpus:
         passes = []
         for name, compared_with in (("live", "calling the APIs directly"), ("failing", "the initial state")):
@@ -64,7 +64,7 @@ def _telling(progress: Progress, bar: object) -> Told:
 
 
 def as_json(passes: Sequence[Pass], seed: int) -> str:
-    """Everything that was found, for programs."""
+    """Return all findings, for programs."""
     found = [
         {
             "name": each.name,
@@ -84,7 +84,7 @@ def as_json(passes: Sequence[Pass], seed: int) -> str:
 
 
 def show(console: Console, passes: Sequence[Pass], seed: int) -> None:
-    """The table a person reads, and why a plan is unequal."""
+    """Print the table, and the reasons why a plan is unequal."""
     table = Table(title=f"Corpus, seed {seed}, {AT_ONCE} plans at a time")
     table.add_column("pass")
     table.add_column("compared with")

@@ -18,7 +18,7 @@ from devtools.programs import alone
 STATE = ROOT / ".airlock" / "dev"
 _LOOK = 0.5
 _PASSED_ON = ("AIRLOCK_SECRET", "AIRLOCK_SETTINGS__", "AIRLOCK_INDEX_KEY")
-"""A person's own settings win over the sandbox's: the real CRM with the rest of the sandbox, for example."""
+"""The variables that are passed to the worker. They win over the sandbox's: the real CRM, for example."""
 
 
 @command
@@ -30,13 +30,14 @@ async def dev(
         ),
     ] = None,
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="FOLDER", help="Where all state and logs are kept.", show_default=False)
+        Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all state and logs.", show_default=False)
     ] = STATE,
     as_json: AsJson = False,
 ) -> int:
-    """Start a Temporal server, the sandbox services and a worker, and keep them up until Ctrl-C.
+    """Start a Temporal server, the sandbox services and a worker.
 
-    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
+    command prints one line when everything is up.
     """
     ended = await stoppable(_run(folder, config, as_json=as_json))
     if not ended and not as_json:

@@ -16,17 +16,17 @@ _MADE = "<!-- Made by `make docs` from the code. Do not edit. -->"
 _MEANINGS = {
     State.MOCK: "admission by the operator's worker, then every step is mocked: nothing outside is touched",
     State.DRY_RUN: "the steps that may go further look at the real systems and say what they would do",
-    State.AWAITING_APPROVAL: "the preview is sealed; somebody who is allowed to must approve exactly that seal",
+    State.AWAITING_APPROVAL: "the preview is sealed; an approver must approve exactly that seal",
     State.LIVE: "the approved calls are made, as parallel as the graph allows",
-    State.ROLLBACK: "what is live is being undone, in reverse order",
-    State.LOCKED: "nothing starts until a human speaks: somebody locked the plan, or a step must be settled",
+    State.ROLLBACK: "the live calls are being undone, in reverse order",
+    State.LOCKED: "nothing starts until a human decides: an operator locked the plan, or a step must be settled",
     State.ABORTED: "the end of a plan that was stopped, refused or rolled back",
-    State.COMPLETED: "the end of a plan that did what it may",
+    State.COMPLETED: "the end of a plan whose permitted calls were all made",
 }
 
 
 def states() -> str:
-    """`docs/states.md`."""
+    """Return `docs/states.md`."""
     return "\n".join(_states()) + "\n"
 
 
@@ -34,7 +34,7 @@ def _states() -> Iterator[str]:
     yield from ("# The states of a plan", "", _MADE, "")
     yield "Modes (MOCK, DRY_RUN, LIVE) belong to calls, states to plans. Every pair of state and event that is not in the"
     yield "table below is refused, and the refusal is recorded."
-    yield from ("", "| state | meaning | what can happen |", "| --- | --- | --- |")
+    yield from ("", "| state | meaning | possible events |", "| --- | --- | --- |")
     for state in State:
         may = ", ".join(f"`{event.value}`" for event in possible(state)) or "nothing: it has ended"
         yield f"| {state.value} | {_MEANINGS[state]} | {may} |"
@@ -59,7 +59,7 @@ def _arrows() -> dict[tuple[State, State], list[Event]]:
 
 
 def reference() -> str:
-    """`docs/starter.md`."""
+    """Return `docs/starter.md`."""
     return "\n".join(_reference()) + "\n"
 
 

@@ -12,37 +12,25 @@ class Commands(LazyGroup):
     """The commands of `airlock`, in the order of a first day with it."""
 
     table: ClassVar = {
-        "init": Home(
-            "airlock.cli.init", "init", "Write an example to begin with: airlock.toml, a tool of your own, a plan."
-        ),
-        "dev": Home(
-            "airlock.cli.dev", "dev", "Start a Temporal development server and a worker, and keep them up until Ctrl-C."
-        ),
+        "init": Home("airlock.cli.init", "init", "Write an example: airlock.toml, a tool of your own, a plan."),
+        "dev": Home("airlock.cli.dev", "dev", "Start a Temporal development server and a worker."),
         "start": Home("airlock.cli.start", "start", "Submit a plan."),
-        "list": Home("airlock.cli.plans", "list_", "List plans, newest first, from Temporal's visibility."),
-        "show": Home("airlock.cli.plans", "show", "Show a plan: its preview, every step, what it waits for."),
+        "list": Home("airlock.cli.plans", "list_", "List plans, newest first."),
+        "show": Home("airlock.cli.plans", "show", "Show a plan: its preview, its steps, what it waits for."),
         "watch": Home("airlock.cli.watch", "watch", "Follow plans until all have ended."),
         "approve": Home("airlock.cli.approve", "approve", "Approve exactly the preview you have seen."),
         "deny": Home("airlock.cli.decisions", "deny", "Deny a plan that waits for approval."),
         "rollback": Home("airlock.cli.undo", "rollback", "Undo what is live, whole or back to a step, in reverse order."),
         "abort": Home("airlock.cli.decisions", "abort", "End a plan without undoing anything."),
         "resolve": Home("airlock.cli.decisions", "resolve", "Settle a step that waits for a human."),
-        "lock": Home(
-            "airlock.cli.lock", "lock", "Stop a plan, or everything: running calls finish, no further call starts."
-        ),
-        "unlock": Home("airlock.cli.lock", "unlock", "Let a locked plan, or everything, go on."),
-        "health": Home(
-            "airlock.cli.health", "health", "Show the health of the whole: score, metrics, anomalies, worst tools."
-        ),
-        "signals": Home(
-            "airlock.cli.signals", "signals", "Show learning signals, calibration and the fidelity of dry runs."
-        ),
+        "lock": Home("airlock.cli.lock", "lock", "Stop one plan, or everything."),
+        "unlock": Home("airlock.cli.lock", "unlock", "Let a locked plan go on, or everything."),
+        "health": Home("airlock.cli.health", "health", "Show health: score, metrics, anomalies, the worst tools."),
+        "signals": Home("airlock.cli.signals", "signals", "Show learning signals, calibration, fidelity of dry runs."),
         "tools": Home("airlock.cli.check", "tools", "Show the catalogue: every tool with its contract."),
         "check": Home("airlock.cli.check", "check", "Lint a plan offline."),
-        "export": Home("airlock.cli.export", "export", "Write the seven files from Temporal alone, all or none."),
-        "verify": Home(
-            "airlock.cli.verify", "verify", "Check an export: schemas, hash chains, totals and digests, offline."
-        ),
+        "export": Home("airlock.cli.export", "export", "Export all plans into seven files, from Temporal alone."),
+        "verify": Home("airlock.cli.verify", "verify", "Check an export: schemas, hash chains, totals, digests."),
     }
 
 

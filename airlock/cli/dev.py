@@ -34,9 +34,10 @@ async def dev(
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the server.")] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Start a Temporal development server and a worker, and keep them up until Ctrl-C.
+    """Start a Temporal development server and a worker.
 
-    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
+    command prints one line when everything is up.
     The server is for development: it has one node and a SQLite database.
     """
     ended = await stoppable(_run(folder.resolve(), find_config(config), worker=worker, as_json=as_json))

@@ -1,4 +1,4 @@
-"""How every command speaks: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
+"""The output of every command: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
 
 Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted.
 """
@@ -32,7 +32,7 @@ _P = ParamSpec("_P")
 
 
 class Refusal(AirlockError):
-    """A command that cannot do what was asked; `problems` say where and how to mend it, `more` goes into the JSON."""
+    """A refusal of a command. `problems` name the place and the fix, and `more` goes into the JSON."""
 
     def __init__(self, message: str, problems: Sequence[Problem] = (), **more: Any) -> None:
         self.problems = tuple(problems)
@@ -41,7 +41,7 @@ class Refusal(AirlockError):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for people: colours only on a terminal (and never with NO_COLOR), no markup in what is printed."""
+    """Return a console for people: colours only on a terminal, and never with NO_COLOR; markup is printed as it is."""
     probe = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if probe.is_terminal:
         return probe
@@ -49,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print one text as it is: no markup, no wrapping, so that commands stay ready to paste."""
+    """Print one text as it is, without markup and wrapping, so that commands can be pasted."""
     console().print(Text(text, style=style), soft_wrap=True)
 
 
@@ -59,7 +59,7 @@ def warn(text: str) -> None:
 
 
 def safe(text: str) -> str:
-    """One line of somebody else's text without control characters: it must not fake lines or hide others."""
+    """Return a foreign text as one line without control characters: it must not fake lines or hide others."""
     return printable(" ".join(text.splitlines()))
 
 
@@ -69,12 +69,12 @@ def emit(document: Any) -> None:
 
 
 def emit_line(document: Any) -> None:
-    """Print one JSON document on one line of stdout, at once."""
+    """Print one JSON document on one line of stdout, immediately."""
     print(json.dumps(plain(document), ensure_ascii=False), flush=True)
 
 
 def plain(document: Any) -> Any:
-    """The document with its models as plain JSON values."""
+    """Return a document with its models as plain JSON values."""
     if isinstance(document, BaseModel):
         return document.model_dump(mode="json")
     if isinstance(document, dict):
@@ -109,7 +109,7 @@ def _guarded(call: Callable[[], int], as_json: bool) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; nothing is to be said about it
+        sys.stderr.close()  # the reader of our output has left; an error message would reach no one
         return REFUSED
     except RPCError as error:
         report(Refusal(f"Temporal refused: {error.message}"), as_json)
@@ -137,7 +137,7 @@ def _as_started(problem: Problem) -> Problem:
 
 
 def print_problem(lead: str, problem: Problem, screen: Console, style: str = "") -> None:
-    """Print one problem in two lines: where and what, then `fix:` and how to mend it."""
+    """Print one problem in two lines: its place and message, then `fix:` and the fix."""
     screen.print(
         Text.assemble((lead, style), f"{safe(problem.where)}: {safe(as_started(problem.message))}"),
         soft_wrap=True,

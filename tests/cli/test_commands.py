@@ -19,7 +19,7 @@ def test_the_line_of_a_command_is_the_first_sentence_of_its_help(name: str) -> N
 
 
 def test_hints_know_every_command() -> None:
-    assert program.COMMANDS == tuple(Commands.table)
+    assert tuple(Commands.table) == program.COMMANDS
 
 
 @pytest.mark.parametrize(
