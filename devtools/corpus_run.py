@@ -39,7 +39,7 @@ class Corpus:
     service: httpx.AsyncClient
 
     async def create(self, run_id: str, plan: CorpusPlan) -> None:
-        """A world in the plan's initial state, for one run of it."""
+        """Create a world in the plan's initial state, for one run of it."""
         body = {"classes": plan.classes, "initial_config": plan.initial_config}
         (await self.service.post(f"/worlds/{run_id}", json=body)).raise_for_status()
 
@@ -49,7 +49,7 @@ class Corpus:
         (await self.service.post(f"/worlds/{run_id}/faults", json=body)).raise_for_status()
 
     async def state(self, run_id: str) -> dict[str, Any]:
-        """What a world looks like now, read from the service."""
+        """Return the current state of a world, read from the service."""
         answer = (await self.service.get(f"/worlds/{run_id}/state")).raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -92,7 +92,7 @@ async def backward(corpus: Corpus, plans: Iterable[CorpusPlan], seed: int, told:
 
 
 def failing_id(plan: CorpusPlan) -> str:
-    """The plan id of the run that is made to fail."""
+    """Return the plan id of the run that is made to fail."""
     return f"{plan.plan_id}-failing"
 
 
@@ -113,7 +113,7 @@ async def _live(corpus: Corpus, plan: CorpusPlan, run_id: str, failure: Failure 
 
 
 async def _rehearsed(handle: PlanHandle) -> str:
-    """The digest of the sealed preview, once every step may go live."""
+    """Return the digest of the sealed preview, once every step may go live."""
     status = await handle.wait_for(State.AWAITING_APPROVAL, every=_LOOK_EVERY)
     if status.state is not State.AWAITING_APPROVAL or status.digest is None:
         raise WentWrong(f"it was not ready for approval but in {status.state.value}: {status.why}")

@@ -76,8 +76,8 @@ def _reference() -> Iterator[str]:
     yield from ("# The command line", "", _MADE, "", _paragraph(group.help), "", _paragraph(group.epilog), "")
     yield "Results go to stdout, errors to stderr. With `--json` stdout holds one JSON document and nothing else;"
     yield 'an error is `{"error": ..., "problems": [{"where", "message", "fix"}]}`. Ctrl-C exits 130.'
-    for name, found in group.commands.items():
-        yield from _command(name, found)
+    for name in group.table:
+        yield from _command(name, group.load(name))
 
 
 def _command(name: str, found: Any) -> Iterator[str]:

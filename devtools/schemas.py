@@ -28,7 +28,7 @@ class Validations(BaseModel):
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Every schema by file name."""
+    """Return every schema by file name."""
     files: dict[str, tuple[type[BaseModel], str]] = {
         "plan": (Plan, "A plan file"),
         "assignments": (Assignments, "A plan file in the older format"),
@@ -57,7 +57,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _decide() -> dict[str, Any]:
-    """One alternative for each decision, told apart by the field `decision`."""
+    """Return one alternative for each decision, distinguished by the field `decision`."""
     alternatives: list[Any] = []
     for name, model in MESSAGES.items():
         named: Any = Literal[name]

@@ -12,14 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
 
 from airlock.activities.admit import resource_hash
 from airlock.admission.admit import admit
 from airlock.admission.config import parse_config
 from airlock.admission.lint import structure_problems
 from airlock.admission.policy import Policy
-from airlock.cli.app import app
 from airlock.plans.assignments import read_plan
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
@@ -28,8 +26,8 @@ from airlock.plans.state import State
 from airlock.plans.tool import ToolCall
 from airlock.run.messages import MESSAGES, parse_message
 from airlock.tools.loader import load_catalogue, tools_in
-from airlock.worker.command import argument_parser
 from devtools.docs import picture
+from tests.command_lines import starter_commands, worker_command
 from tests.docs.fences import (
     DOCUMENTS,
     GENERATED_DOCUMENTS,
@@ -44,11 +42,7 @@ from tests.docs.fences import (
 )
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
-GROUP: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = {name: GROUP.load(name) for name in GROUP.table} if hasattr(GROUP, "table") else GROUP.commands
-"""Every command with its options. A group with a table loads each command on demand."""
-COMING = {"init"}
-"""Commands that the documents describe and that land separately; each is checked as soon as it is there."""
+COMMANDS: dict[str, Any] = {name: starter_commands().load(name) for name in starter_commands().table}
 JSON = fences("json")
 TOML = fences("toml")
 MAKE_TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -177,7 +171,7 @@ def _airlock_lines() -> list[tuple[str, list[str]]]:
     found = []
     for where, line in commands():
         words = words_after("airlock", line)
-        if words and not line.startswith(("docker", "from ")) and words[0] not in {"...", *(COMING - COMMANDS.keys())}:
+        if words and not line.startswith(("docker", "from ")) and words[0] != "...":
             found.append((where, words))
     return found
 
@@ -218,14 +212,15 @@ def test_targets_of_make_exist():
 
 
 def test_options_of_the_worker_exist():
-    options = {option for action in argument_parser()._actions for option in action.option_strings}
+    parameters = worker_command().params
+    options = {option for parameter in parameters for option in parameter.opts}
     text = document("docs/guides/operating.md")
     table = text[text.index("| option | default |") : text.index("### Connection")]
     told = set(re.findall(r"`(--[a-z-]+)`", table))
-    assert told == options - {"-h", "--help", "--role"}
-    for action in argument_parser()._actions:
-        if isinstance(action.default, int):
-            assert f"| `{action.option_strings[0]}` | {action.default} |" in table
+    assert told == options - {"--role", "--version"}
+    for parameter in parameters:
+        if isinstance(parameter.default, int) and not parameter.is_flag:
+            assert f"| `{parameter.opts[0]}` | {parameter.default} |" in table
 
 
 def test_signals_in_commands_are_ones_that_a_plan_takes():
@@ -247,7 +242,7 @@ def test_nothing_is_promised_that_the_starter_does_not_have():
     for path in WRITTEN:
         for text in inline(path):
             if match := re.match(r"airlock ([a-z]+)", text):
-                assert match[1] in COMMANDS.keys() | COMING, (path, text)
+                assert match[1] in COMMANDS, (path, text)
 
 
 def test_the_first_tool_is_one_that_a_worker_offers():
