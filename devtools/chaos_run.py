@@ -30,7 +30,7 @@ _AIM_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Dose:
-    """How much chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
+    """The amount of chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
 
     `kills` bounds how many workers are killed; the share `aimed` strikes in the middle of a call, the others at any moment.
     None is killed any more once `calm_from` of the plans have ended, so that the run has an end. After `within` seconds it
@@ -123,7 +123,7 @@ class Chaos:
         return None
 
     async def _play(self) -> None:
-        """The lock and the unlock, and the death of the server."""
+        """Lock and unlock everything, then kill the server."""
         await self._reached(self._dose.lock_from)
         self._say("live gate: lock")
         locked = time.monotonic()
@@ -149,11 +149,11 @@ class Chaos:
 
 
 async def run(folder: Path, seed: int, plans: int, dose: Dose, told: Told) -> Evidence:
-    """Return one chaos run in a folder of its own, and what the real systems show afterwards.
+    """Run the chaos in a folder of its own, and return the evidence of the real systems afterwards.
 
     Raises:
         ChildFailed: If a process does not start.
-        WorkerDied: If a worker ended although nobody killed it.
+        WorkerDied: If a worker ended by itself.
     """
     batch = make_plans(seed, plans)
     async with chaos_world(folder, dose.workers) as world:
@@ -190,7 +190,7 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
 
 
 async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
-    """Do it, as often as it takes while the server is down."""
+    """Retry an action until the server is back."""
     while True:
         try:
             await act()

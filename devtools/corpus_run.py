@@ -39,7 +39,7 @@ class Corpus:
     service: httpx.AsyncClient
 
     async def create(self, run_id: str, plan: CorpusPlan) -> None:
-        """A world in the plan's initial state, for one run of it."""
+        """Create a world in the plan's initial state, for one run of it."""
         body = {"classes": plan.classes, "initial_config": plan.initial_config}
         (await self.service.post(f"/worlds/{run_id}", json=body)).raise_for_status()
 
@@ -49,7 +49,7 @@ class Corpus:
         (await self.service.post(f"/worlds/{run_id}/faults", json=body)).raise_for_status()
 
     async def state(self, run_id: str) -> dict[str, Any]:
-        """What a world looks like now, read from the service."""
+        """Return the current state of a world, read from the service."""
         answer = (await self.service.get(f"/worlds/{run_id}/state")).raise_for_status()
         found: dict[str, Any] = answer.json()
         return found

@@ -57,7 +57,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _decide() -> dict[str, Any]:
-    """Return one alternative for each decision, told apart by the field `decision`."""
+    """Return one alternative for each decision, distinguished by the field `decision`."""
     alternatives: list[Any] = []
     for name, model in MESSAGES.items():
         named: Any = Literal[name]

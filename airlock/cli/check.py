@@ -1,4 +1,4 @@
-"""`check` and `tools`: what can be said about a plan, and about the catalogue, without a server."""
+"""`check` and `tools`: findings about a plan, and the catalogue, without a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,17 +31,18 @@ NoCatalogue = Annotated[bool, typer.Option("--no-catalogue", help="Look at the p
 
 
 class Findings(BaseModel):
-    """What was found out about a plan offline. `ceilings` are empty without a catalogue, or when there are problems."""
+    """The findings about a plan, made offline."""
 
     plan: Plan
     problems: tuple[Problem, ...] = ()
     advice: tuple[Problem, ...] = ()
     admitted: Admitted | None = None
     ceilings: dict[str, Ceiling] = {}
+    """The ceiling of each step; empty without a catalogue, or when there are problems."""
 
 
 def plan_from_files(path: Path, validation: Path | None) -> Plan:
-    """Return the plan in a file of either format, with its validations file if there is one.
+    """Read a plan from a file of either format, with its validations file if there is one.
 
     Raises:
         PlanError: If either file cannot be read or accepted.
@@ -50,7 +51,7 @@ def plan_from_files(path: Path, validation: Path | None) -> Plan:
 
 
 def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
-    """Return everything that can be said about a plan without a server."""
+    """Examine a plan without a server."""
     problems = structure_problems(plan)
     if problems or configured is None:
         return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))
@@ -74,9 +75,10 @@ def check(
     no_catalogue: NoCatalogue = False,
     as_json: AsJson = False,
 ) -> int:
-    """Lint a plan offline: every finding with its place and its fix, every conflict in it, and how far each step could go.
+    """Lint a plan offline.
 
-    Exits 1 when there are errors; advice alone exits 0.
+    Prints every finding with its place and its fix, every conflict, and the ceiling of each step. Exits 1 when there are
+    errors; warnings alone exit 0.
     """
     configured = None if no_catalogue else read_catalogue(config)
     findings = look_at(plan_from_files(plan_file, validation), configured)
@@ -110,13 +112,13 @@ def _print_findings(findings: Findings, *, catalogue: bool) -> None:
     for problem in findings.problems:
         print_problem("error: ", problem, screen, "bold red")
     for problem in findings.advice:
-        print_problem("advice: ", problem, screen, "yellow")
+        print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} pieces of advice"
-    where = "" if catalogue else " (structure only: no catalogue was looked at)"
+    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} warnings"
+    where = "" if catalogue else " (structure only, without a catalogue)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
 
 
@@ -142,7 +144,10 @@ def tools(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show the catalogue: every tool with its contract, as the configured worker would offer it."""
+    """Show the catalogue: every tool with its contract.
+
+    The tools are those that a worker with this configuration offers.
+    """
     configured = read_catalogue(config)
     catalogue = load_catalogue(Config()) if configured is None else configured[1]
     if graph:
@@ -162,7 +167,7 @@ def tools(
 
 
 def _show_graph(catalogue: Catalogue, as_json: bool) -> None:
-    """The prerequisites between tools: an arrow leads from what comes first to what needs it."""
+    """Print the prerequisites between tools. An arrow leads from a tool to one that needs it before."""
     edges = [(first, name) for name, needed in catalogue.prerequisites().items() for first in needed]
     if as_json:
         emit({"edges": [{"before": first, "tool": name} for first, name in edges]})

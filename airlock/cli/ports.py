@@ -9,7 +9,7 @@ UI_PORT = 8233
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a Temporal dev server listens."""
+    """The ports of a Temporal dev server."""
 
     temporal: int
     ui: int
@@ -35,7 +35,7 @@ def usual_or_free() -> Ports:
 
 
 def free_ports() -> Ports:
-    """Return two ports that nobody uses at the moment."""
+    """Return two ports that no process uses at the moment."""
     with _bound(0) as first, _bound(0) as second:
         return Ports(first.getsockname()[1], second.getsockname()[1])
 

@@ -65,7 +65,7 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
                 Problem(
                     where=".".join(str(part) for part in item["loc"]),
                     message=item["msg"],
-                    fix="see docs/plans.md, 'The older format'",
+                    fix="see docs/reference/plans.md, 'The older format'",
                 )
                 for item in error.errors(include_url=False)
             ]

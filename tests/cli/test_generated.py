@@ -57,7 +57,7 @@ def test_the_schema_of_decide_tells_decisions_apart(document: dict[str, Any], fi
 
 
 def test_the_diagram_has_every_transition() -> None:
-    page = (ROOT / "docs" / "states.md").read_text()
+    page = (ROOT / "docs" / "reference" / "states.md").read_text()
     for (state, event), target in TRANSITIONS.items():
         arrow = next(line for line in page.splitlines() if line.startswith(f"    {state.value} --> {target.value}: "))
         assert event.value in arrow

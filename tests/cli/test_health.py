@@ -40,8 +40,9 @@ from devtools.environment import ROOT, Environment, environment
 from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
 from tests.core.counting import AT, call, report
 from tests.docs.fences import fences, lines
+from tests.docs.installed import command_folders
 
-DOCUMENT = ROOT / "docs" / "health.md"
+DOCUMENT = ROOT / "docs" / "guides" / "health.md"
 
 
 def told(what: RenderableType, *, width: int = 160, terminal: bool = False) -> str:
@@ -489,12 +490,11 @@ async def watched_to_the_end(process: subprocess.Popen[str], wanted: str) -> Non
 
 
 async def every_command_of_the_document(env: Environment, folder: Path) -> None:
-    """The commands of docs/health.md work as they stand there; pictures land where they say."""
+    """The commands of docs/guides/health.md work as they stand there; pictures land where they say."""
     found = [line for fence in fences("sh", paths=[DOCUMENT]) for line in lines(fence)]
     assert len(found) >= 7
-    path = os.pathsep.join([str(Path(sys.executable).parent), env.cli_environment["PATH"]])
+    path = os.pathsep.join([*command_folders(), env.cli_environment["PATH"]])
     variables = {**env.cli_environment, "PATH": path, "PYTHONPATH": str(ROOT)}
-    (folder / "starter.py").symlink_to(ROOT / "starter.py")
     for line in found:
         done = await asyncio.to_thread(
             subprocess.run, ["bash", "-euo", "pipefail", "-c", line], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
