@@ -30,24 +30,23 @@ _AIM_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Dose:
-    """The amount of chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
-
-    `kills` bounds how many workers are killed; the share `aimed` strikes in the middle of a call, the others at any moment.
-    None is killed any more once `calm_from` of the plans have ended, so that the run has an end. After `within` seconds it
-    stops wherever it is.
-    """
+    """The amount of chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended."""
 
     workers: int = 3
     open_at_once: int = 40
     kills: int = 12
+    """The most workers that are killed."""
     aimed: float = 0.6
+    """The share of the kills that strike in the middle of a call; the others strike at any moment."""
     between_kills: tuple[float, float] = (3.0, 9.0)
     down_for: tuple[float, float] = (0.2, 2.0)
     locked_for: tuple[float, float] = (3.0, 6.0)
     lock_from: float = 0.25
     server_from: float = 0.6
     calm_from: float = 0.85
+    """No worker is killed once this share of the plans has ended, so that the run has an end."""
     within: float = 270.0
+    """The run stops after this time, in any state."""
 
 
 class Chaos:

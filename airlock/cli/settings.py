@@ -15,7 +15,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help=f"The operator's file; unless given, the one that ${CONFIG_VARIABLE} names, or ./{DEFAULT_CONFIG} if it exists.",
+        help=f"The operator's file; unless given, that of ${CONFIG_VARIABLE}, or ./{DEFAULT_CONFIG} if it exists.",
     ),
 ]
 

@@ -1,11 +1,15 @@
 """The table of commands fits the commands, and hints name the program as it was started."""
 
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from airlock import program
 from airlock.cli.app import Commands
+from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.plans.state import State
+from airlock.run.views import PreviewView, StatusView, StepView
 from tests.command_lines import starter_commands
 
 
@@ -45,3 +49,29 @@ def test_a_program_is_named_as_it_was_started(
     told = program.as_started("airlock worker ready: airlock show x, or airlock list")
     assert told == f"airlock worker ready: {expected} show x, or {expected} list"
     assert program.as_started(told) == told
+
+
+def test_hints_of_a_run_are_rewritten_and_the_values_of_a_plan_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["starter.py"])
+    monkeypatch.setattr(program.shutil, "which", {"python": sys.executable}.get)
+    sealed = '      text: "then run airlock approve me"'
+    preview = PreviewView(
+        plan_id="p", state=State.AWAITING_APPROVAL, digest="d",
+        text=f"{sealed}\nSignatures are required (high): approve with airlock approve --sign-key",
+    )  # fmt: skip
+    assert preview_as_started(preview).text.split("\n") == [
+        sealed, "Signatures are required (high): approve with python starter.py approve --sign-key",
+    ]  # fmt: skip
+
+    step = StepView(id="one", agent="a", tool="t", status="in_doubt", error="settle it with airlock rollback other")
+    status = StatusView(
+        plan_id="p", goal="run airlock list", requested_by="me", state=State.LOCKED, since=datetime.now(UTC),
+        why="airlock show p", waits_for="a human: airlock resolve p one retry --reason ...", steps=(step,), outcome=None,
+        digest=None, expires_at=None, approvals=(), approvals_required=1, in_flight=(), parked=("one",), possible=(),
+        refused=0, refusals=(),
+    )  # fmt: skip
+    told = status_as_started(status)
+    assert told.waits_for == "a human: python starter.py resolve p one retry --reason ..."
+    assert told.why == "python starter.py show p"
+    assert told.steps[0].error == "settle it with python starter.py rollback other"
+    assert told.goal == "run airlock list"

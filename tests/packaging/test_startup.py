@@ -12,7 +12,6 @@ HEAVY = (
     "sqlalchemy",
     "httpx",
     "networkx",
-    "pydantic",
     "rich",
     "cryptography",
     "airlock.tools",
