@@ -1,5 +1,6 @@
 """The command `airlock` for tests that run commands of the documents: the installed one, or this checkout's by that name."""
 
+import atexit
 import shlex
 import shutil
 import sys
@@ -17,6 +18,7 @@ def command_folders() -> tuple[str, ...]:
     if shutil.which("airlock", path=str(scripts)):
         return (str(scripts),)
     folder = Path(tempfile.mkdtemp(prefix="airlock-command-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     script = folder / "airlock"
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / "starter.py"))} "$@"\n')
     script.chmod(0o755)
