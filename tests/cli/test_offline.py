@@ -38,7 +38,7 @@ def test_check_as_json_is_one_document(plan_file: Callable[..., str]) -> None:
     document = json.loads(done.stdout)
     assert document["problems"] == []
     assert {step["id"]: step["ceiling"] for step in document["steps"]} == {
-        "write": "LIVE", "tidy": "DRY_RUN", "tell": "DRY_RUN",
+        "write": "LIVE", "tidy": "DRY_RUN", "tell": "MOCK",
     }  # fmt: skip
     assert "lacks permission email:send" in document["steps"][2]["reasons"][0]
 

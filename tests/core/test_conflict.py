@@ -366,7 +366,7 @@ def test_a_missing_permission_is_a_conflict_and_the_same_cap_as_ever() -> None:
     steps = step("o", "open"), step("a", "charge", "o"), step("b", "charge", "o")
     found = answered(plan(*steps), Policy())
     assert lowered(found) == dict.fromkeys(("a", "b"), "agent 'bot' lacks permission money")
-    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are looked at only"]
+    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are mocked only"]
 
 
 # TIMEOUT
