@@ -45,11 +45,12 @@ chaos: setup ## a hundred plans while workers and the server are killed; then th
 export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500
 
-bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs
+bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs, large plans
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
 	@$(BIN)/python -m benchmarks.monitor
+	@$(BIN)/python -m benchmarks.large
 
 schemas: setup ## write the JSON Schemas under schemas/
 	@$(BIN)/python -m devtools.schemas
