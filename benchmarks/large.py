@@ -20,6 +20,7 @@ from airlock.client import Airlock
 from airlock.plans.state import State
 from benchmarks.server import serving
 from benchmarks.tools import nothing
+from worker import calm_collector
 
 SHAPES = (("in rows of 30", 30), ("all at once", 0))
 SHOWN = 4
@@ -120,6 +121,7 @@ async def main() -> None:
     for column in ("steps", "shape", "plan, s", "tasks", "all, s", "longest, s", "computing, s", "what it was"):
         table.add_column(column, justify="left" if column == "what it was" else "right")
     tasks: list[Task] = []
+    calm_collector()
     async with serving([nothing], lambda client: timed_client(client, tasks), approval_waived_for=()) as airlock:
         for count in sizes:
             for shape, width in SHAPES:

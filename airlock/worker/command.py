@@ -19,7 +19,7 @@ from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config, read_config
 from airlock.worker.roles import Limits
 from airlock.worker.sampler import EVERY
-from airlock.worker.service import serve
+from airlock.worker.service import calm_collector, serve
 
 PROGRAM = "airlock-worker"
 Role = Literal["all", "orchestrate", "rehearse", "live"]
@@ -92,6 +92,7 @@ def work(
         toolbox = Toolbox(load_catalogue(found), found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
         if metrics:
             serve_metrics(metrics)
+        calm_collector()
         asyncio.run(serve(toolbox, role, limits, metrics_every if metrics else None))
     except (ConfigError, SearchAttributeConflict) as error:
         print(f"airlock worker cannot start:\n{error}", file=sys.stderr)

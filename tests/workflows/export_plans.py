@@ -111,10 +111,10 @@ async def completed_with(airlock: Airlock, plan: dict[str, Any]) -> None:
 
 
 async def conflicts(airlock: Airlock, plan_id: str) -> None:
-    """Two calls need the same resource, and eight together do not fit the deadline."""
+    """Two calls need the same resource, and sixteen together do not fit the deadline."""
     own = [step(name, "share", key=plan_id, value=name) for name in ("a", "b")]
     late = [step("c", "put", ("a", "b"), key="c")]
-    late += [step(name, "put", (before,), key=name) for before, name in pairwise("cdefgh")]
+    late += [step(name, "put", (before,), key=name) for before, name in pairwise("cdefghijklmnop")]
     await completed_with(airlock, document(plan_id, *own, *late, deadline="400s"))
 
 

@@ -164,7 +164,7 @@ async def test_the_plan_s_deadline_counts_while_it_waits(airlock, plan):
             hold.set()
         assert (await running.result()).outcome == "completed"
 
-    await in_time(attempt, longest=32)  # the call in the way is given up after a minute
+    await in_time(attempt, longest=16)  # the call in the way is given up after half a minute
 
 
 async def test_a_resource_learned_late_is_not_waited_for_but_previewed_anew(airlock, plan):
