@@ -44,7 +44,11 @@ def binary(name: str) -> str:
 
 
 def catalogue() -> Catalogue:
-    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty])
+    return Catalogue(
+        [
+            world.put, world.linger, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty,
+        ]
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 from activities.toolbox import Toolbox
 from airlock.errors import AirlockError
 from tests.running import running
-from tests.workflows.conftest import POLICY, catalogue
+from tests.workflows.conftest import POLICY, catalogue, namespace
 from tests.workflows.sleeper import Sleeper
 from worker import DEADLOCK_AFTER, build_workers, patient, runner
 
@@ -27,7 +27,8 @@ async def test_a_task_longer_than_the_detector_of_the_sdk_is_done_once(dev_serve
 
 
 async def test_the_worker_of_plans_is_patient(dev_server: Any) -> None:
-    tasks = [worker._workflow_worker for worker in build_workers(dev_server.client, Toolbox(catalogue(), POLICY))]
+    client = await namespace(dev_server.client, "patience")
+    tasks = [worker._workflow_worker for worker in build_workers(client, Toolbox(catalogue(), POLICY))]
     assert [found._deadlock_timeout_seconds for found in tasks if found is not None] == [DEADLOCK_AFTER]
 
 

@@ -55,7 +55,7 @@ IN_VAIN = {
 @pytest.fixture
 def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Return a plan of two steps in a row, whose first live call waits."""
-    document = plan(step("one", "put", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+    document = plan(step("one", "linger", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
     WORLD.hold(document["plan_id"], "one")
     return document
 

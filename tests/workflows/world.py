@@ -166,6 +166,14 @@ async def _put_probe(args: Put, call: ToolCall) -> Probe:
     return Probe(happened=False, why="it is not there")
 
 
+linger = tool(name="linger", risk="MEDIUM", reversibility="reversible", timeout=600, max_attempts=3)(put.live)
+"""`put` for calls that a test holds for long; a call of `put` that is held longer than it may take is made once more."""
+linger.mock(_put_mock)
+linger.dry_run(partial=True)(_put_dry)
+linger.compensate(_put_undo)
+linger.probe(_put_probe)
+
+
 @tool(name="send", risk="HIGH", reversibility="irreversible", timeout=30, permissions={"send"})
 async def send(args: Send, call: ToolCall) -> dict[str, Any]:
     """Send a message that cannot be taken back."""
