@@ -8,12 +8,12 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Worker
 
-from activities.toolbox import Toolbox
-from airlock.errors import AirlockError
+from airlock.activities.toolbox import Toolbox
+from airlock.base.errors import AirlockError
+from airlock.worker.roles import DEADLOCK_AFTER, build_workers, patient, runner
 from tests.running import running
 from tests.workflows.conftest import POLICY, catalogue, namespace
 from tests.workflows.sleeper import Sleeper
-from worker import DEADLOCK_AFTER, build_workers, patient, runner
 
 
 async def test_a_task_longer_than_the_detector_of_the_sdk_is_done_once(dev_server: Any) -> None:
