@@ -18,9 +18,9 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 
 from airlock.client import Airlock
 from airlock.plans.state import State
+from airlock.worker.service import calm_collector
 from benchmarks.server import serving
 from benchmarks.tools import nothing
-from worker import calm_collector
 
 SHAPES = (("in rows of 30", 30), ("all at once", 0))
 SHOWN = 4
