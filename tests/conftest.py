@@ -1,4 +1,4 @@
-"""What holds for every test: nothing here talks to anything but this machine."""
+"""Rules for every test: only loopback is reached, and long files begin first."""
 
 import ipaddress
 import os

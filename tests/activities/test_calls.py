@@ -1,4 +1,4 @@
-"""What exceptions of a live call mean, and what leaves the activity."""
+"""The reading of exceptions from live calls, and the outcomes that leave the activity."""
 
 import dataclasses
 import math

@@ -25,7 +25,7 @@ NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
 
 @dataclass(frozen=True)
 class Said:
-    """How one command ended and what it said."""
+    """The exit code and the output of one command."""
 
     code: int
     out: str

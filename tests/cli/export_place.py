@@ -72,7 +72,7 @@ class Place:
         await until(known)
 
     async def write(self, records: list[PlanRecord]) -> None:
-        """Write an export of these records, as somebody would who can compute every hash anew."""
+        """Write an export of these records, as a forger would who can compute every hash again."""
 
         async def stream() -> AsyncIterator[PlanRecord]:
             for record in sorted(records, key=lambda record: record.order):

@@ -125,7 +125,7 @@ def lines_of_summary(folder: Path) -> dict[str, Any]:
 
 
 def _of_plans(folder: Path) -> dict[str, bytes]:
-    """What is about plans: a monitor may have heard more between two exports."""
+    """Return the part about plans: a monitor may have heard more between two exports."""
     return {name: text for name, text in content(folder).items() if name not in (SUMMARY, HEALTH, SIGNALS)}
 
 

@@ -1,4 +1,4 @@
-"""What is made from the code is current, and describes what is really there."""
+"""Generated files are current, and describe the code as it is."""
 
 import json
 import subprocess

@@ -90,7 +90,7 @@ def policy(**knobs: Any) -> Policy:
 
 
 def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
-    """What admission freezes; the plan must be acceptable."""
+    """Return the result of admission; the plan must be acceptable."""
     answer = admit(proposed, catalogue(), rules)
     assert answer.admitted is not None, answer.problems
     return answer.admitted
@@ -104,7 +104,7 @@ def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:
 
 
 def preview(step_id: str, **more: Any) -> StepPreview:
-    """What a dry run said."""
+    """Return the preview of a dry run."""
     return StepPreview.model_validate(
         {"step": step_id, "looked": True, "effect": f"does {step_id}", "args": {}, "observed": {"version": 1}, **more}
     )
@@ -153,7 +153,7 @@ def live_run(proposed: Plan, rules: Policy = OPEN_POLICY, **fields: Any) -> Run:
 
 
 def waive(run: Run, now: datetime = NOW) -> None:
-    """What a workflow does when the policy itself approves."""
+    """Approve as a workflow does when the policy itself approves."""
     run.approved = approved_steps(run)
     run.apply(Event.APPROVED, now, by="policy")
 

@@ -47,7 +47,7 @@ def parked() -> Run:
 
 
 def in_doubt() -> Run:
-    """Open: nobody knows whether the call took effect."""
+    """Open: the call may or may not have taken effect."""
     run = live_run(plan(step("a", "mail")))
     return call(run, CallInDoubt(step="a", error="connection lost"), after=True)
 
@@ -61,7 +61,7 @@ def settled() -> Run:
 
 
 def denied() -> Run:
-    """Nobody wanted it."""
+    """Denied."""
     run = awaiting(plan(step("a")))
     say(run, "deny")
     return run
@@ -139,7 +139,7 @@ def signal(number: int) -> LearningSignal:
 
 
 def health() -> SystemHealth:
-    """What a monitor might say."""
+    """Return a monitor's snapshot."""
     metrics = HealthMetrics(
         tool_success_rate=0.875, execution_latency_ms=LatencyMs(p50=120.5, p95=900.0), rollback_frequency=0.25,
         conflict_rate=0.125, live_execution_ratio=0.5, confidence_drift=None, approval_rate=0.75, system_health_score=81.5,

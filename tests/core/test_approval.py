@@ -1,4 +1,4 @@
-"""Who may approve what: one test for each refusal, quorum, parts of a plan, what the policy waives, signatures."""
+"""Approval: one test for each refusal, quorum, parts of a plan, waivers of the policy, signatures."""
 
 from collections.abc import Callable
 from typing import Any
@@ -435,7 +435,7 @@ def test_a_denial_may_name_the_digest() -> None:
 
 
 class Signer:
-    """Somebody with a key file."""
+    """An approver with a key file."""
 
     def __init__(self, password: bytes | None = None) -> None:
         self.key = Ed25519PrivateKey.generate()

@@ -1,4 +1,4 @@
-"""What outcomes, probes, compensations and settlements mean for a run: every branch."""
+"""The effects of outcomes, probes, compensations and settlements on a run: every branch."""
 
 from typing import Any
 

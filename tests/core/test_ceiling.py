@@ -1,4 +1,4 @@
-"""Which mode a step may reach: the risk table, the policy, the plan, permissions, and propagation."""
+"""The mode that a step may reach: the risk table, the policy, the plan, permissions, and propagation."""
 
 import pytest
 from hypothesis import given

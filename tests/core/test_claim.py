@@ -1,4 +1,4 @@
-"""Which irreversible call is which, and what may be said to a claim."""
+"""The identity of irreversible calls, and the messages to a claim."""
 
 import json
 import shlex

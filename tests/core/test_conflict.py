@@ -61,7 +61,7 @@ def told(admitted: Admitted) -> list[str]:
 
 
 def lowered(admitted: Admitted) -> dict[str, str]:
-    """What limits each step below LIVE, by step."""
+    """Return the reason that limits each step below LIVE, by step."""
     return {step: cap.reason for step, caps in admitted.caps.items() for cap in caps if cap.mode is not Mode.LIVE}
 
 
@@ -187,7 +187,7 @@ AGENTS = {
         ("boss", "clerk", AGENTS, "boss"),  # the prerequisite's agent before others
         ("bot", "clerk", AGENTS, "clerk"),  # then an agent of the plan
         ("bot", "bot", AGENTS, "absent"),  # then one the policy names, by name
-        ("bot", "bot", {"bot": {}, "*": {"permissions": ["money"]}}, None),  # "*" is nobody
+        ("bot", "bot", {"bot": {}, "*": {"permissions": ["money"]}}, None),  # "*" is no agent
         ("bot", "bot", {"*": {"permissions": ["money"]}}, None),  # it may itself
     ],
 )
@@ -423,7 +423,7 @@ LIMITED = Policy.model_validate({"agents": {"boss": {"permissions": ["*"]}}})
 
 
 def as_scene(proposed: Plan, found: Admitted) -> Situation:
-    """What was admitted, as if it had been proposed that way."""
+    """Return the admitted plan, as if it had been proposed that way."""
     steps = {
         each.id: each.model_copy(update={"agent": found.reassigned.get(each.id, each.agent)}) for each in proposed.steps
     }

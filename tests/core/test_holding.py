@@ -1,4 +1,4 @@
-"""What a run asks the gates for, what it makes of their answers, and what it gives back in which state."""
+"""The requests of a run to the gates, its reading of their answers, and what it returns in which state."""
 
 import pytest
 

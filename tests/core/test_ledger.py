@@ -1,4 +1,4 @@
-"""What the seven files say of plans, and the chains and digests that show every change."""
+"""The seven files about plans, and the chains and digests that show every change."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What can be said about a plan before it runs: problems that refuse it, and advice."""
+"""Findings about a plan before it runs: problems that refuse it, and advice."""
 
 from collections.abc import Mapping
 from typing import Any

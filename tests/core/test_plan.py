@@ -207,7 +207,7 @@ def test_any_step_is_a_step_or_a_plan_error(document: dict[str, Any]) -> None:
 
 
 def refused_places(document: Any) -> list[str] | None:
-    """Where the problems of a document are; None when it is a plan."""
+    """Return the places of a document's problems; None when it is a plan."""
     try:
         parse_plan(document)
     except PlanError as error:

@@ -1,4 +1,4 @@
-"""What the approver can see."""
+"""The text that the approver reads."""
 
 from airlock.run.preview import beginning_of_preview, render_preview
 from airlock.run.state import Outcome

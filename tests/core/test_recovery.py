@@ -1,4 +1,4 @@
-"""What histories tell about calls a run does not know of: the undo of a terminated plan, the repeat of a reset one."""
+"""The evidence of histories that a run does not know: the undo of a terminated plan, the repeat of a reset one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Prometheus is asked in deploy/: every expression of the alert rules and of the dashboard, taken apart."""
+"""The queries of deploy/ to Prometheus: every expression of the alert rules and of the dashboard, taken apart."""
 
 import json
 import re

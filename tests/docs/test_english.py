@@ -63,7 +63,7 @@ def questions(path: Path) -> Iterator[Found]:
 
 def vague(path: Path) -> Iterator[Found]:
     """Yield the texts of a file that hold a word of the list."""
-    # strings of tests are data: names of signals nobody handles, mailboxes that do not exist
+    # strings of tests are data: names of unknown signals, mailboxes that do not exist
     messages = "tests" not in path.relative_to(ROOT).parts
     for line, text in texts(path.read_text(encoding="utf-8"), messages=messages):
         if found := VAGUE.search(text):

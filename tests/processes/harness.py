@@ -275,13 +275,13 @@ class Scene:
         (self.control / "fail" / f"{plan}.{step}").write_text(text)
 
     def log(self) -> list[dict[str, Any]]:
-        """What the tools did: `plan`, `step`, `moment`, `attempt`, `pid`, `key`."""
+        """Return the journal of the tools: `plan`, `step`, `moment`, `attempt`, `pid`, `key`."""
         path = self.control / "log.jsonl"
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
     def times(self, plan: str, step: str, moment: str) -> int:
-        """How often a tool came to a moment."""
+        """Return how often a tool came to a moment."""
         return sum((line["plan"], line["step"], line["moment"]) == (plan, step, moment) for line in self.log())
 
     async def reached(self, plan: str, step: str, moment: str) -> None:

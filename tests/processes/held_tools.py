@@ -71,7 +71,7 @@ class Vault(BaseModel):
 
 @tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60)
 def open_vault(args: Vault, call: ToolCall) -> dict[str, Any]:
-    """Write the password to a file, and tell it to whoever listens: in the output, an error, or the undo's error."""
+    """Write the password to a file, and leak it: in the output, an error, or the undo's error."""
     if args.say == "error":
         raise ToolFailed(f"the vault does not take {args.password}")
     call.undo = {"file": args.file, "opened_with": args.password}

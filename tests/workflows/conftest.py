@@ -148,7 +148,7 @@ async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callabl
 
 @asynccontextmanager
 async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
-    """An Airlock with workers under a policy of its own; nobody else may work on the same namespace."""
+    """Yield an Airlock with workers under a policy of its own; no other worker may use the same namespace."""
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))
     async with running.running(build_workers(client, toolbox)):
         try:
@@ -188,7 +188,7 @@ async def events(handle: PlanHandle, run_id: str | None = None) -> list[HistoryE
 
 
 async def count(handle: PlanHandle) -> Counter[str]:
-    """How many events of each type the current run has, such as `ACTIVITY_TASK_SCHEDULED`."""
+    """Return the number of events of each type in the current run, such as `ACTIVITY_TASK_SCHEDULED`."""
     return Counter(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in await events(handle))
 
 

@@ -145,7 +145,7 @@ def _of_all(folder: Path, raw: list[RawPlan]) -> list[tuple[str, object, object]
 
 
 CONFIDENCE = 0.95
-"""What every agent states in these plans."""
+"""Return the confidence that every agent states in these plans."""
 
 
 def _of_health(told: dict[str, Any], raw: list[RawPlan]) -> list[tuple[str, object, object]]:

@@ -62,12 +62,12 @@ class RawPlan:
         return "successful" if self.outcome in SUCCESSFUL else "failed"
 
     def number(self, how: str) -> int:
-        """How many steps' live calls ended so."""
+        """Return the number of steps whose live calls ended so."""
         return sum(ended == how for ended in self.steps.values())
 
 
 def value(payload: Payload) -> Any:
-    """What is in a payload."""
+    """Return the content of a payload."""
     if payload.metadata.get("encoding") == b"binary/airlock-zlib":
         payload = Payload.FromString(zlib.decompress(payload.data))
     if payload.metadata.get("encoding") == b"binary/null":

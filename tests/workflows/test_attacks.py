@@ -1,4 +1,4 @@
-"""What a reviewer who tried to break the guarantees found, each as a test of its own."""
+"""Attacks on the guarantees that a reviewer found, each as a test of its own."""
 
 import pytest
 

@@ -27,7 +27,7 @@ AT_ONCE = 20
 
 
 class Table:
-    """What really happened: who is at a resource now, who was found there by somebody else, how often each was taken."""
+    """The record of what really happened: the holder of each resource, encounters at it, how often each was taken."""
 
     def __init__(self) -> None:
         self.there: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Ways round the approval that somebody with access to Temporal could try."""
+"""Ways round the approval for a person with access to Temporal."""
 
 import asyncio
 

@@ -43,7 +43,7 @@ async def test_every_exported_number_is_what_the_histories_come_to(lived: Any) -
 
 
 def numbers(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where there are numbers in a document."""
+    """Return the places of numbers in a document."""
     if isinstance(found, dict | list):
         for key, value in found.items() if isinstance(found, dict) else enumerate(found):
             yield from numbers(value, (*path, key))

@@ -45,7 +45,7 @@ def times(document, name):
 
 
 def shell(client, *arguments: str) -> str:
-    """What the Temporal CLI says, on the server and namespace of a client."""
+    """Return the output of the Temporal CLI, on the server and namespace of a client."""
     where = {"TEMPORAL_ADDRESS": client.service_client.config.target_host, "TEMPORAL_NAMESPACE": client.namespace}
     done = subprocess.run(
         [binary("temporal"), *arguments], env={**os.environ, **where}, capture_output=True, text=True, timeout=120,

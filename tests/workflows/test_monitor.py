@@ -49,7 +49,7 @@ def now_reports(facts: Iterable[Aggregate], start: int = 0) -> list[Report]:
 
 
 async def runs(client: Client, shard: int = 0) -> int:
-    """How many runs a monitor's chain of continue-as-new has by now."""
+    """Return the number of runs that a monitor's chain of continue-as-new has by now."""
     number, run_id = 0, None
     while True:
         handle = client.get_workflow_handle(names.monitor_id(shard), run_id=run_id)
