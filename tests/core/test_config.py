@@ -1,4 +1,4 @@
-"""Rules found missing by attacking the core: each refused where it used to pass or to wait in vain."""
+"""Configurations that no worker could work with are refused at its start."""
 
 from typing import ClassVar
 

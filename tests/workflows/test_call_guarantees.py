@@ -1,4 +1,4 @@
-"""Attacks on the guarantees that a reviewer found, each as a test of its own."""
+"""Guarantees about live calls that attacks once broke, each as a test of its own."""
 
 import pytest
 

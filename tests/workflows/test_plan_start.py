@@ -1,4 +1,4 @@
-"""Ways round the approval for a person with access to Temporal."""
+"""Starting a plan: what a person with access to Temporal cannot start."""
 
 import asyncio
 
