@@ -8,6 +8,7 @@ import typer
 
 from airlock.cli.app import app
 from airlock.plans.state import TRANSITIONS, Event, State, possible
+from airlock.run.call_record import CALL_TRANSITIONS, CallEvent, CallStatus, possible_events
 from devtools.environment import ROOT
 from devtools.generated import application
 
@@ -58,6 +59,50 @@ def _arrows() -> dict[tuple[State, State], list[Event]]:
     return arrows
 
 
+def calls() -> str:
+    """Return the text of `docs/calls.md`."""
+    return "\n".join(_calls()) + "\n"
+
+
+def _calls() -> Iterator[str]:
+    yield from ("# The life of a live call", "", _MADE, "")
+    yield "Every step that goes live has one record of its call. The table below is the only way to change its status. An event"
+    yield "that the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
+    yield "has settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
+    yield from ("", "| status | meaning | possible events |", "| --- | --- | --- |")
+    yield f"| (no call) | the step has no live call | {_events(None)} |"
+    for status in CallStatus:
+        yield f"| `{status.value}` | {status.meaning} | {_events(status)} |"
+    yield from ("", "## The table", "", "| from | event | to | meaning |", "| --- | --- | --- | --- |")
+    for (status, event), target in CALL_TRANSITIONS.items():
+        yield f"| {_status(status)} | `{event.value}` | {_status(target)} | {event.meaning} |"
+    yield from (
+        "",
+        "A step may be called again after `undone` or `failed_before`, and after `kept` if its call had failed, once it is",
+    )
+    yield "previewed and approved again. The history of an ended run may also add an answer to a call that is `failed` or"
+    yield "`duplicate`: the undo after the end reads it."
+    yield from ("", "## The diagram", "", "```mermaid", "stateDiagram-v2")
+    arrows: dict[tuple[str, str], list[CallEvent]] = {}
+    for (status, event), target in CALL_TRANSITIONS.items():
+        arrows.setdefault((_node(status), _node(target)), []).append(event)
+    for (start, end), events in arrows.items():
+        yield f"    {start} --> {end}: {', '.join(event.value for event in events)}"
+    yield "```"
+
+
+def _events(status: CallStatus | None) -> str:
+    return ", ".join(f"`{event.value}`" for event in possible_events(status))
+
+
+def _status(status: CallStatus | None) -> str:
+    return f"`{status.value}`" if status else "(no call)"
+
+
+def _node(status: CallStatus | None) -> str:
+    return status.value if status else "[*]"
+
+
 def reference() -> str:
     """`docs/starter.md`."""
     return "\n".join(_reference()) + "\n"
@@ -101,7 +146,7 @@ def _cell(text: str | None) -> str:
 
 
 def _files() -> dict[Path, str]:
-    return {FOLDER / "states.md": states(), FOLDER / "starter.md": reference()}
+    return {FOLDER / "states.md": states(), FOLDER / "calls.md": calls(), FOLDER / "starter.md": reference()}
 
 
 if __name__ == "__main__":

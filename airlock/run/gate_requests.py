@@ -32,7 +32,7 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_record import CallEvent, CallStatus
 from airlock.run.decisions import decide, steps_to_undo
 from airlock.run.messages import Lock
 from airlock.run.state import Run
@@ -150,7 +150,9 @@ def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> N
     """Leave out steps whose call another plan makes or made, and everything that depends on them."""
     for step, why in sorted(duplicates.items()):
         before = run.calls.get(step)
-        run.calls[step] = CallRecord(status=CallStatus.DUPLICATE, error=shorten(why), undone=before.undone if before else 0)
+        undone = before.undone if before else 0
+        if not run.change_call(step, CallEvent.DUPLICATE, now, error=shorten(why), undone=undone):
+            continue  # the run's own call may have taken effect: that must not be forgotten
         behind = {step, *descendants(run.contracts().parents, step)}
         run.approved = tuple(other for other in run.approved if other not in behind)
         run.record(

@@ -22,8 +22,8 @@ from airlock.plans.outcome import (
     UndoOutcome,
 )
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
-from airlock.run.call_record import CallRecord, CallStatus
-from airlock.run.call_results import take_outcomes, take_undo
+from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed
+from airlock.run.call_results import take_found_undone, take_outcomes
 from airlock.run.decisions import rollback_of, steps_to_undo
 from airlock.run.state import Run
 
@@ -177,7 +177,7 @@ def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bo
         known = record.undone if record else 0
         undone = times_undone(evidence, step.id, known)
         if record is not None and undone > known:
-            take_undo(run, Undone(step=step.id), now)
+            take_found_undone(run, step.id, now)
         outcome = conclude(evidence, step.id, undone)
         current = run.calls.get(step.id)
         if outcome is not None and (current is None or current.status not in _TAKEN):
@@ -236,7 +236,9 @@ def _asked_again(ended: Run, step: str, record: CallRecord) -> CallRecord:
     undoable = ended.contracts().contract(step).undoable
     skipped = record.status is CallStatus.KEPT and undoable and record.undo is not None
     if record.status is CallStatus.UNDO_FAILED or skipped:
-        return record.model_copy(update={"status": CallStatus.FAILED if record.failed else CallStatus.LIVE})
+        again = changed(record, CallEvent.RETRY_FAILED if record.failed else CallEvent.RETRY)
+        assert again is not None
+        return again
     return record
 
 
