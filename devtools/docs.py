@@ -66,9 +66,9 @@ def calls() -> str:
 
 def _calls() -> Iterator[str]:
     yield from ("# The life of a live call", "", _MADE, "")
-    yield "Every step that goes live has one record of its call. The table below is the only way to change its status. An event"
-    yield "that the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
-    yield "has settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
+    yield "Every step that goes live has one record of its call. Its status changes by the table below only. An event that the"
+    yield "table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human has"
+    yield "settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
     yield from ("", "| status | meaning | possible events |", "| --- | --- | --- |")
     yield f"| (no call) | the step has no live call | {_events(None)} |"
     for status in CallStatus:
@@ -76,12 +76,10 @@ def _calls() -> Iterator[str]:
     yield from ("", "## The table", "", "| from | event | to | meaning |", "| --- | --- | --- | --- |")
     for (status, event), target in CALL_TRANSITIONS.items():
         yield f"| {_status(status)} | `{event.value}` | {_status(target)} | {event.meaning} |"
-    yield from (
-        "",
-        "A step may be called again after `undone` or `failed_before`, and after `kept` if its call had failed, once it is",
-    )
-    yield "previewed and approved again. The history of an ended run may also add an answer to a call that is `failed` or"
-    yield "`duplicate`: the undo after the end reads it."
+    yield ""
+    yield "Once it is previewed and approved again, a step may be called again after `undone` or `failed_before`, and after `kept`"
+    yield "if its call had failed. The undo of a plan after its end reads the plan's history, which may add an answer to a call"
+    yield "that is `failed` or `duplicate`."
     yield from ("", "## The diagram", "", "```mermaid", "stateDiagram-v2")
     arrows: dict[tuple[str, str], list[CallEvent]] = {}
     for (status, event), target in CALL_TRANSITIONS.items():
