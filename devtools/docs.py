@@ -66,24 +66,24 @@ def calls() -> str:
 
 def _calls() -> Iterator[str]:
     yield from ("# The life of a live call", "", _MADE, "")
-    yield "Every step that goes live has one record of its call. Its status changes by the table below only. An event that the"
-    yield "table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human has"
-    yield "settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
+    yield "Every step that goes live has one record of its call. Its status changes by the table below only. An event that"
+    yield "the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
+    yield "has settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
     yield from ("", "| status | meaning | possible events |", "| --- | --- | --- |")
     yield f"| (no call) | the step has no live call | {_events(None)} |"
     for status in CallStatus:
         yield f"| `{status.value}` | {status.meaning} | {_events(status)} |"
     yield from ("", "## The table", "", "| from | event | to | meaning |", "| --- | --- | --- | --- |")
-    for (status, event), target in CALL_TRANSITIONS.items():
-        yield f"| {_status(status)} | `{event.value}` | {_status(target)} | {event.meaning} |"
+    for (before, event), target in CALL_TRANSITIONS.items():
+        yield f"| {_status(before)} | `{event.value}` | {_status(target)} | {event.meaning} |"
     yield ""
-    yield "Once it is previewed and approved again, a step may be called again after `undone` or `failed_before`, and after `kept`"
-    yield "if its call had failed. The undo of a plan after its end reads the plan's history, which may add an answer to a call"
-    yield "that is `failed` or `duplicate`."
+    yield "Once it is previewed and approved again, a step may be called again after `undone` or `failed_before`, and after"
+    yield "`kept` if its call had failed. The undo of a plan after its end reads the plan's history, which may add an answer"
+    yield "to a call that is `failed` or `duplicate`."
     yield from ("", "## The diagram", "", "```mermaid", "stateDiagram-v2")
     arrows: dict[tuple[str, str], list[CallEvent]] = {}
-    for (status, event), target in CALL_TRANSITIONS.items():
-        arrows.setdefault((_node(status), _node(target)), []).append(event)
+    for (before, event), target in CALL_TRANSITIONS.items():
+        arrows.setdefault((_node(before), _node(target)), []).append(event)
     for (start, end), events in arrows.items():
         yield f"    {start} --> {end}: {', '.join(event.value for event in events)}"
     yield "```"
