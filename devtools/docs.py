@@ -12,6 +12,7 @@ import typer
 from airlock.base.metrics import METRICS
 from airlock.cli.app import app
 from airlock.plans.state import TRANSITIONS, Event, State, possible
+from airlock.run.call_record import CALL_TRANSITIONS, CallEvent, CallStatus, possible_events
 from devtools.environment import ROOT
 from devtools.generated import application
 
@@ -64,6 +65,48 @@ def _arrows() -> dict[tuple[State, State], list[Event]]:
     for (state, event), target in TRANSITIONS.items():
         arrows.setdefault((state, target), []).append(event)
     return arrows
+
+
+def calls() -> str:
+    """Return `docs/reference/calls.md`."""
+    return "\n".join(_calls()) + "\n"
+
+
+def _calls() -> Iterator[str]:
+    yield from ("# The life of a live call", "", _MADE, "")
+    yield "Every step that goes live has one record of its call. Its status changes by the table below only. An event that"
+    yield "the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
+    yield "has settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
+    yield from ("", "| status | meaning | possible events |", "| --- | --- | --- |")
+    yield f"| (no call) | the step has no live call | {_events(None)} |"
+    for status in CallStatus:
+        yield f"| `{status.value}` | {status.meaning} | {_events(status)} |"
+    yield from ("", "## The table", "", "| from | event | to | meaning |", "| --- | --- | --- | --- |")
+    for (before, event), target in CALL_TRANSITIONS.items():
+        yield f"| {_status(before)} | `{event.value}` | {_status(target)} | {event.meaning} |"
+    yield ""
+    yield "Once it is previewed and approved again, a step may be called again after `undone` or `failed_before`, and after"
+    yield "`kept` if its call had failed. The undo of a plan after its end reads the plan's history, which may add an answer"
+    yield "to a call that is `failed` or `duplicate`."
+    yield from ("", "## The diagram", "", "```mermaid", "stateDiagram-v2")
+    arrows: dict[tuple[str, str], list[CallEvent]] = {}
+    for (before, event), target in CALL_TRANSITIONS.items():
+        arrows.setdefault((_state(before), _state(target)), []).append(event)
+    for (start, end), events in arrows.items():
+        yield f"    {start} --> {end}: {', '.join(event.value for event in events)}"
+    yield "```"
+
+
+def _events(status: CallStatus | None) -> str:
+    return ", ".join(f"`{event.value}`" for event in possible_events(status))
+
+
+def _status(status: CallStatus | None) -> str:
+    return f"`{status.value}`" if status else "(no call)"
+
+
+def _state(status: CallStatus | None) -> str:
+    return status.value if status else "[*]"
 
 
 def reference() -> str:
@@ -173,6 +216,7 @@ def _files() -> dict[Path, str]:
     parts = {DOCS / "architecture.md": architecture, REFERENCE / "metrics.md": metrics}
     return {
         REFERENCE / "states.md": states(),
+        REFERENCE / "calls.md": calls(),
         REFERENCE / "starter.md": reference(),
         **{page: write(page.read_text(encoding="utf-8")) for page, write in parts.items()},
     }

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from airlock.admission.config import Config
 from airlock.admission.policy import Policy
 from airlock.plans.state import TRANSITIONS
+from airlock.run.call_record import CALL_TRANSITIONS, CallStatus
 from airlock.tools.loader import load_catalogue
 from devtools.environment import ROOT
 from devtools.schemas import schemas
@@ -61,6 +62,20 @@ def test_the_diagram_has_every_transition() -> None:
     for (state, event), target in TRANSITIONS.items():
         arrow = next(line for line in page.splitlines() if line.startswith(f"    {state.value} --> {target.value}: "))
         assert event.value in arrow
+
+
+def test_the_diagram_of_calls_has_every_transition() -> None:
+    lines = (ROOT / "docs" / "calls.md").read_text().splitlines()
+    for (status, event), target in CALL_TRANSITIONS.items():
+        start, end = (each.value if each else "[*]" for each in (status, target))
+        (arrow,) = [line for line in lines if line.startswith(f"    {start} --> {end}: ")]
+        assert event.value in arrow.partition(": ")[2].split(", ")
+        row = f"| {_cell(status)} | `{event.value}` | {_cell(target)} |"
+        assert [line for line in lines if line.startswith(row)], row
+
+
+def _cell(status: CallStatus | None) -> str:
+    return f"`{status.value}`" if status else "(no call)"
 
 
 def test_every_key_of_the_configuration_is_explained_in_the_file() -> None:
