@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admitted
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.plans.catalogue import Catalogue
@@ -91,9 +91,15 @@ def policy(**knobs: Any) -> Policy:
 
 def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
     """What admission freezes; the plan must be acceptable."""
-    answer = admit(proposed, catalogue(), rules)
+    answer = examine(proposed, catalogue(), rules)
     assert answer.admitted is not None, answer.problems
     return answer.admitted
+
+
+def reassigned(frozen: Admitted, step_id: str, agent: str) -> Admitted:
+    """Return the admitted plan with one step moved to another agent."""
+    moved = frozen.steps[step_id].model_copy(update={"agent": agent})
+    return frozen.model_copy(update={"steps": {**frozen.steps, step_id: moved}})
 
 
 def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:
