@@ -1,6 +1,7 @@
 """The answer of admission: an accepted plan with its frozen contracts and policy, or the problems that refuse it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, model_serializer, model_validator
@@ -14,8 +15,12 @@ from airlock.base.model import WireModel
 from airlock.plans.contract import Contract, Mode, Risk
 
 
-class AdmittedStep(WireModel):
-    """One step of an accepted plan, as admission froze it."""
+@dataclass(frozen=True, slots=True)
+class AdmittedStep:
+    """One step of an accepted plan, as admission froze it.
+
+    A dataclass, because a workflow task decodes thousands at once and the wire form is validated already.
+    """
 
     contract: Contract
     """The contract of the call, for the step's arguments."""

@@ -1,6 +1,7 @@
 """Builders shared by the tests of the core: a small catalogue, plans, and runs brought to a given state."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,7 +99,7 @@ def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
 
 def reassigned(frozen: Admitted, step_id: str, agent: str) -> Admitted:
     """Return the admitted plan with one step moved to another agent."""
-    moved = frozen.steps[step_id].model_copy(update={"agent": agent})
+    moved = replace(frozen.steps[step_id], agent=agent)
     return frozen.model_copy(update={"steps": {**frozen.steps, step_id: moved}})
 
 
