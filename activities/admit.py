@@ -12,10 +12,10 @@ from airlock.activities.heartbeat import to_its_end
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
+from airlock.admission.examination import examine
 from airlock.gates.protocol import ClaimWanted
 from airlock.plans.plan import Plan
 from airlock.temporal import claims
@@ -50,18 +50,17 @@ class AdmitActivities:
         known = None
         if policy.calibrated_confidence:
             known = await reliability(client, policy, [step.tool for step in plan.steps])
-        admission = await asyncio.to_thread(admit, plan, catalogue, policy, None, known)
-        if admission.admitted is None:
-            return admission
-        standing = await _standing(client, own, plan, admission.admitted)
-        if standing:
-            admission = await asyncio.to_thread(admit, plan, catalogue, policy, standing, known)
-        if admission.admitted is None or not self._toolbox.index_key:
-            return admission
-        touched = _touched(admission.admitted, self._toolbox.index_key)
+        examination = await asyncio.to_thread(examine, plan, catalogue, policy, reliability=known)
+        if examination.admitted is None:
+            return examination.admission
+        standing = await _standing(client, own, plan, examination.admitted)
+        examination = await asyncio.to_thread(examination.with_standing, standing)
+        if examination.admitted is None or not self._toolbox.index_key:
+            return examination.admission
+        touched = _touched(examination.admitted, self._toolbox.index_key)
         beside = await _beside(client, own, touched)
-        found = {"resource_index": tuple(touched), "conflicts": (*admission.admitted.conflicts, *beside)}
-        return admission.model_copy(update={"admitted": admission.admitted.model_copy(update=found)})
+        found = {"resource_index": tuple(touched), "conflicts": (*examination.admitted.conflicts, *beside)}
+        return Admission(admitted=examination.admitted.model_copy(update=found))
 
 
 def resource_hash(key: str, resource: str) -> str:
@@ -75,9 +74,10 @@ def resource_hash(key: str, resource: str) -> str:
 def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
     """Return the resources that the plan may change live, with their first step, by the hash of the resource."""
     first: dict[str, str] = {}
-    for step in admitted.going:
-        if not admitted.contract(step).read_only:
-            for name in admitted.resources.get(step, ()):
+    for step in admitted.live_candidates:
+        row = admitted.steps[step]
+        if not row.contract.read_only:
+            for name in row.resources:
                 first.setdefault(name, step)
     return {resource_hash(key, name): (name, first[name]) for name in sorted(first)[:_MAX_INDEXED]}
 
@@ -87,7 +87,7 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) ->
     by_id = {step.id: step for step in plan.steps}
     wanted = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
-        for step in admitted.going
+        for step in admitted.live_candidates
         if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
     ]
     if not wanted:

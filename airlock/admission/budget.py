@@ -54,7 +54,7 @@ def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str])
     """
     wanted = set(approved)
     going = [step for step in steps if step.id in wanted]
-    resources = {f"resource:{name}" for step in going for name in admitted.resources.get(step.id, ())}
+    resources = {f"resource:{name}" for step in going for name in admitted.steps[step.id].resources}
     if len(resources) > MAX_SCOPED_RESOURCES:
         resources = {ANY_RESOURCE}
     elif any(_open(step, admitted) for step in going):

@@ -4,15 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.table import Table
 
-from airlock.admission.admit import admit
-from airlock.admission.admitted import Admission, Admitted
-from airlock.admission.ceiling import Ceiling, ceilings
 from airlock.admission.config import Config
-from airlock.admission.lint import advice, catalogue_problems, structure_problems
-from airlock.base.errors import Problem
+from airlock.admission.examination import Examination, examine
 from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.plans import read_document
@@ -30,17 +25,6 @@ ValidationOption = Annotated[
 NoCatalogue = Annotated[bool, typer.Option("--no-catalogue", help="Look at the plan alone, not at a catalogue.")]
 
 
-class Findings(BaseModel):
-    """The findings about a plan, made offline."""
-
-    plan: Plan
-    problems: tuple[Problem, ...] = ()
-    advice: tuple[Problem, ...] = ()
-    admitted: Admitted | None = None
-    ceilings: dict[str, Ceiling] = {}
-    """The ceiling of each step; empty without a catalogue, or when there are problems."""
-
-
 def plan_from_files(path: Path, validation: Path | None) -> Plan:
     """Read a plan from a file of either format, with its validations file if there is one.
 
@@ -50,21 +34,12 @@ def plan_from_files(path: Path, validation: Path | None) -> Plan:
     return read_plan(read_document(path), None if validation is None else read_document(validation))
 
 
-def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
+def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Examination:
     """Examine a plan without a server."""
-    problems = structure_problems(plan)
-    if problems or configured is None:
-        return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))
+    if configured is None:
+        return examine(plan)
     config, catalogue = configured
-    problems = catalogue_problems(plan, catalogue)
-    known = {step.id: catalogue.contract(step.tool, step.args) for step in plan.steps if catalogue.get(step.tool)}
-    admission = Admission(problems=tuple(problems)) if problems else admit(plan, catalogue, config.policy)
-    found = Findings(plan=plan, problems=admission.problems, advice=tuple(advice(plan, known)))
-    admitted = admission.admitted
-    if admitted is None:
-        return found
-    reached = ceilings(admitted.order, admitted.parents, admitted.caps)
-    return found.model_copy(update={"admitted": admitted, "ceilings": reached})
+    return examine(plan, catalogue, config.policy)
 
 
 @command
@@ -89,15 +64,15 @@ def check(
     return REFUSED if findings.problems else OK
 
 
-def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
+def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
     failed = {"error": "the plan cannot be accepted"} if findings.problems else {}
     return {
         **failed,
         "plan_id": findings.plan.plan_id,
-        "digest": findings.plan.digest(),
+        "digest": findings.digest,
         "config": str(config) if config else None,
         "problems": list(findings.problems),
-        "advice": list(findings.advice),
+        "advice": list(findings.warnings),
         "steps": [
             {"id": step.id, "tool": step.tool, "ceiling": ceiling.mode.value, "reasons": list(ceiling.reasons)}
             for step in findings.plan.steps
@@ -107,32 +82,31 @@ def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
     }
 
 
-def _print_findings(findings: Findings, *, catalogue: bool) -> None:
+def _print_findings(findings: Examination, *, catalogue: bool) -> None:
     screen = console()
     for problem in findings.problems:
         print_problem("error: ", problem, screen, "bold red")
-    for problem in findings.advice:
-        print_problem("warning: ", problem, screen, "yellow")
+    for problem in findings.warnings:
+        print_problem("advice: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} warnings"
-    where = "" if catalogue else " (structure only, without a catalogue)"
+    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} pieces of advice"
+    where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
 
 
-def _ceiling_table(findings: Findings) -> Table:
+def _ceiling_table(findings: Examination) -> Table:
+    rows = findings.admitted.steps if findings.admitted else {}
     table = Table(title="How far each step could go under this policy", title_justify="left")
     for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
         table.add_column(column, overflow="fold")
     for step in findings.plan.steps:
-        contract = findings.admitted.contract(step.id) if findings.admitted else None
-        ceiling = findings.ceilings[step.id]
-        risk = contract.risk.value if contract else ""
-        agent = findings.admitted.reassigned.get(step.id, step.agent) if findings.admitted else step.agent
+        row, ceiling = rows[step.id], findings.ceilings[step.id]
         why = safe("; ".join(ceiling.reasons))
-        table.add_row(step.id, safe(step.tool), safe(agent), risk, ceiling.mode.value, why)
+        agent = safe(row.agent or step.agent)
+        table.add_row(step.id, safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
     return table
 
 

@@ -26,7 +26,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.admission.lint import structure_problems
+from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError, Problem
 from airlock.base.incoming import Verdict
@@ -217,22 +217,23 @@ class Airlock:
         """
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
-    async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
+    async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
 
         Args:
-            plan: A plan, a decoded JSON document in either format, or the path of a file with one.
+            plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
             validation: The decoded validations file of an older plan, if there is one.
 
         Raises:
             PlanError: If the plan cannot be accepted; nothing was started.
             PlanConflict: If the same id was submitted with other content.
         """
-        read = plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation)
-        if problems := structure_problems(read):
-            raise PlanError(problems)
+        if not isinstance(plan, Examination):
+            plan = examine(plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation))
+        if plan.problems:
+            raise PlanError(plan.problems)
+        read, digest = plan.plan, plan.digest
         handle = PlanHandle(self.client, read.plan_id)
-        digest = read.digest()
         try:
             started = await self.client.start_workflow(
                 names.PLAN_WORKFLOW,

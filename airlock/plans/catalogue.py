@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.plans.contract import Contract
-from airlock.plans.graph import circles
+from airlock.plans.graph import cycles
 from airlock.plans.tool import Tool
 
 
@@ -28,6 +28,7 @@ class Catalogue:
         self._overrides = overrides or {}
         problems: list[Problem] = []
         self._tools: dict[str, Tool] = {}
+        self._contracts: dict[str, Contract] = {}
         for tool in sorted(tools, key=lambda tool: tool.name):
             if tool.name in self._tools and self._tools[tool.name] is not tool:
                 problems.append(_duplicate(tool.name))
@@ -54,7 +55,13 @@ class Catalogue:
 
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
         """Return the contract of a call: as declared, for these arguments, with the operator's overrides."""
-        return self._tools[name].contract(args, self._overrides.get(name))
+        tool = self._tools[name]
+        if tool.has_variant:
+            return tool.contract(args, self._overrides.get(name))
+        # independent of the arguments, and a large plan asks thousands of times
+        if name not in self._contracts:
+            self._contracts[name] = tool.contract(None, self._overrides.get(name))
+        return self._contracts[name]
 
     def prerequisites(self) -> dict[str, tuple[str, ...]]:
         """Return the tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
@@ -126,11 +133,11 @@ class Catalogue:
         ]
         return unknown or [
             Problem(
-                where=f"tool {walk[0]}",
-                message=f"depends_on_tools goes round in a circle: {' -> '.join(walk)}",
+                where=f"tool {cycle[0]}",
+                message=f"depends_on_tools forms a cycle: {' -> '.join(cycle)}",
                 fix="remove one of these prerequisites",
             )
-            for walk in circles(needed)
+            for cycle in cycles(needed)
         ]
 
 

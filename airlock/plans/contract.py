@@ -1,7 +1,9 @@
 """The contract of a tool: its risk, its reversibility, its needs and its time limits."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from string import Formatter
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -151,6 +153,20 @@ class Contract(FileModel):
     def digest(self) -> str:
         """Return the hash of everything in this contract."""
         return digest(self.model_dump(mode="json"))
+
+
+def resource_names(contract: Contract, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the resources that a call touches, sorted: the contract's templates filled in from the arguments.
+
+    A template whose argument is absent, or not known yet, is left out.
+    """
+    names: set[str] = set()
+    for template in contract.resources:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field]
+        values = {field: args.get(field) for field in fields}
+        if all(isinstance(value, str | int | float) for value in values.values()):
+            names.add(template.format(**values))
+    return tuple(sorted(names))
 
 
 def contradictions(contract: Contract) -> tuple[str, ...]:

@@ -157,6 +157,11 @@ class Tool:
         self.functions[kind] = function
         return function
 
+    @property
+    def has_variant(self) -> bool:
+        """True if the contract depends on the arguments of the call."""
+        return self._variant is not None
+
     def contract(self, args: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Contract:
         """Return the complete contract: as declared, as this call's arguments change it, as the operator overrides it.
 

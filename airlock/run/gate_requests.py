@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from airlock.admission.admit import resource_names
 from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
@@ -27,7 +26,7 @@ from airlock.gates.protocol import (
     SettledClaim,
     ToolSlots,
 )
-from airlock.plans.contract import Contract
+from airlock.plans.contract import Contract, resource_names
 from airlock.plans.graph import descendants
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown

@@ -106,24 +106,24 @@ def sealed_content(
         steps=tuple(
             SealedStep(
                 id=step,
-                agent=admitted.reassigned.get(step, by_id[step].agent),
+                agent=row.agent or by_id[step].agent,
                 tool=by_id[step].tool,
                 args=by_id[step].args,
-                after=admitted.parents[step],
+                after=row.parents,
                 confidence=by_id[step].confidence,
-                risk=admitted.contract(step).risk.value,
-                reversibility=admitted.contract(step).reversibility.value,
-                contract_hash=admitted.contract_of[step],
+                risk=row.contract.risk.value,
+                reversibility=row.contract.reversibility.value,
+                contract_hash=row.contract_hash,
                 ceiling=ceilings[step].mode,
                 reasons=ceilings[step].reasons,
                 preview=previews.get(step),
-                undo=undo_sentence(admitted.contract(step), previews.get(step)),
+                undo=undo_sentence(row.contract, previews.get(step)),
                 already_live=step in live,
-                approval_waived=_waived(policy, admitted.contract(step)),
+                approval_waived=_waived(policy, row.contract),
                 dedupe_key=by_id[step].dedupe_key,
-                moved_from=by_id[step].agent if step in admitted.reassigned else None,
+                moved_from=by_id[step].agent if row.agent is not None else None,
             )
-            for step in admitted.order
+            for step, row in admitted.steps.items()
         ),
         order=order,
         point_of_no_return=next((step for step in order if step in irreversible), None),

@@ -1,14 +1,15 @@
 """Builders shared by the tests of the core: a small catalogue, plans, and runs brought to a given state."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admitted
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.plans.catalogue import Catalogue
@@ -90,10 +91,16 @@ def policy(**knobs: Any) -> Policy:
 
 
 def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
-    """Return the result of admission; the plan must be acceptable."""
-    answer = admit(proposed, catalogue(), rules)
+    """What admission freezes; the plan must be acceptable."""
+    answer = examine(proposed, catalogue(), rules)
     assert answer.admitted is not None, answer.problems
     return answer.admitted
+
+
+def reassigned(frozen: Admitted, step_id: str, agent: str) -> Admitted:
+    """Return the admitted plan with one step moved to another agent."""
+    moved = replace(frozen.steps[step_id], agent=agent)
+    return frozen.model_copy(update={"steps": {**frozen.steps, step_id: moved}})
 
 
 def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:

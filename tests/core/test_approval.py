@@ -40,6 +40,7 @@ from tests.core.build import (
     plan_of,
     policy,
     preview,
+    reassigned,
     rehearse,
     say,
     step,
@@ -582,6 +583,6 @@ def test_what_is_signed_never_depends_on_what_is_said_beside_it() -> None:
 
 def test_an_agent_that_a_conflict_gave_a_step_cannot_approve_it() -> None:
     run = awaiting(plan(step("a")))
-    run.admitted = run.contracts().model_copy(update={"reassigned": {"a": "crm"}})
+    run.admitted = reassigned(run.contracts(), "a", "crm")
     assert not say(run, "approve", by="crm").accepted
     assert say(run, "approve", by="boss").accepted

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission.admit import admit
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.plans.contract import Mode, Reversibility, Risk, lowest
 from airlock.plans.graph import topological_order
@@ -241,20 +241,20 @@ def test_what_a_policy_can_waive(risk: Risk, reversibility: Reversibility, guard
 
 
 def test_admission_explains_itself() -> None:
-    answer = admit(plan(step("a", "write", args={"key": 7}), step("b", "mail", "a")), catalogue(), OPEN_POLICY)
+    answer = examine(plan(step("a", "write", args={"key": 7}), step("b", "mail", "a")), catalogue(), OPEN_POLICY)
     assert answer.problems == ()
     assert answer.admitted is not None
     assert answer.admitted.order == ("a", "b")
     assert answer.admitted.risk is Risk.HIGH
-    assert answer.admitted.resources == {"a": ("row:7",)}
+    assert {name: row.resources for name, row in answer.admitted.steps.items()} == {"a": ("row:7",), "b": ()}
     assert answer.admitted.policy_hash == OPEN_POLICY.digest()
     assert answer.admitted.contract("b").irreversible
 
 
 def test_a_resource_over_an_unknown_value_is_left_out() -> None:
-    answer = admit(plan(step("a"), step("b", args={"key": {"$ref": "a.id"}})), catalogue(), OPEN_POLICY)
+    answer = examine(plan(step("a"), step("b", args={"key": {"$ref": "a.id"}})), catalogue(), OPEN_POLICY)
     assert answer.admitted is not None
-    assert answer.admitted.resources == {}
+    assert [row.resources for row in answer.admitted.steps.values()] == [(), ()]
 
 
 def test_rehearse_completes_a_plan_that_may_not_go_live() -> None:

@@ -22,7 +22,7 @@ from airlock.run.gate_requests import (
     take_left,
 )
 from airlock.run.state import Outcome, Run
-from tests.core.build import NOW, call, failed, live, live_run, plan, policy, say, step
+from tests.core.build import NOW, call, failed, live, live_run, plan, policy, reassigned, say, step
 
 HOLDER = "plan-p-1"
 ROW = HeldSlot(gate="gate-resource-1", name="row:a", fence=7)
@@ -255,6 +255,6 @@ def test_the_live_gate_lifts_the_lock_of_a_parked_run_but_does_not_settle_it() -
 
 def test_a_step_that_admission_moved_to_another_agent_is_shown_and_called_as_that_agent() -> None:
     run = live_run(TWO_ROWS)
-    run.admitted = run.contracts().model_copy(update={"reassigned": {"b": "crm"}})
+    run.admitted = reassigned(run.contracts(), "b", "crm")
     assert {step.id: step.agent for step in run.steps} == {"a": "bot", "b": "crm", "r": "bot"}
     assert entry_request(run, HOLDER).live.spending["crm"].live_calls == 1  # type: ignore[union-attr]

@@ -13,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from airlock.activities.admit import resource_hash
-from airlock.admission.admit import admit
 from airlock.admission.config import parse_config
-from airlock.admission.lint import structure_problems
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.plans.assignments import read_plan
 from airlock.plans.catalogue import Catalogue
@@ -80,12 +78,12 @@ PLANS = [fence for fence in JSON if '"plan_id"' in fence.text]
 @pytest.mark.parametrize("fence", PLANS, ids=str)
 def test_plans_can_be_accepted(fence):
     plan = read_plan(json.loads(fence.text))
-    assert structure_problems(plan) == []
+    assert examine(plan).problems == ()
     config = document("airlock.toml")
     if fence.path.stem == "writing-a-tool":
         config = next(each.text for each in TOML if each.path == fence.path and "[catalogue]" in each.text)
     parsed = parse_config(config)
-    admission = admit(plan, load_catalogue(parsed), parsed.policy)
+    admission = examine(plan, load_catalogue(parsed), parsed.policy)
     assert admission.problems == ()
     if not plan.allow_missing_arguments:
         caps = {step: [cap.mode.value for cap in caps] for step, caps in admission.admitted.caps.items()}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airlock.admission.admit import resource_names
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.contract import resource_names
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import database_query, database_write
 
