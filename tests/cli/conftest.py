@@ -25,7 +25,7 @@ NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
 
 @dataclass(frozen=True)
 class Said:
-    """How one command ended and what it said."""
+    """The end of one command, and its output."""
 
     code: int
     out: str

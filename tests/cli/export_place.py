@@ -72,7 +72,7 @@ class Place:
         await until(known)
 
     async def write(self, records: list[PlanRecord]) -> None:
-        """Write an export of these records, as somebody would who can compute every hash anew."""
+        """Write an export of these records, as a forger would who can compute every hash again."""
 
         async def stream() -> AsyncIterator[PlanRecord]:
             for record in sorted(records, key=lambda record: record.order):
@@ -132,7 +132,7 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 async def heard(place: Place, ended: int) -> bool:
-    """Whether the monitor has heard of the ends of so many plans and undos."""
+    """Return True if the monitor has counted the ends of so many plans and undos."""
     total = (await Monitors(place.client).counted()).windows.total
     return sum(total.outcomes.values()) + total.undo_runs == ended
 

@@ -1,4 +1,4 @@
-"""What is made from the code is current, and describes what is really there."""
+"""Files that are made from the code are current, and describe what the code does."""
 
 import json
 import subprocess

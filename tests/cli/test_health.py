@@ -45,14 +45,14 @@ DOCUMENT = ROOT / "docs" / "health.md"
 
 
 def told(what: RenderableType, *, width: int = 160, terminal: bool = False) -> str:
-    """What a console prints of it."""
+    """Return the output of a console."""
     file = io.StringIO()
     Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False).print(what)
     return file.getvalue()
 
 
 def hour(back: int, ok: int, calls: int, **more: Any) -> tuple[int, Aggregate]:
-    """What ended in one hour: live calls of which so many worked, and plans."""
+    """Return the ends of one hour: live calls of which so many worked, and plans."""
     found = observe([*(call(index < ok, "send_email", seconds=0.2, matched=True) for index in range(calls))])
     return back, found + Aggregate(reports={Stage.LIVE: 1}, **more)
 
@@ -238,7 +238,7 @@ def monitors(answers: Mapping[str, Any], listed: tuple[str, ...] | None = None) 
 
 
 def snapshot(shard: int, reports: int, *, refused: int = 0) -> Any:
-    """What a monitor answers that has counted so many reports, each with calls, one every 20 minutes."""
+    """Return the answer of a monitor that has counted so many reports with calls, one every 20 minutes."""
     monitor = Monitor()
     now = datetime.now(UTC)
     for number in range(reports):

@@ -64,7 +64,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def changed(folder: Path, name: str, data: bytes) -> list[Finding]:
-    """What is found when one file is another."""
+    """Return the findings when one file is replaced by another."""
     before = (folder / name).read_bytes()
     (folder / name).write_bytes(data)
     try:
@@ -197,7 +197,7 @@ def test_a_whole_plan_that_was_taken_out_is_refused(exported: Path, tmp_path: Pa
 
 
 def resealed(made: dict[str, bytes], **fields: object) -> dict[str, bytes]:
-    """The files with a summary that was made to fit them, as somebody would who rewrites everything."""
+    """The files with a summary that was made to fit them, as a forger would who rewrites everything."""
     summary = {**json.loads(made[SUMMARY]), **fields}
     for name, data in made.items():
         if name in summary["files"]:
@@ -213,7 +213,7 @@ def reclosed(document: dict[str, object]) -> bytes:
 
 
 def forged(files: dict[str, bytes], name: str, index: int, **fields: object) -> dict[str, bytes]:
-    """One line with other content, hashed anew."""
+    """One line with other content, hashed again."""
     lines = files[name].splitlines(keepends=True)
     line = {**json.loads(lines[index]), **fields}
     lines[index] = line_text({**line, "hash": line_hash(line)}).encode()

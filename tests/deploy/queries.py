@@ -1,4 +1,4 @@
-"""What Prometheus is asked in deploy/: every expression of the alert rules and of the dashboard, taken apart."""
+"""The queries of deploy/: every expression of the alert rules and of the dashboard, parsed."""
 
 import json
 import re

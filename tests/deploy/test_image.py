@@ -37,7 +37,7 @@ def copies() -> list[tuple[Path, str]]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Path:
-    """What the image holds in /app, as the COPY instructions put it there."""
+    """The content of /app in the image, as the COPY instructions put it there."""
     app = tmp_path_factory.mktemp("app")
     for path, destination in copies():
         if destination.startswith("/"):
