@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-demo: setup ## the main job, start to end, with nobody typing
+demo: setup ## the main job, start to end, without typing
 	@$(BIN)/python -m devtools.demo
 
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them

@@ -17,6 +17,7 @@ settings.load_profile("airlock")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
+    "tests/packaging/test_wheel.py",
     "tests/workflows/test_large.py",
     "tests/workflows/test_deadlock.py",
     "tests/cli/test_server.py",

@@ -71,7 +71,7 @@ async def _listed(starter: Starter) -> Said:
 async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(starter: Starter, airlock: Airlock) -> None:
     await ended(airlock, note_plan("moved"))
     folder = starter.env.work_folder / "moved"
-    (folder / "one.md").write_text("somebody else's")
+    (folder / "one.md").write_text("another person's")
     asked = await starter("rollback", "moved", "--reason", "wrong", "--by", "carol", "--json")
     assert (asked.json["plan_id"], asked.json["state"]) == ("undo-moved", "AWAITING_APPROVAL")
     text = (await starter("show", "undo-moved")).out
@@ -84,4 +84,4 @@ async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(s
     settled = await starter("resolve", "undo-moved", "one", "skip", "--reason", "it is theirs now", "--by", "op")
     assert settled.code == 0, settled.err
     assert (await handle.result()).kept == ("one",)
-    assert (folder / "one.md").read_text() == "somebody else's"
+    assert (folder / "one.md").read_text() == "another person's"
