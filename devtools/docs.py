@@ -66,26 +66,24 @@ def calls() -> str:
 
 def _calls() -> Iterator[str]:
     yield from ("# The life of a live call", "", _MADE, "")
-    yield "Every step that goes live has one record of its call. The table below is the only way to change its status. An event"
-    yield "that the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
+    yield "Every step that goes live has one record of its call. Its status changes by the table below only. An event that"
+    yield "the table does not have for a status is refused, and the refusal is recorded: a probe that answers after a human"
     yield "has settled the call changes nothing. A stale call was not made, so it leaves no record and is no event here."
     yield from ("", "| status | meaning | possible events |", "| --- | --- | --- |")
     yield f"| (no call) | the step has no live call | {_events(None)} |"
     for status in CallStatus:
         yield f"| `{status.value}` | {status.meaning} | {_events(status)} |"
     yield from ("", "## The table", "", "| from | event | to | meaning |", "| --- | --- | --- | --- |")
-    for (status, event), target in CALL_TRANSITIONS.items():
-        yield f"| {_status(status)} | `{event.value}` | {_status(target)} | {event.meaning} |"
-    yield from (
-        "",
-        "A step may be called again after `undone` or `failed_before`, and after `kept` if its call had failed, once it is",
-    )
-    yield "previewed and approved again. The history of an ended run may also add an answer to a call that is `failed` or"
-    yield "`duplicate`: the undo after the end reads it."
+    for (before, event), target in CALL_TRANSITIONS.items():
+        yield f"| {_status(before)} | `{event.value}` | {_status(target)} | {event.meaning} |"
+    yield ""
+    yield "Once it is previewed and approved again, a step may be called again after `undone` or `failed_before`, and after"
+    yield "`kept` if its call had failed. The undo of a plan after its end reads the plan's history, which may add an answer"
+    yield "to a call that is `failed` or `duplicate`."
     yield from ("", "## The diagram", "", "```mermaid", "stateDiagram-v2")
     arrows: dict[tuple[str, str], list[CallEvent]] = {}
-    for (status, event), target in CALL_TRANSITIONS.items():
-        arrows.setdefault((_node(status), _node(target)), []).append(event)
+    for (before, event), target in CALL_TRANSITIONS.items():
+        arrows.setdefault((_node(before), _node(target)), []).append(event)
     for (start, end), events in arrows.items():
         yield f"    {start} --> {end}: {', '.join(event.value for event in events)}"
     yield "```"

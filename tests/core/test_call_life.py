@@ -246,6 +246,9 @@ def status_writes(tree: ast.Module) -> list[int]:
 
 def test_the_search_for_writes_finds_them() -> None:
     source = (
-        'CallRecord(status=x)\nr.model_copy(update={"status": x})\nr.status = CallStatus.LIVE\nr.model_copy(update={})\n'
+        "CallRecord(status=x)",
+        'record.model_copy(update={"status": x})',
+        "record.status = CallStatus.LIVE",
+        "record.model_copy(update={})",
     )
-    assert sorted(status_writes(ast.parse(source))) == [1, 2, 3]
+    assert sorted(status_writes(ast.parse("\n".join(source)))) == [1, 2, 3]
