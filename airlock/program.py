@@ -9,9 +9,10 @@ _COMMAND = re.compile(r"\bairlock (?=[a-z]+\b)")
 
 
 def program() -> str:
-    """Return what to type in front of a command: `airlock`, or `python starter.py` as this process was started.
+    """Return the program to type before a command, as this process was started.
 
-    A worker and a program of the user's own answer `airlock`, the installed command.
+    It is `python starter.py`, `python -m airlock`, or else `airlock`, the installed command; a worker and a user's own
+    program get the latter too.
     """
     started = Path(sys.argv[0])
     if started.name == "starter.py":
@@ -22,7 +23,7 @@ def program() -> str:
 
 
 def as_started(text: str) -> str:
-    """Return a text of the core with its commands as this process was started.
+    """Return a text of the core with its commands written for the program that this process was started as.
 
     The core writes `airlock COMMAND`: it does not know which program shows the text.
     """

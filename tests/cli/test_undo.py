@@ -37,7 +37,7 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
 
     shown = await starter("show", "undo-past")
     assert "Would remove past/two.md." in shown.out
-    assert 'asked for by "carol"' in shown.out
+    assert 'requested by "carol"' in shown.out
     assert "undo-past" in (await _listed(starter)).out
     digest = (await airlock.plan("undo-past").status()).digest
     own = await starter("approve", "undo-past", "--digest", str(digest), "--by", "carol")

@@ -167,8 +167,8 @@ def test_not_among_the_approvers() -> None:
 def test_twice() -> None:
     run = awaiting(CHAIN, policy(approvals_required=2))
     assert say(run, "approve").accepted
-    refused(run, say(run, "approve"), "one voice per approver")
-    refused(run, say(run, "approve", steps=["a"]), "one voice per approver")
+    refused(run, say(run, "approve"), "one vote per approver")
+    refused(run, say(run, "approve", steps=["a"]), "one vote per approver")
 
 
 def test_after_the_approval() -> None:
@@ -228,14 +228,14 @@ def test_expired(hours: float, counts: bool) -> None:
     verdict = say(run, "approve", now=later(hours))
     assert verdict.accepted is counts
     if not counts:
-        refused(run, verdict, "the time for approval has passed")
+        refused(run, verdict, "the time for approval has expired")
 
 
 def test_the_plans_deadline_ends_the_wait_when_it_is_sooner() -> None:
     hurried = plan(step("a"), deadline="1h")
     run = awaiting(hurried)
     assert run.expires_at == later(1)
-    refused(run, say(run, "approve", now=later(1)), "the time for approval has passed")
+    refused(run, say(run, "approve", now=later(1)), "the time for approval has expired")
     assert awaiting(hurried, policy(approval_timeout="30m")).expires_at == later(0.5)
 
 
@@ -284,7 +284,7 @@ def test_a_quorum_of_two() -> None:
 def test_one_approver_cannot_be_two_by_writing_the_name_otherwise() -> None:
     run = awaiting(CHAIN, policy(approvals_required=2))
     assert say(run, "approve", by="ann").accepted
-    refused(run, say(run, "approve", by=" ann "), "one voice")
+    refused(run, say(run, "approve", by=" ann "), "one vote")
 
 
 def test_a_part_of_the_plan() -> None:

@@ -295,7 +295,7 @@ def test_the_preview_of_an_undo():
     text = preview_view(run).text
     assert "Order: b, a" in text
     assert "the row has moved" in text
-    assert 'asked for by "carol"' in text
+    assert 'requested by "carol"' in text
     assert f'--workflow-id undo-p-1 --name approve --input \'{{"by": "YOUR-NAME", "digest": "{run.digest[:16]}"}}\'' in text
 
 

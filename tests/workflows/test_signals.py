@@ -437,7 +437,7 @@ async def test_1500_junk_signals_to_a_waiting_plan(airlock_with, held):
     assert (after.digest, after.expires_at, after.approvals) == (before.digest, before.expires_at, ("alice",))
     assert len([entry for entry in (await handle.audit()).entries if entry.kind == "refused"]) == MAX_REFUSALS
     again = await handle.decide("approve", by="alice", digest=before.digest)
-    assert "one voice" in again.reason
+    assert "one vote" in again.reason
     assert (await handle.decide("approve", by="bob", digest=before.digest)).accepted
     WORLD.holds[(handle.plan_id, "one")].set()
     result = await handle.result()
