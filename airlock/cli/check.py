@@ -87,12 +87,12 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
     for problem in findings.problems:
         print_problem("error: ", problem, screen, "bold red")
     for problem in findings.warnings:
-        print_problem("advice: ", problem, screen, "yellow")
+        print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} pieces of advice"
+    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} warnings"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
 

@@ -43,7 +43,7 @@ async def start(
         raise PlanError(findings.problems)
     if not as_json:
         for problem in findings.warnings:
-            print_problem("advice: ", problem, console(stderr=True), "yellow")
+            print_problem("warning: ", problem, console(stderr=True), "yellow")
     handle = await (await Airlock.connect()).submit(findings)
     status = await _admission(handle)
     if status is not None and status.why.startswith(REFUSED_AT_ADMISSION):

@@ -46,7 +46,7 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
 
 
 def judge_denial(run: Run, denial: Deny) -> Verdict:
-    """Return the verdict on a denial: it needs the right state, an allowed approver, and the current seal if it names one."""
+    """Return the verdict on a denial: right state, allowed approver, and the current seal if it names one."""
     if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):
         return stale
     if run.state is not State.AWAITING_APPROVAL:

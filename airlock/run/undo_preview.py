@@ -102,7 +102,8 @@ def _prospect(run: Run, step: str, look: UndoLook | None) -> tuple[Prospect, str
     if record.status is CallStatus.IN_DOUBT:
         probed = f"{contract.tool} is asked first; " if contract.has_probe else ""
         then = "if it happened it is undone" if contract.undoable else "it cannot be undone"
-        return Prospect.IN_DOUBT, f"{record.error}; {probed}{then}; without an answer it waits for `resolve`"
+        sealed = f"{record.error}; {probed}{then}; what nobody can tell waits for `resolve`"  # sealed: never reworded
+        return Prospect.IN_DOUBT, sealed
     if record.token_lost and record.undo is None:
         return Prospect.WOULD_FAIL, "its undo token went down with its worker: undo it by hand"
     if look is None or not look.looked:

@@ -65,7 +65,7 @@ def test_the_diagram_has_every_transition() -> None:
 
 
 def test_the_diagram_of_calls_has_every_transition() -> None:
-    lines = (ROOT / "docs" / "calls.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "reference" / "calls.md").read_text().splitlines()
     for (status, event), target in CALL_TRANSITIONS.items():
         start, end = (each.value if each else "[*]" for each in (status, target))
         (arrow,) = [line for line in lines if line.startswith(f"    {start} --> {end}: ")]

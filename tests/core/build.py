@@ -91,7 +91,7 @@ def policy(**knobs: Any) -> Policy:
 
 
 def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
-    """What admission freezes; the plan must be acceptable."""
+    """Return the result of admission; the plan must be acceptable."""
     answer = examine(proposed, catalogue(), rules)
     assert answer.admitted is not None, answer.problems
     return answer.admitted

@@ -366,7 +366,7 @@ def test_a_missing_permission_is_a_conflict_and_the_same_cap_as_ever() -> None:
     steps = step("o", "open"), step("a", "charge", "o"), step("b", "charge", "o")
     found = answered(plan(*steps), Policy())
     assert lowered(found) == dict.fromkeys(("a", "b"), "agent 'bot' lacks permission money")
-    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are previewed only"]
+    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are mocked only"]
 
 
 # TIMEOUT
@@ -423,7 +423,7 @@ LIMITED = Policy.model_validate({"agents": {"boss": {"permissions": ["*"]}}})
 
 
 def as_situation(proposed: Plan, found: Admitted) -> Situation:
-    """What was admitted, as if it had been proposed that way."""
+    """Return the admitted plan, as if it had been proposed that way."""
     steps = {
         each.id: each.model_copy(update={"agent": found.reassigned.get(each.id, each.agent)}) for each in proposed.steps
     }

@@ -68,7 +68,7 @@ class Server:
 
     async def start_workflow(self, _name: str, start: Any, **options: Any) -> SimpleNamespace:
         """Record a plan with its digest."""
-        self.started.append(options["memo"]["digest"])
+        self.started.append(start.plan.digest())
         return SimpleNamespace(id=options["id"])
 
 

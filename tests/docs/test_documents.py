@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airlock.activities.admit import resource_hash
 from airlock.admission.config import parse_config
 from airlock.admission.examination import examine
 from airlock.admission.policy import Policy

@@ -65,7 +65,11 @@ def vague(path: Path) -> Iterator[Found]:
     """Yield the texts of a file that hold a word of the list."""
     # strings of tests are data: names of unknown signals, mailboxes that do not exist
     messages = "tests" not in path.relative_to(ROOT).parts
-    for line, text in texts(path.read_text(encoding="utf-8"), messages=messages):
+    source = path.read_text(encoding="utf-8")
+    sealed = {number for number, line in enumerate(source.splitlines(), 1) if "# sealed: never reworded" in line}
+    for line, text in texts(source, messages=messages):
+        if line in sealed:  # a digest that open plans hold is made of it
+            continue
         if found := VAGUE.search(text):
             yield str(path.relative_to(ROOT)), line, found[0]
 
