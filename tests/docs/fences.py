@@ -10,7 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")) if path.is_file()
 )
-GENERATED = ("docs/states.md", "docs/calls.md", "docs/starter.md", "docs/corpus.md")
+GENERATED = (
+    "docs/reference/states.md",
+    "docs/reference/calls.md",
+    "docs/reference/starter.md",
+    "docs/contributing/corpus.md",
+)
+GENERATED_DOCUMENTS = [path for path in DOCUMENTS if path.relative_to(ROOT).as_posix() in GENERATED]
 WRITTEN = [path for path in DOCUMENTS if path.relative_to(ROOT).as_posix() not in GENERATED]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
