@@ -1,4 +1,4 @@
-"""Arguments that are not known yet: `{"$ref": "<step>.<jmespath>"}` and `{"$secret": "<name>"}`."""
+"""Placeholders in arguments: `{"$ref": "<step>.<jmespath>"}` and `{"$secret": "<name>"}`."""
 
 import copy
 import re
@@ -14,22 +14,25 @@ from airlock.base.errors import RefError
 REF = "$ref"
 SECRET = "$secret"
 UNKNOWN = "(known after live)"
-"""What stands in a preview for a value that only the live call can produce."""
+"""The placeholder in a preview for a value that only the live call can produce."""
 
 _PLAIN_PATH = re.compile(r'@|(?:[A-Za-z_]\w*|"[^"\\]*"|\[-?\d+\])(?:\.(?:[A-Za-z_]\w*|"[^"\\]*")|\[-?\d+\])*')
 
 
 @dataclass(frozen=True)
 class Marker:
-    """A `$ref` or `$secret` found in arguments: where it stands and what it says."""
+    """A `$ref` or `$secret` in the arguments of a step."""
 
     path: str
+    """Its path in the arguments."""
     kind: str
+    """`$ref` or `$secret`."""
     text: Any
+    """Its value as written, which may be malformed."""
 
     @property
     def step(self) -> str:
-        """The step a `$ref` reads from; empty when the reference is not well formed."""
+        """The step that a `$ref` reads from; empty if the reference is malformed."""
         return self.text.partition(".")[0] if isinstance(self.text, str) else ""
 
     @property
@@ -40,14 +43,15 @@ class Marker:
 
 @dataclass(frozen=True)
 class Bound:
-    """Arguments with everything filled in that can be; `unknown` lists the paths that cannot."""
+    """Arguments with every known reference and secret filled in."""
 
     args: dict[str, Any]
     unknown: tuple[str, ...]
+    """The paths of the values that are not known yet."""
 
 
 def markers(value: Any, path: str = "") -> Iterator[Marker]:
-    """Every `$ref` and `$secret` in a JSON value, with the path at which it stands."""
+    """Yield every `$ref` and `$secret` in a JSON value."""
     if isinstance(value, Mapping):
         if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
             yield Marker(path, kind, value[kind])
@@ -60,12 +64,12 @@ def markers(value: Any, path: str = "") -> Iterator[Marker]:
 
 
 def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:
-    """The steps whose output these arguments need, sorted."""
+    """Return the steps whose output these arguments need, sorted."""
     return tuple(sorted({marker.step for marker in markers(args) if marker.kind == REF and marker.step}))
 
 
 def syntax_error(marker: Marker) -> str | None:
-    """What is wrong with the wording of a `$ref` or `$secret`, or None."""
+    """Return the syntax error of a `$ref` or `$secret`, or None."""
     if not isinstance(marker.text, str) or not marker.text:
         return f"{marker.kind} takes a non-empty string"
     if not marker.path:
@@ -87,9 +91,9 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
     """Fill in references and secrets.
 
     Args:
-        args: The arguments as the plan has them.
-        outputs: Outputs by step. A step that is absent, and any part that equals `UNKNOWN`, is not known yet.
-        secret: Resolves the name of a secret; may return `UNKNOWN`.
+        args: The arguments as the plan states them.
+        outputs: Outputs by step. An absent step, and every part that equals `UNKNOWN`, is not known yet.
+        secret: A function that resolves the name of a secret; it may return `UNKNOWN`.
 
     Raises:
         RefError: If a reference reads a known output and finds nothing.
@@ -102,7 +106,7 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
                 found = secret(value[SECRET]) if kind == SECRET else _look_up(Marker(path, kind, value[REF]), outputs)
                 if contains_unknown(found):
                     unknown.append(path)
-                return copy.deepcopy(found)  # a tool that changes its arguments must not change what others read
+                return copy.deepcopy(found)  # a tool may change its arguments, other steps read this too
             return {key: fill(child, f"{path}.{key}" if path else str(key)) for key, child in value.items()}
         if isinstance(value, list | tuple):
             return [fill(child, f"{path}[{index}]") for index, child in enumerate(value)]
@@ -113,12 +117,12 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
 
 
 def as_marker(name: str) -> Any:
-    """A secret as the marker it is in the plan: what is compared and shown never holds its value."""
+    """Return the marker of a secret: values that are compared or displayed never hold the secret itself."""
     return {SECRET: name}
 
 
 def contains_unknown(value: Any) -> bool:
-    """Whether any part of a JSON value is not known yet."""
+    """Return True if any part of a JSON value is not known yet."""
     if isinstance(value, Mapping):
         return any(contains_unknown(child) for child in value.values())
     if isinstance(value, list | tuple):
@@ -132,7 +136,7 @@ def _look_up(marker: Marker, outputs: Mapping[str, Any]) -> Any:
         return UNKNOWN
     partly_known = contains_unknown(output)
     if partly_known and not _PLAIN_PATH.fullmatch(marker.expression):
-        return UNKNOWN  # a function, filter or projection over a value that is not known yet has no answer yet
+        return UNKNOWN  # a function, filter or projection over an unknown value has no result yet
     try:
         found = jmespath.search(marker.expression, output)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # JMESPathError is a ValueError
