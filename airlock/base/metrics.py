@@ -50,7 +50,7 @@ PLANS_ENDED: Final = Metric(
 )
 PLANS: Final = Metric("airlock_plans", Kind.GAUGE, ("state",), "Open plans, undo runs included, by state")
 APPROVALS_WAITING: Final = Metric(
-    "airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for approval or another decision"
+    "airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for approval"
 )
 APPROVAL_OLDEST: Final = Metric(
     "airlock_approval_oldest_seconds", Kind.GAUGE, (), "Seconds that the oldest of them has waited; 0 if none waits"
