@@ -76,7 +76,7 @@ async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(s
     assert (asked.json["plan_id"], asked.json["state"]) == ("undo-moved", "AWAITING_APPROVAL")
     text = (await starter("show", "undo-moved")).out
     assert "would FAIL as things are now" in text
-    assert "'moved/one.md' was changed by somebody else since" in text
+    assert "'moved/one.md' was changed by another program since" in text
     assert (await starter("approve", "undo-moved", "--digest", asked.json["digest"], "--by", "alice")).code == 0
     handle = airlock.plan("undo-moved")
     assert (await handle.wait_for(State.LOCKED)).parked == ("one",)

@@ -197,7 +197,7 @@ async def test_undo_never_overwrites_what_somebody_else_did(runner: Make, root: 
     else:
         (root / "x").write_text("somebody's")
     before = tree(root)
-    with pytest.raises(ToolFailed, match="changed by somebody else"):
+    with pytest.raises(ToolFailed, match="changed by another program"):
         await tool.undo(call.undo, **args)
     assert tree(root) == before
 
