@@ -49,9 +49,7 @@ PLANS_ENDED: Final = Metric(
     "airlock_plans_ended", Kind.COUNTER, ("outcome",), "Plans that ended in this process, undo runs included"
 )
 PLANS: Final = Metric("airlock_plans", Kind.GAUGE, ("state",), "Open plans, undo runs included, by state")
-APPROVALS_WAITING: Final = Metric(
-    "airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for approval"
-)
+APPROVALS_WAITING: Final = Metric("airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for approval")
 APPROVAL_OLDEST: Final = Metric(
     "airlock_approval_oldest_seconds", Kind.GAUGE, (), "Seconds that the oldest of them has waited; 0 if none waits"
 )
