@@ -1,4 +1,4 @@
-"""The one JSON text of a value, its digest, and the paths at which two values differ."""
+"""The canonical JSON text of a value, its digest, and the paths at which two values differ."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: keys sorted, no white space, ASCII only.
 
-    The same on every machine, Python and hash seed.
+    The text is the same on every machine, under every Python version and hash seed.
 
     Raises:
-        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot say.
+        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot express.
     """
     text = _CANONICAL.encode(value)
     if "\\ud" in text:
@@ -59,13 +59,13 @@ def digest(value: Any) -> str:
 
 
 def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) -> tuple[str, ...]:
-    """Return the paths at which two JSON values differ, sorted; the whole path where the types differ.
+    """Return the paths at which two JSON values differ, sorted; values of different types differ as a whole.
 
     Args:
         before: One value.
-        after: The other.
-        path: Where they stand.
-        beside: A text in `before` that stands for anything, so that it never counts as a difference.
+        after: The other value.
+        path: The path of both values, the prefix of every result.
+        beside: A placeholder in `before` that matches every value; None if there is none.
     """
     if beside is not None and before == beside:
         return ()
@@ -87,7 +87,7 @@ def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) 
 
 
 def _same_kind(one: Any, other: Any, *, strictly: bool) -> bool:
-    # shown to a person, 1 and 1.0 differ; passed to a tool, they are one number, but neither is true
+    # an approver sees 1 and 1.0 as different; a tool takes them as one number, but never as a boolean
     return type(one) is type(other) or (not strictly and isinstance(one, bool) == isinstance(other, bool))
 
 

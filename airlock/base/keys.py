@@ -15,7 +15,7 @@ def read_key(line: str) -> tuple[str, Ed25519PublicKey]:
     """Return the approver and the key of one `authorized_keys` line: `ssh-ed25519 <key> <approver>`.
 
     Raises:
-        SignatureError: If the line is not of that form.
+        SignatureError: If the line has another form.
     """
     parts = line.split(maxsplit=2)
     if len(parts) != 3:

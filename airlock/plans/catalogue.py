@@ -1,4 +1,4 @@
-"""The tools a worker offers, with the operator's overrides and settings applied and checked."""
+"""The tools that a worker offers, with the operator's overrides and settings applied and checked."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from airlock.plans.tool import Tool
 
 
 class Catalogue:
-    """Tools by name. Every contract in it is consistent and every settings section validated.
+    """The tools by name. Every contract is consistent and every settings section is valid.
 
     Raises:
-        ConfigError: On construction, with every tool and key that is wrong, and the fix.
+        ConfigError: If a tool, an override or a setting is wrong; it names each of them and the fix.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Catalogue:
         return self._tools.get(name)
 
     def settings_of(self, tool: Tool) -> BaseModel | None:
-        """Return the validated settings of a tool, or None where it has none."""
+        """Return the validated settings of a tool, or None if it has none."""
         return None if tool.settings_model is None else self._settings[_section(tool.settings_model)]
 
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
@@ -64,15 +64,15 @@ class Catalogue:
         return self._contracts[name]
 
     def prerequisites(self) -> dict[str, tuple[str, ...]]:
-        """Return the tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
+        """Return, for each tool, the tools that must be called before it (`depends_on_tools`), sorted."""
         return {name: self.contract(name).depends_on_tools for name in self._tools}
 
     def longest_timeout(self) -> float:
-        """Return the longest any live call may take, in seconds; 0 for an empty catalogue."""
+        """Return the longest timeout of any tool, in seconds; 0 for an empty catalogue."""
         return max((self.contract(name).timeout for name in self._tools), default=0.0)
 
     def digest(self) -> str:
-        """Return the hash of every contract in the catalogue."""
+        """Return the hash over every contract of the catalogue."""
         return digest({name: self.contract(name).model_dump(mode="json") for name in self._tools})
 
     def _check_overrides(self) -> list[Problem]:
@@ -88,7 +88,7 @@ class Catalogue:
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """The settings sections its tools read, sorted."""
+        """The settings sections that the tools read, sorted."""
         return tuple(self._settings)
 
     def _check_sections(self) -> list[Problem]:

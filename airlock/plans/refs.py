@@ -1,4 +1,4 @@
-"""Arguments that are not known yet: `{"$ref": "<step>.<path>"}` and `{"$secret": "<name>"}`.
+"""Placeholders in arguments: `{"$ref": "<step>.<path>"}` and `{"$secret": "<name>"}`.
 
 A path is names and indexes, nothing that is evaluated: an agent writes it, and a workflow follows it.
 """
@@ -15,7 +15,7 @@ from airlock.base.text import shorten
 REF = "$ref"
 SECRET = "$secret"
 UNKNOWN = "(known after live)"
-"""The text in a preview for a value that only the live call can produce."""
+"""The placeholder in a preview for a value that only the live call can produce."""
 
 MAX_REFERENCE = 500
 """Characters of a `$ref`."""
@@ -26,15 +26,18 @@ _PART = re.compile(r'\.?\[(?P<index>-?\d{1,6})\]|\.(?P<name>[A-Za-z_][\w-]*)|\."
 
 @dataclass(frozen=True)
 class Marker:
-    """A `$ref` or `$secret` found in arguments: where it stands and what it says."""
+    """A `$ref` or `$secret` in the arguments of a step."""
 
     path: str
+    """Its path in the arguments."""
     kind: str
+    """`$ref` or `$secret`."""
     text: Any
+    """Its value as written, which may be malformed."""
 
     @property
     def step(self) -> str:
-        """The step that a `$ref` reads from; empty when the reference is not well formed."""
+        """The step that a `$ref` reads from; empty if the reference is malformed."""
         found = _STEP.match(self.text) if isinstance(self.text, str) else None
         return found[0] if found else ""
 
@@ -60,14 +63,15 @@ class Marker:
 
 @dataclass(frozen=True)
 class Bound:
-    """Arguments with everything filled in that can be; `unknown` lists the paths that cannot."""
+    """Arguments with every known reference and secret filled in."""
 
     args: dict[str, Any]
     unknown: tuple[str, ...]
+    """The paths of the values that are not known yet."""
 
 
 def markers(value: Any, path: str = "") -> Iterator[Marker]:
-    """Yield every `$ref` and `$secret` in a JSON value, with the path at which it stands."""
+    """Yield every `$ref` and `$secret` in a JSON value."""
     if isinstance(value, Mapping):
         if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
             yield Marker(path, kind, value[kind])
@@ -85,7 +89,7 @@ def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def syntax_error(marker: Marker) -> str | None:
-    """Return the error in the wording of a `$ref` or `$secret`, or None."""
+    """Return the syntax error of a `$ref` or `$secret`, or None."""
     if not isinstance(marker.text, str) or not marker.text:
         return f"{marker.kind} takes a non-empty string"
     if not marker.path:
@@ -105,9 +109,9 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
     """Fill in references and secrets.
 
     Args:
-        args: The arguments as the plan has them.
-        outputs: Outputs by step. A step that is absent, and any part that equals `UNKNOWN`, is not known yet.
-        secret: Resolves the name of a secret; may return `UNKNOWN`.
+        args: The arguments as the plan states them.
+        outputs: Outputs by step. An absent step, and every part that equals `UNKNOWN`, is not known yet.
+        secret: A function that resolves the name of a secret; it may return `UNKNOWN`.
 
     Raises:
         RefError: If a reference reads a known output and finds nothing.
@@ -120,7 +124,7 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
                 found = secret(value[SECRET]) if kind == SECRET else _look_up(Marker(path, kind, value[REF]), outputs)
                 if contains_unknown(found):
                     unknown.append(path)
-                return copy.deepcopy(found)  # a tool that changes its arguments must not change what others read
+                return copy.deepcopy(found)  # a tool may change its arguments, other steps read this too
             return {key: fill(child, f"{path}.{key}" if path else str(key)) for key, child in value.items()}
         if isinstance(value, list | tuple):
             return [fill(child, f"{path}[{index}]") for index, child in enumerate(value)]
@@ -131,7 +135,7 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
 
 
 def as_marker(name: str) -> Any:
-    """Return a secret as the marker it is in the plan: what is compared and shown never holds its value."""
+    """Return the marker of a secret: values that are compared or displayed never hold the secret itself."""
     return {SECRET: name}
 
 

@@ -1,4 +1,4 @@
-"""`ghl_create_contact`: a new contact in the CRM, deleted again by its undo."""
+"""`ghl_create_contact`: a new contact in the CRM; its undo deletes it."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from airlock.tools.contacts import (
     shown,
 )
 
-NOBODY = "no contact with that email"
+NO_CONTACT = "no contact with that email"
 
 
 class GhlCreateContact(ContactFields):
@@ -64,7 +64,7 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
 @ghl_create_contact.dry_run(partial=True)
 async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
     """Check that the CRM has no contact with that email."""
-    undo = "Delete the contact, unless it has been changed by then."
+    undo = "Delete the contact, unless it was changed by then."
     if args.email == UNKNOWN:
         return Preview(effect="Would create a contact whose email is known after live.", undo=undo)
     found = await Crm(call).find(args.email)
@@ -73,15 +73,15 @@ async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
     fields = fields_of(args)
     what = ", ".join(f"{name} {value!r}" for name, value in fields.items())
     output = json_of({"contact": _predicted(fields)})
-    return Preview(effect=f"Would create a contact with {what}.", output=output, observed=NOBODY, undo=undo)
+    return Preview(effect=f"Would create a contact with {what}.", output=output, observed=NO_CONTACT, undo=undo)
 
 
 @ghl_create_contact.compensate
 async def undo(args: GhlCreateContact, call: ToolCall) -> None:
-    """Delete the contact that this call made.
+    """Delete the contact that this call created.
 
     Raises:
-        ToolFailed: If it has been changed since; it is left alone.
+        ToolFailed: If another user has changed it since; it is left alone.
     """
     found = await _still_ours(args, call)
     if found is not None:
@@ -90,7 +90,7 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
 
 @ghl_create_contact.undo_check
 async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
-    """Return True if the contact is still as this call made it."""
+    """Check that the contact is still as this call created it."""
     found = await _still_ours(args, call)
     if found is None:
         return Preview(effect="Nothing to do: the contact is gone already.")
@@ -98,10 +98,10 @@ async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
 
 
 async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | None:
-    """Return the contact this call made, or None when it is gone.
+    """Return the contact that this call created, or None if it is gone.
 
     Raises:
-        ToolFailed: If it has been changed since.
+        ToolFailed: If another user has changed it since.
     """
     token: Any = call.undo
     if not isinstance(token, dict) or "id" not in token:
@@ -120,12 +120,12 @@ async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | 
 
 @ghl_create_contact.probe
 async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
-    """Return True if the CRM has the contact, as this call makes it."""
+    """Check whether the CRM has the contact with the values of this call."""
     found = await Crm(call).find(args.email)
     if found is None:
-        return Probe(happened=False, why=NOBODY)
+        return Probe(happened=False, why=NO_CONTACT)
     if not holds(found.contact, fields_of(args)):
-        return Probe(happened=None, why="there is a contact with that email, but not as this call makes it")
+        return Probe(happened=None, why="there is a contact with that email, but with other values than those of this call")
     call.undo = _token(found)
     output: JsonValue = {"contact": shown(found.contact)}
     return Probe(happened=True, output=output, why=f"the contact is there: {found.contact['id']}")
@@ -133,7 +133,7 @@ async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
 
 @ghl_create_contact.mock
 def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
-    """Return the contact, with an id and the names it might get."""
+    """Return the contact with an id and plausible names."""
     fields = fields_of(args) if fits(args) else {"email": str(args.email)}
     first, _, last = fields.get("name", "Jo Mock").partition(" ")
     names = {"name": f"{first} {last}".strip(), "firstName": first, "lastName": last or None}
@@ -149,7 +149,7 @@ def _taken(args: GhlCreateContact, found: FoundContact) -> str:
 
 
 def _predicted(fields: Contact) -> dict[str, JsonValue]:
-    """Return the contact as far as it is known; the CRM derives names from names."""
+    """Return the contact as far as it is known; the CRM derives some names from others."""
     derived = UNKNOWN if any(name in fields for name in NAMES) else None
     empty: dict[str, JsonValue] = {"id": UNKNOWN, "phone": None, "tags": [], **dict.fromkeys(NAMES, derived)}
     return {name: fields.get(name, empty.get(name)) for name in SHOWN}

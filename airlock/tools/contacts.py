@@ -1,4 +1,4 @@
-"""The common parts of the CRM tools: the GoHighLevel v2 REST API for contacts, over HTTP."""
+"""The common part of the CRM tools: the GoHighLevel v2 REST API for contacts, over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,27 +22,31 @@ CONTENT = (
     *SHOWN, "companyName", "address1", "city", "state", "postalCode", "country", "timezone", "website", "source",
     "dateOfBirth", "gender", "assignedTo", "dnd", "customFields",
 )  # fmt: skip
-"""The fields that identify a contact's content; dates of change, for one, are none."""
+"""The fields that are the content of a contact; the date of the last change, for example, is not."""
 
 Contact = dict[str, Any]
 
 
 class GhlSettings(Settings):
-    """`[settings.ghl]`: where the CRM is, whose contacts, and the name of the secret that holds the bearer token."""
+    """The section `[settings.ghl]`."""
 
     section: ClassVar[str] = "ghl"
     base_url: str = "https://services.leadconnectorhq.com"
     location_id: str = ""
+    """The account whose contacts the tools use."""
     token_secret: str = "GHL_TOKEN"
+    """The name of the secret that holds the bearer token."""
     timeout: float = 10.0
+    """Seconds for connecting, and for each wait for data."""
     trust_environment: bool = False
+    """True to use proxy and certificate variables such as `HTTPS_PROXY`."""
 
 
 Text = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
 class ContactFields(Arguments):
-    """The fields of a contact that the tools return."""
+    """The fields of a contact that the tools can set."""
 
     email: Annotated[Email | None, Field(description="unique in the CRM, whatever its case")] = None
     name: Annotated[Text, Field(description="the full name")] = None
@@ -60,7 +64,7 @@ class ContactOutput(TypedDict):
 
 @dataclass(frozen=True)
 class FoundContact:
-    """A contact and the ETag it came with, if any."""
+    """A contact with its ETag, if the CRM sent one."""
 
     contact: Contact
     etag: str | None
@@ -103,16 +107,16 @@ class Crm:
         return found
 
     async def create(self, fields: Contact, key: str) -> FoundContact:
-        """Return a new contact; once under one key."""
+        """Create a contact, once per key."""
         body = {"locationId": self.location, **fields}
         return _certain(_found(await self._send("POST", "/contacts/", body=body, key=key)))
 
     async def update(self, contact_id: str, fields: Contact, key: str, etag: str | None) -> FoundContact:
-        """Change fields of a contact; once under one key; with an ETag, only of the contact in that state."""
+        """Change fields of a contact, once per key; with an ETag, only if the contact is in that state."""
         return _certain(_found(await self._send("PUT", _path(contact_id), body=fields, key=key, etag=etag)))
 
     async def delete(self, contact_id: str, etag: str | None) -> None:
-        """Delete the contact; with an ETag, only in that state."""
+        """Delete a contact if it exists; with an ETag, only if the contact is in that state."""
         try:
             await self._send("DELETE", _path(contact_id), etag=etag)
         except TargetRefused as refusal:
@@ -144,17 +148,17 @@ class Crm:
 
 
 def content_hash(contact: Contact) -> str:
-    """Return the hash of what makes a contact the one it is; a field that is empty counts as absent."""
+    """Return the hash of a contact's content; an empty field counts as absent."""
     return digest({name: contact[name] for name in CONTENT if contact.get(name)})
 
 
 def shown(contact: Contact) -> dict[str, JsonValue]:
-    """Return a contact as tools return it."""
+    """Return the fields of a contact that tools return."""
     return {name: contact.get(name) for name in SHOWN}
 
 
 def fields_of(args: "ContactFields") -> Contact:
-    """Return the fields that the arguments give, by the names the API has for them."""
+    """Return the fields that the arguments give, by their names in the API."""
     given = {
         "email": args.email,
         "name": args.name,
@@ -167,20 +171,17 @@ def fields_of(args: "ContactFields") -> Contact:
 
 
 def holds(contact: Contact, fields: Contact) -> bool:
-    """Return True if a contact has these values, as the CRM writes them.
-
-    It changes case, and how phone numbers are spaced.
-    """
+    """Return True if a contact has these values, ignoring the case and phone spacing that the CRM changes."""
     return all(_same(contact.get(name), value, name) for name, value in fields.items())
 
 
 def unchanged(contact: Contact, before: Contact) -> bool:
-    """Return True if a contact has exactly these values; a field that is empty counts as absent."""
+    """Return True if a contact has exactly these values; an empty field counts as absent."""
     return all((contact.get(name) or None) == (value or None) for name, value in before.items())
 
 
 def had_no_effect(error: ToolFailed) -> bool:
-    """Return True if a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
+    """Return True if a failed change certainly had no effect; after a 500 it may have, and the undo checks."""
     return not isinstance(error, TargetRefused) or error.status < 500 or error.status in LATER
 
 

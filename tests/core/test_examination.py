@@ -17,6 +17,7 @@ from airlock.admission.reliability import Reliability
 from airlock.base.errors import PlanError
 from airlock.cli.check import look_at
 from airlock.client import Airlock
+from airlock.client.plans import MEMO_DIGEST
 from airlock.plans import graph
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
@@ -68,7 +69,7 @@ class Server:
 
     async def start_workflow(self, _name: str, start: Any, **options: Any) -> SimpleNamespace:
         """Record a plan with its digest."""
-        self.started.append(start.plan.digest())
+        self.started.append(options["memo"][MEMO_DIGEST])
         return SimpleNamespace(id=options["id"])
 
 

@@ -174,7 +174,7 @@ async def test_update_twice_under_one_key(runner: Make, crm: Any) -> None:
     assert second.undo == first.undo
     assert len(crm.requests("PUT")) == 1
     blind = tool.call(attempt=2)
-    with pytest.raises(InDoubt, match="are not known"):
+    with pytest.raises(InDoubt, match="its former ones are not known"):
         await tool.live(blind, **args)
     kept = tool.call(attempt=2, undo=first.undo)
     assert await tool.live(kept, **args) == output

@@ -157,7 +157,7 @@ async def test_undo_leaves_alone_what_somebody_else_did(tool: Any, database: Any
     await tool.live(call, **args)
     database.run(change)
     before = database.rows()
-    with pytest.raises(ToolFailed, match=r"another user|UNIQUE"):
+    with pytest.raises(ToolFailed, match=r"another program has changed|UNIQUE"):
         await tool.undo(call.undo, **args)
     assert database.rows() == before
 

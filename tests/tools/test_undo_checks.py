@@ -68,7 +68,7 @@ def _contact(crm: CrmWorld, what: str) -> Case:
         tool, says = Runner(ghl_create_contact, crm.settings), "Would delete contact "
     else:
         args = {"contact_id": crm.add(email="jo@acme.test", phone="1")["id"], "phone": "2"}
-        tool, says = Runner(ghl_update_contact, crm.settings), "Would put back phone to '1' of contact "
+        tool, says = Runner(ghl_update_contact, crm.settings), "Would restore phone to '1' of contact "
 
     def contents() -> Any:
         return [(each["email"], each.get("phone"), each.get("name")) for each in crm.contacts()]
