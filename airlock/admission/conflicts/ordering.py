@@ -158,12 +158,13 @@ def _behind(
 
 def _cycle_problem(situation: Situation, stuck: tuple[str, ...]) -> Problem:
     """Return why no order exists: one cycle of steps that must come before each other."""
-    reached = {step.tool for name, step in situation.steps.items() if name not in set(stuck)}
+    members = set(stuck)
+    reached = {step.tool for name, step in situation.steps.items() if name not in members}
     waits: dict[str, tuple[str, ...]] = {}
     for step in stuck:
         tools = set(situation.contracts[step].depends_on_tools) - reached
         callers = {name for name in stuck if situation.steps[name].tool in tools} if tools else set()
-        waits[step] = tuple(sorted(callers | set(stuck).intersection(situation.parents[step])))
+        waits[step] = tuple(sorted(callers | members.intersection(situation.parents[step])))
     cycle = cycles(waits)[0]
     return Problem(
         where=f"steps.{cycle[0]}",
