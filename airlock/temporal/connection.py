@@ -10,7 +10,6 @@ from collections.abc import Callable
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -19,9 +18,10 @@ from airlock.base.errors import AirlockError
 from airlock.program import program
 from airlock.temporal.codec import CompressionCodec
 from airlock.temporal.converter import ForgivingPayloadConverter
+from airlock.temporal.safe_converter import SafeDataConverter
 from airlock.temporal.tracing import tracing_interceptors
 
-DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
+DATA_CONVERTER = SafeDataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
 
 _AT_THE_END = 0.2
 """Seconds a program that has connected waits at its end; see `_let_threads_finish`."""
