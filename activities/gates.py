@@ -24,6 +24,7 @@ from airlock.activities.heartbeat import to_its_end
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.base.epoch import EPOCH
 from airlock.gates.messages import ClosedHolder, GateStart, Inquiry, InquiryResult, RecallRequest, RecallResult
 from airlock.gates.protocol import (
     AcquireRequest,
@@ -177,7 +178,7 @@ async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             names.GATE_WORKFLOW,
-            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate)),
+            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate), epoch=EPOCH),
             id=gate,
             task_queue=names.WORKFLOW_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -216,7 +217,7 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
     # its next life would take up a place that nobody gives back any more
     await client.start_workflow(
         names.GATE_WORKFLOW,
-        GateStart(after=after),
+        GateStart(after=after, epoch=EPOCH),
         id=gate,
         task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -15,6 +15,7 @@ from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import PRIOR_CALLS, Reliability
 from airlock.base import names
+from airlock.base.epoch import EPOCH
 from airlock.monitoring.messages import (
     MAX_ASKED_TOOLS,
     MAX_REPORTS,
@@ -74,7 +75,7 @@ async def start_monitors(client: Client, policy: Policy) -> None:
     for shard in range(policy.monitor_shards):
         await client.start_workflow(
             names.MONITOR_WORKFLOW,
-            MonitorStart(),
+            MonitorStart(epoch=EPOCH),
             id=names.monitor_id(shard),
             task_queue=names.WORKFLOW_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -98,7 +99,7 @@ async def _send(client: Client, monitor: str, reports: Reports) -> None:
         try:
             await client.start_workflow(
                 names.MONITOR_WORKFLOW,
-                MonitorStart(),
+                MonitorStart(epoch=EPOCH),
                 id=monitor,
                 task_queue=names.WORKFLOW_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
@@ -14,7 +14,7 @@ from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
 
-class PlanStart(WireModel):
+class PlanStart(WireModel, WorkerMessage):
     """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on.
 
     With `undo` it undoes that plan, which has ended, under the workflow id `undo-<plan_id>`. `outbox` goes with `run`.
@@ -26,13 +26,13 @@ class PlanStart(WireModel):
     outbox: Outbox | None = None
 
 
-class AdmitRequest(WireModel):
+class AdmitRequest(WireModel, WorkerMessage):
     """A plan to be judged by the operator's catalogue and policy."""
 
     plan: Plan
 
 
-class RehearsalRequest(WireModel):
+class RehearsalRequest(WireModel, WorkerMessage):
     """Steps to mock or to preview, each after all it depends on.
 
     `outputs` are actual where a step is live; for a preview they are predicted where it was previewed before.
@@ -45,27 +45,27 @@ class RehearsalRequest(WireModel):
     outputs: dict[str, Any] = Field(default_factory=dict)
 
 
-class RehearseResult(WireModel):
+class RehearseResult(WireModel, WorkerMessage):
     """Which mocks failed; all others worked."""
 
     failures: tuple[MockFailed, ...] = ()
 
 
-class PreviewResult(WireModel):
+class PreviewResult(WireModel, WorkerMessage):
     """What the dry runs said. `remaining` steps did not fit into one payload and are asked for again."""
 
     previews: tuple[PreviewOutcome, ...] = ()
     remaining: tuple[str, ...] = ()
 
 
-class RecoverRequest(WireModel):
+class RecoverRequest(WireModel, WorkerMessage):
     """Which ended plan is to be undone; `previous` as in `Undoing`."""
 
     plan_id: str
     previous: str = ""
 
 
-class Recovered(WireModel):
+class Recovered(WireModel, WorkerMessage):
     """The run of an ended plan as it really ended, or why it cannot be undone. `quiet_at` as in `Undoing`."""
 
     run: Run | None = None

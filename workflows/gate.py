@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
     from airlock.workflows import gate_rounds
+    from airlock.workflows.answers import NoAnswer
     from airlock.workflows.uncancellable import uncancellable
 
 HISTORY_EVENTS = 1_000
@@ -58,6 +59,7 @@ class GateWorkflow:
         self._gate.label = "live gate" if self._id == names.LIVE_GATE else f"gate {self._id}"
         self._refused, self._refusals = self._refused + read.refused, (*read.refusals, *self._refusals)[-_REFUSALS:]
         self._after = read.after or self._after
+        self._epoch = read.epoch
         self._ready = read.gate is not None or not (self._after or self._id == names.LIVE_GATE)
 
     @workflow.run
@@ -77,7 +79,7 @@ class GateWorkflow:
                 await gate_rounds.tell(self._gate, self._id, self._full)
                 if self._full():
                     await workflow.wait_condition(workflow.all_handlers_finished)
-                    carried = GateStart(gate=self._gate, refused=self._refused, refusals=self._refusals)
+                    carried = GateStart(gate=self._gate, refused=self._refused, refusals=self._refusals, epoch=self._epoch)
                     workflow.continue_as_new(carried)
         finally:
             watch.cancel()
@@ -248,7 +250,7 @@ class GateWorkflow:
                 raise MalformedMessage("auto_lock: only the live gate is locked by monitors")
             self._wishes += 1
             wish = await gate_rounds.lock_wish(asked, self._wishes)
-        except (MalformedMessage, ActivityError) as error:
+        except (MalformedMessage, NoAnswer, ActivityError) as error:
             self.refuse_signal("auto_lock", str(error.cause) if isinstance(error, ActivityError) else str(error))
             return
         verdict = self._gate.obey(asked.monitor, wish, workflow.now())

@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.uncancellable import uncancellable
 
 HISTORY_EVENTS = 500
@@ -65,6 +66,7 @@ class MonitorWorkflow:
         self._judging = False
         self._alarms = 0
         self._monitor = Monitor()
+        self._epoch = 0
         self._read_start(start)
 
     @workflow.run
@@ -83,7 +85,7 @@ class MonitorWorkflow:
                 if self._left():
                     await workflow.sleep(0.001, summary="so many reports came that they are counted in parts")
                 elif self._full() and not self._judging and await self._calm(came):
-                    workflow.continue_as_new(MonitorStart(state=self._monitor.state))
+                    workflow.continue_as_new(MonitorStart(state=self._monitor.state, epoch=self._epoch))
         finally:
             watch.cancel()
 
@@ -111,6 +113,7 @@ class MonitorWorkflow:
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
+        self._epoch = read.epoch
         self._unjudged = read.state is not None  # what the run before had not looked at yet
 
     def _full(self) -> bool:
@@ -164,7 +167,7 @@ class MonitorWorkflow:
         self._monitor.asked(workflow.now())
         chosen = options.ALARM
         try:
-            answer = await workflow.execute_activity_method(
+            handle = workflow.start_activity_method(
                 MonitorActivities.alarm,
                 AlarmRequest(monitor=self._id, anomaly=anomaly),
                 task_queue=names.WORKFLOW_QUEUE,
@@ -174,8 +177,12 @@ class MonitorWorkflow:
                 retry_policy=chosen.retry,
                 cancellation_type=ActivityCancellationType.TRY_CANCEL,
             )
+            answer = await answered(handle)
         except ActivityError as error:
             self.refuse_signal("alarm", f"the policy could not be asked: {error.cause}")
+            return
+        except NoAnswer as error:
+            self.refuse_signal("alarm", str(error))
             return
         if not answer.lock:
             return

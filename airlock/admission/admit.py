@@ -14,6 +14,7 @@ from airlock.admission.conflicts.situation import Situation
 from airlock.admission.lint import argument_problems, catalogue_problems, structure_problems
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
+from airlock.base.epoch import EPOCH
 from airlock.base.errors import ContractError, Problem
 from airlock.base.text import shorten
 from airlock.plans.catalogue import Catalogue
@@ -52,6 +53,7 @@ def admit(
     digests = {step: contract.digest() for step, contract in contracts.items()}
     return Admission(
         admitted=Admitted(
+            epoch=EPOCH,
             contracts={digests[step]: contract for step, contract in contracts.items()},
             contract_of=digests,
             policy=policy,

@@ -1,13 +1,13 @@
 """The answer of admission: an accepted plan with its frozen contracts and policy, or the problems that refuse it."""
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import Problem
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract, Mode, Risk
 
 
@@ -34,6 +34,12 @@ class Admitted(WireModel):
     conflicts: tuple[Conflict, ...] = ()
     reassigned: dict[str, str] = Field(default_factory=dict)
     reliability: dict[str, Reliability] | None = None
+    epoch: int = 0
+    """Which rules apply (`airlock.base.epoch`)."""
+    args: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """By step: its arguments as the tool's own model writes them, references and secrets kept."""
+    index: str = ""
+    """The fingerprint of the key under which resource names are hashed."""
 
     def contract(self, step: str) -> Contract:
         """The frozen contract of a step."""
@@ -54,7 +60,7 @@ class Admitted(WireModel):
         return max((contract.risk for contract in self.contracts.values()), key=lambda risk: risk.rank)
 
 
-class Admission(WireModel):
+class Admission(WireModel, WorkerMessage):
     """The answer of admission: `admitted`, or the problems that refuse the plan."""
 
     admitted: Admitted | None = None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.gates.semaphore import Gate
 
 
@@ -16,7 +16,7 @@ class RefusedMessage(WireModel):
     why: str
 
 
-class GateStart(WireModel):
+class GateStart(WireModel, WorkerMessage):
     """What a GateWorkflow is started with: nothing, or what a continue-as-new carries.
 
     `after` is the run id of an earlier run of the same gate that did not end by itself; its state is taken up. `capacity` is
@@ -28,9 +28,11 @@ class GateStart(WireModel):
     gate: Gate | None = None
     refused: int = 0
     refusals: tuple[RefusedMessage, ...] = ()
+    epoch: int = 0
+    """Which rules apply (`airlock.base.epoch`)."""
 
 
-class CarriedGate(WireModel):
+class CarriedGate(WireModel, WorkerMessage):
     """All that a gate knows. Not `ready`: it has not taken up yet what an earlier run, maybe `after`, knew."""
 
     ready: bool
@@ -40,7 +42,7 @@ class CarriedGate(WireModel):
     refusals: tuple[RefusedMessage, ...] = ()
 
 
-class Inquiry(WireModel):
+class Inquiry(WireModel, WorkerMessage):
     """Whose workflows to look for; `runs` names the run of those who said which one they are."""
 
     holders: tuple[str, ...]
@@ -55,13 +57,13 @@ class ClosedHolder(WireModel):
     completed: bool = False
 
 
-class InquiryResult(WireModel):
+class InquiryResult(WireModel, WorkerMessage):
     """Who does not run any more."""
 
     closed: tuple[ClosedHolder, ...] = ()
 
 
-class RecallRequest(WireModel):
+class RecallRequest(WireModel, WorkerMessage):
     """Which gate wants to know what its earlier run knew. `after` is that run, if it is known; `run` the asking one."""
 
     gate: str
@@ -69,7 +71,7 @@ class RecallRequest(WireModel):
     after: str = ""
 
 
-class RecallResult(WireModel):
+class RecallResult(WireModel, WorkerMessage):
     """What an earlier run knew; None if there is nothing to take up. `problem` says why it cannot be told."""
 
     carried: CarriedGate | None = None

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 
 
 class GateStatus(StrEnum):
@@ -20,7 +20,7 @@ class GateStatus(StrEnum):
     OVER_BUDGET = "over_budget"
 
 
-class SlotRequest(WireModel):
+class SlotRequest(WireModel, WorkerMessage):
     """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
 
     `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
@@ -45,9 +45,13 @@ class SlotRequest(WireModel):
     scopes: tuple[str, ...] = ()
     spending: dict[str, Spending] = Field(default_factory=dict)
     budgets: dict[str, WindowBudget] = Field(default_factory=dict)
+    execution: str = ""
+    """The first run of the holder's chain of continue-as-new."""
+    nonce: str = ""
+    """Random, by the worker that asks; the answer repeats it."""
 
 
-class GateAnswer(WireModel):
+class GateAnswer(WireModel, WorkerMessage):
     """What a gate answers. `position` counts from 1; `by` and `why` say who closed it, or which budget is exceeded."""
 
     status: GateStatus
@@ -57,16 +61,22 @@ class GateAnswer(WireModel):
     holders: tuple[str, ...] = ()
     by: str = ""
     why: str = ""
+    nonce: str = ""
+    """That of the request, so that an old answer fits no new one."""
 
 
-class Release(WireModel):
+class Release(WireModel, WorkerMessage):
     """The signal `release` of a gate: gives back a place, or leaves the queue."""
 
     holder: str
     request: str
+    execution: str = ""
+    """The first run of the holder's chain of continue-as-new; a release of an earlier life frees nothing."""
+    doubts: tuple[str, ...] = ()
+    """The holder's steps that may still be running, or of which nobody knows whether they took effect."""
 
 
-class Granted(WireModel):
+class Granted(WireModel, WorkerMessage):
     """The signal `granted` to a plan that waits. It is only news: the plan asks the gate again and believes that answer."""
 
     gate: str
@@ -126,7 +136,7 @@ class ClaimWanted(WireModel):
     digest: str
 
 
-class AcquireRequest(WireModel):
+class AcquireRequest(WireModel, WorkerMessage):
     """Everything a plan needs before it calls: gates in one order (resources, tools, the live gate), then claims.
 
     The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
@@ -148,9 +158,22 @@ class AcquireRequest(WireModel):
     grace: float = 0.0
     reset: bool = False
     execution: str = ""
+    receipt: str = ""
+    """What the live role minted at an earlier entry of this run, so that it need not see the evidence again."""
 
 
-class AcquireResult(WireModel):
+class EntryRefused(WireModel):
+    """That the live role did not let a run enter."""
+
+    kind: str
+    """`stale`: the seal or a contract does not fit; `unapproved`: policy, votes or age; `never`: the policy forbids it."""
+    why: str
+    """One sentence that names whose policy said no."""
+    policy: str = ""
+    """The digest of the policy that said no."""
+
+
+class AcquireResult(WireModel, WorkerMessage):
     """What a plan has now: `held` is all it holds. At most one of `waiting`, `busy`, `closed` and `refused` is set.
 
     `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
@@ -165,6 +188,16 @@ class AcquireResult(WireModel):
     refused: str = ""
     claimed: dict[str, str] = Field(default_factory=dict)
     duplicates: dict[str, str] = Field(default_factory=dict)
+    refusal: EntryRefused | None = None
+    """Why the live role did not let the run enter."""
+    permit_root: str = ""
+    """What the tokens are derived from."""
+    tokens: dict[str, str] = Field(default_factory=dict)
+    """By step: the live role's own proof that its call was approved."""
+    permit_pass: str = ""
+    """The live role's own proof that every gate has granted this stay."""
+    receipt: str = ""
+    """Shows the live role at the next entry that it has seen the evidence."""
 
 
 class ClaimOutcome(StrEnum):
@@ -182,7 +215,7 @@ class SettledClaim(WireModel):
     outcome: ClaimOutcome
 
 
-class LeaveRequest(WireModel):
+class LeaveRequest(WireModel, WorkerMessage):
     """What a plan gives back. A claim that is not named stays as it is: its call is in doubt, or still to come."""
 
     plan_id: str
@@ -192,13 +225,13 @@ class LeaveRequest(WireModel):
     settled: tuple[SettledClaim, ...] = ()
 
 
-class LeaveResult(WireModel):
+class LeaveResult(WireModel, WorkerMessage):
     """`missed` are gates and claims that were not there any more; nothing is wrong with that."""
 
     missed: tuple[str, ...] = ()
 
 
-class Permit(WireModel):
+class Permit(WireModel, WorkerMessage):
     """The update `permit` of a tool's gate: one call under a rate limit. Asking again with the same key keeps its turn."""
 
     key: str
@@ -206,20 +239,20 @@ class Permit(WireModel):
     per: float
 
 
-class PermitAnswer(WireModel):
+class PermitAnswer(WireModel, WorkerMessage):
     """`wait` is how many seconds to wait until the call may be made; 0 means now."""
 
     wait: float = 0.0
 
 
-class HoldOff(WireModel):
+class HoldOff(WireModel, WorkerMessage):
     """The signal `hold_off` of a tool's gate: its target asked not to be called for so many seconds (a Retry-After)."""
 
     seconds: float
     reason: str = ""
 
 
-class Claimed(WireModel):
+class Claimed(WireModel, WorkerMessage):
     """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result.
 
     `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
@@ -236,6 +269,10 @@ class Claimed(WireModel):
     refused: int = 0
     last_refusal: str = ""
     execution: str = ""
+    stay: str = ""
+    """The request by which the holder asked, as in `AcquireRequest`."""
+    epoch: int = 0
+    """Which rules apply (`airlock.base.epoch`)."""
 
 
 class AnomalyKind(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from airlock.base.incoming import MalformedMessage, parse_as
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import MONITOR_PREFIX
 from airlock.base.text import shorten
 from airlock.gates.protocol import LockWish
@@ -28,7 +28,7 @@ MAX_ASKED_TOOLS = 200
 _MONITOR = re.compile(rf"{MONITOR_PREFIX}\d{{1,3}}")
 
 
-class Reports(WireModel):
+class Reports(WireModel, WorkerMessage):
     """The signal `report`: what happened in stages of one plan that have ended."""
 
     reports: tuple[Report, ...] = Field(min_length=1, max_length=MAX_REPORTS)
@@ -61,10 +61,12 @@ class MonitorState(WireModel):
     asked_at: datetime | None = None
 
 
-class MonitorStart(WireModel):
+class MonitorStart(WireModel, WorkerMessage):
     """What a MonitorWorkflow is started with: nothing, or what a continue-as-new carries."""
 
     state: MonitorState | None = None
+    epoch: int = 0
+    """Which rules apply (`airlock.base.epoch`)."""
 
 
 class WindowHealth(WireModel):
@@ -126,32 +128,32 @@ class ToolTallies(WireModel):
     all: Tally = Tally()
 
 
-class ReliabilityAnswer(WireModel):
+class ReliabilityAnswer(WireModel, WorkerMessage):
     """The live calls of the tools that were asked about."""
 
     tools: dict[str, ToolTallies] = Field(default_factory=dict)
 
 
-class AlarmRequest(WireModel):
+class AlarmRequest(WireModel, WorkerMessage):
     """That a monitor found an anomaly: does the operator's policy want the live gate locked for it?"""
 
     monitor: str
     anomaly: Anomaly
 
 
-class AlarmAnswer(WireModel):
+class AlarmAnswer(WireModel, WorkerMessage):
     """Whether the policy wants that."""
 
     lock: bool
 
 
-class AutoLock(WireModel):
+class AutoLock(WireModel, WorkerMessage):
     """The signal `auto_lock` of the live gate: a monitor wants it locked. The gate asks that monitor whether it is so."""
 
     monitor: str
 
 
-class WishAnswer(WireModel):
+class WishAnswer(WireModel, WorkerMessage):
     """What a monitor answers the live gate: its last wish, None if it has none."""
 
     wish: LockWish | None = None

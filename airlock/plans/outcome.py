@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.refs import UNKNOWN
 
 
@@ -62,6 +62,10 @@ class CallSucceeded(WireModel):
     seconds: float = 0.0
     broken: str = ""
     undone: int = 0
+    receipt: str = ""
+    """The live role's own proof of what the call returned."""
+    made: str = ""
+    """The live role's own proof that it made the call, for its compensation."""
 
 
 class CallFailed(WireModel):
@@ -73,6 +77,8 @@ class CallFailed(WireModel):
     undo: JsonValue = None
     attempt: int = 1
     undone: int = 0
+    made: str = ""
+    """As in `CallSucceeded`."""
 
 
 class CallStale(WireModel):
@@ -97,6 +103,8 @@ class CallInDoubt(WireModel):
     running: bool = False
     token_lost: bool = False
     undone: int = 0
+    made: str = ""
+    """As in `CallSucceeded`."""
 
 
 class RetryableFailure(WireModel):
@@ -122,14 +130,14 @@ CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Fi
 Attempt = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure, Field(discriminator="kind")]
 
 
-class Undone(WireModel):
+class Undone(WireModel, WorkerMessage):
     """A compensation that worked."""
 
     kind: Literal["undone"] = "undone"
     step: str
 
 
-class UndoFailed(WireModel):
+class UndoFailed(WireModel, WorkerMessage):
     """A compensation that did not work; the plan parks until a human settles it."""
 
     kind: Literal["undo_failed"] = "undo_failed"
@@ -140,7 +148,7 @@ class UndoFailed(WireModel):
 UndoOutcome = Annotated[Undone | UndoFailed, Field(discriminator="kind")]
 
 
-class ProbeAnswer(WireModel):
+class ProbeAnswer(WireModel, WorkerMessage):
     """What the tool's probe says of a call in doubt; `happened` None means that it cannot tell."""
 
     step: str
@@ -148,3 +156,7 @@ class ProbeAnswer(WireModel):
     output: JsonValue = None
     undo: JsonValue = None
     why: str = ""
+    receipt: str = ""
+    """As in `CallSucceeded`."""
+    made: str = ""
+    """As in `CallSucceeded`."""

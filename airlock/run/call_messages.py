@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, StepPreview
 from airlock.plans.plan import Step
@@ -26,6 +26,12 @@ class CallRequest(WireModel):
     attempt: int = 1
     undo: JsonValue = None
     fence: int | None = None
+    fence_scope: str = ""
+    """What fences are compared within: `resource`, `key`, or empty where the run was admitted before there was a choice."""
+    token: str = ""
+    """The live role's own proof that this call was approved."""
+    receipts: dict[str, str] = Field(default_factory=dict)
+    """By step: the live role's own proof that an output the call reads was returned by a live call."""
 
     @property
     def last_attempt(self) -> bool:
@@ -34,7 +40,7 @@ class CallRequest(WireModel):
         return self.attempt >= self.contract.attempts(checked=checked)
 
 
-class ChainRequest(WireModel):
+class ChainRequest(WireModel, WorkerMessage):
     """Calls to make in order; the next is made only when the one before is live and nobody asked to stop.
 
     `run_id` is the run that commanded them, `first_run_id` the one it was reset from, or itself: where they differ, or
@@ -45,9 +51,13 @@ class ChainRequest(WireModel):
     calls: tuple[CallRequest, ...]
     run_id: str = ""
     first_run_id: str = ""
+    permit_root: str = ""
+    """What the tokens of the calls are derived from."""
+    permit_pass: str = ""
+    """The live role's own proof that every gate has granted this stay."""
 
 
-class ChainResult(WireModel):
+class ChainResult(WireModel, WorkerMessage):
     """How the calls ended, in order. Calls that were not begun are absent.
 
     `stopped` says that calls were left out on purpose; an answer without calls that does not say so is nobody's.
@@ -57,7 +67,7 @@ class ChainResult(WireModel):
     stopped: bool = False
 
 
-class MadeCall(WireModel):
+class MadeCall(WireModel, WorkerMessage):
     """A live call that was made: to be taken back with the token it left, or, in doubt, to be looked into by a probe."""
 
     plan_id: str
@@ -66,16 +76,18 @@ class MadeCall(WireModel):
     undo: JsonValue = None
     outputs: dict[str, Any] = Field(default_factory=dict)
     undone: int = 0
+    made: str = ""
+    """The live role's own proof that it made this call; empty where nobody has one."""
 
 
-class UndoLookRequest(WireModel):
+class UndoLookRequest(WireModel, WorkerMessage):
     """Calls whose undo the tools are asked about."""
 
     plan_id: str
     calls: tuple[MadeCall, ...]
 
 
-class UndoLooks(WireModel):
+class UndoLooks(WireModel, WorkerMessage):
     """What the tools said, one for each call that was asked about."""
 
     looks: tuple[UndoLook, ...] = ()

@@ -45,3 +45,11 @@ class CallRecord(WireModel):
     running: bool = False
     token_lost: bool = False
     probed: bool = False
+    receipt: str = ""
+    """The live role's own proof of what the call returned."""
+    made: str = ""
+    """The live role's own proof that it made the call, for its compensation."""
+    attempts_begun: int = 0
+    """How many attempts were begun in all stays, so that the fence of a later one is higher."""
+    probed_no: bool = False
+    """That the probe said it did not happen, of a target that cannot keep a late attempt out: this settles nothing."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
 from airlock.base.canonical import canonical_json
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -76,7 +76,7 @@ class RollbackRequest(WireModel):
     to_step: str | None = None
 
 
-class Run(BaseModel):
+class Run(BaseModel, WorkerMessage):
     """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
 
     `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.admission.call_digest import of_this_plan
 from airlock.base import names
+from airlock.base.epoch import EPOCH
 from airlock.gates import claim
 from airlock.gates.claim import SettledByPlan
 from airlock.gates.protocol import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest
@@ -163,6 +164,8 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
         holder=request.holder,
         tool=wanted.tool,
         execution=request.execution,
+        stay=request.request,
+        epoch=EPOCH,
     )
     try:
         await client.start_workflow(
