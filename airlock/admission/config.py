@@ -20,11 +20,19 @@ class CatalogueConfig(FileModel):
     modules: tuple[str, ...] = (BUILT_IN_TOOLS,)
 
 
+class KeysConfig(FileModel):
+    """Where the workers' keys are."""
+
+    file: str | None = None
+    """A file made by `airlock keys new`, relative to the folder of airlock.toml."""
+
+
 class Config(FileModel):
     """A whole `airlock.toml`. An empty file is valid: the built-in tools under the careful default policy."""
 
     catalogue: CatalogueConfig = CatalogueConfig()
     policy: Policy = Policy()
+    keys: KeysConfig = KeysConfig()
     contracts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -2,7 +2,22 @@
 
 import typer
 
-from airlock.cli import approve, check, decisions, dev, export, health, lock, plans, signals, start, undo, verify, watch
+from airlock.cli import (
+    approve,
+    check,
+    decisions,
+    dev,
+    export,
+    health,
+    keys,
+    lock,
+    plans,
+    signals,
+    start,
+    undo,
+    verify,
+    watch,
+)
 from airlock.cli.output import Family
 
 app = typer.Typer(
@@ -34,3 +49,4 @@ app.command("tools")(check.tools)
 app.command("check")(check.check)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
+app.add_typer(keys.keys, name="keys")

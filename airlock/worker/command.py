@@ -12,10 +12,12 @@ from airlock.activities.toolbox import Toolbox
 from airlock.admission.config import parse_config
 from airlock.base.errors import AirlockError, ConfigError
 from airlock.temporal.connection import SearchAttributeConflict
+from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
 from airlock.temporal.tracing import send_last_traces
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config, read_config
+from airlock.worker.keys import require_usable
 from airlock.worker.roles import ROLES, Limits
 from airlock.worker.sampler import EVERY
 from airlock.worker.service import serve
@@ -65,9 +67,11 @@ def main() -> int:
         path = find_config(given.config)
         config = read_config(path) if path else parse_config("", os.environ)
         toolbox = Toolbox(load_catalogue(config), config.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
+        keyring = find_keyring(keys_file(config, path))
+        require_usable(keyring, given.role)
         if given.metrics_address:
             serve_metrics(given.metrics_address)
-        asyncio.run(serve(toolbox, given.role, limits, given.metrics_every if given.metrics_address else None))
+        asyncio.run(serve(toolbox, given.role, limits, given.metrics_every if given.metrics_address else None, keyring))
     except (ConfigError, SearchAttributeConflict) as error:
         print(f"airlock worker cannot start:\n{error}", file=sys.stderr)
         return 1
