@@ -77,7 +77,9 @@ async def _until_one_ends(children: list[Child]) -> None:
 async def _start_worker(stack: AsyncExitStack, folder: Path, config: Path | None, ports: Ports) -> Child:
     own = {name: value for name, value in os.environ.items() if name.startswith("AIRLOCK_")}
     environment = {**clean_environment(), **own, "TEMPORAL_ADDRESS": ports.address}
-    if not {KEYS_VARIABLE, KEYS_FILE_VARIABLE}.intersection(own) and (config is None or read_config(config).keys.file is None):
+    if not {KEYS_VARIABLE, KEYS_FILE_VARIABLE}.intersection(own) and (
+        config is None or read_config(config).keys.file is None
+    ):
         environment[KEYS_FILE_VARIABLE] = str(ensure_keys(folder / "keys"))
     command_line = [sys.executable, "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
     child = Child("the worker", command_line, folder / "logs" / "worker.log", environment)

@@ -157,14 +157,11 @@ async def _refuse_if_needed(key_id: str, replaced_at: datetime | None) -> None:
     client = (await Airlock.connect()).client
     older = await _open_since(client, replaced_at)
     if older:
-        more = f", and {len(older) - _SHOWN} more" if len(older) > _SHOWN else ""
+        some, more = older[:_SHOWN], f", and {len(older) - _SHOWN} more" if len(older) > _SHOWN else ""
         raise Refusal(
-            f"{', '.join(older[:_SHOWN])}{more} began before {replaced_at:%Y-%m-%d %H:%M:%S} UTC and may hold answers that "
+            f"{', '.join(some)}{more} began before {replaced_at:%Y-%m-%d %H:%M:%S} UTC and may hold answers that "
             f"{key_id} proves: wait until they have ended or continued as new",
-            [
-                Problem(where=run, message="is open and older than the key that followed", fix="wait")
-                for run in older[:_SHOWN]
-            ],
+            [Problem(where=run, message="is open and older than the key that followed", fix="wait") for run in some],
         )
 
 
