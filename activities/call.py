@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 from temporalio import activity
+from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.classify import asked_to_wait, classify
 from airlock.activities.heartbeat import beat, to_its_end
@@ -24,6 +25,7 @@ from airlock.plans.drift import drift, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.temporal.proof_converter import Progress
 
 
 class CallActivities:
@@ -41,6 +43,8 @@ class CallActivities:
         A call that has begun is never cut short: its outcome is learned and answered.
         """
         self._toolbox.require_plan(request.plan_id)
+        if (number := activity.info().attempt) > 1:
+            return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
         return await to_its_end(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
@@ -172,6 +176,12 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
     )
 
 
+def _told_again(call: CallRequest, number: int) -> CallInDoubt:
+    # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
+    error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
+    return CallInDoubt(step=call.step.id, error=error, token_lost=True)
+
+
 async def _recorded(attempts: list[Attempt]) -> bool:
     """Record with Temporal what is done so far; False if that fails or a stop was requested.
 
@@ -179,7 +189,14 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     """
     done = _dump(attempts)
     beat(done)
-    handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+    info = activity.info()
+    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
+        ActivitySerializationContext(
+            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+            activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
+            is_local=info.is_local,
+        )
+    )  # fmt: skip
     try:
         await handle.heartbeat(done)
     except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
@@ -187,5 +204,5 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     return True
 
 
-def _dump(attempts: list[Attempt]) -> list[dict[str, Any]]:
-    return [attempt.model_dump(mode="json") for attempt in attempts]
+def _dump(attempts: list[Attempt]) -> Progress:
+    return Progress(attempt.model_dump(mode="json") for attempt in attempts)

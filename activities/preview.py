@@ -21,6 +21,7 @@ from airlock.plans.outcome import PreviewFailed, PreviewOutcome, StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool
+from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000
@@ -43,7 +44,7 @@ class PreviewActivities:
         Resumes after the steps that an earlier attempt finished, when its worker died. Steps that depend on one whose dry
         run failed are left out: they cannot go live.
         """
-        details = list(activity.info().heartbeat_details)
+        details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         stopped: list[bool] = []
         return await to_its_end(self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True))
@@ -149,5 +150,5 @@ def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) ->
         outputs[outcome.step] = outcome.output
 
 
-def _dump(outcomes: list[PreviewOutcome]) -> list[dict[str, Any]]:
-    return [outcome.model_dump(mode="json") for outcome in outcomes]
+def _dump(outcomes: list[PreviewOutcome]) -> Progress:
+    return Progress(outcome.model_dump(mode="json") for outcome in outcomes)

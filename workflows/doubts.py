@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_results import take_probe
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.made_calls import made_call
 
 
@@ -21,7 +22,7 @@ async def look_into_doubts(run: Run) -> None:
             # the worker is gone, or only cut off: ask when its own timeout has ended the call, or "no" means "not yet"
             await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
         try:
-            answer = await commands.probe(made_call(run, step_id))
-        except ActivityError:
+            answer = await answered(commands.probe(made_call(run, step_id)))
+        except (ActivityError, NoAnswer):
             continue
         take_probe(run, answer, workflow.now())

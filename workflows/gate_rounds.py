@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.monitoring.messages import AutoLock, WishAnswer
     from airlock.run.messages import Lock, Unlock
+    from airlock.workflows.answers import NoAnswer, answered
 
 _LOOKED_AT = 50
 """So many of the queue are looked at; who is gone further back is found when it comes up."""
@@ -60,12 +61,13 @@ async def look(gate: Gate, number: int) -> None:
     runs = {waiter.wanted.holder: waiter.wanted.run_id for waiter in gate.queue[:_LOOKED_AT]}
     runs |= {place.holder: place.run_id for place in gate.places.values()}
     try:
-        found: InquiryResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.look,
             Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
             **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
         )
-    except ActivityError:  # it looks again soon
+        found: InquiryResult = await answered(handle)
+    except (ActivityError, NoAnswer):  # it looks again soon
         return
     gate.suspect = False
     now = workflow.now()
@@ -77,13 +79,16 @@ async def look(gate: Gate, number: int) -> None:
 async def recall(request: RecallRequest) -> RecallResult:
     """Return the state of an earlier run; a `problem` if it cannot be read."""
     try:
-        found: RecallResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.recall,
             request,
             **_activity(options.RECALL, "recall", "what an earlier run of this gate knew"),
         )
+        found: RecallResult = await answered(handle)
     except ActivityError as error:
         return RecallResult(problem=f"{type(error.cause).__name__}: {error.cause}")
+    except NoAnswer as error:
+        return RecallResult(problem=str(error))
     return found
 
 
@@ -92,12 +97,14 @@ async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
 
     Raises:
         ActivityError: If it cannot be asked.
+        NoAnswer: If no worker of Airlock answered.
     """
-    answer: WishAnswer = await workflow.execute_activity_method(
+    handle = workflow.start_activity_method(
         MonitorActivities.lock_wish,
         asked,
         **_activity(options.ALARM, f"lock_wish:{number}", f"what lock does {asked.monitor} want?"),
     )
+    answer: WishAnswer = await answered(handle)
     return answer.wish
 
 

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import answered_at_last
 
 LOOK_AGAIN = timedelta(minutes=5)
 """A run that waits asks its gate again after this long, in case the gate and its queue are gone."""
@@ -94,7 +95,8 @@ class GateVisits:
         """Ask the gates once."""
         self._asked += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        return await commands.acquire(asked, self._asked)
+        number = self._asked
+        return await answered_at_last(self._run, lambda: commands.acquire(asked, number))
 
     async def leave(self) -> None:
         """Give back what the run must not hold in the state it is in, and send the reports that are due."""
@@ -110,7 +112,8 @@ class GateVisits:
             return
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
         self._asked += 1
-        await commands.leave(LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._asked)
+        asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._asked
+        await answered_at_last(run, lambda: commands.leave(asked, number))
         take_left(run, given)
         self._outbox.sent(reports)
 

@@ -33,7 +33,9 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_results import after_calls, take_outcomes
     from airlock.run.gate_requests import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
     from airlock.run.state import Run
+    from airlock.temporal.proof_converter import Unproven
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.doubts import look_into_doubts
     from airlock.workflows.gate_visits import GateVisits
 
@@ -217,9 +219,11 @@ class LiveStage:
         )
         self._handles[steps[0]] = handle
         try:
-            result = await handle
+            result = await answered(handle)
         except ActivityError as error:
             return self._lost(error, requests)
+        except NoAnswer as error:
+            return _all_in_doubt(requests, str(error))
         except asyncio.CancelledError:
             return []  # dropped before the command was even sent
         finally:
@@ -235,17 +239,18 @@ class LiveStage:
         steps = [made.step for made in answered.attempts]
         if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
             return list(answered.attempts)
-        text = "its activity was answered with something no worker of Airlock answers"
-        return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+        return _all_in_doubt(requests, "its activity was answered with something no worker of Airlock answers")
 
     def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
         """Return the known outcomes of a chain whose activity did not answer."""
-        if isinstance(error.cause, CancelledError):
+        if isinstance(error.cause, CancelledError) and error.started_event_id == 0:
             return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
         if not isinstance(error.cause, ActivityTimeout):  # it broke, or a client failed it by hand: nothing is known of any
-            text = shorten(f"the activity failed: {error.cause}")
-            return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+            # nor of one that was cancelled after it had begun: a worker answers then, a client may have cancelled it
+            return _all_in_doubt(requests, f"the activity failed: {error.cause}")
         details = error.cause.last_heartbeat_details
+        if any(isinstance(detail, Unproven) for detail in details):
+            return _all_in_doubt(requests, "its worker is gone, and its record was overwritten by another client")
         made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
         if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
             return made
@@ -308,3 +313,8 @@ class LiveStage:
         if left > 0:
             await workflow.sleep(left, summary="the plan's deadline")
         self._deadline_passed = True
+
+
+def _all_in_doubt(requests: list[CallRequest], why: str) -> list[Attempt]:
+    """Return the attempts of calls of which nothing is known."""
+    return [CallInDoubt(step=asked.step.id, error=shorten(why), token_lost=True) for asked in requests]

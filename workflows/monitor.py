@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.uncancellable import uncancellable
 
 HISTORY_EVENTS = 500
@@ -164,7 +165,7 @@ class MonitorWorkflow:
         self._monitor.asked(workflow.now())
         chosen = options.ALARM
         try:
-            answer = await workflow.execute_activity_method(
+            handle = workflow.start_activity_method(
                 MonitorActivities.alarm,
                 AlarmRequest(monitor=self._id, anomaly=anomaly),
                 task_queue=names.WORKFLOW_QUEUE,
@@ -174,8 +175,12 @@ class MonitorWorkflow:
                 retry_policy=chosen.retry,
                 cancellation_type=ActivityCancellationType.TRY_CANCEL,
             )
+            answer = await answered(handle)
         except ActivityError as error:
             self.refuse_signal("alarm", f"the policy could not be asked: {error.cause}")
+            return
+        except NoAnswer as error:
+            self.refuse_signal("alarm", str(error))
             return
         if not answer.lock:
             return

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import steps_to_undo
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.doubts import look_into_doubts
     from airlock.workflows.made_calls import made_call
 
@@ -93,9 +94,11 @@ class UndoStage:
             self._landed.append(UndoFailed(step=step_id, error=error))
             return
         try:
-            outcome: UndoOutcome = await commands.compensate(made_call(self._run, step_id))
+            outcome: UndoOutcome = await answered(commands.compensate(made_call(self._run, step_id)))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
+        except NoAnswer as error:
+            outcome = UndoFailed(step=step_id, error=f"{error}; it may have been undone: look, then settle it")
         self._landed.append(outcome)
 
     def _take_landed(self) -> None:

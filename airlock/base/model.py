@@ -13,3 +13,11 @@ class WireModel(BaseModel):
     """Part of a message between processes: unknown fields are ignored, so that a newer sender is understood."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class WorkerMessage:
+    """A mark on what counts only when one of Airlock's workers made it: with keys, it travels with a proof of that.
+
+    Messages of people, and what people read with Temporal's own tools, do not carry it: a payload with a proof in its
+    metadata is shown by the Temporal CLI as base64.
+    """
