@@ -85,7 +85,8 @@ class CallActivities:
             if drifted and request.contract.guarded:
                 what = f"{', '.join(drifted)} differs from what was approved"
                 return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
-            args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
+            real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
+            args = as_model(tool, real.args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)

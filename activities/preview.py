@@ -102,11 +102,13 @@ class PreviewActivities:
         self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
     ) -> StepPreview:
         tool = tool_of(self._toolbox.catalogue, contract)
+        self._toolbox.require_permissions(step)  # whatever the request says: a dry run reads
+        self._toolbox.require_grants(step)
         shown = bind_shown(step.args, outputs)
         function = tool.functions.get("dry_run")
         if function is None or not contract.has_dry_run:
             return _not_looked(step, shown.args, f"calls {tool.name}; it has no dry run {UNKNOWN}")
-        real = bind_real(step.args, outputs, secrets, must_know=False)
+        real = bind_real(self._toolbox, step, outputs, secrets, must_know=False)
         if real.unknown and not tool.partial:
             return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         args = _model(tool, real.args, partly=bool(real.unknown))
