@@ -133,7 +133,7 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
-        return None, f"the call took effect, but {error}"
+        return None, f"the call took effect, but {describe(error, secrets)}"
 
 
 class UnkeptToken(Exception):
@@ -147,12 +147,13 @@ def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
         UnkeptToken: If it is not JSON, or too large.
     """
     try:
-        token: JsonValue = json.loads(bounded_json(secrets.redact(call.undo)))
+        written = bounded_json(call.undo)
+        token: JsonValue = secrets.keep(json.loads(written)) if len(written) <= MAX_OUTPUT_BYTES else None
     except (TypeError, RecursionError) as error:
         raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
     except ValueError as error:
         raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
-    if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
+    if max(len(written), len(canonical_json(token))) > MAX_OUTPUT_BYTES:
         raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
     return token
 

@@ -79,7 +79,7 @@ class CompensateActivities:
             output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
             return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
-        undo, why = secrets.redact(call.undo), shorten(secrets.redact(said.why))
+        undo, why = secrets.keep(call.undo), shorten(secrets.redact(said.why))
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:

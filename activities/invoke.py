@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from airlock.activities.secrets import Secrets, masked
+from airlock.activities.redaction import masked
+from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
@@ -191,4 +192,4 @@ def describe(error: BaseException, secrets: Secrets) -> str:
     text = str(error) if str(error) else type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and str(error):
         text = f"{type(error).__name__}: {text}"
-    return str(secrets.redact(text))
+    return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))
