@@ -1,4 +1,4 @@
-"""What a tool derives from a secret: masked in everything that leaves the activity, and there again for its undo."""
+"""Values derived from a secret: masked in everything that leaves the activity, and there again for the undo."""
 
 import base64
 import dataclasses

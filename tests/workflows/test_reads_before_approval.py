@@ -1,4 +1,4 @@
-"""What reaches a host before anybody approved, read from the log of that host; and what the history keeps of a secret."""
+"""Requests before approval, read from the log of the host they reach; and the history, which holds no secret."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
