@@ -179,7 +179,12 @@ def _written(secret: str) -> Iterator[tuple[str, str, int]]:
     yield "bytes", repr(data)[2:-1], PART
     yield "html", html.escape(secret), PART
     yield "html-text", html.escape(secret, quote=False), PART
-    urls: dict[str, Callable[[str], str]] = {"url": _quoted(""), "path": _quoted("/"), "form": quote_plus, "uri": _quoted(_UNESCAPED)}
+    urls: dict[str, Callable[[str], str]] = {
+        "url": _quoted(""),
+        "path": _quoted("/"),
+        "form": quote_plus,
+        "uri": _quoted(_UNESCAPED),
+    }
     for label, encode in urls.items():
         once = encode(secret.encode("utf-8", "replace").decode())
         yield label, once, PART
