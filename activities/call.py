@@ -89,7 +89,8 @@ class CallActivities:
             if drifted and request.contract.guarded:
                 what = f"{', '.join(drifted)} differs from what was approved"
                 return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
-            args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
+            real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
+            args = as_model(tool, real.args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)
@@ -136,7 +137,7 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
-        return None, f"the call took effect, but {error}"
+        return None, f"the call took effect, but {describe(error, secrets)}"
 
 
 class UnkeptToken(Exception):
@@ -150,12 +151,13 @@ def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
         UnkeptToken: If it is not JSON, or too large.
     """
     try:
-        token: JsonValue = json.loads(bounded_json(secrets.redact(call.undo)))
+        written = bounded_json(call.undo)
+        token: JsonValue = secrets.keep(json.loads(written)) if len(written) <= MAX_OUTPUT_BYTES else None
     except (TypeError, RecursionError) as error:
         raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
     except ValueError as error:
         raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
-    if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
+    if max(len(written), len(canonical_json(token))) > MAX_OUTPUT_BYTES:
         raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
     return token
 

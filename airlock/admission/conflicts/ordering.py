@@ -10,6 +10,7 @@ from airlock.base.errors import Problem
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
 from airlock.plans.plan import Step
+from airlock.plans.refs import SECRET, markers
 from airlock.plans.schedule import live_order
 
 
@@ -181,4 +182,13 @@ def _able_agent(step: Step, contract: Contract, preferred: list[str], situation:
     in_plan = sorted({other.agent for other in situation.steps.values()})
     named = sorted(name for name in policy.agents if name != ANY)
     candidates = (*preferred, *in_plan, *named)
-    return next((name for name in candidates if not policy.missing_permissions(name, contract)), None)
+    secrets = [marker.text for marker in markers(step.args) if marker.kind == SECRET]
+    return next(
+        (
+            name
+            for name in candidates
+            if not policy.missing_permissions(name, contract)
+            and all(policy.grants_secret(name, secret) for secret in secrets)
+        ),
+        None,
+    )
