@@ -1,4 +1,7 @@
-"""The activities as the workflow commands them: explicit ids, queues, timeouts and summaries, in one place."""
+"""Start of every activity of a plan, with its explicit id, queue, timeouts and summary.
+
+The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
+"""
 
 from typing import Any
 
@@ -28,14 +31,14 @@ _TRY = ActivityCancellationType.TRY_CANCEL
 
 
 def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
-    """Let the operator's worker judge the plan."""
+    """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
         AdmitActivities.admit, request, **_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit", _TRY)
     )
 
 
 def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResult]:
-    """Ask the gates for places; `number` tells the times one run asked from one another."""
+    """Request slots at gates. `number` counts the requests of one run and keeps their activity ids apart."""
     names_asked = [*request.resources, *request.tools, *(["live"] if request.live else [])]
     summary = f"gates: {', '.join(names_asked) or 'claims'}"
     activity_id = f"acquire:{request.request}:{number}"
@@ -45,7 +48,7 @@ def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResul
 
 
 def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]:
-    """Give places back, settle claims, send reports."""
+    """Release slots, settle claims and send reports. `number` counts the visits of one run."""
     activity_id = f"leave:{request.request}:{number}"
     summary = "give back" + (f", {len(request.reports)} reports" if request.reports else "")
     return workflow.start_activity_method(
@@ -54,7 +57,7 @@ def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]
 
 
 def rehearse(request: RehearsalRequest) -> ActivityHandle[RehearseResult]:
-    """Mock steps."""
+    """Start the mocks of some steps."""
     summary = f"mock {len(request.steps)} steps"
     chosen = options.rehearse(len(request.steps))
     return workflow.start_activity_method(
@@ -65,7 +68,7 @@ def rehearse(request: RehearsalRequest) -> ActivityHandle[RehearseResult]:
 
 
 def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
-    """Dry-run steps."""
+    """Start the dry runs of some steps."""
     summary = f"dry-run {len(request.steps)} steps"
     chosen = options.preview(request.contracts[request.contract_of[step.id]] for step in request.steps)
     return workflow.start_activity_method(
@@ -76,9 +79,10 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
 
 
 def call(request: ChainRequest) -> ActivityHandle[Any]:
-    """Make live calls. Cancelling waits until the calls in flight have ended; calls not begun yet are dropped.
+    """Start a chain of live calls.
 
-    The answer is plain JSON, to be checked by the caller: somebody may complete the activity by hand with anything.
+    Cancelling the handle drops the calls that have not begun, and waits for the call in flight. The caller must validate
+    the result, which is plain JSON: an operator may complete the activity by hand with any value.
     """
     first = request.calls[0]
     chosen = options.call(made.contract for made in request.calls)
@@ -90,7 +94,7 @@ def call(request: ChainRequest) -> ActivityHandle[Any]:
 
 
 def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
-    """Take a live call back."""
+    """Start the compensation of a live call."""
     return workflow.start_activity_method(
         CompensateActivities.compensate,
         request,
@@ -105,7 +109,7 @@ def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
 
 
 def recover(request: RecoverRequest) -> ActivityHandle[Recovered]:
-    """Find out what an ended plan left behind."""
+    """Start reading the final state of an ended plan."""
     return workflow.start_activity_method(
         RecoverActivities.recover,
         request,
@@ -114,7 +118,7 @@ def recover(request: RecoverRequest) -> ActivityHandle[Recovered]:
 
 
 def look_at_undo(request: UndoLookRequest, start: int) -> ActivityHandle[UndoLooks]:
-    """Ask the tools whether calls can be taken back; `start` tells several such activities from one another."""
+    """Start asking the tools whether calls can be undone. `start` is the index of the first call, part of the id."""
     chosen = options.look_at_undo(made.contract for made in request.calls)
     summary = f"look at {len(request.calls)} undos"
     return workflow.start_activity_method(
@@ -125,7 +129,7 @@ def look_at_undo(request: UndoLookRequest, start: int) -> ActivityHandle[UndoLoo
 
 
 def probe(request: MadeCall) -> ActivityHandle[ProbeAnswer]:
-    """Ask a tool what became of a call in doubt."""
+    """Start asking a tool whether a call in doubt took effect."""
     return workflow.start_activity_method(
         CompensateActivities.probe,
         request,
