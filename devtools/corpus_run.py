@@ -21,7 +21,7 @@ from sandbox.corpus_data import CORPUS, CorpusPlan
 FOLDER = ROOT / ".airlock" / "corpus"
 AT_ONCE = 10
 APPROVER = "corpus-approver"
-_PLAN_WITHIN = 90.0
+_PLAN_WITHIN = 300.0
 _LOOK_EVERY = 0.2
 
 Told = Callable[[Checked], None]

@@ -32,7 +32,7 @@ _EMAIL = "jo@acme.test"
 _FAILING_EMAIL = "kim@globex.test"
 _FAILING_TOOL = "charge_card"
 _EVERY = 0.05
-_COUNTED_WITHIN = 10.0
+_COUNTED_WITHIN = 60.0
 
 
 class DemoFailed(AirlockError):

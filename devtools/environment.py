@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 TOKEN = "sandbox-token"
 WORKER_READY = "airlock worker ready"
-_WORKER_WITHIN = 30.0
+_WORKER_WITHIN = 120.0
 
 
 @dataclass

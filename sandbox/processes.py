@@ -44,7 +44,7 @@ class SandboxProcess:
         """True until the process has ended."""
         return self._process.poll() is None
 
-    def stop(self, within: float = 5.0) -> int:
+    def stop(self, within: float = 20.0) -> int:
         """SIGTERM, and SIGKILL after `within` seconds; returns the exit code; safe to repeat."""
         if self.running:
             self._process.terminate()
@@ -99,7 +99,7 @@ def start(
     mailbox: Path | str | None = None,
     token: str | None = None,
     slow_seconds: float | None = None,
-    ready_within: float = 20.0,
+    ready_within: float = 60.0,
 ) -> SandboxProcess:
     """Start one service and return it once it accepts connections.
 

@@ -16,7 +16,7 @@ from airlock.cli.ports import Ports, free_ports, usual_or_free
 from airlock.cli.processes import Child, ChildFailed
 from airlock.temporal.connection import connect_to
 
-_ANSWERS_WITHIN = 30.0
+_ANSWERS_WITHIN = 120.0
 
 
 async def start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: bool) -> tuple[Child, Ports, Client]:

@@ -15,7 +15,7 @@ from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import AuditView
 
-_GATE_WITHIN = 1.5
+_GATE_WITHIN = 5.0
 """Seconds a list waits to hear whether the live gate is locked."""
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]

@@ -78,7 +78,7 @@ class Child:
         tail = "\n".join(f"  {line}" for line in self.said().splitlines()[-15:])
         return ChildFailed(f"{self.name} {what}. The end of {self.log}:\n{tail or '  (it wrote nothing)'}")
 
-    async def stop(self, within: float = 5.0) -> int:
+    async def stop(self, within: float = 20.0) -> int:
         """SIGTERM, and SIGKILL after `within` seconds; returns the exit code; safe to repeat."""
         if self.running:
             self._process.terminate()

@@ -17,7 +17,7 @@ from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import StatusView
 
-ADMISSION_WITHIN = 10.0
+ADMISSION_WITHIN = 20.0
 """Seconds `start` waits to learn whether the operator's worker admits the plan."""
 REFUSED_AT_ADMISSION = "refused at admission: "
 
@@ -33,7 +33,7 @@ async def start(
 ) -> int:
     """Submit a plan. The same plan twice starts nothing; other content under the same id is refused.
 
-    Exits 0 once the plan is admitted (or no worker has looked at it within ten seconds), 1 when it is refused. With --wait
+    Exits 0 once the plan is admitted (or no worker has looked at it within 20 seconds), 1 when it is refused. With --wait
     it exits 0 only if the plan ends completed, partial or rehearsed.
     """
     findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))

@@ -18,7 +18,7 @@ RESOURCES = "gate-resource"
 MOST = 200
 """At most so many gates are asked; beyond that the numbers are those of a part."""
 _AT_ONCE = 10
-_WITHIN = timedelta(seconds=3)
+_WITHIN = timedelta(seconds=10)
 _RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
@@ -44,7 +44,7 @@ async def gates_now(client: Client) -> dict[str, GateNow]:
     """By workflow id the live gate and those of tools; those of resources as one sum. Gates at rest are absent.
 
     Raises:
-        NoAnswer: If one of them does not answer within three seconds: a part would pass for the whole.
+        NoAnswer: If one of them does not answer within ten seconds: a part would pass for the whole.
     """
     request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=_RUNNING, page_size=MOST)
     page = await client.workflow_service.list_workflow_executions(request)

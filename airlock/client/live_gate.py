@@ -22,7 +22,7 @@ from airlock.gates.locks import GateLock
 from airlock.gates.view import GateView, NotifiedHolderView
 from airlock.temporal.live_gate import start_live_gate
 
-QUERY_TIMEOUT = 3.0
+QUERY_TIMEOUT = 10.0
 """Seconds the gate, or a plan it names, has for an answer."""
 _ASKED_AT_ONCE = 20
 _CHANGES_LISTED = 1_000
@@ -113,17 +113,18 @@ class LiveGate:
         await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
 
-    async def status(self, within: float = QUERY_TIMEOUT) -> GateView | None:
+    async def status(self, within: float | None = None) -> GateView | None:
         """The gate as it is now; None if it was never started, so that nothing has locked it.
 
         Args:
-            within: Seconds it has for an answer.
+            within: Seconds it has for an answer; `QUERY_TIMEOUT` of them if nothing is said.
 
         Raises:
             NoAnswer: If no worker answers; nothing can go live then.
         """
+        patience = timedelta(seconds=QUERY_TIMEOUT if within is None else within)
         try:
-            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=timedelta(seconds=within))
+            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=patience)
             return GateView.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:

@@ -21,7 +21,7 @@ from airlock.monitoring.health import Health, Samples, WorstTool, health_of, wor
 from airlock.monitoring.messages import HealthSnapshot, TrendPoint
 from airlock.monitoring.rolling import Window, Windows, merge
 
-QUERY_TIMEOUT = timedelta(seconds=5)
+QUERY_TIMEOUT = timedelta(seconds=15)
 _RUNNING = f"WorkflowType = '{names.MONITOR_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
@@ -133,7 +133,7 @@ class Monitors:
 
         Raises:
             NoMonitor: If there is none.
-            NoAnswer: If one of them does not answer within five seconds; a part would pass for the whole.
+            NoAnswer: If one of them does not answer within 15 seconds; a part would pass for the whole.
         """
         found = await asyncio.gather(*(self._snapshot(monitor) for monitor in await self._running()))
         windows = reduce(merge, (snapshot.windows for snapshot in found))

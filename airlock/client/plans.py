@@ -39,7 +39,7 @@ from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 
-QUERY_TIMEOUT = timedelta(seconds=5)
+QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
 """Seconds a decision waits for a worker's answer."""
 ENDED_CHECK = 2.0
@@ -65,7 +65,7 @@ class PlanHandle:
         """Where the plan is now.
 
         Raises:
-            NoAnswer: If no worker answers within five seconds.
+            NoAnswer: If no worker answers within 15 seconds.
             NoSuchPlan: If there is no such plan.
         """
         return await self._query("status", StatusView)

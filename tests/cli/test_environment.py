@@ -43,7 +43,7 @@ def family(text: str) -> list[int]:
 
 async def test_a_child_stops_when_told(tmp_path: Path) -> None:
     child = Child("a child", SLEEP, tmp_path / "log", os.environ)
-    await child.wait_until(lambda: "up" in child.said(), 10)
+    await child.wait_until(lambda: "up" in child.said(), 120)
     assert child.running
     assert await child.stop() == -signal.SIGTERM
     assert (child.running, child.kill()) == (False, -signal.SIGTERM)
@@ -54,11 +54,11 @@ async def test_a_child_that_dies_is_reported_with_its_words(tmp_path: Path) -> N
         "a child", [sys.executable, "-c", "print('cannot do it'); raise SystemExit(3)"], tmp_path / "log", os.environ
     )
     with pytest.raises(ChildFailed, match=r"(?s)a child ended with exit code 3\. The end of .*log:\n  cannot do it"):
-        await child.wait_until(lambda: False, 10)
+        await child.wait_until(lambda: False, 120)
     child.kill()
     missing = Child("a child", ["no-such-command"], tmp_path / "log", os.environ)
     with pytest.raises(ChildFailed, match="cannot run no-such-command"):
-        await missing.wait_until(lambda: False, 10)
+        await missing.wait_until(lambda: False, 120)
     missing.kill()
 
 

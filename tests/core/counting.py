@@ -64,7 +64,7 @@ def aggregates(draw: st.DrawFn) -> Aggregate:
     ended, rehearsals = draw(small), draw(small)
     rolled_back = draw(st.integers(0, ended))
     conflicted = draw(st.integers(0, rehearsals))
-    return observe(draw(st.lists(calls, max_size=12))) + Aggregate(
+    return observe(draw(st.lists(calls, max_size=6))) + Aggregate(
         reports={draw(st.sampled_from(Stage)): 1},
         rehearsals=rehearsals,
         conflicted=conflicted,

@@ -37,7 +37,7 @@ SECOND = timedelta(seconds=1)
 
 
 @settings(max_examples=40)
-@given(st.lists(reports, max_size=12, unique_by=lambda each: each.key.text), st.lists(st.integers(0, 11), max_size=4))
+@given(st.lists(reports, max_size=8, unique_by=lambda each: each.key.text), st.lists(st.integers(0, 7), max_size=3))
 def test_however_reports_are_divided_and_repeated_each_counts_once(found: list[Report], cuts: list[int]) -> None:
     one_by_one = Windows()
     for each in found:

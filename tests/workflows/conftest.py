@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.activities import monitor as monitor_activities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
+from airlock.client import live_gate as gate_module
+from airlock.client import monitors as monitor_module
+from airlock.client import plans as client_module
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
 from airlock.worker.roles import build_workers
@@ -46,6 +51,18 @@ def catalogue() -> Catalogue:
 async def dev_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkflowEnvironment]:
     async with running.dev_server(tmp_path_factory.mktemp("dev-server")) as env:
         yield env
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Workers in this process share it with the tests: on a busy machine they answer late, which is no silence."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (client_module, monitor_module, monitor_activities):
+            patch.setattr(module, "QUERY_TIMEOUT", timedelta(seconds=60))
+        patch.setattr(gate_module, "QUERY_TIMEOUT", 60.0)
+        patch.setattr(gate_module, "DECISION_TIMEOUT", 120.0)
+        patch.setattr(client_module, "DECISION_TIMEOUT", 120.0)
+        yield
 
 
 @pytest.fixture(autouse=True)
