@@ -16,7 +16,7 @@ from airlock.activities.rate import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.contract import Mode
@@ -147,9 +147,11 @@ def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
         UnkeptToken: If the token is not JSON, or larger than `MAX_OUTPUT_BYTES`.
     """
     try:
-        token: JsonValue = json.loads(canonical_json(secrets.redact(call.undo)))
-    except (TypeError, ValueError, RecursionError) as error:
+        token: JsonValue = json.loads(bounded_json(secrets.redact(call.undo)))
+    except (TypeError, RecursionError) as error:
         raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
+    except ValueError as error:
+        raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
     if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
         raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
     return token

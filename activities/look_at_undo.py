@@ -18,7 +18,7 @@ from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
 from airlock.run.undo import UndoLook
 
 CONCURRENCY = 8
-"""How many undos are looked at at the same time."""
+"""The number of undos that are looked at at the same time."""
 
 
 class UndoLookActivities:

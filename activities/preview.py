@@ -11,7 +11,7 @@ from airlock.activities.invoke import as_model, bind_real, bind_shown, describe,
 from airlock.activities.metered import measured
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import ToolFailed
 from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
@@ -26,7 +26,7 @@ from airlock.wire import PreviewResult, RehearsalRequest
 PAYLOAD_BUDGET = 1_000_000
 """An activity stops taking on steps when its previews hold this many bytes of JSON."""
 CONCURRENCY = 8
-"""How many dry runs look at the same time."""
+"""The number of dry runs that look at the same time."""
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 
@@ -90,7 +90,7 @@ class PreviewActivities:
         contract = request.contracts[request.contract_of[step.id]]
         try:
             preview = await self._look(request.plan_id, step, contract, outputs, secrets)
-            if len(canonical_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
+            if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
                 raise ToolFailed(f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes")
         except TimeoutError:
             return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")

@@ -20,7 +20,7 @@ class Secrets:
         self._given: dict[str, str] = {}
 
     def resolve(self, name: str) -> str:
-        """The value of a secret: `AIRLOCK_SECRET_<NAME>`, or the file of that name in `AIRLOCK_SECRETS_DIR`.
+        """Return the value of a secret: `AIRLOCK_SECRET_<NAME>`, or the file of that name in `AIRLOCK_SECRETS_DIR`.
 
         Raises:
             SecretError: If this worker has no such secret; the message says where it looked, never a value.
@@ -38,11 +38,11 @@ class Secrets:
         return value
 
     def redact(self, value: Any) -> Any:
-        """A JSON value with every secret that was given out replaced by its name."""
+        """Return a JSON value with every secret that was given out replaced by its name."""
         return _replaced(value, {secret: masked(name) for name, secret in self._long().items()})
 
     def restore(self, value: Any) -> Any:
-        """A JSON value that was redacted, with the secrets back in it that have been given out again meanwhile."""
+        """Return a JSON value that was redacted, with the secrets back in it that have been given out again meanwhile."""
         return _replaced(value, {masked(name): secret for name, secret in self._long().items()})
 
     def _long(self) -> dict[str, str]:
@@ -64,5 +64,5 @@ def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
 
 
 def masked(name: str) -> str:
-    """What stands for a secret wherever a person looks."""
+    """Return the text in place of a secret wherever a person looks."""
     return f"(secret {name})"

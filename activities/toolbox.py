@@ -1,4 +1,4 @@
-"""What every activity works with: the operator's catalogue and policy, given by the worker."""
+"""The tools of every activity: the operator's catalogue and policy, given by the worker."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Toolbox:
     index_key: str = field(default="", repr=False)
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
-        """What a tool is told about the call it carries out."""
+        """Return the call as its tool sees it."""
         return ToolCall(
             plan_id=plan_id,
             step_id=step.id,
@@ -49,5 +49,5 @@ class Toolbox:
             )
 
     def contract_now(self, step: Step) -> Contract:
-        """The contract this worker has for a step today."""
+        """Return the contract this worker has for a step today."""
         return self.catalogue.contract(step.tool, step.args)

@@ -31,7 +31,7 @@ _WORKER_WITHIN = 120.0
 
 @dataclass
 class Environment:
-    """The running services and where they keep their things. Made by `environment`."""
+    """The running services, with their folders and addresses. Made by `environment`."""
 
     folder: Path
     client: Client

@@ -31,7 +31,7 @@ class SandboxProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
+        """The address, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
         return f"{'smtp' if self.service == 'smtp' else 'http'}://127.0.0.1:{self.port}"
 
     @property
@@ -60,7 +60,7 @@ class SandboxProcess:
         return self._finish()
 
     def wait_ready(self, within: float) -> None:
-        """Returns once it accepts connections and `port` is known.
+        """Return once it accepts connections and `port` is known.
 
         Raises:
             NotReady: it ended, or `within` seconds were not enough; it no longer runs then.
@@ -143,7 +143,7 @@ def _spawn(service: Service, command: list[str]) -> SandboxProcess:
 
 
 def _first_line(process: "subprocess.Popen[bytes]", within: float) -> bytes:
-    """The first line of its stdout; what there is of it when it ends or time is up."""
+    """Return the first line of its stdout; what there is of it when it ends or time is up."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     deadline = time.monotonic() + within

@@ -1,11 +1,10 @@
-"""What holds for every test: nothing here talks to anything but this machine."""
+"""Rules for every test: only loopback is reached, and long files begin first."""
 
 import ipaddress
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ settings.load_profile("airlock")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
+    "tests/packaging/test_wheel.py",
     "tests/workflows/test_large.py",
     "tests/workflows/test_deadlock.py",
     "tests/cli/test_server.py",
@@ -42,8 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if run is None:
         return (yield)
-    note = Path(tempfile.gettempdir()) / f"airlock-tests-{run}" / sha256(item.nodeid.encode()).hexdigest()
-    note.parent.mkdir(exist_ok=True)
+    note = Path(tempfile.gettempdir()) / f"airlock-test-{run}-{sha256(item.nodeid.encode()).hexdigest()}"
     if note.exists():
         item.add_marker(ENDED_ITS_PROCESS)
     note.touch()
@@ -51,8 +50,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         note.unlink(missing_ok=True)
-        with suppress(OSError):  # others are running
-            note.parent.rmdir()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""A claim: as long as it is open, or was settled as done, nobody else makes the same irreversible call."""
+"""A claim: as long as it is open, or was settled as done, no other plan makes the same irreversible call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -109,12 +109,12 @@ class ClaimWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is settle")
 
     @workflow.query(description="whose claim it is, how it was settled, what was refused")
     def status(self) -> Claimed:
-        """Whose claim it is."""
+        """Return the claim."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
         return self._claimed

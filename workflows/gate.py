@@ -34,7 +34,7 @@ HISTORY_EVENTS = 1_000
 """A run continues as new from so many events on."""
 HISTORY_BYTES = 8_000_000
 LOOK_EVERY = 10.0
-"""Seconds between two looks for holders that are gone, while somebody waits."""
+"""Seconds between two looks for holders that are gone, while a plan waits."""
 _REFUSALS = 10
 
 
@@ -42,7 +42,7 @@ _REFUSALS = 10
 class GateWorkflow:
     """One gate. Its input is a `GateStart`; without one it starts empty.
 
-    The live gate runs for ever; every other gate ends as soon as nobody needs it.
+    The live gate runs for ever; every other gate ends as soon as no plan needs it.
     """
 
     @workflow.init
@@ -62,7 +62,7 @@ class GateWorkflow:
 
     @workflow.run
     async def run(self, *start: Any) -> None:
-        """Let in, line up, lock and tell until nobody needs this gate; cancelled it goes on, because others rely on it."""
+        """Grant, queue, lock and notify until no plan needs this gate; cancelled it goes on, because plans rely on it."""
         why = "a gate cannot be cancelled: it would forget who is in"
         await uncancellable(self._life(), lambda: self.refuse_signal("cancel", why))
 
@@ -92,7 +92,7 @@ class GateWorkflow:
             self.refuse_signal("start", f"the input is not a GateStart: {error}")
             return GateStart()
         if read.gate is not None and continued is None:
-            # whoever starts a workflow could otherwise hand in a gate that is not locked
+            # a client that starts a workflow could otherwise hand in a gate that is not locked
             self.refuse_signal("start", "only a continue-as-new may carry a gate on")
             return GateStart(capacity=read.capacity, after=read.after)
         return read
@@ -106,13 +106,16 @@ class GateWorkflow:
         )
 
     def _needless(self) -> bool:
-        """Whether nobody needs this gate any more. Whoever comes in this very moment starts it anew."""
+        """Return True if no plan needs this gate any more. A plan that asks in this very moment starts it again."""
         if self._id == names.LIVE_GATE or not workflow.all_handlers_finished():
             return False
         return self._gate.idle_in(workflow.now()) == 0
 
     async def _recall(self) -> None:
-        """Take up what an earlier run knew; until that is known nobody gets in. If it cannot be known, stay closed."""
+        """Take over the state of an earlier run; until then the gate grants nothing.
+
+        If it cannot be read, it stays closed.
+        """
         request = RecallRequest(gate=self._id, run=workflow.info().run_id, after=self._after)
         found = await gate_rounds.recall(request)
         if found.carried is not None:
@@ -127,7 +130,7 @@ class GateWorkflow:
         self._ready = True
 
     async def _watch(self) -> None:
-        """While somebody waits, look for those who are gone; and wake up when the last turn has left its window."""
+        """While a plan waits, look for holders that are gone; and wake up when the last turn has left its window."""
         while True:
             await workflow.wait_condition(lambda: self._gate.restless or self._lingers() is not None)
             if not self._gate.restless:
@@ -180,10 +183,10 @@ class GateWorkflow:
 
     @workflow.update(description="Wanted: a place, a place in the queue, or why not; answers at once")
     async def acquire(self, *arguments: Any) -> GateAnswer:
-        """Let somebody in, or say why not."""
+        """Grant a slot, or answer why not."""
         await self._until_ready()
         wanted = parse_wanted(arguments)
-        if self._id.startswith(names.RESOURCE_GATE_PREFIX):  # whatever somebody says: one plan at a time
+        if self._id.startswith(names.RESOURCE_GATE_PREFIX):  # whatever a message says: one plan at a time
             wanted = wanted.model_copy(update={"capacity": 1})
         answer = self._gate.acquire(wanted, workflow.now())
         self._show()
@@ -196,7 +199,7 @@ class GateWorkflow:
         except MalformedMessage as error:
             raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
         if wanted.holder == self._id:
-            raise ApplicationError("acquire: holder: a gate is in nobody's queue", type="Malformed", non_retryable=True)
+            raise ApplicationError("acquire: holder: a gate waits in no queue", type="Malformed", non_retryable=True)
 
     @workflow.update(description="Permit: when a call under a rate limit may be made")
     async def permit(self, *arguments: Any) -> PermitAnswer:
@@ -277,7 +280,7 @@ class GateWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there are auto_lock, hold_off, lock, release, unlock")
 
     async def _say(self, name: str, arguments: tuple[Any, ...]) -> None:
@@ -290,12 +293,12 @@ class GateWorkflow:
 
     @workflow.query(description="who is in, who waits, what is locked and the proof of it, what was refused")
     def status(self) -> GateView:
-        """The gate at this moment."""
+        """Return the gate at this moment."""
         return self._view()
 
     @workflow.query(description="all that this gate knows, for a run that takes it up")
     def carry(self) -> CarriedGate:
-        """All that this gate knows."""
+        """Return all that this gate knows."""
         return CarriedGate(
             ready=self._ready, gate=self._gate, after=self._after, refused=self._refused, refusals=self._refusals
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a gate does by itself: tells those who must know, looks for those who are gone, asks what an earlier run knew."""
+"""The rounds of a gate: notices to plans, looks for vanished holders, the state of an earlier run."""
 
 import asyncio
 from collections.abc import Callable
@@ -75,7 +75,7 @@ async def look(gate: Gate, number: int) -> None:
 
 
 async def recall(request: RecallRequest) -> RecallResult:
-    """What an earlier run knew; a `problem` if that cannot be found out."""
+    """Return the state of an earlier run; a `problem` if it cannot be read."""
     try:
         found: RecallResult = await workflow.execute_activity_method(
             GateActivities.recall,
@@ -88,7 +88,7 @@ async def recall(request: RecallRequest) -> RecallResult:
 
 
 async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
-    """What lock a monitor wants, by its own word: anybody can send a signal in its name. `number` tells the questions apart.
+    """Ask a monitor for the lock it wants: any client can send a signal in its name. `number` tells the questions apart.
 
     Raises:
         ActivityError: If it cannot be asked.

@@ -32,7 +32,7 @@ BUSY_PAUSE = timedelta(seconds=15)
 
 
 class GateVisits:
-    """What stands between a run and its calls.
+    """The gates and claims between a run and its calls.
 
     Args:
         run: The plan's run.
@@ -76,7 +76,7 @@ class GateVisits:
                 return False
             self._news = self._reopened = False
             result = await self.acquire(request)
-            if run.moves != moves:  # somebody spoke meanwhile: the answer is to an old question
+            if run.moves != moves:  # a decision came meanwhile: the answer is to an old question
                 take_late(run, result)
                 take_wait(run, result)
                 return False

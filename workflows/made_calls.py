@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 def made_call(run: Run, step_id: str) -> MadeCall:
-    """What a compensation or a probe needs to know about a step's live call."""
+    """Return the data that a compensation or a probe needs about a step's live call."""
     step = next(step for step in run.steps if step.id == step_id)
     record = run.calls[step_id]
     read = [name for name in referenced_steps(step.args) if name in run.outputs]

@@ -21,7 +21,7 @@ class Metered(Interceptor):
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[WorkflowInboundInterceptor] | None:
-        """The interceptor of each workflow instance."""
+        """Return the interceptor of each workflow instance."""
         return _CountEnds
 
 

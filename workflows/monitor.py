@@ -88,7 +88,7 @@ class MonitorWorkflow:
             watch.cancel()
 
     async def _calm(self, came: int) -> bool:
-        """Whether a continue-as-new may get through: few signals came in with this task, or none does for a second.
+        """Return True if a continue-as-new may get through: few signals came in with this task, or none does for a second.
 
         One that does not get through costs a replay of the whole run, in which more signals come in.
         """
@@ -107,7 +107,7 @@ class MonitorWorkflow:
             self.refuse_signal("start", f"the input is not a MonitorStart: {error}")
             return
         if read.state is not None and workflow.info().continued_run_id is None:
-            # whoever starts a workflow could otherwise hand in any numbers
+            # a client that starts a workflow could otherwise hand in any numbers
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
@@ -204,22 +204,22 @@ class MonitorWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is report")
 
     @workflow.query(description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts')
     def health(self, *arguments: Any) -> HealthSnapshot:
-        """Everything about health in one snapshot."""
+        """Return everything about health in one snapshot."""
         return self._monitor.health(self._id, _asked_time(arguments))
 
     @workflow.query(description='{"at"?}: what there is to learn at a time (default now)')
     def signals(self, *arguments: Any) -> SignalsSnapshot:
-        """Everything there is to learn in one snapshot."""
+        """Return everything there is to learn in one snapshot."""
         return self._monitor.signals(self._id, _asked_time(arguments))
 
     @workflow.query(description='{"tools": [...]}: how many live calls of these tools worked')
     def reliability(self, *arguments: Any) -> ReliabilityAnswer:
-        """How many live calls of some tools worked."""
+        """Return the numbers of live calls of some tools, and of those that succeeded."""
         try:
             return self._monitor.reliability(parse_question(arguments), _now())
         except MalformedMessage as error:
@@ -227,7 +227,7 @@ class MonitorWorkflow:
 
     @workflow.query(description="the last lock of the live gate this monitor wanted")
     def lock_wish(self) -> WishAnswer:
-        """The last lock it wanted."""
+        """Return the last lock it wanted."""
         return WishAnswer(wish=self._monitor.wish)
 
 
@@ -243,7 +243,10 @@ def _asked_time(arguments: tuple[Any, ...]) -> datetime:
 
 
 def _now() -> datetime:
-    """The time of a query: the workflow's own stands still while nothing happens. Queries leave no trace in the history."""
+    """Return the time of a query: the workflow's own stands still while nothing happens.
+
+    Queries leave no trace in the history.
+    """
     with workflow.unsafe.sandbox_unrestricted():
         clock = datetime.now(UTC)
     return max(clock, workflow.now())

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock.base import names
+    from airlock.base.canonical import deeper_than
     from airlock.base.errors import AirlockError
     from airlock.base.incoming import MalformedMessage, Verdict
     from airlock.base.text import shorten
@@ -47,6 +48,8 @@ T = TypeVar("T")
 HISTORY_EVENTS = 1_200
 """A run continues as new from so many events on; what is in flight then still fits below 2,000."""
 HISTORY_BYTES = 8_000_000
+_MAX_DEPTH = 180
+"""Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
 _STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
 _SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
 _RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
@@ -101,13 +104,13 @@ class PlanWorkflow:
             self._report(state)
             await self._entrance.leave()
             self._continue_if_full()
-        if not self._outbox.ended:  # somebody ended it while it gave back, or before it began
+        if not self._outbox.ended:  # a decision ended it while it released its slots, or before it began
             self._report(self._run.state)
             await self._entrance.leave()
         self._finish()
 
     async def _take_new_places(self) -> None:
-        """After a reset: give back what it remembers; what is not live yet is previewed and approved anew."""
+        """After a reset: release what the run remembers to hold; what is not live yet is previewed and approved again."""
         self._run.displaced = False
         await self._entrance.start_over()
         if self._run.state is State.LIVE:
@@ -140,7 +143,7 @@ class PlanWorkflow:
                 raise AirlockError(f"no stage for {self._run.state.value}")
 
     async def _locked(self) -> None:
-        """LOCKED: until somebody says what happens next, or there is something to give back that was kept so far."""
+        """LOCKED: until a person says what happens next, or there is something to release that was kept so far."""
         run, later = self._run, self._run.unlock_later
         if later is not None:
             run.unlock_later = None
@@ -151,7 +154,7 @@ class PlanWorkflow:
         )
 
     async def _await_approval(self) -> None:
-        """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
+        """AWAITING_APPROVAL: costs nothing until a person decides or the approval expires."""
         run = self._run
         left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
         try:
@@ -182,7 +185,7 @@ class PlanWorkflow:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
 
     def _full(self) -> bool:
-        """Whether the history is so long that the run must continue as new."""
+        """Return True if the history is so long that the run must continue as new."""
         info = workflow.info()
         return (
             info.get_current_history_length() >= HISTORY_EVENTS
@@ -226,7 +229,7 @@ class PlanWorkflow:
         workflow.set_current_details(details(self._run))
 
     def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
-        """A signal's way: parsed, judged, recorded; never raises."""
+        """Return a signal's way: parsed, judged, recorded; never raises."""
         if self._problem:
             return Verdict(accepted=False, reason=self._problem)
         try:
@@ -256,10 +259,10 @@ class PlanWorkflow:
 
     @workflow.signal(description='{"by", "reason"}: stop; no further call starts')
     def lock(self, *arguments: Any) -> None:
-        """Stop: no further call starts until somebody unlocks."""
+        """Stop: no further call starts until an unlock."""
         self._say("lock", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: go on; what is left is rehearsed and approved anew')
+    @workflow.signal(description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again')
     def unlock(self, *arguments: Any) -> None:
         """Go on after a lock."""
         self._say("unlock", arguments)
@@ -292,7 +295,7 @@ class PlanWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self._say(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
@@ -312,22 +315,22 @@ class PlanWorkflow:
 
     @workflow.query(description="where the plan is, what it waits for, what was refused")
     def status(self) -> StatusView:
-        """Where the plan is."""
+        """Return the state of the plan."""
         return status_view(self._valid_run())
 
     @workflow.query(description="the sealed preview, as text and as data")
     def preview(self) -> PreviewView:
-        """The sealed preview."""
+        """Return the sealed preview."""
         return preview_view(self._valid_run())
 
     @workflow.query(description="everything the run recorded, oldest first")
     def audit(self) -> AuditView:
-        """Everything the run recorded."""
+        """Return everything the run recorded."""
         return audit_view(self._valid_run())
 
     @workflow.query(description="the whole run, for the undo of a plan that has ended")
     def carry(self) -> Run:
-        """The whole run, as a continue-as-new would carry it on."""
+        """Return the whole run, as a continue-as-new would carry it on."""
         return self._valid_run()
 
     def _valid_run(self) -> Run:
@@ -339,11 +342,13 @@ class PlanWorkflow:
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
-        # whoever starts a workflow could otherwise hand in a run that says it was approved
+        # a client that starts a workflow could otherwise hand in a run that says it was approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
         return read.run, read.outbox or Outbox()
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
+    if deeper_than([step.args for step in read.plan.steps], _MAX_DEPTH):
+        raise ValueError(f"plan: its arguments are nested more than {_MAX_DEPTH} levels deep; make them flatter")
     undoing = None if read.undo is None else asked_undo(read.undo)
     return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()

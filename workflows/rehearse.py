@@ -1,4 +1,4 @@
-"""MOCK and DRY_RUN: nothing here has an effect, so whoever stops the plan stops these at once."""
+"""MOCK and DRY_RUN: nothing here has an effect, so a stop of the plan stops these at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -81,7 +81,7 @@ class Rehearsal:
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
     async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the plan moved on meanwhile.
+        """Return the answer of an activity without effects, or None when the plan moved on meanwhile.
 
         An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
         """
@@ -112,6 +112,6 @@ class Rehearsal:
 
 
 def _lowest_reason(run: Run) -> str:
-    """Why nothing may go higher: the reasons of the first step, as an example."""
+    """Return the reasons why nothing may go higher: those of the first step, as an example."""
     ceiling = run.ceilings[run.contracts().order[0]]
     return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"

@@ -1,4 +1,4 @@
-"""An interceptor that turns a signal nobody could handle into a recorded refusal, so that it cannot wedge a run."""
+"""An interceptor that turns a signal that no handler could handle into a recorded refusal: it cannot wedge a run."""
 
 from temporalio import workflow
 from temporalio.worker import (
@@ -16,7 +16,7 @@ class SafeSignals(Interceptor):
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[WorkflowInboundInterceptor] | None:
-        """The interceptor of each workflow instance."""
+        """Return the interceptor of each workflow instance."""
         return _RecordRefusals
 
 

@@ -77,7 +77,7 @@ class UndoStage:
                     task.add_done_callback(self._tasks.discard)
 
     def _nothing_to_do(self, step: str) -> bool:
-        """Whether a step needs no compensation: it only read, failed before it wrote, or can never be taken back."""
+        """Return True if a step needs no compensation: it only read, failed before it wrote, or can never be taken back."""
         record = self._run.calls[step]
         contract = self._run.contracts().contract(step)
         if contract.undoable:

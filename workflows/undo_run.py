@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
 T = TypeVar("T")
 
 LOOKS_AT_ONCE = 200
-"""How many undos one activity looks at, so that what it says fits a payload."""
+"""The number of undos that one activity looks at, so that its answer fits a payload."""
 
 
 class UndoRun:
@@ -87,7 +87,7 @@ class UndoRun:
         run.apply(Event.PREVIEWED, workflow.now(), reason="what the undo would do was looked at, and the result sealed")
 
     async def _quiet(self) -> None:
-        """Wait until no call of the ended run can be running, unless somebody stops this run: no look could tell before."""
+        """Wait until no call of the ended run can be running, unless this run is stopped: no look could tell before."""
         quiet_at = self._run.undoing.quiet_at if self._run.undoing else None
         left = (quiet_at - workflow.now()).total_seconds() if quiet_at else 0.0
         if left <= 0:
@@ -100,7 +100,7 @@ class UndoRun:
             return
 
     async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
+        """Return the answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
         await workflow.wait_condition(lambda: handle.done() or self._run.moves != self._moves)
         if self._run.moves != self._moves:
             handle.cancel()

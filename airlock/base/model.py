@@ -1,15 +1,15 @@
-"""The two base classes of every model: files that people write, and messages that programs exchange."""
+"""The two base classes of all models: files that people write, and messages that programs exchange."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class FileModel(BaseModel):
-    """Something a person writes: an unknown field is an error, because it is probably a typing mistake."""
+    """Part of a file that a person writes: an unknown field is an error, because it is probably a typing mistake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class WireModel(BaseModel):
-    """Something that crosses a process boundary: unknown fields are ignored, so that a newer sender still gets through."""
+    """Part of a message between processes: unknown fields are ignored, so that a newer sender is understood."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)

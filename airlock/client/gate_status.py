@@ -1,4 +1,4 @@
-"""How full every gate is at this moment, by asking each."""
+"""The use of every gate at this moment, by asking each."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from airlock.client.errors import NoAnswer
 from airlock.gates.view import GateView
 
 RESOURCES = "gate-resource"
-"""What the gates of all resources are counted under together: there may be any number of them, under hashed names."""
+"""The name under which the gates of all resources are counted: there may be any number of them, under hashed names."""
 MOST = 200
 """At most so many gates are asked; beyond that the numbers are those of a part."""
 _AT_ONCE = 10

@@ -62,7 +62,7 @@ class HistoryEvent(Link):
 
 
 class AuditEvent(HistoryEvent):
-    """What is neither a transition nor part of a rollback: admission, decisions, refusals, calls, drift, conflicts.
+    """An entry that is neither a transition nor part of a rollback: admission, decisions, refusals, calls, drift, conflicts.
 
     Of a conflict `what` is its kind and `answer` what was done about it; of a `resolve` it is the settlement that was said.
     """
@@ -75,7 +75,7 @@ class AuditEvent(HistoryEvent):
 
 
 class _OfPlan(ExportedModel):
-    """What every line of a plan says first. `workflow_id` is `plan-<plan_id>`, or `undo-<plan_id>` for its later undo."""
+    """The beginning of every line of a plan. `workflow_id` is `plan-<plan_id>`, or `undo-<plan_id>` for its later undo."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     plan_index: Count = 0
@@ -106,7 +106,8 @@ class RollbackLine(_OfPlan, HistoryEvent):
 class ToolResult(ExportedModel):
     """One step of a plan. `success` says whether its live call took effect, whatever became of it since.
 
-    It is None where no live call was made and where nobody knows: then `status` is `in_doubt`, or it was given up in doubt.
+    It is None where no live call was made and where it is not known: then `status` is `in_doubt`, or it was given up in
+    doubt.
     `calls` counts live calls that ended, retries within one not counted; `seconds` is the duration of the last attempt.
     """
 
@@ -128,9 +129,9 @@ class ToolResult(ExportedModel):
 
 
 class ExecutionResult(ExportedModel):
-    """What a plan did. Executions are steps with a live call, mocks and dry runs are none.
+    """The summary of a plan. Executions are steps with a live call, mocks and dry runs are none.
 
-    `in_doubt_executions` took effect or not, nobody knows; `rollbacks_executed` counts compensations that worked;
+    `in_doubt_executions` may or may not have taken effect; `rollbacks_executed` counts compensations that worked;
     `conflicts_resolved` are those that got an answer; `refused_messages` counts signals and decisions that did not count.
     """
 
@@ -172,7 +173,7 @@ class ExecutionLine(_OfPlan, Link):
 
 
 class LearningSignal(ExportedModel):
-    """What was learned, for the consumer `target_phase`. `tool_name` is None where it is not about one tool."""
+    """A learning signal for the consumer `target_phase`. `tool_name` is None where it is not about one tool."""
 
     signal_type: str
     tool_name: str | None
@@ -271,7 +272,7 @@ class SystemHealth(Document):
 
 
 class FileDigest(ExportedModel):
-    """What a file was when it was written. `bytes` is its size, `sha256` the digest of its bytes."""
+    """A file as it was written. `bytes` is its size, `sha256` the digest of its bytes."""
 
     lines: Count
     bytes: Count
@@ -318,6 +319,6 @@ SEVEN_FILES: Final = (EXECUTIONS, SUMMARY, TRANSITIONS, CONFLICTS, ROLLBACKS, SI
 
 
 def export_schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of each file by its name without ending; of a JSONL file it is that of one line."""
+    """Return the JSON Schema of each file by its name without ending; of a JSONL file it is that of one line."""
     models: dict[str, type[BaseModel]] = {**LINES, **DOCUMENTS}
     return {name.partition(".")[0]: models[name].model_json_schema(mode="serialization") for name in SEVEN_FILES}

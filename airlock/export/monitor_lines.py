@@ -1,4 +1,4 @@
-"""What the files say of what a monitor concluded."""
+"""The lines about a monitor's conclusions."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,7 @@ from airlock.monitoring.health import Health
 
 
 def learning_signal(signal: Signal) -> LearningSignal:
-    """The line of one learning signal; what it rests on is its evidence."""
+    """Return the line of one learning signal; what it rests on is its evidence."""
     evidence = signal.model_dump(mode="json", include={"window", "sample", "observed", "reference", "interval"})
     return LearningSignal(
         signal_type=signal.signal_type.value,

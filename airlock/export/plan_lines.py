@@ -1,4 +1,4 @@
-"""What the files say of one plan, derived from what its run recorded and where Temporal has it."""
+"""The lines about one plan, derived from its run's record and its place in Temporal."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ from airlock.run.state import Outcome
 from airlock.run.views import StepView
 
 UNDONE = "undone"
-"""What a compensation that worked is called in the audit."""
+"""The name in the audit of a compensation that worked."""
 _ENDED = {"live": True, "failed": False, "in_doubt": None}
 _PROBED = {"probe_happened": True, "probe_did_not_happen": False}
 _SETTLED = {Settlement.HAPPENED.value: True, Settlement.DID_NOT_HAPPEN.value: False}
@@ -78,7 +78,7 @@ class PlanRecord(ExportedModel):
 
     @property
     def order(self) -> tuple[datetime, str, str]:
-        """Where it stands in the files: by submission, then by workflow id; the run id tells a reused id apart."""
+        """The order in the files: by submission, then by workflow id; the run id tells a reused id apart."""
         return self.execution.submitted_at, self.execution.workflow_id, self.execution.first_run_id
 
     @property
@@ -87,7 +87,7 @@ class PlanRecord(ExportedModel):
         return tuple(sorted((*self.execution.events, *self.transitions, *self.rollbacks), key=lambda link: link.seq))
 
     def at(self, index: int) -> "PlanRecord":
-        """The same record as plan number `index` of the files, 0 or more."""
+        """Return the same record as plan number `index` of the files, 0 or more."""
         where = {"plan_index": index}
         return PlanRecord(
             execution=self.execution.model_copy(update=where),
@@ -97,7 +97,7 @@ class PlanRecord(ExportedModel):
 
 
 def plan_record(trace: PlanTrace) -> PlanRecord:
-    """The lines of one plan. The same trace gives the same lines, byte for byte.
+    """Return the lines of one plan. The same trace gives the same lines, byte for byte.
 
     Raises:
         AirlockError: If the trace has a transition without its states, which no run records.
@@ -195,7 +195,7 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
 
 
 def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
-    """Whether a step's last live call took effect; None where none was made, or nobody knows.
+    """Return True if a step's last live call took effect; None where none was made, or it is not known.
 
     Args:
         entries: The audit entries about the step, oldest first.
@@ -210,13 +210,13 @@ def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
 
 
 def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:
-    """The first thing in a plan's exported chain that is not what its histories tell; empty when there is none.
+    """Return the first thing in a plan's exported chain that is not what its histories tell; empty when there is none.
 
     A plan that was open when it was exported may have gone on since: then its exported events must be the first ones.
 
     Args:
         exported: What the files say.
-        derived: What was derived anew from the server's histories.
+        derived: The lines derived again from the server's histories.
     """
     known = {event.seq: event for event in derived.events}
     for event in exported.events:

@@ -1,4 +1,4 @@
-"""What the plans come to: counted line by line, and compared with what the documents say."""
+"""Totals over plans: counted line by line, and compared with the documents."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Totals:
         self.start, self.end = min(found), max(found)
 
     def summary(self) -> dict[str, Any]:
-        """The totals as `orchestration_summary.json` names them."""
+        """Return the totals as `orchestration_summary.json` names them."""
         verdicts = {name: self.lines[name] for name in ("successful", "failed", "open")}
         return {
             "start_time": self.start,

@@ -1,4 +1,4 @@
-"""What is wrong with a line, a document or a plan's chain of an export: pure, so that it can be said of any bytes."""
+"""Verification of a line, a document or a plan's chain of an export: pure, so that it can judge any bytes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class Finding(WireModel):
     message: str
 
     def __str__(self) -> str:
-        """The place and what is wrong there, on one line."""
+        """Return the place and what is wrong there, on one line."""
         return f"{self.file}{f':{self.line}' if self.line is not None else ''}: {self.message}"
 
 
@@ -82,7 +82,7 @@ class PlanLines:
 
 
 def read_line(data: bytes, model: type[L]) -> L:
-    """A line that fits its schema, hashes to its hash and is written as export writes it.
+    """Return a line that fits its schema, hashes to its hash and is written as export writes it.
 
     Raises:
         Damaged: If it is not, with the reason.
@@ -102,7 +102,7 @@ def read_line(data: bytes, model: type[L]) -> L:
 
 
 def read_document(data: bytes, model: type[D]) -> D:
-    """A document that fits its schema, and whose fields have the digests it gives.
+    """Return a document that fits its schema, and whose fields have the digests it gives.
 
     Raises:
         Damaged: If it is not; it names the field and the line where that begins.
@@ -155,13 +155,13 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
 
 
 def _line_of(data: bytes, name: str) -> int:
-    """The line of a document on which a field begins; 1 where it is not there."""
+    """Return the line of a document on which a field begins; 1 where it is not there."""
     start = data.find(f'\n  "{name}":'.encode())
     return 1 if start < 0 else data.count(b"\n", 0, start) + 2
 
 
 def check_plan(plan: PlanLines) -> Finding | None:
-    """The first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
+    """Return the first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
     line = plan.execution.value
     if line.plan_index != plan.index:
         message = f"plan_index is {line.plan_index} where {plan.index} follows: plans are missing, or out of order"
@@ -200,7 +200,7 @@ def _check_chain(plan: PlanLines) -> Finding | None:
 
 
 def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[HistoryEvent]]], seq: int) -> Finding:
-    """Where an entry should be and is not: its line is missing, out of order, or another one takes its place."""
+    """Return the problem of an entry that is not in its place: its line is missing, out of order, or replaced."""
     stated = {TRANSITIONS: plan.execution.value.transitions, ROLLBACKS: plan.execution.value.rollback_events}
     counted = {TRANSITIONS: len(plan.transitions), ROLLBACKS: len(plan.rollbacks)}
     later = (name for name, left in streams.items() if any(link.value.seq == seq for link in left))
@@ -223,7 +223,7 @@ def _check_identity(plan: PlanLines) -> Finding | None:
 
 
 def _contradictions(record: PlanRecord) -> Iterator[str]:
-    """What a plan's line says that its own entries and lines contradict."""
+    """Return the contradictions between a plan's line and its own entries and lines."""
     line, result = record.execution, record.execution.result
     called = [found.success for found in result.tool_results if found.calls]
     conflicts = [event for event in line.events if event.kind is AuditKind.CONFLICT]

@@ -1,4 +1,4 @@
-"""What a gate counts over time: what agents used up of their budgets, and whose turn it is under a rate limit.
+"""The budgets of agents as a gate counts them over time.
 
 Everything here errs on the side of too much: what may still lie in a window counts as being in it. Times are seconds since
 the epoch, UTC; they come in as arguments.
@@ -22,17 +22,17 @@ MAX_BOOKED = 1_000
 _DIGITS = 9
 
 Bucket = tuple[float, int, int, float]
-"""When it ends, and the live calls, irreversible calls and cost in it."""
+"""The end of a stretch, and the live calls, irreversible calls and cost in it."""
 
 
 class AgentLedger(BaseModel):
-    """What one agent used up lately. `per` is the longest window anybody asked for, in seconds."""
+    """The recent spending of one agent. `per` is the longest window that a plan asked for, in seconds."""
 
     per: float = 0.0
     buckets: list[Bucket] = Field(default_factory=list)
 
     def used(self, per: float, now: float) -> Spending:
-        """What was, or may have been, used up in the last `per` seconds."""
+        """Return the spending of the last `per` seconds; where a stretch only partly lies in it, all of it counts."""
         within = [bucket for bucket in self.buckets if bucket[0] > now - per]
         return Spending(
             live_calls=sum(bucket[1] for bucket in within),
@@ -71,7 +71,7 @@ class BudgetLedger(BaseModel):
     booked: list[str] = Field(default_factory=list)
 
     def refusal(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> str:
-        """Why a request cannot be paid for, in one sentence; empty if it can, or if it is booked already.
+        """Return the reason why a request exceeds a budget, in one sentence; empty if it fits, or if it is booked already.
 
         Args:
             key: The request.

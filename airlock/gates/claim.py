@@ -50,24 +50,24 @@ def parse_settle(arguments: tuple[Any, ...]) -> SettledByPlan | SettledByPerson:
 
 
 def made(claimed: Claimed, at: datetime | None) -> str:
-    """Why a call is not made again: it was made, and settled at that time (UTC)."""
+    """Return the reason for not making a call again: it was made, and settled at that time (UTC)."""
     when = f" on {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     return f"{claimed.holder} made this call{when} (step {claimed.step})"
 
 
 def made_before(at: datetime | None) -> str:
-    """Why a step is not called again by its own plan, for example after a reset."""
+    """Return the reason for not calling a step again in its own plan, for example after a reset."""
     when = f" on {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     return f"this very call was made already{when}"
 
 
 def under_way(claimed: Claimed) -> str:
-    """Why a call is not made: another plan that still runs has the claim."""
+    """Return the reason for not making a call: another plan that still runs holds the claim."""
     return f"{claimed.holder} is making this call, or will (step {claimed.step})"
 
 
 def doubtful(claimed: Claimed, claim: str) -> str:
-    """Why a call is not made: the plan that has the claim is closed, and may have made it. Says how to settle that."""
+    """Return the reason for not making a call: the closed plan that holds the claim may have made it. Names the fix."""
     return (
         f"it is in doubt whether {claimed.holder} made this call (step {claimed.step}): find out, then settle it with "
         f"airlock rollback {claimed.plan_id}, or: {settle_command(claim)}"
@@ -75,7 +75,7 @@ def doubtful(claimed: Claimed, claim: str) -> str:
 
 
 def settle_command(claim: str) -> str:
-    """The command with which a person settles a claim, to be pasted."""
+    """Return the command with which a person settles a claim, to be pasted."""
     return (
         f"temporal workflow signal -w {claim} --name settle "
         """--input '{"by": "YOU", "outcome": "done or free", "reason": "..."}'"""
@@ -83,13 +83,13 @@ def settle_command(claim: str) -> str:
 
 
 def claim_details(claimed: Claimed, claim: str) -> str:
-    """What the Temporal UI shows of a claim, as Markdown."""
+    """Return the text that the Temporal UI shows of a claim, as Markdown."""
     whose = f"**{claimed.holder}** claims its call of `{claimed.tool}` (step {claimed.step})"
     if claimed.outcome is not None:
         lines = [f"{whose}: settled as `{claimed.outcome.value}`."]
     else:
         lines = [
-            f"{whose}: to come, under way or in doubt. While this is open nobody else makes the same call.",
+            f"{whose}: to come, under way or in doubt. While this is open no other plan makes the same call.",
             f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
         ]
     if claimed.refused:

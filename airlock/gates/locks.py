@@ -26,7 +26,7 @@ Party = tuple[str, tuple[str, ...]]
 
 
 class NoticeKind(StrEnum):
-    """What others are told: they may ask again, they are locked, they are unlocked."""
+    """The kinds of notice: a waiting plan may ask again, a holder is locked, a plan is unlocked."""
 
     GRANTED = "granted"
     LOCK = "lock"
@@ -53,20 +53,20 @@ class GateLock(WireModel):
     gate: str = "live gate"
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
-        """Whether it closes the gate for somebody with these scopes; `resource:*` stands for any resource."""
+        """Return True if it closes the gate for a plan with these scopes; `resource:*` stands for any resource."""
         wide = (f"{self.scope.partition(':')[0]}:*", *_ANY) if self.scope else ()
         return self.scope is None or self.scope in scopes or any(scope in scopes for scope in wide)
 
     @property
     def why(self) -> str:
-        """What those are told whom it keeps out."""
+        """The text shown to the plans that this lock excludes."""
         scope = f" for {self.scope}" if self.scope else ""
         who = f" by {self.by}" if self.told_by != self.by else ""
         return shorten(f"{self.gate} locked{scope}{who}: {self.reason}")
 
     @property
     def told_by(self) -> str:
-        """Who those are told has locked; no plan takes a signal in the name of Airlock or of a monitor."""
+        """The name shown as the author of the lock; no plan takes a signal in the name of Airlock or of a monitor."""
         return self.gate if self.by.lower() in RESERVED else self.by
 
 
@@ -95,16 +95,16 @@ class Barrier(BaseModel):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to remember."""
+        """True if there is nothing to remember."""
         return not (self.locks or self.told or self.kept_out)
 
     @property
     def finishing(self) -> tuple[str, ...]:
-        """Who was told and is still in."""
+        """Return the holders that were notified and still hold a slot."""
         return tuple(holder for holder, told in self.told.items() if told.quiesced_at is None)
 
     def closed_for(self, scopes: tuple[str, ...]) -> GateLock | None:
-        """The first lock that keeps somebody with these scopes out."""
+        """Return the first lock that excludes a plan with these scopes."""
         return next((lock for lock in self.locks if lock.matches(scopes)), None)
 
     def lock(self, lock: GateLock, inside: Iterable[Party], outside: Iterable[Party]) -> tuple[Verdict, list[Notice]]:
@@ -116,7 +116,7 @@ class Barrier(BaseModel):
             outside: Who waits and matches; they count as kept out.
 
         Returns:
-            Whether it counts, and whom to tell.
+            The verdict, and the notices to send.
         """
         if found := self._of(lock.scope):
             return _no(f"{_what(lock.scope)} is locked already, by {found.by}: {found.reason}"), []
@@ -140,10 +140,10 @@ class Barrier(BaseModel):
         return Verdict(accepted=True, reason=said), news
 
     def unlock(self, scope: str | None, by: str, reason: str) -> tuple[Verdict, list[Notice]]:
-        """Lift one lock; whom no other lock keeps out is told, who is not out yet as soon as it is.
+        """Lift one lock; a plan that no other lock excludes is notified, a holder as soon as it has left.
 
         Returns:
-            Whether it counts, and whom to tell now.
+            The verdict, and the notices to send now.
         """
         lock = self._of(scope)
         if lock is None:
@@ -169,7 +169,7 @@ class Barrier(BaseModel):
         return Verdict(accepted=True, reason=f"{_what(scope)} is unlocked: {len(free)} told{later}{still}"), free
 
     def keep_out(self, holder: str, scopes: tuple[str, ...]) -> None:
-        """Remember somebody who must be told when it is unlocked."""
+        """Remember an excluded plan, which is notified when the lock is lifted."""
         if holder in self.told:
             return
         if holder in self.kept_out:
@@ -184,7 +184,7 @@ class Barrier(BaseModel):
         self.kept_out_bytes += size
 
     def left(self, holder: str, now: datetime) -> Notice | None:
-        """Take note that somebody is out; answers what it must be told because it was unlocked meanwhile."""
+        """Record that a holder has left; returns its notice if it was unlocked meanwhile."""
         told = self.told.get(holder)
         if told is None or told.quiesced_at is not None:
             return None
@@ -194,7 +194,7 @@ class Barrier(BaseModel):
         return told.unlock
 
     def not_told(self, holder: str, why: str) -> None:
-        """Take note that somebody could not be told of a lock."""
+        """Record that a holder could not be notified of a lock."""
         if holder in self.kept_out:
             self._let_go(holder, self.kept_out[holder])
         if told := self.told.get(holder):

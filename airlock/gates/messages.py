@@ -17,10 +17,10 @@ class RefusedMessage(WireModel):
 
 
 class GateStart(WireModel):
-    """What a GateWorkflow is started with: nothing, or what a continue-as-new carries.
+    """The input of a GateWorkflow: nothing, or what a continue-as-new carries.
 
     `after` is the run id of an earlier run of the same gate that did not end by itself; its state is taken up. `capacity` is
-    what counts until somebody asks.
+    counts until a plan asks.
     """
 
     capacity: int = 1
@@ -41,7 +41,7 @@ class CarriedGate(WireModel):
 
 
 class Inquiry(WireModel):
-    """Whose workflows to look for; `runs` names the run of those who said which one they are."""
+    """The holders to look up; `runs` names the run of those that said theirs."""
 
     holders: tuple[str, ...]
     runs: dict[str, str] = Field(default_factory=dict)
@@ -56,13 +56,13 @@ class ClosedHolder(WireModel):
 
 
 class InquiryResult(WireModel):
-    """Who does not run any more."""
+    """The holders that do not run any more."""
 
     closed: tuple[ClosedHolder, ...] = ()
 
 
 class RecallRequest(WireModel):
-    """Which gate wants to know what its earlier run knew. `after` is that run, if it is known; `run` the asking one."""
+    """The gate that asks for the state of its earlier run. `after` is that run, if it is known; `run` the asking one."""
 
     gate: str
     run: str
@@ -70,7 +70,7 @@ class RecallRequest(WireModel):
 
 
 class RecallResult(WireModel):
-    """What an earlier run knew; None if there is nothing to take up. `problem` says why it cannot be told."""
+    """The state of an earlier run; None if there is none to take over. `problem` says why it cannot be read."""
 
     carried: CarriedGate | None = None
     problem: str = ""

@@ -1,4 +1,4 @@
-"""What people and programs may say to a gate, checked and never trusted; and what a gate is started with."""
+"""Messages of people and programs to a gate, checked and never trusted."""
 
 import math
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class GateDecision(WireModel):
 
 
 def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
-    """The update `decide` of a gate: `lock` or `unlock`, and the same object with a field `decision`.
+    """Return the update `decide` of a gate: `lock` or `unlock`, and the same object with a field `decision`.
 
     Raises:
         MalformedMessage: If it cannot be understood.
@@ -51,7 +51,7 @@ def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
 
 
 def parse_wanted(arguments: tuple[Any, ...]) -> SlotRequest:
-    """The update `acquire`.
+    """Return the update `acquire`.
 
     Raises:
         MalformedMessage: If it cannot be understood.
@@ -65,7 +65,7 @@ def parse_wanted(arguments: tuple[Any, ...]) -> SlotRequest:
 
 
 def parse_permit(arguments: tuple[Any, ...]) -> Permit:
-    """The update `permit`.
+    """Return the update `permit`.
 
     Raises:
         MalformedMessage: If it cannot be understood.
@@ -78,7 +78,7 @@ def parse_permit(arguments: tuple[Any, ...]) -> Permit:
 
 
 def parse_release(arguments: tuple[Any, ...]) -> Release:
-    """The signal `release`.
+    """Return the signal `release`.
 
     Raises:
         MalformedMessage: If it cannot be understood.
@@ -87,7 +87,7 @@ def parse_release(arguments: tuple[Any, ...]) -> Release:
 
 
 def parse_hold_off(arguments: tuple[Any, ...]) -> HoldOff:
-    """The signal `hold_off`.
+    """Return the signal `hold_off`.
 
     Raises:
         MalformedMessage: If it cannot be understood, or is longer than a week.

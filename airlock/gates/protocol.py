@@ -1,4 +1,4 @@
-"""What plans, gates and claims say to each other: one object in, one out."""
+"""The messages between plans, gates and claims: one object in, one out."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from airlock.base.model import WireModel
 
 
 class GateStatus(StrEnum):
-    """What a gate answers to somebody who wants in."""
+    """The kind of a gate's answer to a plan that asks for a slot."""
 
     GRANTED = "granted"
     QUEUED = "queued"
@@ -48,7 +48,7 @@ class SlotRequest(WireModel):
 
 
 class GateAnswer(WireModel):
-    """What a gate answers. `position` counts from 1; `by` and `why` say who closed it, or which budget is exceeded."""
+    """A gate's answer. `position` counts from 1; `by` and `why` name who closed it, or the budget that is exceeded."""
 
     status: GateStatus
     fence: int = 0
@@ -96,21 +96,21 @@ class GateWait(WireModel):
 
 
 class ClosedGate(WireModel):
-    """Who closed the live gate, and why."""
+    """The person or monitor that closed the live gate, and the reason."""
 
     by: str
     reason: str
 
 
 class ToolSlots(WireModel):
-    """What a plan wants of a tool with `max_concurrent`: up to `wanted` of `capacity` places."""
+    """A plan's request to a tool with `max_concurrent`: up to `wanted` of `capacity` slots."""
 
     capacity: int
     wanted: int
 
 
 class LiveSlot(WireModel):
-    """What a plan tells the live gate; see `SlotRequest`."""
+    """A plan's request to the live gate; see `SlotRequest`."""
 
     capacity: int
     scopes: tuple[str, ...] = ()
@@ -151,10 +151,11 @@ class AcquireRequest(WireModel):
 
 
 class AcquireResult(WireModel):
-    """What a plan has now: `held` is all it holds. At most one of `waiting`, `busy`, `closed` and `refused` is set.
+    """All that a plan holds after asking. At most one of `waiting`, `busy`, `closed` and `refused` is set.
 
     `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
-    is being, or may have been made, and by whom; such a step must not be called. Claims are taken only when every gate is
+    is being, or may have been made, and by which plan; such a step must not be called. Claims are taken only when every
+    gate is
     held.
     """
 
@@ -168,7 +169,7 @@ class AcquireResult(WireModel):
 
 
 class ClaimOutcome(StrEnum):
-    """How a claim is settled: the call was made, or it certainly was not."""
+    """The settlement of a claim: the call was made, or it certainly was not."""
 
     DONE = "done"
     FREE = "free"
@@ -183,7 +184,7 @@ class SettledClaim(WireModel):
 
 
 class LeaveRequest(WireModel):
-    """What a plan gives back. A claim that is not named stays as it is: its call is in doubt, or still to come."""
+    """The slots and claims that a plan returns. A claim that is not named stays: its call is in doubt, or still to come."""
 
     plan_id: str
     holder: str
@@ -220,10 +221,10 @@ class HoldOff(WireModel):
 
 
 class Claimed(WireModel):
-    """Whose claim it is: what a ClaimWorkflow is started with, answers to the query `status`, and leaves as its result.
+    """A claim: the input of a ClaimWorkflow, its answer to the query `status`, and its result.
 
     `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
-    that made no sense or came from somebody who does not hold it. `execution` is that of its `AcquireRequest`.
+    that made no sense or came from another holder. `execution` is that of its `AcquireRequest`.
     """
 
     plan_id: str
@@ -239,7 +240,7 @@ class Claimed(WireModel):
 
 
 class AnomalyKind(StrEnum):
-    """What is wrong."""
+    """The kind of an anomaly."""
 
     UNSAFE_ESCALATION = "unsafe_escalation"
     REPEATED_FAILURES = "repeated_failures"
@@ -248,7 +249,7 @@ class AnomalyKind(StrEnum):
 
 
 class LockWish(WireModel):
-    """That a monitor wants the live gate locked: since when (UTC), for what anomaly, with its evidence as the reason."""
+    """A monitor's request to lock the live gate: since when (UTC), for which anomaly, with its evidence as the reason."""
 
     at: datetime
     kind: AnomalyKind

@@ -29,12 +29,12 @@ class Turns(BaseModel):
     per: float = 0.0
 
     def turn(self, permit: Permit, now: float) -> float | None:
-        """The turn of a permit, in seconds from now, 0 or more. None if no more can be kept.
+        """Return the turn of a permit, in seconds from now, 0 or more. None if no more can be kept.
 
         Asking again keeps a turn that is still to come; the answer 0 uses it up, and the next question is for another call.
         """
         parts = math.ceil(permit.calls / _COUNTED)
-        # a call counts until the longest window anybody named has passed
+        # a call counts until the longest window that a caller named has passed
         self._prune(now)
         self.calls, self.per = max(permit.calls // parts, 1), permit.per / parts
         key = permit.key if len(permit.key) <= _KEY else digest(permit.key)

@@ -1,7 +1,8 @@
 """A gate: how many may be in at once, who comes next, and who locked it. A plain object without Temporal.
 
 The workflow feeds it what happened, with the time; it answers, and leaves in `news` what must be told to others.
-What it remembers is bounded, so that it fits a continue-as-new: places and queue together 500 KB of JSON (whoever comes then
+What it remembers is bounded, so that it fits a continue-as-new: slots and queue together 500 KB of JSON (a plan that
+comes then
 is sent away as from a busy gate), locks as `airlock.barrier`, budgets and turns as `airlock.gates.budget_ledger` says.
 """
 
@@ -24,7 +25,7 @@ _MAX_GRACE = 30 * 86_400.0
 
 
 class Slot(BaseModel):
-    """Somebody who is in. Times are UTC.
+    """A slot and its holder. Times are UTC.
 
     `seen` is when the holder last asked, `known` says that it was answered that it is in; until then no call of it can be
     running. `until` is when the place is freed because its holder is gone.
@@ -45,7 +46,7 @@ class Slot(BaseModel):
 
 
 class Waiter(BaseModel):
-    """Somebody in the queue, with all it asked for. Times are UTC."""
+    """A plan in the queue, with its request. Times are UTC."""
 
     wanted: SlotRequest
     since: datetime
@@ -56,7 +57,7 @@ class Waiter(BaseModel):
 class Gate(BaseModel):
     """One gate. Mutable: the workflow owns exactly one. `places` are in the order in which they were granted.
 
-    `label` is what those are told is locked whom a lock keeps out. `heard` is the last wish of each
+    `label` is the name of the gate in notices to excluded plans. `heard` is the last wish of each
     monitor, by its time, UTC.
     """
 
@@ -80,18 +81,21 @@ class Gate(BaseModel):
 
     @property
     def restless(self) -> bool:
-        """Whether it must be found out who is gone: somebody waits or was sent away, or a lock waits for quiescence."""
+        """True if vanished holders must be looked for: a plan waits or was sent away, or a lock waits for quiescence."""
         leaving = any(place.until is not None for place in self.places.values())
         return bool(self.queue or self.barrier.finishing or self.suspect or leaving)
 
     def idle_in(self, now: datetime) -> float | None:
-        """After how many seconds nothing needs this gate any more, 0 meaning now; None while somebody is in or waits."""
+        """Return the seconds until this gate is needed by nothing, 0 meaning now.
+
+        None while a plan holds a slot or waits.
+        """
         if self.places or self.queue or self.news or not self.barrier.empty:
             return None
         return self.turns.idle_in(now.timestamp())
 
     def acquire(self, wanted: SlotRequest, now: datetime) -> GateAnswer:
-        """Let somebody in, or say why not. The same holder and request get the same place again.
+        """Grant a slot, or answer why not. The same holder and request get the same slot again.
 
         A holder with a new request takes over its own old place: a workflow id has one run at a time.
 
@@ -152,7 +156,7 @@ class Gate(BaseModel):
         self.settle(now)
 
     def gone(self, news: Notice, why: str, now: datetime) -> None:
-        """Take note that somebody could not be told, because its workflow is closed.
+        """Record that a plan could not be notified, because its workflow is closed.
 
         A place that was just granted is free at once: its holder never knew of it, so that no call of it is running.
 
@@ -209,7 +213,7 @@ class Gate(BaseModel):
         return verdict
 
     def unlock(self, scope: str | None, by: str, reason: str) -> Verdict:
-        """Lift one lock; whom no other lock keeps out is told, who is not out yet as soon as it is."""
+        """Lift one lock; a plan that no other lock excludes is notified, a holder as soon as it has left."""
         verdict, news = self.barrier.unlock(scope, by, reason)
         self.news += news
         return verdict
@@ -230,7 +234,10 @@ class Gate(BaseModel):
         return self.lock(None, MONITOR, f"{monitor}: {wish.reason}", now)
 
     def permit(self, permit: Permit, now: datetime) -> PermitAnswer | None:
-        """When a call under a rate limit may be made; None if too many wait for their turn already."""
+        """Return the seconds until a call under a rate limit may be made.
+
+        None if too many calls wait for their turn already.
+        """
         wait = self.turns.turn(permit, now.timestamp())
         return None if wait is None else PermitAnswer(wait=wait)
 
@@ -267,14 +274,17 @@ class Gate(BaseModel):
         return place
 
     def _take_over(self, old: Slot, wanted: SlotRequest, now: datetime) -> Slot:
-        """A new stay of a holder that is still in: it keeps what it has, and what is free adds to it if nobody waits."""
+        """Begin a new stay of a holder that still holds a slot.
+
+        It keeps its slots, and free ones are added if no plan waits.
+        """
         del self.places[old.holder]
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)
         return self._let_in(wanted, slots, len(wanted.model_dump_json()) + _OVERHEAD, now)
 
     def _orphan(self, place: Slot | None, now: datetime) -> None:
-        """Free a place that nobody will give back: its holder asks, so it does not know of it, and is refused.
+        """Free a slot that no plan will return: its holder asks, so it does not know of it, and is refused.
 
         A call of an earlier stay, or of a run that was reset, may still be running.
         """
@@ -314,7 +324,7 @@ def _key(wanted: SlotRequest) -> str:
 
 
 def _bounded(wanted: SlotRequest) -> SlotRequest:
-    """The same request with bounded scopes: where there are too many of a kind it stands for all of that kind."""
+    """Return the same request with bounded scopes: where there are too many of a kind it stands for all of that kind."""
     by_kind: dict[str, list[str]] = {}
     for scope in sorted(set(wanted.scopes)):
         by_kind.setdefault(scope.partition(":")[0], []).append(scope)

@@ -1,4 +1,4 @@
-"""What a gate shows: the answer of its query `status`, and its details in the Temporal UI."""
+"""The views of a gate: the answer of its query `status`, and its details in the Temporal UI."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ _DETAIL_ROWS = 40
 
 
 class HolderView(WireModel):
-    """Who is in, with how many slots, since when (UTC)."""
+    """A holder, its number of slots, and since when it holds them (UTC)."""
 
     holder: str
     request: str
@@ -23,7 +23,7 @@ class HolderView(WireModel):
 
 
 class WaitingView(WireModel):
-    """Who waits. `position` counts from 1; `since` is UTC."""
+    """A waiting plan. `position` counts from 1; `since` is UTC."""
 
     holder: str
     position: int
@@ -72,7 +72,7 @@ class GateView(WireModel):
 def gate_view(
     gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[RefusedMessage, ...], rows: int
 ) -> GateView:
-    """The answer of the query `status`, with so many rows of each table at most."""
+    """Return the answer of the query `status`, with so many rows of each table at most."""
     barrier = gate.barrier
     return GateView(
         gate=gate_id,
@@ -106,10 +106,10 @@ def gate_view(
 
 
 def gate_details(view: GateView) -> str:
-    """A gate as Markdown: open or closed by whom and why, who is in, who waits, the proof of its locks."""
+    """Return a gate as Markdown: open or closed by whose lock and why, holders, queue, and the proof of its locks."""
     lines = [f"**{inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
     if not view.ready:
-        lines = ["Finds out what an earlier run of this gate knew; until then nobody gets in."]
+        lines = ["Recovers the state of an earlier run of this gate; until then it grants nothing."]
     lines += ["", "**OPEN**" if not view.locks else "**CLOSED**"]
     for lock in view.locks:
         what = inline(lock.scope or "everything")
@@ -137,7 +137,7 @@ def gate_details(view: GateView) -> str:
 
 
 def proven(told: NotifiedHolderView) -> str:
-    """Where somebody is that was told of a lock, in words."""
+    """Return the state of a notified holder in words."""
     if told.quiesced_at is not None:
         return f"quiesced since {_at(told.quiesced_at)}"
     return f"unreachable: {told.unreachable}" if told.unreachable else "finishing a call"

@@ -1,4 +1,4 @@
-"""What is counted over many plans, in bounded memory: per tool, mode, agent, kind of conflict and confidence."""
+"""Counts over many plans, in bounded memory: per tool, mode, agent, kind of conflict and confidence."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,13 +16,13 @@ from airlock.plans.contract import Mode
 from airlock.run.state import Outcome
 
 MAX_TOOLS = 150
-"""How many tools are counted by name; all others are counted together."""
+"""The number of tools that are counted by name; all others are counted together."""
 MAX_AGENTS = 150
-"""How many agents are counted by name; all others are counted together."""
+"""The number of agents that are counted by name; all others are counted together."""
 BRIEF_TOOLS = 48
-"""How many tools a short stretch of time counts by name."""
+"""The number of tools that a short stretch of time counts by name."""
 BRIEF_AGENTS = 24
-"""How many agents a short stretch of time counts by name."""
+"""The number of agents that a short stretch of time counts by name."""
 MAX_NAME = 60
 """A longer name is cut to this many characters, with a checksum of all of it at its end."""
 MICRO = 1_000_000
@@ -32,7 +32,7 @@ BUCKETS = 10
 
 
 class Stage(StrEnum):
-    """What a report is about: MOCK, DRY_RUN and the decision; LIVE; ROLLBACK."""
+    """The subject of a report: MOCK, DRY_RUN and the decision; LIVE; ROLLBACK."""
 
     REHEARSAL = "rehearsal"
     LIVE = "live"
@@ -40,7 +40,7 @@ class Stage(StrEnum):
 
 
 class CallError(StrEnum):
-    """How a live call went wrong: failed; nobody knows whether it took effect; took effect, but its output is of no use."""
+    """The way a live call went wrong: it failed; its effect is in doubt; it took effect, but its output is of no use."""
 
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
@@ -48,7 +48,7 @@ class CallError(StrEnum):
 
 
 class Decision(StrEnum):
-    """How waiting for approval ended; `waived` is the policy's own approval."""
+    """The end of waiting for approval; `waived` is the policy's own approval."""
 
     APPROVED = "approved"
     WAIVED = "waived"
@@ -57,7 +57,7 @@ class Decision(StrEnum):
 
 
 class Tally(Mergeable):
-    """How many calls ended, and how many of them worked. A call in doubt counts as one that did not work."""
+    """The calls that ended, and those of them that succeeded. A call in doubt counts as one that did not."""
 
     calls: int = 0
     ok: int = 0
@@ -72,7 +72,7 @@ class Calls(Mergeable):
     confidence: int = 0
 
     def tally(self, mode: Mode) -> Tally:
-        """The calls of one mode."""
+        """Return the calls of one mode."""
         match mode:
             case Mode.MOCK:
                 return self.mock
@@ -149,17 +149,17 @@ class Aggregate(Mergeable):
     undo_runs: int = 0
 
     def tally(self, mode: Mode) -> Tally:
-        """All calls of one mode."""
+        """Return all calls of one mode."""
         return reduce(add, (tool.tally(mode) for tool in self.tools.values()), self.other_tools.tally(mode))
 
     def tool(self, name: str) -> ToolStats:
-        """What is known of one tool by name; nothing where it was never called, or is counted with the others."""
+        """Return the statistics of one tool by name; empty where it was never called, or is counted with the others."""
         return self.tools.get(short_name(name), ToolStats())
 
     def folded(self, tools: int, agents: int) -> "Aggregate":
-        """The same counts with at most so many tools and agents by name, the rest in `other_tools` and `other_agents`.
+        """Return the same counts with at most so many tools and agents by name, the rest as `other_tools`, `other_agents`.
 
-        Which names are kept is decided by their checksums alone. Whoever belongs to the first of all names belongs to the
+        Which names are kept is decided by their checksums alone. A name among the first of all names is among the
         first of any part of them, so that no order and no division among monitors changes the result.
         """
         if len(self.tools) <= tools and len(self.agents) <= agents:
@@ -176,7 +176,7 @@ class Aggregate(Mergeable):
         )
 
     def brief(self) -> "Aggregate":
-        """What a short stretch of time keeps of it: fewer names, and latency only over all tools."""
+        """Return the part that a short stretch of time keeps: fewer names, and latency only over all tools."""
         small = self.folded(BRIEF_TOOLS, BRIEF_AGENTS)
         no_latency = {"latency": Sketch()}
         return small.model_copy(
@@ -188,12 +188,15 @@ class Aggregate(Mergeable):
 
 
 def merged(parts: Iterable[Aggregate], tools: int = MAX_TOOLS, agents: int = MAX_AGENTS) -> Aggregate:
-    """All parts together. Associative and commutative; every count is exact."""
+    """Return all parts together. Associative and commutative; every count is exact."""
     return reduce(lambda one, other: (one + other).folded(tools, agents), parts, Aggregate())
 
 
 def short_name(name: str) -> str:
-    """A printable name of at most `MAX_NAME` characters; a longer one ends in a checksum that tells it from others."""
+    """Return a printable name of at most `MAX_NAME` characters.
+
+    A longer one ends in a checksum that tells it from others.
+    """
     name = "".join(character if character.isprintable() else "?" for character in name)
     if len(name) <= MAX_NAME:
         return name

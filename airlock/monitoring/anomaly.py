@@ -1,4 +1,4 @@
-"""What is wrong now: four anomalies, each with a minimum sample, a window, and the evidence for it (DESIGN section 13)."""
+"""Anomalies: four kinds, each with a minimum sample, a window, and its evidence (DESIGN section 13)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class _Rule:
 
 
 def anomalies(windows: Windows, at: datetime) -> tuple[Anomaly, ...]:
-    """What is wrong at `at`, UTC, the gravest first.
+    """Return the anomalies at `at`, UTC, the gravest first.
 
     An anomaly is looked for in the last hour; where too little happened in it, in the last day. So it is found early where
     there is much traffic, goes away within the hour once things are well again, and is never raised by what is long past.

@@ -1,4 +1,4 @@
-"""Whether stated confidence means what it says, and whether previews predict what happens."""
+"""The calibration of stated confidence, and the fidelity of previews."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ class BucketRow(WireModel):
 
 
 class Calibration(WireModel):
-    """How well stated confidence predicts success.
+    """The quality of stated confidence as a prediction of success.
 
     `brier` is the mean squared error of a statement, 0.0 (always right) to 1.0; `expected_error` the mean distance between
     stated and observed, bucket by bucket, 0.0-1.0. Both are None where there were no calls.
@@ -66,7 +66,7 @@ def _row(number: int, bucket: Bucket) -> BucketRow:
 
 
 class ToolFidelity(WireModel):
-    """How often the preview of a tool matched what live did, 0.0-1.0, of the calls whose preview predicted an output."""
+    """The share of previews of a tool that matched the live call, 0.0-1.0, of those that predicted an output."""
 
     tool: str
     compared: int
@@ -76,7 +76,7 @@ class ToolFidelity(WireModel):
 
 
 def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
-    """The dry-run fidelity of one tool; None where no preview of it predicted anything."""
+    """Return the dry-run fidelity of one tool; None where no preview of it predicted anything."""
     compared = stats.matched + stats.differed
     if compared == 0:
         return None
@@ -90,6 +90,6 @@ def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
 
 
 def fidelities(facts: Aggregate) -> tuple[ToolFidelity, ...]:
-    """The dry-run fidelity of every tool that has one, least faithful first."""
+    """Return the dry-run fidelity of every tool that has one, least faithful first."""
     found = [each for name, stats in facts.tools.items() if (each := fidelity_of(name, stats)) is not None]
     return tuple(sorted(found, key=lambda each: (each.interval.low, each.tool)))

@@ -1,4 +1,4 @@
-"""Which reports were counted: a report that is delivered twice counts once."""
+"""The reports that were counted: a report that is delivered twice counts once."""
 
 import hashlib
 import zlib
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from airlock.monitoring.report import ReportKey
 
 MAX_KEYS = 10_000
-"""How many of the latest reports a monitor remembers."""
+"""The number of latest reports that a monitor remembers."""
 _KEY_BYTES = 9
 
 
@@ -27,11 +27,14 @@ class CountedReports:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What is remembered, oldest first: to be carried through continue-as-new."""
+        """Return the remembered keys, oldest first, for continue-as-new."""
         return tuple(self._keys)
 
     def take(self, key: ReportKey) -> bool:
-        """Whether a report is new and is to be counted; it is remembered then, and the oldest forgotten if need be."""
+        """Return True if a report is new and is to be counted.
+
+        It is remembered then, and the oldest forgotten if need be.
+        """
         short = b64encode(hashlib.sha256(key.text.encode()).digest()[:_KEY_BYTES]).decode()
         if short in self._keys:
             return False
@@ -42,7 +45,7 @@ class CountedReports:
 
 
 def shard_of(name: str, shards: int) -> int:
-    """The monitor that counts a plan, 0 to `shards - 1`: always the same one, so that it recognises what comes twice.
+    """Return the monitor that counts a plan, 0 to `shards - 1`: always the same one, so that it recognises what comes twice.
 
     Args:
         name: The plan id, or `undo-<plan_id>`.

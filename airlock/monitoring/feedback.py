@@ -1,4 +1,4 @@
-"""What there is to learn: five signals for those who train agents, raised only where the data leaves no doubt.
+"""Learning signals: five kinds for the trainers of agents, raised only where the data leaves no doubt.
 
 A signal compares a share with a reference. It is raised where there is a minimum sample and the Wilson interval that leaves
 the reference out is at least the 99 % one; the level of the widest such interval is its confidence.
@@ -17,13 +17,13 @@ from airlock.monitoring.aggregation import Aggregate, Decision, ToolStats
 from airlock.monitoring.rolling import Window, Windows
 
 LEVEL = 0.99
-"""How sure a signal must be, 0.0-1.0."""
+"""The least certainty of a signal, 0.0-1.0."""
 MOST_SURE = 0.9999
 """No signal claims to be surer, 0.0-1.0: so far out the normal distribution behind the intervals means nothing."""
 MARGIN = 0.05
-"""How far the success rate may be from the stated confidence before that is worth a signal."""
+"""The least difference between success rate and stated confidence that raises a signal."""
 MODE_MARGIN = 0.10
-"""How far live calls may succeed less often than the dry runs of the same tool."""
+"""The least difference between the success rates of live calls and dry runs of one tool that raises a signal."""
 MAX_SLOW = 0.05
 """The share of calls that may take more than half of their timeout."""
 MAX_DIFFERING = 0.10
@@ -41,7 +41,7 @@ MIN_PLANS = 20
 
 
 class SignalType(StrEnum):
-    """What a signal is about."""
+    """The subject of a signal."""
 
     TOOL_RELIABILITY = "TOOL_RELIABILITY"
     TOOL_PERFORMANCE = "TOOL_PERFORMANCE"
@@ -59,7 +59,7 @@ class Signal(WireModel):
 
     `observed` is a share of `sample`, 0.0-1.0; `interval` is where the true one lies (95 %, Wilson); `reference` is what it
     was compared with. `confidence` (0.99-0.9999) is how surely it is on the side of the reference where it was seen.
-    `target_phase` is whom it is for: `16` the reward model, `19` meta-learning. `tool_name` is None where it is about no
+    `target_phase` is the consumer: `16` the reward model, `19` meta-learning. `tool_name` is None where it is about no
     single tool.
     """
 
@@ -78,7 +78,7 @@ class Signal(WireModel):
 
 @dataclass(frozen=True)
 class _Question:
-    """Whether a share is beyond a reference, and what it means if it is."""
+    """The test of a share against a reference, and its meaning if it is beyond it."""
 
     about: SignalType
     tool: str | None
@@ -94,9 +94,9 @@ class _Question:
 
 
 def learning_signals(windows: Windows, at: datetime) -> tuple[Signal, ...]:
-    """Everything there is to learn at `at`, UTC, sorted by type, tool and insight.
+    """Return everything there is to learn at `at`, UTC, sorted by type, tool and insight.
 
-    The last day decides where enough happened in it, so that a tool that was mended is not blamed for ever; else everything.
+    The last day decides where it holds enough, so that a tool that was fixed is not blamed for ever; else everything.
     """
     asked: dict[tuple[str, str, str], tuple[Window, _Question]] = {}
     for window in (Window.DAY, Window.ALL):
@@ -175,7 +175,7 @@ def _modes(tool: str, stats: ToolStats) -> Iterator[_Question]:
         SignalType.EXECUTION_MODE_ANALYSIS, tool, "fidelity", stats.differed, compared, MAX_DIFFERING, below=False,
         minimum=MIN_CALLS, phase=META_LEARNING,
         insight=f"the dry run of {tool} predicted something else than live did in {stats.differed} of {compared} calls",
-        action="mend its dry run, or declare a lower fidelity: approvers decide by what it shows",
+        action="fix its dry run, or declare a lower fidelity: approvers decide by what it shows",
     )  # fmt: skip
     dry, live = stats.dry_run, stats.live
     if dry.calls >= MIN_CALLS and dry.ok / dry.calls > MODE_MARGIN:

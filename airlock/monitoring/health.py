@@ -1,4 +1,4 @@
-"""How healthy the whole is: eight metrics, one score, a tier (DESIGN section 13). No data is no data, never 100."""
+"""Health: eight metrics, one score, a tier (DESIGN section 13). No data is no data, never 100."""
 
 from enum import StrEnum
 from typing import Final
@@ -21,13 +21,13 @@ class Tier(StrEnum):
 TIER_FROM: Final = {Tier.EXCELLENT: 90.0, Tier.GOOD: 75.0, Tier.FAIR: 60.0, Tier.POOR: 0.0}
 """The lowest score of each tier, 0-100."""
 WEIGHTS: Final = {"success": 0.30, "rollback": 0.15, "conflict": 0.15, "drift": 0.10, "approval_accuracy": 0.30}
-"""What each part of the score counts for; together 1."""
+"""The weight of each part of the score; together 1."""
 WANTED_LOW: Final = ("rollback", "conflict", "drift")
 """The parts that are better the lower they are."""
 
 
 class Parts(WireModel):
-    """What the score is made of, each 0.0-1.0, None where there is no data."""
+    """The parts of the score, each 0.0-1.0, None where there is no data."""
 
     success: float | None = None
     rollback: float | None = None
@@ -46,7 +46,10 @@ class Score(WireModel):
 
 
 class Latency(WireModel):
-    """How long live calls that worked took, in milliseconds, within 5 %: half of them, and 95 % of them, at most."""
+    """The duration of live calls that succeeded, in milliseconds, within 5 %.
+
+    At most so long for half and for 95 % of them.
+    """
 
     p50: float
     p95: float
@@ -74,7 +77,7 @@ class Metrics(WireModel):
 
 
 class Samples(WireModel):
-    """What the metrics rest on: live calls, plans that admission looked at, runs that ended after LIVE, decisions."""
+    """The sizes of the samples: live calls, plans that admission looked at, runs that ended after LIVE, decisions."""
 
     calls: int
     rehearsals: int
@@ -92,7 +95,9 @@ class Health(WireModel):
 
 
 def score_of(parts: Parts) -> Score | None:
-    """The score: `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
+    """Return the score, 0-100.
+
+    `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
 
     Without data on success there is none. Where another part has no data, the score could be anything from what it would be
     with that part at its worst (`low`) to what it would be at its best (`high`); it is the middle of the two, so that
@@ -117,12 +122,12 @@ def _percent(share: float) -> float:
 
 
 def tier_of(score: float) -> Tier:
-    """The tier of a score, 0-100; a bound belongs to the better tier."""
+    """Return the tier of a score, 0-100; a bound belongs to the better tier."""
     return next((tier for tier, lowest in TIER_FROM.items() if score >= lowest), Tier.POOR)
 
 
 def health_of(facts: Aggregate) -> Health:
-    """The metrics and the score of what was counted."""
+    """Return the metrics and the score of what was counted."""
     live = facts.tally(Mode.LIVE)
     calls = sum(facts.tally(mode).calls for mode in Mode)
     decisions = sum(number for end, number in facts.decided.items() if end is not Decision.WAIVED)
@@ -152,7 +157,7 @@ def health_of(facts: Aggregate) -> Health:
 
 
 def stated_confidence(facts: Aggregate) -> float | None:
-    """The mean confidence agents stated before live calls, 0.0-1.0; None when there were none."""
+    """Return the mean confidence agents stated before live calls, 0.0-1.0; None when there were none."""
     every = sum((stats for stats in facts.tools.values()), facts.other_tools)
     return every.stated
 
@@ -173,7 +178,7 @@ class WorstTool(WireModel):
 
 
 def worst_tools(facts: Aggregate, limit: int = 5) -> tuple[WorstTool, ...]:
-    """The tools with failed live calls that are most surely bad: lowest upper bound of the success rate first.
+    """Return the tools with failed live calls that are most surely bad: lowest upper bound of the success rate first.
 
     One failure out of one says less than twenty out of forty, and comes after it.
     """

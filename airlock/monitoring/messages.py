@@ -1,4 +1,4 @@
-"""What is said to a monitor and what it answers: reports, snapshots, its wish that the live gate be locked."""
+"""Messages to and from a monitor: reports, snapshots, its wish that the live gate be locked."""
 
 import re
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from airlock.monitoring.rolling import Window, Windows
 from airlock.monitoring.validation import problem_of
 
 MAX_REPORTS = 20
-"""How many reports one signal may carry."""
+"""The most reports in one signal."""
 MAX_ASKED_TOOLS = 200
-"""How many tools one question about reliability may name."""
+"""The most tools in one question about reliability."""
 _MONITOR = re.compile(rf"{MONITOR_PREFIX}\d{{1,3}}")
 
 
@@ -62,7 +62,7 @@ class MonitorState(WireModel):
 
 
 class MonitorStart(WireModel):
-    """What a MonitorWorkflow is started with: nothing, or what a continue-as-new carries."""
+    """The input of a MonitorWorkflow: nothing, or what a continue-as-new carries."""
 
     state: MonitorState | None = None
 
@@ -133,14 +133,14 @@ class ReliabilityAnswer(WireModel):
 
 
 class AlarmRequest(WireModel):
-    """That a monitor found an anomaly: does the operator's policy want the live gate locked for it?"""
+    """An anomaly that a monitor found: a question to the operator's policy about locking the live gate."""
 
     monitor: str
     anomaly: Anomaly
 
 
 class AlarmAnswer(WireModel):
-    """Whether the policy wants that."""
+    """The policy's answer."""
 
     lock: bool
 
@@ -152,13 +152,13 @@ class AutoLock(WireModel):
 
 
 class WishAnswer(WireModel):
-    """What a monitor answers the live gate: its last wish, None if it has none."""
+    """A monitor's answer to the live gate: its last wish, None if it has none."""
 
     wish: LockWish | None = None
 
 
 def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
-    """The signal `report`, checked.
+    """Return the signal `report`, checked.
 
     Raises:
         MalformedMessage: If it cannot be understood, or cannot be true.
@@ -171,7 +171,7 @@ def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
 
 
 def parse_auto_lock(arguments: tuple[Any, ...]) -> AutoLock:
-    """The signal `auto_lock`.
+    """Return the signal `auto_lock`.
 
     Raises:
         MalformedMessage: If it names no monitor.
@@ -183,7 +183,7 @@ def parse_auto_lock(arguments: tuple[Any, ...]) -> AutoLock:
 
 
 def parse_question(arguments: tuple[Any, ...]) -> ReliabilityQuestion:
-    """The query `reliability`; without an object it asks about no tool.
+    """Return the query `reliability`; without an object it asks about no tool.
 
     Raises:
         MalformedMessage: If it cannot be understood.

@@ -87,7 +87,7 @@ class Monitor:
         return 0.0 if asked is None else max(ASK_AGAIN - (now - asked).total_seconds(), 0.0)
 
     def alarm(self, now: datetime) -> Anomaly | None:
-        """The gravest anomaly for which a lock may be wanted now; None if there is none.
+        """Return the gravest anomaly for which a lock may be wanted now; None if there is none.
 
         It never flaps: after a wish only what was counted since then is looked at, with the same minimum samples. What led
         to a lock cannot lead to another one once people have unlocked. A policy that did not want a lock is not asked again
@@ -118,7 +118,7 @@ class Monitor:
         self._update(wishes=self._state.wishes[:-1])
 
     def health(self, name: str, now: datetime) -> HealthSnapshot:
-        """Everything about health at `now`, UTC, of the monitor called `name`."""
+        """Return everything about health at `now`, UTC, of the monitor called `name`."""
         state = self._state
         facts = {window: state.windows.window(window, now) for window in Window}
         return HealthSnapshot(
@@ -136,7 +136,7 @@ class Monitor:
         )
 
     def signals(self, name: str, now: datetime) -> SignalsSnapshot:
-        """Everything there is to learn at `now`, UTC, from the monitor called `name`."""
+        """Return everything there is to learn at `now`, UTC, from the monitor called `name`."""
         windows = self._state.windows
         return SignalsSnapshot(
             monitor=name,
@@ -148,7 +148,7 @@ class Monitor:
         )
 
     def reliability(self, asked: ReliabilityQuestion, now: datetime) -> ReliabilityAnswer:
-        """The live calls of some tools; a tool that was never called by its name has none."""
+        """Return the live calls of some tools; a tool that was never called by its name has none."""
         day, total = self._state.windows.window(Window.DAY, now), self._state.windows.total
         return ReliabilityAnswer(
             tools={
@@ -158,7 +158,7 @@ class Monitor:
         )
 
     def details(self, name: str, now: datetime) -> str:
-        """What the Temporal UI shows, in Markdown."""
+        """Return the details for the Temporal UI, in Markdown."""
         state = self._state
         score = health_of(state.windows.window(Window.DAY, now)).score
         told = f"{score.tier.value} ({score.value:.0f} of 100)" if score else "no data"
@@ -178,7 +178,7 @@ class Monitor:
 
 
 def _added_up(reports: Iterable[Report], now: datetime) -> list[Report]:
-    """One report for each stretch of time, with the sum of what ended in it."""
+    """Return one report for each stretch of time, with the sum of what ended in it."""
     stretches: dict[int, list[Report]] = {}
     for report in reports:
         stretches.setdefault(stretch_of(report, now), []).append(report)
@@ -191,5 +191,5 @@ def _added_up(reports: Iterable[Report], now: datetime) -> list[Report]:
 
 
 def stretch_of(report: Report, now: datetime) -> int:
-    """The stretch of time in which a report counts; those of each length begin and end with such a one."""
+    """Return the stretch of time in which a report counts; those of each length begin and end with such a one."""
     return int(min(report.at, now).timestamp()) // SHORT_SECONDS

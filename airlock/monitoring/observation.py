@@ -44,7 +44,7 @@ class ObservedCall(WireModel):
 
 
 def observe(calls: Iterable[ObservedCall]) -> Aggregate:
-    """The counts of some calls."""
+    """Return the counts of some calls."""
     by_tool: dict[str, list[ObservedCall]] = defaultdict(list)
     by_agent: dict[str, list[ObservedCall]] = defaultdict(list)
     by_bucket: dict[int, list[ObservedCall]] = defaultdict(list)
@@ -65,7 +65,10 @@ def observe(calls: Iterable[ObservedCall]) -> Aggregate:
 
 
 def bucket_of(confidence: float) -> int:
-    """The bucket of a confidence, 0 for 0.0-0.1 to 9 for 0.9-1.0; a bound belongs to the one above it, 1.0 to the last."""
+    """Return the bucket of a confidence, 0 for 0.0-0.1 to 9 for 0.9-1.0.
+
+    A bound belongs to the one above it, 1.0 to the last.
+    """
     return min(_micro(confidence) * BUCKETS // MICRO, BUCKETS - 1)
 
 

@@ -16,7 +16,7 @@ MAX_QUEUED = 8
 
 
 class LeaveWithReports(LeaveRequest):
-    """What a plan gives back, and the reports it sends on that way, to one monitor."""
+    """A release of slots and claims, and the reports that go with it to one monitor."""
 
     monitor: str = ""
     reports: tuple[Report, ...] = ()
@@ -50,7 +50,7 @@ class Outbox(BaseModel):
         self.reported, self.ended = run.audited, ended
 
     def due(self, run: Run, giving_back: bool) -> tuple[Report, ...]:
-        """What is to be sent now: on the way when something is given back anyway, at the end, or when many have come up."""
+        """Return the reports to send now: with a release anyway, at the end, or when many have come up."""
         return self.queued if giving_back or _ended(run) or len(self.queued) >= MAX_QUEUED else ()
 
     def sent(self, reports: tuple[Report, ...]) -> None:
@@ -60,7 +60,7 @@ class Outbox(BaseModel):
 
 
 def monitor_of(run: Run) -> str:
-    """The monitor that counts a plan: by the policy it was admitted under, so that it stays the same for ever."""
+    """Return the monitor that counts a plan: by the policy it was admitted under, so that it stays the same for ever."""
     shards = run.admitted.policy.monitor_shards if run.admitted else 1
     return monitor_id(shard_of(run.name, shards))
 

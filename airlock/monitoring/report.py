@@ -20,7 +20,7 @@ from airlock.run.state import Outcome, Run
 SLOW_SHARE = 0.5
 """A call that takes more than this share of its contract's timeout is slow."""
 POLICY = "policy"
-"""Who the audit names where the policy waives approval."""
+"""The name in the audit where the policy waives approval."""
 
 _STAGES = {
     State.MOCK: Stage.REHEARSAL,
@@ -52,7 +52,7 @@ class ReportKey(WireModel):
 
 
 class Report(WireModel):
-    """What happened in one stage of one plan, counted. `at` is when it ended, UTC."""
+    """One stage of one plan, counted. `at` is its end, UTC."""
 
     key: ReportKey
     at: datetime
@@ -60,12 +60,12 @@ class Report(WireModel):
 
 
 def stage_of(state: State) -> Stage | None:
-    """The stage a state belongs to; None where the plan is locked or has ended."""
+    """Return the stage a state belongs to; None where the plan is locked or has ended."""
     return _STAGES.get(state)
 
 
 def stage_left(run: Run) -> Stage:
-    """The stage a run was in last, when it was neither locked nor at its end."""
+    """Return the stage a run was in last, when it was neither locked nor at its end."""
     for entry in reversed(run.audit):
         if entry.from_state is not None and (stage := stage_of(State(entry.from_state))) is not None:
             return stage
@@ -73,7 +73,7 @@ def stage_left(run: Run) -> Stage:
 
 
 def report_of(run: Run, stage: Stage, *, run_id: str, since: int, at: datetime) -> Report:
-    """The report of a stage that has just ended.
+    """Return the report of a stage that has just ended.
 
     It covers every audit entry after `since`; pass the `run.audited` of one report as the `since` of the next, and each
     entry is counted exactly once. Ask for it when the plan leaves a stage, before the next one begins, and at its end.
@@ -93,7 +93,7 @@ def report_of(run: Run, stage: Stage, *, run_id: str, since: int, at: datetime) 
 
 
 def _left(entries: Sequence[AuditEntry], state: State, events: Sequence[str]) -> bool:
-    """Whether the plan left a state by one of these events."""
+    """Return True if the plan left a state by one of these events."""
     return any(entry.from_state == state.value and entry.what in events for entry in entries)
 
 
@@ -119,7 +119,7 @@ def _rehearsed(step: Step, mode: Mode, *, ok: bool) -> ObservedCall:
 
 
 def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
-    """The steps whose dry run was called and worked. Sealing takes the previews over into the seal."""
+    """Return the steps whose dry run was called and worked. Sealing takes the previews over into the seal."""
     if not sealed or run.sealed is None:
         return tuple(step for step, preview in run.previews.items() if preview.looked)
     return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked)
@@ -165,7 +165,7 @@ def _error(entry: AuditEntry, record: CallRecord | None) -> CallError | None:
 
 
 def _told(entries: Sequence[AuditEntry]) -> Aggregate:
-    """What the entries count by themselves."""
+    """Return the counts of the entries by themselves."""
     told = Counter((entry.kind, entry.what) for entry in entries)
     return Aggregate(
         stale=told[AuditKind.CALL, "stale"],
@@ -189,7 +189,7 @@ def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
 
 
 def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
-    """How waiting for approval ended, if it did, and after how many seconds."""
+    """Return the end of waiting for approval, if it ended, and the seconds it took."""
     asked: datetime | None = None
     decided: list[Decision] = []
     waited: list[float] = []
@@ -212,7 +212,7 @@ _DECIDED = {
 
 
 def _ceilings(run: Run, entries: Sequence[AuditEntry]) -> dict[Mode, int]:
-    """The ceilings of all steps, where the plan was rehearsed to its end."""
+    """Return the ceilings of all steps, where the plan was rehearsed to its end."""
     last = (Event.CAPPED.value, Event.PREVIEWED.value)
     done = _left(entries, State.MOCK, last) or _left(entries, State.DRY_RUN, last)
     if run.undoing is not None or not done:

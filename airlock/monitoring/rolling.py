@@ -19,7 +19,7 @@ DAY_SECONDS = 86_400
 
 
 class Window(StrEnum):
-    """How far back to look."""
+    """The stretch of time to look at."""
 
     HOUR = "hour"
     DAY = "day"
@@ -27,14 +27,14 @@ class Window(StrEnum):
 
 
 class Point(WireModel):
-    """What was counted in one hour; `start` is UTC."""
+    """The counts of one hour; `start` is UTC."""
 
     start: datetime
     facts: Aggregate
 
 
 class Windows(WireModel):
-    """What a monitor has counted.
+    """The counts of a monitor.
 
     `short` and `long` hold stretches of ten minutes and of an hour by their start, in seconds since 1970. Those that no
     window can reach any more are dropped: at most 7 and 25 are left. `latest` is the latest time anything was counted at.
@@ -65,7 +65,7 @@ class Windows(WireModel):
         )
 
     def window(self, window: Window, at: datetime) -> Aggregate:
-        """What was counted in a window that ends at `at`, UTC.
+        """Return the counts of a window that ends at `at`, UTC.
 
         A window begins with the stretch that holds its first moment: the last hour covers up to 70 minutes, the last day up
         to 25 hours. Only what ended at or before `at` is in it, as far as stretches can tell.
@@ -79,13 +79,13 @@ class Windows(WireModel):
                 return self.total
 
     def trend(self, at: datetime) -> tuple[Point, ...]:
-        """The last day hour by hour, oldest first; hours in which nothing ended are left out."""
+        """Return the last day hour by hour, oldest first; hours in which nothing ended are left out."""
         found = _pruned(self.long, _seconds(at), LONG_SECONDS, DAY_SECONDS)
         return tuple(Point(start=datetime.fromtimestamp(start, UTC), facts=facts) for start, facts in sorted(found.items()))
 
 
 def merge(one: Windows, other: Windows) -> Windows:
-    """What both have counted: the same as if one monitor had counted it all. Associative and commutative."""
+    """Return the counts of both: the same as if one monitor had counted all. Associative and commutative."""
     now = max(one.latest, other.latest)
     return Windows(
         total=merged((one.total, other.total)),
@@ -115,5 +115,5 @@ def _both(one: Mapping[int, Aggregate], other: Mapping[int, Aggregate]) -> dict[
 
 
 def _pruned(stretches: Mapping[int, Aggregate], now: int, width: int, reach: int) -> dict[int, Aggregate]:
-    """The stretches that overlap the time from `reach` seconds ago until now."""
+    """Return the stretches that overlap the time from `reach` seconds ago until now."""
     return {start: facts for start, facts in stretches.items() if now - reach - width < start <= now}

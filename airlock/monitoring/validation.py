@@ -1,4 +1,4 @@
-"""Whether a report can be true: what comes by signal may come from anybody, and must not break what is computed of it."""
+"""The validation of reports: a signal may come from any program, and must not break what is computed from it."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ _LOW, _HIGH = min(_BINS), max(_BINS)
 
 
 def problem_of(report: Report) -> str:
-    """Why a report cannot be true; empty if it can: every part is at most its whole, every number in its range."""
+    """Return the reason why a report cannot be true; empty if it can: parts are at most wholes, numbers in range."""
     key = report.key
     if report.at.tzinfo is None:
         return "at: must say its offset from UTC"
@@ -62,7 +62,7 @@ def _problems(facts: Aggregate) -> Iterator[str]:
 
 
 def _counts(facts: Aggregate) -> Iterator[int]:
-    """Every number that counts something by itself."""
+    """Yield every number that counts something by itself."""
     for name in ("stale", "undone", "undo_failed", "kept", "rehearsals", "conflicted", "ended_live", "rolled_back", "clean"):
         yield getattr(facts, name)
     yield facts.undo_runs

@@ -1,7 +1,8 @@
-"""What exceptions of a live call mean, and what leaves the activity."""
+"""The reading of exceptions from live calls, and the outcomes that leave the activity."""
 
 import dataclasses
 import math
+from typing import Any
 
 import httpx
 import pytest
@@ -126,7 +127,7 @@ def test_backoff_grows_is_bounded_and_honours_what_the_target_asked():
 
 @tool(name="careless", risk="MEDIUM", reversibility="compensable")
 async def careless(args: Anything, call: ToolCall) -> dict[str, str]:
-    call.undo = {"bytes": b"not JSON"} if args.model_dump()["kind"] == "bytes" else "x" * 100_000
+    call.undo = {"bytes": {"bytes": b"not JSON"}, "large": "x" * 100_000, "deep": nested(150)}[args.model_dump()["kind"]]
     return {}
 
 
@@ -134,7 +135,32 @@ async def careless(args: Anything, call: ToolCall) -> dict[str, str]:
 async def _uncareless(args: Anything, call: ToolCall) -> None: ...
 
 
-@pytest.mark.parametrize(("kind", "said"), [("bytes", "is not JSON"), ("large", "is larger than 65,536 bytes")])
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@tool(name="anything", risk="LOW", reversibility="read_only")
+async def anything(args: Anything, call: ToolCall) -> dict[str, Any]:
+    return {}
+
+
+@pytest.mark.parametrize("levels", [101, 220, 20_000])
+def test_an_output_that_is_nested_too_deeply_is_refused(levels):
+    with pytest.raises(WrongShape, match=r"nested more than 100 levels deep|serialization depth exceeded"):
+        checked_output(anything, {"tree": nested(levels)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("bytes", "is not JSON"),
+        ("large", "is larger than 65,536 bytes"),
+        ("deep", "cannot be kept: it is nested more than 100 levels deep"),
+    ],
+)
 async def test_an_undo_token_that_cannot_be_kept_puts_the_call_in_doubt(kind, said):
     catalogue = Catalogue([careless])
     step = Step(id="s", agent="a", tool="careless", args={"kind": kind}, confidence=1.0)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admitted
 from airlock.admission.budget import (
     MAX_SCOPED_RESOURCES,
@@ -17,6 +16,7 @@ from airlock.admission.budget import (
     spending,
     spending_by_agent,
 )
+from airlock.admission.examination import examine
 from airlock.admission.policy import Budget, WindowBudget
 from airlock.base.errors import Problem
 from airlock.plans.catalogue import Catalogue
@@ -33,12 +33,12 @@ CATALOGUE = Catalogue(
 
 
 def answer(*steps: Step, **knobs: Any) -> tuple[Admitted | None, tuple[Problem, ...]]:
-    admission = admit(plan(*steps), CATALOGUE, policy(**knobs))
+    admission = examine(plan(*steps), CATALOGUE, policy(**knobs))
     return admission.admitted, admission.problems
 
 
 def admitted(proposed: Plan, **knobs: Any) -> Admitted:
-    found = admit(proposed, CATALOGUE, policy(**knobs)).admitted
+    found = examine(proposed, CATALOGUE, policy(**knobs)).admitted
     assert found is not None
     return found
 
@@ -90,7 +90,7 @@ def test_only_calls_that_may_go_live_count() -> None:
     found, problems = answer(*MAILS, unsure, double, behind, budget={"live_calls": 3, "irreversible_calls": 3})
     assert problems == ()
     assert found is not None
-    assert set(found.going) == {"m0", "m1", "m2"}
+    assert set(found.live_candidates) == {"m0", "m1", "m2"}
 
 
 def test_one_agent_that_alone_exceeds_its_window_is_refused_early() -> None:

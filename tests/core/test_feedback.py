@@ -141,7 +141,7 @@ SEEDS = 300
 
 
 def raised(make: Callable[[int, int], Aggregate], rate: float, number: int) -> float:
-    """The share of simulations, each of so many trials at a true rate, in which any signal is raised."""
+    """Return the share of simulations, each of so many trials at a true rate, in which any signal is raised."""
     drawn: Counter[int] = Counter()
     for seed in range(SEEDS):
         chance = random.Random(f"{rate}/{number}/{seed}")

@@ -62,7 +62,7 @@ class Entrant:
         return (await self.handle.result()).outcome
 
     async def settle(self) -> None:
-        """What is parked is settled by the truth."""
+        """Settle what is parked by the truth."""
         try:
             status = await self.handle.status()
         except (NoAnswer, PlanEnded):
@@ -76,7 +76,7 @@ class Entrant:
             await self.handle.workflow.signal("resolve", message)
 
     def world(self) -> dict[str, int]:
-        """How often each step's effect is in the world."""
+        """Return how often each step's effect is in the world."""
         files = self.scene.written(self.id)
         return {
             "row": len(self.scene.rows(self.email)),

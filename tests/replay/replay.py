@@ -21,7 +21,10 @@ HISTORIES = Path(__file__).parent / "histories"
 
 
 def read(path: Path) -> WorkflowHistory:
-    """A history, under the workflow id it was recorded with: the time-skipping server does not write it into the events."""
+    """Return a history, under the workflow id it was recorded with.
+
+    The time-skipping server does not write it into the events.
+    """
     recorded = json.loads(path.read_text(encoding="utf-8"))
     return WorkflowHistory.from_json(recorded.pop("workflowId"), recorded)
 

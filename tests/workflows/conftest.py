@@ -44,7 +44,11 @@ def binary(name: str) -> str:
 
 
 def catalogue() -> Catalogue:
-    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty])
+    return Catalogue(
+        [
+            world.put, world.linger, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty,
+        ]
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +148,7 @@ async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callabl
 
 @asynccontextmanager
 async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
-    """An Airlock with workers under a policy of its own; nobody else may work on the same namespace."""
+    """Yield an Airlock with workers under a policy of its own; no other worker may use the same namespace."""
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))
     async with running.running(build_workers(client, toolbox)):
         try:
@@ -168,7 +172,7 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
 
 
 async def namespace(client: Client, name: str) -> Client:
-    """A new namespace on the server of a client, with Airlock's search attributes."""
+    """Return a new namespace on the server of a client, with Airlock's search attributes."""
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
     )
@@ -178,18 +182,18 @@ async def namespace(client: Client, name: str) -> Client:
 
 
 async def events(handle: PlanHandle, run_id: str | None = None) -> list[HistoryEvent]:
-    """The history of a plan's current run, or of another run in its chain."""
+    """Return the history of a plan's current run, or of another run in its chain."""
     workflow = handle.workflow_client.get_workflow_handle(handle.workflow.id, run_id=run_id)
     return [event async for event in workflow.fetch_history_events()]
 
 
 async def count(handle: PlanHandle) -> Counter[str]:
-    """How many events of each type the current run has, such as `ACTIVITY_TASK_SCHEDULED`."""
+    """Return the number of events of each type in the current run, such as `ACTIVITY_TASK_SCHEDULED`."""
     return Counter(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in await events(handle))
 
 
 async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
-    """The histories of all runs that continued each other as new, oldest first."""
+    """Return the histories of all runs that continued each other as new, oldest first."""
     runs, run_id = [await events(handle)], None
     while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         runs.insert(0, await events(handle, run_id))

@@ -58,7 +58,7 @@ async def shared(dev_server: Any) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def alone(dev_server: Any) -> AsyncIterator[Client]:
-    """A namespace of its own, for what happens at the live gate."""
+    """Yield a namespace of its own, for what happens at the live gate."""
     async with gates(dev_server) as client:
         yield client
 
@@ -285,7 +285,7 @@ NONSENSE: list[tuple[str, list[Any], str]] = [
 
 
 async def test_nonsense_is_refused_counted_and_shown(alone):
-    # as somebody would start it by hand, without any input
+    # as a person would start it by hand, without any input
     await alone.start_workflow(names.GATE_WORKFLOW, id=names.LIVE_GATE, task_queue=names.WORKFLOW_QUEUE)
     handle = live_gate(alone)
     for number, (name, arguments, why) in enumerate(NONSENSE, 1):
@@ -403,7 +403,7 @@ async def test_a_terminated_live_gate_is_still_locked_and_knows_who_is_in(alone,
     fence = (await status(handle)).holders[0].fence
     await handle.terminate("by mistake")
     if how == "found by the gate":
-        # visibility lags behind: whoever starts the gate by hand knows nothing of the earlier run
+        # visibility lags behind: a gate that is started by hand knows nothing of the earlier run
         async def listed() -> bool:
             found = [run async for run in alone.list_workflows(f"WorkflowId = '{names.LIVE_GATE}'")]
             return [run.status.name for run in found if run.status] == ["TERMINATED"]

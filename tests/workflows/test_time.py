@@ -90,7 +90,7 @@ async def approved_late(handle: PlanHandle, deadline: float) -> datetime:
 
 
 async def fired(handle: PlanHandle) -> bool:
-    """Whether the deadline has passed."""
+    """Return True if the deadline has passed."""
     return bool((await count(handle))["TIMER_FIRED"])
 
 
@@ -300,7 +300,10 @@ async def test_the_deadline_passes_while_calls_run(hurried, plan):
 
 
 def given_up_from(approved_at: datetime, deadline: int) -> None:
-    """Whether calls made after the approval may have been given up by now: `once` takes up to 0.75 of the deadline."""
+    """Return True if calls made after the approval may have been given up by now.
+
+    `once` takes up to 0.75 of the deadline.
+    """
     if datetime.now(UTC) > approved_at + timedelta(seconds=0.7 * deadline):
         raise TooSlow
 
