@@ -16,11 +16,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.claim import SettledByPlan, claim_details, parse_settle
     from airlock.gates.protocol import Claimed, ClaimOutcome
+    from airlock.workflows.history_budget import HistoryBudget
 
 FREE = "Free"
 """The error type with which a claim ends whose call was certainly not made; its id may be taken again then."""
-HISTORY_EVENTS = 1_200
-"""A claim continues as new from so many events on: only a flood of signals gets it there."""
+HISTORY = HistoryBudget(events=1_200)
+"""Only a flood of signals takes a claim that far."""
 
 
 @workflow.defn(name=names.CLAIM_WORKFLOW)
@@ -54,10 +55,10 @@ class ClaimWorkflow:
         self._publish()
         while not self._settled():
             try:
-                await workflow.wait_condition(lambda: self._settled() or self._full())
+                await workflow.wait_condition(lambda: self._settled() or HISTORY.is_spent())
             except asyncio.CancelledError:
                 self._refuse("cancelling a claim settles nothing: send the signal settle")
-            if not self._settled() and self._full():
+            if not self._settled() and HISTORY.is_spent():
                 workflow.continue_as_new(self._claimed)
         self._publish()
         if self._claimed.outcome is ClaimOutcome.FREE:
@@ -66,10 +67,6 @@ class ClaimWorkflow:
 
     def _settled(self) -> bool:
         return self._claimed.outcome is not None
-
-    def _full(self) -> bool:
-        info = workflow.info()
-        return info.get_current_history_length() >= HISTORY_EVENTS or info.is_continue_as_new_suggested()
 
     def _why_free(self) -> str:
         told = self._claimed.note if isinstance(self._claimed.note, dict) else {}

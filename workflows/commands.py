@@ -6,7 +6,7 @@ The ids are part of the recorded histories and never change. A default id would 
 from typing import Any
 
 from temporalio import workflow
-from temporalio.workflow import ActivityCancellationType, ActivityHandle
+from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.compensate import CompensateActivities
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
-    from airlock.activities.options import Options
     from airlock.activities.preview import PreviewActivities
     from airlock.activities.recover import RecoverActivities
     from airlock.activities.rehearse import RehearseActivities
@@ -25,15 +24,13 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
     from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
-
-_WAIT = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
-_TRY = ActivityCancellationType.TRY_CANCEL
+    from airlock.workflows.activity_options import activity_options
 
 
 def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
-        AdmitActivities.admit, request, **_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit", _TRY)
+        AdmitActivities.admit, request, **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit")
     )
 
 
@@ -43,7 +40,9 @@ def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResul
     summary = f"gates: {', '.join(names_asked) or 'claims'}"
     activity_id = f"acquire:{request.request}:{number}"
     return workflow.start_activity_method(
-        GateActivities.acquire, request, **_options(options.ACQUIRE, names.WORKFLOW_QUEUE, activity_id, summary, _WAIT)
+        GateActivities.acquire,
+        request,
+        **activity_options(options.ACQUIRE, names.WORKFLOW_QUEUE, activity_id, summary, finish=True),
     )
 
 
@@ -52,7 +51,9 @@ def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]
     activity_id = f"leave:{request.request}:{number}"
     summary = "give back" + (f", {len(request.reports)} reports" if request.reports else "")
     return workflow.start_activity_method(
-        GateActivities.leave, request, **_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, summary, _WAIT)
+        GateActivities.leave,
+        request,
+        **activity_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, summary, finish=True),
     )
 
 
@@ -63,7 +64,7 @@ def rehearse(request: RehearsalRequest) -> ActivityHandle[RehearseResult]:
     return workflow.start_activity_method(
         RehearseActivities.rehearse,
         request,
-        **_options(chosen, names.REHEARSE_QUEUE, "rehearse", summary, _TRY),
+        **activity_options(chosen, names.REHEARSE_QUEUE, "rehearse", summary),
     )
 
 
@@ -74,7 +75,7 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     return workflow.start_activity_method(
         PreviewActivities.preview,
         request,
-        **_options(chosen, names.REHEARSE_QUEUE, "preview", summary, _TRY),
+        **activity_options(chosen, names.REHEARSE_QUEUE, "preview", summary),
     )
 
 
@@ -90,7 +91,9 @@ def call(request: ChainRequest) -> ActivityHandle[Any]:
     summary = " -> ".join(f"{made.step.id}: {made.step.tool}" for made in request.calls)
     if first.attempt > 1:
         summary += f" (attempt {first.attempt})"
-    return workflow.start_activity("call", request, **_options(chosen, names.LIVE_QUEUE, activity_id, summary, _WAIT))
+    return workflow.start_activity(
+        "call", request, **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True)
+    )
 
 
 def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
@@ -98,12 +101,12 @@ def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
     return workflow.start_activity_method(
         CompensateActivities.compensate,
         request,
-        **_options(
+        **activity_options(
             options.compensate(request.contract),
             names.UNDO_QUEUE,
             f"{request.step.id}:undo",
             f"undo {request.step.id}: {request.step.tool}",
-            _WAIT,
+            finish=True,
         ),
     )
 
@@ -113,7 +116,7 @@ def recover(request: RecoverRequest) -> ActivityHandle[Recovered]:
     return workflow.start_activity_method(
         RecoverActivities.recover,
         request,
-        **_options(options.RECOVER, names.WORKFLOW_QUEUE, "recover", f"what plan {request.plan_id} left", _TRY),
+        **activity_options(options.RECOVER, names.WORKFLOW_QUEUE, "recover", f"what plan {request.plan_id} left"),
     )
 
 
@@ -124,7 +127,7 @@ def look_at_undo(request: UndoLookRequest, start: int) -> ActivityHandle[UndoLoo
     return workflow.start_activity_method(
         UndoLookActivities.look_at_undo,
         request,
-        **_options(chosen, names.REHEARSE_QUEUE, f"look_at_undo:{start}", summary, _TRY),
+        **activity_options(chosen, names.REHEARSE_QUEUE, f"look_at_undo:{start}", summary),
     )
 
 
@@ -133,23 +136,11 @@ def probe(request: MadeCall) -> ActivityHandle[ProbeAnswer]:
     return workflow.start_activity_method(
         CompensateActivities.probe,
         request,
-        **_options(
+        **activity_options(
             options.probe(request.contract),
             names.UNDO_QUEUE,
             f"{request.step.id}:probe",
             f"probe {request.step.id}: {request.step.tool}",
-            _WAIT,
+            finish=True,
         ),
     )
-
-
-def _options(chosen: Options, queue: str, activity_id: str, summary: str, cancel: Any) -> dict[str, Any]:
-    return {
-        "task_queue": queue,
-        "activity_id": activity_id,
-        "summary": summary[:200],
-        "start_to_close_timeout": chosen.start_to_close,
-        "heartbeat_timeout": chosen.heartbeat,
-        "retry_policy": chosen.retry,
-        "cancellation_type": cancel,
-    }

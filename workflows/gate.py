@@ -28,11 +28,10 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
     from airlock.workflows import gate_rounds
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
 
-HISTORY_EVENTS = 1_000
-"""A run continues as new from so many events on."""
-HISTORY_BYTES = 8_000_000
+HISTORY = HistoryBudget(events=1_000, bytes=8_000_000)
 LOOK_EVERY = 10.0
 """Seconds between two looks for holders that are gone, while a plan waits."""
 _REFUSALS = 10
@@ -73,9 +72,9 @@ class GateWorkflow:
         try:
             while not self._needless():
                 self._show()
-                await workflow.wait_condition(lambda: bool(self._gate.news) or self._full() or self._needless())
-                await gate_rounds.tell(self._gate, self._id, self._full)
-                if self._full():
+                await workflow.wait_condition(lambda: bool(self._gate.news) or HISTORY.is_spent() or self._needless())
+                await gate_rounds.tell(self._gate, self._id, HISTORY.is_spent)
+                if HISTORY.is_spent():
                     await workflow.wait_condition(workflow.all_handlers_finished)
                     carried = GateStart(gate=self._gate, refused=self._refused, refusals=self._refusals)
                     workflow.continue_as_new(carried)
@@ -96,14 +95,6 @@ class GateWorkflow:
             self.refuse_signal("start", "only a continue-as-new may carry a gate on")
             return GateStart(capacity=read.capacity, after=read.after)
         return read
-
-    def _full(self) -> bool:
-        info = workflow.info()
-        return (
-            info.get_current_history_length() >= HISTORY_EVENTS
-            or info.get_current_history_size() >= HISTORY_BYTES
-            or info.is_continue_as_new_suggested()
-        )
 
     def _needless(self) -> bool:
         """Return True if no plan needs this gate any more. A plan that asks in this very moment starts it again."""

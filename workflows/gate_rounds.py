@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
-from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
@@ -19,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.monitoring.messages import AutoLock, WishAnswer
     from airlock.run.messages import Lock, Unlock
+    from airlock.workflows.activity_options import activity_options
 
 _LOOKED_AT = 50
 """So many of the queue are looked at; who is gone further back is found when it comes up."""
@@ -63,7 +62,7 @@ async def look(gate: Gate, number: int) -> None:
         found: InquiryResult = await workflow.execute_activity_method(
             GateActivities.look,
             Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
-            **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
+            **activity_options(options.LOOK, names.WORKFLOW_QUEUE, f"look:{number}", "which holders are gone?"),
         )
     except ActivityError:  # it looks again soon
         return
@@ -80,7 +79,7 @@ async def recall(request: RecallRequest) -> RecallResult:
         found: RecallResult = await workflow.execute_activity_method(
             GateActivities.recall,
             request,
-            **_activity(options.RECALL, "recall", "what an earlier run of this gate knew"),
+            **activity_options(options.RECALL, names.WORKFLOW_QUEUE, "recall", "what an earlier run of this gate knew"),
         )
     except ActivityError as error:
         return RecallResult(problem=f"{type(error.cause).__name__}: {error.cause}")
@@ -96,18 +95,8 @@ async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
     answer: WishAnswer = await workflow.execute_activity_method(
         MonitorActivities.lock_wish,
         asked,
-        **_activity(options.ALARM, f"lock_wish:{number}", f"what lock does {asked.monitor} want?"),
+        **activity_options(
+            options.ALARM, names.WORKFLOW_QUEUE, f"lock_wish:{number}", f"what lock does {asked.monitor} want?"
+        ),
     )
     return answer.wish
-
-
-def _activity(chosen: options.Options, activity_id: str, summary: str) -> dict[str, Any]:
-    return {
-        "task_queue": names.WORKFLOW_QUEUE,
-        "activity_id": activity_id,
-        "summary": summary,
-        "start_to_close_timeout": chosen.start_to_close,
-        "heartbeat_timeout": chosen.heartbeat,
-        "retry_policy": chosen.retry,
-        "cancellation_type": ActivityCancellationType.TRY_CANCEL,
-    }

@@ -11,7 +11,6 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
-from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
@@ -34,13 +33,14 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows.activity_options import activity_options
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
 
-HISTORY_EVENTS = 500
-"""A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
-HISTORY_BYTES = 8_000_000
+HISTORY = HistoryBudget(events=500, bytes=8_000_000)
+"""From here on the run continues as new as soon as no report waits to be counted and few signals come in."""
 HARD_EVENTS = 4_000
-"""From so many events on it tries to, however many come in. Temporal itself refuses the 10,001st signal of a run."""
+"""From here on it tries to, however many signals come in. Temporal refuses the 10,001st signal of a run."""
 FEW = 3
 """So few signals since the last count are few: a signal that comes in at that very moment undoes a continue-as-new."""
 AT_ONCE = 200
@@ -78,11 +78,11 @@ class MonitorWorkflow:
         self._show()
         try:
             while True:
-                await workflow.wait_condition(lambda: self._left() or (self._full() and not self._judging))
+                await workflow.wait_condition(lambda: self._left() or (HISTORY.is_spent() and not self._judging))
                 came = self._count_some()
                 if self._left():
                     await workflow.sleep(0.001, summary="so many reports came that they are counted in parts")
-                elif self._full() and not self._judging and await self._calm(came):
+                elif HISTORY.is_spent() and not self._judging and await self._calm(came):
                     workflow.continue_as_new(MonitorStart(state=self._monitor.state))
         finally:
             watch.cancel()
@@ -112,14 +112,6 @@ class MonitorWorkflow:
             return
         self._monitor = Monitor(read.state)
         self._unjudged = read.state is not None  # what the run before had not looked at yet
-
-    def _full(self) -> bool:
-        info = workflow.info()
-        return (
-            info.get_current_history_length() >= HISTORY_EVENTS
-            or info.get_current_history_size() >= HISTORY_BYTES
-            or info.is_continue_as_new_suggested()
-        )
 
     def _left(self) -> bool:
         return bool(self._inbox or self._waiting)
@@ -162,17 +154,16 @@ class MonitorWorkflow:
         """Ask the operator's policy about an anomaly; where it wants that, have the live gate locked."""
         self._alarms += 1
         self._monitor.asked(workflow.now())
-        chosen = options.ALARM
         try:
             answer = await workflow.execute_activity_method(
                 MonitorActivities.alarm,
                 AlarmRequest(monitor=self._id, anomaly=anomaly),
-                task_queue=names.WORKFLOW_QUEUE,
-                activity_id=f"alarm:{self._alarms}",
-                summary=f"{anomaly.kind.value}: is the live gate to be locked?",
-                start_to_close_timeout=chosen.start_to_close,
-                retry_policy=chosen.retry,
-                cancellation_type=ActivityCancellationType.TRY_CANCEL,
+                **activity_options(
+                    options.ALARM,
+                    names.WORKFLOW_QUEUE,
+                    f"alarm:{self._alarms}",
+                    f"{anomaly.kind.value}: is the live gate to be locked?",
+                ),
             )
         except ActivityError as error:
             self.refuse_signal("alarm", f"the policy could not be asked: {error.cause}")

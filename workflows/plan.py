@@ -39,15 +39,15 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.live import LiveStage
     from airlock.workflows.rehearse import Rehearsal
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
 
 T = TypeVar("T")
 
-HISTORY_EVENTS = 1_200
-"""A run continues as new from so many events on; what is in flight then still fits below 2,000."""
-HISTORY_BYTES = 8_000_000
+HISTORY = HistoryBudget(events=1_200, bytes=8_000_000)
+"""The calls in flight at that point still fit below 2,000 events."""
 _MAX_DEPTH = 180
 """Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
 _STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
@@ -71,7 +71,7 @@ class PlanWorkflow:
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = GateVisits(self._run, self._outbox, self._publish, self._full)
+        self._entrance = GateVisits(self._run, self._outbox, self._publish, HISTORY.is_spent)
         # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
@@ -133,10 +133,10 @@ class PlanWorkflow:
                 await self._await_approval()
             case State.LIVE:
                 if await self._entrance.enter():
-                    await LiveStage(self._run, self._entrance, self._publish, self._full).go()
+                    await LiveStage(self._run, self._entrance, self._publish, HISTORY.is_spent).go()
             case State.ROLLBACK:
                 if await self._entrance.enter():
-                    await UndoStage(self._run, self._publish, self._full).go()
+                    await UndoStage(self._run, self._publish, HISTORY.is_spent).go()
             case State.LOCKED:
                 await self._locked()
             case _:
@@ -150,7 +150,7 @@ class PlanWorkflow:
             decide(run, "unlock", later, workflow.now())
         holder = workflow.info().workflow_id
         await workflow.wait_condition(
-            lambda: run.state is not State.LOCKED or self._full() or leave_request(run, holder) is not None
+            lambda: run.state is not State.LOCKED or HISTORY.is_spent() or leave_request(run, holder) is not None
         )
 
     async def _await_approval(self) -> None:
@@ -159,7 +159,7 @@ class PlanWorkflow:
         left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
         try:
             await workflow.wait_condition(
-                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or self._full(),
+                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or HISTORY.is_spent(),
                 timeout=max(left, 0.001) if left is not None else None,
                 timeout_summary="the time for approval",
             )
@@ -184,15 +184,6 @@ class PlanWorkflow:
         if run.state is not State.ROLLBACK:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
 
-    def _full(self) -> bool:
-        """Return True if the history is so long that the run must continue as new."""
-        info = workflow.info()
-        return (
-            info.get_current_history_length() >= HISTORY_EVENTS
-            or info.get_current_history_size() >= HISTORY_BYTES
-            or info.is_continue_as_new_suggested()
-        )
-
     def _continue_if_full(self) -> None:
         """Continue as new between stages; calls are never in flight here, and handlers never wait.
 
@@ -201,7 +192,7 @@ class PlanWorkflow:
         if workflow.cancellation_reason() is not None and not self._cancel_taken:
             self._cancelled()
             return
-        if self._full() and self._run.outcome is None and not self._run.state.closed:
+        if HISTORY.is_spent() and self._run.outcome is None and not self._run.state.closed:
             workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
 
     def _publish(self) -> None:
