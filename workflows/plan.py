@@ -37,9 +37,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.wire import PlanStart
     from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.live import LiveStage
     from airlock.workflows.rehearse import Rehearsal
-    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
