@@ -26,16 +26,16 @@ with workflow.unsafe.imports_passed_through():
         CallSucceeded,
         RetryableFailure,
     )
-    from airlock.plans.refs import referenced_steps
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import all_held, drop_duplicates, late_request, take_late, tool_slots
     from airlock.run.state import Run
     from airlock.workflows import commands
-    from airlock.workflows.doubts import look_into_doubts
+    from airlock.workflows.call_requests import call_request
     from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.probes import probe_calls_in_doubt
 
     _ATTEMPTS = TypeAdapter(list[Attempt])
 
@@ -82,7 +82,7 @@ class LiveStage:
             slots=tool_slots(run),
         )
 
-    async def go(self) -> None:
+    async def run(self) -> None:
         """Make the calls, then advance the run to its next state."""
         watch = asyncio.create_task(self._watch_deadline()) if self._run.deadline_at else None
         try:
@@ -90,7 +90,7 @@ class LiveStage:
         finally:
             if watch is not None:
                 watch.cancel()
-        await look_into_doubts(self._run)
+        await probe_calls_in_doubt(self._run)
         if not (self._full() and self._may_start()):
             after_calls(
                 self._run,
@@ -207,7 +207,7 @@ class LiveStage:
 
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
-        requests = [self._request(step, steps) for step in steps]
+        requests = [call_request(self._run, self._steps[step], self._previews.get(step), steps) for step in steps]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()
         handle = commands.call(
@@ -289,21 +289,6 @@ class LiveStage:
         if doubtful:
             return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
         return CallFailed(step=last.step, error=last.error, undo=last.undo)
-
-    def _request(self, step_id: str, chain: list[str]) -> CallRequest:
-        run, admitted = self._run, self._run.contracts()
-        step = self._steps[step_id]
-        before = run.calls.get(step_id)
-        read = [name for name in referenced_steps(step.args) if name not in chain and name in run.outputs]
-        return CallRequest(
-            step=step,
-            contract=admitted.contract(step_id),
-            preview=self._previews.get(step_id),
-            outputs={name: run.outputs[name] for name in read},
-            undone=before.undone if before else 0,
-            undo=before.undo if before else None,
-            fence=fence_of(run, step),
-        )
 
     async def _watch_deadline(self) -> None:
         deadline = self._run.deadline_at

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -18,43 +18,25 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
-    from airlock.plans.state import Event, State
-    from airlock.run.call_results import outcome_of
     from airlock.run.decisions import asked_undo, decide, refuse
-    from airlock.run.gate_requests import leave_request
-    from airlock.run.messages import Abort, Lock, Rollback, Unlock, parse_decision, parse_message
-    from airlock.run.state import Outcome, Run
+    from airlock.run.messages import Unlock, parse_decision, parse_message
+    from airlock.run.state import Run
     from airlock.run.views import (
         AuditView,
         PlanResult,
         PreviewView,
         StatusView,
         audit_view,
-        details,
         plan_result,
         preview_view,
         status_view,
     )
     from airlock.wire import PlanStart
-    from airlock.workflows.gate_visits import GateVisits
-    from airlock.workflows.history_budget import HistoryBudget
-    from airlock.workflows.live import LiveStage
-    from airlock.workflows.rehearse import Rehearsal
+    from airlock.workflows.plan_stages import PlanStages
     from airlock.workflows.uncancellable import uncancellable
-    from airlock.workflows.undo import UndoStage
-    from airlock.workflows.undo_run import UndoRun
 
-T = TypeVar("T")
-
-HISTORY = HistoryBudget(events=1_200, bytes=8_000_000)
-"""The calls in flight at that point still fit below 2,000 events."""
 _MAX_DEPTH = 180
 """Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
-_STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
-_SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
-_RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
-_OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
-_RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
 
 
 @workflow.defn(name=names.PLAN_WORKFLOW, failure_exception_types=[AirlockError])
@@ -64,14 +46,12 @@ class PlanWorkflow:
     @workflow.init
     def __init__(self, start: Any) -> None:
         self._problem = ""
-        self._published: State | None = None
-        self._cancel_taken = False
         try:
-            self._run, self._outbox = _read_start(start, workflow.now())
+            self._run, outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = GateVisits(self._run, self._outbox, self._publish, HISTORY.is_spent)
+        self._stages = PlanStages(self._run, outbox)
         # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
@@ -85,139 +65,12 @@ class PlanWorkflow:
 
     @workflow.run
     async def run(self, start: Any) -> PlanResult:
-        """Live the plan's life; a cancelled workflow rolls back what is live and then ends with its result."""
+        """Run the plan. Cancellation rolls back its live calls, then returns normally."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        await uncancellable(self._life(), self._cancelled)
+        await uncancellable(self._stages.run(), self._stages.cancel)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return plan_result(self._run)
-
-    async def _life(self) -> None:
-        self._publish()
-        while self._run.outcome is None and not self._run.state.closed:
-            state = self._run.state
-            if self._run.displaced:
-                await self._take_new_places()
-            else:
-                await self._stay()
-            self._publish()
-            self._report(state)
-            await self._entrance.leave()
-            self._continue_if_full()
-        if not self._outbox.ended:  # a decision ended it while it released its slots, or before it began
-            self._report(self._run.state)
-            await self._entrance.leave()
-        self._finish()
-
-    async def _take_new_places(self) -> None:
-        """After a reset: release what the run remembers to hold; what is not live yet is previewed and approved again."""
-        self._run.displaced = False
-        await self._entrance.start_over()
-        if self._run.state is State.LIVE:
-            why = "the run was reset: its places at the gates and its claims may be others' by now"
-            self._run.apply(Event.STALE, workflow.now(), reason=why)
-
-    def _report(self, state: State) -> None:
-        self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
-
-    async def _stay(self) -> None:
-        """One stay in the state the run is in."""
-        match self._run.state:
-            case State.MOCK | State.DRY_RUN | State.LIVE if self._run.undoing is not None:
-                await UndoRun(self._run).go()
-            case State.MOCK:
-                await Rehearsal(self._run).mock()
-            case State.DRY_RUN:
-                await Rehearsal(self._run).preview()
-            case State.AWAITING_APPROVAL:
-                await self._await_approval()
-            case State.LIVE:
-                if await self._entrance.enter():
-                    await LiveStage(self._run, self._entrance, self._publish, HISTORY.is_spent).go()
-            case State.ROLLBACK:
-                if await self._entrance.enter():
-                    await UndoStage(self._run, self._publish, HISTORY.is_spent).go()
-            case State.LOCKED:
-                await self._locked()
-            case _:
-                raise AirlockError(f"no stage for {self._run.state.value}")
-
-    async def _locked(self) -> None:
-        """LOCKED: until a person says what happens next, or there is something to release that was kept so far."""
-        run, later = self._run, self._run.unlock_later
-        if later is not None:
-            run.unlock_later = None
-            decide(run, "unlock", later, workflow.now())
-        holder = workflow.info().workflow_id
-        await workflow.wait_condition(
-            lambda: run.state is not State.LOCKED or HISTORY.is_spent() or leave_request(run, holder) is not None
-        )
-
-    async def _await_approval(self) -> None:
-        """AWAITING_APPROVAL: costs nothing until a person decides or the approval expires."""
-        run = self._run
-        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
-        try:
-            await workflow.wait_condition(
-                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or HISTORY.is_spent(),
-                timeout=max(left, 0.001) if left is not None else None,
-                timeout_summary="the time for approval",
-            )
-        except TimeoutError:
-            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
-                run.apply(Event.EXPIRED, workflow.now())
-                run.outcome = Outcome.EXPIRED
-
-    def _cancelled(self) -> None:
-        """Honour a cancelled workflow: roll back what is live, in whatever state the plan is."""
-        if self._cancel_taken:
-            return
-        self._cancel_taken = True
-        run, now = self._run, workflow.now()
-        undo_unapproved = run.undoing is not None and not run.approved
-        who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
-        if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
-            if undo_unapproved or not run.live:
-                decide(run, "abort", Abort(by=who, reason=why), now)
-                return
-            decide(run, "lock", Lock(by=who, reason=why), now)
-        if run.state is not State.ROLLBACK:
-            decide(run, "rollback", Rollback(by=who, reason=why), now)
-
-    def _continue_if_full(self) -> None:
-        """Continue as new between stages; calls are never in flight here, and handlers never wait.
-
-        A cancellation that arrived in this very task is honoured first: the next run would not know of it.
-        """
-        if workflow.cancellation_reason() is not None and not self._cancel_taken:
-            self._cancelled()
-            return
-        if HISTORY.is_spent() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
-
-    def _publish(self) -> None:
-        """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
-        run = self._run
-        if self._published is not run.state or len(run.plan.steps) <= 100:
-            workflow.set_current_details(details(run))
-        if self._published is run.state:
-            return
-        first, self._published = self._published is None, run.state
-        if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
-            return
-        updates: list[Any] = [_STATE.value_set(run.state.value), _SINCE.value_set(run.since)]
-        if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
-            updates.append(_RISK.value_set(run.admitted.risk.value))
-            if run.admitted.resource_index:
-                updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
-        if run.state.closed or run.outcome is not None:
-            updates.append(_OUTCOME.value_set(outcome_of(run).value))
-        workflow.upsert_search_attributes(updates)
-
-    def _finish(self) -> None:
-        self._run.outcome = outcome_of(self._run)
-        self._published = self._published if self._published is self._run.state else None
-        workflow.set_current_details(details(self._run))
 
     def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
         """Return a signal's way: parsed, judged, recorded; never raises."""
@@ -228,7 +81,7 @@ class PlanWorkflow:
         except MalformedMessage as error:
             return refuse(self._run, name, str(error), workflow.now())
         if isinstance(message, Unlock) and message.gate:
-            self._entrance.reopened()
+            self._stages.gates.reopened()
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:
@@ -282,7 +135,7 @@ class PlanWorkflow:
             self.refuse_signal("granted", 'takes one JSON object: {"gate", "request"}')
             return
         if not self._problem:
-            self._entrance.granted(news.gate)
+            self._stages.gates.granted(news.gate)
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:

@@ -17,8 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import steps_to_undo
     from airlock.run.state import Run
     from airlock.workflows import commands
-    from airlock.workflows.doubts import look_into_doubts
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.probes import probe_calls_in_doubt
 
 
 class UndoStage:
@@ -40,9 +40,9 @@ class UndoStage:
         self._covered: tuple[str, ...] = ()
         self._schedule = Schedule({}, wanted=())
 
-    async def go(self) -> None:
+    async def run(self) -> None:
         """Undo, then move the run on."""
-        await look_into_doubts(self._run)
+        await probe_calls_in_doubt(self._run)
         self._covered = steps_to_undo(self._run)
         parents = reversed_parents(self._run.contracts().parents)
         # what a call in doubt depends on stays until that call is settled: it may have to be undone first

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.undo_preview import seal_undo
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.call_requests import made_call
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class UndoRun:
         self._run = run
         self._moves = run.moves
 
-    async def go(self) -> None:
+    async def run(self) -> None:
         """MOCK: what stands. DRY_RUN: what would become of it. LIVE: approved, so it is rolled back."""
         match self._run.state:
             case State.MOCK:

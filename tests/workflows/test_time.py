@@ -20,7 +20,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
-from airlock.workflows.plan import HISTORY
+from airlock.workflows.plan_stages import HISTORY
 from tests.running import running
 from tests.workflows.conftest import (
     POLICY,
