@@ -85,7 +85,9 @@ class ClaimWorkflow:
         if not self._problem:
             self._refuse(f"{shorten(name, 100)}: {why}")
 
-    @workflow.signal(description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not')
+    @workflow.signal(
+        name="settle", description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not'
+    )
     def settle(self, *arguments: Any) -> None:
         """Settle the claim; the first word counts."""
         if self._problem:
@@ -109,7 +111,7 @@ class ClaimWorkflow:
         """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is settle")
 
-    @workflow.query(description="whose claim it is, how it was settled, what was refused")
+    @workflow.query(name="status", description="whose claim it is, how it was settled, what was refused")
     def status(self) -> Claimed:
         """Return the claim."""
         if self._problem:

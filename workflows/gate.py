@@ -172,7 +172,7 @@ class GateWorkflow:
         self._show()
         return verdict
 
-    @workflow.update(description="Wanted: a place, a place in the queue, or why not; answers at once")
+    @workflow.update(name="acquire", description="Wanted: a place, a place in the queue, or why not; answers at once")
     async def acquire(self, *arguments: Any) -> GateAnswer:
         """Grant a slot, or answer why not."""
         await self._until_ready()
@@ -192,7 +192,7 @@ class GateWorkflow:
         if wanted.holder == self._id:
             raise ApplicationError("acquire: holder: a gate waits in no queue", type="Malformed", non_retryable=True)
 
-    @workflow.update(description="Permit: when a call under a rate limit may be made")
+    @workflow.update(name="permit", description="Permit: when a call under a rate limit may be made")
     async def permit(self, *arguments: Any) -> PermitAnswer:
         """Give a call its turn under a rate limit; asking again keeps it."""
         await self._until_ready()
@@ -208,7 +208,9 @@ class GateWorkflow:
         except MalformedMessage as error:
             raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
 
-    @workflow.update(description='{"decision": "lock" or "unlock", "by", "reason", "scope"?}; answers whether it counted')
+    @workflow.update(
+        name="decide", description='{"decision": "lock" or "unlock", "by", "reason", "scope"?}; answers whether it counted'
+    )
     async def decide(self, *arguments: Any) -> Verdict:
         """Lock or unlock, and learn whether it counted."""
         return await self._decide(*parse_gate_decision(arguments))
@@ -222,17 +224,19 @@ class GateWorkflow:
 
     # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
 
-    @workflow.signal(description='{"by", "reason", "scope"?}: close the gate')
+    @workflow.signal(name="lock", description='{"by", "reason", "scope"?}: close the gate')
     async def lock(self, *arguments: Any) -> None:
         """Close the gate, for everybody or for a scope."""
         await self._say("lock", arguments)
 
-    @workflow.signal(description='{"by", "reason", "scope"?}: lift that lock')
+    @workflow.signal(name="unlock", description='{"by", "reason", "scope"?}: lift that lock')
     async def unlock(self, *arguments: Any) -> None:
         """Lift a lock."""
         await self._say("unlock", arguments)
 
-    @workflow.signal(description='{"monitor"}: a monitor wants the live gate locked; it is asked whether that is so')
+    @workflow.signal(
+        name="auto_lock", description='{"monitor"}: a monitor wants the live gate locked; it is asked whether that is so'
+    )
     async def auto_lock(self, *arguments: Any) -> None:
         """Lock if that monitor itself says so."""
         await self._until_ready()
@@ -250,7 +254,7 @@ class GateWorkflow:
             self.refuse_signal("auto_lock", verdict.reason)
         self._show()
 
-    @workflow.signal(description='{"holder", "request"}: give a place back')
+    @workflow.signal(name="release", description='{"holder", "request"}: give a place back')
     async def release(self, *arguments: Any) -> None:
         """Give a place back, or leave the queue."""
         await self._until_ready()
@@ -260,7 +264,7 @@ class GateWorkflow:
             self.refuse_signal("release", str(error))
         self._show()
 
-    @workflow.signal(description='{"seconds", "reason"?}: no call of this tool for so long')
+    @workflow.signal(name="hold_off", description='{"seconds", "reason"?}: no call of this tool for so long')
     async def hold_off(self, *arguments: Any) -> None:
         """Give no turn for a while."""
         await self._until_ready()
@@ -282,12 +286,12 @@ class GateWorkflow:
             return
         await self._decide(name, decision)
 
-    @workflow.query(description="who is in, who waits, what is locked and the proof of it, what was refused")
+    @workflow.query(name="status", description="who is in, who waits, what is locked and the proof of it, what was refused")
     def status(self) -> GateView:
         """Return the gate at this moment."""
         return self._view()
 
-    @workflow.query(description="all that this gate knows, for a run that takes it up")
+    @workflow.query(name="carry", description="all that this gate knows, for a run that takes it up")
     def carry(self) -> CarriedGate:
         """Return all that this gate knows."""
         return CarriedGate(

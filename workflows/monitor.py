@@ -188,7 +188,7 @@ class MonitorWorkflow:
 
     # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
 
-    @workflow.signal(description='{"reports": [...]}: what happened in stages of a plan that have ended')
+    @workflow.signal(name="report", description='{"reports": [...]}: what happened in stages of a plan that have ended')
     def report(self, *arguments: Any) -> None:
         """Take reports; they are counted in the same workflow task, or in one of the next if there are very many."""
         self._inbox.append(arguments)
@@ -198,17 +198,20 @@ class MonitorWorkflow:
         """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is report")
 
-    @workflow.query(description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts')
+    @workflow.query(
+        name="health",
+        description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts',
+    )
     def health(self, *arguments: Any) -> HealthSnapshot:
         """Return everything about health in one snapshot."""
         return self._monitor.health(self._id, _asked_time(arguments))
 
-    @workflow.query(description='{"at"?}: what there is to learn at a time (default now)')
+    @workflow.query(name="signals", description='{"at"?}: what there is to learn at a time (default now)')
     def signals(self, *arguments: Any) -> SignalsSnapshot:
         """Return everything there is to learn in one snapshot."""
         return self._monitor.signals(self._id, _asked_time(arguments))
 
-    @workflow.query(description='{"tools": [...]}: how many live calls of these tools worked')
+    @workflow.query(name="reliability", description='{"tools": [...]}: how many live calls of these tools worked')
     def reliability(self, *arguments: Any) -> ReliabilityAnswer:
         """Return the numbers of live calls of some tools, and of those that succeeded."""
         try:
@@ -216,7 +219,7 @@ class MonitorWorkflow:
         except MalformedMessage as error:
             raise ApplicationError(str(error), type="Malformed") from error
 
-    @workflow.query(description="the last lock of the live gate this monitor wanted")
+    @workflow.query(name="lock_wish", description="the last lock of the live gate this monitor wanted")
     def lock_wish(self) -> WishAnswer:
         """Return the last lock it wanted."""
         return WishAnswer(wish=self._monitor.wish)

@@ -91,42 +91,46 @@ class PlanWorkflow:
 
     # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
 
-    @workflow.signal(description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview')
+    @workflow.signal(
+        name="approve", description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview'
+    )
     def approve(self, *arguments: Any) -> None:
         """Approve the sealed preview, whole or some steps."""
         self._say("approve", arguments)
 
-    @workflow.signal(description='{"by", "reason", "digest"?}: deny the plan')
+    @workflow.signal(name="deny", description='{"by", "reason", "digest"?}: deny the plan')
     def deny(self, *arguments: Any) -> None:
         """Deny the plan."""
         self._say("deny", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: stop; no further call starts')
+    @workflow.signal(name="lock", description='{"by", "reason"}: stop; no further call starts')
     def lock(self, *arguments: Any) -> None:
         """Stop: no further call starts until an unlock."""
         self._say("lock", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again')
+    @workflow.signal(
+        name="unlock", description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again'
+    )
     def unlock(self, *arguments: Any) -> None:
         """Go on after a lock."""
         self._say("unlock", arguments)
 
-    @workflow.signal(description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
+    @workflow.signal(name="rollback", description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
     def rollback(self, *arguments: Any) -> None:
         """Undo what is live."""
         self._say("rollback", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: end the plan without undoing anything')
+    @workflow.signal(name="abort", description='{"by", "reason"}: end the plan without undoing anything')
     def abort(self, *arguments: Any) -> None:
         """End the plan without undoing anything."""
         self._say("abort", arguments)
 
-    @workflow.signal(description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
+    @workflow.signal(name="resolve", description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
     def resolve(self, *arguments: Any) -> None:
         """Settle a parked step."""
         self._say("resolve", arguments)
 
-    @workflow.signal(description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
+    @workflow.signal(name="granted", description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
         """Take the news that a gate has a place."""
         try:
@@ -157,22 +161,22 @@ class PlanWorkflow:
         except MalformedMessage as error:
             raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
 
-    @workflow.query(description="where the plan is, what it waits for, what was refused")
+    @workflow.query(name="status", description="where the plan is, what it waits for, what was refused")
     def status(self) -> StatusView:
         """Return the state of the plan."""
         return status_view(self._valid_run())
 
-    @workflow.query(description="the sealed preview, as text and as data")
+    @workflow.query(name="preview", description="the sealed preview, as text and as data")
     def preview(self) -> PreviewView:
         """Return the sealed preview."""
         return preview_view(self._valid_run())
 
-    @workflow.query(description="everything the run recorded, oldest first")
+    @workflow.query(name="audit", description="everything the run recorded, oldest first")
     def audit(self) -> AuditView:
         """Return everything the run recorded."""
         return audit_view(self._valid_run())
 
-    @workflow.query(description="the whole run, for the undo of a plan that has ended")
+    @workflow.query(name="carry", description="the whole run, for the undo of a plan that has ended")
     def carry(self) -> Run:
         """Return the whole run, as a continue-as-new would carry it on."""
         return self._valid_run()
