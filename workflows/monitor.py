@@ -71,9 +71,9 @@ class MonitorWorkflow:
     async def run(self, *start: Any) -> None:
         """Count until the history is long; cancelled it goes on, because what it knows is nowhere else."""
         why = "a monitor cannot be cancelled: terminate it to forget what it counted"
-        await uncancellable(self._life(), lambda: self.refuse_signal("cancel", why))
+        await uncancellable(self._count_reports(), lambda: self.refuse_signal("cancel", why))
 
-    async def _life(self) -> None:
+    async def _count_reports(self) -> None:
         watch = asyncio.create_task(self._watch())
         self._show()
         try:
