@@ -1,4 +1,4 @@
-"""A claim: as long as it is open, or was settled as done, no other plan makes the same irreversible call."""
+"""The workflow of a claim. While it is open or settled as done, no other plan makes the same irreversible call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.history_budget import HistoryBudget
 
 FREE = "Free"
-"""The error type with which a claim ends whose call was certainly not made; its id may be taken again then."""
+"""Error type of a claim whose call was certainly not made; its workflow id may be used again."""
 HISTORY = HistoryBudget(events=1_200)
 """Only a flood of signals takes a claim that far."""
 
@@ -81,7 +81,7 @@ class ClaimWorkflow:
         self._publish()
 
     def refuse_signal(self, name: str, why: str) -> None:
-        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        """Record a signal whose handler raised; called by the worker's interceptor."""
         if not self._problem:
             self._refuse(f"{shorten(name, 100)}: {why}")
 
@@ -89,7 +89,7 @@ class ClaimWorkflow:
         name="settle", description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not'
     )
     def settle(self, *arguments: Any) -> None:
-        """Settle the claim; the first word counts."""
+        """Settle the claim. Only the first valid signal counts."""
         if self._problem:
             return
         try:

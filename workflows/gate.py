@@ -173,7 +173,7 @@ class GateWorkflow:
         self._show()
         return verdict
 
-    @workflow.update(name="acquire", description="SlotRequest: a slot, a position in the queue, or a refusal; answers immediately")
+    @workflow.update(name="acquire", description="SlotRequest: a slot, a position in the queue, or a refusal")
     async def acquire(self, *arguments: Any) -> GateAnswer:
         """Grant a slot, queue the request, or refuse it. A repeated request gets the slot that it has."""
         await self._until_ready()  # granting before the earlier run's holders are known could exceed the capacity

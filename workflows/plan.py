@@ -1,4 +1,4 @@
-"""The life of a plan: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE, ROLLBACK, as a durable run."""
+"""The workflow of a plan: its signals, updates and queries. Its stages are in `plan_stages`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import PlanStart
     from airlock.workflows.plan_stages import PlanStages
     from airlock.workflows.uncancellable import uncancellable
+    from airlock.workflows.update_arguments import valid
 
 _MAX_DEPTH = 180
 """Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
@@ -41,7 +42,7 @@ _MAX_DEPTH = 180
 
 @workflow.defn(name=names.PLAN_WORKFLOW, failure_exception_types=[AirlockError])
 class PlanWorkflow:
-    """One plan. Its input is a `PlanStart`; anything else fails the run at once with the reason."""
+    """One plan. Its input is a `PlanStart`; any other input fails the run immediately, with the reason."""
 
     @workflow.init
     def __init__(self, start: Any) -> None:
@@ -52,11 +53,11 @@ class PlanWorkflow:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
         self._stages = PlanStages(self._run, outbox)
-        # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
+        # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
-            self._run.reset_from = first  # carried on: a run that continues this one must know it too
+            self._run.reset_from = first  # carried by continue-as-new: the next run must know it too
         expected = names.workflow_id_of(self._run.name)
         if info.workflow_id != expected:
             self._problem = (
@@ -69,11 +70,12 @@ class PlanWorkflow:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
         await uncancellable(self._stages.run(), self._stages.cancel)
+        # the client of an update in progress would get no verdict if the run completed now
         await workflow.wait_condition(workflow.all_handlers_finished)
         return plan_result(self._run)
 
-    def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
-        """Return a signal's way: parsed, judged, recorded; never raises."""
+    def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
+        """Parse, judge and record a signal. Never raise: an exception in a signal handler would wedge the run."""
         if self._problem:
             return Verdict(accepted=False, reason=self._problem)
         try:
@@ -85,54 +87,54 @@ class PlanWorkflow:
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:
-        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        """Record a signal whose handler raised; called by the worker's interceptor."""
         if not self._problem:
             refuse(self._run, name, why, workflow.now())
 
-    # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
+    # Signals take `*arguments: Any`: Temporal drops a signal that does not fit its handler's types, unrecorded.
 
     @workflow.signal(
         name="approve", description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview'
     )
     def approve(self, *arguments: Any) -> None:
-        """Approve the sealed preview, whole or some steps."""
-        self._say("approve", arguments)
+        """Approve all steps of the sealed preview, or some of them."""
+        self._decide_by_signal("approve", arguments)
 
     @workflow.signal(name="deny", description='{"by", "reason", "digest"?}: deny the plan')
     def deny(self, *arguments: Any) -> None:
         """Deny the plan."""
-        self._say("deny", arguments)
+        self._decide_by_signal("deny", arguments)
 
     @workflow.signal(name="lock", description='{"by", "reason"}: stop; no further call starts')
     def lock(self, *arguments: Any) -> None:
         """Stop: no further call starts until an unlock."""
-        self._say("lock", arguments)
+        self._decide_by_signal("lock", arguments)
 
     @workflow.signal(
         name="unlock", description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again'
     )
     def unlock(self, *arguments: Any) -> None:
-        """Go on after a lock."""
-        self._say("unlock", arguments)
+        """Continue after a lock."""
+        self._decide_by_signal("unlock", arguments)
 
     @workflow.signal(name="rollback", description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
     def rollback(self, *arguments: Any) -> None:
-        """Undo what is live."""
-        self._say("rollback", arguments)
+        """Compensate the live calls."""
+        self._decide_by_signal("rollback", arguments)
 
     @workflow.signal(name="abort", description='{"by", "reason"}: end the plan without undoing anything')
     def abort(self, *arguments: Any) -> None:
         """End the plan without undoing anything."""
-        self._say("abort", arguments)
+        self._decide_by_signal("abort", arguments)
 
     @workflow.signal(name="resolve", description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
     def resolve(self, *arguments: Any) -> None:
         """Settle a parked step."""
-        self._say("resolve", arguments)
+        self._decide_by_signal("resolve", arguments)
 
     @workflow.signal(name="granted", description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
-        """Take the news that a gate has a place."""
+        """Note that a gate announced a slot."""
         try:
             news = Granted.model_validate(arguments[0] if len(arguments) == 1 else None)
         except ValidationError:
@@ -144,11 +146,11 @@ class PlanWorkflow:
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
         """Record an unknown signal."""
-        self._say(name, arguments)
+        self._decide_by_signal(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
     def decide_update(self, *arguments: Any) -> Verdict:
-        """Decide, and learn whether it counted; refusals are recorded like those of signals."""
+        """Decide, and return the verdict. A refusal is recorded like that of a signal."""
         name, message = parse_decision(arguments)
         return decide(self._run, name, message, workflow.now())
 
@@ -156,10 +158,7 @@ class PlanWorkflow:
     def _well_formed(self, *arguments: Any) -> None:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        try:
-            parse_decision(arguments)
-        except MalformedMessage as error:
-            raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
+        valid(parse_decision, arguments)
 
     @workflow.query(name="status", description="where the plan is, what it waits for, what was refused")
     def status(self) -> StatusView:
@@ -190,7 +189,7 @@ class PlanWorkflow:
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
-        # a client that starts a workflow could otherwise hand in a run that says it was approved
+        # otherwise any client that starts a workflow could supply a run that claims to be approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
         return read.run, read.outbox or Outbox()
