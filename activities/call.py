@@ -1,4 +1,4 @@
-"""LIVE: the only place where a tool's effect reaches the outside world."""
+"""LIVE: the only activity through which a tool changes the outside world."""
 
 import asyncio
 import json
@@ -29,18 +29,17 @@ from airlock.temporal.proof_converter import Progress
 
 
 class CallActivities:
-    """Holds the write credentials."""
+    """The live calls of a worker that holds the write credentials."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="call")
     async def call(self, request: ChainRequest) -> ChainResult:
-        """Make calls in order, each at most once.
+        """Make the calls of a chain in order, each at most once.
 
-        The next call begins only when the previous one is live, this is recorded with Temporal, and no stop was requested,
-        neither the plan nor this worker.
-        A call that has begun is never cut short: its outcome is learned and answered.
+        A call begins only when the previous one succeeded, Temporal has recorded that success, and neither the plan nor
+        this worker is stopping. A call that has begun is never interrupted: its outcome is returned.
         """
         self._toolbox.require_plan(request.plan_id)
         if (number := activity.info().attempt) > 1:
@@ -54,12 +53,13 @@ class CallActivities:
         outputs: dict[str, Any] = {}
         left_out = False
         for position, asked in enumerate(request.calls):
+            # without the record, the loss of this worker in the next call would leave the earlier calls in doubt
             if position and (activity.is_worker_shutdown() or not await _recorded(attempts)):
                 left_out = True
                 break
             call, answered = await earlier.look(asked)
             known = answered or await turns.wait_for(request.plan_id, call)
-            if stopped.is_set():
+            if stopped.is_set():  # the stop may have come during the two awaits above; after this line a call is made
                 left_out = True
                 break
             attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
@@ -96,6 +96,7 @@ class CallActivities:
             call.undo = secrets.restore(request.undo)
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
+            # from here on the call may have taken effect: every exception becomes an outcome, none may be lost
             returned = await run(tool.live, args, call, request.contract.timeout)
             undo = _token(call, secrets)
             output, broken = _output(tool, returned, secrets)
@@ -133,7 +134,7 @@ class CallActivities:
 
 
 def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
-    """Return the output of a call that took effect, or None and why it cannot be used."""
+    """Return the output of a call that took effect and ""; or None and the reason why its output is unusable."""
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
@@ -141,14 +142,14 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
 
 
 class UnkeptToken(Exception):
-    """A tool left an undo token that cannot be kept."""
+    """The call took effect, but its undo token cannot be stored."""
 
 
 def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
-    """Return the undo token as it may be kept: JSON of bounded size, secrets masked; a compensation gets them back.
+    """Return the undo token as bounded JSON with its secrets masked; the compensation restores them.
 
     Raises:
-        UnkeptToken: If it is not JSON, or too large.
+        UnkeptToken: If the token is not JSON, or larger than `MAX_OUTPUT_BYTES`.
     """
     try:
         written = bounded_json(call.undo)
@@ -170,7 +171,7 @@ def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
 
 
 def _counted(attempt: Attempt, undone: int) -> Attempt:
-    """Return an attempt that tells the run how often its call was undone before: it was reset, and does not know."""
+    """Add to an attempt how often its call was undone before; a run that was reset does not know it."""
     return (
         attempt.model_copy(update={"undone": undone})
         if isinstance(attempt, CallSucceeded | CallFailed | CallInDoubt)
@@ -185,9 +186,9 @@ def _told_again(call: CallRequest, number: int) -> CallInDoubt:
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:
-    """Record with Temporal what is done so far; False if that fails or a stop was requested.
+    """Record the finished attempts with Temporal. Return False if that fails, or if the plan asked to stop.
 
-    Without this record a worker that dies in the next call would leave it open which of the calls were made.
+    Without this record nothing would tell which calls were made when the worker dies in the next one.
     """
     done = _dump(attempts)
     beat(done)

@@ -1,4 +1,4 @@
-"""MOCK and DRY_RUN: nothing here has an effect, so a stop of the plan stops these at once."""
+"""MOCK and DRY_RUN: stages without effects, which a stop of the plan interrupts immediately."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Rehearsal:
-    """One stay in MOCK or DRY_RUN. Ends when the run is somewhere else.
+    """The MOCK or DRY_RUN stage of a run. It ends when the run has left that state.
 
     Args:
         run: The plan's run.
@@ -36,7 +36,7 @@ class Rehearsal:
         self._run = run
 
     async def mock(self) -> None:
-        """MOCK: admission by the operator's catalogue and policy, then every step that is left is mocked."""
+        """Admit the plan under the operator's catalogue and policy, then mock its remaining steps."""
         run, moves = self._run, self._run.moves
         admission = await self._unless_moved(lambda: commands.admit(AdmitRequest(plan=run.plan)))
         if admission is None:
@@ -60,7 +60,7 @@ class Rehearsal:
         run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
 
     async def preview(self) -> None:
-        """DRY_RUN: the steps that may go further are looked at, and what the approver will see is sealed."""
+        """Dry-run the steps whose ceiling allows it, and seal the preview that the approver will see."""
         run, moves = self._run, self._run.moves
         run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
@@ -113,6 +113,6 @@ class Rehearsal:
 
 
 def _lowest_reason(run: Run) -> str:
-    """Return the reasons why nothing may go higher: those of the first step, as an example."""
+    """Return why no step may go higher, with the reasons of the first step as an example."""
     ceiling = run.ceilings[run.contracts().order[0]]
     return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"

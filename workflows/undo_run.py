@@ -1,4 +1,4 @@
-"""The undo of a plan after its end: what stands, whether it can go, the seal of that; then ROLLBACK as ever."""
+"""The undo of a plan after its end: read the live calls, preview and seal their undo, then roll back."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +31,7 @@ LOOKS_AT_ONCE = 200
 
 
 class UndoRun:
-    """One stay of an undo in MOCK, DRY_RUN or LIVE. Ends when the run is somewhere else.
+    """The MOCK, DRY_RUN or LIVE stage of an undo. It ends when the run has left that state.
 
     Args:
         run: The run of the undo.
@@ -41,8 +41,8 @@ class UndoRun:
         self._run = run
         self._moves = run.moves
 
-    async def go(self) -> None:
-        """MOCK: what stands. DRY_RUN: what would become of it. LIVE: approved, so it is rolled back."""
+    async def run(self) -> None:
+        """Run the stage: MOCK recovers the ended run, DRY_RUN previews the undo, LIVE begins the approved rollback."""
         match self._run.state:
             case State.MOCK:
                 await self._recover()
@@ -67,9 +67,9 @@ class UndoRun:
             if nothing := begin_undo(run, found.run, found.quiet_at):
                 self._end(nothing)
                 return
-        await self._quiet()
+        await self._wait_until_quiet()
         if run.moves == self._moves:
-            run.apply(Event.REHEARSED, workflow.now(), reason="what went live and was not undone is known")
+            run.apply(Event.REHEARSED, workflow.now(), reason="the live calls of the ended plan are known")
 
     async def _preview(self) -> None:
         run = self._run
@@ -87,10 +87,13 @@ class UndoRun:
                 return
             looks += looked.looks
         seal_undo(run, looks, workflow.now())
-        run.apply(Event.PREVIEWED, workflow.now(), reason="what the undo would do was looked at, and the result sealed")
+        run.apply(Event.PREVIEWED, workflow.now(), reason="the undo was previewed and sealed")
 
-    async def _quiet(self) -> None:
-        """Wait until no call of the ended run can be running, unless this run is stopped: no look could tell before."""
+    async def _wait_until_quiet(self) -> None:
+        """Wait until no call of the ended run can still be in flight, or until this run is stopped.
+
+        Earlier, an undo check could miss the effect of such a call.
+        """
         quiet_at = self._run.undoing.quiet_at if self._run.undoing else None
         left = (quiet_at - workflow.now()).total_seconds() if quiet_at else 0.0
         if left <= 0:

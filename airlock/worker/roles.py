@@ -22,9 +22,8 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.temporal.tracing import traced
-from airlock.workflows.metered import Metered
+from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.safe_signals import SafeSignals
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -103,7 +102,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     max_cached_workflows=allowed.cached_workflows,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
-                    interceptors=[SafeSignals(), Metered()],
+                    interceptors=[SafeSignals(), EndedPlans()],
                     graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
                 )
             )

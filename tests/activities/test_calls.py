@@ -171,3 +171,38 @@ async def test_an_undo_token_that_cannot_be_kept_puts_the_call_in_doubt(kind, sa
     (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
     assert attempt.kind == "in_doubt"
     assert f"the call took effect, but its undo token {said}" in attempt.error
+
+
+@tool(name="ledger", risk="LOW", reversibility="read_only", idempotent=True)
+async def ledger(args: Anything, call: ToolCall) -> dict[str, Any]:
+    LEDGER.append(call.idempotency_key)
+    return {}
+
+
+LEDGER: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("approved", "kind"),
+    [
+        ({}, "live"),
+        ({"timeout": 61.0}, "failed"),
+        ({"max_attempts": 2}, "failed"),
+        ({"idempotent": False}, "failed"),
+        ({"risk": "MEDIUM"}, "failed"),
+        ({"permissions": frozenset({"pay"})}, "failed"),
+    ],
+)
+async def test_a_worker_whose_contract_is_not_the_approved_one_makes_no_call(approved, kind):
+    LEDGER.clear()
+    catalogue = Catalogue([ledger])
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    here = catalogue.contract("ledger", step.args)
+    request = CallRequest(step=step, contract=Contract.model_validate(here.model_dump() | approved))
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(request,))
+    (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
+    assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
+    if kind == "failed":
+        assert "the contract of ledger on this worker is not the one that was approved" in attempt.error

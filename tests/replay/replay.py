@@ -14,8 +14,8 @@ from temporalio.worker import Replayer
 
 from airlock.temporal.connection import DATA_CONVERTER
 from airlock.worker.roles import runner
+from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.safe_signals import SafeSignals
 
 HISTORIES = Path(__file__).parent / "histories"
 

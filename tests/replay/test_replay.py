@@ -125,10 +125,12 @@ async def failure(name: str) -> Exception | None:
 
 
 def rename_activities(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = commands._options
-    monkeypatch.setattr(
-        commands, "_options", lambda chosen, queue, name, *rest: options(chosen, queue, f"{name}:changed", *rest)
-    )
+    options = commands.activity_options
+
+    def changed(limits, queue, activity_id, summary, **more):
+        return options(limits, queue, f"{activity_id}:changed", summary, **more)
+
+    monkeypatch.setattr(commands, "activity_options", changed)
 
 
 def reverse_the_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,7 +222,7 @@ async def test_an_effect_whose_token_was_lost_is_not_reported_as_undone(airlock,
     assert (await handle.decide("resolve", by="op", step="b", outcome="happened", reason="seen")).accepted
     status = await until(lambda: _parked_on_undo(handle))
     assert live_log(plan_id, "undo") == []
-    assert "its undo token went down with its worker" in status.steps[0].error
+    assert "its undo token was lost with its worker" in status.steps[0].error
     assert (await handle.decide("resolve", by="op", step="b", outcome="retry", reason="it needs none")).accepted
     assert (await handle.result()).undone == ("b",)
     assert WORLD.state[plan_id] == {}

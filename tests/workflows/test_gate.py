@@ -24,7 +24,7 @@ from airlock.temporal.connection import DATA_CONVERTER
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.roles import patient, runner
 from airlock.workflows.gate import GateWorkflow
-from airlock.workflows.safe_signals import SafeSignals
+from airlock.workflows.interceptors import SafeSignals
 from tests.running import running
 from tests.workflows.conftest import POLICY, catalogue, namespace, until
 from tests.workflows.tiny_plan import QUEUE, TinyPlan, Visit, Workshop

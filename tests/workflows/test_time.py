@@ -20,7 +20,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
-from airlock.workflows.plan import HISTORY_EVENTS
+from airlock.workflows.plan_stages import HISTORY
 from tests.running import running
 from tests.workflows.conftest import (
     POLICY,
@@ -248,7 +248,7 @@ async def test_the_clock_goes_on_through_a_continue_as_new(skipping, document):
     # no query and nothing else under way when the run gets full: this server loses what reaches a run that just then
     # continues as new, and its clock stands still from then on
     while (length := len(await events(handle))) > 10:
-        at_once = 40 if length < HISTORY_EVENTS - 60 else 1
+        at_once = 40 if length < HISTORY.events - 60 else 1
         await asyncio.gather(*(signal(handle, "approve", "junk") for _ in range(at_once)))
         sent += at_once
         await until(idle)

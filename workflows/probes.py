@@ -1,4 +1,4 @@
-"""Calls in doubt: ask the tools themselves, once the call can have no effect any more."""
+"""Probes of calls in doubt: the tool tells whether the call took effect, once it can have no further effect."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -12,14 +12,14 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.made_calls import made_call
 
 
-async def look_into_doubts(run: Run) -> None:
-    """Ask the probe of every call in doubt that has one; what it cannot tell stays in doubt and parks the plan."""
+async def probe_calls_in_doubt(run: Run) -> None:
+    """Probe every call in doubt whose tool has a probe. A call that the probe cannot settle parks the plan."""
     for step_id in run.steps_with[CallStatus.IN_DOUBT]:
         contract, record = run.contracts().contract(step_id), run.calls[step_id]
         if not contract.has_probe or record.running:
             continue
         if record.token_lost and not record.probed:
-            # the worker is gone, or only cut off: ask when its own timeout has ended the call, or "no" means "not yet"
+            # the worker may only be cut off and still calling: before the call's own timeout "no" could mean "not yet"
             await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
         try:
             answer = await answered(commands.probe(made_call(run, step_id)))
