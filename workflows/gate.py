@@ -29,6 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.messages import parse_auto_lock
     from airlock.workflows import gate_rounds
     from airlock.workflows.answers import NoAnswer
+    from airlock.workflows.history_budget import HistoryBudget
+    from airlock.workflows.refusals import Refusals
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 

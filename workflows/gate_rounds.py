@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.monitoring.messages import AutoLock, WishAnswer
     from airlock.run.messages import Lock, Unlock
+    from airlock.workflows.activity_options import activity_options
     from airlock.workflows.answers import NoAnswer, answered
 
 _LOOKED_AT = 50

@@ -100,7 +100,7 @@ class GateVisits:
         """Ask the gates once for all slots and claims of a request."""
         self._requests += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        number = self._asked
+        number = self._requests
         return await answered_at_last(self._run, lambda: commands.acquire(asked, number))
 
     async def leave(self) -> None:
@@ -116,8 +116,9 @@ class GateVisits:
         if request is None and not reports:
             return
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
-        self._asked += 1
-        asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._asked
+        self._requests += 1
+        asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests
+        # retried until it succeeds: a slot that is never released would stop other plans for good
         await answered_at_last(run, lambda: commands.leave(asked, number))
         take_left(run, given)
         self._outbox.sent(reports)

@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.temporal.proof_converter import Unproven
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.doubts import look_into_doubts
+    from airlock.workflows.call_requests import call_request
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.probes import probe_calls_in_doubt
 

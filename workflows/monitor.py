@@ -33,7 +33,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows.activity_options import activity_options
     from airlock.workflows.answers import NoAnswer, answered
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
 
 HISTORY = HistoryBudget(events=500, bytes=8_000_000)

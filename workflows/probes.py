@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.call_requests import made_call
 
 
 async def probe_calls_in_doubt(run: Run) -> None:

@@ -18,8 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.doubts import look_into_doubts
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.probes import probe_calls_in_doubt
 
 
 class UndoStage:
@@ -96,12 +96,13 @@ class UndoStage:
             self._outcomes.append(UndoFailed(step=step_id, error=error))
             return
         try:
+            # the compensation may have taken effect however this await ends; it is safe to repeat
             outcome: UndoOutcome = await answered(commands.compensate(made_call(self._run, step_id)))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
         except NoAnswer as error:
             outcome = UndoFailed(step=step_id, error=f"{error}; it may have been undone: look, then settle it")
-        self._landed.append(outcome)
+        self._outcomes.append(outcome)
 
     def _record_outcomes(self) -> None:
         outcomes, self._outcomes = self._outcomes, []

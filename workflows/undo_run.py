@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered_unless_moved
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.call_requests import made_call
 
 T = TypeVar("T")
 
