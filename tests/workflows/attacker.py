@@ -1,4 +1,4 @@
-"""Somebody who reaches Temporal and holds no key: takes tasks, answers, cancels and repeats activities by their ids."""
+"""An attacker that reaches Temporal and holds no key: takes tasks, answers, cancels and repeats activities by their ids."""
 
 import asyncio
 from dataclasses import dataclass
@@ -66,9 +66,7 @@ class Attacker:
                     namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
                 )
                 try:
-                    task = await self.client.workflow_service.poll_activity_task_queue(
-                        request, timeout=timedelta(seconds=5)
-                    )
+                    task = await self.client.workflow_service.poll_activity_task_queue(request, timeout=timedelta(seconds=5))
                 except RPCError:
                     continue
                 if task.task_token:
@@ -109,7 +107,7 @@ class Attacker:
         )  # fmt: skip
 
     async def cancel_by_id(self, workflow_id: str, activity_id: str) -> None:
-        """Say that an activity was cancelled, which Temporal takes once somebody has asked for that."""
+        """Say that an activity was cancelled, which Temporal takes once a cancel was requested."""
         await self._patiently(
             lambda: self.client.workflow_service.respond_activity_task_canceled_by_id(
                 RespondActivityTaskCanceledByIdRequest(
@@ -134,7 +132,9 @@ class Attacker:
         """Let Temporal end an attempt sooner, and make more of them."""
         options = ActivityOptions(
             start_to_close_timeout=Duration(seconds=seconds),
-            retry_policy=RetryPolicy(maximum_attempts=attempts, initial_interval=Duration(seconds=1), backoff_coefficient=1.0),
+            retry_policy=RetryPolicy(
+                maximum_attempts=attempts, initial_interval=Duration(seconds=1), backoff_coefficient=1.0
+            ),
         )
         await self.client.workflow_service.update_activity_options(
             UpdateActivityOptionsRequest(
@@ -153,9 +153,7 @@ class Attacker:
         """The answers of all activities of a kind, as they are stored."""
         events = await self.events(workflow_id)
         asked = {
-            event.event_id
-            for event in events
-            if event.activity_task_scheduled_event_attributes.activity_type.name == kind
+            event.event_id for event in events if event.activity_task_scheduled_event_attributes.activity_type.name == kind
         }
         done = [event.activity_task_completed_event_attributes for event in events]
         return [each.result.payloads[0] for each in done if each.scheduled_event_id in asked and each.result.payloads]
@@ -165,7 +163,7 @@ class Attacker:
             while True:
                 try:
                     await ask()
-                except RPCError:  # not begun yet, or nobody has asked it to stop yet
+                except RPCError:  # not begun yet, or no stop was requested yet
                     await asyncio.sleep(0.05)
                 else:
                     return

@@ -21,8 +21,8 @@ from airlock.base.keyring import Channel, Key, Keyring
 from airlock.client import Airlock
 from airlock.temporal.connection import data_converter
 from airlock.worker.roles import build_workers, patient, runner
+from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.safe_signals import SafeSignals
 from tests import running
 from tests.workflows import world
 from tests.workflows.attacker import Attacker
@@ -38,7 +38,7 @@ def keyring(*letters: str, demanded: datetime | None = LONG_AGO) -> Keyring:
 
 
 class Holding(Interceptor):
-    """Lets an honest worker begin an activity and then wait, so that somebody else is faster with an answer."""
+    """Lets an honest worker begin an activity and then wait, so that an attacker is faster with an answer."""
 
     def __init__(self) -> None:
         self._held: dict[str, asyncio.Event] = {}
@@ -79,7 +79,7 @@ class Holding(Interceptor):
 
 
 class HoldingClient(Holding, client.Interceptor):
-    """What a client carries and hands to its workers."""
+    """The data that a client carries and hands to its workers."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from airlock.admission.admit import admit
+from airlock.admission.examination import examine
 from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.client.live_gate import LiveGate
@@ -33,9 +33,11 @@ async def made_place(dev_server) -> Callable[..., Awaitable[Place]]:
 
 
 def waiving(document: dict, policy) -> dict:
-    """The answer of admission under a policy that waives approval for everything."""
-    lax = policy.model_copy(update={"approval_waived_for": (Risk.LOW, Risk.MEDIUM), "approval_required_for_high_risk": False})
-    admission = admit(Plan.model_validate(document), catalogue(), lax)
+    """Return the answer of admission under a policy that waives approval for everything."""
+    lax = policy.model_copy(
+        update={"approval_waived_for": (Risk.LOW, Risk.MEDIUM), "approval_required_for_high_risk": False}
+    )
+    admission = examine(Plan.model_validate(document), catalogue(), lax).admission
     assert admission.admitted is not None
     return admission.model_dump(mode="json")
 
@@ -45,7 +47,7 @@ def refused(entries) -> list[str]:
 
 
 async def forged_admission(where: Place, document: dict, kind: str):
-    """An answer to `admit` of some kind; every one of them waives approval as far as its kind allows that."""
+    """Return an answer to `admit` of some kind; every one of them waives approval as far as its kind allows that."""
     lie = plain(waiving(document, where.policy))
     if kind == "of_an_earlier_run":  # the same plan, admitted and ended, by the operator's own lax worker of another day
         lax = replace(where, policy=where.policy.model_copy(update={"approval_waived_for": (Risk.LOW, Risk.MEDIUM)}))
@@ -83,7 +85,7 @@ async def test_a_forged_admission_causes_no_call(made_place, plan, kind):
         status = await awaiting(handle)
         assert WORLD.state[plan_id] == {}
         (reason,) = refused((await handle.audit()).entries)
-        assert reason.startswith("answered by nobody of Airlock")
+        assert reason.startswith("no worker of Airlock answered")
         assert (await handle.decide("approve", by="alice", digest=status.digest)).accepted
         assert (await handle.result()).outcome == "completed"
     assert WORLD.state[plan_id] == {"a": 1}
@@ -91,7 +93,7 @@ async def test_a_forged_admission_causes_no_call(made_place, plan, kind):
 
 
 async def start_again(where: Place, document: dict):
-    """The same plan under the same id once more, as anybody can start it."""
+    """Start the same plan under the same id once more, as any client can."""
     await where.attacker.client.start_workflow(
         names.PLAN_WORKFLOW, {"plan": document}, id=names.plan_workflow_id(document["plan_id"]),
         task_queue=names.WORKFLOW_QUEUE,
@@ -180,7 +182,7 @@ async def test_empty_answers_on_the_way_to_live_wedge_nothing(either, plan):
         await either.answered_for("acquire")
         await either.answered_for("call")
         status = await handle.wait_for(State.LOCKED)
-        assert status.parked == ("a",)  # whoever answered may have made it
+        assert status.parked == ("a",)  # the client that answered may have made it
         assert WORLD.state[plan_id] == {}
         await either.answered_for("leave")
         assert len(await refusals(handle)) == 5
@@ -238,11 +240,13 @@ async def test_empty_answers_to_a_gate_leave_it_closed_and_answering(either):
         gate = LiveGate(either.airlock.client)
         await either.answered_for("recall")
         view = await until(gate.status)
-        assert any("answered by nobody of Airlock" in lock.reason for lock in view.locks), view
-        await either.attacker.client.get_workflow_handle(names.LIVE_GATE).signal("auto_lock", {"monitor": names.monitor_id(0)})
+        assert any("no worker of Airlock answered" in lock.reason for lock in view.locks), view
+        await either.attacker.client.get_workflow_handle(names.LIVE_GATE).signal(
+            "auto_lock", {"monitor": names.monitor_id(0)}
+        )
         await either.answered_for("lock_wish")
         view = await until(lambda: _refused(gate))
-        assert "answered by nobody of Airlock" in view.refusals[-1].why
+        assert "no worker of Airlock answered" in view.refusals[-1].why
         assert (await gate.unlock(by="op", reason="go on")).accepted
 
 
