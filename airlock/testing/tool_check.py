@@ -1,5 +1,6 @@
 """The contract check of one tool: every promise that can be tried, tried against the tool's own target."""
 
+import contextlib
 import copy
 import inspect
 import os
@@ -71,10 +72,8 @@ async def check_tool(
     # what it depends on is the plan's affair: a catalogue of one tool cannot offer it
     catalogue = Catalogue([tool], overrides={tool.name: {"depends_on_tools": ()}}, settings=settings)
     trial = _Trial(tool, args, catalogue, snapshot, _secrets(secrets))
-    try:
+    with contextlib.suppress(_CannotGoOnError):
         await trial.all()
-    except _CannotGoOnError:
-        pass
     if trial.broken:
         raise PromiseBroken(tool.name, tuple(trial.broken))
     return ToolReport(tuple(trial.kept), tuple(trial.skipped))
@@ -135,7 +134,8 @@ class _Trial:
             return None
         if UNKNOWN not in str(said.output):
             self._shape("dry run", said.output)
-        return self._secrets.restore(self._secrets.redact(said.observed))  # as the live call of a plan receives it
+        observed: JsonValue = self._secrets.restore(self._secrets.redact(said.observed))  # as the live call of a plan gets it
+        return observed
 
     async def _live(self, before: Any, observed: JsonValue) -> Any:
         call = self._call(Mode.LIVE, observed=observed)
@@ -207,7 +207,7 @@ class _Trial:
         try:
             # a deep copy: a function that changes its arguments may not change those of the next trial
             return await run(function, self._args.model_copy(deep=True), call, self._contract.timeout)
-        except Exception as error:  # noqa: BLE001  # whatever a tool raises here is a finding about the tool
+        except Exception as error:  # whatever a tool raises here is a finding about the tool
             self.broken.append(f"the {what} raised {type(error).__name__}: {describe(error, self._secrets)}")
             raise _CannotGoOnError from error
 
