@@ -17,11 +17,10 @@ from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
     RecordActivityTaskHeartbeatByIdRequest,
-    RecordActivityTaskHeartbeatRequest,
     RespondActivityTaskCanceledByIdRequest,
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
-    RespondActivityTaskFailedRequest,
+    RespondActivityTaskFailedByIdRequest,
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import Client
@@ -81,17 +80,14 @@ class Attacker:
             )
         )
 
-    async def leave_behind(self, task: PollActivityTaskQueueResponse, details: Payload) -> None:
-        """Heartbeat with invented details, then fail in a way that is tried again."""
-        await self.client.workflow_service.record_activity_task_heartbeat(
-            RecordActivityTaskHeartbeatRequest(
-                namespace=self.client.namespace, task_token=task.task_token, details=wrapped(details), identity=IDENTITY
-            )
-        )
-        await self.client.workflow_service.respond_activity_task_failed(
-            RespondActivityTaskFailedRequest(
-                namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY,
-                failure=Failure(message="again", application_failure_info=ApplicationFailureInfo(type="Again")),
+    async def fail_by_id(self, workflow_id: str, activity_id: str) -> None:
+        """Let an attempt of an activity fail in a way that is tried again."""
+        await self._patiently(
+            lambda: self.client.workflow_service.respond_activity_task_failed_by_id(
+                RespondActivityTaskFailedByIdRequest(
+                    namespace=self.client.namespace, workflow_id=workflow_id, activity_id=activity_id, identity=IDENTITY,
+                    failure=Failure(message="again", application_failure_info=ApplicationFailureInfo(type="Again")),
+                )
             )
         )  # fmt: skip
 
