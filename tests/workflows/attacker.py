@@ -38,10 +38,13 @@ JUNK = Payload(metadata={"encoding": b"binary/none-such"}, data=b"\x00\xff")
 NESTED = Payload(metadata={"encoding": b"json/plain"}, data=b"[" * 400 + b"]" * 400)
 
 
-def made_checked(payload: Payload) -> Payload:
-    """The same, with metadata that says it was checked."""
+def made_checked(payload: Payload, question: Payload) -> Payload:
+    """The same, with metadata that says it was checked, and everything else that the question's own metadata tells."""
     made = Payload()
     made.CopyFrom(payload)
+    for name, value in question.metadata.items():
+        if name.startswith("airlock-"):
+            made.metadata[name] = value
     made.metadata["airlock-checked"] = b"ok"
     made.metadata["airlock-by"] = b"activity"
     return made
