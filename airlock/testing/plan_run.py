@@ -32,7 +32,7 @@ _LONGEST_WAIT = {True: 1.0, False: 0.25}
 
 
 class PlanStuck(AirlockError):
-    """A plan that waits for a person whom the script does not play, or that has not ended in time."""
+    """A plan that waits for a person that the script does not play, or that has not ended in time."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ from pydantic import JsonValue
 
 from airlock.activities.invoke import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.secrets import ENVIRONMENT_PREFIX, Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import ANY, AgentPolicy, Policy
 from airlock.base import names
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction
 
@@ -102,7 +105,9 @@ class _Trial:
         self._tool = tool
         self._contract: Contract = tool.contract(args)
         self._secrets = secrets
-        self._args = as_model(tool, bind_real(args, {}, secrets, must_know=True).args, complete=True)
+        toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
+        step = Step(id="step", agent="author", tool=tool.name, args=dict(args), confidence=1.0)
+        self._args = as_model(tool, bind_real(toolbox, step, {}, secrets, must_know=True).args, complete=True)
         self._settings = catalogue.settings_of(tool)
         self._snapshot = snapshot
         self._output: Any = None
@@ -134,7 +139,9 @@ class _Trial:
             return None
         if UNKNOWN not in str(said.output):
             self._shape("dry run", said.output)
-        observed: JsonValue = self._secrets.restore(self._secrets.redact(said.observed))  # as the live call of a plan gets it
+        observed: JsonValue = self._secrets.restore(
+            self._secrets.redact(said.observed)
+        )  # as the live call of a plan gets it
         return observed
 
     async def _live(self, before: Any, observed: JsonValue) -> Any:

@@ -1,4 +1,4 @@
-"""Calls that somebody cancels, repeats or overwrites in Temporal: what was made is read from the world."""
+"""Calls that an attacker cancels, repeats or overwrites in Temporal: what was made is read from the world."""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ def times(document: dict, name: str) -> int:
 
 
 async def test_a_call_that_is_said_to_be_cancelled_while_it_runs_is_not_made_again(either, plan):
-    """Anybody may lock a plan; then Temporal believes anybody who says that the running call was cancelled."""
+    """Any client may lock a plan; then Temporal believes any client that says the running call was cancelled."""
     document = plan(step("a", "once", key="a", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
     async with either.working():
