@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
@@ -18,7 +19,7 @@ from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.plans.tool import Tool
 from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
-from airlock.testing.servers import ServerKind, temporal_server
+from airlock.testing.servers import ServerKind, own_namespace, temporal_server
 from airlock.worker.roles import build_workers
 
 Approve = bool | Callable[[PreviewView], bool]
@@ -78,7 +79,8 @@ async def run_plan(
         resolve: How calls that park the plan are settled, by step: `happened` or `did_not_happen` for a call in doubt,
             `retry`, `skip` or `compensated` for a compensation that failed. Each answer is given once.
         settings: The sections that the tools read, such as `{"flags": {"path": "flags.json"}}`.
-        server: The kind of server to start, or one from `temporal_server`, which several plans may use one after the other.
+        server: The kind of server to start, or one from `temporal_server("dev")` that several plans share, each in a
+            namespace of its own.
         within: Seconds by the clock on the wall until the plan counts as stuck.
 
     Raises:
@@ -89,9 +91,13 @@ async def run_plan(
     """
     toolbox = Toolbox(Catalogue(tools, settings=settings), policy)
     async with AsyncExitStack() as stack:
-        env = await stack.enter_async_context(temporal_server(server)) if isinstance(server, str) else server
-        await stack.enter_async_context(_working(env, toolbox))
-        handle = await Airlock(env.client).submit(plan)
+        if isinstance(server, str):
+            env = await stack.enter_async_context(temporal_server(server))
+            client = env.client
+        else:
+            env, client = server, await own_namespace(server)
+        await stack.enter_async_context(_working(client, toolbox))
+        handle = await Airlock(client).submit(plan)
         script = _Script(handle, policy, approve, dict(resolve or {}))
         try:
             async with asyncio.timeout(within):
@@ -102,8 +108,8 @@ async def run_plan(
 
 
 @asynccontextmanager
-async def _working(env: WorkflowEnvironment, toolbox: Toolbox) -> AsyncIterator[None]:
-    workers = build_workers(env.client, toolbox)
+async def _working(client: Client, toolbox: Toolbox) -> AsyncIterator[None]:
+    workers = build_workers(client, toolbox)
     started = [await worker.__aenter__() for worker in workers]
     try:
         yield

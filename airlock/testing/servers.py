@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.base.errors import AirlockError
-from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, ensure_search_attributes
+from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
 
 ServerKind = Literal["time-skipping", "dev"]
 _PROGRAMS = {"time-skipping": "temporal-test-server", "dev": "temporal"}
@@ -38,8 +42,8 @@ async def temporal_server(kind: ServerKind = "time-skipping") -> AsyncIterator[W
     """Run a Temporal server of its own process, ready for Airlock; it ends with the block.
 
     Args:
-        kind: `time-skipping` starts fast and its hours pass in milliseconds; `dev` is a whole server, which also lists
-            plans.
+        kind: `time-skipping` starts fast and its hours pass in milliseconds; `dev` is a whole server, which several
+            plans may share.
 
     Raises:
         AirlockError: If its program is not installed.
@@ -60,3 +64,21 @@ async def temporal_server(kind: ServerKind = "time-skipping") -> AsyncIterator[W
     ) as env:
         await ensure_search_attributes(env.client)
         yield env
+
+
+async def own_namespace(env: WorkflowEnvironment) -> Client:
+    """Return a client of a new namespace on a dev server, with Airlock's search attributes.
+
+    Raises:
+        AirlockError: If it is a time-skipping server: its gates stay with the workers of the first plan, and its one clock
+            jumps for all plans.
+    """
+    if env.supports_time_skipping:
+        raise AirlockError("plans share dev servers only: use temporal_server('dev'), or let run_plan start a server")
+    name = f"test-{uuid4().hex[:12]}"
+    await env.client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    )
+    client = await connect_to(env.client.service_client.config.target_host, name)
+    await ensure_search_attributes(client)
+    return client

@@ -139,9 +139,8 @@ class _Trial:
             return None
         if UNKNOWN not in str(said.output):
             self._shape("dry run", said.output)
-        observed: JsonValue = self._secrets.restore(
-            self._secrets.redact(said.observed)
-        )  # as the live call of a plan gets it
+        # as the live call of a plan gets it: the history holds the names of secrets, not their values
+        observed: JsonValue = self._secrets.restore(self._secrets.redact(said.observed))
         return observed
 
     async def _live(self, before: Any, observed: JsonValue) -> Any:

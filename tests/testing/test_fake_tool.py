@@ -135,12 +135,18 @@ async def test_several_approvers_answer_and_the_requester_is_left_out():
     assert (voters, run.result.outcome) == (["alice", "bob"], Outcome.COMPLETED)
 
 
-async def test_several_plans_use_one_server():
+async def test_several_plans_share_a_dev_server():
     put = fake_tool("put")
-    async with temporal_server() as server:
+    async with temporal_server("dev") as server:
         for number in (1, 2):
             await run_plan(plan(("one", "put"), plan_id=f"fakes-{number}"), [put], server=server)
     assert list(put.effects) == ["fakes-1/one", "fakes-2/one"]
+
+
+async def test_a_time_skipping_server_is_not_shared():
+    async with temporal_server() as server:
+        with pytest.raises(AirlockError, match="plans share dev servers only"):
+            await run_plan(plan(("one", "put")), [fake_tool("put")], server=server)
 
 
 async def test_a_plan_that_does_not_end_in_time_says_where_it_is():
