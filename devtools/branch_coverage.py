@@ -1,4 +1,4 @@
-"""Whether tests take enough of the branches that coverage.py counted: python -m devtools.branch_coverage FILE PERCENT."""
+"""The bar for branch coverage: python -m devtools.branch_coverage REPORT PERCENT."""
 
 import json
 import sys
