@@ -30,6 +30,7 @@ from airlock.monitoring.messages import (
 )
 from airlock.monitoring.report import Report
 from airlock.temporal.history import described, is_open
+from airlock.temporal.proof_converter import UnprovenAnswer
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 _TRIES = 8
@@ -124,7 +125,7 @@ async def reliability(client: Client, policy: Policy, tools: Sequence[str]) -> d
     shards = [names.monitor_id(shard) for shard in range(policy.monitor_shards)]
     try:
         answers = await asyncio.gather(*(_asked(client, shard, question) for shard in shards))
-    except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
+    except (RPCError, UnprovenAnswer, WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
         activity.logger.warning("the monitors could not be asked how reliable tools are: %s", error)
         return None
     found: dict[str, Reliability] = {}

@@ -112,8 +112,8 @@ class ClaimWorkflow:
         self.refuse_signal(name, "unknown signal; there is settle")
 
     @workflow.query(name="status", description="whose claim it is, how it was settled, what was refused")
-    def status(self) -> Claimed:
+    def status(self) -> dict[str, Any]:
         """Return the claim."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
-        return self._claimed
+        return self._claimed.model_dump(mode="json")  # not the message: people read this, and a proof would hide the text

@@ -79,7 +79,7 @@ def _parsed(text: str, where: str) -> Keyring:
     try:
         return parse_keyring(text)
     except KeyringError as error:
-        raise ConfigError([Problem(where=where, message=str(error), fix="see docs/security.md")]) from error
+        raise ConfigError([Problem(where=where, message=str(error), fix="see docs/guides/operating.md")]) from error
 
 
 def new_secrets() -> dict[Channel, bytes]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from airlock.temporal.connection import DATA_CONVERTER
+from airlock.base.keyring import Keyring
+from airlock.temporal.connection import data_converter
 from airlock.worker.roles import runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -29,11 +30,15 @@ def read(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(recorded.pop("workflowId"), recorded)
 
 
-def replayer() -> Replayer:
-    """With everything that decides what a worker's workflows do."""
+def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace") -> Replayer:
+    """With everything that decides what a worker's workflows do.
+
+    Proofs are bound to the namespace: where keys check a history, it must be the one it was recorded in.
+    """
     return Replayer(
         workflows=list(WORKFLOWS),
-        data_converter=DATA_CONVERTER,
+        data_converter=data_converter(keyring),
+        namespace=namespace,
         workflow_runner=runner(),
         interceptors=[SafeSignals()],
     )

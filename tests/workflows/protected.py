@@ -65,7 +65,7 @@ class Holding(Interceptor):
             return
         begun.set_result((info.workflow_id or "", info.activity_id))
         await event.wait()
-        raise ApplicationError("somebody else was faster", type="Held", non_retryable=True)
+        raise ApplicationError("the attacker was faster", type="Held", non_retryable=True)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         holding = self
@@ -79,7 +79,7 @@ class Holding(Interceptor):
 
 
 class HoldingClient(Holding, client.Interceptor):
-    """The data that a client carries and hands to its workers."""
+    """The same as an interceptor of a client, which hands it to its workers."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,14 @@ class Place:
                 world.WORLD.release()  # a test that failed holds up no worker, which waits for its calls
 
 
-async def place(server: Client, name: str, keys: Keyring, **policy: object) -> Place:
-    """A new namespace on a server."""
-    people = await namespace(server, name)
+async def place(server: Client, name: str, keys: Keyring, identity: str | None = None, **policy: object) -> Place:
+    """Make a new namespace on a server."""
+    await namespace(server, name)
     address = server.service_client.config.target_host
+    people = await Client.connect(address, namespace=name, data_converter=data_converter(), identity=identity)
     holding = HoldingClient()
-    workers = await Client.connect(address, namespace=name, data_converter=data_converter(keys), interceptors=[holding])
+    workers = await Client.connect(
+        address, namespace=name, data_converter=data_converter(keys), interceptors=[holding], identity=identity
+    )
     plain = await Client.connect(address, namespace=name, data_converter=pydantic_data_converter)
     return Place(workers, Airlock(people), Attacker(plain), Policy.model_validate(POLICY.model_dump() | policy), holding)
