@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from airlock.activities import heartbeat
 from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.plans.state import State
@@ -114,19 +115,18 @@ async def test_a_call_that_temporal_is_told_to_repeat_is_made_once(either, plan)
     ],
     ids=["honest, keys", "honest, no keys", "forged, keys", "forged, no keys"],
 )
-async def test_what_a_chain_had_done_when_it_timed_out_is_believed_only_with_a_proof(made_place, plan, forged, keys, parked):
+async def test_what_a_chain_had_done_when_it_timed_out_is_believed_only_with_a_proof(
+    made_place, plan, monkeypatch, forged, keys, parked
+):
+    monkeypatch.setattr(heartbeat, "BEAT", 3_600.0)  # the last word is what was recorded, or what the attacker wrote over it
     where = await made_place(keys)
     document = plan(step("a", "once", key="a", value=1), step("b", "once", ("a",), key="b", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
     async with where.working():
         handle, hold = await running(where, document, "b")
         if forged:
-            details = plain([])
-            await where.attacker.change_options(workflow_id, "a:live", seconds=4, attempts=1)
-            while await where.attacker.heartbeat_by_id(workflow_id, "a:live", details):
-                pass
-        else:
-            await where.attacker.change_options(workflow_id, "a:live", seconds=2, attempts=1)
+            assert await where.attacker.heartbeat_by_id(workflow_id, "a:live", plain([]))
+        await where.attacker.change_options(workflow_id, "a:live", seconds=2, attempts=1)
         status = await handle.wait_for(State.LOCKED)
         assert status.parked == parked
         hold.set()
