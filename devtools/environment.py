@@ -119,11 +119,6 @@ class Environment:
         if self.worker is not None:
             await self.worker.stop(within)
 
-    async def restart_worker(self) -> Child:
-        """Stop the worker and start another."""
-        await self.stop_worker()
-        return await self.start_worker()
-
     def kill_worker(self) -> None:
         """Kill the worker without warning, as a crash would."""
         if self.worker is not None:

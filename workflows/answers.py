@@ -5,12 +5,15 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
     from airlock.base.errors import AirlockError
     from airlock.base.text import shorten
     from airlock.run.audit import AuditKind
+    from airlock.run.decisions import decide
+    from airlock.run.messages import Abort
     from airlock.run.state import Run
     from airlock.temporal.proof_converter import Unproven
 
@@ -44,19 +47,31 @@ async def answered(handle: ActivityHandle[T]) -> T:
     raise NoAnswer(shorten(f"no worker of Airlock answered: {why}"))
 
 
-async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
-    """Return the answer of an activity without effects, or None when the run moved on meanwhile.
+async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+    """Return the answer of an activity without effects, or None when the run moved on meanwhile or was aborted.
 
-    What is no answer is recorded and asked for again, `TRIES` times in all.
+    An activity that fails for good aborts the run: nothing that could not be looked at may go live. What is no answer is
+    recorded and asked for again; after `TRIES` questions without an answer the run is aborted too.
 
     Args:
         run: The plan's run.
         ask: Starts the activity.
-
-    Raises:
-        NoAnswer: If none of the answers was one.
-        ActivityError: If the activity failed for good.
     """
+    try:
+        return await _answered_unless_moved(run, ask)
+    except ActivityError as error:
+        abort(run, shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
+    except NoAnswer as error:
+        abort(run, f"answers that no worker of Airlock made: {error}")
+    return None
+
+
+def abort(run: Run, reason: str) -> None:
+    """Abort a run in Airlock's own name. Calls that are live stay as they are."""
+    decide(run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
+
+
+async def _answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
     moves = run.moves
     for attempt in range(1, TRIES + 1):
         handle = ask()

@@ -1,28 +1,21 @@
 """MOCK and DRY_RUN: stages without effects, which a stop of the plan interrupts immediately."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
-from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.base.text import shorten
     from airlock.plans.contract import Mode
     from airlock.plans.state import Event
     from airlock.run.approval import approved_steps, waived_by_policy
     from airlock.run.audit import AuditKind
-    from airlock.run.decisions import decide
-    from airlock.run.messages import Abort
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
     from airlock.wire import AdmitRequest, RehearsalRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered_unless_moved
-
-T = TypeVar("T")
+    from airlock.workflows.answers import abort, answered_or_aborted
 
 
 class Rehearsal:
@@ -38,21 +31,21 @@ class Rehearsal:
     async def mock(self) -> None:
         """Admit the plan under the operator's catalogue and policy, then mock its remaining steps."""
         run, moves = self._run, self._run.moves
-        admission = await self._unless_moved(lambda: commands.admit(AdmitRequest(plan=run.plan)))
+        admission = await answered_or_aborted(run, lambda: commands.admit(AdmitRequest(plan=run.plan)))
         if admission is None:
             return
         if admission.admitted is None:
             problems = "; ".join(str(problem) for problem in admission.problems)
             for problem in admission.problems[:20]:
                 run.record(AuditKind.ADMISSION, "refused", workflow.now(), reason=str(problem))
-            self._end_early(f"refused at admission: {problems}")
+            abort(run, f"refused at admission: {problems}")
             return
         admitted = admission.admitted
         run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
         record_conflicts(run, admitted.conflicts, workflow.now())
         run.begin_rehearsal(admitted)
         asked = self._request(run.left(Mode.MOCK), run.outputs)
-        mocked = await self._unless_moved(lambda: commands.rehearse(asked))
+        mocked = await answered_or_aborted(run, lambda: commands.rehearse(asked))
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
@@ -67,7 +60,7 @@ class Rehearsal:
         outputs = dict(run.outputs)
         while asked:
             request = self._request(asked, outputs)
-            result = await self._unless_moved(partial(commands.preview, request))
+            result = await answered_or_aborted(run, partial(commands.preview, request))
             if result is None or run.moves != moves:
                 return
             take_previews(run, result.previews)
@@ -83,22 +76,6 @@ class Rehearsal:
             run.approved = approved_steps(run)
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
-
-    async def _unless_moved(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
-        """Return the answer of an activity without effects, or None when the plan moved on meanwhile.
-
-        An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
-        """
-        try:
-            return await answered_unless_moved(self._run, ask)
-        except ActivityError as error:
-            self._end_early(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-        except NoAnswer as error:
-            self._end_early(f"answers that no worker of Airlock made: {error}")
-        return None
-
-    def _end_early(self, reason: str) -> None:
-        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
 
     def _request(self, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
         admitted = self._run.contracts()

@@ -1,30 +1,21 @@
 """The undo of a plan after its end: read the live calls, preview and seal their undo, then roll back."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
-from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.base.text import shorten
     from airlock.plans.state import Event, State
     from airlock.run.call_messages import UndoLookRequest
     from airlock.run.call_record import CallStatus
-    from airlock.run.decisions import decide
-    from airlock.run.messages import Abort
     from airlock.run.recovery import begin_undo, steps_left
     from airlock.run.state import Run
     from airlock.run.undo import UndoLook
     from airlock.run.undo_preview import seal_undo
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered_unless_moved
+    from airlock.workflows.answers import abort, answered_or_aborted
     from airlock.workflows.call_requests import made_call
-
-T = TypeVar("T")
 
 LOOKS_AT_ONCE = 200
 """The number of undos that one activity looks at, so that its answer fits a payload."""
@@ -58,14 +49,14 @@ class UndoRun:
         assert asked is not None
         if not asked.recovered:
             request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous)
-            found = await self._unless_moved(lambda: commands.recover(request))
+            found = await answered_or_aborted(run, lambda: commands.recover(request))
             if found is None:
                 return
             if found.run is None:
-                self._end(found.refused)
+                abort(run, found.refused)
                 return
             if nothing := begin_undo(run, found.run, found.quiet_at):
-                self._end(nothing)
+                abort(run, nothing)
                 return
         await self._wait_until_quiet()
         if run.moves == self._moves:
@@ -82,7 +73,7 @@ class UndoRun:
         for start in range(0, len(undoable), LOOKS_AT_ONCE):
             calls = tuple(made_call(run, step) for step in undoable[start : start + LOOKS_AT_ONCE])
             request = UndoLookRequest(plan_id=run.plan.plan_id, calls=calls)
-            looked = await self._unless_moved(partial(commands.look_at_undo, request, start))
+            looked = await answered_or_aborted(run, partial(commands.look_at_undo, request, start))
             if looked is None:
                 return
             looks += looked.looks
@@ -104,16 +95,3 @@ class UndoRun:
             )
         except TimeoutError:
             return
-
-    async def _unless_moved(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
-        """Return the answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
-        try:
-            return await answered_unless_moved(self._run, ask)
-        except ActivityError as error:
-            self._end(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-        except NoAnswer as error:
-            self._end(f"answers that no worker of Airlock made: {error}")
-        return None
-
-    def _end(self, reason: str) -> None:
-        decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())

@@ -55,12 +55,25 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
     try:
         message = model.model_validate(arguments[0])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-        wrong = "; ".join(f"{shorten('.'.join(str(part) for part in item['loc']), 100)}: {item['msg']}" for item in first)
-        raise MalformedMessage(f"{name}: {wrong}") from error
-    if str(getattr(message, "by", "")).lower() in RESERVED:  # after parsing, which strips white space
-        raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
+        raise MalformedMessage(f"{name}: {wrong_fields(error)}") from error
+    require_person(name, str(getattr(message, "by", "")))  # after parsing, which strips white space
     return message
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """Return the first wrong fields of a message with their errors, without what was sent."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
+    return "; ".join(f"{shorten('.'.join(map(str, item['loc'])), 100)}: {item['msg']}" for item in first)
+
+
+def require_person(name: str, by: str) -> None:
+    """Refuse the names in which only Airlock itself, a monitor or the policy decides.
+
+    Raises:
+        MalformedMessage: If `by` is such a name.
+    """
+    if by.lower() in RESERVED:
+        raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
 
 
 def _kind(

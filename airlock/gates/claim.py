@@ -6,10 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints, ValidationError
 
-from airlock.base.incoming import MalformedMessage, Person, Reason
+from airlock.base.incoming import MalformedMessage, Person, Reason, require_person, wrong_fields
 from airlock.base.model import FileModel, WorkerMessage
-from airlock.base.names import RESERVED
-from airlock.base.text import shorten
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
 
@@ -41,11 +39,9 @@ def parse_settle(arguments: tuple[Any, ...]) -> SettledByPlan | SettledByPerson:
     try:
         message = model.model_validate(arguments[0])
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-        wrong = "; ".join(f"{shorten('.'.join(map(str, item['loc'])), 100)}: {item['msg']}" for item in first)
-        raise MalformedMessage(f"settle: {wrong}") from error
-    if isinstance(message, SettledByPerson) and message.by.lower() in RESERVED:
-        raise MalformedMessage(f"settle: by: {', '.join(RESERVED)} are not people; write your own name")
+        raise MalformedMessage(f"settle: {wrong_fields(error)}") from error
+    if isinstance(message, SettledByPerson):
+        require_person("settle", message.by)
     return message
 
 
