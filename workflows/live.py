@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
 
     from airlock.activities import options
     from airlock.base.text import shorten
+    from airlock.gates.answers import AcquireBusy, AcquireGranted
     from airlock.plans.outcome import (
         Attempt,
         CallFailed,
@@ -31,7 +32,15 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, fence_of, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import (
+        all_held,
+        drop_duplicates,
+        fence_of,
+        late_refusal,
+        late_request,
+        take_late,
+        tool_slots,
+    )
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.doubts import look_into_doubts
@@ -184,11 +193,13 @@ class LiveStage:
             return True
         result = await self._entrance.acquire(request)
         take_late(self._run, result)
-        if result.busy is not None:
-            by = ", ".join(result.busy.holders) or "somebody"
-            self._land(CallStale(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
+        # version 0.1 looked for `busy` only: where the gate was locked, it made the call without its slot and its claim
+        if (why := late_refusal(result)) and (
+            isinstance(result, AcquireBusy) or workflow.patched("late-call-needs-its-grant")
+        ):
+            self._land(CallStale(step=step, error=why))
             return False
-        if result.duplicates:
+        if isinstance(result, AcquireGranted) and result.duplicates:
             drop_duplicates(self._run, result.duplicates, workflow.now())
             self._schedule.drop(step)
             self._news = True

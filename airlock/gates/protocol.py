@@ -10,16 +10,6 @@ from airlock.admission.policy import WindowBudget
 from airlock.base.model import WireModel
 
 
-class GateStatus(StrEnum):
-    """What a gate answers to somebody who wants in."""
-
-    GRANTED = "granted"
-    QUEUED = "queued"
-    BUSY = "busy"
-    CLOSED = "closed"
-    OVER_BUDGET = "over_budget"
-
-
 class SlotRequest(WireModel):
     """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
 
@@ -45,18 +35,6 @@ class SlotRequest(WireModel):
     scopes: tuple[str, ...] = ()
     spending: dict[str, Spending] = Field(default_factory=dict)
     budgets: dict[str, WindowBudget] = Field(default_factory=dict)
-
-
-class GateAnswer(WireModel):
-    """What a gate answers. `position` counts from 1; `by` and `why` say who closed it, or which budget is exceeded."""
-
-    status: GateStatus
-    fence: int = 0
-    slots: int = 0
-    position: int = 0
-    holders: tuple[str, ...] = ()
-    by: str = ""
-    why: str = ""
 
 
 class Release(WireModel):
@@ -148,23 +126,6 @@ class AcquireRequest(WireModel):
     grace: float = 0.0
     reset: bool = False
     execution: str = ""
-
-
-class AcquireResult(WireModel):
-    """What a plan has now: `held` is all it holds. At most one of `waiting`, `busy`, `closed` and `refused` is set.
-
-    `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
-    is being, or may have been made, and by whom; such a step must not be called. Claims are taken only when every gate is
-    held.
-    """
-
-    held: tuple[HeldSlot, ...] = ()
-    waiting: GateWait | None = None
-    busy: GateWait | None = None
-    closed: ClosedGate | None = None
-    refused: str = ""
-    claimed: dict[str, str] = Field(default_factory=dict)
-    duplicates: dict[str, str] = Field(default_factory=dict)
 
 
 class ClaimOutcome(StrEnum):
