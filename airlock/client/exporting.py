@@ -19,7 +19,8 @@ from airlock.base.names import PLAN_WORKFLOW
 from airlock.base.text import shorten
 from airlock.client.monitors import Monitors, NoMonitor
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.model import LearningSignal, SystemHealth
+from airlock.export.documents import SystemHealth
+from airlock.export.lines import LearningSignal
 from airlock.export.monitor_lines import learning_signal, system_health
 from airlock.export.plan_lines import PlanRecord
 from airlock.monitoring.aggregation import Aggregate

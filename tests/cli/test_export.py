@@ -15,7 +15,7 @@ from airlock.client import plan_history as history
 from airlock.client.exporting import Plans
 from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.model import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.export.files import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
 from airlock.run.audit import AuditEntry, AuditKind
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import records
