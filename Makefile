@@ -4,22 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check corpus chaos export-check bench schemas docs clean
+.PHONY: help setup demo dev test check corpus chaos export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-setup: $(VENV)/.installed ## make .venv with the pinned dependencies
+setup: $(VENV)/.installed ## make .venv with the pinned dependencies, and `airlock` and `airlock-worker` in it
 
-$(VENV)/.installed: requirements.lock
+$(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Airlock needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
 	@echo "Installing pinned dependencies into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "Could not make $(VENV). On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@# editable, with the setuptools of the lock file: the index is asked for nothing more
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-demo: setup ## the main job, start to end, with nobody typing
+demo: setup ## the main job, start to end, without typing
 	@$(BIN)/python -m devtools.demo
 
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them
@@ -43,11 +45,12 @@ chaos: setup ## a hundred plans while workers and the server are killed; then th
 export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500
 
-bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs
+bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs, large plans
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
 	@$(BIN)/python -m benchmarks.monitor
+	@$(BIN)/python -m benchmarks.large
 
 schemas: setup ## write the JSON Schemas under schemas/
 	@$(BIN)/python -m devtools.schemas
@@ -55,5 +58,9 @@ schemas: setup ## write the JSON Schemas under schemas/
 docs: setup ## write the generated parts of docs/
 	@$(BIN)/python -m devtools.docs
 
-clean: ## remove .venv and .airlock
-	rm -rf $(VENV) .airlock
+docs-site: setup ## build the documents as a site in .airlock/site; a broken link stops it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "The site is in .airlock/site: open .airlock/site/index.html"
+
+clean: ## remove .venv, .airlock and what a build leaves
+	rm -rf $(VENV) .airlock build *.egg-info

@@ -12,21 +12,21 @@ from airlock.activities.heartbeat import to_its_end
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
+from airlock.admission.examination import examine
 from airlock.gates.protocol import ClaimWanted
 from airlock.plans.plan import Plan
 from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 
 _MAX_INDEXED = 50
-"""How many resources of a plan other plans can find it by."""
+"""The number of resources of a plan by which other plans can find it."""
 _MAX_CLAIMS = 200
-"""How many irreversible calls of a plan are looked up at admission; at LIVE every one is."""
+"""The number of irreversible calls of a plan that are looked up at admission; at LIVE every one is."""
 _LOOK_SECONDS = 10.0
-"""How long to look at other plans; they are only a hint here."""
+"""The time for looking at other plans; they are only a hint here."""
 
 
 class AdmitActivities:
@@ -50,41 +50,44 @@ class AdmitActivities:
         known = None
         if policy.calibrated_confidence:
             known = await reliability(client, policy, [step.tool for step in plan.steps])
-        admission = await asyncio.to_thread(admit, plan, catalogue, policy, None, known)
-        if admission.admitted is None:
-            return admission
-        standing = await _standing(client, own, plan, admission.admitted)
-        if standing:
-            admission = await asyncio.to_thread(admit, plan, catalogue, policy, standing, known)
-        if admission.admitted is None or not self._toolbox.index_key:
-            return admission
-        touched = _touched(admission.admitted, self._toolbox.index_key)
+        examination = await asyncio.to_thread(examine, plan, catalogue, policy, reliability=known)
+        if examination.admitted is None:
+            return examination.admission
+        standing = await _standing(client, own, plan, examination.admitted)
+        examination = await asyncio.to_thread(examination.with_standing, standing)
+        if examination.admitted is None or not self._toolbox.index_key:
+            return examination.admission
+        touched = _touched(examination.admitted, self._toolbox.index_key)
         beside = await _beside(client, own, touched)
-        found = {"resource_index": tuple(touched), "conflicts": (*admission.admitted.conflicts, *beside)}
-        return admission.model_copy(update={"admitted": admission.admitted.model_copy(update=found)})
+        found = {"resource_index": tuple(touched), "conflicts": (*examination.admitted.conflicts, *beside)}
+        return Admission(admitted=examination.admitted.model_copy(update=found))
 
 
 def resource_hash(key: str, resource: str) -> str:
-    """The keyed hash of a resource name for the search attribute, which Temporal does not encrypt: 32 hex characters."""
+    """Return the keyed hash of a resource name for the search attribute, which Temporal does not encrypt.
+
+    32 hex characters.
+    """
     return hmac.new(key.encode(), resource.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
-    """What the plan may change live: resource and first step by the hash of the resource, in the order of the names."""
+    """Return the resources that the plan may change live, with their first step, by the hash of the resource."""
     first: dict[str, str] = {}
-    for step in admitted.going:
-        if not admitted.contract(step).read_only:
-            for name in admitted.resources.get(step, ()):
+    for step in admitted.live_candidates:
+        row = admitted.steps[step]
+        if not row.contract.read_only:
+            for name in row.resources:
                 first.setdefault(name, step)
     return {resource_hash(key, name): (name, first[name]) for name in sorted(first)[:_MAX_INDEXED]}
 
 
 async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) -> dict[str, str]:
-    """What other plans have to do with this plan's irreversible calls, by step."""
+    """Return the relations of other plans to this plan's irreversible calls, by step."""
     by_id = {step.id: step for step in plan.steps}
     wanted = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
-        for step in admitted.going
+        for step in admitted.live_candidates
         if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
     ]
     if not wanted:
@@ -98,7 +101,7 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) ->
 
 
 async def _beside(client: Client, own: str, touched: dict[str, tuple[str, str]]) -> tuple[Conflict, ...]:
-    """Other open plans that touch the same."""
+    """Return other open plans that touch the same."""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             return await others(client, own, touched)

@@ -1,4 +1,4 @@
-"""LIVE: the only place where a tool's effect reaches the outside world."""
+"""LIVE: the only activity through which a tool changes the outside world."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 from temporalio import activity
+from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.classify import asked_to_wait, classify
 from airlock.activities.heartbeat import beat, to_its_end
@@ -16,7 +17,7 @@ from airlock.activities.rate import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.contract import Mode
@@ -24,23 +25,25 @@ from airlock.plans.drift import drift, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.temporal.proof_converter import Progress
 
 
 class CallActivities:
-    """Holds the write credentials."""
+    """The live calls of a worker that holds the write credentials."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="call")
     async def call(self, request: ChainRequest) -> ChainResult:
-        """Make calls in order, each at most once.
+        """Make the calls of a chain in order, each at most once.
 
-        The next call begins only when the one before is live, this is recorded with Temporal, and nobody asked to stop,
-        neither the plan nor this worker.
-        A call that has begun is never cut short: its outcome is learned and answered.
+        A call begins only when the previous one succeeded, Temporal has recorded that success, and neither the plan nor
+        this worker is stopping. A call that has begun is never interrupted: its outcome is returned.
         """
         self._toolbox.require_plan(request.plan_id)
+        if (number := activity.info().attempt) > 1:
+            return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
         return await to_its_end(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
@@ -50,12 +53,13 @@ class CallActivities:
         outputs: dict[str, Any] = {}
         left_out = False
         for position, asked in enumerate(request.calls):
+            # without the record, the loss of this worker in the next call would leave the earlier calls in doubt
             if position and (activity.is_worker_shutdown() or not await _recorded(attempts)):
                 left_out = True
                 break
             call, answered = await earlier.look(asked)
             known = answered or await turns.wait_for(request.plan_id, call)
-            if stopped.is_set():
+            if stopped.is_set():  # the stop may have come during the two awaits above; after this line a call is made
                 left_out = True
                 break
             attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
@@ -85,12 +89,14 @@ class CallActivities:
             if drifted and request.contract.guarded:
                 what = f"{', '.join(drifted)} differs from what was approved"
                 return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
-            args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
+            real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
+            args = as_model(tool, real.args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
             started = time.monotonic()
+            # from here on the call may have taken effect: every exception becomes an outcome, none may be lost
             returned = await run(tool.live, args, call, request.contract.timeout)
             undo = _token(call, secrets)
             output, broken = _output(tool, returned, secrets)
@@ -128,28 +134,31 @@ class CallActivities:
 
 
 def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
-    """What a call that took effect returned, or None and why it cannot be used."""
+    """Return the output of a call that took effect and ""; or None and the reason why its output is unusable."""
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
-        return None, f"the call took effect, but {error}"
+        return None, f"the call took effect, but {describe(error, secrets)}"
 
 
 class UnkeptToken(Exception):
-    """A tool left an undo token that cannot be kept."""
+    """The call took effect, but its undo token cannot be stored."""
 
 
 def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
-    """The undo token as it may be kept: JSON of bounded size, secrets masked; a compensation gets them back.
+    """Return the undo token as bounded JSON with its secrets masked; the compensation restores them.
 
     Raises:
-        UnkeptToken: If it is not JSON, or too large.
+        UnkeptToken: If the token is not JSON, or larger than `MAX_OUTPUT_BYTES`.
     """
     try:
-        token: JsonValue = json.loads(canonical_json(secrets.redact(call.undo)))
-    except (TypeError, ValueError, RecursionError) as error:
+        written = bounded_json(call.undo)
+        token: JsonValue = secrets.keep(json.loads(written)) if len(written) <= MAX_OUTPUT_BYTES else None
+    except (TypeError, RecursionError) as error:
         raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
-    if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
+    except ValueError as error:
+        raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
+    if max(len(written), len(canonical_json(token))) > MAX_OUTPUT_BYTES:
         raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
     return token
 
@@ -162,7 +171,7 @@ def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
 
 
 def _counted(attempt: Attempt, undone: int) -> Attempt:
-    """An attempt that tells the run how often its call was undone before: it was reset, and does not know."""
+    """Add to an attempt how often its call was undone before; a run that was reset does not know it."""
     return (
         attempt.model_copy(update={"undone": undone})
         if isinstance(attempt, CallSucceeded | CallFailed | CallInDoubt)
@@ -170,14 +179,27 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
     )
 
 
-async def _recorded(attempts: list[Attempt]) -> bool:
-    """Record with Temporal what is done so far; False if that fails or somebody asked to stop.
+def _told_again(call: CallRequest, number: int) -> CallInDoubt:
+    # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
+    error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
+    return CallInDoubt(step=call.step.id, error=error, token_lost=True)
 
-    Without this record a worker that dies in the next call would leave it open which of the calls were made.
+
+async def _recorded(attempts: list[Attempt]) -> bool:
+    """Record the finished attempts with Temporal. Return False if that fails, or if the plan asked to stop.
+
+    Without this record nothing would tell which calls were made when the worker dies in the next one.
     """
     done = _dump(attempts)
     beat(done)
-    handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+    info = activity.info()
+    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
+        ActivitySerializationContext(
+            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+            activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
+            is_local=info.is_local,
+        )
+    )  # fmt: skip
     try:
         await handle.heartbeat(done)
     except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
@@ -185,5 +207,5 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     return True
 
 
-def _dump(attempts: list[Attempt]) -> list[dict[str, Any]]:
-    return [attempt.model_dump(mode="json") for attempt in attempts]
+def _dump(attempts: list[Attempt]) -> Progress:
+    return Progress(attempt.model_dump(mode="json") for attempt in attempts)

@@ -1,4 +1,4 @@
-"""What an exception from a live call says about the outside world: nothing happened, something may have, or try again."""
+"""The reading of an exception from a live call: no effect, perhaps an effect, or a failure to retry."""
 
 import httpx
 from pydantic import JsonValue
@@ -27,13 +27,13 @@ MAX_WAIT = 86_400.0
 
 
 def asked_to_wait(error: Exception) -> float:
-    """How many seconds the target asked to wait before it is called again; 0 if it did not."""
+    """Return the seconds that the target asked to wait before it is called again; 0 if it did not."""
     asked = error.after if isinstance(error, ToolFailed) else 0.0
     return min(asked, MAX_WAIT) if asked > 0 else 0.0  # not a number is not more than 0
 
 
 def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue) -> Attempt:
-    """The outcome of an attempt that raised.
+    """Return the outcome of an attempt that raised.
 
     Args:
         request: The call.

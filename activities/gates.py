@@ -1,4 +1,4 @@
-"""Taking places at gates and giving them back; and what a gate itself must ask Temporal."""
+"""Acquisition and release of slots at gates, and the questions that a gate itself asks Temporal."""
 
 import asyncio
 import random
@@ -56,20 +56,22 @@ from airlock.temporal.history import Unreadable, described, is_open
 T = TypeVar("T")
 
 _AT_ONCE = 10
+"""Requests to Temporal that one activity has open at the same time."""
 _ASKS = 12
+"""Attempts to get an answer from one gate before the activity fails and is retried."""
 _ASKS_AT_ONCE = 2
-"""How many plans one worker lets ask the same gate at the same time: Temporal turns away more than ten in all."""
+"""Plans of one worker that ask the same gate at the same time; Temporal admits ten open updates per workflow."""
 _ASK_AGAIN = (
     RPCStatusCode.NOT_FOUND,
     RPCStatusCode.ABORTED,
     RPCStatusCode.FAILED_PRECONDITION,
     RPCStatusCode.RESOURCE_EXHAUSTED,
 )
-"""What Temporal answers when a gate's run ends, or continues as new, while it is asked, or too many ask it at once."""
+"""Answers of Temporal while a gate's run ends or continues as new, or while too many plans ask it at once."""
 
 
 class GateActivities:
-    """Runs on the operator's worker, next to the workflows."""
+    """Gate activities of the operator's worker, on the workflows' queue."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
@@ -77,29 +79,30 @@ class GateActivities:
 
     @activity.defn(name="acquire")
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
-        """Ask for places, gate after gate in one order for all plans, until one does not grant at once.
+        """Request slots, gate after gate, until a gate does not grant immediately.
 
-        Safe to repeat: a gate gives the same place again.
+        All plans ask in the same order, so that no two can wait for each other. Safe to repeat: a gate returns the slot
+        that the request already has.
 
         Raises:
-            ApplicationError: If somebody other than the plan's own run asks.
+            ApplicationError: If the holder is not the workflow that runs this activity.
         """
         self._require(request.plan_id, request.holder)
         return await _interruptible(self._acquire(activity.client(), request))
 
     @activity.defn(name="leave")
     async def leave(self, request: LeaveWithReports) -> LeaveResult:
-        """Give places back, settle claims, send reports. Safe to repeat.
+        """Release slots, settle claims and send reports. Safe to repeat.
 
         Raises:
-            ApplicationError: If somebody other than the plan's own run does.
+            ApplicationError: If the holder is not the workflow that runs this activity.
         """
         self._require(request.plan_id, request.holder)
         return await _interruptible(self._leave(activity.client(), request))
 
     @activity.defn(name="look")
     async def look(self, inquiry: Inquiry) -> InquiryResult:
-        """Find out which workflows do not run any more; one that cannot be asked counts as running."""
+        """Return the holders that are closed; a holder that cannot be described counts as running."""
         client, limit = activity.client(), asyncio.Semaphore(_AT_ONCE)
 
         async def one(holder: str) -> ClosedHolder | None:
@@ -111,14 +114,14 @@ class GateActivities:
 
     @activity.defn(name="recall")
     async def recall(self, request: RecallRequest) -> RecallResult:
-        """Find out what the last run of a gate knew that did not end by itself."""
+        """Return the state of the gate's last run that was terminated, cancelled, failed or timed out."""
         return await _interruptible(recalled(activity.client(), request))
 
     def _require(self, plan_id: str, holder: str) -> None:
         self._toolbox.require_plan(plan_id, undo=True)
         if holder != activity.info().workflow_id:
             raise ApplicationError(
-                f"{holder!r} is not the run that asks: nothing was done", type="NotThePlan", non_retryable=True
+                f"{holder!r} is not the workflow that asks: nothing was done", type="NotThePlan", non_retryable=True
             )
 
     async def _acquire(self, client: Client, request: AcquireRequest) -> AcquireResult:
@@ -130,6 +133,7 @@ class GateActivities:
             turn = self._asking.get(gate) or asyncio.Semaphore(_ASKS_AT_ONCE)
             self._asking[gate] = turn
             async with turn:
+                # repeated after a lost answer, this asks with the same request id and gets the same slot
                 answer = await _ask(client, gate, wanted)
             if not isinstance(answer, SlotGranted):
                 return _not_granted(gate, wanted.name, answer, tuple(held))
@@ -140,7 +144,10 @@ class GateActivities:
         return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:
-        """Every gate in the order that keeps plans from waiting for each other: resources, tools, the live gate."""
+        """Yield each gate with the slot wanted there, in the one order that rules out deadlocks between plans.
+
+        Resources come first, then tools, then the live gate.
+        """
         common = SlotRequest(
             holder=request.holder,
             request=request.request,
@@ -178,13 +185,13 @@ class GateActivities:
         missed = [gate for gate, found in zip(gates, there, strict=True) if not found]
         if request.settled:
             missed += await claims.settle(client, request)
-        if request.reports:  # last: nobody waits for these
+        if request.reports:  # last: no plan waits for these
             await send_reports(client, request.monitor, request.reports)
         return LeaveResult(missed=tuple(sorted(missed)))
 
 
 async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
-    """One gate's answer; a gate that is just ending is asked again, in its next life, and one that many ask too."""
+    """Return the answer of one gate; ask again while its run is ending or too many plans ask it."""
     for attempt in range(_ASKS):
         operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             names.GATE_WORKFLOW,
@@ -201,7 +208,8 @@ async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
         except (RPCError, WorkflowUpdateFailedError) as error:
             if attempt + 1 == _ASKS or not _worth_asking_again(error):
                 raise
-            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))  # not all at the same moment
+            # jitter: plans that were turned away together must not come back together
+            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))
         else:
             return answer
     raise AssertionError("unreachable")
@@ -214,7 +222,7 @@ def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
 
 
 async def _release(client: Client, gate: str, release: Release) -> bool:
-    """Give one place back; False if there is no such gate any more."""
+    """Release the slots of one request at a gate. Return False if that gate no longer exists."""
     try:
         await client.get_workflow_handle(gate).signal("release", release)
     except RPCError as error:
@@ -224,7 +232,7 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
         return True
     if not (after := await left_behind(client, gate)):
         return False
-    # its next life would take up a place that nobody gives back any more
+    # the gate's next run restores the slots of the terminated one: without this signal it would never free this slot
     await client.start_workflow(
         names.GATE_WORKFLOW,
         GateStart(after=after),
@@ -255,7 +263,7 @@ async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | No
     try:
         found = await described(client, holder)
         if found is not None and run_id and found.execution.run_id != run_id:
-            # the run that was let in was continued as new, or it was reset, or closed and started again: it says which
+            # the run that got the slot continued as new, was reset, or ended and was started again: its own status tells
             found = await described(client, holder, run_id)
     except Unreadable:
         return None
@@ -276,13 +284,17 @@ def _stop(task: asyncio.Future[Any]) -> None:
 
 
 async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Heartbeat while it lasts; a worker that shuts down does not wait for a gate, another one asks again."""
+    """Heartbeat while the work lasts, and end it when the worker shuts down: the next worker asks again.
+
+    Raises:
+        ApplicationError: Of type `Interrupted`, which Temporal retries.
+    """
     task = asyncio.ensure_future(work)
 
     async def outcome() -> T:
         try:
             return await task
         except (asyncio.CancelledError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise ApplicationError("interrupted: to be asked again", type="Interrupted") from error
+            raise ApplicationError("interrupted by a shutdown; Temporal retries it", type="Interrupted") from error
 
     return await to_its_end(outcome(), lambda: None, lambda: _stop(task))

@@ -20,7 +20,7 @@ async def to_its_end(work: Coroutine[Any, Any, T], progress: Callable[[], Any], 
     Args:
         work: What to run.
         progress: Gives what a next attempt needs, sent with every heartbeat; None for nothing.
-        stop: Called once when somebody wants the work to end.
+        stop: Called once when the work is to end.
     """
     task = asyncio.ensure_future(work)
     beats = asyncio.ensure_future(_beat(progress))

@@ -8,12 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from airlock.activities.secrets import Secrets, masked
-from airlock.base.canonical import canonical_json
+from airlock.activities.redaction import masked
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
+from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
@@ -23,7 +26,7 @@ class WrongShape(Exception):
 
 
 def tool_of(catalogue: Catalogue, contract: Contract) -> Tool:
-    """The tool behind a contract.
+    """Return the tool behind a contract.
 
     Raises:
         ToolFailed: If this worker does not offer it.
@@ -39,19 +42,22 @@ def bind_shown(args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
     return bind(args, outputs, masked)
 
 
-def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
-    """Arguments as a tool gets them.
+def bind_real(toolbox: Toolbox, step: Step, outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
+    """Return the arguments as a tool gets them.
 
     Args:
-        args: As the plan has them.
+        toolbox: The policy and the contracts that say which secrets may be resolved.
+        step: The step, with the arguments as the plan has them.
         outputs: By step.
         secrets: Where secrets come from.
         must_know: Whether a secret this worker does not have is an error; otherwise it is not known yet.
 
     Raises:
         RefError: If a reference finds nothing.
+        SecretRefused: If a secret may not be used there, or not by this agent.
         SecretError: If a secret is missing and `must_know`.
     """
+    toolbox.require_grants(step)
 
     def resolve(name: str) -> str:
         try:
@@ -61,11 +67,11 @@ def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secr
                 raise
             return UNKNOWN
 
-    return bind(args, outputs, resolve)
+    return bind(step.args, outputs, resolve)
 
 
 def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseModel:
-    """The tool's argument model.
+    """Return the tool's argument model.
 
     Args:
         tool: The tool.
@@ -95,7 +101,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
 
     Raises:
         TimeoutError: If it takes longer than that many seconds; a coroutine is cancelled then.
-        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that nobody can tell yet what it does.
+        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that its effect is not known yet.
         ToolFailed: If no thread was free in that time: the tool was not called, and will not be.
         InDoubt: If the tool ended with something that is not an ordinary exception, such as SystemExit.
     """
@@ -120,7 +126,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
 
 
 class _Turn:
-    """Whether a call that waits for a thread begins or is given up: one of the two, whoever comes first."""
+    """The turn of a call that waits for a thread: it begins or is given up, whichever comes first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,21 +163,23 @@ class StillRunning(TimeoutError):
 
 def _forget(thread: "asyncio.Future[Any]") -> None:
     if not thread.cancelled():
-        thread.exception()  # looked at, so that nobody complains about it
+        thread.exception()  # looked at, so that asyncio does not complain about it
 
 
 def checked_output(tool: Tool, output: Any) -> Any:
-    """A tool's output as JSON.
+    """Return a tool's output as JSON.
 
     Raises:
         WrongShape: If it is not what the tool declares, not JSON, or larger than `MAX_OUTPUT_BYTES`.
     """
     try:
         value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
-        size = len(canonical_json(value))
+        size = len(bounded_json(value))
     except ValidationError as error:
         places = ", ".join(".".join(map(str, item["loc"])) or "output" for item in error.errors(include_url=False)[:5])
         raise WrongShape(f"its output does not have the declared shape at: {places}") from None
+    except ValueError as error:
+        raise WrongShape(f"its output cannot be kept: {error}") from None
     except Exception as error:  # noqa: BLE001  # serializers of foreign types raise whatever they like
         raise WrongShape(f"its output is not JSON: {type(error).__name__}") from None
     if size > MAX_OUTPUT_BYTES:
@@ -180,8 +188,8 @@ def checked_output(tool: Tool, output: Any) -> Any:
 
 
 def describe(error: BaseException, secrets: Secrets) -> str:
-    """An error as text for the history: bounded by the caller, without secrets."""
+    """Return an error as text for the history: bounded by the caller, without secrets."""
     text = str(error) if str(error) else type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and str(error):
         text = f"{type(error).__name__}: {text}"
-    return str(secrets.redact(text))
+    return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))

@@ -33,7 +33,7 @@ _AT_ZERO = (
 
 @dataclass
 class Measured:
-    """One attempt. Whoever makes it says what became of it; an exception that asks for another attempt says nothing."""
+    """One attempt. Its caller sets the result; an exception that asks for another attempt sets none."""
 
     result: CallResult = CallResult.AGAIN
 
@@ -72,7 +72,7 @@ def _span(tool: str, mode: str, step: str) -> AbstractContextManager[Any]:
 def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> None:
     """Serve the counters of live calls and compensations as 0 before the first of them is made.
 
-    A counter that appears with a 1 has not increased, as Prometheus sees it: the first call in doubt would alarm nobody.
+    A counter that appears with a 1 has not increased, as Prometheus sees it: the first call in doubt would raise no alarm.
 
     Args:
         meter: That of the runtime the workers use.
@@ -88,7 +88,7 @@ def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> N
 
 
 def result_of(attempt: Attempt) -> CallResult:
-    """What the counter calls the end of a live attempt; one that took effect worked, even where its answer is broken."""
+    """Return the counter's name for the end of a live attempt; one that took effect worked, even with a broken answer."""
     match attempt:
         case CallSucceeded():
             return CallResult.WORKED

@@ -1,4 +1,4 @@
-"""What is sent to monitors and asked of them; and what a monitor asks the operator's policy."""
+"""Messages to monitors, questions to them, and their questions to the operator's policy."""
 
 import asyncio
 from collections.abc import Sequence
@@ -115,9 +115,9 @@ async def _send(client: Client, monitor: str, reports: Reports) -> None:
 
 
 async def reliability(client: Client, policy: Policy, tools: Sequence[str]) -> dict[str, Reliability] | None:
-    """How reliable tools were, over all monitors; None if one of them does not answer, because a part is not the whole.
+    """Return the reliability of tools over all monitors; None if one of them does not answer: a part is not the whole.
 
-    The last day counts where it has at least `PRIOR_CALLS` calls of a tool, so that one that was mended is not blamed for
+    The last day counts where it has at least `PRIOR_CALLS` calls of a tool, so that one that was fixed is not blamed for
     ever; else everything.
     """
     question = ReliabilityQuestion(tools=tuple(sorted(set(tools))[:MAX_ASKED_TOOLS]))

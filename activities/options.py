@@ -1,4 +1,4 @@
-"""How long activities may take and how often they are tried. Every number of this kind is here."""
+"""Timeouts and retries of activities. Every number of this kind is here."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MAX_BACKOFF = 30.0
 """Seconds between two attempts of a call, at most."""
 
 _REHEARSAL_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=20
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=5
 )
 _ONCE = RetryPolicy(maximum_attempts=1)
 
@@ -80,7 +80,7 @@ def compensate(contract: Contract) -> Options:
 
 
 def undo_attempts(contract: Contract) -> int:
-    """How often a compensation is tried."""
+    """Return the number of attempts at a compensation."""
     return max(contract.max_attempts, UNDO_ATTEMPTS)
 
 
@@ -98,7 +98,7 @@ def probe(contract: Contract) -> Options:
 
 
 def backoff(attempt: int, asked: float = 0.0) -> timedelta:
-    """How long to wait before the attempt after this one: 1, 2, 4 ... 30 seconds, or longer if the target asked."""
+    """Return the wait before the attempt after this one: 1, 2, 4 ... 30 seconds, or longer if the target asked."""
     return timedelta(seconds=max(asked, min(2.0 ** (attempt - 1), MAX_BACKOFF)))
 
 

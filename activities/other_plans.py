@@ -12,11 +12,11 @@ from airlock.base import names
 from airlock.plans.state import State
 
 MAX_NAMED = 20
-"""How many other plans an approver is told of."""
+"""The number of other plans that an approver is told of."""
 
 
 async def others(client: Client, own: str, touched: Mapping[str, tuple[str, str]]) -> tuple[Conflict, ...]:
-    """One conflict for each resource that another open plan touches too, at most `MAX_NAMED` and one that says so.
+    """Return one conflict for each resource that another open plan touches too, at most `MAX_NAMED` and one that says so.
 
     Args:
         client: A client of the namespace.

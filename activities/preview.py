@@ -11,7 +11,7 @@ from airlock.activities.invoke import as_model, bind_real, bind_shown, describe,
 from airlock.activities.metered import measured
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import ToolFailed
 from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
@@ -21,12 +21,14 @@ from airlock.plans.outcome import PreviewFailed, PreviewOutcome, StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool
+from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000
 """An activity stops taking on steps when its previews hold this many bytes of JSON."""
 CONCURRENCY = 8
-"""How many dry runs look at the same time."""
+"""The number of dry runs that look at the same time."""
+TOO_LARGE = f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes"
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 
@@ -43,7 +45,7 @@ class PreviewActivities:
         Resumes after the steps that an earlier attempt finished, when its worker died. Steps that depend on one whose dry
         run failed are left out: they cannot go live.
         """
-        details = list(activity.info().heartbeat_details)
+        details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         stopped: list[bool] = []
         return await to_its_end(self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True))
@@ -90,8 +92,8 @@ class PreviewActivities:
         contract = request.contracts[request.contract_of[step.id]]
         try:
             preview = await self._look(request.plan_id, step, contract, outputs, secrets)
-            if len(canonical_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
-                raise ToolFailed(f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes")
+            if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
+                raise ToolFailed(TOO_LARGE)
         except TimeoutError:
             return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
         except Exception as error:  # noqa: BLE001  # whatever a dry run raises lowers the ceiling of its step
@@ -102,11 +104,13 @@ class PreviewActivities:
         self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
     ) -> StepPreview:
         tool = tool_of(self._toolbox.catalogue, contract)
+        self._toolbox.require_permissions(step)  # whatever the request says: a dry run reads
+        self._toolbox.require_grants(step)
         shown = bind_shown(step.args, outputs)
         function = tool.functions.get("dry_run")
         if function is None or not contract.has_dry_run:
             return _not_looked(step, shown.args, f"calls {tool.name}; it has no dry run {UNKNOWN}")
-        real = bind_real(step.args, outputs, secrets, must_know=False)
+        real = bind_real(self._toolbox, step, outputs, secrets, must_know=False)
         if real.unknown and not tool.partial:
             return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         args = _model(tool, real.args, partly=bool(real.unknown))
@@ -117,7 +121,11 @@ class PreviewActivities:
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
-        said = Preview.model_validate(secrets.redact(said.model_dump(mode="json")))
+        answer = said.model_dump(mode="json")
+        if len(bounded_json(answer)) > MAX_OUTPUT_BYTES:  # the search for secrets takes time, so it is looked at first
+            raise ToolFailed(TOO_LARGE)
+        observed = secrets.keep(answer.pop("observed"))  # the live call gets it as the tool said it
+        said = Preview.model_validate({**secrets.redact(answer), "observed": observed})
         return StepPreview(
             step=step.id,
             looked=True,
@@ -149,5 +157,5 @@ def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) ->
         outputs[outcome.step] = outcome.output
 
 
-def _dump(outcomes: list[PreviewOutcome]) -> list[dict[str, Any]]:
-    return [outcome.model_dump(mode="json") for outcome in outcomes]
+def _dump(outcomes: list[PreviewOutcome]) -> Progress:
+    return Progress(outcome.model_dump(mode="json") for outcome in outcomes)

@@ -23,14 +23,14 @@ PATIENCE = 5.0
 SHORTEST = 0.3
 """Seconds before a gate that did not answer, for example because it was just closing, is asked again."""
 HOLD_OFF_SECONDS = 2.0
-"""How long to try to tell a gate that its target asked to wait; part of that margin too."""
+"""The time for telling a gate that its target asked to wait; part of that margin too."""
 
 
 class RateLimiter:
     """The turns of one activity's calls.
 
     Args:
-        stopped: Set when somebody wants the activity to end; no turn is waited for then.
+        stopped: Set when the activity is to end; no turn is waited for then.
     """
 
     def __init__(self, stopped: asyncio.Event) -> None:
@@ -40,7 +40,7 @@ class RateLimiter:
     async def wait_for(self, plan_id: str, request: CallRequest) -> RetryableFailure | None:
         """Wait until a call may be made, for a short time.
 
-        A gate that cannot be asked lets nobody through. It is asked again after the wait: meanwhile its target may have
+        A gate that cannot be asked lets no call through. It is asked again after the wait: meanwhile its target may have
         asked everybody to hold off.
 
         Args:
@@ -127,7 +127,7 @@ async def _permit(tool: str, permit: Permit) -> PermitAnswer:
             "permit", permit, start_workflow_operation=start, result_type=PermitAnswer
         )
     except BaseException:
-        # the same error is kept for whoever asks what became of the start; if nobody does, asyncio complains
+        # the same error is kept for callers that ask for the start's result; if none does, asyncio complains
         await asyncio.gather(start.workflow_handle(), return_exceptions=True)
         raise
     return answer

@@ -1,4 +1,4 @@
-"""What an ended plan left behind, for its undo; and what earlier runs did, for a run that was reset."""
+"""The remains of an ended plan, for its undo; and the calls of earlier runs, for a run that was reset."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ class RecoverActivities:
 
     @activity.defn(name="recover")
     async def recover(self, request: RecoverRequest) -> Recovered:
-        """The run of an ended plan as it really ended, with what only its history tells, under the policy of today.
+        """Return the run of an ended plan as it really ended, with what only its history tells, under the policy of today.
 
         Where the plan was undone before, in part or in vain, the latest undo knows more than the plan does.
 
@@ -66,9 +66,9 @@ class RecoverActivities:
     async def _earlier_undos(
         self, client: Client, request: RecoverRequest, after: WorkflowExecutionInfo
     ) -> list[WorkflowExecutionInfo]:
-        """The closed undos that began after the plan's last run did, newest first.
+        """Return the closed undos that began after the plan's last run did, newest first.
 
-        Visibility may lag; the latest one is known from whoever asked for this undo.
+        Visibility may lag; the latest one is known from the requester of this undo.
         """
         workflow_id = names.undo_workflow_id(request.plan_id)
         found = {info.execution.run_id: info for info in await runs_by_visibility(client, workflow_id)}
@@ -100,7 +100,10 @@ class RecoverActivities:
 
 
 async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
-    """Whether a run failed before it commanded anything: what it was started with made no sense, so it knows nothing."""
+    """Return True if a run failed before it commanded anything.
+
+    What it was started with made no sense, so it knows nothing.
+    """
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
@@ -112,14 +115,14 @@ async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
 
 
 async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
-    """The whole run behind an execution; a worker answers, also when it is closed.
+    """Return the whole run behind an execution; a worker answers, also when it is closed.
 
     Raises:
         Unreadable: If none does.
     """
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
     try:
-        # with its type: what comes without one counts as a message from anybody, and has a limit
+        # with its type: a payload without one counts as a message from outside, and has a limit
         carried = await handle.query(CARRY, result_type=dict[str, object], rpc_timeout=_QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except (RPCError, WorkflowQueryFailedError, ValueError) as error:
@@ -127,7 +130,7 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
 
 
 class EarlierRuns:
-    """What a chain of calls of a run that was reset must not repeat; reads nothing where the run was not reset.
+    """The calls that a chain of a reset run must not repeat; reads nothing where the run was not reset.
 
     Args:
         request: The chain.
@@ -141,7 +144,7 @@ class EarlierRuns:
         self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
 
     async def look(self, call: CallRequest) -> tuple[CallRequest, CallSucceeded | CallInDoubt | None]:
-        """The call as it may be made, and no answer; or the answer that it has without being made.
+        """Return the call as it may be made, and no answer; or the answer that it has without being made.
 
         Where the other runs cannot be read, nothing is made and the call is in doubt.
         """
@@ -158,7 +161,7 @@ class EarlierRuns:
 
 
 async def _evidence(request: ChainRequest) -> HistoryEvidence:
-    """What other runs of this plan, and of its undo, did.
+    """Return the calls of other runs of this plan, and of its undo.
 
     Raises:
         Unreadable: If that cannot be read, or the plan is being undone at this moment.
@@ -174,7 +177,7 @@ async def _evidence(request: ChainRequest) -> HistoryEvidence:
 
 
 async def _with_undos(client: Client, plan_id: str, made: HistoryEvidence) -> HistoryEvidence:
-    """What a plan's runs tell, with the compensations of its undos after the end."""
+    """Return the histories of a plan's runs, with the compensations of its undos after the end."""
     own = str(activity.info().workflow_run_id)
     undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
     return HistoryEvidence(calls=made.calls, undos=(*made.undos, *undone.undos))

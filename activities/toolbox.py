@@ -1,4 +1,4 @@
-"""What every activity works with: the operator's catalogue and policy, given by the worker."""
+"""The tools of every activity: the operator's catalogue and policy, given by the worker."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,13 @@ from temporalio.exceptions import ApplicationError
 
 from airlock.activities.secrets import Secrets
 from airlock.admission.policy import Policy
+from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
+from airlock.base.errors import SecretRefused, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
+from airlock.plans.refs import SECRET, markers
 from airlock.plans.tool import Tool, ToolCall
 
 
@@ -23,7 +26,7 @@ class Toolbox:
     index_key: str = field(default="", repr=False)
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
-        """What a tool is told about the call it carries out."""
+        """Return the call as its tool sees it."""
         return ToolCall(
             plan_id=plan_id,
             step_id=step.id,
@@ -48,6 +51,25 @@ class Toolbox:
                 f"this is not the run of plan {plan_id!r}: nothing was done", type="NotThePlan", non_retryable=True
             )
 
+    def require_grants(self, step: Step) -> None:
+        """Refuse each `$secret` of a step that this worker's own policy and contract do not allow.
+
+        Raises:
+            SecretRefused: With the first such `$secret`, and what the operator would have to allow.
+        """
+        contract = self.contract_now(step) if any(marker.kind == SECRET for marker in markers(step.args)) else None
+        if contract and (problems := secret_problems((step,), {step.id: contract}, self.policy)):
+            raise SecretRefused(str(problems[0]))
+
+    def require_permissions(self, step: Step) -> None:
+        """Refuse a step whose agent lacks a permission under this worker's own policy and contract.
+
+        Raises:
+            ToolFailed: With the permissions that are missing.
+        """
+        if missing := self.policy.missing_permissions(step.agent, self.contract_now(step)):
+            raise ToolFailed(f"agent {step.agent!r} lacks permission {', '.join(missing)} on this worker")
+
     def contract_now(self, step: Step) -> Contract:
-        """The contract this worker has for a step today."""
+        """Return the contract this worker has for a step today."""
         return self.catalogue.contract(step.tool, step.args)

@@ -20,39 +20,27 @@ if TYPE_CHECKING:
         ToolFailed,
     )
     from airlock.client import Airlock, PlanHandle
+    from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, Risk
+    from airlock.plans.refs import UNKNOWN
     from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 
-_HOME = {
-    "Airlock": "airlock.client",
-    "PlanHandle": "airlock.client",
-    **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
-    **dict.fromkeys(
-        (
-            "AirlockError",
-            "ConfigError",
-            "ContractError",
-            "InDoubt",
-            "PlanError",
-            "RefError",
-            "SecretError",
-            "Stale",
-            "ToolFailed",
-        ),
-        "airlock.base.errors",
-    ),
-}
-
 __all__ = [
+    "UNKNOWN",
     "Airlock",
     "AirlockError",
     "ConfigError",
+    "Contract",
     "ContractError",
+    "Fidelity",
     "InDoubt",
+    "Mode",
     "PlanError",
     "PlanHandle",
     "Preview",
     "Probe",
     "RefError",
+    "Reversibility",
+    "Risk",
     "SecretError",
     "Stale",
     "Tool",
@@ -61,8 +49,19 @@ __all__ = [
     "tool",
 ]
 
+_HOME = {
+    **dict.fromkeys(__all__, "airlock.base.errors"),
+    **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client"),
+    **dict.fromkeys(("Contract", "Fidelity", "Mode", "Reversibility", "Risk"), "airlock.plans.contract"),
+    **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
+    "UNKNOWN": "airlock.plans.refs",
+}
+"""The module that defines each public name."""
+
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("airlock.program").version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

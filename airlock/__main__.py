@@ -7,10 +7,10 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends without a traceback
     from airlock.cli.app import app
-    from airlock.cli.output import run_and_leave
+    from airlock.program import run_and_leave, usage_name
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    run_and_leave(app)
+    run_and_leave(lambda: app(prog_name=usage_name("airlock", "starter.py", "airlock")))
 
 
 if __name__ == "__main__":

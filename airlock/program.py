@@ -1,29 +1,111 @@
-"""The command line as it was started, for hints that can be pasted."""
+"""The program as it was started: its name for hints that can be pasted, its version, and its end."""
 
+import contextlib
+import logging
+import os
 import re
 import shlex
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
-_COMMAND = re.compile(r"\bairlock (?=[a-z]+\b)")
+DISTRIBUTION = "airlock-temporal"
+COMMANDS = (
+    "init", "dev", "start", "list", "show", "watch", "approve", "deny", "rollback", "abort", "resolve", "lock", "unlock",
+    "health", "signals", "tools", "check", "keys", "export", "verify",
+)  # fmt: skip
+"""The names of all commands, in the order of the help."""
+_COMMAND = re.compile(rf"(?<![/\w-])(?<!-m )airlock (?=(?:{'|'.join(COMMANDS)})\b)")
+"""A command as the core writes it; one that `as_started` has written is left alone."""
 
 
 def program() -> str:
-    """Return what to type in front of a command: `airlock`, or `python starter.py` as this process was started.
+    """Return the program to type before a command, as this process was started.
 
-    A worker and a program of the user's own answer `airlock`, the installed command.
+    It is `python starter.py`, `python -m airlock`, or else `airlock`, the installed command; a worker and a user's own
+    program get the latter too.
     """
     started = Path(sys.argv[0])
     if started.name == "starter.py":
-        return f"python {shlex.quote(sys.argv[0])}"
+        return f"{_interpreter()} {shlex.quote(sys.argv[0])}"
     if started.name == "__main__.py" and started.parent.name == "airlock":
-        return "python -m airlock"
+        return f"{_interpreter()} -m airlock"
+    if started.name == "airlock" and not _on_path("airlock", started):
+        return shlex.quote(sys.argv[0])
     return "airlock"
 
 
 def as_started(text: str) -> str:
-    """Return a text of the core with its commands as this process was started.
+    """Return a text of the core with its commands written for the program that this process was started as.
 
     The core writes `airlock COMMAND`: it does not know which program shows the text.
     """
     return _COMMAND.sub(lambda _: f"{program()} ", text)
+
+
+def usage_name(installed: str, script: str, package: str) -> str:
+    """Return the name of a program in its own usage line.
+
+    Args:
+        installed: The installed command, such as `airlock`.
+        script: The script of a checkout that does the same, such as `starter.py`.
+        package: The package that `python -m` runs.
+    """
+    started = Path(sys.argv[0])
+    if started.name == script:
+        return f"python {script}"
+    return f"python -m {package}" if started.name == "__main__.py" else installed
+
+
+def installed_as(command: str) -> bool:
+    """Return True if this process was started by the installed command of that name."""
+    return Path(sys.argv[0]).name == command
+
+
+def version() -> str:
+    """Return the version of the checkout that runs, or else of the installed distribution."""
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    if project.is_file():  # an editable installation keeps the version of the day on which it was made
+        found = re.search(r'^version = "(.+)"$', project.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1]
+    from importlib.metadata import version as installed_version
+
+    return installed_version(DISTRIBUTION)
+
+
+def run_and_leave(application: Callable[[], Any]) -> NoReturn:
+    """Run a command line and end the process with its exit code, at once.
+
+    The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something, and
+    it waits for threads of tools that never return. Nothing is lost: programs stop what they started before they return.
+    """
+    code: object = 0
+    try:
+        application()
+    except SystemExit as leaving:
+        code = leaving.code
+    # only a process that has connected has traces; importing their module here would cost every `--help` the SDK
+    tracing = sys.modules.get("airlock.temporal.tracing")
+    if tracing is not None:
+        tracing.send_last_traces()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _interpreter() -> str:
+    """Return the interpreter as it was typed; `python` where that is the one on PATH."""
+    if _on_path("python", Path(sys.executable)):
+        return "python"
+    return shlex.quote(sys.orig_argv[0] if sys.orig_argv else sys.executable)
+
+
+def _on_path(name: str, file: Path) -> bool:
+    # links are not followed: the `python` of every virtual environment is a link to the same file
+    found = shutil.which(name)
+    return found is not None and Path(found).absolute() == file.absolute()

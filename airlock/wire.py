@@ -1,11 +1,11 @@
-"""What the workflow and the activities say to each other: one object in, one out."""
+"""The messages between the plan workflow and its activities: one object in, one out."""
 
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
@@ -14,60 +14,61 @@ from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
 
-class PlanStart(WireModel):
-    """What a PlanWorkflow is started with: a plan, or the run that a continue-as-new carries on.
-
-    With `undo` it undoes that plan, which has ended, under the workflow id `undo-<plan_id>`. `outbox` goes with `run`.
-    """
+class PlanStart(WireModel, WorkerMessage):
+    """The input of a PlanWorkflow: a plan, or the run that a continue-as-new carries on."""
 
     plan: Plan | None = None
     run: Run | None = None
     undo: Undoing | None = None
+    """Set to undo `plan`, which has ended, under the workflow id `undo-<plan_id>`."""
     outbox: Outbox | None = None
+    """The outbox that a continue-as-new carries on together with `run`."""
 
 
-class AdmitRequest(WireModel):
-    """A plan to be judged by the operator's catalogue and policy."""
+class AdmitRequest(WireModel, WorkerMessage):
+    """A plan to judge by the operator's catalogue and policy."""
 
     plan: Plan
 
 
-class RehearsalRequest(WireModel):
-    """Steps to mock or to preview, each after all it depends on.
-
-    `outputs` are actual where a step is live; for a preview they are predicted where it was previewed before.
-    """
+class RehearsalRequest(WireModel, WorkerMessage):
+    """Steps to mock or to preview, each after all that it depends on."""
 
     plan_id: str
     steps: tuple[Step, ...]
     contracts: dict[str, Contract]
     contract_of: dict[str, str]
     outputs: dict[str, Any] = Field(default_factory=dict)
+    """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
 
 
-class RehearseResult(WireModel):
-    """Which mocks failed; all others worked."""
+class RehearseResult(WireModel, WorkerMessage):
+    """The mocks that failed; all others succeeded."""
 
     failures: tuple[MockFailed, ...] = ()
 
 
-class PreviewResult(WireModel):
-    """What the dry runs said. `remaining` steps did not fit into one payload and are asked for again."""
+class PreviewResult(WireModel, WorkerMessage):
+    """The outcomes of the dry runs."""
 
     previews: tuple[PreviewOutcome, ...] = ()
     remaining: tuple[str, ...] = ()
+    """The steps that did not fit into one payload; the workflow requests them again."""
 
 
-class RecoverRequest(WireModel):
-    """Which ended plan is to be undone; `previous` as in `Undoing`."""
+class RecoverRequest(WireModel, WorkerMessage):
+    """The ended plan to recover for its undo."""
 
     plan_id: str
     previous: str = ""
+    """As in `Undoing`."""
 
 
-class Recovered(WireModel):
-    """The run of an ended plan as it really ended, or why it cannot be undone. `quiet_at` as in `Undoing`."""
+class Recovered(WireModel, WorkerMessage):
+    """The run of an ended plan as it really ended, or the reason why it cannot be undone."""
 
     run: Run | None = None
     refused: str = ""
+    """The reason why the plan cannot be undone; empty if it can."""
     quiet_at: datetime | None = None
+    """As in `Undoing`."""

@@ -8,7 +8,7 @@ from temporalio import activity, workflow
 
 @activity.defn
 async def bare(number: int) -> dict[str, int]:
-    """What the tool of the benchmark does, without Airlock."""
+    """Do the work of the benchmark's tool, without Airlock."""
     return {"number": number}
 
 

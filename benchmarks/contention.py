@@ -1,4 +1,4 @@
-"""How much of the time one contended resource is in use while 100 plans queue for it.
+"""Measure the share of time that one contended resource is in use while 100 plans queue for it.
 
 Run with `make bench`, or alone with `python -m benchmarks.contention`. Two shares of the time from the first hold to the
 last: held by some plan at the gate (the gate is asked several times a second), and a call of the holder really running
@@ -31,7 +31,7 @@ LOOK = 0.1
 
 @dataclass
 class Looks:
-    """What the gate answered, look by look: whether anybody held the resource, and how many waited for it."""
+    """The answers of the gate, look by look: whether a plan held the resource, and how many waited for it."""
 
     held: list[bool] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Looks:
             await asyncio.sleep(LOOK)
 
     def share(self) -> float:
-        """The share of looks that found it held, between the first and the last that did."""
+        """Return the share of looks that found it held, between the first and the last that did."""
         found = [number for number, held in enumerate(self.held) if held]
         between = self.held[found[0] : found[-1] + 1]
         return sum(between) / len(between)

@@ -1,4 +1,4 @@
-"""What a plan costs, next to a bare Temporal workflow that runs as many activities: events, actions, time, as ratios.
+"""Measure the cost of a plan, next to a bare Temporal workflow with as many activities: events, actions, time, as ratios.
 
 Run with `make bench`. Both run on one server in one process, one after the other, so only the ratios mean anything.
 """
@@ -72,7 +72,7 @@ async def measure_plan(airlock: Airlock, count: int, parallel: bool, number: int
 
 
 async def events(handle: WorkflowHandle) -> Counter[str]:
-    """The events of a history by type."""
+    """Return the events of a history by type."""
     found: Counter[str] = Counter()
     async for event in handle.fetch_history_events():
         found[EventType.Name(event.event_type).removeprefix("EVENT_TYPE_")] += 1

@@ -18,6 +18,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, Workflo
 
 from airlock.client import Airlock
 from airlock.plans.state import State
+from airlock.worker.service import calm_collector
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 
@@ -71,7 +72,7 @@ def _timed(instance: WorkflowInstance, tasks: list[Task]) -> WorkflowInstance:
 
 
 def timed_client(client: Client, tasks: list[Task]) -> Client:
-    """The same client; workers made with it write down how long each workflow task took."""
+    """Return the same client; workers made with it write down how long each workflow task took."""
 
     def runner(inner: WorkflowRunner | None) -> WorkflowRunner:
         assert inner is not None
@@ -83,7 +84,7 @@ def timed_client(client: Client, tasks: list[Task]) -> Client:
 
 
 def document(plan_id: str, count: int, width: int) -> dict[str, Any]:
-    """A plan of so many steps; each waits for the one in its place in the row above."""
+    """Return a plan of so many steps; each waits for the one in its place in the row above."""
     steps = [
         {
             "id": f"s{n:04d}", "agent": "a", "tool": "nothing", "args": {"number": n}, "confidence": 0.95,
@@ -120,6 +121,7 @@ async def main() -> None:
     for column in ("steps", "shape", "plan, s", "tasks", "all, s", "longest, s", "computing, s", "what it was"):
         table.add_column(column, justify="left" if column == "what it was" else "right")
     tasks: list[Task] = []
+    calm_collector()
     async with serving([nothing], lambda client: timed_client(client, tasks), approval_waived_for=()) as airlock:
         for count in sizes:
             for shape, width in SHAPES:

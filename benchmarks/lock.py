@@ -1,4 +1,4 @@
-"""How long the system lock takes to prove that everything has stopped, beyond the longest call that was running.
+"""Measure the time that the system lock takes to prove that everything has stopped, beyond the longest running call.
 
 Run with `make bench`, or alone with `python -m benchmarks.lock`. Every plan is live, in one call of random length, when the
 live gate is locked. No lock can be faster than the longest of those calls; what comes on top is Airlock's own: telling the

@@ -1,4 +1,4 @@
-"""How many reports a second one monitor absorbs, how long it takes to answer meanwhile, and that nothing grows.
+"""Measure the reports a second that one monitor absorbs, its time to answer meanwhile, and that nothing grows.
 
 Run with `make bench`, or alone with `python -m benchmarks.monitor`. Senders send reports of 5 live calls each, one signal
 each as plans do: first as fast as Temporal takes them, then at half the rate that was absorbed. A report is absorbed when it
@@ -64,7 +64,7 @@ def _call(rng: random.Random) -> ObservedCall:
 
 
 async def snapshot(client: Client) -> HealthSnapshot:
-    """Everything the monitor knows."""
+    """Return everything the monitor knows."""
     found: HealthSnapshot = await client.get_workflow_handle(names.monitor_id(0)).query("health", result_type=HealthSnapshot)
     return found
 
@@ -83,7 +83,7 @@ async def send(client: Client, some: Sequence[Report], rate: float | None) -> No
 
 
 async def counted(client: Client, target: int) -> HealthSnapshot:
-    """What the monitor knows once it has counted so many."""
+    """Return the monitor's knowledge once it has counted so many."""
     while True:
         with suppress(RPCError):
             seen = await snapshot(client)

@@ -67,7 +67,7 @@ async def _undo(args: Occupy, call: ToolCall) -> None:
 
 
 def plan(plan_id: str, place: str, seconds: float) -> dict[str, Any]:
-    """A plan of one call."""
+    """Return a plan of one call."""
     step = {
         "id": "occupy", "agent": "a", "tool": "occupy", "args": {"place": place, "seconds": seconds}, "confidence": 0.95,
     }  # fmt: skip

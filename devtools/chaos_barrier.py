@@ -1,4 +1,4 @@
-"""Lock and unlock of the live gate, for the chaos run and the benchmarks: by signal, believed on the gate's proof only."""
+"""Lock and unlock of the live gate by signal, for the chaos run and the benchmarks. Only the gate's proof counts."""
 
 import asyncio
 import time
@@ -40,5 +40,5 @@ async def unlock(client: Client, reason: str) -> None:
 
 
 def quiesced(view: Any) -> bool:
-    """Whether the gate is locked, and says of every plan it told that it has given its place back."""
+    """Return True if the gate is locked, and every plan that it stopped has given its slot back."""
     return bool(view.get("locks")) and all(told.get("quiesced_at") for told in view.get("told", ()))

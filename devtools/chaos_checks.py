@@ -1,4 +1,4 @@
-"""What must be true after a chaos run, read from the real systems alone: the journal, the shelves, the mailbox."""
+"""The claims about a chaos run, checked on the real systems alone: the journal, the shelves, the mailbox."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -25,26 +25,25 @@ class Closure:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything the checks look at.
-
-    `ended` has the result of every plan whose run is closed, `still` the last status of those whose run is not, None where
-    nobody answered. `deaths` says when a process was dead for certain, by its id.
-    """
+    """The facts that the checks read."""
 
     batch: Batch
     ended: dict[str, PlanResult]
+    """The result of every plan whose run is closed."""
     still: dict[str, StatusView | None]
+    """The last status of every other plan; None where no worker answered."""
     visits: Sequence[Visit]
     rows: Sequence[Row]
     mails: Sequence[dict[str, Any]]
     deaths: dict[int, float]
+    """The time from which a process was certainly dead, in seconds since the epoch, by its id."""
     closure: Closure | None
     server_restarts: int
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim, whether it holds, what was looked at, and what contradicts it."""
+    """One claim, with the number of things that were checked and those that contradict it."""
 
     claim: str
     seen: str
@@ -52,17 +51,17 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing contradicts the claim."""
+        """True if nothing contradicts the claim."""
         return not self.wrong
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """Every claim of the chaos run."""
+    """Return a finding for every claim of the chaos run."""
     return [check(evidence) for check in CHECKS]
 
 
 def chaos_happened(seen: Evidence) -> Finding:
-    """That there was something to survive: otherwise all the other claims say nothing."""
+    """Check that there was something to survive: otherwise all the other claims prove nothing."""
     wrong = []
     cut = [visit for visit in seen.visits if visit.ended is None and visit.pid in seen.deaths]
     if not seen.deaths:
@@ -80,7 +79,7 @@ def chaos_happened(seen: Evidence) -> Finding:
 
 
 def all_settled(seen: Evidence) -> Finding:
-    """Every plan has ended, or waits for a human who can settle it."""
+    """Check that every plan has ended, or waits for a human who can settle it."""
     counts: Counter[str] = Counter(result.outcome.value for result in seen.ended.values())
     wrong = []
     for plan in seen.batch.plans:
@@ -89,7 +88,7 @@ def all_settled(seen: Evidence) -> Finding:
             continue
         status = seen.still.get(plan_id)
         if status is None:
-            wrong.append(f"{plan_id}: nobody knows where it is")
+            wrong.append(f"{plan_id}: no worker answers for it")
         elif status.state is State.AWAITING_APPROVAL or (status.state is State.LOCKED and status.possible):
             counts[f"waits for a human in {status.state.value}"] += 1
         else:
@@ -99,7 +98,7 @@ def all_settled(seen: Evidence) -> Finding:
 
 
 def mails_once(seen: Evidence) -> Finding:
-    """No irreversible call took effect twice: neither under one key, nor as the same call of two plans."""
+    """Check that no irreversible call took effect twice, under one key or as the same call of two plans."""
     keys = Counter(mail["headers"].get(KEY_HEADER, "") for mail in seen.mails)
     texts = Counter((tuple(mail["to"]), mail["subject"]) for mail in seen.mails)
     wrong = [f"key {key!r}: {count} mails" for key, count in sorted(keys.items()) if count > 1 or not key]
@@ -111,7 +110,7 @@ def mails_once(seen: Evidence) -> Finding:
 
 
 def nothing_left(seen: Evidence) -> Finding:
-    """No row of a plan that was rolled back."""
+    """Check that there is no row of a plan that was rolled back."""
     back = {plan for plan, result in seen.ended.items() if result.state is State.ABORTED}
     left = Counter((row.plan, row.step) for row in seen.rows if row.plan in back)
     wrong = [f"{plan}/{step}: {count} rows" for (plan, step), count in sorted(left.items())]
@@ -121,7 +120,7 @@ def nothing_left(seen: Evidence) -> Finding:
 
 
 def as_reported(seen: Evidence) -> Finding:
-    """What a plan says is live is there once, and nothing else is there."""
+    """Check that every call that a plan reports live is there once, and nothing else is there."""
     rows = Counter((row.plan, row.step) for row in seen.rows)
     mails = Counter(_step_of(mail) for mail in seen.mails)
     wrong, live = [], 0
@@ -137,7 +136,7 @@ def as_reported(seen: Evidence) -> Finding:
 
 
 def alone(seen: Evidence) -> Finding:
-    """No two plans at one shelf at once.
+    """Check that no two plans were at one shelf at once.
 
     A plan is there from its first to its last call under one fencing token. A call that never ended is there until its
     process was dead: later it can do nothing any more.
@@ -159,7 +158,7 @@ def alone(seen: Evidence) -> Finding:
 
 
 def fences_grow(seen: Evidence) -> Finding:
-    """Every live call has a fencing token, and those of a resource never go back."""
+    """Check that every live call has a fencing token, and that the tokens of a resource never decrease."""
     wrong, highest = [], dict[str, tuple[int, str]]()
     for visit in seen.visits:
         if visit.kind != "live":
@@ -175,7 +174,7 @@ def fences_grow(seen: Evidence) -> Finding:
 
 
 def still_while_locked(seen: Evidence) -> Finding:
-    """No live call began between the lock's proof and the unlock, and none was running then."""
+    """Check that no live call began between the lock's proof and the unlock, and none was running then."""
     claim = "nothing started while locked"
     if seen.closure is None:
         return Finding(claim, "", ("the lock was not proved",))
@@ -213,5 +212,5 @@ def _step_of(mail: dict[str, Any]) -> tuple[str, str]:
 
 
 def shown(wrong: Sequence[str]) -> list[str]:
-    """The first few of what is wrong, and how many there are more."""
+    """Return the first few faults, and the number of the others."""
     return [*wrong[:_SHOWN], *([f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else [])]

@@ -91,7 +91,7 @@ class Robot:
                     await plan.workflow.signal("resolve", words)
 
     def _settlement(self, plan: str, step: str, status: str, since: datetime) -> Settlement | None:
-        """What really became of a call, or None while nobody can know."""
+        """Return the real outcome of a call, or None while it cannot be known."""
         if status == CallStatus.UNDO_FAILED.value:
             return Settlement.RETRY
         with closing(ChaosStore(self._world.store_path)) as store:

@@ -30,24 +30,23 @@ _AIM_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Dose:
-    """How much chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended.
-
-    `kills` bounds how many workers are killed; the share `aimed` strikes in the middle of a call, the others at any moment.
-    None is killed any more once `calm_from` of the plans have ended, so that the run has an end. After `within` seconds it
-    stops wherever it is.
-    """
+    """The amount of chaos. Times are seconds, drawn evenly from `[low, high]`; shares are of the plans that have ended."""
 
     workers: int = 3
     open_at_once: int = 40
     kills: int = 12
+    """The most workers that are killed."""
     aimed: float = 0.6
+    """The share of the kills that strike in the middle of a call; the others strike at any moment."""
     between_kills: tuple[float, float] = (3.0, 9.0)
     down_for: tuple[float, float] = (0.2, 2.0)
     locked_for: tuple[float, float] = (3.0, 6.0)
     lock_from: float = 0.25
     server_from: float = 0.6
     calm_from: float = 0.85
+    """No worker is killed once this share of the plans has ended, so that the run has an end."""
     within: float = 270.0
+    """The run stops after this time, in any state."""
 
 
 class Chaos:
@@ -112,7 +111,7 @@ class Chaos:
             self._say(f"worker {place + 1} is back")
 
     async def _in_a_call(self) -> int | None:
-        """The place of a worker that is in the middle of a call; None when there is none for a while."""
+        """Return the place of a worker that is in the middle of a call; None when there is none for a while."""
         give_up = time.monotonic() + _AIM_FOR
         with closing(ChaosStore(self._world.store_path)) as store:
             while time.monotonic() < give_up:
@@ -123,7 +122,7 @@ class Chaos:
         return None
 
     async def _play(self) -> None:
-        """The lock and the unlock, and the death of the server."""
+        """Lock and unlock everything, then kill the server."""
         await self._reached(self._dose.lock_from)
         self._say("live gate: lock")
         locked = time.monotonic()
@@ -149,11 +148,11 @@ class Chaos:
 
 
 async def run(folder: Path, seed: int, plans: int, dose: Dose, told: Told) -> Evidence:
-    """One chaos run in a folder of its own, and what the real systems show afterwards.
+    """Run the chaos in a folder of its own, and return the evidence of the real systems afterwards.
 
     Raises:
         ChildFailed: If a process does not start.
-        WorkerDied: If a worker ended although nobody killed it.
+        WorkerDied: If a worker ended by itself.
     """
     batch = make_plans(seed, plans)
     async with chaos_world(folder, dose.workers) as world:
@@ -190,7 +189,7 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
 
 
 async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
-    """Do it, as often as it takes while the server is down."""
+    """Retry an action until the server is back."""
     while True:
         try:
             await act()

@@ -30,14 +30,12 @@ _MEMORY = "/dev/shm"
 
 
 class ChaosWorld:
-    """Everything that runs. Made by `chaos_world`, which stops all of it in the end.
-
-    `deaths` says when a killed worker was dead for certain, in seconds since the epoch, by its process id.
-    """
+    """All processes of a chaos run. `chaos_world` makes it, and stops all of them in the end."""
 
     def __init__(self, folder: Path, database: Path, smtp: sandbox.SandboxProcess) -> None:
         self.folder = folder
         self.deaths: dict[int, float] = {}
+        """The time from which a killed worker was certainly dead, in seconds since the epoch, by its process id."""
         self.server_restarts = 0
         self._database = database
         self._smtp = smtp
@@ -58,11 +56,11 @@ class ChaosWorld:
         return f"127.0.0.1:{self._port}"
 
     def mails(self) -> list[dict[str, object]]:
-        """Every mail that was accepted, oldest first."""
+        """Return all mails that were accepted, oldest first."""
         return read_mailbox(self.folder / "mailbox")
 
     async def client(self) -> Client:
-        """A client of the server."""
+        """Return a client of the server."""
         return await connect_to(self.address)
 
     async def start_server(self) -> None:
@@ -110,17 +108,17 @@ class ChaosWorld:
         await worker.wait_until(lambda: WORKER_READY in worker.said(), _READY_WITHIN)
 
     def kill_worker(self, place: int) -> None:
-        """`kill -9` of the worker of a place."""
+        """Kill the worker of a place with SIGKILL."""
         worker = self._workers[place]
         worker.kill()
         self.deaths[worker.pid] = time.time()
 
     def place_of(self, pid: int) -> int | None:
-        """The place of the worker with that process id, None if it does not run."""
+        """Return the place of the worker with that process id; None if it does not run."""
         return next((place for place, worker in self._workers.items() if worker.pid == pid and worker.running), None)
 
     def unwell(self) -> list[str]:
-        """The workers that have ended although nobody killed them, with the end of their logs."""
+        """Return the workers that have ended by themselves, with the end of their logs."""
         return [
             str(worker.failure("has ended by itself"))
             for worker in self._workers.values()
@@ -135,7 +133,7 @@ class ChaosWorld:
             self._server.kill()
 
     def _environment(self) -> dict[str, str]:
-        # what the user has set for another server or another Airlock must not lead elsewhere
+        # settings of the user for another server or another Airlock must not lead elsewhere
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "AIRLOCK_"))}
         return {
             **kept,
@@ -149,7 +147,7 @@ class ChaosWorld:
 
 @asynccontextmanager
 async def chaos_world(folder: Path, workers: int) -> AsyncIterator[ChaosWorld]:
-    """A running world in a folder that is emptied first; everything is stopped on leaving, whatever happens in between.
+    """Run a world in a folder that is emptied first. Everything is stopped on leaving, after an error too.
 
     Raises:
         ChildFailed: If a process does not start.
@@ -177,7 +175,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _quiet_port() -> int:
-    """Below the ports that the system gives to connections, so that it is still free when the server comes back."""
+    """Return a port below those that the system gives to connections: it is still free when the server comes back."""
     while True:
         port = random.randrange(20_000, 32_000)
         with closing(socket.socket()) as listener, suppress(OSError):

@@ -1,20 +1,26 @@
-"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly. See docs/corpus.md."""
+"""`make corpus`: 200 real plans through Airlock, compared with calling the original APIs directly.
 
-import argparse
+See docs/contributing/corpus.md.
+"""
+
 import asyncio
 import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from airlock.base.errors import AirlockError
+from airlock.cli.output import INTERRUPTED, OK, REFUSED, command
 from devtools.corpus_checks import Checked, choose
 from devtools.corpus_run import AT_ONCE, Told, backward, forward, running_corpus
+from devtools.programs import alone
 from sandbox.corpus_data import CorpusPlan, load_plans
 from sandbox.processes import NotReady
 
@@ -32,12 +38,12 @@ class Pass:
 
     @property
     def unequal(self) -> list[Checked]:
-        """The plans that did not come to what they must."""
+        """The plans that did not reach the expected state."""
         return [each for each in self.checked if each.why]
 
 
 async def run(plans: Sequence[CorpusPlan], seed: int, progress: Progress) -> list[Pass]:
-    """Both passes over some plans, with a progress bar for each."""
+    """Make both passes over some plans, with a progress bar for each."""
     async with running_corpus() as corpus:
         passes = []
         for name, compared_with in (("live", "calling the APIs directly"), ("failing", "the initial state")):
@@ -61,7 +67,7 @@ def _telling(progress: Progress, bar: object) -> Told:
 
 
 def as_json(passes: Sequence[Pass], seed: int) -> str:
-    """Everything that was found, for programs."""
+    """Return all findings, for programs."""
     found = [
         {
             "name": each.name,
@@ -81,7 +87,7 @@ def as_json(passes: Sequence[Pass], seed: int) -> str:
 
 
 def show(console: Console, passes: Sequence[Pass], seed: int) -> None:
-    """The table a person reads, and why a plan is unequal."""
+    """Print the table, and the reasons why a plan is unequal."""
     table = Table(title=f"Corpus, seed {seed}, {AT_ONCE} plans at a time")
     table.add_column("pass")
     table.add_column("compared with")
@@ -107,38 +113,37 @@ def show(console: Console, passes: Sequence[Pass], seed: int) -> None:
                 console.print(f"    {why}", markup=False, highlight=False)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m devtools.corpus", description=__doc__)
-    parser.add_argument("--plans", type=int, default=len(load_plans()), help="how many, chosen by the seed (default: all)")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"which plans, and where each fails (default: {SEED})")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    given = parser.parse_args()
-    if given.plans < 1:
-        parser.error("--plans must be 1 or more")
-    return given
+@command
+def corpus(
+    plans: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The number of plans, chosen by the seed; all unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides which plans, and where each fails.")] = SEED,
+    json_wanted: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> int:
+    """Send real plans through Airlock, and compare with calling the original APIs directly. See docs/contributing/corpus.md.
 
-
-def main() -> int:
-    """Run it; 0 when every plan is equal in both passes, else 1."""
-    given = _arguments()
-    plans = choose(load_plans(), given.plans, given.seed)
+    Exits 0 when every plan is equal in both passes.
+    """
+    every = load_plans()
+    chosen = choose(every, len(every) if plans is None else plans, seed)
     columns = ("{task.description}", "{task.fields[unequal]} unequal")
     bars = (TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeElapsedColumn())
     try:
         with Progress(*bars, console=Console(stderr=True)) as progress:
-            passes = asyncio.run(run(plans, given.seed, progress))
+            passes = asyncio.run(run(chosen, seed, progress))
     except (AirlockError, NotReady) as error:
         print(f"the corpus cannot run: {error}", file=sys.stderr)
-        return 1
+        return REFUSED
     except KeyboardInterrupt:
         print("stopped; nothing is left running", file=sys.stderr)
-        return 130
-    if given.json:
-        print(as_json(passes, given.seed))
+        return INTERRUPTED
+    if json_wanted:
+        print(as_json(passes, seed))
     else:
-        show(Console(), passes, given.seed)
-    return 1 if any(each.unequal for each in passes) else 0
+        show(Console(), passes, seed)
+    return REFUSED if any(each.unequal for each in passes) else OK
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    alone(corpus)()

@@ -1,4 +1,4 @@
-"""What a corpus plan must have come to: judged by the state of its APIs, compared with calling them directly."""
+"""The judgement of a corpus plan: the state of its APIs, compared with calling them directly."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -23,29 +23,30 @@ class Failure:
 
     @property
     def effects(self) -> int:
-        """How many calls take effect, the one that fails half-way included."""
+        """The number of calls that take effect, including the one that fails half-way."""
         return self.after_calls + (self.kind == "half")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One plan, checked. `calls` stood live at some time, `undone` were taken back; it is equal when `why` is empty.
-
-    `moved` says that a rollback had something to do: before it the state was not the initial one. `drawn` says that an
-    API's random generator is not where it would be, which is not state.
-    """
+    """One plan, checked."""
 
     plan_id: str
     calls: int = 0
+    """The number of calls that were live at some time."""
     undone: int = 0
+    """The number of calls that were taken back."""
     why: tuple[str, ...] = ()
+    """The reasons why the plan is unequal; empty when it is equal."""
     moved: bool = False
+    """True if the calls changed the state, so that a rollback had something to do."""
     drawn: bool = False
+    """True if an API's random generator has moved. That is not state."""
 
 
 @dataclass(frozen=True)
 class Direct:
-    """What calling the APIs directly, in this process, comes to: results by step, state before and after."""
+    """The outcome of calling the APIs directly, in this process: results by step, state before and after."""
 
     results: dict[str, Any]
     initial: dict[str, Any]
@@ -53,7 +54,7 @@ class Direct:
 
 
 def choose(plans: Sequence[CorpusPlan], count: int, seed: int) -> list[CorpusPlan]:
-    """So many plans, the same for the same seed, in the corpus's order; from eight on they call every API."""
+    """Choose so many plans, the same for the same seed, in the corpus's order; eight or more call every API."""
     shuffled = random.Random(seed).sample(list(plans), len(plans))
     covered: set[str] = set()
     first: list[CorpusPlan] = []
@@ -66,7 +67,7 @@ def choose(plans: Sequence[CorpusPlan], count: int, seed: int) -> list[CorpusPla
 
 
 def failure_for(plan: CorpusPlan, seed: int) -> Failure:
-    """Where and how a plan is made to fail: after at least one call, the same for the same seed and plan."""
+    """Return the failure that is forced on a plan: after at least one call, the same for the same seed and plan."""
     chance = random.Random(f"{seed}/{plan.plan_id}")
     return Failure(after_calls=chance.randint(1, len(plan.plan["steps"]) - 1), kind=chance.choice(FAULTS))
 
@@ -82,12 +83,12 @@ def call_directly(plan: CorpusPlan, steps: int | None = None) -> Direct:
 
 
 def snapshot(world: World) -> dict[str, Any]:
-    """The same as the service's `GET /worlds/{id}/state`."""
+    """Return the same as the service's `GET /worlds/{id}/state`."""
     return {"state": world.state(), "digest": world.digest(), "generators": world.generators()}
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """The APIs whose state is not the expected one, with what is different."""
+    """Return the APIs whose state is not the expected one, with the difference."""
     if expected["digest"] == found["digest"]:
         return []
     return [
@@ -98,7 +99,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 def judge_forward(plan: CorpusPlan, result: PlanResult, found: dict[str, Any]) -> Checked:
-    """A plan that went LIVE: same end state and same results as calling directly, every step called once."""
+    """Judge a plan that went LIVE: it has the state and the results of direct calls, with every step called once."""
     direct = call_directly(plan)
     why = differences(direct.final, found)
     if result.outcome is not Outcome.COMPLETED or len(result.live) != len(direct.results):
@@ -121,7 +122,7 @@ def judge_forward(plan: CorpusPlan, result: PlanResult, found: dict[str, Any]) -
 
 
 def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found: dict[str, Any]) -> Checked:
-    """A plan that was made to fail: it reached the failure, rolled back, and its state is the initial one."""
+    """Judge a plan that was made to fail: it reached the failure, rolled back, and its state is the initial one."""
     direct = call_directly(plan, failure.effects)
     why = differences(direct.initial, found)
     status = {step.id: step for step in result.steps}
@@ -146,7 +147,7 @@ def judge_backward(plan: CorpusPlan, failure: Failure, result: PlanResult, found
 
 
 def _place(one: Any, other: Any, path: str = "") -> str:
-    """The first place at which two JSON values differ, with both values."""
+    """Return the first place at which two JSON values differ, with both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         return _first(((key, one.get(key), other.get(key)) for key in {**one, **other}), path)
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):

@@ -21,7 +21,7 @@ from sandbox.corpus_data import CORPUS, CorpusPlan
 FOLDER = ROOT / ".airlock" / "corpus"
 AT_ONCE = 10
 APPROVER = "corpus-approver"
-_PLAN_WITHIN = 90.0
+_PLAN_WITHIN = 300.0
 _LOOK_EVERY = 0.2
 
 Told = Callable[[Checked], None]
@@ -39,7 +39,7 @@ class Corpus:
     service: httpx.AsyncClient
 
     async def create(self, run_id: str, plan: CorpusPlan) -> None:
-        """A world in the plan's initial state, for one run of it."""
+        """Create a world in the plan's initial state, for one run of it."""
         body = {"classes": plan.classes, "initial_config": plan.initial_config}
         (await self.service.post(f"/worlds/{run_id}", json=body)).raise_for_status()
 
@@ -49,7 +49,7 @@ class Corpus:
         (await self.service.post(f"/worlds/{run_id}/faults", json=body)).raise_for_status()
 
     async def state(self, run_id: str) -> dict[str, Any]:
-        """What a world looks like now, read from the service."""
+        """Return the current state of a world, read from the service."""
         answer = (await self.service.get(f"/worlds/{run_id}/state")).raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -92,12 +92,12 @@ async def backward(corpus: Corpus, plans: Iterable[CorpusPlan], seed: int, told:
 
 
 def failing_id(plan: CorpusPlan) -> str:
-    """The plan id of the run that is made to fail."""
+    """Return the plan id of the run that is made to fail."""
     return f"{plan.plan_id}-failing"
 
 
 async def _live(corpus: Corpus, plan: CorpusPlan, run_id: str, failure: Failure | None = None) -> PlanResult:
-    """One plan in a world of its own, from submission to its end; rehearsals must leave the world alone."""
+    """Return one plan in a world of its own, from submission to its end; rehearsals must leave the world alone."""
     await corpus.create(run_id, plan)
     initial = await corpus.state(run_id)
     handle = await corpus.airlock.submit({**plan.plan, "plan_id": run_id})
@@ -113,7 +113,7 @@ async def _live(corpus: Corpus, plan: CorpusPlan, run_id: str, failure: Failure 
 
 
 async def _rehearsed(handle: PlanHandle) -> str:
-    """The digest of the sealed preview, once every step may go live."""
+    """Return the digest of the sealed preview, once every step may go live."""
     status = await handle.wait_for(State.AWAITING_APPROVAL, every=_LOOK_EVERY)
     if status.state is not State.AWAITING_APPROVAL or status.digest is None:
         raise WentWrong(f"it was not ready for approval but in {status.state.value}: {status.why}")

@@ -13,7 +13,7 @@ import typer
 
 from airlock.base.errors import AirlockError
 from airlock.cli.follow import Snapshot, open_screen, snapshots
-from airlock.cli.output import INTERRUPTED, OK, command, console, run_and_leave, say
+from airlock.cli.output import INTERRUPTED, OK, command, console, say
 from airlock.cli.screens import steps_table
 from airlock.cli.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
@@ -21,9 +21,11 @@ from airlock.client.monitors import HealthReport, Monitors
 from airlock.export.documents import OrchestrationSummary
 from airlock.export.files import SEVEN_FILES, SUMMARY
 from airlock.plans.state import State
+from airlock.program import run_and_leave
 from airlock.run.state import Outcome
 from airlock.run.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment
+from devtools.programs import alone
 from devtools.world import World, read_world, requests_made, world_table
 
 STATE = ROOT / ".airlock" / "demo"
@@ -33,16 +35,16 @@ _EMAIL = "jo@acme.test"
 _FAILING_EMAIL = "kim@globex.test"
 _FAILING_TOOL = "charge_card"
 _EVERY = 0.05
-_COUNTED_WITHIN = 10.0
+_COUNTED_WITHIN = 60.0
 
 
 class DemoFailed(AirlockError):
-    """Something in the demo is not as it must be."""
+    """An error about a result of the demo that is not as it must be."""
 
 
 @command
 async def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where state and logs are kept; begun afresh.")] = STATE,
+    folder: Annotated[Path, typer.Option("--folder", help="The folder of state and logs; it is emptied first.")] = STATE,
 ) -> int:
     """Run a plan from its file to LIVE, then one that fails and is rolled back, on a real server with real tools."""
     return OK if await stoppable(_run(folder)) else INTERRUPTED
@@ -66,7 +68,7 @@ async def _run(folder: Path) -> None:
         console().print(world_table(after, undone))
         check_undone(after, undone, result, env)
 
-        _title("3. What was counted, and what is left for an auditor")
+        _title("3. The health that was counted, and the files for an auditor")
         check_counted(await _counted(env, 2), (onboarded, result))
         await _run_as_typed(env, "python starter.py health")
         files = shlex.quote(_near(env.folder / "export"))
@@ -119,10 +121,10 @@ async def _approve(env: Environment, approve_command: str) -> None:
 
 
 async def _run_as_typed(env: Environment, line: str) -> str:
-    """Run a command in a shell, as a person would, and show both; what it said."""
+    """Run a command in a shell, as a person would, show both, and return its output."""
     say(f"$ {line}", style="bold")
     variables = env.cli_environment
-    # the interpreter that runs us is the one that has what the starter needs
+    # the interpreter of this process is the one that has the libraries of the starter
     path = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
     process = await asyncio.create_subprocess_shell(
         line,
@@ -157,7 +159,7 @@ async def _say_transitions(handle: PlanHandle) -> None:
 
 
 def check_onboarded(before: World, after: World) -> None:
-    """Everything the first plan promised is there, once.
+    """Check that everything the first plan promised is there, once.
 
     Raises:
         DemoFailed: Naming what is not.
@@ -173,7 +175,7 @@ def check_onboarded(before: World, after: World) -> None:
 
 
 def check_undone(before: World, after: World, result: PlanResult, env: Environment) -> None:
-    """The failing call was really made, and everything before it was really taken back.
+    """Check that the failing call was really made, and everything before it was really taken back.
 
     Raises:
         DemoFailed: Naming what is not.
@@ -189,7 +191,7 @@ def check_undone(before: World, after: World, result: PlanResult, env: Environme
 
 
 def check_counted(report: HealthReport, results: Sequence[PlanResult]) -> None:
-    """The monitor counted what the plans themselves say, each thing once.
+    """Check that the monitor counted the facts of the plans, each once.
 
     Raises:
         DemoFailed: Naming what it did not.
@@ -203,7 +205,7 @@ def check_counted(report: HealthReport, results: Sequence[PlanResult]) -> None:
 
 
 def check_exported(folder: Path) -> None:
-    """The seven files are there, and their summary says what happened.
+    """Check that the seven files are there, and that their summary is right.
 
     Raises:
         DemoFailed: Naming what is not.
@@ -215,7 +217,7 @@ def check_exported(folder: Path) -> None:
 
 
 def _near(path: Path) -> str:
-    """A path as short as it can be written from the project's folder."""
+    """Return a path as short as it can be written from the project's folder."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
@@ -231,6 +233,4 @@ def _title(text: str) -> None:
 
 
 if __name__ == "__main__":
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    application.command()(demo)
-    run_and_leave(application)
+    run_and_leave(alone(demo))

@@ -2,19 +2,23 @@
 
 import asyncio
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airlock.cli.output import OK, AsJson, command, emit_line, run_and_leave, say
+from airlock.cli.output import OK, AsJson, command, emit_line, say
 from airlock.cli.stopping import stoppable
+from airlock.program import run_and_leave
 from devtools.environment import ROOT, Environment, environment
+from devtools.programs import alone
 
 STATE = ROOT / ".airlock" / "dev"
 _LOOK = 0.5
 _PASSED_ON = ("AIRLOCK_SECRET", "AIRLOCK_SETTINGS__", "AIRLOCK_INDEX_KEY")
-"""A person's own settings win over the sandbox's: the real CRM with the rest of the sandbox, for example."""
+"""The variables that are passed to the worker. They win over the sandbox's: the real CRM, for example."""
 
 
 @command
@@ -26,13 +30,14 @@ async def dev(
         ),
     ] = None,
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="FOLDER", help="Where all state and logs are kept.", show_default=False)
+        Path, typer.Option("--folder", metavar="FOLDER", help="The folder of all state and logs.", show_default=False)
     ] = STATE,
     as_json: AsJson = False,
 ) -> int:
-    """Start a Temporal server, the sandbox services and a worker, and keep them up until Ctrl-C.
+    """Start a Temporal server, the sandbox services and a worker.
 
-    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
+    command prints one line when everything is up.
     """
     ended = await stoppable(_run(folder, config, as_json=as_json))
     if not ended and not as_json:
@@ -75,35 +80,36 @@ def _say_what_to_try(env: Environment) -> None:
         say(f"  export TEMPORAL_ADDRESS={env.temporal_address}")
     say()
     say("What to try, in another terminal:")
+    starter = f"{_typed(Path(sys.executable))} {_typed(ROOT / 'starter.py')}"
+    example = _typed(ROOT / "examples" / "onboard_customer.json")
+    # the file of this folder is found without being named
+    config = "" if env.config.resolve() == Path("airlock.toml").resolve() else f" --config {_typed(env.config)}"
     for line in (
-        "python starter.py tools",
-        "python starter.py start examples/onboard_customer.json",
-        "python starter.py show onboard-acme-001",
-        "python starter.py approve onboard-acme-001 --by alice",
-        "python starter.py watch",
-        "python starter.py list",
+        f"tools{config}",
+        f"start {example}{config}",
+        "show onboard-acme-001",
+        "approve onboard-acme-001 --by alice",
+        "watch",
+        "list",
     ):
-        say(f"  .venv/bin/{line}")
+        say(f"  {starter} {line}")
     say()
     say(f"Sandbox: CRM {env.crm_url}/_sandbox/contacts, mail in {_near(env.mailbox)}, database {_near(env.database_path)},")
     say(f"         files in {_near(env.work_folder)}; logs in {_near(env.folder / 'logs')}")
     say("Ctrl-C stops everything.")
 
 
+def _typed(path: Path) -> str:
+    return shlex.quote(_near(path))
+
+
 def _near(path: Path) -> str:
-    """A path as short as it can be written from here."""
+    """Return a path as short as it can be written from here."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
 
-def main() -> None:
-    """Run `dev` as a program of its own."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(dev)
-    run_and_leave(app)
-
-
 if __name__ == "__main__":
-    main()
+    run_and_leave(alone(dev))

@@ -7,20 +7,22 @@ from typing import Annotated
 import typer
 
 from airlock.cli.output import OK, REFUSED, command, say, warn
+from devtools.programs import alone
 
 
 def application(make: Callable[[], Mapping[Path, str]], remedy: str) -> typer.Typer:
-    """A command line that writes the files `make` returns, by path, or with --check says which are out of date.
+    """Return a command line that writes files, or with --check names those that are out of date.
 
     Args:
-        make: The content of every file.
-        remedy: The command that mends it.
+        make: Returns the content of every file, by path.
+        remedy: The command that writes them.
     """
 
     @command
     def run(
         check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")] = False,
     ) -> int:
+        """Write the files that are made from the code."""
         files = make()
         stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
         if check:
@@ -33,6 +35,4 @@ def application(make: Callable[[], Mapping[Path, str]], remedy: str) -> typer.Ty
         say(f"{len(files)} files are current, {len(stale)} of them written")
         return OK
 
-    found = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    found.command()(run)
-    return found
+    return alone(run)

@@ -1,4 +1,4 @@
-"""What is in the outside systems, read from those systems themselves: HTTP, SQLite, files. Never from a workflow."""
+"""The content of the outside systems, read from those systems themselves: HTTP, SQLite, files. Never from a workflow."""
 
 import hashlib
 import sqlite3
@@ -21,7 +21,7 @@ _SHORT = 60
 
 @dataclass(frozen=True)
 class World:
-    """Everything the demo's plans could have changed. Comparing two tells whether anything did change."""
+    """Everything that the demo's plans can change. Two that are equal prove that nothing changed."""
 
     contacts: tuple[dict[str, Any], ...]
     billing: tuple[dict[str, Any], ...]
@@ -30,16 +30,16 @@ class World:
     files: tuple[tuple[str, str], ...]
 
     def contact(self, email: str) -> dict[str, Any] | None:
-        """The contact with that email, or None."""
+        """Return the contact with that email, or None."""
         return next((found for found in self.contacts if found["email"] == email), None)
 
     def row(self, email: str) -> dict[str, Any] | None:
-        """The row of `accounts` with that email, or None."""
+        """Return the row of `accounts` with that email, or None."""
         return next((found for found in self.rows if found["email"] == email), None)
 
 
 def read_world(env: Environment) -> World:
-    """What is there now."""
+    """Read the current content of the outside systems."""
     with httpx.Client(base_url=env.crm_url, trust_env=False, timeout=10) as client:
         contacts = client.get("/_sandbox/contacts").raise_for_status().json()["contacts"]
         billing = client.get("/_sandbox/accounts").raise_for_status().json()["accounts"]
@@ -56,21 +56,21 @@ def read_world(env: Environment) -> World:
 
 
 def requests_made(env: Environment) -> list[dict[str, Any]]:
-    """Every request the CRM answered so far, oldest first."""
+    """Return all requests that the CRM has answered, oldest first."""
     with httpx.Client(base_url=env.crm_url, trust_env=False, timeout=10) as client:
         found: list[dict[str, Any]] = client.get("/_sandbox/log").raise_for_status().json()["requests"]
     return found
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:
-    """Path and SHA-256 of every file, the tools' own backups left out."""
+    """Return path and SHA-256 of every file, without the tools' own backups."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and _PRIVATE not in path.relative_to(folder).parts)
     return [(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in found]
 
 
 def world_table(before: World, after: World) -> Table:
-    """Both side by side."""
-    table = Table(title="What is there, read from the systems themselves", title_justify="left", show_lines=True)
+    """Return a table of both, side by side."""
+    table = Table(title="The outside systems, read from the systems themselves", title_justify="left", show_lines=True)
     for column in ("", "before", "after"):
         table.add_column(column, overflow="fold")
     table.add_row("CRM contacts", _listed(_contacts(before)), _listed(_contacts(after)))

@@ -1,7 +1,7 @@
-"""The tools of docs/writing-a-tool.md: feature flags in a JSON file.
+"""The tools of docs/guides/writing-a-tool.md: feature flags in a JSON file.
 
 `read_flag` is as small as a tool can be, `set_flag` has every function a tool can have. An operator offers them with
-`modules = ["tools", "examples.my_tools"]` under `[catalogue]` in airlock.toml.
+`modules = ["airlock.tools", "examples.my_tools"]` under `[catalogue]` in airlock.toml.
 """
 
 import fcntl
@@ -16,8 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from airlock.base.errors import Stale, ToolFailed
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock import Preview, Probe, Stale, ToolCall, ToolFailed, tool
 
 LOCK_WITHIN = 5.0
 """Seconds to wait for another writer; less than the tool's timeout, so that no call goes on after it timed out."""
@@ -50,14 +49,14 @@ class SetFlag(BaseModel):
 
 
 class FlagIs(TypedDict):
-    """What a flag is; `value` is null when there is no such flag."""
+    """The value of a flag; null when there is no such flag."""
 
     name: str
     value: str | None
 
 
 class FlagWasSet(TypedDict):
-    """What a flag is now, and what it was before."""
+    """The value of a flag now and before."""
 
     name: str
     value: str
@@ -72,7 +71,7 @@ def read_flag(args: ReadFlag, call: ToolCall) -> FlagIs:
 
 @read_flag.dry_run
 def look_up(args: ReadFlag, call: ToolCall) -> Preview:
-    """The look-up itself: it changes nothing."""
+    """Look the flag up: that changes nothing."""
     found = read_flag.live(args, call)
     return Preview(effect=f"Would read flag {args.name!r}, which is {found['value']!r} now.", output=found)
 
@@ -106,13 +105,13 @@ def set_flag(args: SetFlag, call: ToolCall) -> FlagWasSet:
 
 @set_flag.mock
 def pretend(args: SetFlag, _call: ToolCall) -> FlagWasSet:
-    """An output of the declared shape; touches nothing outside this process."""
+    """Return an output of the declared shape; touch nothing outside this process."""
     return {"name": args.name, "value": args.value, "was": None}
 
 
 @set_flag.dry_run(partial=True)
 def preview(args: SetFlag, call: ToolCall) -> Preview:
-    """What the live call would meet; reads the file and writes nothing."""
+    """Say what the live call would change; read the file and write nothing."""
     _must_be_free(args.name, call.settings)
     was = _content(call.settings)["flags"].get(args.name)
     return Preview(
@@ -125,13 +124,13 @@ def preview(args: SetFlag, call: ToolCall) -> Preview:
 
 @set_flag.compensate
 def put_back(_args: SetFlag, call: ToolCall) -> None:
-    """Take the call back; a second time there is nothing left to do."""
+    """Undo the call; a second time there is nothing left to do."""
     with _changing(call.settings) as content:
         done = content["calls"].pop(call.idempotency_key, None)
         if done is None:
-            return  # it never took effect, or it was taken back before
+            return  # it never took effect, or it was undone before
         if content["flags"].get(done["name"]) != done["value"]:
-            raise ToolFailed(f"somebody else has changed flag {done['name']!r} since: put it right by hand")
+            raise ToolFailed(f"another writer has changed flag {done['name']!r} since: put it right by hand")
         if done["was"] is None:
             del content["flags"][done["name"]]
         else:
@@ -140,7 +139,7 @@ def put_back(_args: SetFlag, call: ToolCall) -> None:
 
 @set_flag.probe
 def find_out(_args: SetFlag, call: ToolCall) -> Probe:
-    """Whether a call whose answer was lost took effect."""
+    """Find out whether a call whose answer was lost took effect."""
     done = _content(call.settings)["calls"].get(call.idempotency_key)
     if done is None:
         return Probe(happened=False, why="the file does not know this call")
@@ -154,7 +153,7 @@ def _must_be_free(name: str, settings: FlagSettings) -> None:
 
 
 def _content(settings: FlagSettings) -> dict[str, Any]:
-    """All flags, and every call that took effect by its idempotency key."""
+    """Return all flags, and every call that took effect by its idempotency key."""
     try:
         found: dict[str, Any] = json.loads(settings.path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -166,7 +165,7 @@ def _content(settings: FlagSettings) -> dict[str, Any]:
 
 @contextmanager
 def _changing(settings: FlagSettings) -> Iterator[dict[str, Any]]:
-    """The content to change, alone; written in one move when the block ends, not at all when it raises."""
+    """Yield the content to one writer; write it in one step when the block ends, not at all when it raises."""
     with settings.path.with_suffix(".lock").open("w") as lock:
         _hold(lock.fileno())
         content = _content(settings)

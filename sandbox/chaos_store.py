@@ -57,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who comes to a shelf, for what."""
+    """The visitor of a shelf, and its purpose."""
 
     kind: str
     plan: str
@@ -77,7 +77,7 @@ class ChaosStore:
 
     @classmethod
     def create(cls, path: Path | str) -> "ChaosStore":
-        """The store with its tables; safe to repeat."""
+        """Return the store with its tables; safe to repeat."""
         store = cls(path)
         store._db.executescript(_SCHEMA)
         return store
@@ -99,7 +99,7 @@ class ChaosStore:
             self._note(db, call, "end", who)
 
     def put(self, call: str, who: Caller, *, once: bool) -> None:
-        """The effect of a live call and its end, both or neither.
+        """Record the effect of a live call and its end, both or neither.
 
         Args:
             call: The id from `begin`.
@@ -122,22 +122,22 @@ class ChaosStore:
             self._note(db, call, "end", who)
 
     def has(self, key: str) -> bool:
-        """Whether a call under that key took effect."""
+        """Return True if a call under that key took effect."""
         return self._db.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone() is not None
 
     def callers(self) -> list[int]:
-        """The processes whose calls have begun and not ended, the latest first; some of them may be dead."""
+        """Return the processes whose calls have begun and not ended, the latest first; some of them may be dead."""
         query = """
             SELECT pid FROM journal b WHERE moment = 'begin' AND kind = 'live'
             AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.call = b.call AND e.moment = 'end') ORDER BY n DESC"""
         return [row["pid"] for row in self._db.execute(query)]
 
     def rows(self) -> list[Row]:
-        """Every effect that stands, oldest first."""
+        """Return every effect that stands, oldest first."""
         return [Row(**dict(row)) for row in self._db.execute("SELECT key, plan, step, shelf FROM rows ORDER BY n")]
 
     def visits(self) -> list[Visit]:
-        """Every call so far, in the order in which they began."""
+        """Return every call so far, in the order in which they began."""
         query = """
             SELECT b.call, b.kind, b.plan, b.step, b.shelf, b.key, b.fence, b.pid, b.clash, b.at AS began, e.at AS ended
             FROM journal b LEFT JOIN journal e ON e.call = b.call AND e.moment = 'end'
@@ -146,7 +146,7 @@ class ChaosStore:
 
     @staticmethod
     def _clash(db: sqlite3.Connection, who: Caller) -> str:
-        """Another plan whose call is at the shelf at this moment, in a process that lives; empty if there is none."""
+        """Return another plan whose call is at the shelf at this moment, in a process that lives; empty if there is none."""
         open_calls = db.execute(
             """SELECT plan, pid FROM journal b WHERE shelf = ? AND moment = 'begin' AND plan != ?
                AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.call = b.call AND e.moment = 'end') ORDER BY n""",
@@ -174,7 +174,7 @@ class ChaosStore:
 
 
 def alive(pid: int) -> bool:
-    """Whether there is a process of that id."""
+    """Return True if there is a process of that id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

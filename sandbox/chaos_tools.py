@@ -57,7 +57,7 @@ def _store(call: ToolCall) -> ChaosStore:
 
 @contextmanager
 def _at_shelf(args: AtShelf, call: ToolCall, kind: str) -> Iterator[tuple[ChaosStore, str, Caller]]:
-    """The shelf, held for as long as the arguments say; the caller ends the visit together with its effect."""
+    """Hold the shelf for as long as the arguments say; the caller ends the visit together with its effect."""
     who = Caller(kind, call.plan_id, call.step_id, args.shelf, call.idempotency_key, call.fence)
     with closing(_store(call)) as store:
         visit = store.begin(who)

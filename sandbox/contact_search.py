@@ -1,4 +1,4 @@
-"""Which contacts a search finds: free text and the filters of the LeadConnector search."""
+"""The search for contacts: free text and the filters of the LeadConnector search."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ _TEXT = ("name", "firstName", "lastName", "email", "phone", "companyName")
 
 
 def matches_query(contact: JsonObject, query: Any) -> bool:
-    """True when the text occurs, in any case, in a name, the email, the phone or a tag; none matches all."""
+    """Return True if the text occurs, in any case, in a name, the email, the phone or a tag; none matches all."""
     if query is None or query == "":
         return True
     wanted = str(query).casefold()
@@ -21,7 +21,7 @@ def matches_query(contact: JsonObject, query: Any) -> bool:
 
 
 def filter_of(filters: Any) -> Predicate:
-    """A check that holds when every filter does; a filter is a group, or a field, an operator and a value.
+    """Return a check that holds when every filter does; a filter is a group, or a field, an operator and a value.
 
     Raises:
         Refused: 422, a filter has no such shape or an unknown operator.
@@ -46,7 +46,7 @@ def _check_of(each: Any) -> Predicate:
 
 
 def _values(value: Any) -> list[str]:
-    """A value as the list of texts it is compared by; nothing and an empty text are no values."""
+    """Return a value as the list of texts it is compared by; nothing and an empty text are no values."""
     items = value if isinstance(value, list) else [value]
     return [str(item).casefold() for item in items if item is not None and item != ""]
 

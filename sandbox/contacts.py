@@ -40,13 +40,13 @@ _MAX_PAGE = 500
 
 
 def etag_of(contact: JsonObject) -> str:
-    """A strong ETag: the same for the same contact, another one after every change."""
+    """Return a strong ETag: the same for the same contact, another one after every change."""
     canonical = json.dumps(contact, sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"'
 
 
 def new_id(length: int = 20) -> str:
-    """A fresh id of letters and digits, as the real service makes them."""
+    """Return a fresh id of letters and digits, as the real service makes them."""
     alphabet = string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
@@ -62,7 +62,7 @@ class Contacts:
         self._token = token
 
     def guarded(self, operation: Operation) -> Operation:
-        """The operation, refused with 401 unless the two headers the real service insists on are right."""
+        """Return the operation, refused with 401 unless the two headers the real service insists on are right."""
 
         def checked(call: Call) -> Answer:
             scheme, _, token = call.headers.get("authorization", "").partition(" ")
@@ -193,7 +193,7 @@ def _check_fields(body: JsonObject) -> None:
 
 
 def _clean(body: JsonObject) -> JsonObject:
-    """The body with null put back to what the field is when nobody sets it."""
+    """Return the body with null replaced by the value of a field that is not set."""
     return {name: _DEFAULTS[name] if value is None else value for name, value in body.items()}
 
 

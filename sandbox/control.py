@@ -15,7 +15,7 @@ from sandbox.store import Store
 
 
 def control_routes(service: Service) -> list[Route]:
-    """The routes of the control surface of one service."""
+    """Return the routes of the control surface of one service."""
 
     async def reset(_request: Request) -> Response:
         service.store.reset()

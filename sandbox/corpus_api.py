@@ -39,7 +39,7 @@ class Fault:
     _let_through: set[str] = field(default_factory=set)
 
     def spoils(self, key: str | None) -> bool:
-        """Whether the call under this key is to be spoiled; counts it if not."""
+        """Return True if the call under this key is to be spoiled; counts it if not."""
         known = key if key is not None else f"#{len(self._let_through)}"
         if known not in self._let_through and len(self._let_through) >= self.after_calls:
             return True
@@ -56,7 +56,7 @@ class Worlds:
         self.faults: dict[str, Fault] = {}
 
     def create(self, plan_id: str, classes: list[str], initial_config: dict[str, Any]) -> World:
-        """A fresh world; its snapshot ids are those of no other world of this process."""
+        """Return a fresh world; its snapshot ids are those of no other world of this process."""
         world = World(classes, initial_config, name=f"w{self._created + 1}")
         self._created += 1
         self._worlds[plan_id] = world
@@ -64,7 +64,7 @@ class Worlds:
         return world
 
     def get(self, plan_id: str) -> World:
-        """The world of a plan.
+        """Return the world of a plan.
 
         Raises:
             Unknown: it has not been created.
@@ -74,7 +74,7 @@ class Worlds:
         return self._worlds[plan_id]
 
     def ids(self) -> list[str]:
-        """The plans that have a world, sorted."""
+        """Return the plans that have a world, sorted."""
         return sorted(self._worlds)
 
     def remove(self, plan_id: str) -> None:
@@ -84,7 +84,7 @@ class Worlds:
 
 
 def create_corpus() -> Starlette:
-    """The application; its worlds are gone with the process."""
+    """Return the application; its worlds are gone with the process."""
     worlds = Worlds()
     routes = [
         Route("/health", _health),
@@ -96,7 +96,7 @@ def create_corpus() -> Starlette:
 
 
 def _world_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
-    """Method, path and what is done, for what is asked of a world as a whole."""
+    """Return the operations on a world as a whole, by method and path."""
 
     def create(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
         classes, config = _field(body, "classes", list), _field(body, "initial_config", dict, {})
@@ -124,7 +124,7 @@ def _world_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
 
 
 def _call_operations(worlds: Worlds) -> list[tuple[str, str, Operation]]:
-    """Method, path and what is done, for calls and what undoes them."""
+    """Return the operations for calls and their undos, by method and path."""
 
     def call(body: dict[str, Any], params: dict[str, str]) -> dict[str, Any]:
         world, fault = worlds.get(params["plan_id"]), worlds.faults.get(params["plan_id"])
@@ -189,7 +189,7 @@ _REQUIRED = object()
 
 
 def _field(body: dict[str, Any], name: str, kind: type, default: Any = _REQUIRED) -> Any:
-    """A field of the body; null counts as absent.
+    """Return a field of the body; null counts as absent.
 
     Raises:
         WorldError: it is missing or has another type.
@@ -203,7 +203,7 @@ def _field(body: dict[str, Any], name: str, kind: type, default: Any = _REQUIRED
 
 
 def _answering(operation: Operation) -> Endpoint:
-    """An endpoint that runs an operation without interruption; a refusal becomes `{"error": ...}`."""
+    """Return an endpoint that runs an operation without interruption; a refusal becomes `{"error": ...}`."""
 
     async def endpoint(request: Request) -> Response:
         raw = await request.body()

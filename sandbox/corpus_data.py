@@ -23,7 +23,7 @@ class CorpusPlan:
         return str(self.plan["plan_id"])
 
     def calls(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Module, method and arguments of each step, in order."""
+        """Return module, method and arguments of each step, in order."""
         for step in self.plan["steps"]:
             module, _, method = step["tool"].partition(".")
             yield module, method, step["args"]
@@ -39,13 +39,13 @@ class CorpusTool:
 
 
 def load_plans() -> list[CorpusPlan]:
-    """All plans, in the order of the file."""
+    """Return all plans, in the order of the file."""
     rows = _lines(CORPUS / "plans.jsonl")
     return [CorpusPlan(row["plan"], tuple(row["classes"]), row["initial_config"]) for row in rows]
 
 
 def load_tools() -> list[CorpusTool]:
-    """All tools, in the order of the file."""
+    """Return all tools, in the order of the file."""
     return [CorpusTool(**row) for row in _lines(CORPUS / "tools.jsonl")]
 
 

@@ -11,7 +11,7 @@ NOT_STATE = frozenset({"parent", "_random", "_last_modified", "_api_description"
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON, the same for equal states; instances become objects of their attributes.
+    """Return the value as JSON, the same for equal states; instances become objects of their attributes.
 
     An instance met a second time becomes `{"same_as": <path of the first>}`, so cycles end and it shows which
     directory is the current one. Sets are sorted. What JSON has no word for becomes a text.

@@ -35,7 +35,7 @@ class CorpusArgs(BaseModel):
 
 
 def build(row: CorpusTool) -> Tool:
-    """The tool for one method of one API: MEDIUM and reversible if it changes state, else LOW and read-only."""
+    """Return the tool for one method of one API: MEDIUM and reversible if it changes state, else LOW and read-only."""
     module, _, method = row.tool.partition(".")
 
     async def live(args: CorpusArgs, call: ToolCall) -> JsonValue:
@@ -48,7 +48,7 @@ def build(row: CorpusTool) -> Tool:
                 **_target(module, method, args),
                 "idempotency_key": call.idempotency_key,
                 "if_digest": observed.get("digest"),
-                "ours": f"{call.plan_id}/",  # the steps before this one may move the API, nobody else
+                "ours": f"{call.plan_id}/",  # only the earlier steps of this plan may move the API
             },
         )
         return _taken(done, call)
@@ -80,7 +80,7 @@ def _add_dry_run(made: Tool, module: str, method: str, *, changes_state: bool) -
 
         The steps before this one have not run yet, so what it answers, even an error, is not what the live call will get:
         only the arguments are known to fit. That is why the output stays unknown. What is observed is the API's state
-        before the whole plan: the live call accepts it as moved by steps of this plan, and by nobody else.
+        before the whole plan: the live call accepts it as moved by steps of this plan, and by no other program.
         """
         peeked = await _ask(call, "POST", "peek", _target(module, method, args))
         shown = json.dumps(peeked["result"], ensure_ascii=False)
@@ -112,7 +112,7 @@ async def _probe(_args: CorpusArgs, call: ToolCall) -> Probe:
 
 
 def _taken(done: dict[str, Any], call: ToolCall) -> JsonValue:
-    """The result of a call; the token is kept even when the result is an error, which may have come half-way."""
+    """Return the result of a call; the token is kept even when the result is an error, which may have come half-way."""
     if done["undo"]:
         call.undo = {"undo": done["undo"]}
     result: JsonValue = done["result"]
@@ -122,7 +122,7 @@ def _taken(done: dict[str, Any], call: ToolCall) -> JsonValue:
 
 
 async def _recorded(call: ToolCall) -> dict[str, Any] | None:
-    """What the service did under this call's key, None when it did nothing."""
+    """Return the service's answer under this call's key, None when it did nothing."""
     answer = await _request(call, "GET", f"calls/{quote(call.idempotency_key)}")
     return None if answer.status_code == 404 else _checked(answer)
 
@@ -138,7 +138,7 @@ async def _request(call: ToolCall, verb: str, path: str, body: dict[str, Any] | 
 
 
 def _checked(answer: httpx.Response) -> dict[str, Any]:
-    """The body of an answer; what went wrong, as Airlock wants to hear it, otherwise."""
+    """Return the body of an answer; what went wrong, as Airlock wants to hear it, otherwise."""
     if answer.status_code >= 500:
         raise InDoubt(f"the corpus service answered {answer.status_code}: {answer.text[:_SHOWN]}")
     if answer.status_code == 409:

@@ -53,7 +53,7 @@ class Moved(WorldError):
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What a call did: `changed` compares digests, `undo` names the snapshot that takes it back.
+    """The effect of a call: `changed` compares digests, `undo` names the snapshot that undoes it.
 
     `undo` is None when nothing at all has moved; a call that only drew from the API's random generator has
     `changed` False and an `undo`. The digests are those of the called API.
@@ -66,7 +66,7 @@ class Called:
     digest_after: str
 
     def as_json(self) -> dict[str, Any]:
-        """The same as a JSON object."""
+        """Return the same as a JSON object."""
         return asdict(self)
 
 
@@ -101,15 +101,15 @@ class World:
         return sorted(self._apis)
 
     def state(self) -> dict[str, Any]:
-        """The whole state as JSON, by module."""
+        """Return the whole state as JSON, by module."""
         return {module: plain(self._apis[module]) for module in self.modules}
 
     def digest(self, module: str | None = None) -> str:
-        """The digest of one API's state, or of the whole state; random generators do not count."""
+        """Return the digest of one API's state, or of the whole state; random generators do not count."""
         return digest_of(self.state() if module is None else plain(self._api(module)))
 
     def generators(self) -> dict[str, str]:
-        """A digest of each API's random generator, by module; APIs without one are left out."""
+        """Return a digest of each API's random generator, by module; APIs without one are left out."""
         found = {module: _generator(self._apis[module]) for module in self.modules}
         return {module: digest_of(plain(state)) for module, state in found.items() if state is not None}
 
@@ -132,7 +132,7 @@ class World:
             args: arguments by name.
             key: idempotency key.
             if_digest: call only if this is the digest of the API's state.
-            ours: what keys start with whose calls may have moved the API from `if_digest` since; None for nobody's.
+            ours: Beginning of the keys whose calls may have moved the API from `if_digest` since; None for no call.
 
         Raises:
             Unknown: no such API or method.
@@ -158,7 +158,7 @@ class World:
         return called
 
     def answer(self, key: str) -> Called:
-        """What the call under an idempotency key did, even if it was undone since.
+        """Return the call under an idempotency key, even if it was undone since.
 
         Raises:
             Unknown: no call under this key took effect or succeeded.
@@ -168,7 +168,7 @@ class World:
         return copy.deepcopy(self._answers[key][1])
 
     def peek(self, module: str, method: str, args: Mapping[str, Any]) -> tuple[Any, str]:
-        """The result `call` would have now, and the digest it would start from; nothing changes.
+        """Return the result `call` would have now, and the digest it would start from; nothing changes.
 
         Raises:
             WorldError: as `call`.
@@ -198,7 +198,7 @@ class World:
         return self._apis[module]
 
     def _moved_by_others(self, module: str, since: str, now: str, ours: str | None) -> bool:
-        """Whether anybody but `ours` took part in moving an API from one digest to another."""
+        """Return True if a caller other than `ours` took part in moving an API from one digest to another."""
         if since == now:
             return False
         for key, digest in reversed(self._moves[module]):
@@ -224,7 +224,7 @@ class World:
 
 
 def _build(name: str, config: Any) -> Any:
-    """A fresh instance of an API class, loaded with a copy of its scenario."""
+    """Return a fresh instance of an API class, loaded with a copy of its scenario."""
     if name not in MODULE_OF:
         raise WorldError(f"unknown class {name!r}; there are {sorted(MODULE_OF)}")
     with contextlib.redirect_stdout(sys.stderr):
@@ -240,7 +240,7 @@ def _build(name: str, config: Any) -> Any:
 
 
 def _invoke(api: Any, method: str, args: Mapping[str, Any]) -> tuple[Any, bool]:
-    """The result as JSON, and whether the method raised; arguments are checked before it is entered."""
+    """Return the result as JSON, and whether the method raised; arguments are checked before it is entered."""
     if method.startswith("_"):
         raise Private(f"{method} is private")
     if not inspect.isfunction(getattr(type(api), method, None)):
@@ -258,6 +258,6 @@ def _invoke(api: Any, method: str, args: Mapping[str, Any]) -> tuple[Any, bool]:
 
 
 def _generator(api: Any) -> Any:
-    """The state of the API's random generator, None when it has none."""
+    """Return the state of the API's random generator, None when it has none."""
     generator = getattr(api, "_random", None)
     return None if generator is None else generator.getstate()

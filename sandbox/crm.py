@@ -27,7 +27,7 @@ PAGE = """<!doctype html>
 
 
 def create_crm(state: Path | None = None, token: str | None = None) -> Starlette:
-    """The application; with `state` its data are in that SQLite file and survive the process.
+    """Return the application; with `state` its data are in that SQLite file and survive the process.
 
     Without `token` every bearer token opens the contacts. The other paths ask for none.
     """

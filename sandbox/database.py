@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS notes (
 
 
 def create_database(path: Path | str) -> None:
-    """The database exists with its tables; safe to repeat, rows that are there stay."""
+    """Create the database with its tables; safe to repeat, existing rows stay."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path)) as db:

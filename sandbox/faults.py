@@ -10,7 +10,7 @@ _FIELDS = {"method", "path_prefix", "status", "times", "delay_seconds", "drop", 
 
 @dataclass(slots=True)
 class Fault:
-    """What happens to the next `times` requests that match; `times` None means until faults are cleared.
+    """A fault for the next `times` requests that match; `times` None means until faults are cleared.
 
     With `after_effect` the operation is carried out first and only then delayed, answered with `status`
     or dropped. A fault with neither `status` nor `drop` only delays.
@@ -30,12 +30,12 @@ class Fault:
         return self.drop or self.status is not None
 
     def describe(self) -> str:
-        """The fault in two or three words, for the log of requests."""
+        """Return the fault in two or three words, for the log of requests."""
         what = "drop" if self.drop else f"status {self.status}" if self.status is not None else "delay"
         return f"{what} after effect" if self.after_effect else what
 
     def matches(self, method: str, path: str) -> bool:
-        """True when the fault is for such a request and is not used up."""
+        """Return True if the fault is for such a request and is not used up."""
         return self.times != 0 and self.method in (None, method) and path.startswith(self.path_prefix)
 
 
@@ -87,7 +87,7 @@ class Faults:
         self._waiting.append(fault)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The first fault for such a request, with one use of it spent; None when there is none."""
+        """Return the first fault for such a request, with one use of it spent; None when there is none."""
         fault = next((each for each in self._waiting if each.matches(method, path)), None)
         if fault is not None and fault.times is not None:
             fault.times -= 1
@@ -98,5 +98,5 @@ class Faults:
         self._waiting.clear()
 
     def waiting(self) -> list[JsonObject]:
-        """The faults that are not used up."""
+        """Return the faults that are not used up."""
         return [asdict(fault) for fault in self._waiting if fault.times != 0]

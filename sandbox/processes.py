@@ -31,7 +31,7 @@ class SandboxProcess:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
+        """The address, without a slash at the end: `http://...`, or `smtp://...` for the mail server."""
         return f"{'smtp' if self.service == 'smtp' else 'http'}://127.0.0.1:{self.port}"
 
     @property
@@ -44,7 +44,7 @@ class SandboxProcess:
         """True until the process has ended."""
         return self._process.poll() is None
 
-    def stop(self, within: float = 5.0) -> int:
+    def stop(self, within: float = 20.0) -> int:
         """SIGTERM, and SIGKILL after `within` seconds; returns the exit code; safe to repeat."""
         if self.running:
             self._process.terminate()
@@ -60,7 +60,7 @@ class SandboxProcess:
         return self._finish()
 
     def wait_ready(self, within: float) -> None:
-        """Returns once it accepts connections and `port` is known.
+        """Return once it accepts connections and `port` is known.
 
         Raises:
             NotReady: it ended, or `within` seconds were not enough; it no longer runs then.
@@ -99,7 +99,7 @@ def start(
     mailbox: Path | str | None = None,
     token: str | None = None,
     slow_seconds: float | None = None,
-    ready_within: float = 20.0,
+    ready_within: float = 60.0,
 ) -> SandboxProcess:
     """Start one service and return it once it accepts connections.
 
@@ -143,7 +143,7 @@ def _spawn(service: Service, command: list[str]) -> SandboxProcess:
 
 
 def _first_line(process: "subprocess.Popen[bytes]", within: float) -> bytes:
-    """The first line of its stdout; what there is of it when it ends or time is up."""
+    """Return the first line of its stdout; what there is of it when it ends or time is up."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     deadline = time.monotonic() + within

@@ -88,7 +88,7 @@ async def _serve_smtp(folder: Path, port: int, slow_seconds: float, watch_stdin:
 
 
 def _listen(port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Ends the process with a clear message when it is taken."""
+    """Return a bound socket; port 0 takes a free one. Ends the process with a clear message when it is taken."""
     # Named as TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,7 +105,7 @@ def _announce(service: str, listener: socket.socket) -> None:
 
 
 def _on_stop(stop: Callable[[], None], watch_stdin: bool) -> None:
-    """Call `stop` on SIGTERM, on SIGINT, and, when asked to, once nobody holds our stdin any more."""
+    """Call `stop` on SIGTERM, on SIGINT, and, when asked to, once no process holds our stdin any more."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

@@ -1,4 +1,4 @@
-"""How every business request is served: logged, disturbed when a test asks, performed once per key."""
+"""The way of every business request: logged, disturbed when a test asks, performed once per key."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an operation answers; a str body is HTML, None is no body, everything else is JSON."""
+    """An operation's answer; a str body is HTML, None is no body, everything else is JSON."""
 
     status: int
     body: Any = None
@@ -63,7 +63,7 @@ class Call:
         return hashlib.sha256(b"\n".join((self.method.encode(), self.path.encode(), self.raw))).hexdigest()
 
     def json(self) -> JsonObject:
-        """The body.
+        """Return the body.
 
         Raises:
             Refused: 400, the body is not a JSON object.
@@ -88,7 +88,7 @@ class Service:
         self.faults = faults
 
     def route(self, method: str, path: str, operation: Operation, *, keyed: bool = False) -> Route:
-        """A route to an operation; with `keyed` a write under an `Idempotency-Key` takes effect once.
+        """Return a route to an operation; with `keyed` a write under an `Idempotency-Key` takes effect once.
 
         Only an answer that had an effect (2xx) spends the key: it is replayed to the same request and any
         other request under that key is refused with 422. A refusal leaves the key free for another attempt.
@@ -142,7 +142,7 @@ class Service:
         return answer
 
     def _once(self, call: Call, operation: Operation, keyed: bool) -> tuple[Answer, bool]:
-        """The operation's answer and whether it was replayed instead of performed."""
+        """Return the operation's answer and whether it was replayed instead of performed."""
         key = call.idempotency_key
         if not keyed or key is None:
             return operation(call), False
@@ -167,7 +167,7 @@ def _response(answer: Answer) -> Response:
 
 
 async def _drop(request: Request) -> Response:
-    """Break the connection without sending a byte; the response returned reaches nobody."""
+    """Break the connection without sending a byte; the returned response reaches no client."""
     request.state.abort()
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -22,7 +22,7 @@ SLOW_DOMAIN = "slow.test"
 
 
 def read_mailbox(folder: Path | str) -> list[dict[str, Any]]:
-    """Every mail accepted so far, oldest first; an empty or missing folder is an empty mailbox."""
+    """Return every mail accepted so far, oldest first; an empty or missing folder is an empty mailbox."""
     path = Path(folder) / MAILBOX_FILE
     if not path.exists():
         return []
@@ -34,7 +34,7 @@ def read_mailbox(folder: Path | str) -> list[dict[str, Any]]:
 class Sink:
     """Stores mail; what it answered 250 to is on disk, one line a mail, the same mail twice if sent twice.
 
-    Mail to `nobody` at any domain or to anybody at `refused.test` is refused at RCPT TO. To provoke a call
+    Mail to `REFUSED_LOCAL_PART` at any domain, or to `refused.test`, is refused at RCPT TO. To provoke a call
     whose outcome is unknown: mail to `dropped.test` is stored and the connection broken instead of answered;
     mail to `slow.test` is stored at once and answered after `slow_seconds`.
     """
@@ -84,7 +84,7 @@ class Sink:
 
 
 def smtp_protocol(folder: Path, slow_seconds: float) -> asyncio.Protocol:
-    """The server's side of one SMTP connection; the loop must be running."""
+    """Return the server's side of one SMTP connection; the loop must be running."""
     protocol: asyncio.Protocol = SMTP(
         Sink(folder, slow_seconds),
         hostname="localhost",

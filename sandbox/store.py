@@ -1,4 +1,4 @@
-"""What the CRM knows: documents, replies kept under idempotency keys, and the log of requests, in SQLite."""
+"""The CRM's store: documents, replies kept under idempotency keys, and the log of requests, in SQLite."""
 
 import json
 import sqlite3
@@ -27,13 +27,13 @@ CREATE TABLE IF NOT EXISTS requests (
 
 
 def utc_now() -> str:
-    """The time now, UTC, ISO 8601 with milliseconds and a Z, as the LeadConnector API writes it."""
+    """Return the time now, UTC, ISO 8601 with milliseconds and a Z, as the LeadConnector API writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """What a write answered when it took effect; `fingerprint` identifies the request it answered."""
+    """The answer of a write that took effect; `fingerprint` identifies its request."""
 
     fingerprint: str
     status: int
@@ -77,24 +77,24 @@ class Store:
         )
 
     def get(self, kind: str, doc_id: str) -> JsonObject | None:
-        """The document, or None."""
+        """Return the document, or None."""
         return self._one("SELECT body FROM documents WHERE kind = ? AND id = ?", kind, doc_id)
 
     def find(self, kind: str, lookup: str) -> JsonObject | None:
-        """The oldest document with that lookup, or None."""
+        """Return the oldest document with that lookup, or None."""
         return self._one("SELECT body FROM documents WHERE kind = ? AND lookup = ? ORDER BY n", kind, lookup)
 
     def delete(self, kind: str, doc_id: str) -> bool:
-        """True when the document was there and is now gone."""
+        """Return True if the document was there and is now gone."""
         return self._db.execute("DELETE FROM documents WHERE kind = ? AND id = ?", (kind, doc_id)).rowcount > 0
 
     def all(self, kind: str) -> list[JsonObject]:
-        """Every document of that kind, in the order of creation."""
+        """Return every document of that kind, in the order of creation."""
         rows = self._db.execute("SELECT body FROM documents WHERE kind = ? ORDER BY n", (kind,))
         return [json.loads(row["body"]) for row in rows]
 
     def reply(self, key: str) -> StoredReply | None:
-        """What was answered under that idempotency key, or None."""
+        """Return the answer under that idempotency key, or None."""
         row = self._db.execute("SELECT * FROM replies WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -125,7 +125,7 @@ class Store:
         self._db.execute("UPDATE requests SET status = ?, fault = ? WHERE n = ?", (status, fault, number))
 
     def requests(self) -> list[JsonObject]:
-        """Every request received, in order of arrival."""
+        """Return every request received, in order of arrival."""
         rows = self._db.execute("SELECT * FROM requests ORDER BY n")
         return [{**dict(row), "replayed": bool(row["replayed"])} for row in rows]
 

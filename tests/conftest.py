@@ -1,13 +1,23 @@
-"""What holds for every test: nothing here talks to anything but this machine."""
+"""Rules for every test: only loopback is reached, and long files begin first."""
 
 import ipaddress
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("airlock", deadline=None)  # a busy machine is no failure; tests/core has a profile of its own
+settings.load_profile("airlock")
+
+ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
+    "tests/packaging/test_wheel.py",
     "tests/workflows/test_large.py",
     "tests/workflows/test_deadlock.py",
     "tests/cli/test_server.py",
@@ -24,6 +34,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; the order within a file stays."""
     first = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: first.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Under xdist, note which test runs: one that ends its process is handed to the next process, again and again."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return (yield)
+    note = Path(tempfile.gettempdir()) / f"airlock-test-{run}-{sha256(item.nodeid.encode()).hexdigest()}"
+    if note.exists():
+        item.add_marker(ENDED_ITS_PROCESS)
+    note.touch()
+    try:
+        return (yield)
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a test that ended a process of this run fail instead of ending another one."""
+    if item.get_closest_marker(ENDED_ITS_PROCESS) is not None:
+        pytest.fail("it ended its process before in this run: see the stacks above, and `faulthandler_timeout`")
 
 
 @pytest.fixture(scope="session", autouse=True)

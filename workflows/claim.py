@@ -1,4 +1,4 @@
-"""A claim: as long as it is open, or was settled as done, nobody else makes the same irreversible call."""
+"""The workflow of a claim. While it is open or settled as done, no other plan makes the same irreversible call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,11 +16,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.claim import SettledByPlan, claim_details, parse_settle
     from airlock.gates.protocol import Claimed, ClaimOutcome
+    from airlock.workflows.history_budget import HistoryBudget
 
 FREE = "Free"
-"""The error type with which a claim ends whose call was certainly not made; its id may be taken again then."""
-HISTORY_EVENTS = 1_200
-"""A claim continues as new from so many events on: only a flood of signals gets it there."""
+"""Error type of a claim whose call was certainly not made; its workflow id may be used again."""
+HISTORY = HistoryBudget(events=1_200)
+"""Only a flood of signals takes a claim that far."""
 
 
 @workflow.defn(name=names.CLAIM_WORKFLOW)
@@ -54,10 +55,10 @@ class ClaimWorkflow:
         self._publish()
         while not self._settled():
             try:
-                await workflow.wait_condition(lambda: self._settled() or self._full())
+                await workflow.wait_condition(lambda: self._settled() or HISTORY.is_spent())
             except asyncio.CancelledError:
                 self._refuse("cancelling a claim settles nothing: send the signal settle")
-            if not self._settled() and self._full():
+            if not self._settled() and HISTORY.is_spent():
                 workflow.continue_as_new(self._claimed)
         self._publish()
         if self._claimed.outcome is ClaimOutcome.FREE:
@@ -66,10 +67,6 @@ class ClaimWorkflow:
 
     def _settled(self) -> bool:
         return self._claimed.outcome is not None
-
-    def _full(self) -> bool:
-        info = workflow.info()
-        return info.get_current_history_length() >= HISTORY_EVENTS or info.is_continue_as_new_suggested()
 
     def _why_free(self) -> str:
         told = self._claimed.note if isinstance(self._claimed.note, dict) else {}
@@ -84,13 +81,15 @@ class ClaimWorkflow:
         self._publish()
 
     def refuse_signal(self, name: str, why: str) -> None:
-        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        """Record a signal whose handler raised; called by the worker's interceptor."""
         if not self._problem:
             self._refuse(f"{shorten(name, 100)}: {why}")
 
-    @workflow.signal(description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not')
+    @workflow.signal(
+        name="settle", description='{"by", "outcome": "done" or "free", "reason"}: the call was made, or certainly was not'
+    )
     def settle(self, *arguments: Any) -> None:
-        """Settle the claim; the first word counts."""
+        """Settle the claim. Only the first valid signal counts."""
         if self._problem:
             return
         try:
@@ -109,12 +108,12 @@ class ClaimWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is settle")
 
-    @workflow.query(description="whose claim it is, how it was settled, what was refused")
+    @workflow.query(name="status", description="whose claim it is, how it was settled, what was refused")
     def status(self) -> Claimed:
-        """Whose claim it is."""
+        """Return the claim."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
         return self._claimed

@@ -1,12 +1,10 @@
-"""What a gate does by itself: tells those who must know, looks for those who are gone, asks what an earlier run knew."""
+"""Messages and questions of a gate: notices to plans, searches for closed holders, the state of an earlier run."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
-from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
@@ -19,18 +17,21 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.monitoring.messages import AutoLock, WishAnswer
     from airlock.run.messages import Lock, Unlock
+    from airlock.workflows.activity_options import activity_options
+    from airlock.workflows.answers import NoAnswer, answered
 
 _LOOKED_AT = 50
-"""So many of the queue are looked at; who is gone further back is found when it comes up."""
+"""Requests at the head of the queue whose plans are checked; those behind are checked when they come up."""
 _AT_ONCE = 50
+"""Notices that are sent in one round."""
 
 
 async def tell(gate: Gate, gate_id: str, full: Callable[[], bool]) -> None:
-    """Tell everybody what they must know, until the history is full. Who cannot be told is gone."""
+    """Send the notices that are due, while the history has room. A plan that cannot be signalled counts as closed."""
     while gate.news and not full():
         batch: dict[str, Notice] = {}
         later: list[Notice] = []
-        for news in gate.news:  # one at a time for each: a lock and its unlock must not overtake each other
+        for news in gate.news:  # one notice per plan and round: an unlock must not overtake its lock
             if len(batch) < _AT_ONCE and news.to not in batch:
                 batch[news.to] = news
             else:
@@ -55,17 +56,24 @@ async def _send(gate: Gate, gate_id: str, news: Notice) -> None:
 
 
 async def look(gate: Gate, number: int) -> None:
-    """Find out which of those who are in, or next, do not run any more. `number` tells the looks of one run apart."""
+    """Release the slots of closed holders, and drop closed plans from the head of the queue.
+
+    Args:
+        gate: The gate.
+        number: Counts the searches of one run; part of the activity id.
+    """
+    # slots granted while the activity runs are newer than its answer: `vanished` compares with this time
     looked = workflow.now()
     runs = {waiter.wanted.holder: waiter.wanted.run_id for waiter in gate.queue[:_LOOKED_AT]}
     runs |= {place.holder: place.run_id for place in gate.places.values()}
     try:
-        found: InquiryResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.look,
             Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
-            **_activity(options.LOOK, f"look:{number}", "which holders are gone?"),
+            **activity_options(options.LOOK, names.WORKFLOW_QUEUE, f"look:{number}", "which holders are closed?"),
         )
-    except ActivityError:  # it looks again soon
+        found: InquiryResult = await answered(handle)
+    except (ActivityError, NoAnswer):  # it looks again soon
         return
     gate.suspect = False
     now = workflow.now()
@@ -75,39 +83,36 @@ async def look(gate: Gate, number: int) -> None:
 
 
 async def recall(request: RecallRequest) -> RecallResult:
-    """What an earlier run knew; a `problem` if that cannot be found out."""
+    """Return the state of an earlier run, or a `problem` if it cannot be read."""
     try:
-        found: RecallResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.recall,
             request,
-            **_activity(options.RECALL, "recall", "what an earlier run of this gate knew"),
+            **activity_options(options.RECALL, names.WORKFLOW_QUEUE, "recall", "the state of an earlier run of this gate"),
         )
+        found: RecallResult = await answered(handle)
     except ActivityError as error:
         return RecallResult(problem=f"{type(error.cause).__name__}: {error.cause}")
+    except NoAnswer as error:
+        return RecallResult(problem=str(error))
     return found
 
 
 async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
-    """What lock a monitor wants, by its own word: anybody can send a signal in its name. `number` tells the questions apart.
+    """Return the lock that a monitor wants, as the monitor itself answers.
+
+    Args:
+        asked: The signal, which any client can send in the monitor's name.
+        number: Counts the questions of one run; part of the activity id.
 
     Raises:
         ActivityError: If it cannot be asked.
+        NoAnswer: If no worker of Airlock answered.
     """
-    answer: WishAnswer = await workflow.execute_activity_method(
+    handle = workflow.start_activity_method(
         MonitorActivities.lock_wish,
         asked,
-        **_activity(options.ALARM, f"lock_wish:{number}", f"what lock does {asked.monitor} want?"),
+        **activity_options(options.ALARM, names.WORKFLOW_QUEUE, f"lock_wish:{number}", f"does {asked.monitor} want a lock?"),
     )
+    answer: WishAnswer = await answered(handle)
     return answer.wish
-
-
-def _activity(chosen: options.Options, activity_id: str, summary: str) -> dict[str, Any]:
-    return {
-        "task_queue": names.WORKFLOW_QUEUE,
-        "activity_id": activity_id,
-        "summary": summary,
-        "start_to_close_timeout": chosen.start_to_close,
-        "heartbeat_timeout": chosen.heartbeat,
-        "retry_policy": chosen.retry,
-        "cancellation_type": ActivityCancellationType.TRY_CANCEL,
-    }

@@ -1,4 +1,4 @@
-"""Into LIVE and ROLLBACK through the gates, and out again: the run asks, waits for its turn, and gives back."""
+"""Entry of a run into LIVE and ROLLBACK through the gates, and the release of its slots afterwards."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,16 +24,17 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import answered_at_last
 
 LOOK_AGAIN = timedelta(minutes=5)
-"""A run that waits asks its gate again after this long, in case the gate and its queue are gone."""
+"""Time after which a queued run asks its gate again, in case the gate was terminated with its queue."""
 
 BUSY_PAUSE = timedelta(seconds=15)
-"""A run that got no place in a queue either asks again after this long."""
+"""Time after which a run asks again that a full queue turned away."""
 
 
 class GateVisits:
-    """What stands between a run and its calls.
+    """The gates and claims between a run and its calls.
 
     Args:
         run: The plan's run.
@@ -47,22 +48,26 @@ class GateVisits:
         self._outbox = outbox
         self._publish = publish
         self._full = full
-        self._asked = 0
-        self._news = False
+        self._requests = 0
+        self._slot_announced = False
         self._reopened = False
 
     def reopened(self) -> None:
-        """Take the news that a lock of the live gate was lifted; an answer that was on its way may not know of it."""
+        """Note that a lock of the live gate was lifted; an answer under way may still report the lock."""
         self._reopened = True
 
     def granted(self, gate: str) -> None:
-        """Take the news that a gate has a place; whether that is true the gate itself is asked."""
+        """Note that a gate announced a slot. The run asks that gate again, because any client can send this signal."""
         waits = self._run.gate_wait
         if waits is None or waits.gate == gate:
-            self._news = True
+            self._slot_announced = True
 
     async def enter(self) -> bool:
-        """Wait until the run holds what its state needs; False when it is somewhere else or must continue as new."""
+        """Wait until the run holds every slot and claim that its state needs.
+
+        Returns:
+            False if the run has left the state, or must continue as new first.
+        """
         run, moves = self._run, self._run.moves
         if must_start_over(run, workflow.info().workflow_id):
             await self.start_over()
@@ -75,9 +80,10 @@ class GateVisits:
             if self._deadline_passed():
                 after_calls(run, [], workflow.now(), deadline_passed=True)
                 return False
-            self._news = self._reopened = False
+            self._slot_announced = self._reopened = False
+            # signals arrive during this await: the plan may be stopped, and a lock be lifted that the answer still reports
             result = await self.acquire(request)
-            if run.moves != moves:  # somebody spoke meanwhile: the answer is to an old question
+            if run.moves != moves:  # the plan moved on: record the slots so that they are released, and enter nothing
                 take_late(run, result)
                 take_wait(run, result)
                 return False
@@ -88,30 +94,33 @@ class GateVisits:
                 return True
             self._publish()
             if run.gate_wait is not None:
-                await self._turn(moves)
+                await self._wait_for_slot(moves)
         return False
 
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
-        """Ask the gates once."""
-        self._asked += 1
+        """Ask the gates once for all slots and claims of a request."""
+        self._requests += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        return await commands.acquire(asked, self._asked)
+        number = self._requests
+        return await answered_at_last(self._run, lambda: commands.acquire(asked, number))
 
     async def leave(self) -> None:
-        """Give back what the run must not hold in the state it is in, and send the reports that are due."""
-        await self._give_back(leave_request(self._run, workflow.info().workflow_id))
+        """Release the slots that the run's state does not need, and send the reports that are due."""
+        await self._release(leave_request(self._run, workflow.info().workflow_id))
 
     async def start_over(self) -> None:
-        """Give back everything, whatever the state."""
-        await self._give_back(start_over(self._run, workflow.info().workflow_id))
+        """Release every slot and claim, whatever the state."""
+        await self._release(start_over(self._run, workflow.info().workflow_id))
 
-    async def _give_back(self, request: LeaveRequest | None) -> None:
+    async def _release(self, request: LeaveRequest | None) -> None:
         run, reports = self._run, self._outbox.due(self._run, giving_back=request is not None)
         if request is None and not reports:
             return
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
-        self._asked += 1
-        await commands.leave(LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._asked)
+        self._requests += 1
+        asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests
+        # retried until it succeeds: a slot that is never released would stop other plans for good
+        await answered_at_last(run, lambda: commands.leave(asked, number))
         take_left(run, given)
         self._outbox.sent(reports)
 
@@ -121,7 +130,7 @@ class GateVisits:
             return rollback_request(self._run, holder)
         return entry_request(self._run, holder)
 
-    async def _turn(self, moves: int) -> None:
+    async def _wait_for_slot(self, moves: int) -> None:
         run = self._run
         limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
@@ -129,7 +138,7 @@ class GateVisits:
         waits = run.gate_wait.name if run.gate_wait else ""
         try:
             await workflow.wait_condition(
-                lambda: self._news or run.moves != moves or self._full(),
+                lambda: self._slot_announced or run.moves != moves or self._full(),
                 timeout=limit,
                 timeout_summary=f"before {waits} is asked for again",
             )

@@ -1,6 +1,6 @@
-"""A monitor as a durable run: plans report to it, it counts, answers, and may want the live gate locked.
+"""The workflow of a monitor: plans report to it, it counts, answers queries, and may want the live gate locked.
 
-`airlock.monitor` decides, this obeys.
+`airlock.monitoring` decides, the workflow acts.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
-from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
@@ -34,26 +33,28 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows.activity_options import activity_options
+    from airlock.workflows.answers import NoAnswer, answered
+    from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
 
-HISTORY_EVENTS = 500
-"""A run continues as new from so many events on, as soon as nothing waits to be counted and few signals come in."""
-HISTORY_BYTES = 8_000_000
+HISTORY = HistoryBudget(events=500, bytes=8_000_000)
+"""From here on the run continues as new as soon as no report waits to be counted and few signals come in."""
 HARD_EVENTS = 4_000
-"""From so many events on it tries to, however many come in. Temporal itself refuses the 10,001st signal of a run."""
+"""From here on it tries to, however many signals come in. Temporal refuses the 10,001st signal of a run."""
 FEW = 3
-"""So few signals since the last count are few: a signal that comes in at that very moment undoes a continue-as-new."""
+"""Signals per workflow task up to which a continue-as-new is tried; one that arrives meanwhile discards the attempt."""
 AT_ONCE = 200
-"""So many signals are counted in one workflow task: a backlog of thousands would take longer than a task may."""
+"""Signals counted in one workflow task; a backlog of thousands would take longer than a task may."""
 STRETCHES_AT_ONCE = 30
-"""Reports of so many stretches of time likewise."""
+"""Stretches of time whose reports are counted in one workflow task."""
 JUDGE_EVERY = 10.0
-"""Seconds between two looks at what is wrong, while reports come in."""
+"""Seconds between two searches for anomalies while reports come in."""
 
 
 @workflow.defn(name=names.MONITOR_WORKFLOW)
 class MonitorWorkflow:
-    """One monitor. Its input is a `MonitorStart`; without one it starts from nothing. It runs for ever."""
+    """One monitor, which runs for ever. Its input is a `MonitorStart`; without one its counts start at zero."""
 
     @workflow.init
     def __init__(self, *start: Any) -> None:
@@ -69,33 +70,33 @@ class MonitorWorkflow:
 
     @workflow.run
     async def run(self, *start: Any) -> None:
-        """Count until the history is long; cancelled it goes on, because what it knows is nowhere else."""
+        """Count reports until the history is long. A cancellation is refused: the counts exist nowhere else."""
         why = "a monitor cannot be cancelled: terminate it to forget what it counted"
-        await uncancellable(self._life(), lambda: self.refuse_signal("cancel", why))
+        await uncancellable(self._count_reports(), lambda: self.refuse_signal("cancel", why))
 
-    async def _life(self) -> None:
+    async def _count_reports(self) -> None:
         watch = asyncio.create_task(self._watch())
         self._show()
         try:
             while True:
-                await workflow.wait_condition(lambda: self._left() or (self._full() and not self._judging))
+                await workflow.wait_condition(lambda: self._has_reports() or (HISTORY.is_spent() and not self._judging))
                 came = self._count_some()
-                if self._left():
-                    await workflow.sleep(0.001, summary="so many reports came that they are counted in parts")
-                elif self._full() and not self._judging and await self._calm(came):
+                if self._has_reports():
+                    await workflow.sleep(0.001, summary="before the next part of the reports is counted")
+                elif HISTORY.is_spent() and not self._judging and await self._can_continue_as_new(came):
                     workflow.continue_as_new(MonitorStart(state=self._monitor.state))
         finally:
             watch.cancel()
 
-    async def _calm(self, came: int) -> bool:
-        """Whether a continue-as-new may get through: few signals came in with this task, or none does for a second.
+    async def _can_continue_as_new(self, came: int) -> bool:
+        """Return True if a continue-as-new can succeed: this task had few signals, or no signal arrives for a second.
 
         One that does not get through costs a replay of the whole run, in which more signals come in.
         """
         if came <= FEW or workflow.info().get_current_history_length() >= HARD_EVENTS:
             return True
         try:
-            await workflow.wait_condition(self._left, timeout=1.0, timeout_summary="whether more reports come in")
+            await workflow.wait_condition(self._has_reports, timeout=1.0, timeout_summary="for more reports")
         except TimeoutError:
             return not self._judging
         return False
@@ -107,25 +108,17 @@ class MonitorWorkflow:
             self.refuse_signal("start", f"the input is not a MonitorStart: {error}")
             return
         if read.state is not None and workflow.info().continued_run_id is None:
-            # whoever starts a workflow could otherwise hand in any numbers
+            # otherwise any client that starts a workflow could supply the counts
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
-        self._unjudged = read.state is not None  # what the run before had not looked at yet
+        self._unjudged = read.state is not None  # the previous run may have counted reports after its last search
 
-    def _full(self) -> bool:
-        info = workflow.info()
-        return (
-            info.get_current_history_length() >= HISTORY_EVENTS
-            or info.get_current_history_size() >= HISTORY_BYTES
-            or info.is_continue_as_new_suggested()
-        )
-
-    def _left(self) -> bool:
+    def _has_reports(self) -> bool:
         return bool(self._inbox or self._waiting)
 
     def _count_some(self) -> int:
-        """Take signals out of the inbox and count what they say, a bounded amount; answers how many signals it took."""
+        """Count a bounded number of reports, and return the number of signals that were taken from the inbox."""
         now = workflow.now()
         taken, self._inbox = self._inbox[:AT_ONCE], self._inbox[AT_ONCE:]
         for arguments in taken:
@@ -144,45 +137,48 @@ class MonitorWorkflow:
         return len(taken)
 
     async def _watch(self) -> None:
-        """While reports come in, look now and then at what is wrong, and show it."""
+        """Search for anomalies at intervals while reports come in, and update the details."""
         while True:
             await workflow.wait_condition(lambda: self._unjudged)
             left = 0.0 if self._judged_at is None else JUDGE_EVERY - (workflow.now() - self._judged_at).total_seconds()
             left = max(left, self._monitor.silence(workflow.now()))
             if left > 0:
-                await workflow.sleep(left, summary="until what is wrong is looked at again")
+                await workflow.sleep(left, summary="until the next search for anomalies")
             self._unjudged, self._judged_at = False, workflow.now()
             if (anomaly := self._monitor.alarm(workflow.now())) is not None:
                 self._judging = True
-                await self._sound_alarm(anomaly)
+                await self._raise_alarm(anomaly)
                 self._judging = False
             self._show()
 
-    async def _sound_alarm(self, anomaly: Anomaly) -> None:
-        """Ask the operator's policy about an anomaly; where it wants that, have the live gate locked."""
+    async def _raise_alarm(self, anomaly: Anomaly) -> None:
+        """Ask the operator's policy about an anomaly, and ask the live gate for a lock if the policy wants one."""
         self._alarms += 1
         self._monitor.asked(workflow.now())
-        chosen = options.ALARM
         try:
-            answer = await workflow.execute_activity_method(
+            handle = workflow.start_activity_method(
                 MonitorActivities.alarm,
                 AlarmRequest(monitor=self._id, anomaly=anomaly),
-                task_queue=names.WORKFLOW_QUEUE,
-                activity_id=f"alarm:{self._alarms}",
-                summary=f"{anomaly.kind.value}: is the live gate to be locked?",
-                start_to_close_timeout=chosen.start_to_close,
-                retry_policy=chosen.retry,
-                cancellation_type=ActivityCancellationType.TRY_CANCEL,
+                **activity_options(
+                    options.ALARM,
+                    names.WORKFLOW_QUEUE,
+                    f"alarm:{self._alarms}",
+                    f"{anomaly.kind.value}: is the live gate to be locked?",
+                ),
             )
+            answer = await answered(handle)
         except ActivityError as error:
             self.refuse_signal("alarm", f"the policy could not be asked: {error.cause}")
+            return
+        except NoAnswer as error:
+            self.refuse_signal("alarm", str(error))
             return
         if not answer.lock:
             return
         self._monitor.want_lock(anomaly, workflow.now())
         try:
             await workflow.get_external_workflow_handle(names.LIVE_GATE).signal("auto_lock", AutoLock(monitor=self._id))
-        except FailureError as error:  # it is asked for again, as long as the anomaly lasts
+        except FailureError as error:  # asked again while the anomaly lasts
             self._monitor.not_told()
             self.refuse_signal("auto_lock", f"the live gate could not be told: {error}")
         else:
@@ -192,42 +188,45 @@ class MonitorWorkflow:
         workflow.set_current_details(self._monitor.details(self._id, workflow.now()))
 
     def refuse_signal(self, name: str, why: str) -> None:
-        """Count and remember something that was refused; called by the worker's interceptor too."""
+        """Record a message that was refused; the worker's interceptor calls this too."""
         self._monitor.refuse(name, why, workflow.now())
 
-    # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
+    # Signals take `*arguments: Any`: Temporal drops a signal that does not fit its handler's types, unrecorded.
 
-    @workflow.signal(description='{"reports": [...]}: what happened in stages of a plan that have ended')
+    @workflow.signal(name="report", description='{"reports": [...]}: what happened in stages of a plan that have ended')
     def report(self, *arguments: Any) -> None:
-        """Take reports; they are counted in the same workflow task, or in one of the next if there are very many."""
+        """Put reports into the inbox. They are counted in this workflow task, or in a later one if there are many."""
         self._inbox.append(arguments)
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
+        """Record an unknown signal."""
         self.refuse_signal(name, "unknown signal; there is report")
 
-    @workflow.query(description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts')
+    @workflow.query(
+        name="health",
+        description='{"at"?}: health at a time (default now): score, metrics, anomalies, trend, and all counts',
+    )
     def health(self, *arguments: Any) -> HealthSnapshot:
-        """Everything about health in one snapshot."""
+        """Return score, metrics, anomalies, trend and counts in one snapshot."""
         return self._monitor.health(self._id, _asked_time(arguments))
 
-    @workflow.query(description='{"at"?}: what there is to learn at a time (default now)')
+    @workflow.query(name="signals", description='{"at"?}: what there is to learn at a time (default now)')
     def signals(self, *arguments: Any) -> SignalsSnapshot:
-        """Everything there is to learn in one snapshot."""
+        """Return the learning signals in one snapshot."""
         return self._monitor.signals(self._id, _asked_time(arguments))
 
-    @workflow.query(description='{"tools": [...]}: how many live calls of these tools worked')
+    @workflow.query(name="reliability", description='{"tools": [...]}: how many live calls of these tools worked')
     def reliability(self, *arguments: Any) -> ReliabilityAnswer:
-        """How many live calls of some tools worked."""
+        """Return the number of live calls of some tools, and how many of them succeeded."""
         try:
             return self._monitor.reliability(parse_question(arguments), _now())
         except MalformedMessage as error:
             raise ApplicationError(str(error), type="Malformed") from error
 
-    @workflow.query(description="the last lock of the live gate this monitor wanted")
+    @workflow.query(name="lock_wish", description="the last lock of the live gate this monitor wanted")
     def lock_wish(self) -> WishAnswer:
-        """The last lock it wanted."""
+        """Return the last lock of the live gate that this monitor wanted."""
         return WishAnswer(wish=self._monitor.wish)
 
 
@@ -243,7 +242,10 @@ def _asked_time(arguments: tuple[Any, ...]) -> datetime:
 
 
 def _now() -> datetime:
-    """The time of a query: the workflow's own stands still while nothing happens. Queries leave no trace in the history."""
+    """Return the time of a query: the workflow's own stands still while nothing happens.
+
+    Queries leave no trace in the history.
+    """
     with workflow.unsafe.sandbox_unrestricted():
         clock = datetime.now(UTC)
     return max(clock, workflow.now())

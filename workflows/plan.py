@@ -1,79 +1,63 @@
-"""The life of a plan: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE, ROLLBACK, as a durable run."""
+"""The workflow of a plan: its signals, updates and queries. Its stages are in `plan_stages`."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock.base import names
+    from airlock.base.canonical import deeper_than
     from airlock.base.errors import AirlockError
     from airlock.base.incoming import MalformedMessage, Verdict
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
-    from airlock.plans.state import Event, State
-    from airlock.run.call_results import outcome_of
     from airlock.run.decisions import asked_undo, decide, refuse
-    from airlock.run.gate_requests import leave_request
-    from airlock.run.messages import Abort, Lock, Rollback, Unlock, parse_decision, parse_message
-    from airlock.run.state import Outcome, Run
+    from airlock.run.messages import Unlock, parse_decision, parse_message
+    from airlock.run.state import Run
     from airlock.run.views import (
         AuditView,
         PlanResult,
         PreviewView,
         StatusView,
         audit_view,
-        details,
         plan_result,
         preview_view,
         status_view,
     )
     from airlock.wire import PlanStart
-    from airlock.workflows.gate_visits import GateVisits
-    from airlock.workflows.live import LiveStage
-    from airlock.workflows.rehearse import Rehearsal
+    from airlock.workflows.plan_stages import PlanStages
     from airlock.workflows.uncancellable import uncancellable
-    from airlock.workflows.undo import UndoStage
-    from airlock.workflows.undo_run import UndoRun
+    from airlock.workflows.update_arguments import valid
 
-T = TypeVar("T")
-
-HISTORY_EVENTS = 1_200
-"""A run continues as new from so many events on; what is in flight then still fits below 2,000."""
-HISTORY_BYTES = 8_000_000
-_STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
-_SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
-_RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
-_OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
-_RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
+_MAX_DEPTH = 180
+"""Levels of a started plan's arguments. No run with deeper ones ever got past its admission, so none is open."""
 
 
 @workflow.defn(name=names.PLAN_WORKFLOW, failure_exception_types=[AirlockError])
 class PlanWorkflow:
-    """One plan. Its input is a `PlanStart`; anything else fails the run at once with the reason."""
+    """One plan. Its input is a `PlanStart`; any other input fails the run immediately, with the reason."""
 
     @workflow.init
     def __init__(self, start: Any) -> None:
         self._problem = ""
-        self._published: State | None = None
-        self._cancel_taken = False
         try:
-            self._run, self._outbox = _read_start(start, workflow.now())
+            self._run, outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
             self._problem = shorten(f"the input is not a plan: {error}")
             return
-        self._entrance = GateVisits(self._run, self._outbox, self._publish, self._full)
-        # Temporal gives a run a new seed at the point to which it was reset, in every replay of it
+        self._stages = PlanStages(self._run, outbox)
+        # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset
         workflow.register_random_seed_callback(lambda _: self._run.displace())
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
-            self._run.reset_from = first  # carried on: a run that continues this one must know it too
+            self._run.reset_from = first  # carried by continue-as-new: the next run must know it too
         expected = names.workflow_id_of(self._run.name)
         if info.workflow_id != expected:
             self._problem = (
@@ -82,151 +66,16 @@ class PlanWorkflow:
 
     @workflow.run
     async def run(self, start: Any) -> PlanResult:
-        """Live the plan's life; a cancelled workflow rolls back what is live and then ends with its result."""
+        """Run the plan. Cancellation rolls back its live calls, then returns normally."""
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        await uncancellable(self._life(), self._cancelled)
+        await uncancellable(self._stages.run(), self._stages.cancel)
+        # the client of an update in progress would get no verdict if the run completed now
         await workflow.wait_condition(workflow.all_handlers_finished)
         return plan_result(self._run)
 
-    async def _life(self) -> None:
-        self._publish()
-        while self._run.outcome is None and not self._run.state.closed:
-            state = self._run.state
-            if self._run.displaced:
-                await self._take_new_places()
-            else:
-                await self._stay()
-            self._publish()
-            self._report(state)
-            await self._entrance.leave()
-            self._continue_if_full()
-        if not self._outbox.ended:  # somebody ended it while it gave back, or before it began
-            self._report(self._run.state)
-            await self._entrance.leave()
-        self._finish()
-
-    async def _take_new_places(self) -> None:
-        """After a reset: give back what it remembers; what is not live yet is previewed and approved anew."""
-        self._run.displaced = False
-        await self._entrance.start_over()
-        if self._run.state is State.LIVE:
-            why = "the run was reset: its places at the gates and its claims may be others' by now"
-            self._run.apply(Event.STALE, workflow.now(), reason=why)
-
-    def _report(self, state: State) -> None:
-        self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
-
-    async def _stay(self) -> None:
-        """One stay in the state the run is in."""
-        match self._run.state:
-            case State.MOCK | State.DRY_RUN | State.LIVE if self._run.undoing is not None:
-                await UndoRun(self._run).go()
-            case State.MOCK:
-                await Rehearsal(self._run).mock()
-            case State.DRY_RUN:
-                await Rehearsal(self._run).preview()
-            case State.AWAITING_APPROVAL:
-                await self._await_approval()
-            case State.LIVE:
-                if await self._entrance.enter():
-                    await LiveStage(self._run, self._entrance, self._publish, self._full).go()
-            case State.ROLLBACK:
-                if await self._entrance.enter():
-                    await UndoStage(self._run, self._publish, self._full).go()
-            case State.LOCKED:
-                await self._locked()
-            case _:
-                raise AirlockError(f"no stage for {self._run.state.value}")
-
-    async def _locked(self) -> None:
-        """LOCKED: until somebody says what happens next, or there is something to give back that was kept so far."""
-        run, later = self._run, self._run.unlock_later
-        if later is not None:
-            run.unlock_later = None
-            decide(run, "unlock", later, workflow.now())
-        holder = workflow.info().workflow_id
-        await workflow.wait_condition(
-            lambda: run.state is not State.LOCKED or self._full() or leave_request(run, holder) is not None
-        )
-
-    async def _await_approval(self) -> None:
-        """AWAITING_APPROVAL: costs nothing until somebody speaks or the time has passed."""
-        run = self._run
-        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
-        try:
-            await workflow.wait_condition(
-                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or self._full(),
-                timeout=max(left, 0.001) if left is not None else None,
-                timeout_summary="the time for approval",
-            )
-        except TimeoutError:
-            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
-                run.apply(Event.EXPIRED, workflow.now())
-                run.outcome = Outcome.EXPIRED
-
-    def _cancelled(self) -> None:
-        """Honour a cancelled workflow: roll back what is live, in whatever state the plan is."""
-        if self._cancel_taken:
-            return
-        self._cancel_taken = True
-        run, now = self._run, workflow.now()
-        undo_unapproved = run.undoing is not None and not run.approved
-        who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
-        if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
-            if undo_unapproved or not run.live:
-                decide(run, "abort", Abort(by=who, reason=why), now)
-                return
-            decide(run, "lock", Lock(by=who, reason=why), now)
-        if run.state is not State.ROLLBACK:
-            decide(run, "rollback", Rollback(by=who, reason=why), now)
-
-    def _full(self) -> bool:
-        """Whether the history is so long that the run must continue as new."""
-        info = workflow.info()
-        return (
-            info.get_current_history_length() >= HISTORY_EVENTS
-            or info.get_current_history_size() >= HISTORY_BYTES
-            or info.is_continue_as_new_suggested()
-        )
-
-    def _continue_if_full(self) -> None:
-        """Continue as new between stages; calls are never in flight here, and handlers never wait.
-
-        A cancellation that arrived in this very task is honoured first: the next run would not know of it.
-        """
-        if workflow.cancellation_reason() is not None and not self._cancel_taken:
-            self._cancelled()
-            return
-        if self._full() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
-
-    def _publish(self) -> None:
-        """Show where the plan is: search attributes when the state changed, and the details of the Temporal UI."""
-        run = self._run
-        if self._published is not run.state or len(run.plan.steps) <= 100:
-            workflow.set_current_details(details(run))
-        if self._published is run.state:
-            return
-        first, self._published = self._published is None, run.state
-        if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
-            return
-        updates: list[Any] = [_STATE.value_set(run.state.value), _SINCE.value_set(run.since)]
-        if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
-            updates.append(_RISK.value_set(run.admitted.risk.value))
-            if run.admitted.resource_index:
-                updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
-        if run.state.closed or run.outcome is not None:
-            updates.append(_OUTCOME.value_set(outcome_of(run).value))
-        workflow.upsert_search_attributes(updates)
-
-    def _finish(self) -> None:
-        self._run.outcome = outcome_of(self._run)
-        self._published = self._published if self._published is self._run.state else None
-        workflow.set_current_details(details(self._run))
-
-    def _say(self, name: str, arguments: Sequence[Any]) -> Verdict:
-        """A signal's way: parsed, judged, recorded; never raises."""
+    def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
+        """Parse, judge and record a signal. Never raise: an exception in a signal handler would wedge the run."""
         if self._problem:
             return Verdict(accepted=False, reason=self._problem)
         try:
@@ -234,70 +83,74 @@ class PlanWorkflow:
         except MalformedMessage as error:
             return refuse(self._run, name, str(error), workflow.now())
         if isinstance(message, Unlock) and message.gate:
-            self._entrance.reopened()
+            self._stages.gates.reopened()
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:
-        """Record a signal that could not be handled at all; called by the worker's interceptor."""
+        """Record a signal whose handler raised; called by the worker's interceptor."""
         if not self._problem:
             refuse(self._run, name, why, workflow.now())
 
-    # Signals take `*arguments: Any`: whatever was sent arrives, and nothing is dropped without a trace.
+    # Signals take `*arguments: Any`: Temporal drops a signal that does not fit its handler's types, unrecorded.
 
-    @workflow.signal(description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview')
+    @workflow.signal(
+        name="approve", description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview'
+    )
     def approve(self, *arguments: Any) -> None:
-        """Approve the sealed preview, whole or some steps."""
-        self._say("approve", arguments)
+        """Approve all steps of the sealed preview, or some of them."""
+        self._decide_by_signal("approve", arguments)
 
-    @workflow.signal(description='{"by", "reason", "digest"?}: deny the plan')
+    @workflow.signal(name="deny", description='{"by", "reason", "digest"?}: deny the plan')
     def deny(self, *arguments: Any) -> None:
         """Deny the plan."""
-        self._say("deny", arguments)
+        self._decide_by_signal("deny", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: stop; no further call starts')
+    @workflow.signal(name="lock", description='{"by", "reason"}: stop; no further call starts')
     def lock(self, *arguments: Any) -> None:
-        """Stop: no further call starts until somebody unlocks."""
-        self._say("lock", arguments)
+        """Stop: no further call starts until an unlock."""
+        self._decide_by_signal("lock", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: go on; what is left is rehearsed and approved anew')
+    @workflow.signal(
+        name="unlock", description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again'
+    )
     def unlock(self, *arguments: Any) -> None:
-        """Go on after a lock."""
-        self._say("unlock", arguments)
+        """Continue after a lock."""
+        self._decide_by_signal("unlock", arguments)
 
-    @workflow.signal(description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
+    @workflow.signal(name="rollback", description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
     def rollback(self, *arguments: Any) -> None:
-        """Undo what is live."""
-        self._say("rollback", arguments)
+        """Compensate the live calls."""
+        self._decide_by_signal("rollback", arguments)
 
-    @workflow.signal(description='{"by", "reason"}: end the plan without undoing anything')
+    @workflow.signal(name="abort", description='{"by", "reason"}: end the plan without undoing anything')
     def abort(self, *arguments: Any) -> None:
         """End the plan without undoing anything."""
-        self._say("abort", arguments)
+        self._decide_by_signal("abort", arguments)
 
-    @workflow.signal(description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
+    @workflow.signal(name="resolve", description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
     def resolve(self, *arguments: Any) -> None:
         """Settle a parked step."""
-        self._say("resolve", arguments)
+        self._decide_by_signal("resolve", arguments)
 
-    @workflow.signal(description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
+    @workflow.signal(name="granted", description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
-        """Take the news that a gate has a place."""
+        """Note that a gate announced a slot."""
         try:
             news = Granted.model_validate(arguments[0] if len(arguments) == 1 else None)
         except ValidationError:
             self.refuse_signal("granted", 'takes one JSON object: {"gate", "request"}')
             return
         if not self._problem:
-            self._entrance.granted(news.gate)
+            self._stages.gates.granted(news.gate)
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Record a signal nobody knows."""
-        self._say(name, arguments)
+        """Record an unknown signal."""
+        self._decide_by_signal(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
     def decide_update(self, *arguments: Any) -> Verdict:
-        """Decide, and learn whether it counted; refusals are recorded like those of signals."""
+        """Decide, and return the verdict. A refusal is recorded like that of a signal."""
         name, message = parse_decision(arguments)
         return decide(self._run, name, message, workflow.now())
 
@@ -305,29 +158,26 @@ class PlanWorkflow:
     def _well_formed(self, *arguments: Any) -> None:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidPlan", non_retryable=True)
-        try:
-            parse_decision(arguments)
-        except MalformedMessage as error:
-            raise ApplicationError(str(error), type="Malformed", non_retryable=True) from error
+        valid(parse_decision, arguments)
 
-    @workflow.query(description="where the plan is, what it waits for, what was refused")
+    @workflow.query(name="status", description="where the plan is, what it waits for, what was refused")
     def status(self) -> StatusView:
-        """Where the plan is."""
+        """Return the state of the plan."""
         return status_view(self._valid_run())
 
-    @workflow.query(description="the sealed preview, as text and as data")
+    @workflow.query(name="preview", description="the sealed preview, as text and as data")
     def preview(self) -> PreviewView:
-        """The sealed preview."""
+        """Return the sealed preview."""
         return preview_view(self._valid_run())
 
-    @workflow.query(description="everything the run recorded, oldest first")
+    @workflow.query(name="audit", description="everything the run recorded, oldest first")
     def audit(self) -> AuditView:
-        """Everything the run recorded."""
+        """Return everything the run recorded."""
         return audit_view(self._valid_run())
 
-    @workflow.query(description="the whole run, for the undo of a plan that has ended")
+    @workflow.query(name="carry", description="the whole run, for the undo of a plan that has ended")
     def carry(self) -> Run:
-        """The whole run, as a continue-as-new would carry it on."""
+        """Return the whole run, as a continue-as-new would carry it on."""
         return self._valid_run()
 
     def _valid_run(self) -> Run:
@@ -339,11 +189,13 @@ class PlanWorkflow:
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
     if read.run is not None and workflow.info().continued_run_id is None:
-        # whoever starts a workflow could otherwise hand in a run that says it was approved
+        # otherwise any client that starts a workflow could supply a run that claims to be approved
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
     if read.run is not None:
         return read.run, read.outbox or Outbox()
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
+    if deeper_than([step.args for step in read.plan.steps], _MAX_DEPTH):
+        raise ValueError(f"plan: its arguments are nested more than {_MAX_DEPTH} levels deep; make them flatter")
     undoing = None if read.undo is None else asked_undo(read.undo)
     return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()

@@ -1,6 +1,6 @@
-"""Every workflow a worker runs.
+"""The workflows of a worker.
 
-Not in the package itself: the sandbox imports the package of each workflow it loads, and would load all others with it.
+The list is not in the package itself: the sandbox imports the package of each workflow, and would load all others too.
 """
 
 from airlock.workflows.claim import ClaimWorkflow

@@ -1,24 +1,24 @@
-"""A workflow that a cancellation does not end: its life goes on to its own end, and is told."""
+"""Protection of a workflow's main coroutine from cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-async def uncancellable(life: Coroutine[Any, Any, None], cancelled: Callable[[], None]) -> None:
-    """Live a life to its end, whatever cancels the workflow meanwhile.
+async def uncancellable(main: Coroutine[Any, Any, None], cancelled: Callable[[], None]) -> None:
+    """Run a workflow's main coroutine to its end, however often the workflow is cancelled.
 
     Args:
-        life: What the workflow does.
-        cancelled: Called for each cancellation that comes before the end.
+        main: The coroutine.
+        cancelled: Called for each cancellation before the end.
 
     Raises:
-        BaseException: Whatever ended the life, a continue-as-new among it.
+        BaseException: The exception that ended the coroutine; a continue-as-new is one.
     """
-    task = asyncio.create_task(life)
+    task = asyncio.create_task(main)
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.shield(task)  # without the shield a cancellation would stop activities in flight
         except asyncio.CancelledError:
             if not task.done():
                 cancelled()

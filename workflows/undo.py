@@ -1,4 +1,4 @@
-"""ROLLBACK: take live calls back in reverse dependency order; what cannot be taken back parks or is reported as kept."""
+"""ROLLBACK: compensate live calls in reverse dependency order; park the plan where a compensation fails."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,17 +17,20 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import steps_to_undo
     from airlock.run.state import Run
     from airlock.workflows import commands
-    from airlock.workflows.doubts import look_into_doubts
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.answers import NoAnswer, answered
+    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.probes import probe_calls_in_doubt
 
 
 class UndoStage:
-    """One stay in ROLLBACK. Ends when no compensation is running and the run is somewhere else, or must continue as new.
+    """The ROLLBACK stage of a run.
+
+    It ends when no compensation is in flight, and the run has left ROLLBACK or must continue as new.
 
     Args:
         run: The plan's run.
-        publish: Called when what people see has changed.
-        full: Says whether the history is so long that the run must continue as new.
+        publish: Called after each change that `status`, details or search attributes show.
+        full: Returns True when the history is so long that the run must continue as new.
     """
 
     def __init__(self, run: Run, publish: Callable[[], None], full: Callable[[], bool]) -> None:
@@ -35,19 +38,19 @@ class UndoStage:
         self._publish = publish
         self._full = full
         self._moves = run.moves
-        self._landed: list[UndoOutcome] = []
+        self._outcomes: list[UndoOutcome] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._covered: tuple[str, ...] = ()
+        self._wanted: tuple[str, ...] = ()
         self._schedule = Schedule({}, wanted=())
 
-    async def go(self) -> None:
-        """Undo, then move the run on."""
-        await look_into_doubts(self._run)
-        self._covered = steps_to_undo(self._run)
+    async def run(self) -> None:
+        """Compensate the calls, then advance the run to its next state."""
+        await probe_calls_in_doubt(self._run)
+        self._wanted = steps_to_undo(self._run)
         parents = reversed_parents(self._run.contracts().parents)
-        # what a call in doubt depends on stays until that call is settled: it may have to be undone first
-        waiting = {*self._covered, *self._run.steps_with[CallStatus.IN_DOUBT]}
-        self._schedule = Schedule(parents, wanted=self._covered, done=set(parents) - waiting)
+        # a call in doubt may have to be undone before its parents: these stay until an operator settles it
+        waiting = {*self._wanted, *self._run.steps_with[CallStatus.IN_DOUBT]}
+        self._schedule = Schedule(parents, wanted=self._wanted, done=set(parents) - waiting)
         while True:
             if self._may_start():
                 self._start()
@@ -55,29 +58,29 @@ class UndoStage:
             self._publish()
             if not self._tasks:
                 break
-            await workflow.wait_condition(lambda: bool(self._landed) or not self._tasks)
-            self._take_landed()
-        if not self._full() or self._run.parked or not self._left():
+            await workflow.wait_condition(lambda: bool(self._outcomes) or not self._tasks)
+            self._record_outcomes()
+        if not self._full() or self._run.parked or not self._remains_any():
             after_rollback(self._run, workflow.now())
 
     def _may_start(self) -> bool:
         return self._run.state is State.ROLLBACK and self._run.moves == self._moves and not self._full()
 
-    def _left(self) -> bool:
-        return bool(set(steps_to_undo(self._run)).intersection(self._covered))
+    def _remains_any(self) -> bool:
+        return bool(set(steps_to_undo(self._run)).intersection(self._wanted))
 
     def _start(self) -> None:
         while chains := self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
             for (step,) in chains:
-                if self._nothing_to_do(step):
+                if self._needs_no_compensation(step):
                     self._schedule.finish(step)
                 else:
                     task = asyncio.create_task(self._undo(step))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
 
-    def _nothing_to_do(self, step: str) -> bool:
-        """Whether a step needs no compensation: it only read, failed before it wrote, or can never be taken back."""
+    def _needs_no_compensation(self, step: str) -> bool:
+        """Return True if a step needs no compensation: it only read, failed before it wrote, or is irreversible."""
         record = self._run.calls[step]
         contract = self._run.contracts().contract(step)
         if contract.undoable:
@@ -89,18 +92,21 @@ class UndoStage:
     async def _undo(self, step_id: str) -> None:
         record = self._run.calls[step_id]
         if record.token_lost and record.undo is None:
-            error = "its undo token went down with its worker: undo it by hand, or retry if the tool needs no token"
-            self._landed.append(UndoFailed(step=step_id, error=error))
+            error = "its undo token was lost with its worker: undo it by hand, or retry if the tool needs no token"
+            self._outcomes.append(UndoFailed(step=step_id, error=error))
             return
         try:
-            outcome: UndoOutcome = await commands.compensate(made_call(self._run, step_id))
+            # the compensation may have taken effect however this await ends; it is safe to repeat
+            outcome: UndoOutcome = await answered(commands.compensate(made_call(self._run, step_id)))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
-        self._landed.append(outcome)
+        except NoAnswer as error:
+            outcome = UndoFailed(step=step_id, error=f"{error}; it may have been undone: look, then settle it")
+        self._outcomes.append(outcome)
 
-    def _take_landed(self) -> None:
-        landed, self._landed = self._landed, []
-        for outcome in landed:
+    def _record_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        for outcome in outcomes:
             take_undo(self._run, outcome, workflow.now())
             if self._run.calls[outcome.step].status is CallStatus.UNDONE:
                 self._schedule.finish(outcome.step)

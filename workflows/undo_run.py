@@ -1,5 +1,7 @@
-"""The undo of a plan after its end: what stands, whether it can go, the seal of that; then ROLLBACK as ever."""
+"""The undo of a plan after its end: read the live calls, preview and seal their undo, then roll back."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from temporalio import workflow
@@ -19,16 +21,17 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.undo_preview import seal_undo
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
-    from airlock.workflows.made_calls import made_call
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved
+    from airlock.workflows.call_requests import made_call
 
 T = TypeVar("T")
 
 LOOKS_AT_ONCE = 200
-"""How many undos one activity looks at, so that what it says fits a payload."""
+"""The number of undos that one activity looks at, so that its answer fits a payload."""
 
 
 class UndoRun:
-    """One stay of an undo in MOCK, DRY_RUN or LIVE. Ends when the run is somewhere else.
+    """The MOCK, DRY_RUN or LIVE stage of an undo. It ends when the run has left that state.
 
     Args:
         run: The run of the undo.
@@ -38,8 +41,8 @@ class UndoRun:
         self._run = run
         self._moves = run.moves
 
-    async def go(self) -> None:
-        """MOCK: what stands. DRY_RUN: what would become of it. LIVE: approved, so it is rolled back."""
+    async def run(self) -> None:
+        """Run the stage: MOCK recovers the ended run, DRY_RUN previews the undo, LIVE begins the approved rollback."""
         match self._run.state:
             case State.MOCK:
                 await self._recover()
@@ -55,7 +58,7 @@ class UndoRun:
         assert asked is not None
         if not asked.recovered:
             request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous)
-            found = await self._unless_moved(commands.recover(request))
+            found = await self._unless_moved(lambda: commands.recover(request))
             if found is None:
                 return
             if found.run is None:
@@ -64,9 +67,9 @@ class UndoRun:
             if nothing := begin_undo(run, found.run, found.quiet_at):
                 self._end(nothing)
                 return
-        await self._quiet()
+        await self._wait_until_quiet()
         if run.moves == self._moves:
-            run.apply(Event.REHEARSED, workflow.now(), reason="what went live and was not undone is known")
+            run.apply(Event.REHEARSED, workflow.now(), reason="the live calls of the ended plan are known")
 
     async def _preview(self) -> None:
         run = self._run
@@ -79,15 +82,18 @@ class UndoRun:
         for start in range(0, len(undoable), LOOKS_AT_ONCE):
             calls = tuple(made_call(run, step) for step in undoable[start : start + LOOKS_AT_ONCE])
             request = UndoLookRequest(plan_id=run.plan.plan_id, calls=calls)
-            looked = await self._unless_moved(commands.look_at_undo(request, start))
+            looked = await self._unless_moved(partial(commands.look_at_undo, request, start))
             if looked is None:
                 return
             looks += looked.looks
         seal_undo(run, looks, workflow.now())
-        run.apply(Event.PREVIEWED, workflow.now(), reason="what the undo would do was looked at, and the result sealed")
+        run.apply(Event.PREVIEWED, workflow.now(), reason="the undo was previewed and sealed")
 
-    async def _quiet(self) -> None:
-        """Wait until no call of the ended run can be running, unless somebody stops this run: no look could tell before."""
+    async def _wait_until_quiet(self) -> None:
+        """Wait until no call of the ended run can still be in flight, or until this run is stopped.
+
+        Earlier, an undo check could miss the effect of such a call.
+        """
         quiet_at = self._run.undoing.quiet_at if self._run.undoing else None
         left = (quiet_at - workflow.now()).total_seconds() if quiet_at else 0.0
         if left <= 0:
@@ -99,17 +105,15 @@ class UndoRun:
         except TimeoutError:
             return
 
-    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """The answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
-        await workflow.wait_condition(lambda: handle.done() or self._run.moves != self._moves)
-        if self._run.moves != self._moves:
-            handle.cancel()
-            return None
+    async def _unless_moved(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+        """Return the answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
         try:
-            return await handle
+            return await answered_unless_moved(self._run, ask)
         except ActivityError as error:
             self._end(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-            return None
+        except NoAnswer as error:
+            self._end(f"answers that no worker of Airlock made: {error}")
+        return None
 
     def _end(self, reason: str) -> None:
         decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())

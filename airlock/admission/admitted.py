@@ -1,28 +1,57 @@
 """The answer of admission: an accepted plan with its frozen contracts and policy, or the problems that refuse it."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, model_serializer, model_validator
 
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import Problem
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract, Mode, Risk
 
 
-class Admitted(WireModel):
-    """A plan the operator's catalogue and policy accept.
+@dataclass(frozen=True, slots=True)
+class AdmittedStep:
+    """One step of an accepted plan, as admission froze it.
 
-    `contracts` are by hash, `contract_of` gives the hash for each step. `order` has every step after all it depends
-    on. `caps` are what limits each step by itself, before anything was rehearsed. `resources` are the resolved
-    resource names a step touches; one that depends on a value not known yet is left out. `conflicts` were found and
-    answered: `parents` has the edges added for them, `caps` the lowered ceilings, `reassigned` the new agent of a step.
-    `reliability` is what `caps` were calibrated by, by tool; None where nothing was calibrated.
+    A dataclass, because a workflow task decodes thousands at once and the wire form is validated already.
+    """
+
+    contract: Contract
+    """The contract of the call, for the step's arguments."""
+    contract_hash: str
+    """The digest of the contract when it was frozen. A later version with more fields would compute another one."""
+    parents: tuple[str, ...] = ()
+    """The direct dependencies, with those added for conflicts; sorted."""
+    caps: tuple[Cap, ...] = ()
+    """The limits of this step alone, before any rehearsal, with those added for conflicts."""
+    resources: tuple[str, ...] = ()
+    """The resources that the call touches. A resource that depends on a value not known yet is left out."""
+    agent: str | None = None
+    """The agent that admission moved the step to; None if it stays with the plan's agent."""
+
+    @property
+    def uncapped(self) -> bool:
+        """True if no cap of this step alone keeps it below LIVE."""
+        return all(cap.mode is Mode.LIVE for cap in self.caps)
+
+
+class AdmittedColumns(WireModel):
+    """The wire form of `Admitted`: one dictionary by step id for each column.
+
+    Histories and open runs hold this form, and older workers read no other. It also carries a contract that thousands of
+    steps share only once.
     """
 
     contracts: dict[str, Contract]
+    """Each contract by its digest."""
     contract_of: dict[str, str]
+    """The digest of each step's contract."""
     policy: Policy
     policy_hash: str
     catalogue_hash: str
@@ -30,31 +59,129 @@ class Admitted(WireModel):
     parents: dict[str, tuple[str, ...]]
     caps: dict[str, tuple[Cap, ...]]
     resources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """The resources of each step that touches any."""
     resource_index: tuple[str, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     reassigned: dict[str, str] = Field(default_factory=dict)
+    """The new agent of each step that was moved."""
     reliability: dict[str, Reliability] | None = None
 
+    def rows(self) -> dict[str, AdmittedStep]:
+        """Return the steps, in the plan's order.
+
+        Raises:
+            ValueError: If a column lacks a step, or a contract is missing.
+        """
+        try:
+            return {
+                step: AdmittedStep(
+                    contract=self.contracts[self.contract_of[step]],
+                    contract_hash=self.contract_of[step],
+                    parents=self.parents[step],
+                    caps=self.caps[step],
+                    resources=self.resources.get(step, ()),
+                    agent=self.reassigned.get(step),
+                )
+                for step in self.order
+            }
+        except KeyError as error:
+            raise ValueError(f"the admitted plan lacks an entry for {error}") from error
+
+
+class Admitted(WireModel):
+    """A plan that the operator's catalogue and policy accept. Its wire form is `AdmittedColumns`."""
+
+    steps: dict[str, AdmittedStep]
+    """Every step by its id, each after all it depends on."""
+    policy: Policy
+    policy_hash: str
+    catalogue_hash: str
+    resource_index: tuple[str, ...] = ()
+    """The keyed hashes of the resources by which other plans find this one."""
+    conflicts: tuple[Conflict, ...] = ()
+    """The conflicts that were found and answered."""
+    reliability: dict[str, Reliability] | None = None
+    """The reliability of each tool by which caps were calibrated; None if nothing was calibrated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_columns(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "steps" in value:
+            return value
+        columns = AdmittedColumns.model_validate(value)
+        shared = {name: getattr(columns, name) for name in cls.model_fields if name != "steps"}
+        return {**shared, "steps": columns.rows()}
+
+    @model_serializer(mode="plain")
+    def _to_columns(self) -> AdmittedColumns:
+        return AdmittedColumns.model_construct(
+            contracts=self.contracts,
+            contract_of=self.contract_of,
+            policy=self.policy,
+            policy_hash=self.policy_hash,
+            catalogue_hash=self.catalogue_hash,
+            order=self.order,
+            parents=self.parents,
+            caps=self.caps,
+            resources={step: row.resources for step, row in self.steps.items() if row.resources},
+            resource_index=self.resource_index,
+            conflicts=self.conflicts,
+            reassigned=self.reassigned,
+            reliability=self.reliability,
+        )
+
+    # Each property below that returns a dictionary builds it: read it once, before a loop over the steps.
+
     def contract(self, step: str) -> Contract:
-        """The frozen contract of a step."""
-        return self.contracts[self.contract_of[step]]
+        """Return the frozen contract of a step."""
+        return self.steps[step].contract
 
     @property
-    def going(self) -> tuple[str, ...]:
-        """The steps that may go live before anything was rehearsed, in order: neither they nor their parents are capped."""
-        found = set[str]()
-        for step in self.order:
-            if all(cap.mode is Mode.LIVE for cap in self.caps[step]) and found.issuperset(self.parents[step]):
-                found.add(step)
-        return tuple(step for step in self.order if step in found)
+    def contracts(self) -> dict[str, Contract]:
+        """Each frozen contract by its digest."""
+        return {row.contract_hash: row.contract for row in self.steps.values()}
+
+    @property
+    def contract_of(self) -> dict[str, str]:
+        """The digest of each step's contract."""
+        return {step: row.contract_hash for step, row in self.steps.items()}
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The ids of all steps, each after all it depends on."""
+        return tuple(self.steps)
+
+    @property
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """The direct dependencies of each step."""
+        return {step: row.parents for step, row in self.steps.items()}
+
+    @property
+    def caps(self) -> dict[str, tuple[Cap, ...]]:
+        """The limits of each step alone."""
+        return {step: row.caps for step, row in self.steps.items()}
+
+    @property
+    def reassigned(self) -> dict[str, str]:
+        """The new agent of each step that admission moved."""
+        return {step: row.agent for step, row in self.steps.items() if row.agent is not None}
+
+    @property
+    def live_candidates(self) -> tuple[str, ...]:
+        """The steps that may go live before any rehearsal, in order: neither they nor their parents are capped."""
+        found: dict[str, None] = {}
+        for step, row in self.steps.items():
+            if row.uncapped and all(parent in found for parent in row.parents):
+                found[step] = None
+        return tuple(found)
 
     @property
     def risk(self) -> Risk:
         """The highest risk of any step."""
-        return max((contract.risk for contract in self.contracts.values()), key=lambda risk: risk.rank)
+        return max((row.contract.risk for row in self.steps.values()), key=lambda risk: risk.rank)
 
 
-class Admission(WireModel):
+class Admission(WireModel, WorkerMessage):
     """The answer of admission: `admitted`, or the problems that refuse the plan."""
 
     admitted: Admitted | None = None

@@ -1,4 +1,4 @@
-"""What the approved steps of an admitted plan use up, what they may, and what a scoped lock stops them for."""
+"""Budgets: the spending of a plan's calls, the limits on it, and the scopes by which a lock stops them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from string import Formatter
@@ -12,24 +12,25 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import markers
 
 MAX_SCOPED_RESOURCES = 500
-"""A plan that touches more resources than these counts as touching any."""
+"""The most resources that a plan lists; a plan that touches more counts as touching any."""
 ANY_RESOURCE = "resource:*"
 
 
 class Spending(WireModel):
-    """What calls use up of a budget. `cost` is in the operator's own unit."""
+    """The share of a budget that calls use up."""
 
     live_calls: int = 0
     irreversible_calls: int = 0
     cost: float = 0.0
+    """In the operator's own unit."""
 
 
 def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> dict[str, Spending]:
-    """What each agent would use up if the approved steps went live, by agent, sorted.
+    """Return the spending of each agent if the approved steps went live, by agent, sorted.
 
     Args:
-        steps: The plan's steps, with the agents they have in the end.
-        admitted: Their frozen contracts.
+        steps: The plan's steps, with the agents that admission gave them.
+        admitted: The admitted plan.
         approved: The ids of the steps that count.
     """
     wanted = set(approved)
@@ -41,41 +42,41 @@ def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Colle
 
 
 def budgets_of(policy: Policy, agents: Iterable[str]) -> dict[str, WindowBudget]:
-    """The budget of each of these agents that has one, by agent, sorted."""
+    """Return the budget of each agent that has one, by agent, sorted."""
     found = {agent: policy.budget_of(agent) for agent in sorted(set(agents))}
     return {agent: budget for agent, budget in found.items() if budget is not None}
 
 
 def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> tuple[str, ...]:
-    """What a scoped lock stops the approved steps for: `agent:x`, `tool:y` and `resource:z`, sorted.
+    """Return the scopes by which a lock stops the approved steps: `agent:x`, `tool:y` and `resource:z`, sorted.
 
-    `resource:*` stands in where a step's resource is not known before it runs, and instead of more than
-    `MAX_SCOPED_RESOURCES` of them: a lock on any resource then stops the plan, because it might be that one.
+    `resource:*` stands for resources that are not known before their step runs, and for more than `MAX_SCOPED_RESOURCES` of
+    them. A lock on any resource then stops the plan, because the plan might touch that one.
     """
     wanted = set(approved)
-    going = [step for step in steps if step.id in wanted]
-    resources = {f"resource:{name}" for step in going for name in admitted.resources.get(step.id, ())}
+    calls = [step for step in steps if step.id in wanted]
+    resources = {f"resource:{name}" for step in calls for name in admitted.steps[step.id].resources}
     if len(resources) > MAX_SCOPED_RESOURCES:
         resources = {ANY_RESOURCE}
-    elif any(_open(step, admitted) for step in going):
+    elif any(_has_unknown_resource(step, admitted) for step in calls):
         resources.add(ANY_RESOURCE)
-    others = {f"agent:{step.agent}" for step in going} | {f"tool:{step.tool}" for step in going}
+    others = {f"agent:{step.agent}" for step in calls} | {f"tool:{step.tool}" for step in calls}
     return tuple(sorted(others | resources))
 
 
-def _open(step: Step, admitted: Admitted) -> bool:
-    """Whether a resource of this step hangs on an argument that is not known yet."""
+def _has_unknown_resource(step: Step, admitted: Admitted) -> bool:
+    """Return True if a resource of this step depends on an argument that is not known yet."""
     unknown = {marker.path.partition(".")[0].partition("[")[0] for marker in markers(step.args)}
     templates = admitted.contract(step.id).resources
     return any(field in unknown for template in templates for _, field, _, _ in Formatter().parse(template))
 
 
 _DIGITS = 9
-"""Costs are compared to so many decimal places: three calls at 0.1 cost 0.3, whatever binary fractions say."""
+"""Decimal places to which costs are compared: three calls at 0.1 cost 0.3, which binary fractions cannot express."""
 
 
 def spending(contracts: Iterable[Contract]) -> Spending:
-    """What one live call under each of these contracts uses up: every call counts, those that only read too."""
+    """Return the spending of one live call under each contract; calls that only read count too."""
     calls = tuple(contracts)
     return Spending(
         live_calls=len(calls),
@@ -85,11 +86,11 @@ def spending(contracts: Iterable[Contract]) -> Spending:
 
 
 def exceeded(spent: Spending, budget: Budget, where: str) -> tuple[str, ...]:
-    """A sentence with both numbers for each limit that would be exceeded; empty when all is within the budget.
+    """Return a sentence with both numbers for each limit that would be exceeded; empty within the budget.
 
     Args:
-        spent: What would be used up.
-        budget: The most that may be.
+        spent: The spending.
+        budget: The limits.
         where: The policy's key of that budget, such as `policy.budget`.
     """
     found: list[str] = []
@@ -104,22 +105,22 @@ def exceeded(spent: Spending, budget: Budget, where: str) -> tuple[str, ...]:
 
 
 def budget_problems(steps: Iterable[Step], contracts: Mapping[str, Contract], policy: Policy) -> list[Problem]:
-    """What refuses a plan whose steps would use up more than a plan may, or than an agent may over all its plans.
+    """Return the budgets that a plan alone exceeds: that of one plan, or that of an agent over all its plans.
 
     Args:
-        steps: The steps that may go live, with the agents they have in the end.
-        contracts: Their contracts, by step.
-        policy: Whose budgets count.
+        steps: The steps that may go live, with the agents that admission gave them.
+        contracts: The contract of each step.
+        policy: The policy with the budgets.
     """
-    going = tuple(steps)
+    candidates = tuple(steps)
     problems = [
         Problem(where="plan", message=sentence, fix="split the plan, or ask the operator for a larger budget")
-        for sentence in exceeded(spending(contracts[step.id] for step in going), policy.budget, "policy.budget")
+        for sentence in exceeded(spending(contracts[step.id] for step in candidates), policy.budget, "policy.budget")
     ]
-    for agent in sorted({step.agent for step in going}):
+    for agent in sorted({step.agent for step in candidates}):
         if (budget := policy.budget_of(agent)) is None:
             continue
-        own = spending(contracts[step.id] for step in going if step.agent == agent)
+        own = spending(contracts[step.id] for step in candidates if step.agent == agent)
         key = f"policy.agents.{agent if agent in policy.agents else '*'}.budget"
         problems += [
             Problem(

@@ -10,37 +10,38 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind
 
 DIGEST_LENGTH = 32
-"""How many hex characters of a SHA-256 tell one call from another; they are part of a workflow id."""
+"""The number of hex characters of a SHA-256 that identify a call; they are part of a workflow id."""
 
 
 def call_digest(tool: str, args: Mapping[str, Any], dedupe_key: str | None) -> str:
-    """Which call this is: the same for the same tool and arguments, or for the same tool and `dedupe_key`.
+    """Return the identity of a call: equal for the same tool and arguments, or for the same tool and `dedupe_key`.
 
-    A call with a key is never the same as one without. The agent, the plan and the step do not count.
+    A call with a key never equals a call without one. The agent, the plan and the step do not count.
 
     Args:
         tool: The tool's name.
-        args: Its arguments, references filled in; a `$secret` stays the marker it is, never its value.
-        dedupe_key: What stands for the arguments, if anything does.
+        args: The arguments with references filled in; a `$secret` stays a marker and is never its value.
+        dedupe_key: The stand-in for the arguments, or None.
 
     Returns:
         32 lower-case hex characters.
     """
-    what = {"tool": tool, "args": dict(args)} if dedupe_key is None else {"tool": tool, "dedupe_key": dedupe_key}
-    return digest(what)[:DIGEST_LENGTH]
+    identity = {"tool": tool, "args": dict(args)} if dedupe_key is None else {"tool": tool, "dedupe_key": dedupe_key}
+    return digest(identity)[:DIGEST_LENGTH]
 
 
 def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> str | None:
-    """Which call a step is, as far as these outputs tell.
+    """Return the identity of a step's call, as far as these outputs determine it.
 
     Args:
         step: The step.
         contract: Its contract.
-        outputs: Outputs by step; absent ones, and parts that equal `airlock.plans.refs.UNKNOWN`, are not known yet.
+        outputs: Outputs by step. An absent output, and every part that equals `airlock.plans.refs.UNKNOWN`, is not known
+            yet.
 
     Returns:
-        The digest; None where an argument is not known yet and no `dedupe_key` stands for the arguments, or where a
-        reference finds nothing (such a call is never made), or where the call can be taken back and needs no claim.
+        The digest. None if an argument is not known yet and no `dedupe_key` stands for the arguments, if a reference finds
+        nothing (such a call is never made), or if the call is not irreversible and needs no claim.
     """
     if not contract.irreversible:
         return None
@@ -54,5 +55,5 @@ def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> 
 
 
 def of_this_plan(step: str) -> str:
-    """Why a step is not called: an earlier step of the same plan is the same call."""
+    """Return the reason to leave out a step whose call an earlier step of the same plan makes."""
     return f"step {step} of this plan is the same call"

@@ -1,4 +1,4 @@
-"""Which mode a step may reach, and why."""
+"""Ceilings: the highest mode that a step may reach, and the reasons for it."""
 
 from collections.abc import Mapping, Sequence
 from math import floor
@@ -12,36 +12,44 @@ from airlock.plans.graph import Parents
 from airlock.plans.plan import Plan, Step
 
 DRY_RUN_FROM: Final = {Risk.LOW: 0.50, Risk.MEDIUM: 0.65, Risk.HIGH: 0.80}
-"""Confidence from which a step is previewed (DESIGN section 6)."""
+"""The lowest confidence at which a step is previewed (DESIGN section 6)."""
 LIVE_FROM: Final = {Risk.LOW: 0.70, Risk.MEDIUM: 0.80, Risk.HIGH: 0.85}
-"""Confidence from which a step may go live, before the policy's threshold (DESIGN section 6)."""
+"""The lowest confidence at which a step may go live, before the policy's threshold (DESIGN section 6)."""
 
 
 class Cap(WireModel):
-    """One reason why a step may not go higher than a mode."""
+    """One reason that keeps a step at or below a mode."""
 
     mode: Mode
     reason: str
 
 
 class Ceiling(WireModel):
-    """The highest mode a step may reach. `reasons` holds what decided it, or what allows LIVE."""
+    """The highest mode that a step may reach."""
 
     mode: Mode
     reasons: tuple[str, ...]
+    """The reasons of the deciding caps, or those that allow LIVE."""
 
 
 def own_caps(
     step: Step, contract: Contract, plan: Plan, policy: Policy, reliability: Mapping[str, Reliability] | None = None
 ) -> tuple[Cap, ...]:
-    """What limits a step by itself: confidence against risk, the policy, the plan's `max_mode`.
+    """Return the limits of a step alone: confidence against risk, the policy, the plan's `max_mode`.
 
-    Where the policy says `calibrated_confidence`, the confidence counts as it is after what was observed of the tool;
-    `reliability` is that by tool, None where nobody could tell: then it counts as stated, and the reason says so.
-    What an agent lacks permission for is a conflict (`airlock.limiting.find_permissions`): a step may change its agent.
+    A missing permission is not among them. It is a conflict (`find_permissions`), because a step may get another agent.
+
+    Args:
+        step: The step.
+        contract: Its contract.
+        plan: Its plan.
+        policy: The operator's rules. With `calibrated_confidence`, the observed reliability of the tool lowers the stated
+            confidence.
+        reliability: The reliability of each tool; None if it is not known. The confidence then counts as stated, and the
+            reason says so.
     """
-    counts, told = _calibrated(step, policy, reliability)
-    caps = [_by_confidence(counts, told, contract.risk, policy)]
+    confidence, text = _calibrated(step, policy, reliability)
+    caps = [_by_confidence(confidence, text, contract.risk, policy)]
     if plan.max_mode is not Mode.LIVE:
         caps.append(Cap(mode=plan.max_mode, reason=f"the plan asks for {plan.max_mode.value} at most (max_mode)"))
     if policy.dry_run_only:
@@ -50,7 +58,7 @@ def own_caps(
 
 
 def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliability] | None) -> tuple[float, str]:
-    """What a step's confidence counts as, and how that is told."""
+    """Return the confidence that counts for a step, and its description."""
     stated = f"confidence {_exact(step.confidence)}"
     if not policy.calibrated_confidence:
         return step.confidence, stated
@@ -60,24 +68,24 @@ def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliabilit
     if seen is None or seen.calls == 0:
         return step.confidence, f"{stated} (not calibrated: no live call of {step.tool} is known)"
     worked = f"{step.tool} worked in {seen.ok} of {seen.calls} calls"
-    # rounded down: what is shown never says more than what counts
+    # rounded down, so that the displayed confidence never exceeds the one that counts
     counts = floor(calibrated_confidence(step.confidence, seen.ok, seen.calls) * 10_000) / 10_000
     if step.confidence - counts < 0.0001:
         return step.confidence, f"{stated} ({worked})"
     return counts, f"{stated} counts as {_exact(counts)} ({worked})"
 
 
-def _by_confidence(confidence: float, told: str, risk: Risk, policy: Policy) -> Cap:
+def _by_confidence(confidence: float, text: str, risk: Risk, policy: Policy) -> Cap:
     if confidence < DRY_RUN_FROM[risk]:
         need = f"below {DRY_RUN_FROM[risk]:.2f}, from which {risk.value} risk is previewed"
-        return Cap(mode=Mode.MOCK, reason=f"{told} is {need}")
+        return Cap(mode=Mode.MOCK, reason=f"{text} is {need}")
     live_from = max(LIVE_FROM[risk], policy.confidence_threshold_for_live)
     if confidence < live_from:
         need = f"below {_exact(live_from)}, from which {risk.value} risk may go live"
-        return Cap(mode=Mode.DRY_RUN, reason=f"{told} is {need}")
+        return Cap(mode=Mode.DRY_RUN, reason=f"{text} is {need}")
     return Cap(
         mode=Mode.LIVE,
-        reason=f"{told} is enough for {risk.value} risk ({_exact(live_from)})",
+        reason=f"{text} is enough for {risk.value} risk ({_exact(live_from)})",
     )
 
 
@@ -87,13 +95,14 @@ def _exact(confidence: float) -> str:
 
 
 def ceilings(order: Sequence[str], parents: Parents, caps: Mapping[str, Sequence[Cap]]) -> dict[str, Ceiling]:
-    """The ceiling of every step: the lowest of its own caps and of the ceilings of everything it depends on.
+    """Return the ceiling of every step: the lowest of its own caps and of the ceilings of all it depends on.
 
     Args:
         order: The steps, each after all it depends on.
         parents: The direct dependencies of each step.
-        caps: What limits each step by itself. A step that is live already has none.
+        caps: The limits of each step alone. A step that is live already has none.
     """
+    # The reasons are part of the seal and are computed again at a replay: another wording would break open approvals.
     found: dict[str, Ceiling] = {}
     for step in order:
         limits = list(caps.get(step, ()))

@@ -1,4 +1,4 @@
-"""The operator's file, `airlock.toml`: which tools there are, what the policy allows, how the tools are set up."""
+"""The operator's file, `airlock.toml`: the modules with tools, the policy, and the settings of the tools."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,9 +15,17 @@ BUILT_IN_TOOLS = "airlock.tools"
 
 
 class CatalogueConfig(FileModel):
-    """Which Python modules hold tools. Every `Tool` in a module's namespace is offered."""
+    """The section `[catalogue]`."""
 
     modules: tuple[str, ...] = (BUILT_IN_TOOLS,)
+    """The Python modules that hold tools. The worker offers every `Tool` in their namespaces."""
+
+
+class KeysConfig(FileModel):
+    """The file of the workers' keys."""
+
+    file: str | None = None
+    """A file made by `airlock keys new`, relative to the folder of airlock.toml."""
 
 
 class Config(FileModel):
@@ -25,19 +33,22 @@ class Config(FileModel):
 
     catalogue: CatalogueConfig = CatalogueConfig()
     policy: Policy = Policy()
+    keys: KeysConfig = KeysConfig()
     contracts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The operator's corrections to contracts, by tool."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The settings of the tools, by section."""
 
 
 def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Config:
-    """A configuration from the text of `airlock.toml`.
+    """Parse the text of `airlock.toml`.
 
     Args:
         text: TOML.
         environment: Environment variables; `AIRLOCK_SETTINGS__<SECTION>__<KEY>` overrides `[settings.<section>] <key>`.
 
     Raises:
-        ConfigError: With every key that is wrong and how to mend it.
+        ConfigError: If a key is wrong; it names each of them and the fix.
     """
     try:
         document = tomllib.loads(text)

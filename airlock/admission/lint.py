@@ -1,4 +1,4 @@
-"""Everything that can be said about a plan before it runs: problems that refuse it, and advice."""
+"""Checks of single steps and calls: problems that refuse a plan, and warnings."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,9 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from airlock.base.errors import Problem
-from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
-from airlock.plans.graph import Parents, descendants, graph_problems, parents_of
+from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
 from airlock.plans.refs import REF, SECRET, markers, syntax_error
 from airlock.plans.tool import Tool
@@ -28,48 +27,38 @@ _SECRET_WORDS = (
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
 
 
-def structure_problems(plan: Plan) -> list[Problem]:
-    """What is wrong with the plan itself: ids, references, cycles. Needs no catalogue."""
-    problems = [
+def reference_problems(plan: Plan) -> list[Problem]:
+    """Return each `$ref` and `$secret` of the plan that is not written correctly."""
+    return [
         Problem(
             where=f"steps.{step.id}.args.{marker.path}",
             message=wrong,
-            fix='write {"$ref": "<step>.<jmespath>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
+            fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
         )
         for step in plan.steps
         for marker in markers(step.args)
         if (wrong := syntax_error(marker))
     ]
-    try:
-        plan.digest()
-    except ValueError as error:
-        problems.append(Problem(where="plan", message=f"is not JSON: {error}", fix="replace it by JSON values"))
-    return problems + graph_problems(plan)
 
 
-def catalogue_problems(plan: Plan, catalogue: Catalogue) -> list[Problem]:
-    """What the operator's catalogue has against the plan: unknown tools, arguments that do not fit."""
-    problems: list[Problem] = []
-    for step in plan.steps:
-        tool = catalogue.get(step.tool)
-        if tool is None:
-            problems.append(
-                Problem(
-                    where=f"steps.{step.id}.tool",
-                    message=f"no tool {step.tool!r} in the catalogue",
-                    fix=_nearest(step.tool, catalogue.names),
-                )
-            )
-        else:
-            missing, wrong = argument_problems(step, tool)
-            problems += wrong if plan.allow_missing_arguments else [*missing, *wrong]
-    return problems
+def tool_problem(step: Step, names: tuple[str, ...]) -> Problem:
+    """Return the problem of a step whose tool is not in the catalogue.
+
+    Args:
+        step: The step.
+        names: The names of all tools.
+    """
+    return Problem(
+        where=f"steps.{step.id}.tool",
+        message=f"no tool {step.tool!r} in the catalogue",
+        fix=_nearest(step.tool, names),
+    )
 
 
 def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Problem]]:
-    """Required arguments that are missing, and arguments that do not fit the tool's model.
+    """Return the required arguments that are missing, and the arguments that do not fit the tool's model.
 
-    Whatever a `$ref` or `$secret` stands for is not judged: its value is not known yet.
+    The value of a `$ref` or `$secret` is not known yet and is not checked.
     """
     open_paths = {marker.path for marker in markers(step.args)}
     try:
@@ -80,11 +69,11 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
         for item in error.errors(include_url=False, include_input=False):
             path = _path(item["loc"])
             if open_paths and not path:
-                continue  # a rule over all arguments together, and not all of them are known
+                continue  # a rule over all arguments, of which some are not known yet
             if any(path == marker or path.startswith((f"{marker}.", f"{marker}[")) for marker in open_paths):
                 continue
             if any(marker.startswith((f"{path}.", f"{path}[")) for marker in open_paths):
-                continue  # the container holds an open value; whether it fits shows when that is known
+                continue  # the container holds a value that is not known yet
             where = f"steps.{step.id}.args.{path}".removesuffix(".")
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
@@ -94,32 +83,38 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
     return [], []
 
 
-def advice(plan: Plan, contracts: Mapping[str, Contract]) -> list[Problem]:
-    """What a careful author would change: secrets in clear text, irreversible calls before reversible ones.
+def lint_warnings(plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph) -> list[Problem]:
+    """Return the findings that refuse nothing: secrets in clear text, irreversible calls before reversible ones.
 
     Args:
         plan: A plan whose structure has no problems.
         contracts: The contract of each step; steps of unknown tools may be absent.
+        graph: The plan's graph.
     """
     found = [problem for step in plan.steps for problem in _clear_text_secrets(step)]
-    parents = parents_of(plan)
-    for step in plan.steps:
-        contract = contracts.get(step.id)
-        if contract is not None and contract.irreversible:
-            found += _reversible_behind(step, parents, contracts)
-    return found
+    return found + _reversible_after_irreversible(plan, contracts, graph)
 
 
-def _reversible_behind(step: Step, parents: Parents, contracts: Mapping[str, Contract]) -> list[Problem]:
-    behind = [later for later in descendants(parents, step.id) if later in contracts and contracts[later].undoable]
-    if not behind:
-        return []
+def _reversible_after_irreversible(plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph) -> list[Problem]:
+    undoable = sorted(step for step, contract in contracts.items() if contract.undoable)
+    # sets of steps as the bits of one number: with thousands of steps, one walk per irreversible step takes seconds
+    bit = {step: 1 << position for position, step in enumerate(undoable)}
+    behind: dict[str, int] = {}
+    for step in reversed(graph.order):
+        reach = 0
+        for child in graph.children[step]:
+            reach |= behind[child] | bit.get(child, 0)
+        behind[step] = reach
     return [
         Problem(
             where=f"steps.{step.id}",
-            message=f"is irreversible and comes before reversible {', '.join(behind)}: if one of these fails, it stays",
+            message=f"is irreversible and comes before reversible {', '.join(later)}: if one of these fails, it stays",
             fix=f"let {step.id!r} come after them, if it does not need to be first",
         )
+        for step in plan.steps
+        if step.id in contracts
+        and contracts[step.id].irreversible
+        and (later := [name for name in undoable if behind[step.id] & bit[name]])
     ]
 
 
@@ -127,7 +122,7 @@ def _clear_text_secrets(step: Step) -> list[Problem]:
     return [
         Problem(
             where=f"steps.{step.id}.args.{path}",
-            message="looks like a secret in clear text; it would stand in the run's history for ever",
+            message="looks like a secret in clear text; the run's history would keep it for ever",
             fix=f'write {{"{SECRET}": "<name>"}} and give the worker AIRLOCK_SECRET_<NAME>',
         )
         for path, value in _strings(step.args)

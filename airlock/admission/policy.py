@@ -1,4 +1,4 @@
-"""What the operator allows: thresholds, approvers, permissions. Belongs to the worker, never to the submitter."""
+"""The operator's policy: thresholds, approvers, permissions. It belongs to the worker, never to the submitter."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from airlock.base.canonical import digest
 from airlock.base.errors import Problem
 from airlock.base.keys import SignatureError, read_key
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, is_empty
 from airlock.plans.contract import Contract, Risk
 from airlock.plans.plan import seconds
 
@@ -15,7 +15,7 @@ ANY = "*"
 
 
 class SignatureRule(StrEnum):
-    """Which approvals must carry a signature."""
+    """The approvals that must carry a signature."""
 
     NEVER = "never"
     HIGH = "high"
@@ -23,17 +23,19 @@ class SignatureRule(StrEnum):
 
 
 class Budget(FileModel):
-    """The most that may be used up; None sets no limit. `cost` is in the operator's own unit, as in contracts."""
+    """Limits on spending; None sets no limit."""
 
     live_calls: int | None = Field(default=None, ge=0)
     irreversible_calls: int | None = Field(default=None, ge=0)
     cost: float | None = Field(default=None, ge=0)
+    """In the operator's own unit, as in contracts."""
 
 
 class WindowBudget(Budget):
-    """A budget for any stretch of time of the length `per`, a duration such as `24h`."""
+    """A budget for any stretch of time of one length."""
 
     per: str = "24h"
+    """The length of the window, as a duration such as `24h`."""
 
     @field_validator("per")
     @classmethod
@@ -48,12 +50,16 @@ class WindowBudget(Budget):
 
 
 class AgentPolicy(FileModel):
-    """What one agent may do. `"*"` grants every permission. `budget` counts over all its plans, None sets no limit."""
+    """The rights of one agent."""
 
     permissions: tuple[str, ...] = ()
+    """The granted permissions; `"*"` grants every permission."""
+    secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The secrets that its plans may name in a `$secret`, in any case; `"*"` grants every secret."""
     budget: WindowBudget | None = None
+    """The budget over all plans of the agent; None sets no limit."""
 
-    @field_validator("permissions", mode="before")
+    @field_validator("permissions", "secrets", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
         if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
@@ -62,19 +68,10 @@ class AgentPolicy(FileModel):
 
 
 class Policy(FileModel):
-    """The operator's rules. Every default is the careful one.
-
-    `confidence_threshold_for_live` (0.0-1.0) raises the confidence a LIVE call needs where the risk table asks for less.
-    `approval_timeout` is a duration such as `24h`; when it passes the plan is denied. `approvers` empty means anybody but
-    the requester. `agents` grants permissions by agent name, `"*"` for every other agent; an agent that is not listed
-    has none. `budget` is what one plan may use up.
-
-    `auto_lock_severity` (1-10) closes the live gate when a monitor finds an anomaly at least so grave; None never does.
-    `calibrated_confidence` lowers what agents state by how reliable a tool was. `monitor_shards` monitors
-    share the counting.
-    """
+    """The operator's rules. Every default is the careful one."""
 
     confidence_threshold_for_live: float = Field(default=0.75, ge=0.0, le=1.0)
+    """The lowest confidence (0.0-1.0) of a LIVE call, if the risk table asks for less."""
     dry_run_only: bool = False
     max_live_escalations: int = Field(default=5, ge=1)
     approval_required_for_high_risk: bool = True
@@ -83,14 +80,21 @@ class Policy(FileModel):
     rollback_on_stale: bool = False
     approvals_required: int = Field(default=1, ge=1, le=50)
     approval_timeout: str = "24h"
+    """The time for approval, as a duration such as `24h`. A plan without approval by then is denied."""
     approvers: tuple[str, ...] = ()
+    """The people who may approve. Empty, everyone but the requester may."""
     signature_required: SignatureRule = SignatureRule.NEVER
     authorized_keys: tuple[str, ...] = ()
     agents: dict[str, AgentPolicy] = Field(default_factory=dict)
+    """The rights by agent name. `"*"` stands for every other agent; without it, an agent that is absent has no rights."""
     budget: Budget = Budget()
+    """The budget of one plan."""
     auto_lock_severity: int | None = Field(default=None, ge=1, le=10)
+    """The lowest severity (1-10) of an anomaly at which a monitor closes the live gate; None never closes it."""
     calibrated_confidence: bool = False
+    """True to lower the confidence that agents state by the observed reliability of the tool."""
     monitor_shards: int = Field(default=1, ge=1, le=100)
+    """The number of monitors that share the counting."""
 
     @field_validator("approval_timeout")
     @classmethod
@@ -110,28 +114,38 @@ class Policy(FileModel):
 
     @property
     def approval_timeout_seconds(self) -> float:
-        """Seconds a plan waits for approval before it is denied."""
+        """Seconds that a plan waits for approval before it is denied."""
         return seconds(self.approval_timeout)
 
     def permissions_of(self, agent: str) -> tuple[str, ...]:
-        """What an agent may use; the entry `"*"` stands for every agent that has none of its own."""
+        """Return the permissions of an agent; the entry `"*"` stands for every agent without one of its own."""
         entry = self.agents.get(agent) or self.agents.get(ANY)
         return entry.permissions if entry else ()
 
     def budget_of(self, agent: str) -> WindowBudget | None:
-        """What an agent may use up over all its plans; the entry `"*"` counts for each agent without one by itself."""
+        """Return the budget of an agent over all its plans; the entry `"*"` counts separately for each agent."""
         entry = self.agents.get(agent) or self.agents.get(ANY)
         return entry.budget if entry else None
 
     def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
-        """The permissions the contract needs and the agent lacks, sorted."""
+        """Return the permissions that the contract needs and the agent lacks, sorted."""
         granted = self.permissions_of(agent)
         return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
 
-    def waives_approval(self, contract: Contract) -> bool:
-        """Whether a live call under this contract needs no human.
+    def secrets_of(self, agent: str) -> tuple[str, ...]:
+        """Return the secrets granted to an agent; the entry `"*"` stands for every agent without an entry of its own."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.secrets if entry else ()
 
-        Never true for an irreversible tool, nor for HIGH risk while `approval_required_for_high_risk` holds.
+    def grants_secret(self, agent: str, name: str) -> bool:
+        """Return True if a plan may name that secret for that agent. Capitals make no difference."""
+        granted = self.secrets_of(agent)
+        return ANY in granted or name.upper() in {secret.upper() for secret in granted}
+
+    def waives_approval(self, contract: Contract) -> bool:
+        """Return True if a live call under this contract needs no approval.
+
+        An irreversible call always needs approval. So does a HIGH risk call while `approval_required_for_high_risk` is set.
         """
         if contract.irreversible:
             return False
@@ -140,12 +154,12 @@ class Policy(FileModel):
         return contract.risk in self.approval_waived_for
 
     def digest(self) -> str:
-        """The hash of the whole policy."""
+        """Return the hash over the whole policy."""
         return digest(self.model_dump(mode="json"))
 
 
 def contradictions(policy: Policy) -> tuple[Problem, ...]:
-    """Rules that no plan could ever satisfy: they would only show when a plan waits in vain."""
+    """Return the rules that no plan can satisfy; without this check, plans would wait for approval in vain."""
     problems: list[Problem] = []
     if policy.approvers and len(policy.approvers) < policy.approvals_required:
         problems.append(

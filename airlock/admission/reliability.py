@@ -1,37 +1,39 @@
-"""How reliable a tool was, and what that makes of the confidence an agent states."""
+"""The observed reliability of a tool, and the confidence calibrated by it."""
 
 from airlock.base.model import WireModel
 
 PRIOR_CALLS = 20
-"""How many observed calls the stated confidence is worth against what was observed."""
+"""The weight of the stated confidence, as a number of observed calls."""
 
 
 class Reliability(WireModel):
-    """How many live calls of a tool ended, and how many of them worked."""
+    """The observed live calls of a tool."""
 
     ok: int
+    """The calls that succeeded."""
     calls: int
+    """The calls that ended."""
 
 
 def calibrated_confidence(confidence: float, ok: int, calls: int) -> float:
-    """A step's confidence shrunk by how reliable its tool was; never higher than what the agent stated.
+    """Return a step's confidence, lowered by the observed reliability of its tool; never more than the agent stated.
 
-    It is the posterior mean of the tool's success rate when the statement is taken as a prior belief worth `PRIOR_CALLS`
+    The result is the posterior mean of the tool's success rate if the statement is a prior belief worth `PRIOR_CALLS`
     observed calls: `(PRIOR_CALLS * confidence + ok) / (PRIOR_CALLS + calls)`, the Beta prior being conjugate to the binomial
-    (Gelman et al., "Bayesian Data Analysis", section 2.4). Without observations it is the statement itself; with many it is
-    the observed rate. A lower bound of an interval would instead punish a tool for being new.
+    (Gelman et al., "Bayesian Data Analysis", section 2.4). Without observations it equals the statement; with many it
+    approaches the observed rate. A lower bound of an interval would instead punish a tool for being new.
 
     Args:
-        confidence: What the agent stated, 0.0-1.0.
-        ok: How many live calls of the tool worked.
-        calls: How many ended.
+        confidence: The confidence that the agent stated, 0.0-1.0.
+        ok: The number of live calls of the tool that succeeded.
+        calls: The number of live calls of the tool that ended.
 
     Raises:
         ValueError: If `confidence` is out of range, or `ok` is not between 0 and `calls`.
     """
     if not 0.0 <= confidence <= 1.0 or not 0 <= ok <= calls:
         raise ValueError(f"confidence {confidence} with {ok} of {calls} calls is out of range")
-    # what agrees with the statement must not lower it by an error of the last digit
+    # observations that agree with the statement must not lower it by a rounding error
     if ok >= confidence * calls:
         return confidence
     return min(confidence, (PRIOR_CALLS * confidence + ok) / (PRIOR_CALLS + calls))

@@ -1,20 +1,22 @@
-"""The one JSON text of a value, its digest, and the paths at which two values differ."""
+"""The canonical JSON text of a value, its digest, and the paths at which two values differ."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+MAX_DEPTH = 100
+"""Levels of lists and objects inside one another that a value from outside may have; pydantic's parser reads 200."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: keys sorted, no white space, ASCII only.
+    """Return the one JSON text of a value: keys sorted, no white space, ASCII only.
 
-    The same on every machine, Python and hash seed.
+    The text is the same on every machine, under every Python version and hash seed.
 
     Raises:
-        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot say.
+        ValueError: If the value holds NaN, an infinity, or half of a surrogate pair, which JSON cannot express.
     """
     text = _CANONICAL.encode(value)
     if "\\ud" in text:
@@ -22,19 +24,48 @@ def canonical_json(value: Any) -> str:
     return text
 
 
+def bounded_json(value: Any) -> str:
+    """Return the canonical JSON of a value from outside: a plan, an answer of a target, a token, a message.
+
+    A deeper value would be accepted here and could not be decoded by the next worker, which fails its task for ever.
+
+    Raises:
+        ValueError: If the value is not JSON, or is nested more than `MAX_DEPTH` levels deep.
+    """
+    if deeper_than(value, MAX_DEPTH):
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    return canonical_json(value)
+
+
+def deeper_than(value: Any, levels: int) -> bool:
+    """Return True if lists and objects stand inside one another on more than `levels` levels; takes linear time."""
+    row, depth = [value], 0
+    while row := [child for parent in row for child in _children(parent)]:
+        depth += 1
+        if depth > levels:
+            return True
+    return False
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if _is_list(value) else ()
+
+
 def digest(value: Any) -> str:
-    """The SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
+    """Return the SHA-256 of the canonical JSON of a value, as 64 lower-case hex characters."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) -> tuple[str, ...]:
-    """The paths at which two JSON values differ, sorted; the whole path where the types differ.
+    """Return the paths at which two JSON values differ, sorted; values of different types differ as a whole.
 
     Args:
         before: One value.
-        after: The other.
-        path: Where they stand.
-        beside: A text in `before` that stands for anything, so that it never counts as a difference.
+        after: The other value.
+        path: The path of both values, the prefix of every result.
+        beside: A placeholder in `before` that matches every value; None if there is none.
     """
     if beside is not None and before == beside:
         return ()
@@ -56,7 +87,7 @@ def differences(before: Any, after: Any, path: str = "", *, beside: Any = None) 
 
 
 def _same_kind(one: Any, other: Any, *, strictly: bool) -> bool:
-    # shown to a person, 1 and 1.0 differ; passed to a tool, they are one number, but neither is true
+    # an approver sees 1 and 1.0 as different; a tool takes them as one number, but never as a boolean
     return type(one) is type(other) or (not strictly and isinstance(one, bool) == isinstance(other, bool))
 
 

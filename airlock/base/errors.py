@@ -1,4 +1,4 @@
-"""Every error Airlock raises on purpose, and the exceptions a tool may raise to say what happened."""
+"""The errors that Airlock raises on purpose, and the exceptions by which a tool reports what happened."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,15 @@ class AirlockError(Exception):
 
 
 class Problem(WireModel):
-    """One thing that is wrong with something a person wrote, and how to mend it.
-
-    `where` is a path such as `steps.create.args.email`, or a key of a configuration file.
-    """
+    """One mistake in a plan or a configuration, with its fix."""
 
     where: str
+    """A path such as `steps.create.args.email`, or a key of a configuration file."""
     message: str
     fix: str
 
     def __str__(self) -> str:
-        """One line: the place, the message and the fix."""
+        """Return one line with the place, the message and the fix."""
         return f"{self.where}: {self.message} (fix: {self.fix})"
 
 
@@ -31,32 +29,36 @@ class _Problems(AirlockError):
 
 
 class PlanError(_Problems):
-    """A plan that cannot be accepted; `problems` names every step, field and fix."""
+    """A plan that cannot be accepted; `problems` names each step, field and fix."""
 
 
 class ConfigError(_Problems):
-    """A configuration that cannot be used; `problems` names every key and fix."""
+    """A configuration that cannot be used; `problems` names each key and fix."""
 
 
 class ContractError(AirlockError):
-    """A tool whose contract contradicts itself; raised when the worker starts, never later."""
+    """A contract that contradicts itself; raised when the worker starts, never later."""
 
 
 class RefError(AirlockError):
-    """A `$ref` that found nothing, or cannot be evaluated."""
+    """A `$ref` that finds nothing, or that cannot be evaluated."""
 
 
 class SecretError(AirlockError):
     """A `$secret` that this worker cannot resolve."""
 
 
+class SecretRefused(SecretError):
+    """A `$secret` that this worker may not resolve: its argument takes none, or its agent was not granted it."""
+
+
 class ToolFailed(AirlockError):
-    """Raised by a tool: the call certainly had no effect.
+    """A failure that a tool raises when the call certainly had no effect.
 
     Args:
-        message: What went wrong, for a person.
-        retry: Whether trying again could help; honoured only where the contract allows a repeat.
-        after: How long the target asked to wait before that, in seconds (a Retry-After).
+        message: The reason, written for the approver and the operator.
+        retry: True if another attempt could succeed; honoured only if the contract allows a repeat.
+        after: Seconds that the target asked to wait before the next attempt (a Retry-After).
     """
 
     def __init__(self, message: str, *, retry: bool = False, after: float = 0.0) -> None:
@@ -66,8 +68,8 @@ class ToolFailed(AirlockError):
 
 
 class Stale(AirlockError):
-    """Raised by a tool before it writes: the state its preview relied on has moved; nothing was written."""
+    """A failure that a tool raises before it writes: the state that its preview relied on has changed."""
 
 
 class InDoubt(AirlockError):
-    """Raised by a tool that cannot say whether its call took effect, for example when the connection was lost."""
+    """A failure that a tool raises when its call may have taken effect, for example after a lost connection."""

@@ -19,35 +19,36 @@ Sent = TypeVar("Sent", bound=WireModel)
 
 
 class Verdict(WireModel):
-    """The answer to a decision. `changed` lists what differs from the seal the decision named, where that is known."""
+    """The answer to a decision."""
 
     accepted: bool
     reason: str
     changed: tuple[str, ...] = ()
+    """The paths that differ from the seal that the decision named, as far as that seal is known."""
 
 
 class MalformedMessage(ValueError):
-    """A message that cannot be understood; the text says which field is wrong."""
+    """A message that cannot be parsed; the text names the wrong field."""
 
 
 def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: bool = True) -> Sent:
-    """Whatever was sent, as one model; where that says `by` whom it is sent, it must be a person.
+    """Parse the arguments of a message as one model; a sender in its field `by` must be a person.
 
     Args:
-        model: What it must be.
-        name: What it is called, for the error.
-        arguments: Whatever was sent, decoded as plain JSON.
-        strict: Whether an unknown field is refused; not for what another version of this program sends.
+        model: The type of the message.
+        name: The name of the message, for the error.
+        arguments: The arguments as they arrived, decoded as plain JSON.
+        strict: True to refuse unknown fields; False for messages that another version of Airlock may send.
 
     Raises:
-        MalformedMessage: If it is not one JSON object with the fields of that model.
+        MalformedMessage: If the arguments are not one JSON object with the fields of the model.
     """
     if len(arguments) != 1:
         raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
-    # an unknown field is refused here, not by the model: `step` for `steps` would otherwise approve the whole plan, while
-    # a message that was accepted and is carried on must stay readable for an older worker
+    # Refused here and not by the model: `step` for `steps` would approve the whole plan. The model itself ignores
+    # unknown fields, because an older worker must be able to read a message that a newer one accepted.
     unknown = sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields)
     if strict and unknown:
         raise MalformedMessage(f"{name}: no field {', '.join(unknown[:3])}; it takes {', '.join(model.model_fields)}")
@@ -57,7 +58,7 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
         first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
         wrong = "; ".join(f"{shorten('.'.join(str(part) for part in item['loc']), 100)}: {item['msg']}" for item in first)
         raise MalformedMessage(f"{name}: {wrong}") from error
-    if str(getattr(message, "by", "")).lower() in RESERVED:  # only now, because white space round it was stripped
+    if str(getattr(message, "by", "")).lower() in RESERVED:  # after parsing, which strips white space
         raise MalformedMessage(f"{name}: by: {', '.join(RESERVED)} are not people; write your own name")
     return message
 

@@ -12,10 +12,10 @@ class SignatureError(AirlockError):
 
 
 def read_key(line: str) -> tuple[str, Ed25519PublicKey]:
-    """The approver and the key of one `authorized_keys` line: `ssh-ed25519 <key> <approver>`.
+    """Return the approver and the key of one `authorized_keys` line: `ssh-ed25519 <key> <approver>`.
 
     Raises:
-        SignatureError: If the line is not of that form.
+        SignatureError: If the line has another form.
     """
     parts = line.split(maxsplit=2)
     if len(parts) != 3:

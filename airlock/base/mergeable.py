@@ -1,4 +1,4 @@
-"""Counts that can be added up: what two monitors counted apart is what one would have counted."""
+"""Counts that can be added: two monitors together count exactly what one monitor would have counted."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -9,21 +9,21 @@ from airlock.base.model import WireModel
 
 
 class Mergeable(WireModel):
-    """A model made of whole numbers, dictionaries of them and other such models; everything it may lack is zero.
+    """A model of whole numbers, dictionaries of them, and other such models; every default is zero.
 
-    Adding is associative and commutative, and exact: no field is a float, whose sum would depend on the order. On the wire
-    what is zero is left out.
+    Addition is associative, commutative and exact: no field is a float, whose sum would depend on the order. Zeros are left
+    out on the wire.
     """
 
     def __add__(self, other: Self) -> Self:
-        """Both together, field by field."""
+        """Return the sum, field by field."""
         return self.model_copy(
             update={name: _plus(getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
         )
 
     @classmethod
     def total(cls, parts: Sequence[Self]) -> Self:
-        """All parts together, as adding them one by one would give, at a fraction of the cost where they are many."""
+        """Return the sum of all parts; for many parts this costs a fraction of adding them one by one."""
         if not parts:
             return cls()
         if len(parts) == 1:

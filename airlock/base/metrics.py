@@ -1,4 +1,4 @@
-"""Every metric Airlock serves beside Temporal's own: one table, from which code, page, dashboard and alerts are checked."""
+"""The metrics of Airlock, beside Temporal's: one table by which code, docs, dashboard and alerts are checked."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """How a metric behaves. A counter only grows while a process lives; a gauge is the latest value somebody looked up."""
+    """The kind of a metric. A counter only grows while a process lives; a gauge is the value of the latest sample."""
 
     COUNTER = "counter"
     DURATION = "histogram"
@@ -15,12 +15,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as it is created; `text` says what it counts and in which unit."""
+    """One metric."""
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     text: str
+    """A description with the unit."""
 
     @property
     def served(self) -> str:
@@ -29,7 +30,7 @@ class Metric:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Every name that a query may use."""
+        """The names that a query may use."""
         if self.kind is Kind.DURATION:
             return tuple(f"{self.served}_{part}" for part in ("bucket", "sum", "count"))
         return (self.served,)
@@ -39,32 +40,34 @@ CALLS: Final = Metric(
     "airlock_calls",
     Kind.COUNTER,
     ("tool", "mode", "outcome"),
-    "Attempts of calls that ended in this process, by what became of them",
+    "Attempts of calls that ended in this process, by outcome",
 )
 CALL_DURATION: Final = Metric(
-    "airlock_call_duration", Kind.DURATION, ("tool", "mode"), "How long those attempts took, in seconds"
+    "airlock_call_duration", Kind.DURATION, ("tool", "mode"), "Duration of those attempts, in seconds"
 )
 PLANS_ENDED: Final = Metric(
     "airlock_plans_ended", Kind.COUNTER, ("outcome",), "Plans that ended in this process, undo runs included"
 )
 PLANS: Final = Metric("airlock_plans", Kind.GAUGE, ("state",), "Open plans, undo runs included, by state")
-APPROVALS_WAITING: Final = Metric("airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for people")
+APPROVALS_WAITING: Final = Metric("airlock_approvals_waiting", Kind.GAUGE, (), "Open plans that wait for approval")
 APPROVAL_OLDEST: Final = Metric(
-    "airlock_approval_oldest_seconds", Kind.GAUGE, (), "Seconds for which the first of them has waited; 0 when none waits"
+    "airlock_approval_oldest_seconds", Kind.GAUGE, (), "Seconds that the oldest of them has waited; 0 if none waits"
 )
-GATE_WAITING: Final = Metric("airlock_gate_waiting", Kind.GAUGE, ("gate",), "Who waits in front of a gate")
-GATE_USED: Final = Metric("airlock_gate_used", Kind.GAUGE, ("gate",), "Slots of a gate that are in use")
+GATE_WAITING: Final = Metric("airlock_gate_waiting", Kind.GAUGE, ("gate",), "Requests that wait at a gate")
+GATE_USED: Final = Metric("airlock_gate_used", Kind.GAUGE, ("gate",), "Slots of a gate in use")
 GATE_CAPACITY: Final = Metric("airlock_gate_capacity", Kind.GAUGE, ("gate",), "Slots of a gate")
-GATE_LOCKS: Final = Metric("airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it keeps somebody out")
+GATE_LOCKS: Final = Metric(
+    "airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it refuses some or all holders"
+)
 HEALTH_SCORE: Final = Metric("airlock_health_score", Kind.GAUGE, ("window",), "The health score, 0-100; NaN without data")
 ANOMALIES: Final = Metric(
-    "airlock_anomalies", Kind.GAUGE, ("kind",), "Anomalies now, by kind; NaN where nothing was ever counted"
+    "airlock_anomalies", Kind.GAUGE, ("kind",), "Current anomalies, by kind; NaN if nothing was ever counted"
 )
 SAMPLED_AT: Final = Metric(
     "airlock_sampled_at_seconds",
     Kind.GAUGE,
     ("what",),
-    "When the gauges of that part were last looked up, in seconds since 1970 UTC",
+    "Time of the last sample of these gauges, in seconds since 1970 UTC",
 )
 
 METRICS: Final = (
@@ -84,11 +87,11 @@ METRICS: Final = (
 )
 
 DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Upper bounds of the buckets of `CALL_DURATION`, in seconds: from a local look-up to the longest patience of a tool."""
+"""Upper bounds of the buckets of `CALL_DURATION`, in seconds: from a local look-up to the longest timeout of a tool."""
 
 
 class CallResult(StrEnum):
-    """What became of one attempt, as the label `outcome` of `CALLS` says it."""
+    """The outcome of one attempt: the values of the label `outcome` of `CALLS`."""
 
     WORKED = "worked"
     FAILED = "failed"

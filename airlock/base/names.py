@@ -1,4 +1,4 @@
-"""Every identifier that Airlock shares with Temporal: ids, queues, search attributes. One place, one spelling."""
+"""The identifiers that Airlock shares with Temporal: ids, queues, search attributes."""
 
 import re
 
@@ -10,14 +10,14 @@ CLAIM_WORKFLOW = "ClaimWorkflow"
 MONITOR_WORKFLOW = "MonitorWorkflow"
 RESOURCE_GATE_PREFIX = "gate-resource-"
 LIVE_GATE = "gate-live"
-"""The gate every plan passes before it goes LIVE; the system lock closes it."""
+"""The gate that every plan passes before it goes LIVE. The system lock closes it."""
 RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
-"""What a plan id must not begin with: it would name the workflow of another plan."""
+"""Prefixes that no plan id may have: it would name the workflow of another plan."""
 MONITOR = "monitor"
-"""Who locked, where a monitor closed the live gate."""
+"""The author of a lock by which a monitor closed the live gate."""
 MONITOR_PREFIX = "monitor-"
 RESERVED = ("airlock", MONITOR, "policy", "temporal")
-"""What the audit says in place of a person when Airlock itself, a monitor, the policy or a cancelled workflow decided."""
+"""Names in the audit that are not people: Airlock itself, a monitor, the policy, a cancelled workflow."""
 
 WORKFLOW_QUEUE = "airlock"
 REHEARSE_QUEUE = "airlock-rehearse"
@@ -36,54 +36,54 @@ STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def plan_workflow_id(plan_id: str) -> str:
-    """The workflow id of a plan."""
+    """Return the workflow id of a plan."""
     return PLAN_PREFIX + plan_id
 
 
 def plan_id_of(workflow_id: str) -> str:
-    """The plan id behind a workflow id; a bare plan id is returned as it is."""
+    """Return the plan id of a workflow id; a plan id is returned unchanged."""
     return workflow_id.removeprefix(PLAN_PREFIX)
 
 
 def undo_workflow_id(plan_id: str) -> str:
-    """The workflow id of the run that undoes a plan after its end."""
+    """Return the workflow id of the run that undoes a plan after its end."""
     return UNDO_PREFIX + plan_id
 
 
 def workflow_id_of(name: str) -> str:
-    """The workflow id behind what people call a plan or the undo of one: its plan id, or either workflow id."""
+    """Return the workflow id of a plan, or of its undo, from its plan id or from either workflow id."""
     return name if name.startswith(RESERVED_PREFIXES) else plan_workflow_id(name)
 
 
 def resource_gate_id(key: str) -> str:
-    """The gate of one resource; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
+    """Return the id of a resource's gate; `key` is the keyed hash of its name, because workflow ids are not encrypted."""
     return RESOURCE_GATE_PREFIX + key
 
 
 def tool_gate_id(tool: str) -> str:
-    """The gate of one tool: how many calls at once (`max_concurrent`), how many in a while (`rate_limit`)."""
+    """Return the id of a tool's gate, which enforces `max_concurrent` and `rate_limit`."""
     return f"gate-tool-{tool}"
 
 
 def monitor_id(shard: int) -> str:
-    """The workflow id of one monitor; shards count from 0."""
+    """Return the workflow id of one monitor; shards count from 0."""
     return f"{MONITOR_PREFIX}{shard}"
 
 
 def claim_id(tool: str, digest: str) -> str:
-    """The claim of one irreversible call."""
+    """Return the workflow id of the claim of one irreversible call."""
     return f"claim-{tool}-{digest}"
 
 
 def idempotency_key(plan_id: str, step_id: str, undone: int = 0) -> str:
-    """The key of one live call: the same on every attempt, retry and reset of the run.
+    """Return the key of one live call: the same on every attempt, retry and reset of the run.
 
-    It changes only after the call was undone, because a target that remembers the first key would otherwise answer
-    a repeated call without making it.
+    The key changes only after the call was undone. A target that remembers the first key would otherwise answer the
+    repeated call without making it.
 
     Args:
         plan_id: The plan.
         step_id: The step.
-        undone: How often this call was made and compensated before, 0 or more.
+        undone: The number of times this call was made and compensated before, 0 or more.
     """
     return f"{plan_id}/{step_id}" if undone == 0 else f"{plan_id}/{step_id}/{undone}"

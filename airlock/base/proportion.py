@@ -1,28 +1,28 @@
-"""What a share of successes says about the true rate behind it, and how surely."""
+"""Estimates of a true rate from an observed share of successes."""
 
 from math import erf, sqrt
 
 from airlock.base.model import WireModel
 
 Z_95 = 1.959964
-"""Standard deviations of the normal distribution on either side that hold 95 % of it."""
+"""The number of standard deviations around the mean of a normal distribution that cover 95 % of it."""
 
 
 class Interval(WireModel):
-    """Between which rates (0.0-1.0) the true one lies."""
+    """The bounds (0.0-1.0) of the true rate."""
 
     low: float
     high: float
 
 
 def wilson(hits: int, number: int, z: float = Z_95) -> Interval:
-    """The Wilson score interval of a rate; everything from 0.0 to 1.0 where nothing was observed.
+    """Return the Wilson score interval of a rate; 0.0 to 1.0 if nothing was observed.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
     Args:
-        hits: How often it happened, 0 to `number`.
-        number: How often it could have happened.
+        hits: The number of successes, 0 to `number`.
+        number: The number of observations.
         z: The width in standard deviations; 1.96 is the 95 % interval.
 
     Raises:
@@ -34,22 +34,22 @@ def wilson(hits: int, number: int, z: float = Z_95) -> Interval:
     rate, square = hits / number, z * z
     middle = (rate + square / (2 * number)) / (1 + square / number)
     half = z / (1 + square / number) * sqrt(rate * (1 - rate) / number + square / (4 * number * number))
-    # at the ends the formula is exact, its floating-point arithmetic is not
+    # at 0 and 1 the formula is exact, but its floating-point arithmetic is not
     low = 0.0 if hits == 0 else max(0.0, middle - half)
     high = 1.0 if hits == number else min(1.0, middle + half)
     return Interval(low=low, high=high)
 
 
 def certainty(hits: int, number: int, reference: float) -> float:
-    """How surely the true rate is on the observed side of a reference, 0.0-1.0; 0.0 where nothing was observed.
+    """Return the confidence that the true rate is on the observed side of a reference; 0.0 if nothing was observed.
 
-    It is the level of the widest Wilson interval that leaves the reference out: the Wilson interval is the set of rates the
-    score test does not reject, so that `z = |rate - reference| / sqrt(reference (1 - reference) / number)` is where the
-    interval ends at the reference, and `erf(z / sqrt(2))` its level.
+    The result (0.0-1.0) is the level of the widest Wilson interval that excludes the reference. The Wilson interval is the
+    set of rates that the score test does not reject, so `z = |rate - reference| / sqrt(reference (1 - reference) / number)`
+    is the width at which the interval ends at the reference, and `erf(z / sqrt(2))` is its level.
 
     Args:
-        hits: How often it happened, 0 to `number`.
-        number: How often it could have happened.
+        hits: The number of successes, 0 to `number`.
+        number: The number of observations.
         reference: The rate to compare with, between 0.0 and 1.0, both excluded.
 
     Raises:

@@ -1,23 +1,23 @@
-"""Text that is stored or shown: bounded, on one line, and unable to pass for other text."""
+"""Text for storage and display: bounded, on one line, and unable to imitate other text."""
 
 import re
 
 MAX_OUTPUT_BYTES = 65_536
-"""What one call may return, in bytes of JSON; a run's history and its continue-as-new carry it."""
+"""The largest output of one call, in bytes of JSON; the run's history and its continue-as-new carry it."""
 MAX_TEXT = 500
-"""Free text from tools is cut to this many characters before it is stored."""
-_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # counted as printable, shown as nothing
+"""The longest free text of a tool that is stored, in characters; longer text is cut."""
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # printable by Unicode, but displayed as nothing
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """A text of at most `limit` characters, on one line; half of a surrogate pair, which JSON cannot carry, becomes `?`."""
+    """Return a text as one line of at most `limit` characters; half of a surrogate pair, invalid in JSON, becomes `?`."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def printable(line: str) -> str:
-    """A line without control and formatting characters: an agent's text must not fake lines or hide others."""
-    if line.isascii() and line.isprintable():  # most are, and a large plan has tens of thousands
+    """Replace control and formatting characters: an agent's text must not fake lines or hide others."""
+    if line.isascii() and line.isprintable():  # the usual case: a large plan has tens of thousands of lines
         return line
     return "".join(
         character if character.isprintable() and character not in _BLANK_LETTERS else "\N{REPLACEMENT CHARACTER}"
@@ -26,5 +26,5 @@ def printable(line: str) -> str:
 
 
 def inline(text: str) -> str:
-    """A text inside Markdown: nothing in it becomes a link, an image or mark-up."""
+    """Escape a text for Markdown: nothing in it becomes a link, an image or mark-up."""
     return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", printable(text).replace("|", "/").replace("`", "'"))

@@ -1,4 +1,4 @@
-"""`approve`: the one command that lets a plan out, and only what its sender has seen."""
+"""`approve`: the one command that lets a plan go live, and only as its approver has seen it."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import MalformedMessage
 from airlock.base.keys import SignatureError
 from airlock.cli.decisions import ByOption, decide, me
+from airlock.cli.hints import preview_as_started
 from airlock.cli.output import AsJson, Refusal, command, say
 from airlock.cli.plans import PlanName
 from airlock.client import Airlock, PlanHandle
@@ -32,7 +33,7 @@ async def approve(
     steps: Annotated[
         str | None, typer.Option("--steps", metavar="A,B", help="Approve only these steps, with commas between.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason; it is recorded.")] = "",
     by: ByOption = None,
     sign_key: Annotated[
         Path | None,
@@ -43,7 +44,8 @@ async def approve(
 ) -> int:
     """Approve exactly the preview you have seen.
 
-    Without --digest it shows the preview on a terminal and asks. Elsewhere --digest is required: nothing is approved unseen.
+    Without --digest the command shows the preview on a terminal and asks. Elsewhere --digest is required: nothing is
+    approved unseen.
     """
     handle = (await Airlock.connect()).plan(plan)
     seen = digest if digest is not None else await _seen(handle, ask=not yes, as_json=as_json)
@@ -55,7 +57,7 @@ async def approve(
 
 
 async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
-    """The digest of the preview that a person was just shown and agreed to."""
+    """Show the preview, ask the approver, and return its digest."""
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         problem = Problem(
             where="--digest",
@@ -63,7 +65,7 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
             fix=f"read the preview with: {program()} show {handle.plan_id}; then name its digest: --digest ...",
         )
         raise Refusal("--digest is required here", [problem])
-    preview = await handle.preview()
+    preview = preview_as_started(await handle.preview())
     if preview.digest is None:
         raise Refusal(preview.text)
     say(preview.text)
@@ -83,7 +85,10 @@ def _approval(**fields: object) -> Approve:
 
 
 def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
-    """The approval with its signature; unsigned where it names another seal: the plan refuses it and knows what changed."""
+    """Return the approval with its signature.
+
+    An approval that names another seal stays unsigned. The plan refuses it, and says what has changed since.
+    """
     if preview.digest is None or not names_digest(approval.digest, preview.digest):
         return approval
     try:

@@ -1,18 +1,13 @@
-"""`check` and `tools`: what can be said about a plan, and about the catalogue, without a server."""
+"""`check` and `tools`: findings about a plan, and the catalogue, without a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.table import Table
 
-from airlock.admission.admit import admit
-from airlock.admission.admitted import Admission, Admitted
-from airlock.admission.ceiling import Ceiling, ceilings
 from airlock.admission.config import Config
-from airlock.admission.lint import advice, catalogue_problems, structure_problems
-from airlock.base.errors import Problem
+from airlock.admission.examination import Examination, examine
 from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.plans import read_document
@@ -30,18 +25,8 @@ ValidationOption = Annotated[
 NoCatalogue = Annotated[bool, typer.Option("--no-catalogue", help="Look at the plan alone, not at a catalogue.")]
 
 
-class Findings(BaseModel):
-    """What was found out about a plan offline. `ceilings` are empty without a catalogue, or when there are problems."""
-
-    plan: Plan
-    problems: tuple[Problem, ...] = ()
-    advice: tuple[Problem, ...] = ()
-    admitted: Admitted | None = None
-    ceilings: dict[str, Ceiling] = {}
-
-
 def plan_from_files(path: Path, validation: Path | None) -> Plan:
-    """The plan in a file of either format, with its validations file if there is one.
+    """Read a plan from a file of either format, with its validations file if there is one.
 
     Raises:
         PlanError: If either file cannot be read or accepted.
@@ -49,21 +34,12 @@ def plan_from_files(path: Path, validation: Path | None) -> Plan:
     return read_plan(read_document(path), None if validation is None else read_document(validation))
 
 
-def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Findings:
-    """Everything that can be said about a plan without a server."""
-    problems = structure_problems(plan)
-    if problems or configured is None:
-        return Findings(plan=plan, problems=tuple(problems), advice=() if problems else tuple(advice(plan, {})))
+def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Examination:
+    """Examine a plan without a server."""
+    if configured is None:
+        return examine(plan)
     config, catalogue = configured
-    problems = catalogue_problems(plan, catalogue)
-    known = {step.id: catalogue.contract(step.tool, step.args) for step in plan.steps if catalogue.get(step.tool)}
-    admission = Admission(problems=tuple(problems)) if problems else admit(plan, catalogue, config.policy)
-    found = Findings(plan=plan, problems=admission.problems, advice=tuple(advice(plan, known)))
-    admitted = admission.admitted
-    if admitted is None:
-        return found
-    reached = ceilings(admitted.order, admitted.parents, admitted.caps)
-    return found.model_copy(update={"admitted": admitted, "ceilings": reached})
+    return examine(plan, catalogue, config.policy)
 
 
 @command
@@ -74,9 +50,10 @@ def check(
     no_catalogue: NoCatalogue = False,
     as_json: AsJson = False,
 ) -> int:
-    """Lint a plan offline: every finding with its place and its fix, every conflict in it, and how far each step could go.
+    """Lint a plan offline.
 
-    Exits 1 when there are errors; advice alone exits 0.
+    Prints every finding with its place and its fix, every conflict, and the ceiling of each step. Exits 1 when there are
+    errors; warnings alone exit 0.
     """
     configured = None if no_catalogue else read_catalogue(config)
     findings = look_at(plan_from_files(plan_file, validation), configured)
@@ -87,15 +64,15 @@ def check(
     return REFUSED if findings.problems else OK
 
 
-def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
+def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
     failed = {"error": "the plan cannot be accepted"} if findings.problems else {}
     return {
         **failed,
         "plan_id": findings.plan.plan_id,
-        "digest": findings.plan.digest(),
+        "digest": findings.digest,
         "config": str(config) if config else None,
         "problems": list(findings.problems),
-        "advice": list(findings.advice),
+        "advice": list(findings.warnings),
         "steps": [
             {"id": step.id, "tool": step.tool, "ceiling": ceiling.mode.value, "reasons": list(ceiling.reasons)}
             for step in findings.plan.steps
@@ -105,32 +82,31 @@ def _as_document(findings: Findings, config: Path | None) -> dict[str, Any]:
     }
 
 
-def _print_findings(findings: Findings, *, catalogue: bool) -> None:
+def _print_findings(findings: Examination, *, catalogue: bool) -> None:
     screen = console()
     for problem in findings.problems:
         print_problem("error: ", problem, screen, "bold red")
-    for problem in findings.advice:
-        print_problem("advice: ", problem, screen, "yellow")
+    for problem in findings.warnings:
+        print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.advice)} pieces of advice"
+    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} warnings"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
 
 
-def _ceiling_table(findings: Findings) -> Table:
+def _ceiling_table(findings: Examination) -> Table:
+    rows = findings.admitted.steps if findings.admitted else {}
     table = Table(title="How far each step could go under this policy", title_justify="left")
     for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
         table.add_column(column, overflow="fold")
     for step in findings.plan.steps:
-        contract = findings.admitted.contract(step.id) if findings.admitted else None
-        ceiling = findings.ceilings[step.id]
-        risk = contract.risk.value if contract else ""
-        agent = findings.admitted.reassigned.get(step.id, step.agent) if findings.admitted else step.agent
+        row, ceiling = rows[step.id], findings.ceilings[step.id]
         why = safe("; ".join(ceiling.reasons))
-        table.add_row(step.id, safe(step.tool), safe(agent), risk, ceiling.mode.value, why)
+        agent = safe(row.agent or step.agent)
+        table.add_row(step.id, safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
     return table
 
 
@@ -142,7 +118,10 @@ def tools(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show the catalogue: every tool with its contract, as the configured worker would offer it."""
+    """Show the catalogue: every tool with its contract.
+
+    The tools are those that a worker with this configuration offers.
+    """
     configured = read_catalogue(config)
     catalogue = load_catalogue(Config()) if configured is None else configured[1]
     if graph:
@@ -162,7 +141,7 @@ def tools(
 
 
 def _show_graph(catalogue: Catalogue, as_json: bool) -> None:
-    """The prerequisites between tools: an arrow leads from what comes first to what needs it."""
+    """Print the prerequisites between tools. An arrow leads from a tool to one that needs it before."""
     edges = [(first, name) for name, needed in catalogue.prerequisites().items() for first in needed]
     if as_json:
         emit({"edges": [{"before": first, "tool": name} for first, name in edges]})

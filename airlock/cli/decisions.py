@@ -1,4 +1,4 @@
-"""What a person says to a plan: approve, deny, lock, unlock, rollback, abort, resolve, with an answer for each."""
+"""The decisions of people about a plan: deny, abort and resolve, and the sending that all decisions share."""
 
 import asyncio
 import getpass
@@ -15,17 +15,21 @@ from airlock.base.names import workflow_id_of
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
 from airlock.cli.plans import PlanName
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.program import as_started
 from airlock.run.messages import Settlement
 
 _PATIENCE = 3.0
-"""Seconds of silence before a person is told what is being waited for."""
+"""Seconds of silence before the command says what it waits for."""
 
-ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides; your login name unless given.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.")]
+ByOption = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Your name, recorded with the decision; the login name unless given."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason; it is recorded.")]
 
 
 def me(by: str | None) -> str:
-    """Who decides: the name given, or the login name.
+    """Return the name of the person who decides: the name given, or the login name.
 
     Raises:
         Refusal: If there is neither.
@@ -36,15 +40,16 @@ def me(by: str | None) -> str:
         return getpass.getuser()
     except (KeyError, OSError) as error:
         problem = Problem(where="--by", message="this login has no name", fix="say who decides: --by NAME")
-        raise Refusal("nobody would be deciding", [problem]) from error
+        raise Refusal("the decision would have no name under it", [problem]) from error
 
 
 async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
     """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
     try:
-        verdict = await patiently(handle.decide(decision, **fields))
+        answer = await patiently(handle.decide(decision, **fields))
     except NoAnswer as error:
         raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
+    verdict = answer.model_copy(update={"reason": as_started(answer.reason)})
     if as_json:
         refused = {} if verdict.accepted else {"error": verdict.reason, "problems": []}
         emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json")})
@@ -54,7 +59,7 @@ async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: 
 
 
 async def patiently(asked: Coroutine[Any, Any, Verdict]) -> Verdict:
-    """What the question is answered with; a person who waits long hears what for."""
+    """Wait for an answer, and say what for once that takes long."""
     asking = asyncio.ensure_future(asked)
     await asyncio.wait({asking}, timeout=_PATIENCE)
     if not asking.done():
@@ -88,7 +93,10 @@ async def deny(
     by: ByOption = None,
     as_json: AsJson = False,
 ) -> int:
-    """Deny a plan that waits for approval; it ends with the outcome denied."""
+    """Deny a plan that waits for approval.
+
+    It ends with the outcome denied.
+    """
     handle = (await Airlock.connect()).plan(plan)
     return await decide(handle, "deny", as_json=as_json, by=me(by), reason=reason, digest=digest)
 
@@ -113,12 +121,15 @@ async def resolve(
     ],
     reason: ReasonOption,
     output: Annotated[
-        str | None, typer.Option("--output", metavar="JSON", help="What the call returned, where later steps read it.")
+        str | None, typer.Option("--output", metavar="JSON", help="The output of the call, where later steps read it.")
     ] = None,
     by: ByOption = None,
     as_json: AsJson = False,
 ) -> int:
-    """Settle a step that waits for a human: a call whose outcome nobody knows, or a compensation that failed."""
+    """Settle a step that waits for a human.
+
+    It is a call whose outcome is unknown, or a compensation that failed.
+    """
     value = _json(output)
     handle = (await Airlock.connect()).plan(plan)
     fields = {"by": me(by), "step": step, "outcome": outcome.value, "reason": reason, "output": value}

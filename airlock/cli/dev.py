@@ -17,7 +17,8 @@ from airlock.cli.processes import Child
 from airlock.cli.settings import ConfigOption
 from airlock.cli.stopping import stoppable
 from airlock.program import program
-from airlock.tools.operator_file import find_config
+from airlock.temporal.keyring import KEYS_FILE_VARIABLE, KEYS_VARIABLE, ensure_keys
+from airlock.tools.operator_file import find_config, read_config
 
 STATE = Path(".airlock") / "server"
 WORKER_READY = "airlock worker ready"
@@ -34,9 +35,10 @@ async def dev(
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the server.")] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Start a Temporal development server and a worker, and keep them up until Ctrl-C.
+    """Start a Temporal development server and a worker.
 
-    Takes Temporal's usual ports 7233 and 8233 where they are free. With --json it prints one line when everything is up.
+    They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
+    command prints one line when everything is up.
     The server is for development: it has one node and a SQLite database.
     """
     ended = await stoppable(_run(folder.resolve(), find_config(config), worker=worker, as_json=as_json))
@@ -75,12 +77,24 @@ async def _until_one_ends(children: list[Child]) -> None:
 
 async def _start_worker(stack: AsyncExitStack, folder: Path, config: Path | None, ports: Ports) -> Child:
     own = {name: value for name, value in os.environ.items() if name.startswith("AIRLOCK_")}
-    environment = {**clean_environment(), **own, "TEMPORAL_ADDRESS": ports.address}
-    command_line = [sys.executable, "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
+    environment = {**clean_environment(), **own, **_checkout_on_path(), "TEMPORAL_ADDRESS": ports.address}
+    named = {KEYS_VARIABLE, KEYS_FILE_VARIABLE}.intersection(own) or (config and read_config(config).keys.file)
+    if not named:
+        environment[KEYS_FILE_VARIABLE] = str(ensure_keys(folder / "keys"))
+    # -P: a module of the user's own in this folder, such as types.py, must not take the place of a library's
+    command_line = [sys.executable, "-P", "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
     child = Child("the worker", command_line, folder / "logs" / "worker.log", environment)
     stack.push_async_callback(child.stop)
     await child.wait_until(lambda: WORKER_READY in child.said(), _WORKER_WITHIN)
     return child
+
+
+def _checkout_on_path() -> dict[str, str]:
+    """Return what lets a child find this Airlock: nothing where it is installed, the checkout where it is not."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / "starter.py").is_file():
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))}
 
 
 def _as_document(folder: Path, ports: Ports) -> dict[str, str]:

@@ -16,7 +16,7 @@ from airlock.cli.ports import Ports, free_ports, usual_or_free
 from airlock.cli.processes import Child, ChildFailed
 from airlock.temporal.connection import connect_to
 
-_ANSWERS_WITHIN = 30.0
+_ANSWERS_WITHIN = 120.0
 
 
 async def start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: bool) -> tuple[Child, Ports, Client]:
@@ -25,7 +25,7 @@ async def start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: bo
     Raises:
         ChildFailed: If no server could be started; with the end of its log.
     """
-    # ports are chosen before the server binds them, so somebody else may be faster: then others are tried
+    # ports are chosen before the server binds them, so another process may be faster: then others are tried
     for attempt in (1, 2, 3):
         ports = usual_or_free() if usual_ports and attempt == 1 else free_ports()
         child = Child(
@@ -69,13 +69,12 @@ async def _answering(child: Child, ports: Ports) -> Client:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process without what leads to another server or another Airlock."""
-    # what the user has set for another server or another Airlock must not lead elsewhere
+    """Return the environment of this process without the settings of another server or another Airlock."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "AIRLOCK_"))}
 
 
 def temporal_binary() -> str:
-    """The Temporal CLI: the one on PATH, else the one that was installed beside this Python.
+    """Return the Temporal CLI: the one on PATH, else the one that was installed beside this Python.
 
     Raises:
         AirlockError: If there is neither.
@@ -83,5 +82,8 @@ def temporal_binary() -> str:
     beside = Path(sys.executable).parent / "temporal"
     found = shutil.which("temporal") or (str(beside) if beside.is_file() else None)
     if found is None:
-        raise AirlockError("there is no `temporal` on PATH: run `make setup`, or install the Temporal CLI")
+        raise AirlockError(
+            "there is no Temporal server: neither a `temporal` on PATH nor one beside this Python. "
+            "To install one: pip install 'airlock-temporal[servers]'"
+        )
     return found

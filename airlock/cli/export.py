@@ -21,7 +21,7 @@ from airlock.export.plan_lines import PlanRecord
 
 LAST = "last"
 _VISIBILITY_LAG = timedelta(minutes=5)
-"""How far behind visibility may be: `--since last` goes back so much further."""
+"""The longest delay of visibility. `--since last` goes back so much further."""
 
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="Where the seven files go; an earlier export there is replaced.")
@@ -31,8 +31,8 @@ Since = Annotated[
     typer.Option(
         "--since",
         metavar="TIME",
-        help="Take plans that ended before from the earlier export in DIR, and read only the others: ISO 8601 "
-        "(UTC where it names no zone), or `last` for the end of that export.",
+        help="Take plans that ended before this time from the earlier export in DIR, and read only the others. "
+        "ISO 8601, in UTC unless it names a zone, or `last` for the end of that export.",
     ),
 ]
 Without = Annotated[
@@ -43,9 +43,10 @@ Without = Annotated[
 
 @command
 async def export(folder: Folder, since: Since = None, without: Without = None, as_json: AsJson = False) -> int:
-    """Write the seven files from Temporal alone, all or none; the same plans give the same bytes.
+    """Export all plans into seven files, from Temporal alone.
 
-    Workers must be running: each plan's run is asked what it recorded. Prints the root digest; keep it elsewhere.
+    Either all files are written or none. The same plans give the same bytes. Workers must be running, because each run is
+    queried for its records. The command prints the root digest; keep it elsewhere.
     """
     if folder.exists() and not folder.is_dir():
         raise Refusal(f"{folder} is a file: name a folder, or one that is not there yet")
@@ -72,7 +73,7 @@ def _records(folder: Path, plans: Plans, since: datetime | None) -> AsyncIterato
 
 
 def _check_all_read(unread: list[UnreadablePlan]) -> None:
-    """An export that silently lacks plans would be worse than none."""
+    """Refuse to export when a plan could not be read: a silent gap is worse than no export."""
     if not unread:
         return
     problems = [
@@ -86,7 +87,11 @@ def _check_all_read(unread: list[UnreadablePlan]) -> None:
 
 
 def _since(folder: Path, said: str) -> datetime:
-    """The time that `--since` names. Later than what the earlier export knows of, and plans would be missed."""
+    """Return the time that `--since` names.
+
+    Raises:
+        Refusal: If it is later than the end of the earlier export: plans in between would be missed.
+    """
     try:
         earlier = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
     except (OSError, ValueError) as error:
@@ -96,7 +101,7 @@ def _since(folder: Path, said: str) -> datetime:
     try:
         since = datetime.fromisoformat(said)
     except ValueError:
-        raise typer.BadParameter(f"{said!r} is no time: write it like 2026-05-04T13:00:00Z, or `last`") from None
+        raise typer.BadParameter(f"{said!r} is not a time: write it like 2026-05-04T13:00:00Z, or `last`") from None
     since = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
     if earlier.end_time is None or since > earlier.end_time:
         known = f"{earlier.end_time:%Y-%m-%dT%H:%M:%SZ}" if earlier.end_time else "nothing"
@@ -108,7 +113,7 @@ def _since(folder: Path, said: str) -> datetime:
 
 @contextlib.contextmanager
 def progress(what: str, *, quiet: bool) -> Iterator[Tell | None]:
-    """A bar on a terminal, and nothing elsewhere."""
+    """Show a bar on a terminal, and nothing elsewhere."""
     screen = console(stderr=True)
     if quiet or not screen.is_terminal:
         yield None

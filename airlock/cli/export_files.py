@@ -1,4 +1,4 @@
-"""Writing the seven files: streaming, in a fixed order, all of them or none.
+"""The writing of the seven files: streaming, in a fixed order, all of them or none.
 
 The files are written beside the folder and put in its place by renaming, so that a reader finds the old set or the new one,
 never some of each. For the moment between two renames an existing folder is away; what a crash leaves there, the next export
@@ -39,10 +39,10 @@ async def export_files(
     """Write the seven files into a folder, in place of an earlier export there; in memory there is one plan at a time.
 
     Args:
-        folder: Where they go; absent, empty, or with an earlier export and nothing else.
+        folder: The target; absent, empty, or with an earlier export and nothing else.
         plans: Every plan, in the order of `PlanRecord.order`, each once.
-        pipeline_id: What the plans belong to, such as the Temporal namespace.
-        signals: What was learned, in the order of the file.
+        pipeline_id: The namespace or other whole that the plans belong to.
+        signals: The learning signals, in the order of the file.
         health: The monitor's view; its digests are made here.
 
     Returns:
@@ -68,7 +68,7 @@ async def export_files(
 
 
 async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[PlanRecord]) -> AsyncIterator[PlanRecord]:
-    """All plans of an earlier export with those that changed since: what `export --since` writes.
+    """Yield all plans of an earlier export, with those that changed since, for `export --since`.
 
     A plan that is in both is taken from `changed`; one that is only in the earlier export is carried over as it stands
     there, also when Temporal has forgotten it since.
@@ -77,7 +77,7 @@ async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[Pla
         folder: The earlier export; it is verified first.
         since: The caller asked Temporal for all plans that are open, and for those that were closed at this time (UTC) or
             later.
-        changed: What it answered, in the order of `PlanRecord.order`.
+        changed: The answer, in the order of `PlanRecord.order`.
 
     Raises:
         AirlockError: If the earlier export is not as it was written, or has a plan that was still open, or closed since, and
@@ -158,7 +158,7 @@ def _signal_lines(signals: Iterable[LearningSignal]) -> Iterator[SignalLine]:
 
 
 class _Output:
-    """A new file that counts and hashes what is written."""
+    """A new file that counts and hashes its content."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("xb")
@@ -174,7 +174,7 @@ class _Output:
         self._lines += data.count(b"\n")
 
     def finished(self) -> FileDigest:
-        """Make sure that it is on the disk; what it is."""
+        """Make sure that the file is on the disk, and return its digest."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return FileDigest(lines=self._lines, bytes=self._bytes, sha256=self._sha256.hexdigest())
@@ -195,7 +195,7 @@ def _previous(folder: Path) -> Path:
 
 
 def _put_back(folder: Path) -> None:
-    """Undo what a crash between the two renames left: the earlier export goes back to its place."""
+    """Undo a crash between the two renames: the earlier export goes back to its place."""
     if _previous(folder).is_dir() and not folder.exists():
         _previous(folder).rename(folder)
 

@@ -1,4 +1,4 @@
-"""The lines of an export, read one by one: what `verify` checks, and what `export --since` carries over."""
+"""The lines of an export, read one by one, for `verify` and for `export --since`."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ L = TypeVar("L", bound=Link)
 P = TypeVar("P", TransitionLine, RollbackLine)
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
-"""The longest line that is read: a plan of 5,000 steps that was retried for a year stays far below."""
+"""The most bytes of one line. A plan of 5,000 steps that was retried for a year stays far below."""
 
 
 class DamagedFile(DamagedContent):
-    """A line that cannot be read; `finding` says which one."""
+    """An error about a line that cannot be read; `finding` names the line."""
 
     def __init__(self, finding: Finding) -> None:
         self.finding = finding
@@ -26,7 +26,7 @@ class DamagedFile(DamagedContent):
 
 
 class LineFile(Generic[L]):
-    """One JSONL file of an export, its next line looked at without taking it; in memory there is one line."""
+    """One JSONL file of an export, with a look at its next line. One line is in memory at a time."""
 
     def __init__(self, folder: Path, name: str, model: type[L]) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class LineFile(Generic[L]):
         self._file.close()
 
     def peek(self) -> NumberedLine[L] | None:
-        """The next line; None at the end.
+        """Return the next line, or None at the end.
 
         Raises:
             DamagedFile: If it is no line as export writes it.
@@ -55,7 +55,7 @@ class LineFile(Generic[L]):
         return self._next
 
     def take(self) -> NumberedLine[L] | None:
-        """The next line, and go on to the one after it; None at the end.
+        """Return the next line and advance; None at the end.
 
         Raises:
             DamagedFile: If it is no line as export writes it.
@@ -66,7 +66,7 @@ class LineFile(Generic[L]):
         return found
 
     def rest(self, most: int) -> list[Finding]:
-        """Read to the end, whatever the lines say of each other; the first lines that are damaged, at most so many."""
+        """Read to the end, and return the first damaged lines, at most so many. The lines are not compared."""
         found: list[Finding] = []
         while True:
             try:
@@ -78,7 +78,7 @@ class LineFile(Generic[L]):
 
     @property
     def digest(self) -> FileDigest:
-        """What the file is, once it was read to its end."""
+        """The digest and the number of lines of the file, once it was read to its end."""
         return FileDigest(lines=self._read, bytes=self._bytes, sha256=self._sha256.hexdigest())
 
     def _data(self) -> bytes:
@@ -103,7 +103,7 @@ class PlanFiles:
             file.close()
 
     def plans(self) -> Iterator[PlanLines]:
-        """The lines of each plan; whether they belong together is not judged here.
+        """Yield the lines of each plan. Whether they belong together is not judged here.
 
         Raises:
             DamagedFile: At the first line that is damaged in itself.

@@ -1,4 +1,4 @@
-"""A file that one process holds as long as it lives: nobody else uses what it stands for meanwhile."""
+"""A file that one process holds as long as it lives: it has the folder that the file stands for to itself."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ class AlreadyRunning(AirlockError):
 
 @contextmanager
 def held(path: Path) -> Iterator[Callable[[str], None]]:
-    """Hold the lock; yields a function that leaves a note for whoever finds it held. A crash frees it too.
+    """Hold the lock, and yield a function that leaves a note for a process that finds it held. A crash frees the lock, too.
 
     Raises:
         AlreadyRunning: If another process holds it.

@@ -1,4 +1,4 @@
-"""Follows plans and shows it: bars on a terminal, one line for each change elsewhere, JSON lines for programs."""
+"""The display of plans that are followed: bars on a terminal, lines elsewhere, JSON lines for programs."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from rich.table import Column
 from rich.text import Text
 
 from airlock.base.model import WireModel
+from airlock.cli.hints import status_as_started
 from airlock.cli.output import console, emit_line, safe
 from airlock.cli.screens import settled, state_style
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
-from airlock.program import as_started
 from airlock.run.state import Outcome
 from airlock.run.views import StatusView
 
@@ -27,28 +27,30 @@ _EVERY = 0.2
 
 
 class Snapshot(WireModel):
-    """Where one plan is. `done` counts steps with a live call behind them; `answered` says whether a worker told us."""
+    """The state of one plan at one moment."""
 
     plan_id: str
     state: str | None
     outcome: str | None = None
     ended: bool = False
     done: int = 0
+    """The number of steps whose live call has ended."""
     total: int = 0
     why: str = ""
     waits_for: str = ""
     digest: str | None = None
     approve_command: str | None = None
     answered: bool = True
+    """True if a worker answered; False if the state is what Temporal itself knows."""
 
     @property
     def good(self) -> bool:
-        """Whether the plan ended as its submitter wanted: completed, partial or rehearsed."""
+        """True if the plan ended as its submitter wanted: completed, partial or rehearsed."""
         return self.ended and self.outcome in GOOD_OUTCOMES
 
 
 def snapshot(status: StatusView) -> Snapshot:
-    """The snapshot of a status."""
+    """Return the snapshot of a status."""
     return Snapshot(
         plan_id=status.plan_id,
         state=status.state.value,
@@ -64,7 +66,7 @@ def snapshot(status: StatusView) -> Snapshot:
 
 
 def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
-    """The snapshot of what Temporal itself knows, when no worker answers or the run was closed from outside."""
+    """Return a snapshot of Temporal's own facts, for when no worker answers or the run was closed from outside."""
     summary = facts.summary
     what = "no worker answers" if summary.open else "the run is closed"
     what += "" if summary.status == RUNNING else f": Temporal says {summary.status}"
@@ -83,11 +85,11 @@ def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
 
 
 async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[Snapshot]:
-    """The plan's snapshot each time it changes; the last one when it has ended, however it ended.
+    """Yield the plan's snapshot each time it changes; the last one once the plan has ended, in any way.
 
     Args:
         handle: The plan.
-        every: Seconds between looks.
+        every: Seconds between queries.
 
     Raises:
         NoSuchPlan: If there is no such plan.
@@ -96,7 +98,7 @@ async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[
     news = time.monotonic()
     while True:
         try:
-            seen = snapshot(await handle.status())
+            seen = snapshot(status_as_started(await handle.status()))
         except NoAnswer:
             seen = snapshot_of_facts(await handle.facts(last=1))
         if seen.answered and not seen.ended and time.monotonic() - news > ENDED_CHECK:
@@ -112,14 +114,14 @@ async def snapshots(handle: PlanHandle, every: float = _EVERY) -> AsyncIterator[
 
 
 class Screen(Protocol):
-    """Something that shows snapshots."""
+    """A display of snapshots."""
 
     def show(self, seen: Snapshot) -> None:
         """Show one change."""
 
 
 class JsonLines:
-    """One JSON document a line, one line a change."""
+    """A display of one JSON document for each change, one a line."""
 
     def show(self, seen: Snapshot) -> None:
         """Print the snapshot."""
@@ -127,7 +129,7 @@ class JsonLines:
 
 
 class Silent:
-    """Shows nothing."""
+    """A display of nothing."""
 
     def show(self, seen: Snapshot) -> None:
         """Do nothing."""
@@ -170,7 +172,13 @@ class Bars:
 
 @contextmanager
 def open_screen(*, as_json: bool = False, silent: bool = False, commands: bool = True) -> Iterator[Screen]:
-    """The screen that fits: JSON lines, bars on a terminal, plain lines elsewhere; `commands`: also print what approves."""
+    """Open the screen that fits: JSON lines, bars on a terminal, plain lines elsewhere.
+
+    Args:
+        as_json: Print JSON lines.
+        silent: Print nothing.
+        commands: Print the command that approves a plan, too.
+    """
     screen = console()
     if silent:
         yield Silent()
@@ -215,7 +223,7 @@ def _state(seen: Snapshot) -> str:
 
 
 def _note(seen: Snapshot) -> str:
-    return safe(seen.why if seen.ended or not seen.waits_for else as_started(seen.waits_for))
+    return safe(seen.why if seen.ended or not seen.waits_for else seen.waits_for)
 
 
 def _sentence(seen: Snapshot) -> Text:

@@ -1,4 +1,4 @@
-"""`health`: how well everything goes, as the monitors have counted it."""
+"""`health`: the health of everything, as the monitors have counted it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from airlock.monitoring.rolling import Window
 
 _EVERY = 2.0
 
-WindowOption = Annotated[Window, typer.Option("--window", help="How far back to look: the metrics, the score, the tools.")]
+WindowOption = Annotated[Window, typer.Option("--window", help="The window of the metrics, the score and the tools.")]
 PlotOption = Annotated[
     Path | None,
     typer.Option(
@@ -31,15 +31,16 @@ PlotOption = Annotated[
 
 @command
 async def health(
-    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show every change until Ctrl-C.")] = False,
     window: WindowOption = Window.DAY,
     plot: PlotOption = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show how healthy the whole is: score, metrics with their trends, anomalies with what to do, the worst tools.
+    """Show health: score, metrics, anomalies, the worst tools.
 
-    The numbers are those of the monitors; where there is no data it says so. --watch redraws on a terminal; elsewhere, and
-    with --json, it prints a line for each change.
+    The numbers are those of the monitors. Metrics come with their trends, anomalies with a recommended action. Where there
+    is no data the command says so. --watch redraws on a terminal; elsewhere, and with --json, it prints a line for each
+    change.
     """
     if plot is not None:
         if watch:
@@ -79,7 +80,10 @@ async def _watch(monitors: Monitors, window: Window, as_json: bool) -> None:
 
 
 async def _changes(monitors: Monitors, window: Window) -> AsyncIterator[HealthReport]:
-    """The health each time something in it changes. The first answer must come; later silence is said, and waited out."""
+    """Yield the health each time it changes.
+
+    The first answer must come. Later silence is reported once, and waited out.
+    """
     last: dict[str, Any] | None = None
     silent = False
     while True:
@@ -93,7 +97,7 @@ async def _changes(monitors: Monitors, window: Window) -> AsyncIterator[HealthRe
             silent = True
         else:
             seen = report.model_dump(exclude={"at"})
-            if silent or seen != last:  # after a silence somebody waits to hear that it is over
+            if silent or seen != last:  # after a silence the reader waits to see that it is over
                 yield report
             last, silent = seen, False
         await asyncio.sleep(_EVERY)

@@ -1,4 +1,4 @@
-"""How health looks on a terminal and in a log. No data is said as no data."""
+"""The screens of health, on a terminal and in a log. Missing data is shown as missing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +26,17 @@ _WINDOWS = {Window.HOUR: "the last hour", Window.DAY: "the last day", Window.ALL
 
 @dataclass(frozen=True)
 class _Row:
-    """One metric: how its value and its range read, what is drawn as its trend, and what the highest bar stands for."""
+    """One row of the table of metrics."""
 
     name: str
     shown: Callable[[Metrics], str | None]
+    """Returns the value as text."""
     drawn: Callable[[Metrics], float | None]
+    """Returns the value that the trend draws."""
     range: Callable[[float, float], str]
+    """Returns the lowest and the highest value as text."""
     top: float | None = 1.0
+    """The value of the highest bar; None takes the highest value that occurs."""
 
 
 def _span(low: float, high: float) -> str:
@@ -79,28 +83,28 @@ _ROWS = (
 
 
 def percent(share: float) -> str:
-    """A share (0.0-1.0) for people."""
+    """Return a share (0.0-1.0) as a percentage."""
     return f"{100 * share:.1f} %"
 
 
 def hours_of_the_last_day(at: datetime) -> list[datetime]:
-    """When each of the last 24 hours of the clock began, UTC, the running one last."""
+    """Return the beginnings of the last 24 hours of the clock, UTC, the current hour last."""
     last = at.replace(minute=0, second=0, microsecond=0)
     return [last - timedelta(hours=back) for back in reversed(range(HOURS))]
 
 
 def count(number: int, what: str) -> str:
-    """So many things, in words."""
+    """Return a number of things, in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def bars_of(screen: Console) -> str:
-    """The bars that a console can print."""
+    """Return the bars that a console can print."""
     return BARS if screen.encoding.lower().startswith("utf") else ASCII_BARS
 
 
 def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
-    """Everything about health: the score, the metrics with their trends, what is wrong and what to do, the worst tools."""
+    """Return everything about health: score, metrics with trends, anomalies with recommended actions, the worst tools."""
     return Group(
         _headline(report),
         Text(_rests_on(report)),
@@ -116,13 +120,13 @@ def health_screen(report: HealthReport, bars: str = BARS) -> RenderableType:
 
 
 def print_screen(screen: RenderableType) -> None:
-    """Print it: wrapped on a terminal; in a pipe each line stays one line."""
+    """Print a screen, wrapped on a terminal. In a pipe each line stays one line."""
     where = console()
     where.print(screen, soft_wrap=not where.is_terminal)
 
 
 def health_line(report: HealthReport) -> Text:
-    """Health in one line, for logs."""
+    """Return health in one line, for logs."""
     found = ", ".join(f"{anomaly.kind.value} (severity {anomaly.severity})" for anomaly in report.anomalies)
     calls = count(report.health.samples.calls, "live call")
     return Text.assemble(

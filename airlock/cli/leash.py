@@ -1,4 +1,4 @@
-"""Runs a command that ends when whoever holds our stdin does, however that one ends. Standard library only.
+"""A command on a leash: it ends when the process that holds its stdin does, in whatever way. Standard library only.
 
 `python leash.py COMMAND...`: the command takes over this process, so its pid is the one the caller knows; a small watcher
 beside it waits for the end of stdin and then kills it. The watcher ends with the command.
@@ -10,7 +10,7 @@ import signal
 import sys
 
 _LOOK = 0.5
-"""Seconds between two looks whether the command still runs."""
+"""Seconds between two checks that the command still runs."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`lock` and `unlock`: one plan, or with the proof that it has stopped, everything."""
+"""`lock` and `unlock`: one plan, or everything, with the proof that it has stopped."""
 
 import asyncio
 import json
@@ -37,14 +37,15 @@ async def lock(
     scope: ScopeOption = None,
     by: ByOption = None,
     within: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="How long to wait until everything has stopped.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="The longest wait until everything has stopped.")
     ] = 60.0,
     as_json: AsJson = False,
 ) -> int:
-    """Stop a plan, or everything: calls that are running finish, no further call starts until somebody unlocks.
+    """Stop one plan, or everything.
 
-    Without a plan it closes the live gate and shows, for every plan that was live, when it has stopped. It exits 0 when all
-    have, and 1 when some have not in time; the lock stays either way.
+    Calls that are running finish. No further call starts until an operator unlocks. Without a plan the command closes the
+    live gate, and shows for every plan that was live when it has stopped. It exits 0 when all have stopped, and 1 when some
+    have not in time. The lock stays either way.
     """
     _one_or_all(plan, scope)
     airlock = await Airlock.connect()
@@ -80,9 +81,10 @@ async def unlock(
     by: ByOption = None,
     as_json: AsJson = False,
 ) -> int:
-    """Let a locked plan, or everything, go on: what is left is rehearsed and approved anew; live calls are not repeated.
+    """Let a locked plan go on, or everything.
 
-    Without a plan it opens the live gate, and says what the lock kept waiting and what changed meanwhile.
+    The remaining steps are rehearsed and need a new approval. Live calls are not repeated. Without a plan the command opens
+    the live gate, and lists the plans that the lock held up and the plans that changed meanwhile.
     """
     _one_or_all(plan, scope)
     airlock = await Airlock.connect()
@@ -91,7 +93,7 @@ async def unlock(
     gate = LiveGate(airlock.client)
     before = await gate.status()
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
-    # looked up before, when what waits still waits
+    # before the unlock: afterwards the plans that wait no longer wait
     changed = ChangesSinceLock() if since is None else await gate.meanwhile(since)
     verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
     if not verdict.accepted or before is None or since is None:
@@ -107,23 +109,23 @@ async def unlock(
 
 
 def plans(count: int) -> str:
-    """So many plans, in words."""
+    """Return a number of plans, in words."""
     return f"{count or 'no'} plan{'' if count == 1 else 's'}"
 
 
 def held_up(view: GateView) -> list[str]:
-    """The workflow ids of plans that locks stopped or kept out, as far as the gate names them."""
+    """Return the workflow ids of plans that locks stopped or kept out, as far as the gate names them."""
     return sorted({told.holder for told in view.told} | set(view.kept_out_first))
 
 
 def _one_or_all(plan: str | None, scope: str | None) -> None:
     if plan is not None and scope is not None:
-        problem = Problem(where="--scope", message="is for all plans, and one plan is named", fix="leave one of the two out")
+        problem = Problem(where="--scope", message="is for all plans, and one plan is named", fix="leave out one of the two")
         raise Refusal("either a plan or a scope", [problem])
 
 
 async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, reason: str, scope: str | None) -> Verdict:
-    """The gate's answer; where no worker gives one, a person hears what works without."""
+    """Return the gate's answer. Where no worker gives one, the refusal names a way that needs none."""
     try:
         return await patiently(asked)
     except NoAnswer as error:
@@ -136,7 +138,7 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
 
 
 async def _locked(gate: LiveGate, scope: str | None) -> bool:
-    """Whether the gate has this very lock, by whomever."""
+    """Return True if the gate has a lock of this scope, by any operator."""
     view = await gate.status()
     return view is not None and any(lock.scope == scope for lock in view.locks)
 
@@ -150,14 +152,17 @@ def _refused(decision: str, verdict: Verdict, as_json: bool) -> int:
 
 
 async def _watched(gate: LiveGate, scope: str | None, within: float, as_json: bool) -> Proof:
-    """Follow the barrier to its end; the last proof. Ctrl-C ends only the looking."""
-    proof = Proof(problem="nobody has looked yet")
+    """Follow the barrier to its end, and return the last proof. Ctrl-C ends only the following."""
+    proof = Proof(problem="the gate has not been queried yet")
     try:
         with open_barrier(silent=as_json) as screen:
             async for proof in gate.barrier(scope, within):
                 screen.show(proof)
     except asyncio.CancelledError:
-        warn(f"The lock stays; nobody looks any more whether everything has stopped. To lift it: {program()} unlock")
+        warn(
+            f"The lock stays; this command no longer follows whether everything has stopped. To lift it: "
+            f"{program()} unlock --reason ..."
+        )
         raise
     return proof
 

@@ -1,4 +1,4 @@
-"""Shows the proof of a lock: a table that is redrawn on a terminal, one line for each change elsewhere."""
+"""The proof of a lock: a table that is redrawn on a terminal, one line for each change elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ _ROWS = 60
 
 
 class Screen(Protocol):
-    """Something that shows proofs."""
+    """A display of proofs."""
 
     def show(self, proof: Proof) -> None:
         """Show one change."""
 
 
 class Silent:
-    """Shows nothing."""
+    """A display of nothing."""
 
     def show(self, proof: Proof) -> None:
         """Do nothing."""
@@ -39,7 +39,7 @@ class Lines:
         self._said: set[str] = set()
 
     def show(self, proof: Proof) -> None:
-        """Print what was not said before."""
+        """Print the lines that were not printed before."""
         found = (
             [proof.problem] if proof.problem else [f"{row.plan_id}  {row.standing.value}  {note(row)}" for row in proof.rows]
         )
@@ -56,13 +56,13 @@ class Redrawn:
         self._live = live
 
     def show(self, proof: Proof) -> None:
-        """Draw the table anew."""
+        """Draw the table again."""
         self._live.update(proof_table(proof), refresh=True)
 
 
 @contextmanager
 def open_barrier(*, silent: bool = False) -> Iterator[Screen]:
-    """The screen that fits: a table on a terminal, lines elsewhere."""
+    """Open the screen that fits: a table on a terminal, lines elsewhere."""
     screen = console()
     if silent:
         yield Silent()
@@ -74,7 +74,7 @@ def open_barrier(*, silent: bool = False) -> Iterator[Screen]:
 
 
 def proof_table(proof: Proof) -> Table:
-    """Every plan that was live when the lock came; those that have not stopped first."""
+    """Return a table of all plans that were live when the lock came; those that have not stopped come first."""
     table = Table(caption=safe(proof.problem) or None, caption_style="bold red")
     for column in ("plan", "stands", "since (UTC)", "what"):
         table.add_column(column, overflow="fold")
@@ -88,13 +88,13 @@ def proof_table(proof: Proof) -> Table:
 
 
 def note(row: ProofRow) -> str:
-    """What a row says beside its standing."""
+    """Return the note of a row, beside its standing."""
     match row.standing:
         case HolderState.QUIESCED:
-            return "has given its place back: no call of it is running"
+            return "has given its slot back: no call of it is running"
         case HolderState.FINISHING if row.calls:
             return f"in flight: {', '.join(row.calls[:20])}"
         case HolderState.FINISHING:
-            return "is giving its place back"
+            return "is giving its slot back"
         case _:
             return safe(row.why)

@@ -1,28 +1,25 @@
-"""How every command speaks: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
+"""The output of every command: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
 
 Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted.
 """
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 from temporalio.service import RPCError
-from typer.core import TyperGroup
 
 from airlock.base.errors import AirlockError, ConfigError, PlanError, Problem
 from airlock.base.text import printable
-from airlock.temporal.tracing import send_last_traces
+from airlock.program import as_started
 
 OK = 0
 REFUSED = 1
@@ -35,7 +32,7 @@ _P = ParamSpec("_P")
 
 
 class Refusal(AirlockError):
-    """A command that cannot do what was asked; `problems` say where and how to mend it, `more` goes into the JSON."""
+    """A refusal of a command. `problems` name the place and the fix, and `more` goes into the JSON."""
 
     def __init__(self, message: str, problems: Sequence[Problem] = (), **more: Any) -> None:
         self.problems = tuple(problems)
@@ -44,7 +41,7 @@ class Refusal(AirlockError):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for people: colours only on a terminal (and never with NO_COLOR), no markup in what is printed."""
+    """Return a console for people: colours only on a terminal, and never with NO_COLOR; markup is printed as it is."""
     probe = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if probe.is_terminal:
         return probe
@@ -52,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print one text as it is: no markup, no wrapping, so that commands stay ready to paste."""
+    """Print one text as it is, without markup and wrapping, so that commands can be pasted."""
     console().print(Text(text, style=style), soft_wrap=True)
 
 
@@ -62,7 +59,7 @@ def warn(text: str) -> None:
 
 
 def safe(text: str) -> str:
-    """One line of somebody else's text without control characters: it must not fake lines or hide others."""
+    """Return a foreign text as one line without control characters: it must not fake lines or hide others."""
     return printable(" ".join(text.splitlines()))
 
 
@@ -72,12 +69,12 @@ def emit(document: Any) -> None:
 
 
 def emit_line(document: Any) -> None:
-    """Print one JSON document on one line of stdout, at once."""
+    """Print one JSON document on one line of stdout, immediately."""
     print(json.dumps(plain(document), ensure_ascii=False), flush=True)
 
 
 def plain(document: Any) -> Any:
-    """The document with its models as plain JSON values."""
+    """Return a document with its models as plain JSON values."""
     if isinstance(document, BaseModel):
         return document.model_dump(mode="json")
     if isinstance(document, dict):
@@ -112,7 +109,7 @@ def _guarded(call: Callable[[], int], as_json: bool) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; nothing is to be said about it
+        sys.stderr.close()  # the reader of our output has left; an error message would reach no one
         return REFUSED
     except RPCError as error:
         report(Refusal(f"Temporal refused: {error.message}"), as_json)
@@ -126,7 +123,7 @@ def report(error: AirlockError, as_json: bool) -> None:
     problems: Sequence[Problem] = getattr(error, "problems", ())
     if as_json:
         more = error.more if isinstance(error, Refusal) else {}
-        emit({"error": _headline(error), "problems": list(problems), **more})
+        emit({"error": _headline(error), "problems": [_as_started(problem) for problem in problems], **more})
         return
     screen = console(stderr=True)
     screen.print(Text.assemble(("error: ", "bold red"), _lines(_headline(error))), soft_wrap=True)
@@ -134,13 +131,18 @@ def report(error: AirlockError, as_json: bool) -> None:
         print_problem("  ", problem, screen)
 
 
+def _as_started(problem: Problem) -> Problem:
+    # `where` names a place, never a command
+    return problem.model_copy(update={"message": as_started(problem.message), "fix": as_started(problem.fix)})
+
+
 def print_problem(lead: str, problem: Problem, screen: Console, style: str = "") -> None:
-    """Print one problem in two lines: where and what, then `fix:` and how to mend it."""
+    """Print one problem in two lines: its place and message, then `fix:` and the fix."""
     screen.print(
-        Text.assemble((lead, style), f"{safe(problem.where)}: {safe(problem.message)}"),
+        Text.assemble((lead, style), f"{safe(problem.where)}: {safe(as_started(problem.message))}"),
         soft_wrap=True,
     )
-    screen.print(Text(f"  fix: {safe(problem.fix)}", style="dim"), soft_wrap=True)
+    screen.print(Text(f"  fix: {safe(as_started(problem.fix))}", style="dim"), soft_wrap=True)
 
 
 def _headline(error: AirlockError) -> str:
@@ -148,7 +150,7 @@ def _headline(error: AirlockError) -> str:
         return f"the plan cannot be accepted: {_count(error.problems)}"
     if isinstance(error, ConfigError):
         return f"the configuration cannot be used: {_count(error.problems)}"
-    return str(error)
+    return as_started(str(error))
 
 
 def _count(problems: Sequence[Problem]) -> str:
@@ -157,45 +159,3 @@ def _count(problems: Sequence[Problem]) -> str:
 
 def _lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.splitlines())
-
-
-def run_and_leave(application: Callable[[], Any]) -> NoReturn:
-    """Run a command line and end the process with its exit code, at once.
-
-    The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something.
-    Nothing is lost: commands stop what they started before they return.
-    """
-    code: object = OK
-    try:
-        application()
-    except SystemExit as leaving:
-        code = leaving.code
-    send_last_traces()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else OK if code is None else REFUSED)
-
-
-class Family(TyperGroup):
-    """The group of all commands; with `--json` even bad usage is reported as JSON."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run the command line; exits like every command of Airlock."""
-        given = sys.argv[1:] if args is None else list(args)
-        if not standalone_mode or "--json" not in given:
-            return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
-        try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except typer.TyperException as error:
-            emit({"error": error.format_message(), "problems": []})
-            code = error.exit_code
-        sys.exit(code if isinstance(code, int) else OK)

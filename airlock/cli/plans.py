@@ -1,4 +1,4 @@
-"""`list` and `show`: what plans there are and where one is; both work when no worker does."""
+"""`list` and `show`: all plans, and the state of one. Both work when no worker does."""
 
 import asyncio
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
 from airlock.cli.screens import facts_screen, lock_lines, moment, plans_table, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
@@ -15,8 +16,8 @@ from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import AuditView
 
-_GATE_WITHIN = 1.5
-"""Seconds a list waits to hear whether the live gate is locked."""
+_GATE_WITHIN = 5.0
+"""Seconds that a list waits for the live gate to say whether it is locked."""
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
 
@@ -29,12 +30,13 @@ async def list_(
             "--state", metavar="STATE", help=f"Only plans in this state: {', '.join(State)}.", case_sensitive=False
         ),
     ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="At most so many, newest first.")
-    ] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most plans to list.")] = 50,
     as_json: AsJson = False,
 ) -> int:
-    """List plans, newest first, from Temporal's visibility: works without any worker, a second behind at worst."""
+    """List plans, newest first.
+
+    The list comes from Temporal's visibility. It needs no worker, and is a second behind at worst.
+    """
     airlock = await Airlock.connect()
     plans, gate = await asyncio.gather(airlock.plans(state=state, limit=limit), _live_gate(airlock))
     if as_json:
@@ -50,7 +52,7 @@ async def list_(
 
 
 async def _live_gate(airlock: Airlock) -> GateView | str | None:
-    """The live gate, None if there is none yet, or why it cannot be read."""
+    """Return the live gate, None if there is none yet, or the reason why it cannot be read."""
     try:
         return await LiveGate(airlock.client).status(within=_GATE_WITHIN)
     except NoAnswer as error:
@@ -63,9 +65,10 @@ async def show(
     audit: Annotated[bool, typer.Option("--audit", help="Everything the run recorded, oldest first.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show a plan: the preview as an approver reads it, every step with its ceiling and status, what it waits for.
+    """Show a plan: its preview, its steps, what it waits for.
 
-    Without a worker it shows what Temporal itself knows, and says so.
+    The preview is the one that an approver reads. Each step has its ceiling and its status. Without a worker the command
+    shows the facts that Temporal itself has, and says so.
     """
     handle = (await Airlock.connect()).plan(plan)
     try:
@@ -76,8 +79,8 @@ async def show(
 
 
 async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
-    status = await handle.status()
-    preview = await handle.preview()
+    status = status_as_started(await handle.status())
+    preview = preview_as_started(await handle.preview())
     recorded = await handle.audit() if audit else None
     if as_json:
         document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}

@@ -27,7 +27,7 @@ _INK, _ACCENT, _SOFT = "#1f2933", "#0b69a3", "#9fb3c8"
 
 
 def usable(path: Path) -> None:
-    """Check where a picture is to go, before anything else is done.
+    """Check the target of a picture, before anything else is done.
 
     Raises:
         typer.BadParameter: If its name does not end in one of `FORMATS`.
@@ -41,17 +41,19 @@ def usable(path: Path) -> None:
 
 
 def plot(path: Path, counted: CountedTotals, window: Window) -> None:
-    """Draw what was counted into a file. The same counts at the same time give the same bytes.
+    """Draw the counts into a file. The same counts at the same time give the same bytes.
 
     Args:
         path: The file; it is written over.
-        counted: What the monitors have counted.
-        window: What success of tools is about; latency and reliability are about all time, the score about the last day.
+        counted: The counts of the monitors.
+        window: The window of the success of tools. Latency and reliability cover all time, the score the last day.
 
     Raises:
         Refusal: If matplotlib is not installed, or the file cannot be written.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its fonts is of no interest here
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # its messages about the place of its fonts help no reader of health
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -68,7 +70,7 @@ def plot(path: Path, counted: CountedTotals, window: Window) -> None:
         _latency(latency, counted)
         figure.suptitle(f"Airlock, {counted.at:%Y-%m-%d %H:%M} UTC")
         try:
-            # neither when nor by what it was drawn: the same counts give the same picture
+            # without the time and the version of matplotlib, so that the same counts give the same picture
             figure.savefig(
                 path, dpi=120, metadata={"Date": None, "Creator": "Airlock"} if vector else {"Software": "Airlock"}
             )

@@ -9,14 +9,14 @@ UI_PORT = 8233
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a Temporal dev server listens."""
+    """The ports of a Temporal dev server."""
 
     temporal: int
     ui: int
 
     @property
     def usual(self) -> bool:
-        """Whether the Temporal CLI finds the server without being told."""
+        """True if the Temporal CLI finds the server without being told."""
         return self.temporal == TEMPORAL_PORT
 
     @property
@@ -26,7 +26,7 @@ class Ports:
 
 
 def usual_or_free() -> Ports:
-    """The usual ports, each replaced by a free one where it is taken."""
+    """Return the usual ports, each replaced by a free one where it is taken."""
     free = free_ports()
     return Ports(
         temporal=TEMPORAL_PORT if _is_free(TEMPORAL_PORT) else free.temporal,
@@ -35,7 +35,7 @@ def usual_or_free() -> Ports:
 
 
 def free_ports() -> Ports:
-    """Two ports that nobody uses at the moment."""
+    """Return two ports that no process uses at the moment."""
     with _bound(0) as first, _bound(0) as second:
         return Ports(first.getsockname()[1], second.getsockname()[1])
 

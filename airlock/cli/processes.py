@@ -1,4 +1,4 @@
-"""Child processes that never outlive us: logs in files, clear words when one dies, stopped in order."""
+"""Child processes that never outlive this one: logs in files, an error with the log when one dies, an orderly stop."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ class ChildFailed(AirlockError):
 
 
 class Child:
-    """One running command. It is killed when this process ends, however it ends."""
+    """One running command. It is killed when this process ends, in any way."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None
@@ -53,7 +53,7 @@ class Child:
         return self._process.poll() is None
 
     def said(self) -> str:
-        """What the command wrote to its log since it was started, the last part of it."""
+        """Return the last part of the log that the command wrote since it was started."""
         with self.log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._start, size - _TAIL_BYTES))
@@ -74,12 +74,12 @@ class Child:
             await asyncio.sleep(_POLL)
 
     def failure(self, what: str) -> ChildFailed:
-        """The error that says what happened to this command, with the end of its log."""
+        """Return an error about this command, with the end of its log."""
         tail = "\n".join(f"  {line}" for line in self.said().splitlines()[-15:])
         return ChildFailed(f"{self.name} {what}. The end of {self.log}:\n{tail or '  (it wrote nothing)'}")
 
-    async def stop(self, within: float = 5.0) -> int:
-        """SIGTERM, and SIGKILL after `within` seconds; returns the exit code; safe to repeat."""
+    async def stop(self, within: float = 20.0) -> int:
+        """Send SIGTERM, and SIGKILL after `within` seconds; return the exit code. Safe to repeat."""
         if self.running:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -87,7 +87,7 @@ class Child:
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL, as a crash would end it; returns the exit code; safe to repeat."""
+        """Send SIGKILL, as a crash would end it; return the exit code. Safe to repeat."""
         if self.running:
             self._process.send_signal(signal.SIGKILL)
         code = self._process.wait()

@@ -1,4 +1,4 @@
-"""How a plan's status looks on a terminal. Agents' texts are printed as they are, never as markup."""
+"""The screens of a plan's status. Texts of agents are printed as they are, never as markup."""
 
 import shlex
 from collections.abc import Sequence
@@ -30,22 +30,22 @@ _UNTOUCHED = ("waiting", "calling")
 
 
 def state_style(state: str | None) -> str:
-    """The colour of a state, empty for one this version does not know."""
+    """Return the colour of a state; empty for a state that this version does not know."""
     return _STATE_STYLES.get(State(state), "") if state in set(State) else ""
 
 
 def settled(steps: Sequence[StepView]) -> int:
-    """How many steps have a live call behind them, whatever became of it."""
+    """Return the number of steps whose live call has ended, in any way."""
     return sum(step.status not in _UNTOUCHED for step in steps)
 
 
 def moment(at: datetime | None) -> str:
-    """A UTC time for people, empty for None."""
+    """Return a UTC time as text; empty for None."""
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""
 
 
 def headline(status: StatusView) -> Text:
-    """One line: the plan, where it is and why."""
+    """Return one line: the plan, its state and the reason."""
     ended = f" ({status.outcome.value})" if status.outcome else ""
     return Text.assemble(
         (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
@@ -54,9 +54,9 @@ def headline(status: StatusView) -> Text:
 
 
 def status_screen(status: StatusView) -> RenderableType:
-    """Where a plan is: its steps, what it waits for, and what was refused lately."""
+    """Return the state of a plan: its steps, its next event, and the messages refused lately."""
     lines: list[RenderableType] = [headline(status), steps_table(status.steps)]
-    lines.append(Text(f"Waits for: {safe(as_started(status.waits_for))}"))
+    lines.append(Text(f"Waits for: {safe(status.waits_for)}"))
     if status.refused:
         lines.append(Text(f"Refused messages: {status.refused}, the last ones:", style="yellow"))
         lines += [
@@ -67,12 +67,12 @@ def status_screen(status: StatusView) -> RenderableType:
 
 
 def steps_table(steps: Sequence[StepView]) -> Table:
-    """Every step with its ceiling, its status and the reasons."""
+    """Return a table of all steps with their ceilings, statuses and reasons."""
     table = Table()
     for column in ("step", "tool", "agent", "risk", "ceiling", "status", "why"):
         table.add_column(column, overflow="fold")
     for step in steps:
-        why = step.error or "; ".join(step.reasons)
+        why = as_started(step.error) or "; ".join(step.reasons)
         drifted = f" (drift: {', '.join(step.drift)})" if step.drift else ""
         table.add_row(
             Text(step.id),
@@ -87,7 +87,7 @@ def steps_table(steps: Sequence[StepView]) -> Table:
 
 
 def facts_screen(facts: PlanFacts) -> RenderableType:
-    """What Temporal knows about a plan when no worker answers."""
+    """Return Temporal's own facts about a plan, for when no worker answers."""
     summary = facts.summary
     lines: list[RenderableType] = [
         Text.assemble(
@@ -109,7 +109,7 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
 
 
 def lock_lines(gate: GateView) -> list[str]:
-    """One line for each lock of the live gate, with the command that lifts it."""
+    """Return one line for each lock of the live gate, with the command that lifts it."""
     return [
         f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
         f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
@@ -118,7 +118,7 @@ def lock_lines(gate: GateView) -> list[str]:
 
 
 def plans_table(plans: Sequence[PlanSummary]) -> Table:
-    """The plans of a namespace."""
+    """Return a table of plans."""
     table = Table()
     for column in ("plan", "state", "outcome", "risk", "agents", "Temporal", "started (UTC)", "closed (UTC)"):
         table.add_column(column, overflow="fold")

@@ -1,4 +1,4 @@
-"""The `--config` option, and the catalogue it leads to, for the commands that look without a worker."""
+"""The `--config` option and the catalogue it names, for the commands that work without a worker."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +15,13 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help=f"The operator's file; without it the one ${CONFIG_VARIABLE} names, or ./{DEFAULT_CONFIG} if there is one.",
+        help=f"The operator's file; unless given, that of ${CONFIG_VARIABLE}, or ./{DEFAULT_CONFIG} if it exists.",
     ),
 ]
 
 
 def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
-    """The configuration and the catalogue it names, or None where there is no configuration.
+    """Read the configuration and the catalogue it names; None where there is no configuration.
 
     Raises:
         ConfigError: If either cannot be used.

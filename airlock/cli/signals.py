@@ -1,4 +1,4 @@
-"""`signals`: what there is to learn, for those who train agents and those who write tools."""
+"""`signals`: evidence for people who train agents or write tools."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -19,9 +19,9 @@ _WINDOWS = {Window.HOUR: "the last hour", Window.DAY: "the last day", Window.ALL
 
 @command
 async def signals(as_json: AsJson = False) -> int:
-    """Show what there is to learn: signals with their evidence, calibration of confidence, fidelity of dry runs.
+    """Show learning signals, calibration, fidelity of dry runs.
 
-    A signal is raised only where there is a minimum sample and no reasonable doubt; without one there is nothing to act on.
+    A signal is raised only with a minimum sample and beyond reasonable doubt. Without a signal there is nothing to act on.
     """
     report = await Monitors((await Airlock.connect()).client).signals()
     if as_json:
@@ -32,7 +32,7 @@ async def signals(as_json: AsJson = False) -> int:
 
 
 def signals_screen(report: SignalsReport) -> RenderableType:
-    """Every signal, then the table of calibration, then the fidelity of each tool's dry run."""
+    """Return all signals, the table of calibration, and the fidelity of each tool's dry run."""
     latest = f"last report {moment(report.latest)} UTC" if report.latest else "no plan has reported yet"
     return Group(
         Text.assemble(("Learning signals", "bold"), f"  ({latest})"),

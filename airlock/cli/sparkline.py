@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 BARS = "·▁▂▃▄▅▆▇█"
-"""No data, then the bars, lowest first."""
+"""The mark of no data, then the bars, lowest first."""
 ASCII_BARS = " .:-=+*#@"
-"""The same for screens that know no others."""
+"""The same for screens that print ASCII only."""
 
 
 def sparkline(values: Sequence[float | None], top: float, bars: str = BARS) -> str:
-    """One bar for each value, from nothing (the lowest bar) to `top` (the highest).
+    """Return one bar for each value, from 0 (the lowest bar) to `top` (the highest).
 
     The scale is fixed, not stretched to what occurs: the same height means the same number in every line.
 
     Args:
-        values: The numbers, 0 to `top`; what is beyond is drawn as the nearest of the two. None is drawn as no data.
+        values: The numbers, 0 to `top`; a value beyond is drawn as the nearer of the two. None is drawn as no data.
         top: The number of the highest bar, above 0.
         bars: The characters: no data first, then the lowest bar to the highest.
     """

@@ -1,4 +1,4 @@
-"""`start`: check a plan, submit it, and say where it is."""
+"""`start`: check a plan, submit it, and print its state."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ import typer
 from airlock.base.errors import PlanError, Problem
 from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, plan_from_files
 from airlock.cli.follow import Snapshot, follow, open_screen
+from airlock.cli.hints import status_as_started
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
 from airlock.cli.screens import headline
 from airlock.cli.settings import ConfigOption, read_catalogue
@@ -17,8 +18,8 @@ from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import StatusView
 
-ADMISSION_WITHIN = 10.0
-"""Seconds `start` waits to learn whether the operator's worker admits the plan."""
+ADMISSION_WITHIN = 20.0
+"""Seconds that `start` waits until the operator's worker admits the plan or refuses it."""
 REFUSED_AT_ADMISSION = "refused at admission: "
 
 
@@ -31,18 +32,19 @@ async def start(
     no_catalogue: NoCatalogue = False,
     as_json: AsJson = False,
 ) -> int:
-    """Submit a plan. The same plan twice starts nothing; other content under the same id is refused.
+    """Submit a plan.
 
-    Exits 0 once the plan is admitted (or no worker has looked at it within ten seconds), 1 when it is refused. With --wait
-    it exits 0 only if the plan ends completed, partial or rehearsed.
+    The same plan twice starts nothing. Other content under the same id is refused. Exits 0 once the plan is admitted, or
+    when no worker has judged it within 20 seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends
+    completed, partial or rehearsed.
     """
     findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
     if findings.problems:
         raise PlanError(findings.problems)
     if not as_json:
-        for problem in findings.advice:
-            print_problem("advice: ", problem, console(stderr=True), "yellow")
-    handle = await (await Airlock.connect()).submit(findings.plan)
+        for problem in findings.warnings:
+            print_problem("warning: ", problem, console(stderr=True), "yellow")
+    handle = await (await Airlock.connect()).submit(findings)
     status = await _admission(handle)
     if status is not None and status.why.startswith(REFUSED_AT_ADMISSION):
         raise _refused(handle, status)
@@ -56,12 +58,12 @@ async def start(
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:
-    """The plan's status once a worker has judged it, or None when none has within `ADMISSION_WITHIN`."""
+    """Return the plan's status once a worker has judged it, or None when none has within `ADMISSION_WITHIN`."""
     until = time.monotonic() + ADMISSION_WITHIN
     status: StatusView | None = None
     while time.monotonic() < until:
         try:
-            status = await handle.status()
+            status = status_as_started(await handle.status())
         except NoAnswer:
             if await handle.ended():
                 return None
@@ -76,7 +78,7 @@ async def _admission(handle: PlanHandle) -> StatusView | None:
 
 def _refused(handle: PlanHandle, status: StatusView) -> Refusal:
     said = status.why.removeprefix(REFUSED_AT_ADMISSION)
-    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix="mend it and submit it under another plan_id")
+    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix="fix it and submit it under a new plan_id")
     return Refusal("the operator's worker refused the plan at admission", [problem], **_submitted(handle))
 
 
@@ -101,7 +103,7 @@ def _ending(last: Snapshot) -> str:
 def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
     say(f"{handle.plan_id}: " + ("already submitted, nothing was started" if handle.already else "submitted"))
     if status is None:
-        warn("no worker has looked at it yet: it waits, and goes on as soon as one is there")
+        warn("no worker has judged it yet; it goes on as soon as a worker is there")
     else:
         console().print(headline(status))
     say(f"  see it:     {program()} show {handle.plan_id}")

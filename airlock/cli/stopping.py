@@ -12,7 +12,7 @@ async def stoppable(work: Coroutine[Any, Any, None]) -> bool:
     """Do the work until it ends, or cancel it on SIGINT, SIGTERM or SIGHUP and wait until it has cleaned up.
 
     Returns:
-        Whether it ended by itself.
+        True if it ended by itself.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)

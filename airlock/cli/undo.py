@@ -1,4 +1,4 @@
-"""`rollback`: take back what is live; of a plan that has ended by an undo that somebody must approve."""
+"""`rollback`: take back live calls; those of a plan that has ended by an undo that another person must approve."""
 
 import asyncio
 from contextlib import suppress
@@ -16,7 +16,7 @@ from airlock.plans.state import State
 from airlock.program import program
 
 _PATIENCE = 30.0
-"""Seconds to wait until an undo has been looked into."""
+"""Seconds to wait for the preview of an undo."""
 
 
 @command
@@ -31,7 +31,7 @@ async def rollback(
 ) -> int:
     """Undo what is live, whole or back to a step, in reverse order.
 
-    Of a plan that has ended it asks for an undo, undo-PLAN, which somebody else must approve.
+    For a plan that has ended the command asks for an undo, undo-PLAN, which another person must approve.
     """
     airlock = await Airlock.connect()
     handle, who = airlock.plan(plan), me(by)
@@ -46,7 +46,7 @@ async def rollback(
 
 
 async def _told(asked: PlanHandle, plan_id: str, *, as_json: bool) -> int:
-    """Say what became of an undo that was asked for, as far as it is known soon."""
+    """Print the state of an undo that was asked for, once it has a preview or `_PATIENCE` has passed."""
     state, digest = State.MOCK, None
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE):
@@ -56,10 +56,10 @@ async def _told(asked: PlanHandle, plan_id: str, *, as_json: bool) -> int:
         emit({"plan_id": asked.plan_id, "undo_of": plan_id, "state": state.value, "digest": digest})
         return OK
     if state is State.AWAITING_APPROVAL:
-        say(f"plan {plan_id} has ended; its undo {asked.plan_id} waits for somebody else's approval.")
+        say(f"plan {plan_id} has ended; its undo {asked.plan_id} waits for the approval of another person.")
         say(f"  read it:     {program()} show {asked.plan_id}")
         say(f"  approve it:  {program()} approve {asked.plan_id}")
     else:
-        say(f"plan {plan_id} has ended; its undo {asked.plan_id} is being looked into ({state.value}).")
+        say(f"plan {plan_id} has ended; its undo {asked.plan_id} is being prepared ({state.value}).")
         say(f"  follow it:   {program()} watch {asked.plan_id}")
     return OK

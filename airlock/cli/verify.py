@@ -1,4 +1,4 @@
-"""`verify`: whether the files of an export are what was written, and what Temporal's histories tell."""
+"""`verify`: a check of an exported folder against itself, and against Temporal's histories."""
 
 import asyncio
 import json
@@ -25,17 +25,17 @@ Root = Annotated[
 AgainstTemporal = Annotated[
     bool,
     typer.Option(
-        "--against-temporal", help="Derive every plan's chain anew from the server's histories too; needs a worker."
+        "--against-temporal", help="Derive every plan's chain again from the server's histories, too; needs a worker."
     ),
 ]
 
 
 @command
 def verify(folder: Folder, root: Root = None, against_temporal: AgainstTemporal = False, as_json: AsJson = False) -> int:
-    """Check an export: schemas, hash chains, totals and digests, offline; the first thing that is wrong comes first.
+    """Check an export: schemas, hash chains, totals, digests.
 
-    Exits 1 when anything is wrong. Files that were all rewritten consistently are found out only with --root, or with
-    --against-temporal as long as Temporal's retention keeps the plans.
+    The check needs no server. It prints the first fault first, and exits 1 when there is one. Files that were all rewritten
+    consistently are detected only with --root, or with --against-temporal as long as Temporal's retention keeps the plans.
     """
     findings = verify_files(folder, root)
     compared = asyncio.run(_compare(folder, quiet=as_json)) if against_temporal and not findings else None

@@ -1,4 +1,4 @@
-"""Whether an export is what was written: schemas, chains, totals and digests, offline, in constant memory."""
+"""The check of an export against itself: schemas, chains, totals and digests, offline, in constant memory."""
 
 import hashlib
 import stat
@@ -21,18 +21,18 @@ from airlock.plans.seal import names_digest
 D = TypeVar("D", bound=Document)
 
 MAX_FINDINGS = 50
-"""More are not listed: where so much is wrong, the export is another one."""
+"""The most findings that are listed. An export with more faults is another export."""
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 def verify(folder: Path, root: str | None = None) -> list[Finding]:
-    """Everything that is wrong with an export, the place where it begins first; empty when nothing is.
+    """Return all faults of an export, the first place first; empty when there is none.
 
-    Whoever rewrites all seven files consistently is not found out by this: only a root digest that was kept elsewhere, or
-    the histories in Temporal, tell.
+    Seven files that were all rewritten consistently pass this check. Only a root digest that was kept elsewhere, or the
+    histories in Temporal, reveal that.
 
     Args:
-        folder: Where the seven files are.
+        folder: The folder of the seven files.
         root: The root digest that the export printed, or the first 12 or more characters of it.
 
     Raises:

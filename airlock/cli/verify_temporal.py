@@ -1,4 +1,4 @@
-"""Whether an export is what Temporal's histories tell: every plan's chain derived anew, and compared line by line."""
+"""The check of an export against Temporal's histories: every plan's chain is derived again and compared line by line."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from airlock.export.verification import Finding, PlanLines
 
 @dataclass
 class Comparison:
-    """What came of it. `notes` are no faults: what cannot be compared any more, or is newer than the export."""
+    """The result of the check. `notes` are not faults: plans that cannot be compared any more, or are newer."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -31,13 +31,13 @@ class Comparison:
 
 
 async def verify_against_temporal(folder: Path, client: Client, now: datetime, tell: Tell | None = None) -> Comparison:
-    """Derive every plan anew from Temporal and compare it with an export that is whole in itself.
+    """Derive every plan again from Temporal, and compare it with an export that is consistent in itself.
 
     Args:
-        folder: The export; `verify` has found nothing wrong with it.
-        client: A client of the namespace it was made from; a worker must be running there.
-        now: UTC; what was closed longer ago than the namespace's retention is not expected to be there.
-        tell: Is told about the progress.
+        folder: The export; `verify` has found no fault in it.
+        client: A client of the namespace of the export; a worker must be running there.
+        now: The time, UTC. Plans that were closed longer ago than the namespace's retention are not expected.
+        tell: Receives the progress.
     """
     summary = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
     found = Comparison()
@@ -86,14 +86,14 @@ def _compare(found: Comparison, lines: PlanLines, plans: Plans, unread: dict[Key
 
 
 def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
-    """What is wrong with the line of a plan that is open, where nothing has happened to it since the export."""
+    """Return the fault in the line of a plan that is open, where nothing has happened to it since the export."""
     one, other = exported.execution, derived.execution
     same_place = (one.run_id, one.event_id) == (other.run_id, other.event_id)
     return "its line differs from what the histories tell" if same_place and one.hash != other.hash else ""
 
 
 def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
-    """The file and line of the first entry that is not what was derived."""
+    """Return the file and line of the first entry that differs from the derived one."""
     true = {event.seq: event.hash for event in derived.events}
     for event in lines.record.events:
         if true.get(event.seq) == event.hash:
@@ -107,7 +107,7 @@ def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
 
 
 def _last_sign(exported: PlanRecord) -> datetime:
-    """When an exported plan was last seen; one that was open may have ended at once after that."""
+    """Return the time at which an exported plan was last seen; an open one may have ended right after it."""
     line = exported.execution
     return line.closed_at or max([line.submitted_at, *(event.timestamp for event in exported.events)])
 

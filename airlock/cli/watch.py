@@ -16,9 +16,9 @@ async def watch(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Follow plans until all have ended: a bar for each on a terminal, a line for each change elsewhere.
+    """Follow plans until all have ended.
 
-    With --json it prints one JSON document a line for each change.
+    Prints a bar for each plan on a terminal, and a line for each change elsewhere. With --json each line is one document.
     """
     airlock = await Airlock.connect()
     handles = [airlock.plan(name) for name in dict.fromkeys(plans or ())]

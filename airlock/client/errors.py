@@ -1,4 +1,4 @@
-"""What can go wrong between a program and a plan."""
+"""Errors between a program and a plan."""
 
 from airlock.base.errors import AirlockError
 

@@ -29,7 +29,7 @@ from airlock.monitoring.feedback import learning_signals
 from airlock.monitoring.health import health_of
 
 AT_ONCE = 8
-"""How many plans are read at the same time: a worker replays each of them."""
+"""The number of plans that are read at the same time: a worker replays each of them."""
 GIVE_UP = 20
 """So many plans that cannot be read, and the others are not tried any more; sooner where none could be read at all."""
 _PAGE = 1_000
@@ -51,7 +51,7 @@ class UnreadablePlan:
 
 @dataclass(frozen=True)
 class SpooledPlan:
-    """Where a plan was put aside. `order` is that of the files; `gone` as in `PlanReading`."""
+    """The place of a spooled plan. `order` is that of the files; `gone` as in `PlanReading`."""
 
     order: tuple[datetime, str, str]
     latest: tuple[datetime, bool]
@@ -60,7 +60,7 @@ class SpooledPlan:
 
 
 def key_of(record: PlanRecord) -> Key:
-    """What tells a plan from all others."""
+    """Return the key that tells a plan from all others."""
     return record.execution.workflow_id, record.execution.first_run_id
 
 
@@ -86,18 +86,18 @@ class Plans:
         self.kept[key] = SpooledPlan(reading.record.order, latest, reading.gone, offset)
 
     def record(self, key: Key) -> PlanRecord | None:
-        """One plan; None when it was not read."""
+        """Return one plan; None when it was not read."""
         if key not in self.kept:
             return None
         self._file.seek(self.kept[key].offset)
         return PlanRecord.model_validate_json(self._file.readline())
 
     def in_order(self) -> tuple[Key, ...]:
-        """All plans, in the order of the files."""
+        """Return all plans, in the order of the files."""
         return tuple(sorted(self.kept, key=lambda key: self.kept[key].order))
 
     async def records(self) -> AsyncIterator[PlanRecord]:
-        """All plans, in the order of the files."""
+        """Yield all plans, in the order of the files."""
         for key in self.in_order():
             record = self.record(key)
             assert record is not None
@@ -151,7 +151,7 @@ async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:
-    """The workflow and run id of the last run of each plan, in visibility's order, seconds behind at worst."""
+    """Yield the workflow and run id of the last run of each plan, in visibility's order, seconds behind at worst."""
     query = f"WorkflowType = '{PLAN_WORKFLOW}' AND ExecutionStatus != 'ContinuedAsNew'"
     query += f" AND (CloseTime IS NULL OR CloseTime >= '{since.isoformat()}')" if since else ""
     token, seen = b"", set[str]()
@@ -170,7 +170,7 @@ async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple
 
 
 async def monitored(client: Client) -> tuple[SystemHealth, tuple[LearningSignal, ...]]:
-    """What the monitors concluded, as of the last report that came in: the same reports give the same files.
+    """Return the conclusions of the monitors, as of the last report: the same reports give the same files.
 
     Without a monitor, or before the first report, it says that there is no data.
 
@@ -189,7 +189,7 @@ async def monitored(client: Client) -> tuple[SystemHealth, tuple[LearningSignal,
 
 
 async def retention_of(client: Client) -> timedelta:
-    """How long the namespace keeps a run after it was closed."""
+    """Return the time for which the namespace keeps a run after it was closed."""
     request = DescribeNamespaceRequest(namespace=client.namespace)
     described = await client.workflow_service.describe_namespace(request, retry=True)
     return described.config.workflow_execution_retention_ttl.ToTimedelta()

@@ -1,4 +1,4 @@
-"""How full every gate is at this moment, by asking each."""
+"""The use of every gate at this moment, by asking each."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from airlock.client.errors import NoAnswer
 from airlock.gates.view import GateView
 
 RESOURCES = "gate-resource"
-"""What the gates of all resources are counted under together: there may be any number of them, under hashed names."""
+"""The name under which the gates of all resources are counted: there may be any number of them, under hashed names."""
 MOST = 200
 """At most so many gates are asked; beyond that the numbers are those of a part."""
 _AT_ONCE = 10
-_WITHIN = timedelta(seconds=3)
+_WITHIN = timedelta(seconds=10)
 _RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
@@ -44,7 +44,7 @@ async def gates_now(client: Client) -> dict[str, GateNow]:
     """By workflow id the live gate and those of tools; those of resources as one sum. Gates at rest are absent.
 
     Raises:
-        NoAnswer: If one of them does not answer within three seconds: a part would pass for the whole.
+        NoAnswer: If one of them does not answer within ten seconds: a part would pass for the whole.
     """
     request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=_RUNNING, page_size=MOST)
     page = await client.workflow_service.list_workflow_executions(request)

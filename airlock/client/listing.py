@@ -1,4 +1,4 @@
-"""What Temporal itself knows about plans: needs no worker, so it works when nothing else does.
+"""Temporal's own knowledge of plans: needs no worker, so it works when nothing else does.
 
 Reads the raw API: the SDK's own objects raise on statuses it does not know yet (a paused workflow breaks a whole list).
 """
@@ -55,7 +55,7 @@ class PlanSummary(WireModel):
 
     @property
     def open(self) -> bool:
-        """Whether the run is not closed; a paused one is open."""
+        """True if the run is not closed; a paused one is open."""
         return self.closed_at is None
 
 
@@ -96,7 +96,7 @@ async def list_plans(
     since: datetime | None = None,
     limit: int = 100,
 ) -> tuple[PlanSummary, ...]:
-    """The plans of the namespace, newest first, those in odd statuses included.
+    """Return the plans of the namespace, newest first, those in odd statuses included.
 
     Args:
         client: A connected client.
@@ -130,7 +130,7 @@ async def list_plans(
 
 
 async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
-    """What Temporal knows about one plan, with its last events.
+    """Return Temporal's description of one plan, with its last events.
 
     Raises:
         NoSuchPlan: If there is no such plan.

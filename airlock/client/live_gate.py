@@ -22,17 +22,17 @@ from airlock.gates.locks import GateLock
 from airlock.gates.view import GateView, NotifiedHolderView
 from airlock.temporal.live_gate import start_live_gate
 
-QUERY_TIMEOUT = 3.0
+QUERY_TIMEOUT = 10.0
 """Seconds the gate, or a plan it names, has for an answer."""
 _ASKED_AT_ONCE = 20
 _CHANGES_LISTED = 1_000
 
 
 class HolderState(StrEnum):
-    """Where a plan is that was live when a lock came.
+    """The state of a plan that was live when a lock came.
 
     `quiesced`: it has given its place back, no call of it is running. `finishing`: its calls still run, no new one starts.
-    `unreachable`: nobody can say; its place is not given back.
+    `unreachable`: its state cannot be told; its slot is not returned.
     """
 
     QUIESCED = "quiesced"
@@ -58,7 +58,7 @@ class Proof(WireModel):
     """The proof of a lock at one moment.
 
     `problem` says why there is none: the gate cannot be read, and nothing goes live then either; or, where it is `lifted`,
-    somebody has unlocked.
+    an operator has unlocked.
     """
 
     rows: tuple[ProofRow, ...] = ()
@@ -67,16 +67,16 @@ class Proof(WireModel):
 
     @property
     def quiesced(self) -> bool:
-        """Whether every plan that was live has stopped, as far as the gate could be read."""
+        """True if every plan that was live has stopped, as far as the gate could be read."""
         return not self.problem and all(row.standing is HolderState.QUIESCED for row in self.rows)
 
     def without(self, standing: HolderState) -> tuple[ProofRow, ...]:
-        """The rows that stand elsewhere."""
+        """Return the rows that stand elsewhere."""
         return tuple(row for row in self.rows if row.standing is not standing)
 
 
 class ChangesSinceLock(WireModel):
-    """What happened since a lock came, from Temporal's visibility: plans that ended, and plans that were submitted."""
+    """The changes since a lock came, from Temporal's visibility: plans that ended, and plans that were submitted."""
 
     ended: tuple[PlanSummary, ...] = ()
     submitted: tuple[PlanSummary, ...] = ()
@@ -113,17 +113,18 @@ class LiveGate:
         await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
 
-    async def status(self, within: float = QUERY_TIMEOUT) -> GateView | None:
-        """The gate as it is now; None if it was never started, so that nothing has locked it.
+    async def status(self, within: float | None = None) -> GateView | None:
+        """Return the gate as it is now; None if it was never started, so that nothing has locked it.
 
         Args:
-            within: Seconds it has for an answer.
+            within: Seconds it has for an answer; `QUERY_TIMEOUT` of them if nothing is said.
 
         Raises:
             NoAnswer: If no worker answers; nothing can go live then.
         """
+        patience = timedelta(seconds=QUERY_TIMEOUT if within is None else within)
         try:
-            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=timedelta(seconds=within))
+            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=patience)
             return GateView.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
@@ -133,9 +134,9 @@ class LiveGate:
             raise NoAnswer(f"the live gate cannot be read: {error}") from error
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
-        """The proof of a lock each time it changes, until everything is quiesced or the time has passed.
+        """Yield the proof of a lock each time it changes, until everything is quiesced or the time has passed.
 
-        Whatever the last one says, the lock stays; only where somebody has lifted it, that is the last one.
+        Whatever the last one says, the lock stays, unless an operator has lifted it.
 
         Args:
             scope: Which lock.
@@ -157,7 +158,7 @@ class LiveGate:
             await asyncio.sleep(min(max(every, time.monotonic() - began), left))
 
     async def meanwhile(self, since: datetime) -> ChangesSinceLock:
-        """What happened since a moment (UTC), a second behind at worst; at most the 1,000 latest plans."""
+        """Return the changes since a moment (UTC), a second behind at worst; at most the 1,000 latest plans."""
         changed = await list_plans(self._client, since=since, limit=_CHANGES_LISTED)
         return ChangesSinceLock(
             ended=tuple(plan for plan in changed if not plan.open),
@@ -187,9 +188,7 @@ class LiveGate:
             return Proof(problem="the live gate still finds out what it knew before; until then nothing goes live")
         locks = [GateLock(**lock.model_dump()) for lock in view.locks if lock.scope == scope]
         if not locks:
-            return Proof(
-                problem=f"there is no lock of {scope or 'everything'} any more: somebody has lifted it", lifted=True
-            )
+            return Proof(problem=f"there is no lock of {scope or 'everything'} any more: it has been lifted", lifted=True)
         told = [each for each in view.told if locks[0].matches(each.scopes)]
         return Proof(rows=await self._rows(told))
 

@@ -1,4 +1,4 @@
-"""What the monitors have counted, for programs and screens: every shard asked, and merged exactly."""
+"""The counts of the monitors, for programs and screens: every shard asked, and merged exactly."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from airlock.monitoring.health import Health, Samples, WorstTool, health_of, wor
 from airlock.monitoring.messages import HealthSnapshot, TrendPoint
 from airlock.monitoring.rolling import Window, Windows, merge
 
-QUERY_TIMEOUT = timedelta(seconds=5)
+QUERY_TIMEOUT = timedelta(seconds=15)
 _RUNNING = f"WorkflowType = '{names.MONITOR_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
@@ -45,12 +45,12 @@ class CountedTotals(WireModel):
 
     @property
     def latest(self) -> datetime | None:
-        """When the last report came in, UTC; None when there was none."""
+        """The time of the last report, UTC; None when there was none."""
         return datetime.fromtimestamp(self.windows.latest, UTC) if self.windows.latest else None
 
 
 class HealthReport(WireModel):
-    """How healthy the whole is.
+    """The health of the whole.
 
     `health`, `worst_tools` and the counts are of the `window` that ends at `at`, UTC; `trend` is the last day hour by hour,
     oldest first, without the hours in which nothing ended. `anomalies` are looked for in the last hour and the last day
@@ -74,7 +74,7 @@ class HealthReport(WireModel):
 
 
 class SignalsReport(WireModel):
-    """What there is to learn at `at`, UTC. Calibration and dry-run fidelity are over everything counted."""
+    """The learning signals at `at`, UTC. Calibration and dry-run fidelity are over everything counted."""
 
     at: datetime
     monitors: tuple[str, ...]
@@ -85,7 +85,7 @@ class SignalsReport(WireModel):
 
 
 def health_report(counted: CountedTotals, window: Window) -> HealthReport:
-    """The health of what was counted."""
+    """Return the health of what was counted."""
     windows, at = counted.windows, counted.at
     facts = windows.window(window, at)
     return HealthReport(
@@ -106,7 +106,7 @@ def health_report(counted: CountedTotals, window: Window) -> HealthReport:
 
 
 def signals_report(counted: CountedTotals) -> SignalsReport:
-    """What there is to learn from what was counted."""
+    """Return the learning signals of these counts."""
     total = counted.windows.total
     return SignalsReport(
         at=counted.at,
@@ -129,11 +129,11 @@ class Monitors:
         self._client = client
 
     async def counted(self) -> CountedTotals:
-        """What all monitors have counted up to now, merged as if one had counted it all.
+        """Return the counts of all monitors up to now, merged as if one had counted all.
 
         Raises:
             NoMonitor: If there is none.
-            NoAnswer: If one of them does not answer within five seconds; a part would pass for the whole.
+            NoAnswer: If one of them does not answer within 15 seconds; a part would pass for the whole.
         """
         found = await asyncio.gather(*(self._snapshot(monitor) for monitor in await self._running()))
         windows = reduce(merge, (snapshot.windows for snapshot in found))
@@ -150,15 +150,15 @@ class Monitors:
         )
 
     async def health(self, window: Window = Window.DAY) -> HealthReport:
-        """How healthy the whole is; raises like `counted`."""
+        """Return the health of the whole; raises like `counted`."""
         return health_report(await self.counted(), window)
 
     async def signals(self) -> SignalsReport:
-        """What there is to learn; raises like `counted`."""
+        """Return the learning signals; raises like `counted`."""
         return signals_report(await self.counted())
 
     async def _running(self) -> tuple[str, ...]:
-        """Every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
+        """Return every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
         request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_RUNNING, page_size=1_000)
         try:
             page = await self._client.workflow_service.list_workflow_executions(request)

@@ -1,6 +1,6 @@
-"""Where each audit entry comes from: the event of the Temporal history that explains it.
+"""The origin of each audit entry: the event of the Temporal history that explains it.
 
-The rule, so that anybody can find the same events again: an entry bears the time at which the workflow task began in which
+The rule, so that every reader finds the same events: an entry bears the time at which the workflow task began in which
 it was recorded. Among what that task brought, it comes from the first event that says it. Of a decision or a refusal that is
 the signal, the update or the cancellation with that word, the one by the same person first, and none that an earlier entry
 comes from; of a call, a probe or a compensation the end of the activity for that step; of admission and of conflicts the
@@ -54,12 +54,15 @@ class Task:
 
 
 def workflow_time(event: HistoryEvent) -> datetime:
-    """The time of an event as a workflow's clock shows it: the SDK goes through a float of seconds, and so must this."""
+    """Return the time of an event as a workflow's clock shows it.
+
+    The SDK goes through a float of seconds, and so must this.
+    """
     return datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, UTC)
 
 
 async def tasks_of(client: Client, run_id: str, events: Sequence[HistoryEvent]) -> list[Task]:
-    """The workflow tasks of one run's history, oldest first; one that has begun and not ended is the last."""
+    """Return the workflow tasks of one run's history, oldest first; one that has begun and not ended is the last."""
     tasks: list[Task] = []
     by_id = {event.event_id: event for event in events}
     causes: list[Cause] = []
@@ -109,7 +112,7 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
 
 
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
-    """The steps that one activity `call` was to call."""
+    """Return the steps that one activity `call` was to call."""
     said = await _said(client, payloads)
     calls = said.get("calls") if isinstance(said, dict) else None
     steps = tuple(_text(made.get("step"), "id") for made in calls if isinstance(made, dict)) if calls else ()
@@ -117,10 +120,13 @@ async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tup
 
 
 async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
-    """The first value as plain JSON; None where it cannot be decoded here: an entry is then told by its word alone."""
+    """Return the first value as plain JSON; None where it cannot be decoded here.
+
+    An entry is then told by its word alone.
+    """
     try:
         return next(iter(await client.data_converter.decode(payloads[:1])), None)
-    except Exception:  # noqa: BLE001  anybody may have sent anything
+    except Exception:  # noqa: BLE001  a message may hold anything
         return None
 
 
@@ -130,7 +136,7 @@ def _text(said: Any, name: str) -> str:
 
 
 def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str) -> tuple[TracedEntry, ...]:
-    """Every entry with the event it came from; the same entries and histories give the same events.
+    """Return every entry with the event it came from; the same entries and histories give the same events.
 
     Args:
         entries: What the run recorded, oldest first.
@@ -158,7 +164,10 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
 
 
 def _place(at: datetime, tasks: Sequence[Task], places: dict[datetime, list[int]], first: int) -> int | None:
-    """The task that began at a time, not before the task `first`; else the last one before it; None before all tasks."""
+    """Return the task that began at a time, not before the task `first`; else the last one before it.
+
+    None before all tasks.
+    """
     same = next((number for number in places.get(at, ()) if number >= first), None)
     if same is not None:
         return same

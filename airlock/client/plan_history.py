@@ -21,7 +21,7 @@ from airlock.temporal.history import Unreadable, described, read_run
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)
-"""How long a worker may take to answer for one plan; it replays the whole plan first."""
+"""The longest time a worker may take to answer for one plan; it replays the whole plan first."""
 OPEN = "RUNNING"
 _CLOSED = {
     "workflow_execution_completed_event_attributes": "COMPLETED",
@@ -54,7 +54,7 @@ class PlanReading:
 
 @dataclass(frozen=True)
 class _RunRead:
-    """What the history of one run tells."""
+    """The content of one run's history."""
 
     run_id: str
     first: HistoryEvent
@@ -81,12 +81,12 @@ class _RunRead:
 
     @property
     def is_no_plan(self) -> bool:
-        """Whether it was refused at once, because it was started with something that is no plan."""
+        """True if it was refused at once, because it was started with something that is no plan."""
         return self.failure.application_failure_info.type == "InvalidPlan"
 
 
 async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReading:
-    """A plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
+    """Return a plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
 
     Args:
         client: A client made by `airlock_client.connection`.
@@ -139,14 +139,14 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
 
 
 async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | None:
-    """The whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
+    """Return the whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
     if read.is_no_plan:
         return None
     if not read.carried_out:
         return await _as_started(client, read)
     handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
     try:
-        # with its type: what comes without one counts as a message from anybody, and has a limit
+        # with its type: a payload without one counts as a message from outside, and has a limit
         carried = await handle.query("carry", result_type=dict[str, object], rpc_timeout=QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except RPCError as error:
@@ -157,12 +157,12 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
 
 
 async def _as_started(client: Client, read: _RunRead) -> Run | None:
-    """The run of which no worker has done anything yet: as it was started."""
+    """Return the run of which no worker has done anything yet: as it was started."""
     given = read.first.workflow_execution_started_event_attributes.input.payloads
     try:
         (said,) = await client.data_converter.decode(given)
         start = PlanStart.model_validate(said)
-    except Exception:  # noqa: BLE001  anybody may start it with anything: it will be refused
+    except Exception:  # noqa: BLE001  a run may be started with anything: it will be refused
         return None
     at = workflow_time(read.first)
     return start.run or (Run(plan=start.plan, undoing=start.undo, submitted_at=at, since=at) if start.plan else None)
@@ -202,7 +202,7 @@ def _trace(workflow_id: str, last: _RunRead, status: str, run: Run, runs: list[_
 
 
 def _no_plan(workflow_id: str, read: _RunRead) -> PlanTrace:
-    """A run that was started with something that is no plan: what the history alone tells."""
+    """Return a run that was started with something that is no plan: what the history alone tells."""
     return PlanTrace(
         plan_id=plan_id_of(workflow_id.removeprefix(UNDO_PREFIX)),
         workflow_id=workflow_id,

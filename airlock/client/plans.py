@@ -26,7 +26,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.admission.lint import structure_problems
+from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError, Problem
 from airlock.base.incoming import Verdict
@@ -39,7 +39,7 @@ from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 
-QUERY_TIMEOUT = timedelta(seconds=5)
+QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
 """Seconds a decision waits for a worker's answer."""
 ENDED_CHECK = 2.0
@@ -56,26 +56,26 @@ class PlanHandle:
         self.plan_id = plan_id
         self.workflow_client = client
         self.already = already
-        """Whether the same plan had been submitted before; nothing was started then."""
+        """True if the same plan had been submitted before; nothing was started then."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
 
     async def status(self) -> StatusView:
-        """Where the plan is now.
+        """Return the plan's status now.
 
         Raises:
-            NoAnswer: If no worker answers within five seconds.
+            NoAnswer: If no worker answers within 15 seconds.
             NoSuchPlan: If there is no such plan.
         """
         return await self._query("status", StatusView)
 
     async def preview(self) -> PreviewView:
-        """The sealed preview; raises like `status`."""
+        """Return the sealed preview; raises like `status`."""
         return await self._query("preview", PreviewView)
 
     async def audit(self) -> AuditView:
-        """Everything the run recorded; raises like `status`."""
+        """Return everything the run recorded; raises like `status`."""
         return await self._query("audit", AuditView)
 
     async def decide(self, decision: str, **fields: Any) -> Verdict:
@@ -105,7 +105,7 @@ class PlanHandle:
         return Verdict.model_validate(answer)
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
-        """The plan's status each time it changes, until it has ended.
+        """Yield the plan's status each time it changes, until it has ended.
 
         Args:
             every: Seconds between looks.
@@ -136,7 +136,7 @@ class PlanHandle:
         return await self.status()
 
     async def result(self) -> PlanResult:
-        """How the plan ended; waits for it.
+        """Wait for the end of the plan and return its result.
 
         Raises:
             RunFailed: If it ended without a result.
@@ -150,11 +150,11 @@ class PlanHandle:
             raise self._translated(error) from error
 
     async def ended(self) -> bool:
-        """Whether the run is closed, for whatever reason; needs no worker."""
+        """Return True if the run is closed, for whatever reason; needs no worker."""
         return not (await self.facts(last=1)).summary.open
 
     async def facts(self, last: int = 12) -> PlanFacts:
-        """What Temporal knows without asking a worker, with the `last` events of the history, newest first.
+        """Return Temporal's description without asking a worker, with the `last` events of the history, newest first.
 
         Raises:
             NoSuchPlan: If there is no such plan.
@@ -202,31 +202,38 @@ class Airlock:
         return cls(await connect())
 
     def plan(self, plan_id: str) -> PlanHandle:
-        """A plan that was submitted before, by its plan id or workflow id; or the undo of one, by `undo-<plan_id>`."""
+        """Return a plan that was submitted before, by its plan id or workflow id.
+
+        Or the undo of one, by `undo-<plan_id>`.
+        """
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
     async def plans(
         self, *, state: State | None = None, open_only: bool = False, limit: int = 100
     ) -> tuple[PlanSummary, ...]:
-        """The plans of the namespace, newest first, from Temporal's visibility: seconds behind at worst, needs no worker."""
+        """Return the plans of the namespace, newest first, from Temporal's visibility.
+
+        Seconds behind at worst, needs no worker.
+        """
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
-    async def submit(self, plan: Plan | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
+    async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
 
         Args:
-            plan: A plan, a decoded JSON document in either format, or the path of a file with one.
+            plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
             validation: The decoded validations file of an older plan, if there is one.
 
         Raises:
             PlanError: If the plan cannot be accepted; nothing was started.
             PlanConflict: If the same id was submitted with other content.
         """
-        read = plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation)
-        if problems := structure_problems(read):
-            raise PlanError(problems)
+        if not isinstance(plan, Examination):
+            plan = examine(plan if isinstance(plan, Plan) else read_plan(read_document(plan), validation))
+        if plan.problems:
+            raise PlanError(plan.problems)
+        read, digest = plan.plan, plan.digest
         handle = PlanHandle(self.client, read.plan_id)
-        digest = read.digest()
         try:
             started = await self.client.start_workflow(
                 names.PLAN_WORKFLOW,
@@ -257,7 +264,7 @@ class Airlock:
 
 
 def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
-    """The decoded JSON document at a path; a document that is decoded already is returned as it is.
+    """Return the decoded JSON document at a path; a document that is decoded already is returned as it is.
 
     Raises:
         PlanError: If the file cannot be read or is not JSON.
@@ -274,7 +281,7 @@ def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
+    """Return an object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -283,7 +290,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
-    """The search attributes that a run of a plan, or of its undo, begins with."""
+    """Return the search attributes that a run of a plan, or of its undo, begins with."""
     agents = sorted({step.agent for step in plan.steps})[:100]
     return TypedSearchAttributes(
         [

@@ -28,7 +28,7 @@ _REHEARSING = (State.MOCK, State.DRY_RUN)
 
 
 async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: str | None = None) -> PlanHandle:
-    """Ask for the undo of a plan that has ended; nothing is undone before somebody else approves its preview.
+    """Ask for the undo of a plan that has ended; nothing is undone before another person approves its preview.
 
     Args:
         client: A connected client.
@@ -86,7 +86,7 @@ async def previewed(handle: PlanHandle) -> State:
 
 
 async def _previous(client: Client, undo_id: str) -> str:
-    """The run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
+    """Return the run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
     try:
         return (await plan_facts(client, undo_id, last=1)).summary.run_id
     except NoSuchPlan:

@@ -6,13 +6,20 @@ Both cross process boundaries between workers of different versions, and both st
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, computed_field, model_validator
 
-from airlock.base.model import WireModel
-from airlock.gates.protocol import ClosedGate, GateWait, HeldSlot
+from airlock.base.model import WireModel, WorkerMessage
+from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
 
 
-class SlotGranted(WireModel):
+class _Answer(WireModel, WorkerMessage):
+    """Answer of one gate to the update `acquire`."""
+
+    nonce: str = ""
+    """Nonce of the request, so that an old answer fits no new request."""
+
+
+class SlotGranted(_Answer):
     """The gate granted a slot, now or when the same request was sent before."""
 
     status: Literal["granted"] = "granted"
@@ -22,7 +29,7 @@ class SlotGranted(WireModel):
     """Number of slots granted, 1 up to the number requested."""
 
 
-class SlotQueued(WireModel):
+class SlotQueued(_Answer):
     """The request waits in the gate's queue."""
 
     status: Literal["queued"] = "queued"
@@ -32,7 +39,7 @@ class SlotQueued(WireModel):
     """Workflow ids of the first holders of the gate."""
 
 
-class GateBusy(WireModel):
+class GateBusy(_Answer):
     """The gate has no free slot, and the request does not wait or the queue is full."""
 
     status: Literal["busy"] = "busy"
@@ -42,7 +49,7 @@ class GateBusy(WireModel):
     """The limit that was reached; empty if the request does not wait."""
 
 
-class GateClosed(WireModel):
+class GateClosed(_Answer):
     """A lock closes the gate for the holder's scopes."""
 
     status: Literal["closed"] = "closed"
@@ -52,7 +59,7 @@ class GateClosed(WireModel):
     """The gate, the scope and the reason of the lock, in one sentence."""
 
 
-class OverBudget(WireModel):
+class OverBudget(_Answer):
     """The request exceeds the budget of an agent."""
 
     status: Literal["over_budget"] = "over_budget"
@@ -64,11 +71,13 @@ class OverBudget(WireModel):
 GateAnswer = Annotated[SlotGranted | SlotQueued | GateBusy | GateClosed | OverBudget, Field(discriminator="status")]
 
 
-class _Acquisition(WireModel):
+class _Acquisition(WireModel, WorkerMessage):
     """Answer of the activity `acquire`. Every kind keeps the slots that were granted up to there."""
 
     held: tuple[HeldSlot, ...] = ()
     """All slots that the plan holds now."""
+    receipt: str = ""
+    """Receipt for the next entry: the live role need not examine the evidence again."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +100,12 @@ class AcquireGranted(_Acquisition):
     """Workflow id of the claim, by step."""
     duplicates: dict[str, str] = Field(default_factory=dict)
     """Reason, by step, for steps that must not be called: another plan made the same call, makes it or may have made it."""
+    permit_root: str = ""
+    """Value from which the tokens are derived."""
+    tokens: dict[str, str] = Field(default_factory=dict)
+    """Proof of the live role, by step, that its call was approved."""
+    permit_pass: str = ""
+    """Proof of the live role that every gate granted this stay."""
 
 
 # `waiting`, `busy`, `closed` and `refused` are the fields that workflow workers up to version 0.1 read. Such a worker
@@ -126,8 +141,21 @@ class AcquireRefused(_Acquisition):
     """The agent, the budget and the numbers, in one sentence."""
 
 
-_KIND_BY_FIELD = {"waiting": "queued", "busy": "busy", "closed": "closed", "refused": "refused"}
+class AcquireDenied(_Acquisition):
+    """The live role did not let the plan enter."""
+
+    kind: Literal["denied"] = "denied"
+    refusal: EntryRefused
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def refused(self) -> str:
+        """Reason in the field that a workflow worker up to version 0.1 reads: it locks the run."""
+        return self.refusal.why or "the live role refused"
+
+
+_KIND_BY_FIELD = {"waiting": "queued", "busy": "busy", "closed": "closed", "refusal": "denied", "refused": "refused"}
 
 # Without a discriminator on purpose. Temporal strips `Annotated` from the type hints of activities, so that a discriminator
 # would be lost; a member of a plain union accepts its own kind only, with or without Temporal.
-AcquireResult = AcquireGranted | AcquireQueued | AcquireBusy | AcquireClosed | AcquireRefused
+AcquireResult = AcquireGranted | AcquireQueued | AcquireBusy | AcquireClosed | AcquireRefused | AcquireDenied

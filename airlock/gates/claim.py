@@ -10,19 +10,23 @@ from typing import Annotated, Any
 from pydantic import StringConstraints, ValidationError
 
 from airlock.base.incoming import MalformedMessage, Person, Reason
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, WorkerMessage
 from airlock.base.names import RESERVED
 from airlock.base.text import shorten
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
 
-class SettledByPlan(FileModel):
+class SettledByPlan(FileModel, WorkerMessage):
     """Signal `settle` from the plan that holds the claim."""
 
     holder: Annotated[str, StringConstraints(min_length=1, max_length=300)]
     """Workflow id of the plan."""
     outcome: ClaimOutcome
     reason: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    execution: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Value of `Claimed.execution`; a claim of another execution is not settled."""
+    stay: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Value of `Claimed.stay`."""
 
 
 class SettledByPerson(FileModel):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.gates.semaphore import Gate
 
 
@@ -18,7 +18,7 @@ class RefusedMessage(WireModel):
     why: str
 
 
-class GateStart(WireModel):
+class GateStart(WireModel, WorkerMessage):
     """Input of a GateWorkflow: empty, or the state that a continue-as-new carries."""
 
     capacity: int = 1
@@ -31,9 +31,11 @@ class GateStart(WireModel):
     """Number of refused messages."""
     refusals: tuple[RefusedMessage, ...] = ()
     """The latest of them."""
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
-class CarriedGate(WireModel):
+class CarriedGate(WireModel, WorkerMessage):
     """Complete state of a gate."""
 
     ready: bool
@@ -45,7 +47,7 @@ class CarriedGate(WireModel):
     refusals: tuple[RefusedMessage, ...] = ()
 
 
-class Inquiry(WireModel):
+class Inquiry(WireModel, WorkerMessage):
     """Question of a gate: which holders are closed?"""
 
     holders: tuple[str, ...]
@@ -65,13 +67,13 @@ class ClosedHolder(WireModel):
     """True if it completed normally."""
 
 
-class InquiryResult(WireModel):
+class InquiryResult(WireModel, WorkerMessage):
     """Answer to an `Inquiry`: the holders that are closed."""
 
     closed: tuple[ClosedHolder, ...] = ()
 
 
-class RecallRequest(WireModel):
+class RecallRequest(WireModel, WorkerMessage):
     """Question of a gate: what was the state of its earlier run?"""
 
     gate: str
@@ -82,7 +84,7 @@ class RecallRequest(WireModel):
     """Run id of the earlier run; empty if it is unknown."""
 
 
-class RecallResult(WireModel):
+class RecallResult(WireModel, WorkerMessage):
     """State of an earlier run."""
 
     carried: CarriedGate | None = None

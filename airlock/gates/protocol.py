@@ -7,10 +7,10 @@ from pydantic import Field, JsonValue
 
 from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 
 
-class SlotRequest(WireModel):
+class SlotRequest(WireModel, WorkerMessage):
     """Update `acquire` of a gate. The same holder and request get the same slot again."""
 
     holder: str
@@ -37,16 +37,24 @@ class SlotRequest(WireModel):
     """Live gate only: calls and cost that the request adds, by agent."""
     budgets: dict[str, WindowBudget] = Field(default_factory=dict)
     """Live gate only: limits, by agent."""
+    execution: str = ""
+    """First run of the holder's chain of continue-as-new."""
+    nonce: str = ""
+    """Random text of the worker that asks; the answer repeats it."""
 
 
-class Release(WireModel):
+class Release(WireModel, WorkerMessage):
     """Signal `release` of a gate: free a slot, or leave the queue."""
 
     holder: str
     request: str
+    execution: str = ""
+    """First run of the holder's chain of continue-as-new. A release of an earlier execution frees nothing."""
+    doubts: tuple[str, ...] = ()
+    """Steps of the holder that may still be running, or are in doubt."""
 
 
-class Granted(WireModel):
+class Granted(WireModel, WorkerMessage):
     """Signal `granted` to a plan that waits. It is only a hint: the plan asks the gate again and relies on that answer."""
 
     gate: str
@@ -114,7 +122,7 @@ class ClaimWanted(WireModel):
     """Digest of the call, from `airlock.admission.call_digest.call_digest`."""
 
 
-class AcquireRequest(WireModel):
+class AcquireRequest(WireModel, WorkerMessage):
     """Everything that a plan needs before its calls: gates in one order (resources, tools, the live gate), then claims.
 
     The first gate that does not grant a slot immediately ends the attempt. The plan keeps the slots granted before that.
@@ -138,6 +146,19 @@ class AcquireRequest(WireModel):
     """True if the run was reset, so that the claim of a call it made before the reset point is its own."""
     execution: str = ""
     """First of the runs that this one continues. A plan that is started again under the same id is another execution."""
+    receipt: str = ""
+    """Receipt of the live role from an earlier entry of this run, so that it need not examine the evidence again."""
+
+
+class EntryRefused(WireModel):
+    """Refusal of the live role to let a run enter."""
+
+    kind: str
+    """`stale`: the seal or a contract does not fit; `unapproved`: policy, votes or age; `never`: the policy forbids it."""
+    why: str
+    """One sentence that names the policy that refused."""
+    policy: str = ""
+    """Digest of the policy that refused."""
 
 
 class ClaimOutcome(StrEnum):
@@ -155,7 +176,7 @@ class SettledClaim(WireModel):
     outcome: ClaimOutcome
 
 
-class LeaveRequest(WireModel):
+class LeaveRequest(WireModel, WorkerMessage):
     """Slots that a plan releases, and claims that it settles.
 
     A claim that is not listed stays open: its call is in doubt, or not made yet.
@@ -168,14 +189,14 @@ class LeaveRequest(WireModel):
     settled: tuple[SettledClaim, ...] = ()
 
 
-class LeaveResult(WireModel):
+class LeaveResult(WireModel, WorkerMessage):
     """Answer to a `LeaveRequest`."""
 
     missed: tuple[str, ...] = ()
     """Gates and claims that did not exist any more, which is not an error."""
 
 
-class Permit(WireModel):
+class Permit(WireModel, WorkerMessage):
     """Update `permit` of a tool's gate: one call under a rate limit."""
 
     key: str
@@ -186,14 +207,14 @@ class Permit(WireModel):
     """Window of the limit, in seconds."""
 
 
-class PermitAnswer(WireModel):
+class PermitAnswer(WireModel, WorkerMessage):
     """Answer to a `Permit`."""
 
     wait: float = 0.0
     """Seconds until the call may be made; 0 means now."""
 
 
-class HoldOff(WireModel):
+class HoldOff(WireModel, WorkerMessage):
     """Signal `hold_off` of a tool's gate: the target asked for a pause, such as a Retry-After."""
 
     seconds: float
@@ -201,7 +222,7 @@ class HoldOff(WireModel):
     reason: str = ""
 
 
-class Claimed(WireModel):
+class Claimed(WireModel, WorkerMessage):
     """State of a claim: the input of a ClaimWorkflow, the answer of its query `status`, and its result."""
 
     plan_id: str
@@ -220,6 +241,10 @@ class Claimed(WireModel):
     last_refusal: str = ""
     execution: str = ""
     """Value of `AcquireRequest.execution`."""
+    stay: str = ""
+    """Value of `AcquireRequest.request`."""
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
 class AnomalyKind(StrEnum):

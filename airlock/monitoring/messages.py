@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from airlock.base.incoming import MalformedMessage, parse_as
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import MONITOR_PREFIX
 from airlock.base.text import shorten
 from airlock.gates.protocol import LockWish
@@ -28,7 +28,7 @@ MAX_ASKED_TOOLS = 200
 _MONITOR = re.compile(rf"{MONITOR_PREFIX}\d{{1,3}}")
 
 
-class Reports(WireModel):
+class Reports(WireModel, WorkerMessage):
     """Signal `report`: reports of ended stages of one plan."""
 
     reports: tuple[Report, ...] = Field(min_length=1, max_length=MAX_REPORTS)
@@ -66,10 +66,12 @@ class MonitorState(WireModel):
     """Time at which the policy was asked about an anomaly, UTC."""
 
 
-class MonitorStart(WireModel):
+class MonitorStart(WireModel, WorkerMessage):
     """Input of a MonitorWorkflow: empty, or the state that a continue-as-new carries."""
 
     state: MonitorState | None = None
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
 class WindowHealth(WireModel):
@@ -139,33 +141,33 @@ class ToolTallies(WireModel):
     all: Tally = Tally()
 
 
-class ReliabilityAnswer(WireModel):
+class ReliabilityAnswer(WireModel, WorkerMessage):
     """Answer of the query `reliability`: live calls, by tool."""
 
     tools: dict[str, ToolTallies] = Field(default_factory=dict)
 
 
-class AlarmRequest(WireModel):
+class AlarmRequest(WireModel, WorkerMessage):
     """Question of a monitor: does the operator's policy want the live gate locked for this anomaly?"""
 
     monitor: str
     anomaly: Anomaly
 
 
-class AlarmAnswer(WireModel):
+class AlarmAnswer(WireModel, WorkerMessage):
     """Answer to an `AlarmRequest`."""
 
     lock: bool
     """True if the policy wants the lock."""
 
 
-class AutoLock(WireModel):
+class AutoLock(WireModel, WorkerMessage):
     """Signal `auto_lock` of the live gate. The gate asks the named monitor to confirm: any client can send this signal."""
 
     monitor: str
 
 
-class WishAnswer(WireModel):
+class WishAnswer(WireModel, WorkerMessage):
     """Answer of a monitor to the live gate: its last lock wish, None if it has none."""
 
     wish: LockWish | None = None

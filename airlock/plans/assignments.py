@@ -13,17 +13,17 @@ from airlock.plans.plan import Plan, parse_plan
 
 
 class Assignments(FileModel):
-    """An older plan.
-
-    `execution_order` names tools, or agents (all their tools in turn); without it the assignments' order counts.
-    `confidence_scores` (0.0-1.0) are by tool or by agent. It names tools only; `arguments` may supply arguments by tool.
-    """
+    """A plan in the older format, which names tools and agents, but no steps."""
 
     plan_id: str
     agent_assignments: dict[str, tuple[str, ...]] = Field(min_length=1)
+    """The tools of each agent."""
     execution_order: tuple[str, ...] = ()
+    """Tools, or agents (all tools of the agent in turn). Empty, the order of the assignments counts."""
     confidence_scores: dict[str, float] = Field(default_factory=dict)
+    """Confidence (0.0-1.0) by tool or by agent."""
     arguments: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """Arguments by tool; the original format has none."""
     goal: str = ""
     requested_by: str = "agent_assignments"
     max_mode: Mode = Mode.LIVE
@@ -32,12 +32,12 @@ class Assignments(FileModel):
 
 
 def is_assignments(document: Any) -> bool:
-    """Whether a decoded JSON document is in the older format."""
+    """Return True if a decoded JSON document is in the older format."""
     return isinstance(document, Mapping) and "agent_assignments" in document
 
 
 def read_plan(document: Any, validation: Any = None) -> Plan:
-    """A plan from a decoded JSON document in either format.
+    """Read a plan from a decoded JSON document in either format.
 
     Args:
         document: The plan.
@@ -45,7 +45,7 @@ def read_plan(document: Any, validation: Any = None) -> Plan:
             `phase22_validation_id`.
 
     Raises:
-        PlanError: With every problem found.
+        PlanError: If the document is not an acceptable plan; it names every problem.
     """
     plan = parse_plan(_converted(document) if is_assignments(document) else document)
     if validation is None:
@@ -65,7 +65,7 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
                 Problem(
                     where=".".join(str(part) for part in item["loc"]),
                     message=item["msg"],
-                    fix="see docs/plans.md, 'The older format'",
+                    fix="see docs/reference/plans.md, 'The older format'",
                 )
                 for item in error.errors(include_url=False)
             ]
@@ -101,11 +101,11 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(old: Assignments) -> Iterator[tuple[str, str]]:
-    """The calls as (agent, tool), in execution order; what the order leaves out comes last."""
+    """Yield the calls as (agent, tool), in execution order; calls that the order does not name come last."""
     assigned = [(agent, tool) for agent, tools in old.agent_assignments.items() for tool in tools]
-    left = list(assigned)
+    rest = list(assigned)
     for name in old.execution_order:
-        found = [call for call in left if name in (call[1], call[0])]
+        found = [call for call in rest if name in (call[1], call[0])]
         if not found and not any(name in call for call in assigned):
             raise PlanError(
                 [
@@ -116,12 +116,12 @@ def _ordered(old: Assignments) -> Iterator[tuple[str, str]]:
                     )
                 ]
             )
-        # each mention of a tool takes one of its assignments, those left over come last; an agent brings all its tools
+        # each mention of a tool takes one of its assignments, each mention of an agent all of its own
         taken = found if name in old.agent_assignments else found[:1]
         for call in taken:
-            left.remove(call)
+            rest.remove(call)
             yield call
-    yield from left
+    yield from rest
 
 
 def _confidence(old: Assignments, agent: str, tool: str) -> float:

@@ -1,4 +1,4 @@
-"""The tools a worker offers, with the operator's overrides and settings applied and checked."""
+"""The tools that a worker offers, with the operator's overrides and settings applied and checked."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ValidationError
 from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.plans.contract import Contract
-from airlock.plans.graph import circles
+from airlock.plans.graph import cycles
 from airlock.plans.tool import Tool
 
 
 class Catalogue:
-    """Tools by name. Every contract in it is consistent and every settings section validated.
+    """The tools by name. Every contract is consistent and every settings section is valid.
 
     Raises:
-        ConfigError: On construction, with every tool and key that is wrong, and the fix.
+        ConfigError: If a tool, an override or a setting is wrong; it names each of them and the fix.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Catalogue:
         self._overrides = overrides or {}
         problems: list[Problem] = []
         self._tools: dict[str, Tool] = {}
+        self._contracts: dict[str, Contract] = {}
         for tool in sorted(tools, key=lambda tool: tool.name):
             if tool.name in self._tools and self._tools[tool.name] is not tool:
                 problems.append(_duplicate(tool.name))
@@ -45,27 +46,33 @@ class Catalogue:
         return tuple(self._tools)
 
     def get(self, name: str) -> Tool | None:
-        """The tool of that name, or None."""
+        """Return the tool of that name, or None."""
         return self._tools.get(name)
 
     def settings_of(self, tool: Tool) -> BaseModel | None:
-        """The validated settings of a tool, or None where it has none."""
+        """Return the validated settings of a tool, or None if it has none."""
         return None if tool.settings_model is None else self._settings[_section(tool.settings_model)]
 
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
-        """The contract of a call: as declared, for these arguments, with the operator's overrides."""
-        return self._tools[name].contract(args, self._overrides.get(name))
+        """Return the contract of a call: as declared, for these arguments, with the operator's overrides."""
+        tool = self._tools[name]
+        if tool.has_variant:
+            return tool.contract(args, self._overrides.get(name))
+        # independent of the arguments, and a large plan asks thousands of times
+        if name not in self._contracts:
+            self._contracts[name] = tool.contract(None, self._overrides.get(name))
+        return self._contracts[name]
 
     def prerequisites(self) -> dict[str, tuple[str, ...]]:
-        """The tools each tool needs to have been called before it (`depends_on_tools`), by tool, sorted."""
+        """Return, for each tool, the tools that must be called before it (`depends_on_tools`), sorted."""
         return {name: self.contract(name).depends_on_tools for name in self._tools}
 
     def longest_timeout(self) -> float:
-        """The longest any live call may take, in seconds; 0 for an empty catalogue."""
+        """Return the longest timeout of any tool, in seconds; 0 for an empty catalogue."""
         return max((self.contract(name).timeout for name in self._tools), default=0.0)
 
     def digest(self) -> str:
-        """The hash of every contract in the catalogue."""
+        """Return the hash over every contract of the catalogue."""
         return digest({name: self.contract(name).model_dump(mode="json") for name in self._tools})
 
     def _check_overrides(self) -> list[Problem]:
@@ -81,7 +88,7 @@ class Catalogue:
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """The settings sections its tools read, sorted."""
+        """The settings sections that the tools read, sorted."""
         return tuple(self._settings)
 
     def _check_sections(self) -> list[Problem]:
@@ -126,11 +133,11 @@ class Catalogue:
         ]
         return unknown or [
             Problem(
-                where=f"tool {walk[0]}",
-                message=f"depends_on_tools goes round in a circle: {' -> '.join(walk)}",
+                where=f"tool {cycle[0]}",
+                message=f"depends_on_tools forms a cycle: {' -> '.join(cycle)}",
                 fix="remove one of these prerequisites",
             )
-            for walk in circles(needed)
+            for cycle in cycles(needed)
         ]
 
 

@@ -1,16 +1,18 @@
-"""What a tool promises: how risky it is, whether it can be undone, what it needs and how long it may take."""
+"""The contract of a tool: its risk, reversibility, permissions, resources and timeout."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from string import Formatter
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from airlock.base.canonical import digest
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, is_empty
 
 
 class Mode(StrEnum):
-    """How one call is carried out, from harmless to real."""
+    """The mode of a call, from harmless to real."""
 
     MOCK = "MOCK"
     DRY_RUN = "DRY_RUN"
@@ -26,12 +28,12 @@ _MODE_RANK = {mode: rank for rank, mode in enumerate(Mode)}
 
 
 def lowest(*modes: Mode) -> Mode:
-    """The most harmless of some modes."""
+    """Return the most harmless of some modes."""
     return min(modes, key=lambda mode: mode.rank)
 
 
 class Risk(StrEnum):
-    """How much harm a wrong call can do."""
+    """The harm that a wrong call can do."""
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -44,7 +46,7 @@ class Risk(StrEnum):
 
 
 class Reversibility(StrEnum):
-    """Whether the effect of a live call can be taken back."""
+    """The ways to undo the effect of a live call."""
 
     READ_ONLY = "read_only"
     REVERSIBLE = "reversible"
@@ -53,7 +55,7 @@ class Reversibility(StrEnum):
 
 
 class Fidelity(StrEnum):
-    """How closely a dry run looks at what the live call would meet."""
+    """The accuracy of a dry run: how closely it checks the state that the live call would meet."""
 
     NATIVE = "native"
     PROBE = "probe"
@@ -65,36 +67,41 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 class Contract(FileModel):
-    """What a tool promises.
-
-    Units: `timeout` in seconds for one attempt; `max_attempts` counts the first attempt; `cost` in the operator's own
-    unit. `rate_limit` reads `"<calls>/<s|m|h|d>"`.
-    """
+    """The promises of a tool about its calls."""
 
     tool: str
     description: str = ""
     risk: Risk
     reversibility: Reversibility
     permissions: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The arguments that may hold a `$secret`, as paths: `headers` allows `headers.Authorization` too."""
     resources: tuple[str, ...] = ()
+    """Templates over the arguments, such as `contact:{email}`."""
     depends_on_tools: tuple[str, ...] = ()
+    """The tools that must be called before this one."""
     timeout: float = Field(default=30.0, gt=0, le=86_400)
+    """Seconds for one attempt."""
     max_attempts: int = Field(default=3, ge=1, le=100)
+    """The most attempts, the first one included."""
     idempotent: bool = False
     approval_required: bool = True
     max_concurrent: int | None = Field(default=None, ge=1)
     rate_limit: str | None = Field(default=None, pattern=r"^[1-9]\d*/[smhd]$")
+    """The most calls in a stretch of time, as `"<calls>/<s|m|h|d>"`."""
     fidelity: Fidelity = Fidelity.NONE
     cost: float = Field(default=0.0, ge=0)
+    """The cost of one call, in the operator's own unit."""
     arguments_digest: str = ""
+    """The digest of the JSON Schema of the arguments, descriptions included."""
     has_dry_run: bool = False
     has_compensate: bool = False
     has_probe: bool = False
 
-    @field_validator("permissions", "depends_on_tools", mode="before")
+    @field_validator("permissions", "secrets", "depends_on_tools", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
-        # a set is how authors write permissions; its order must not reach a hash
+        # authors write sets, whose order depends on the hash seed and must not reach a digest
         if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(sorted(set(value)))
         return value
@@ -110,34 +117,34 @@ class Contract(FileModel):
 
     @property
     def read_only(self) -> bool:
-        """Whether a live call changes nothing."""
+        """True if a live call changes nothing."""
         return self.reversibility is Reversibility.READ_ONLY
 
     @property
     def irreversible(self) -> bool:
-        """Whether a live call can never be taken back."""
+        """True if a live call can never be undone."""
         return self.reversibility is Reversibility.IRREVERSIBLE
 
     @property
     def undoable(self) -> bool:
-        """Whether there is something to undo and a way to do it."""
+        """True if a live call has an effect that can be undone."""
         return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
 
     def attempts(self, *, checked: bool) -> int:
-        """How often a live call may be tried, 1 or more.
+        """Return the number of attempts that a live call may have, 1 or more.
 
-        A call whose outcome is unknown may be made again only when it is read-only, idempotent, or reversible and
-        checked; every other call is made once.
+        A call whose outcome is unknown may be repeated only if it is read-only, idempotent, or both reversible and checked.
+        Every other call is made once.
 
         Args:
-            checked: Whether the preview relied on an observed state, which the live call compares before it writes.
+            checked: True if the preview observed a state that the live call compares before it writes.
         """
         may_repeat = self.read_only or self.idempotent or (checked and self.reversibility is Reversibility.REVERSIBLE)
         return self.max_attempts if may_repeat else 1
 
     @property
     def quota(self) -> tuple[int, float] | None:
-        """How many calls `rate_limit` allows in how many seconds, or None where there is no limit."""
+        """The calls that `rate_limit` allows and the seconds of its window, or None without a limit."""
         if self.rate_limit is None:
             return None
         calls, _, unit = self.rate_limit.partition("/")
@@ -145,16 +152,35 @@ class Contract(FileModel):
 
     @property
     def guarded(self) -> bool:
-        """Whether what is passed to the call must be exactly what was previewed: HIGH risk or irreversible."""
+        """True if the arguments of the live call must equal those of the preview: HIGH risk or irreversible."""
         return self.risk is Risk.HIGH or self.irreversible
 
     def digest(self) -> str:
-        """The hash of everything in this contract."""
+        """Return the hash over the whole contract."""
         return digest(self.model_dump(mode="json"))
+
+    def takes_secret(self, keys: tuple[str | int, ...]) -> bool:
+        """Return True if a `$secret` may stand at these keys of the arguments; positions in lists do not count."""
+        names = tuple(key for key in keys if isinstance(key, str))
+        return any(names[: len(path)] == path for path in (tuple(path.split(".")) for path in self.secrets))
+
+
+def resource_names(contract: Contract, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the resources that a call touches, sorted: the contract's templates filled in from the arguments.
+
+    A template whose argument is absent, or not known yet, is left out.
+    """
+    names: set[str] = set()
+    for template in contract.resources:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field]
+        values = {field: args.get(field) for field in fields}
+        if all(isinstance(value, str | int | float) for value in values.values()):
+            names.add(template.format(**values))
+    return tuple(sorted(names))
 
 
 def contradictions(contract: Contract) -> tuple[str, ...]:
-    """Everything in a contract that contradicts itself, one sentence each; empty when it is consistent."""
+    """Return one sentence for each contradiction in a contract; empty if it is consistent."""
     checks = (
         (
             contract.risk is Risk.HIGH and not contract.approval_required,

@@ -1,4 +1,4 @@
-"""Where reality differs from what was previewed."""
+"""Differences between a preview and reality."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from airlock.plans.refs import UNKNOWN
 
 
 def drift(expected: Any, actual: Any) -> tuple[str, ...]:
-    """The paths at which a value differs from what was previewed, sorted.
+    """Return the paths at which a value differs from its preview, sorted.
 
-    What the preview could not know is not drift: the approver saw that it was open.
+    A value that was unknown in the preview is no drift: the approver saw that it was open.
     """
     return differences(expected, actual, beside=UNKNOWN)
 
 
 def matched(predicted: Any, actual: Any) -> bool | None:
-    """Whether an output is what the preview predicted; None where it predicted nothing."""
+    """Return True if an output equals its prediction, False if it differs, None if nothing was predicted."""
     return None if predicted == UNKNOWN else not drift(predicted, actual)

@@ -1,6 +1,8 @@
-"""The plan's graph: what depends on what, and in which order."""
+"""The graph of a plan: dependencies between steps, and the orders that follow from them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import networkx as nx
 
@@ -10,13 +12,68 @@ from airlock.plans.plan import Plan
 Parents = Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True)
+class PlanGraph:
+    """The dependencies between steps, with everything derived from them computed once."""
+
+    parents: Parents
+    """The direct dependencies of each step."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanGraph":
+        """Return the graph of a plan as it was written."""
+        return cls(parents_of(plan))
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Every step after all it depends on; among equals by id.
+
+        Raises:
+            networkx.NetworkXUnfeasible: If steps depend on each other in a cycle.
+        """
+        return topological_order(self.parents)
+
+    @cached_property
+    def children(self) -> Parents:
+        """The steps that depend directly on each step."""
+        return reversed_parents(self.parents)
+
+    @property
+    def acyclic(self) -> bool:
+        """True if no step depends on itself, directly or through other steps."""
+        try:
+            return bool(self.order) or not self.parents
+        except nx.NetworkXUnfeasible:
+            return False
+
+    def with_edges(self, edges: Iterable[tuple[str, str]]) -> "PlanGraph":
+        """Return the graph with more dependencies; each edge is a pair (earlier step, later step)."""
+        added: dict[str, set[str]] = {}
+        for earlier, later in edges:
+            added.setdefault(later, set()).add(earlier)
+        if not added:
+            return self
+        return PlanGraph(
+            {
+                step: tuple(sorted({*parents, *added[step]})) if step in added else parents
+                for step, parents in self.parents.items()
+            }
+        )
+
+
 def parents_of(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """The direct dependencies of each step, sorted."""
+    """Return the direct dependencies of each step, sorted."""
     return {step.id: step.parents for step in plan.steps}
 
 
-def graph_problems(plan: Plan) -> list[Problem]:
-    """Step ids used twice, dependencies on steps that do not exist, and cycles."""
+def graph_problems(plan: Plan, graph: PlanGraph | None = None) -> list[Problem]:
+    """Return the step ids used twice, the dependencies on steps that do not exist, and the cycles.
+
+    Args:
+        plan: The plan.
+        graph: The graph of that plan, if the caller has it already.
+    """
+    graph = graph or PlanGraph.of(plan)
     problems: list[Problem] = []
     seen: set[str] = set()
     for step in plan.steps:
@@ -30,7 +87,8 @@ def graph_problems(plan: Plan) -> list[Problem]:
             )
         seen.add(step.id)
     for step in plan.steps:
-        for parent in step.parents:
+        # of two steps with one id the graph knows only the last
+        for parent in step.parents if problems else graph.parents[step.id]:
             if parent not in seen:
                 kind = "after" if parent in step.after else "$ref"
                 problems.append(
@@ -40,22 +98,24 @@ def graph_problems(plan: Plan) -> list[Problem]:
                         fix=f"name one of the plan's steps, or add a step {parent!r}",
                     )
                 )
-    return problems or _cycles(parents_of(plan))
+    return problems or _cycle_problems(graph)
 
 
-def _cycles(parents: Parents) -> list[Problem]:
+def _cycle_problems(graph: PlanGraph) -> list[Problem]:
+    if graph.acyclic:
+        return []
     return [
         Problem(
-            where=f"steps.{walk[0]}",
-            message=f"depends on itself: {' -> '.join(walk)}",
+            where=f"steps.{cycle[0]}",
+            message=f"depends on itself: {' -> '.join(cycle)}",
             fix="remove one of these dependencies from 'after' or '$ref'",
         )
-        for walk in circles(parents)
+        for cycle in cycles(graph.parents)
     ]
 
 
-def circles(parents: Parents) -> list[tuple[str, ...]]:
-    """One circle for each knot of nodes that come before each other, its first node again at its end; sorted."""
+def cycles(parents: Parents) -> list[tuple[str, ...]]:
+    """Return one cycle for each strongly connected component, sorted; its first node stands again at its end."""
     graph = _digraph(parents)
     walks: list[tuple[str, ...]] = []
     for component in sorted(sorted(found) for found in nx.strongly_connected_components(graph)):
@@ -67,6 +127,7 @@ def circles(parents: Parents) -> list[tuple[str, ...]]:
 
 
 def _digraph(parents: Parents) -> "nx.DiGraph[str]":
+    # networkx keeps insertion order, so everything is sorted: the result must not depend on the hash seed
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(sorted(parents))
     graph.add_edges_from((parent, child) for child in sorted(parents) for parent in parents[child])
@@ -74,23 +135,23 @@ def _digraph(parents: Parents) -> "nx.DiGraph[str]":
 
 
 def topological_order(parents: Parents) -> tuple[str, ...]:
-    """Every step after all it depends on; among equals by id, so that it is the same everywhere."""
+    """Return every step after all it depends on; among equals by id, so that the order is the same on every machine."""
     return tuple(nx.lexicographical_topological_sort(_digraph(parents)))
 
 
 def waves(parents: Parents, steps: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """Some steps grouped so that each group depends only on earlier groups; each group sorted."""
+    """Group some steps so that each group depends only on earlier groups; each group is sorted."""
     kept = {step: tuple(parent for parent in parents[step] if parent in steps) for step in sorted(steps)}
     return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(_digraph(kept)))
 
 
 def descendants(parents: Parents, step: str) -> tuple[str, ...]:
-    """Everything that depends on a step, directly or not, sorted."""
+    """Return everything that depends on a step, directly or through other steps, sorted."""
     return tuple(sorted(nx.descendants(_digraph(parents), step)))
 
 
 def reversed_parents(parents: Parents) -> dict[str, tuple[str, ...]]:
-    """The same graph with every arrow turned round, as a rollback walks it."""
+    """Return the same graph with every edge reversed, as a rollback walks it."""
     children: dict[str, list[str]] = {step: [] for step in sorted(parents)}
     for step in sorted(parents):
         for parent in parents[step]:

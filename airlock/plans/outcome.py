@@ -1,39 +1,40 @@
-"""How one call ended: tagged values that cross the activity boundary instead of exceptions."""
+"""The outcomes of calls: tagged values that cross the activity boundary instead of exceptions."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.refs import UNKNOWN
 
 
 class MockFailed(WireModel):
-    """A step whose mock did not work; its ceiling falls to MOCK."""
+    """A mock that failed; the step's ceiling falls to MOCK."""
 
     step: str
     error: str
 
 
 class StepPreview(WireModel):
-    """What the approver is shown of one step.
-
-    `args` are the arguments as the live call would get them; what only the live run will know is `UNKNOWN`, a secret is
-    shown by its name. `looked` says whether the tool's dry run was called.
-    """
+    """The preview of one step, as the approver sees it."""
 
     kind: Literal["previewed"] = "previewed"
     step: str
     looked: bool
+    """True if the tool's dry run was called."""
     effect: str
     args: dict[str, JsonValue]
+    """The arguments of the live call. A value that only the live run will know is `UNKNOWN`; a secret is its name."""
     output: JsonValue = UNKNOWN
+    """The predicted output."""
     observed: JsonValue = None
+    """The state that the preview relied on."""
     undo: str | None = None
+    """The way to undo the effect, in one sentence."""
 
 
 class PreviewFailed(WireModel):
-    """A step whose dry run did not work; its ceiling falls to MOCK."""
+    """A dry run that failed; the step's ceiling falls to MOCK."""
 
     kind: Literal["preview_failed"] = "preview_failed"
     step: str
@@ -44,39 +45,41 @@ PreviewOutcome = Annotated[StepPreview | PreviewFailed, Field(discriminator="kin
 
 
 class CallSucceeded(WireModel):
-    """The call took effect.
-
-    `drift` lists the arguments that differ from what was previewed; `matched` says whether the output is what the preview
-    predicted, None where it predicted nothing. `seconds` is the duration of the last attempt. `broken` says why its output
-    cannot be used: the call took effect and is not made again, but the plan fails. `undone` is how often it was taken back
-    before, where an earlier run, which this one was reset from, knows of more.
-    """
+    """A call that took effect."""
 
     kind: Literal["live"] = "live"
     step: str
     output: JsonValue
     undo: JsonValue = None
+    """The undo token."""
     drift: tuple[str, ...] = ()
+    """The arguments that differ from the preview."""
     matched: bool | None = None
+    """True if the output equals its prediction; None if nothing was predicted."""
     attempt: int = 1
     seconds: float = 0.0
+    """The duration of the last attempt."""
     broken: str = ""
+    """The reason why the output cannot be used. The call took effect and is not repeated, but the plan fails."""
     undone: int = 0
+    """The number of earlier undos, if a run that this one was reset from knows of more than this run."""
 
 
 class CallFailed(WireModel):
-    """The call failed. `undo` is the token it left when it may have begun to write; `undone` as in `CallSucceeded`."""
+    """A call that failed."""
 
     kind: Literal["failed"] = "failed"
     step: str
     error: str
     undo: JsonValue = None
+    """The undo token of a call that may have begun to write."""
     attempt: int = 1
     undone: int = 0
+    """As in `CallSucceeded`."""
 
 
 class CallStale(WireModel):
-    """The call was not made: what its preview relied on has moved, or an argument of a guarded step drifted."""
+    """A call that was not made: the state that its preview relied on has changed, or a guarded argument drifted."""
 
     kind: Literal["stale"] = "stale"
     step: str
@@ -84,53 +87,53 @@ class CallStale(WireModel):
 
 
 class CallInDoubt(WireModel):
-    """Nobody knows whether the call took effect.
-
-    `undo` is the token it left, if any. `running` says that its code may still be running: no probe can settle it yet.
-    `token_lost` says that it may have left a token which went down with its worker; `undone` as in `CallSucceeded`.
-    """
+    """A call that may or may not have taken effect."""
 
     kind: Literal["in_doubt"] = "in_doubt"
     step: str
     error: str
     undo: JsonValue = None
+    """The undo token that the call left, if any."""
     running: bool = False
+    """True if its code may still be running, so that no probe can settle the call yet."""
     token_lost: bool = False
+    """True if the call may have left a token that was lost with its worker."""
     undone: int = 0
+    """As in `CallSucceeded`."""
 
 
 class RetryableFailure(WireModel):
-    """This attempt did not work, but the contract may allow another.
-
-    `doubtful` says that its answer was lost, so that it may have taken effect; `certain` that it certainly did not;
-    `token_lost` that it may have left a token which went down with its worker; `turned_away` that the target was never
-    asked, so that it does not count as an attempt. `after` is how long to wait before the next one, in seconds.
-    """
+    """A failed attempt that the contract may allow to repeat."""
 
     kind: Literal["again"] = "again"
     step: str
     error: str
     doubtful: bool
+    """True if the answer was lost, so that the attempt may have taken effect."""
     certain: bool = False
+    """True if the attempt certainly had no effect."""
     undo: JsonValue = None
     after: float = 0.0
+    """Seconds to wait before the next attempt."""
     token_lost: bool = False
+    """True if the attempt may have left a token that was lost with its worker."""
     turned_away: bool = False
+    """True if the target was never called, so that this does not count as an attempt."""
 
 
 CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Field(discriminator="kind")]
 Attempt = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure, Field(discriminator="kind")]
 
 
-class Undone(WireModel):
-    """A compensation that worked."""
+class Undone(WireModel, WorkerMessage):
+    """A compensation that succeeded."""
 
     kind: Literal["undone"] = "undone"
     step: str
 
 
-class UndoFailed(WireModel):
-    """A compensation that did not work; the plan parks until a human settles it."""
+class UndoFailed(WireModel, WorkerMessage):
+    """A compensation that failed; the plan parks until an operator settles it."""
 
     kind: Literal["undo_failed"] = "undo_failed"
     step: str
@@ -140,11 +143,12 @@ class UndoFailed(WireModel):
 UndoOutcome = Annotated[Undone | UndoFailed, Field(discriminator="kind")]
 
 
-class ProbeAnswer(WireModel):
-    """What the tool's probe says of a call in doubt; `happened` None means that it cannot tell."""
+class ProbeAnswer(WireModel, WorkerMessage):
+    """The answer of a tool's probe about a call in doubt."""
 
     step: str
     happened: bool | None
+    """True if the call took effect, False if it did not, None if the probe cannot tell."""
     output: JsonValue = None
     undo: JsonValue = None
     why: str = ""

@@ -1,4 +1,4 @@
-"""A plan: what agents propose. The file format, and the checks that need nothing but the file."""
+"""Plans as agents propose them: the file format, and the checks that need only the file."""
 
 import re
 import zlib
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
-from airlock.base.canonical import canonical_json, digest
+from airlock.base.canonical import MAX_DEPTH, canonical_json, deeper_than, digest
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
@@ -16,12 +16,12 @@ from airlock.plans.contract import Mode
 from airlock.plans.refs import referenced_steps
 
 MAX_PLAN_BYTES = 1_500_000
-"""A plan is carried in one Temporal payload, whose limit is 2 MiB."""
+"""The largest plan, in bytes of JSON. One Temporal payload carries it, and its limit is 2 MiB."""
 MAX_COMPRESSED_BYTES = 300_000
-"""What a plan may hold when compressed: a run carries its texts several times, in the plan, the seal and the calls."""
+"""The largest plan after compression. A run carries its texts several times: in the plan, the seal and the calls."""
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
-"""In seconds; beyond it a date could not be computed."""
+"""In seconds. Dates beyond it cannot be computed."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
@@ -30,10 +30,10 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 def seconds(duration: str) -> float:
-    """A duration such as `90s`, `30m`, `2h` or `1d`, in seconds.
+    """Return the seconds of a duration such as `90s`, `30m`, `2h` or `1d`.
 
     Raises:
-        ValueError: If it reads otherwise, is zero, or is longer than ten years.
+        ValueError: If the text has another form, or the duration is zero or longer than ten years.
     """
     match = _DURATION.fullmatch(duration.strip())
     if match is None or float(match[1]) == 0:
@@ -45,40 +45,41 @@ def seconds(duration: str) -> float:
 
 
 class Step(FileModel):
-    """One tool call by one agent. `confidence` is the agent's own, 0.0-1.0.
-
-    The same irreversible call (tool and arguments) is made once, by whatever plan. `dedupe_key` stands for the arguments
-    then: with a key of its own a call that is meant to repeat is another call; with the same key a different one is not.
-    """
+    """One tool call by one agent."""
 
     id: Annotated[str, StringConstraints(pattern=f"^{STEP_ID.pattern}$")]
     agent: Name
     tool: Name
     args: dict[str, JsonValue] = Field(default_factory=dict)
     confidence: float = Field(ge=0.0, le=1.0, strict=True)
+    """The agent's own confidence, 0.0-1.0."""
     after: tuple[str, ...] = ()
+    """The steps that must run first, beside those that a `$ref` reads from."""
     dedupe_key: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    """A stand-in for the arguments of an irreversible call, which all plans together make once.
+
+    A call that is meant to repeat gets a key of its own. Calls with different arguments and one key count as one call.
+    """
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The steps that must have run before this one, sorted: `after`, and every step a `$ref` reads from."""
+        """The steps that must run before this one, sorted: `after`, and every step that a `$ref` reads from."""
         return tuple(sorted({*self.after, *referenced_steps(self.args)}))
 
 
 class Plan(FileModel):
-    """What agents propose. `max_mode` and `deadline` may only tighten what the operator's policy allows.
-
-    `deadline` counts from submission. `allow_missing_arguments` turns a step that lacks required arguments from a refusal
-    into one that is only mocked.
-    """
+    """A proposal of agents: steps and their order."""
 
     plan_id: Annotated[str, StringConstraints(pattern=f"^{PLAN_ID.pattern}$")]
     goal: str = Field(default="", max_length=2_000)
     requested_by: Name
     steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
     max_mode: Mode = Mode.LIVE
+    """The highest mode of any step. It can only tighten the operator's policy."""
     deadline: str | None = None
+    """A duration such as `2h`, counted from submission. It can only tighten the operator's policy."""
     allow_missing_arguments: bool = False
+    """True to mock a step that lacks required arguments, instead of refusing the plan."""
     phase21_plan_id: str | None = None
     phase22_validation_id: str | None = None
 
@@ -102,19 +103,19 @@ class Plan(FileModel):
         return None if self.deadline is None else seconds(self.deadline)
 
     def step(self, step_id: str) -> Step | None:
-        """The step of that id, or None."""
+        """Return the step of that id, or None."""
         return next((step for step in self.steps if step.id == step_id), None)
 
     def digest(self) -> str:
-        """The hash of the plan's content: two files with the same digest propose the same thing."""
+        """Return the hash over the plan's content: two files with one digest propose the same."""
         return digest(self.model_dump(mode="json", exclude_defaults=True))
 
 
 def parse_plan(document: Any) -> Plan:
-    """A plan from a decoded JSON document.
+    """Parse a plan from a decoded JSON document.
 
     Raises:
-        PlanError: With every problem found: the step, the field and the fix.
+        PlanError: If the document is not a plan; it names the step, the field and the fix of every problem.
     """
     if not isinstance(document, Mapping):
         raise PlanError([Problem(where="plan", message="is not a JSON object", fix="write {...}")])
@@ -127,19 +128,20 @@ def parse_plan(document: Any) -> Plan:
         raise PlanError([Problem(where="plan", message="is nested too deeply", fix="flatten its arguments")]) from error
     except ValidationError as error:
         wrong = error.errors(include_url=False)
-        # pydantic counts the steps that are right; that none is does not mean that none was written
-        told = [item for item in wrong if not (item["type"] == "too_short" and document.get("steps"))] or wrong
-        raise PlanError([_problem(document, item) for item in told]) from error
+        # pydantic counts only valid steps, and "too short" would be misleading if all of them are wrong
+        reported = [item for item in wrong if not (item["type"] == "too_short" and document.get("steps"))] or wrong
+        raise PlanError([_problem(document, item) for item in reported]) from error
 
 
 def _too_large(document: Mapping[str, Any]) -> Problem | None:
+    if deeper_than(document, MAX_DEPTH):
+        deep = f"is nested more than {MAX_DEPTH} levels deep"
+        return Problem(where="plan", message=deep, fix="make its arguments flatter")
     try:
         text = canonical_json(document)
         size, compressed = len(text), len(zlib.compress(text.encode()))
     except ValueError as error:
         return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
-    except RecursionError:
-        return Problem(where="plan", message="is nested too deeply", fix="make it flatter")
     if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
     limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"

@@ -1,71 +1,97 @@
-"""Arguments that are not known yet: `{"$ref": "<step>.<jmespath>"}` and `{"$secret": "<name>"}`."""
+"""Placeholders in arguments: `{"$ref": "<step>.<path>"}` and `{"$secret": "<name>"}`.
+
+A path is names and indexes, nothing that is evaluated: an agent writes it, and a workflow follows it.
+"""
 
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-
 from airlock.base.errors import RefError
+from airlock.base.text import shorten
 
 REF = "$ref"
 SECRET = "$secret"
 UNKNOWN = "(known after live)"
-"""What stands in a preview for a value that only the live call can produce."""
+"""The placeholder in a preview for a value that only the live call can produce."""
 
-_PLAIN_PATH = re.compile(r'@|(?:[A-Za-z_]\w*|"[^"\\]*"|\[-?\d+\])(?:\.(?:[A-Za-z_]\w*|"[^"\\]*")|\[-?\d+\])*')
+MAX_REFERENCE = 500
+"""Characters of a `$ref`."""
+
+_STEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PART = re.compile(r'\.?\[(?P<index>-?\d{1,6})\]|\.(?P<name>[A-Za-z_][\w-]*)|\."(?P<quoted>[^"\\]{1,200})"', re.ASCII)
 
 
 @dataclass(frozen=True)
 class Marker:
-    """A `$ref` or `$secret` found in arguments: where it stands and what it says."""
+    """A `$ref` or `$secret` in the arguments of a step."""
 
     path: str
+    """Its path in the arguments."""
     kind: str
+    """`$ref` or `$secret`."""
     text: Any
+    """Its value as written, which may be malformed."""
+    keys: tuple[str | int, ...] = field(default=(), compare=False)
+    """The keys and positions that lead to it, one by one; a key may itself hold a dot."""
 
     @property
     def step(self) -> str:
-        """The step a `$ref` reads from; empty when the reference is not well formed."""
-        return self.text.partition(".")[0] if isinstance(self.text, str) else ""
+        """The step that a `$ref` reads from; empty if the reference is malformed."""
+        found = _STEP.match(self.text) if isinstance(self.text, str) else None
+        return found[0] if found else ""
 
     @property
-    def expression(self) -> str:
-        """The JMESPath expression of a `$ref`, over the output of its step; `@` is the whole output."""
-        return self.text.partition(".")[2] or "@" if isinstance(self.text, str) else ""
+    def parts(self) -> tuple[str | int, ...] | None:
+        """The names and indexes of a `$ref` below the output of its step, or None when it is not well formed.
+
+        No part at all stands for the whole output.
+        """
+        if not self.step or len(self.text) > MAX_REFERENCE:
+            return None
+        rest, found = self.text[len(self.step) :], list[str | int]()
+        if rest in ("", ".", ".@"):
+            return ()
+        while rest:
+            part = _PART.match(rest)
+            if part is None:
+                return None
+            found.append(int(part["index"]) if part["index"] else part["name"] or part["quoted"])
+            rest = rest[part.end() :]
+        return tuple(found)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """Arguments with everything filled in that can be; `unknown` lists the paths that cannot."""
+    """Arguments with every known reference and secret filled in."""
 
     args: dict[str, Any]
     unknown: tuple[str, ...]
+    """The paths of the values that are not known yet."""
 
 
-def markers(value: Any, path: str = "") -> Iterator[Marker]:
-    """Every `$ref` and `$secret` in a JSON value, with the path at which it stands."""
+def markers(value: Any, path: str = "", keys: tuple[str | int, ...] = ()) -> Iterator[Marker]:
+    """Yield every `$ref` and `$secret` in a JSON value."""
     if isinstance(value, Mapping):
         if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
-            yield Marker(path, kind, value[kind])
+            yield Marker(path, kind, value[kind], keys)
             return
         for key, child in value.items():
-            yield from markers(child, f"{path}.{key}" if path else str(key))
+            yield from markers(child, f"{path}.{key}" if path else str(key), (*keys, key))
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
-            yield from markers(child, f"{path}[{index}]")
+            yield from markers(child, f"{path}[{index}]", (*keys, index))
 
 
 def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:
-    """The steps whose output these arguments need, sorted."""
+    """Return the steps whose output these arguments need, sorted."""
     return tuple(sorted({marker.step for marker in markers(args) if marker.kind == REF and marker.step}))
 
 
 def syntax_error(marker: Marker) -> str | None:
-    """What is wrong with the wording of a `$ref` or `$secret`, or None."""
+    """Return the syntax error of a `$ref` or `$secret`, or None."""
     if not isinstance(marker.text, str) or not marker.text:
         return f"{marker.kind} takes a non-empty string"
     if not marker.path:
@@ -73,13 +99,11 @@ def syntax_error(marker: Marker) -> str | None:
     if marker.kind == SECRET:
         return None
     if not marker.step:
-        return "names no step before the '.'"
-    try:
-        jmespath.compile(marker.expression)
-    except JMESPathError as error:
-        return f"not a JMESPath expression: {str(error).splitlines()[0]}"
-    except RecursionError:
-        return "not a JMESPath expression: nested too deeply"
+        return "names no step before the path"
+    if len(marker.text) > MAX_REFERENCE:
+        return f"is longer than {MAX_REFERENCE} characters"
+    if marker.parts is None:
+        return "is not a plain path: names and indexes below a step, such as find.contacts[0].id"
     return None
 
 
@@ -87,9 +111,9 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
     """Fill in references and secrets.
 
     Args:
-        args: The arguments as the plan has them.
-        outputs: Outputs by step. A step that is absent, and any part that equals `UNKNOWN`, is not known yet.
-        secret: Resolves the name of a secret; may return `UNKNOWN`.
+        args: The arguments as the plan states them.
+        outputs: Outputs by step. An absent step, and every part that equals `UNKNOWN`, is not known yet.
+        secret: A function that resolves the name of a secret; it may return `UNKNOWN`.
 
     Raises:
         RefError: If a reference reads a known output and finds nothing.
@@ -102,7 +126,7 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
                 found = secret(value[SECRET]) if kind == SECRET else _look_up(Marker(path, kind, value[REF]), outputs)
                 if contains_unknown(found):
                     unknown.append(path)
-                return copy.deepcopy(found)  # a tool that changes its arguments must not change what others read
+                return copy.deepcopy(found)  # a tool may change its arguments, other steps read this too
             return {key: fill(child, f"{path}.{key}" if path else str(key)) for key, child in value.items()}
         if isinstance(value, list | tuple):
             return [fill(child, f"{path}[{index}]") for index, child in enumerate(value)]
@@ -113,12 +137,12 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
 
 
 def as_marker(name: str) -> Any:
-    """A secret as the marker it is in the plan: what is compared and shown never holds its value."""
+    """Return the marker of a secret: values that are compared or displayed never hold the secret itself."""
     return {SECRET: name}
 
 
 def contains_unknown(value: Any) -> bool:
-    """Whether any part of a JSON value is not known yet."""
+    """Return True if any part of a JSON value is not known yet."""
     if isinstance(value, Mapping):
         return any(contains_unknown(child) for child in value.values())
     if isinstance(value, list | tuple):
@@ -130,18 +154,26 @@ def _look_up(marker: Marker, outputs: Mapping[str, Any]) -> Any:
     output = outputs.get(marker.step, UNKNOWN)
     if output == UNKNOWN:
         return UNKNOWN
-    partly_known = contains_unknown(output)
-    if partly_known and not _PLAIN_PATH.fullmatch(marker.expression):
-        return UNKNOWN  # a function, filter or projection over a value that is not known yet has no answer yet
-    try:
-        found = jmespath.search(marker.expression, output)
-    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # JMESPathError is a ValueError
-        raise RefError(f"{marker.path}: $ref {marker.text!r} cannot be evaluated: {error}") from error
+    if marker.parts is None:
+        raise RefError(f"{marker.path}: $ref {shorten(str(marker.text), 100)!r} {syntax_error(marker)}")
+    found = output
+    for part in marker.parts:
+        if found == UNKNOWN:
+            return UNKNOWN
+        found = _below(found, part)
     if found is not None:
         return found
-    if partly_known:
+    if contains_unknown(output):
         return UNKNOWN
     raise RefError(
         f"{marker.path}: $ref {marker.text!r} found nothing in the output of step {marker.step!r} "
         f"(top-level keys: {', '.join(sorted(output)) if isinstance(output, dict) else type(output).__name__})"
     )
+
+
+def _below(value: Any, part: str | int) -> Any:
+    """Return the value under a name or an index, or None where there is none."""
+    if isinstance(part, int):
+        inside = isinstance(value, list | tuple) and -len(value) <= part < len(value)
+        return value[part] if inside else None
+    return value.get(part) if isinstance(value, Mapping) else None

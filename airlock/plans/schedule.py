@@ -1,4 +1,4 @@
-"""What may start next: as parallel as the graph allows, irreversible calls as late as it allows."""
+"""The schedule of calls: as parallel as the graph allows, irreversible calls as late as it allows."""
 
 from bisect import insort
 from collections import Counter
@@ -8,22 +8,22 @@ from itertools import islice
 from airlock.plans.graph import Parents, reversed_parents
 
 CHAIN_LIMIT = 3
-"""How many calls, each waiting only for the one before, may share one activity; guarded calls never do (ADR 0003)."""
+"""The most calls of a chain that share one activity; guarded calls never share one (ADR 0003)."""
 MAX_IN_FLIGHT = 200
-"""How many activities one plan has open at a time; Temporal refuses more than 2,000."""
+"""The most activities that one plan has open at a time; Temporal refuses more than 2,000."""
 
 
 class Schedule:
-    """Hands out steps whose dependencies are done.
+    """The steps that may start now, given the steps that are done.
 
     Args:
         parents: The direct dependencies of each step.
-        wanted: The steps to hand out, those of `done` left out.
-        done: Steps that count as finished already.
-        late: Steps that come one at a time, and only when nothing else can start or is running (irreversible calls).
-        chainable: Steps that may be handed out together with the one they wait for.
-        group: The group of a step of which only so many may run at once; such a step is never in a chain.
-        slots: How many of a group may run at once, by group; a group that is not named here has one.
+        wanted: The steps to schedule, except those of `done`.
+        done: The steps that are finished already.
+        late: The steps that run alone, and only if nothing else can start or is running (irreversible calls).
+        chainable: The steps that may start together with the single step that they wait for.
+        group: The group of each step whose concurrency is limited; such a step is never part of a chain.
+        slots: The most steps of a group that run at once, by group; 1 for a group that is absent.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Schedule:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The steps that were handed out and are not finished, sorted."""
+        """The steps that have started and are not finished, sorted."""
         return tuple(sorted(self._running))
 
     def take(self, limit: int = MAX_IN_FLIGHT) -> tuple[tuple[str, ...], ...]:
-        """Up to `limit` chains that may start now, independent of each other; each is to be called in its order."""
+        """Start up to `limit` independent chains and return them; the steps of a chain run in its order."""
         chains = tuple(self._chain(step) for step in islice(self._free(), max(limit, 0)))
         if not chains and not self._running and self._ready and limit > 0:
             chains = ((self._ready[0],),)
@@ -62,7 +62,7 @@ class Schedule:
         return chains
 
     def _free(self) -> Iterator[str]:
-        """The ready steps that are not late, as many of each group as may run."""
+        """Yield the ready steps that are not late, as many of each group as its slots allow."""
         used = Counter(self._group[step] for step in self._running if step in self._group)
         for step in self._ready:
             if step in self._late:
@@ -74,11 +74,11 @@ class Schedule:
             yield step
 
     def drop(self, step: str) -> None:
-        """Record that a step that was handed out is not done and will not be; what waits for it never starts."""
+        """Record that a started step will never be done; the steps that wait for it never start."""
         self._running.discard(step)
 
     def finish(self, step: str) -> None:
-        """Record that a step is done, so that those waiting for it may start."""
+        """Record that a step is done; the steps that wait for it may start."""
         self._running.discard(step)
         for child in self._children[step]:
             if child not in self._waiting_for:
@@ -98,7 +98,7 @@ class Schedule:
 
 
 def live_order(parents: Parents, wanted: Collection[str], done: Collection[str], late: Collection[str]) -> tuple[str, ...]:
-    """The order of the calls if each took the same time; the first late one is the point of no return."""
+    """Return the order of calls of equal duration; the first late call is the point of no return."""
     schedule = Schedule(parents, wanted, done, late)
     order: list[str] = []
     while chains := schedule.take(limit=len(parents)):

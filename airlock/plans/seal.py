@@ -1,23 +1,23 @@
-"""The seal: one digest over everything the approver is shown."""
+"""The seal: one digest over everything that the approver sees."""
 
 from pydantic import BaseModel
 
 from airlock.base.canonical import digest
 
 DIGEST_PREFIX_LENGTH = 12
-"""The fewest hex characters of a digest that a decision may name."""
+"""The fewest hex characters by which a decision may name a seal."""
 
 
 def seal(sealed: BaseModel) -> str:
-    """The digest of what the approver is shown.
+    """Return the digest of the content that the approver sees.
 
-    Fields that hold their default are left out, so that a later version which adds a field computes the same seal for
-    the runs that are already open.
+    Fields with their default value are left out. A later version with more fields therefore computes the same seal for the
+    runs that are open already.
     """
     return digest(sealed.model_dump(mode="json", exclude_defaults=True))
 
 
 def names_digest(claimed: str, actual: str | None) -> bool:
-    """Whether what a decision names is the seal: the whole digest, or a prefix of 12 or more hex characters."""
+    """Return True if a decision names this seal: by its whole digest, or by a prefix of 12 or more hex characters."""
     claimed = claimed.strip().lower()
     return actual is not None and len(claimed) >= DIGEST_PREFIX_LENGTH and actual.startswith(claimed)

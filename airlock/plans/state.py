@@ -1,11 +1,11 @@
-"""Where a plan is, and the one table that says what may happen next."""
+"""The states of a plan, and the one table of its transitions."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class State(StrEnum):
-    """Where a plan is."""
+    """The state of a plan."""
 
     MOCK = "MOCK"
     DRY_RUN = "DRY_RUN"
@@ -18,12 +18,12 @@ class State(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can happen to the plan."""
+        """True if the plan accepts no further event."""
         return self in (State.ABORTED, State.COMPLETED)
 
 
 class Event(StrEnum):
-    """What can happen to a plan. The first group is what the run itself finds out, the second what somebody says."""
+    """The events of a plan. The run itself finds those of the first group; people send those of the second."""
 
     REHEARSED = "rehearsed"
     PREVIEWED = "previewed"
@@ -49,31 +49,31 @@ class Event(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the event says, in a few words."""
+        """The event in a few words."""
         return _MEANING[self]
 
 
 _MEANING: Final = {
     Event.REHEARSED: "every step was mocked",
     Event.PREVIEWED: "every step that may go further was previewed, and the result sealed",
-    Event.CAPPED: "nothing may go higher (max_mode, ceilings)",
+    Event.CAPPED: "no step may go higher (max_mode, ceilings)",
     Event.APPROVED: "the quorum approved the seal",
-    Event.EXPIRED: "the time for approval, or the plan's deadline, passed",
+    Event.EXPIRED: "the approval or the plan's deadline expired",
     Event.CALLS_DONE: "every approved call is live",
     Event.CALL_FAILED: "a call failed",
-    Event.CALL_FAILED_KEPT: "a call failed and the policy does not roll back by itself",
-    Event.STALE: "what was previewed has moved, or an argument drifted: a new preview and a new approval are needed",
-    Event.STALE_UNDO: "what was previewed has moved, and the policy rolls back then",
-    Event.CALL_IN_DOUBT: "nobody knows whether a call took effect",
-    Event.COMPENSATED: "everything that can be undone is undone",
+    Event.CALL_FAILED_KEPT: "a call failed and the policy does not roll back automatically",
+    Event.STALE: "the previewed state has changed, or an argument drifted: a new preview and a new approval are needed",
+    Event.STALE_UNDO: "the previewed state has changed, and the policy rolls back in that case",
+    Event.CALL_IN_DOUBT: "a call may or may not have taken effect",
+    Event.COMPENSATED: "every call that can be undone is undone",
     Event.COMPENSATION_FAILED: "a compensation failed",
     Event.DENIED: "an approver denied",
-    Event.LOCK: "somebody locked the plan",
-    Event.UNLOCK: "somebody unlocked the plan",
-    Event.ROLLBACK: "somebody asked for rollback",
-    Event.ABORT: "somebody aborted the plan, or it was refused at admission",
-    Event.SETTLED_LIVE: "calls in doubt were settled: they happened",
-    Event.SETTLED_UNDO: "a call in doubt did not happen, or a failed compensation was settled",
+    Event.LOCK: "an operator or approver locked the plan",
+    Event.UNLOCK: "an operator or approver unlocked the plan",
+    Event.ROLLBACK: "an operator or approver asked for rollback",
+    Event.ABORT: "an operator or approver aborted the plan, or admission refused it",
+    Event.SETTLED_LIVE: "calls in doubt were settled: they took effect",
+    Event.SETTLED_UNDO: "a call in doubt had no effect, or a failed compensation was settled",
 }
 
 _OPEN: Final = tuple(state for state in State if not state.closed)
@@ -105,14 +105,14 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.LOCKED, Event.SETTLED_UNDO): State.ROLLBACK,
     **{(state, Event.LOCK): State.LOCKED for state in _OPEN},
 }
-"""The whole life of a plan. A pair that is not here is refused."""
+"""The whole life of a plan. Any other pair is refused."""
 
 
 def advance(state: State, event: Event) -> State | None:
-    """The state after an event, or None when the event is refused in this state."""
+    """Return the state after an event, or None if the state refuses the event."""
     return TRANSITIONS.get((state, event))
 
 
 def possible(state: State) -> tuple[Event, ...]:
-    """The events that are not refused in a state, in the order of `Event`."""
+    """Return the events that a state accepts, in the order of `Event`."""
     return tuple(event for event in Event if (state, event) in TRANSITIONS)

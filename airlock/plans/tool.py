@@ -26,26 +26,23 @@ Decorated = TypeVar("Decorated", bound=ToolFunction)
 
 
 class Preview(WireModel):
-    """What a dry run says a live call would do.
-
-    Args:
-        effect: What would happen, in one sentence.
-        output: The output the live call is expected to return; `UNKNOWN`, whole or in parts, where only the live call
-            can know.
-        observed: The state this preview relied on (an ETag, a row version, a file hash), handed to the live call.
-        undo: How the effect would be taken back, in one sentence; None where there is nothing to take back.
-    """
+    """The result of a dry run: a prediction of the live call."""
 
     effect: str
+    """The effect of the live call, in one sentence."""
     output: JsonValue = UNKNOWN
+    """The predicted output; `UNKNOWN`, whole or in parts, if only the live call can know it."""
     observed: JsonValue = None
+    """The state that this preview relied on (an ETag, a row version, a file hash); the live call gets it."""
     undo: str | None = None
+    """The way to undo the effect, in one sentence; None if there is nothing to undo."""
 
 
 class Probe(WireModel):
-    """What a probe found out about a call whose outcome was unknown: it happened, it did not, or nobody can tell."""
+    """The answer of a probe about a call whose outcome was unknown."""
 
     happened: bool | None
+    """True if the call took effect, False if it did not, None if the probe cannot tell."""
     output: JsonValue = None
     why: str = ""
 
@@ -56,34 +53,38 @@ def _no_secret(name: str) -> str:
 
 @dataclass
 class ToolCall:
-    """What a tool learns about the call it carries out.
-
-    `idempotency_key` is the same on every attempt of this call. `attempt` counts from 1. `observed` is what the dry run
-    returned. `unknown` lists the argument paths whose value only the live run will know (dry runs that declared
-    `partial=True`). `settings` is the tool's validated settings model. `fence` is the token of the gate this call
-    holds, if any.
-
-    A live function sets `undo` before it writes: the token is kept even when the call fails afterwards, is what the
-    compensate function finds in `call.undo`, and what a later attempt of the same call finds there too.
-    """
+    """The context of one call, as a tool's functions get it."""
 
     plan_id: str
     step_id: str
     agent: str
     mode: Mode
     idempotency_key: str
+    """The key of this call, the same on every attempt."""
     attempt: int = 1
+    """The number of this attempt, from 1."""
     observed: JsonValue = None
+    """The state that the dry run observed."""
     undo: JsonValue = None
+    """The undo token. A live function sets it before it writes.
+
+    The token is kept even if the call fails afterwards. The compensate function, and every later attempt of the same call,
+    finds it here.
+    """
     unknown: tuple[str, ...] = ()
+    """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
     settings: Any = None
+    """The tool's validated settings model."""
     fence: int | None = None
+    """The fencing token of the gate that this call holds, if any."""
     secret: Callable[[str], str] = _no_secret
+    """A function that resolves the name of a secret."""
     cancelled: Callable[[], bool] = field(default=lambda: False)
+    """A function that returns True once the call was cancelled."""
 
 
 class Tool:
-    """One tool of a catalogue; made by the decorator `tool`, completed by its own decorators."""
+    """One tool of a catalogue, created by the decorator `tool` and completed by its own decorators."""
 
     def __init__(
         self,
@@ -117,10 +118,10 @@ class Tool:
     def dry_run(self, *, partial: bool) -> Callable[[Decorated], Decorated]: ...
 
     def dry_run(self, function: Any = None, *, partial: bool = False) -> Any:
-        """Declare the function that looks, changes nothing and returns a `Preview`.
+        """Declare the function that checks the target, changes nothing and returns a `Preview`.
 
-        With `partial=True` it is also called while some arguments are not known yet (`call.unknown` names them; each
-        holds the text `UNKNOWN`); without, such a step is shown as known after live.
+        With `partial=True` it is also called while some arguments are not known yet: `call.unknown` names them, and each
+        holds the text `UNKNOWN`. Otherwise the preview of such a step says that it is known after live.
         """
 
         def declare(dry_run: Decorated) -> Decorated:
@@ -130,23 +131,23 @@ class Tool:
         return declare if function is None else declare(function)
 
     def compensate(self, function: Decorated) -> Decorated:
-        """Declare the function that takes the effect back, using `call.undo`; it must be safe to repeat."""
+        """Declare the function that undoes the effect, using `call.undo`; it must be safe to repeat."""
         return self._declare("compensate", function)
 
     def undo_check(self, function: Decorated) -> Decorated:
-        """Declare the function that looks whether `compensate` would work now, changes nothing and returns a `Preview`.
+        """Declare the function that checks whether `compensate` would succeed, changes nothing and returns a `Preview`.
 
-        It gets what compensate gets, `call.undo` too, and raises `Stale` or `ToolFailed` when the state has moved so that
-        the undo would fail. It is asked before somebody approves the undo of a plan that has ended.
+        It gets the same call as compensate, `call.undo` included. It raises `Stale` or `ToolFailed` if the state has changed
+        so that the undo would fail. It runs before an approver approves the undo of a plan that has ended.
         """
         return self._declare("undo_check", function)
 
     def probe(self, function: Decorated) -> Decorated:
-        """Declare the function that finds out whether a call in doubt took effect; it returns a `Probe`."""
+        """Declare the function that determines whether a call in doubt took effect; it returns a `Probe`."""
         return self._declare("probe", function)
 
     def variant(self, function: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Callable[..., Any]:
-        """Declare how the contract differs for particular arguments, given as the plan has them (references unresolved)."""
+        """Declare the function that adapts the contract to the arguments, given as in the plan (references unresolved)."""
         self._variant = function
         return function
 
@@ -157,30 +158,46 @@ class Tool:
         self.functions[kind] = function
         return function
 
+    @property
+    def has_variant(self) -> bool:
+        """True if the contract depends on the arguments of the call."""
+        return self._variant is not None
+
     def contract(self, args: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Contract:
-        """The complete contract: as declared, as this call's arguments change it, as the operator overrides it.
+        """Return the complete contract: as declared, as changed by these arguments, as overridden by the operator.
 
         Raises:
-            ContractError: If it contradicts itself.
+            ContractError: If the contract contradicts itself.
         """
         values = self._declared.model_dump()
-        looks = "dry_run" in self.functions
-        if looks and not self._fidelity_declared:
+        has_dry_run = "dry_run" in self.functions
+        if has_dry_run and not self._fidelity_declared:
             values["fidelity"] = Fidelity.NATIVE
         if self._variant is not None and args is not None:
             values |= self._varied(args)
         values |= overrides or {}
         undoable = values["reversibility"] in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
         values |= {
-            "has_dry_run": looks,
+            "has_dry_run": has_dry_run,
             # a tool whose contract depends on its arguments may undo only some of its calls
             "has_compensate": "compensate" in self.functions and (self._variant is None or undoable),
             "has_probe": "probe" in self.functions,
         }
         contract = Contract.model_validate(values)
-        if wrong := contradictions(contract):
+        if wrong := (*contradictions(contract), *self._unknown_arguments(contract)):
             raise ContractError(f"tool {self.name!r}: {'; '.join(wrong)}")
         return contract
+
+    def _unknown_arguments(self, contract: Contract) -> tuple[str, ...]:
+        fields = self.arguments.model_fields
+        if self.arguments.model_config.get("extra") == "allow":
+            return ()
+        known = {*fields, *(field.alias for field in fields.values() if field.alias)}
+        return tuple(
+            f"secrets names {path!r}, but the tool takes only: {', '.join(fields) or '(no arguments)'}"
+            for path in contract.secrets
+            if path.split(".")[0] not in known
+        )
 
     def _varied(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
         assert self._variant is not None
@@ -201,15 +218,15 @@ def tool(
     fidelity: str | None = None,
     **promises: Any,
 ) -> Callable[[ToolFunction], Tool]:
-    """Make a tool of its live function.
+    """Create a tool from its live function.
 
     Args:
         name: The name plans use.
         risk: LOW, MEDIUM or HIGH.
         reversibility: read_only, reversible, compensable or irreversible.
         settings: The model of its `[settings.<section>]`; the section is the model's `section` class variable.
-        fidelity: How closely the dry run looks: native (default when there is a dry run), probe, simulated or none.
-        promises: Any other field of `airlock.contract.Contract`.
+        fidelity: The accuracy of the dry run: native (the default with a dry run), probe, simulated or none.
+        promises: Any other field of `airlock.plans.contract.Contract`.
 
     Raises:
         ContractError: If the function's signature or a promise cannot be understood.

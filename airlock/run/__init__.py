@@ -1,1 +1,1 @@
-"""One plan's run as pure state: rehearsal, seal, decisions, calls, rollback and the views of it."""
+"""One plan's run as pure state: rehearsal, seal, decisions, calls, rollback and views."""

@@ -1,4 +1,4 @@
-"""The one pure check behind every decision about a seal: approve and deny."""
+"""The pure checks behind every decision about a seal: approve and deny."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,11 +15,14 @@ from airlock.run.state import Run
 
 
 def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
-    """Whether an approval counts: right state, current seal, allowed approver, one voice, whole steps, signature.
+    """Return the verdict on an approval.
+
+    It counts in the right state only, for the current seal, from an allowed approver who has not approved yet, for steps
+    whose dependencies go live too, and with a valid signature where the policy requires one.
 
     Args:
         run: The plan's run.
-        approval: What was sent.
+        approval: The approval as it was sent.
         now: UTC.
     """
     stale = _wrong_seal(run, approval.digest)
@@ -29,21 +32,21 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
     if refusal:
         return refusal
     if run.expires_at is not None and now >= run.expires_at:
-        return _no("the time for approval has passed")
+        return _no("the time for approval has expired")
     if any(_same(vote.approval.by, approval.by) for vote in run.votes):
-        return _no(f"{approval.by!r} has approved this already: one voice per approver")
+        return _no(f"{approval.by!r} has already approved this: one vote per approver")
     if run.sealed.undo is not None and approval.steps is not None:
-        return _no("an undo is approved as a whole: leave out steps, or ask for one that goes back to a step only")
-    if wrong := _wrong_steps(run.sealed, approval.steps):
-        return _no(wrong)
-    if _must_sign(run, approval) and (unsigned := _unsigned(run, approval, run.digest)):
-        return _no(unsigned)
+        return _no("an undo is approved as a whole: leave out steps, or request an undo that goes back to one step only")
+    if problem := _steps_problem(run.sealed, approval.steps):
+        return _no(problem)
+    if _must_sign(run, approval) and (problem := _signature_problem(run, approval, run.digest)):
+        return _no(problem)
     needed = run.contracts().policy.approvals_required
     return Verdict(accepted=True, reason=f"approval {len(run.votes) + 1} of {needed} counted")
 
 
 def judge_denial(run: Run, denial: Deny) -> Verdict:
-    """Whether a denial counts: right state, allowed approver, and the current seal if it names one."""
+    """Return the verdict on a denial: right state, allowed approver, and the current seal if it names one."""
     if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):
         return stale
     if run.state is not State.AWAITING_APPROVAL:
@@ -55,10 +58,10 @@ def judge_denial(run: Run, denial: Deny) -> Verdict:
 
 
 def approved_steps(run: Run) -> tuple[str, ...]:
-    """The steps that have their quorum, with the waived ones, in the order of the preview; empty while there is none.
+    """Return the steps that have their quorum, with the waived steps, in the order of the preview.
 
-    A step counts one voice for each approver who approved the whole plan or named it. Nothing is approved before the
-    required number of approvers has spoken.
+    A step counts one vote for each approver who approved the whole plan or named the step. No step is approved before the
+    required number of approvers has voted.
     """
     if run.sealed is None:
         return ()
@@ -69,25 +72,25 @@ def approved_steps(run: Run) -> tuple[str, ...]:
     candidates = run.sealed.live_steps
     if set(candidates) <= waived:
         return candidates
-    voices = [set(candidates if vote.approval.steps is None else vote.approval.steps) for vote in run.votes]
-    agreed = {step for step in candidates if sum(step in voice for voice in voices) >= needed}
+    votes = [set(candidates if vote.approval.steps is None else vote.approval.steps) for vote in run.votes]
+    agreed = {step for step in candidates if sum(step in vote for vote in votes) >= needed}
     closed = _closed(run.sealed, tuple(step for step in candidates if step in agreed or step in waived))
     return closed if agreed.intersection(closed) else ()
 
 
 def waived_by_policy(run: Run) -> bool:
-    """Whether everything that may go live needs no human: the policy itself is then the approver."""
+    """Return True if the policy waives the approval of every step that may go live: the policy is then the approver."""
     return run.sealed is not None and bool(run.sealed.live_steps) and not run.votes and bool(approved_steps(run))
 
 
 def _closed(sealed: Sealed, steps: Sequence[str]) -> tuple[str, ...]:
-    """Those of some steps whose dependencies are all live or among them: a live call never reads a previewed output."""
-    standing = {step.id for step in sealed.steps if step.already_live}
+    """Return the given steps whose dependencies are all live or given too: a live call never reads a previewed output."""
+    live = {step.id for step in sealed.steps if step.already_live}
     after = {step.id: step.after for step in sealed.steps}
     kept: list[str] = []
     for step in steps:
-        if all(parent in standing for parent in after[step]):
-            standing.add(step)
+        if all(parent in live for parent in after[step]):
+            live.add(step)
             kept.append(step)
     return tuple(kept)
 
@@ -113,16 +116,17 @@ def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
 def _not_allowed(run: Run, by: str) -> Verdict | None:
     approvers = run.contracts().policy.approvers
     if _same(by, run.requester):
-        what = "plan" if run.undoing is None else "undo"
-        return _no(f"{by!r} requested this {what} and cannot approve it")
-    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):  # also whom a conflict gave a step
+        subject = "plan" if run.undoing is None else "undo"
+        return _no(f"{by!r} requested this {subject} and cannot approve it")
+    # both lists: a conflict may have moved a step from the agent that the plan names to another one
+    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
     if approvers and by not in approvers:
         return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
     return None
 
 
-def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
+def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
     if steps is None:
         return None
     if not steps:
@@ -135,7 +139,7 @@ def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
             return f"step {step!r} cannot go live: " + (
                 "it is live already" if known[step].already_live else known[step].reasons[0]
             )
-    # what the policy waives comes along only when everything it depends on does
+    # a waived step goes live with the chosen ones only if everything it depends on does
     waived = {step.id for step in sealed.steps if step.approval_waived}
     closed = set(_closed(sealed, tuple(step for step in sealed.live_steps if step in chosen or step in waived)))
     for step in known:
@@ -146,7 +150,7 @@ def _wrong_steps(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
 
 
 def _unapproved(known: Mapping[str, SealedStep], step: str, going: Collection[str]) -> tuple[str, ...]:
-    """What a step depends on, directly or not, that is neither live nor going to be, sorted."""
+    """Return the direct and indirect dependencies of a step that are neither live nor going live, sorted."""
     missing: set[str] = set()
     seen, open_steps = {step}, [step]
     while open_steps:
@@ -172,12 +176,12 @@ def _must_sign(run: Run, approval: Approve) -> bool:
     return any(step.risk == "HIGH" for step in run.sealed.steps if step.id in chosen)
 
 
-def _unsigned(run: Run, approval: Approve, digest: str) -> str | None:
+def _signature_problem(run: Run, approval: Approve, digest: str) -> str | None:
     return signature_refusal(run.name, approval, digest, run.contracts().policy.authorized_keys)
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names are one person's: a capital letter makes no second voice."""
+    """Return True if two names are the same person: another spelling in capitals is no second vote."""
     return one.strip().casefold() == other.strip().casefold()
 
 

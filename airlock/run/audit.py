@@ -1,4 +1,4 @@
-"""What happened to a plan, entry by entry, as the run itself recorded it."""
+"""The audit of a plan: its events, entry by entry, as the run itself recorded them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,13 +6,13 @@ from enum import StrEnum
 from airlock.base.model import WireModel
 
 MAX_REFUSALS = 200
-"""How many refused messages a run keeps in full; beyond that it only counts them, so that junk cannot fill it."""
+"""Refusals that a run keeps in full. Further ones are only counted, so that a flood of junk cannot fill the run."""
 LATELY_REFUSED = 10
-"""How many of the last refusals the status shows."""
+"""Refusals that the status shows, the latest ones."""
 
 
 class AuditKind(StrEnum):
-    """What an entry tells."""
+    """The kind of an audit entry."""
 
     TRANSITION = "transition"
     DECISION = "decision"
@@ -25,19 +25,20 @@ class AuditKind(StrEnum):
 
 
 class AuditEntry(WireModel):
-    """One thing that happened. `at` is UTC; `by` is a person, an agent or `airlock` itself.
-
-    Of a conflict `what` is its kind and `answer` what was done about it; of a `resolve` it is the settlement that was said.
-    """
+    """One event of a plan."""
 
     number: int
     at: datetime
+    """UTC."""
     kind: AuditKind
     what: str
+    """The event of that kind, for example the name of a signal or the kind of a conflict."""
     by: str = "airlock"
+    """A person, an agent, or `airlock` itself."""
     reason: str = ""
     step: str | None = None
     from_state: str | None = None
     to_state: str | None = None
     digest: str | None = None
     answer: str | None = None
+    """The answer to a conflict, or the settlement that a `resolve` named."""

@@ -1,10 +1,10 @@
-"""Requests for live calls and compensations, and the answers of the worker."""
+"""Requests for live calls and compensations, and the worker's answers."""
 
 from typing import Any
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, StepPreview
 from airlock.plans.plan import Step
@@ -12,53 +12,52 @@ from airlock.run.undo import UndoLook
 
 
 class CallRequest(WireModel):
-    """One live call.
-
-    `outputs` are those its references read, the ones of earlier calls in the same chain left out. `undo` is the token an
-    earlier attempt left, if any. `fence` is the token of the first resource the call touches, if it touches one.
-    """
+    """One live call to make."""
 
     step: Step
     contract: Contract
     preview: StepPreview | None = None
     outputs: dict[str, Any] = Field(default_factory=dict)
+    """The outputs that the step's references read, without those of earlier calls in the same chain."""
     undone: int = 0
+    """The number of times that the step's call was compensated; it is part of the idempotency key."""
     attempt: int = 1
     undo: JsonValue = None
+    """The undo token that an earlier attempt left, if any."""
     fence: int | None = None
+    """The fencing token of the first resource that the call touches, if any."""
 
     @property
     def last_attempt(self) -> bool:
-        """Whether the contract allows no further attempt after this one."""
+        """True if the contract allows no further attempt after this one."""
         checked = self.preview is not None and self.preview.observed is not None
         return self.attempt >= self.contract.attempts(checked=checked)
 
 
-class ChainRequest(WireModel):
-    """Calls to make in order; the next is made only when the one before is live and nobody asked to stop.
+class ChainRequest(WireModel, WorkerMessage):
+    """Calls to make in order: each one only once the previous call is live, and only while the plan is not stopped.
 
-    `run_id` is the run that commanded them, `first_run_id` the one it was reset from, or itself: where they differ, or
-    another run carries them out, an earlier run may have made these calls already.
+    If `run_id` and `first_run_id` differ, or another run carries the calls out, an earlier run may have made them already.
     """
 
     plan_id: str
     calls: tuple[CallRequest, ...]
     run_id: str = ""
+    """The id of the run that commanded the calls."""
     first_run_id: str = ""
+    """The id of the run that this run was reset from; its own id without a reset."""
 
 
-class ChainResult(WireModel):
-    """How the calls ended, in order. Calls that were not begun are absent.
-
-    `stopped` says that calls were left out on purpose; an answer without calls that does not say so is nobody's.
-    """
+class ChainResult(WireModel, WorkerMessage):
+    """The outcomes of a chain of calls, in order; calls that did not begin are absent."""
 
     attempts: tuple[Attempt, ...] = ()
     stopped: bool = False
+    """True if calls were left out on purpose. Without it, an answer that has no calls does not come from Airlock."""
 
 
-class MadeCall(WireModel):
-    """A live call that was made: to be taken back with the token it left, or, in doubt, to be looked into by a probe."""
+class MadeCall(WireModel, WorkerMessage):
+    """A live call that was made: to compensate with its undo token or, in doubt, to ask a probe about."""
 
     plan_id: str
     step: Step
@@ -68,14 +67,14 @@ class MadeCall(WireModel):
     undone: int = 0
 
 
-class UndoLookRequest(WireModel):
-    """Calls whose undo the tools are asked about."""
+class UndoLookRequest(WireModel, WorkerMessage):
+    """Calls whose undo the tools are to check."""
 
     plan_id: str
     calls: tuple[MadeCall, ...]
 
 
-class UndoLooks(WireModel):
-    """What the tools said, one for each call that was asked about."""
+class UndoLooks(WireModel, WorkerMessage):
+    """The tools' answers, one for each call."""
 
     looks: tuple[UndoLook, ...] = ()

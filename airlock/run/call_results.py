@@ -1,4 +1,4 @@
-"""What the outcomes of live calls and compensations mean for a run."""
+"""The outcomes of live calls, probes and compensations, and their consequences for a run."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,100 +11,105 @@ from airlock.plans.outcome import (
     CallStale,
     CallSucceeded,
     ProbeAnswer,
-    Undone,
+    UndoFailed,
     UndoOutcome,
 )
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_record import CallEvent, CallStatus
 from airlock.run.decisions import steps_to_undo
+from airlock.run.outputs import drop_output, keep_output
 from airlock.run.state import Outcome, RollbackRequest, Run
 
 _NOT_KEPT = "its output cannot be kept: it is not JSON, or all outputs together are too large"
 
 
 def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> None:
-    """Record how calls ended. A stale call was not made and leaves no record, only an audit entry."""
+    """Record the outcomes of calls. A stale call was not made and leaves no record, only an audit entry."""
     for outcome in outcomes:
-        before = run.calls.get(outcome.step)
-        undone = max(before.undone if before else 0, 0 if isinstance(outcome, CallStale) else outcome.undone)
-        number = run.audited + 1
         match outcome:
             case CallSucceeded():
-                run.calls[outcome.step] = CallRecord(
-                    status=CallStatus.LIVE, number=number, undo=outcome.undo, attempt=outcome.attempt, undone=undone,
-                    drift=outcome.drift, matched=outcome.matched, seconds=outcome.seconds,
-                    broken=bool(outcome.broken), error=shorten(outcome.broken),
-                )  # fmt: skip
-                run.record(AuditKind.CALL, "live", now, step=outcome.step, reason=outcome.broken)
-                if outcome.broken:
-                    continue
-                if outcome.drift:
-                    run.record(AuditKind.DRIFT, "drift", now, step=outcome.step, reason=", ".join(outcome.drift))
-                if not run.keep_output(outcome.step, outcome.output):
-                    # it took effect and must not be made again; only a step that reads its output cannot be called
-                    run.calls[outcome.step] = run.calls[outcome.step].model_copy(update={"error": _NOT_KEPT})
-                    run.record(AuditKind.CALL, "output_not_kept", now, step=outcome.step, reason=_NOT_KEPT)
+                _take_success(run, outcome, now)
             case CallFailed():
+                before = run.calls.get(outcome.step)
                 token = outcome.undo if outcome.undo is not None else before.undo if before else None
-                run.calls[outcome.step] = CallRecord(
-                    status=CallStatus.FAILED, number=number, undo=token, error=shorten(outcome.error),
-                    attempt=outcome.attempt, undone=undone, failed=True,
-                )  # fmt: skip
-                run.record(AuditKind.CALL, "failed", now, step=outcome.step, reason=outcome.error)
+                if run.change_call(
+                    outcome.step, CallEvent.FAILED, now, number=run.audited + 1, undo=token, error=shorten(outcome.error),
+                    attempt=outcome.attempt, undone=_times_undone(run, outcome), failed=True,
+                ):  # fmt: skip
+                    run.record(AuditKind.CALL, "failed", now, step=outcome.step, reason=outcome.error)
             case CallInDoubt():
-                run.calls[outcome.step] = CallRecord(
-                    status=CallStatus.IN_DOUBT,
-                    number=number,
-                    undo=outcome.undo,
-                    error=shorten(outcome.error),
-                    undone=undone,
-                    running=outcome.running,
+                if run.change_call(
+                    outcome.step, CallEvent.IN_DOUBT, now, number=run.audited + 1, undo=outcome.undo,
+                    error=shorten(outcome.error), undone=_times_undone(run, outcome), running=outcome.running,
                     token_lost=outcome.token_lost,
-                )
-                run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
+                ):  # fmt: skip
+                    run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
             case CallStale():
                 run.record(AuditKind.CALL, "stale", now, step=outcome.step, reason=outcome.error)
 
 
-def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
-    """Settle a call in doubt where the tool's own probe can tell."""
-    record = run.calls[answer.step]
-    if record.status is not CallStatus.IN_DOUBT:
-        return  # a human settled it while the probe was looking: that word counts
-    if answer.happened is None:
-        run.calls[answer.step] = record.model_copy(update={"probed": True})
-        run.record(AuditKind.CALL, "probe_cannot_tell", now, step=answer.step, reason=answer.why)
+def _take_success(run: Run, outcome: CallSucceeded, now: datetime) -> None:
+    step = outcome.step
+    if not run.change_call(
+        step, CallEvent.SUCCEEDED, now, number=run.audited + 1, undo=outcome.undo, attempt=outcome.attempt,
+        undone=_times_undone(run, outcome), drift=outcome.drift, matched=outcome.matched, seconds=outcome.seconds,
+        broken=bool(outcome.broken), error=shorten(outcome.broken),
+    ):  # fmt: skip
         return
-    what = "probe_happened" if answer.happened else "probe_did_not_happen"
-    run.record(AuditKind.CALL, what, now, step=answer.step, reason=answer.why)
-    if answer.happened:
+    run.record(AuditKind.CALL, "live", now, step=step, reason=outcome.broken)
+    if outcome.broken:
+        return
+    if outcome.drift:
+        run.record(AuditKind.DRIFT, "drift", now, step=step, reason=", ".join(outcome.drift))
+    if not keep_output(run, step, outcome.output):
+        # the call took effect and must not be made again; only a step that reads its output cannot be called
+        run.calls[step] = run.calls[step].model_copy(update={"error": _NOT_KEPT})
+        run.record(AuditKind.CALL, "output_not_kept", now, step=step, reason=_NOT_KEPT)
+
+
+def _times_undone(run: Run, outcome: CallSucceeded | CallFailed | CallInDoubt) -> int:
+    # the worker of a run that was reset may know of more compensations than the run does
+    before = run.calls.get(outcome.step)
+    return max(before.undone if before else 0, outcome.undone)
+
+
+def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
+    """Settle a call in doubt if the tool's probe can tell.
+
+    A human may settle the call while the probe is running. The human's word counts: the table of calls then refuses the
+    probe's answer, and the audit records it.
+    """
+    record = run.calls[answer.step]
+    if answer.happened is None:
+        if run.change_call(answer.step, CallEvent.PROBE_CANNOT_TELL, now, probed=True):
+            run.record(AuditKind.CALL, "probe_cannot_tell", now, step=answer.step, reason=answer.why)
+    elif answer.happened:
         undo = answer.undo if answer.undo is not None else record.undo
-        # the tool's own probe could have given the token back: where it did not, its compensation needs none
-        found = {"status": CallStatus.LIVE, "undo": undo, "error": "", "token_lost": False}
-        run.calls[answer.step] = record.model_copy(update=found)
-        run.keep_output(answer.step, answer.output)
+        # the probe could have returned a lost token; since it did not, the compensation needs none
+        if run.change_call(answer.step, CallEvent.PROBE_HAPPENED, now, undo=undo, error="", token_lost=False):
+            run.record(AuditKind.CALL, "probe_happened", now, step=answer.step, reason=answer.why)
+            keep_output(run, answer.step, answer.output)
     else:
         error = f"{record.error} (the probe says it did not happen)"
-        run.calls[answer.step] = record.model_copy(
-            update={"status": CallStatus.FAILED, "undo": None, "error": error, "failed": True}
-        )
+        if run.change_call(answer.step, CallEvent.PROBE_DID_NOT_HAPPEN, now, undo=None, error=error, failed=True):
+            run.record(AuditKind.CALL, "probe_did_not_happen", now, step=answer.step, reason=answer.why)
 
 
 def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:
-    """Decide where a LIVE plan goes when no call is running any more; does nothing while calls are left to make.
+    """Decide the next state of a LIVE plan once no call is running; do nothing while calls remain to be made.
 
     Args:
         run: The plan's run.
-        stale: The calls that were not made because what they rely on has moved.
+        stale: The calls that were not made because the state they rely on has changed.
         now: UTC.
-        deadline_passed: Whether the plan's deadline has passed.
-        stuck: Whether no call could be begun although some are left.
+        deadline_passed: True if the plan's deadline has passed.
+        stuck: True if no call could begin although some remain.
     """
     if run.state is not State.LIVE:
         return
     by_status = run.steps_with
-    moved = list(stale)
+    stale_calls = list(stale)
     if by_status[CallStatus.IN_DOUBT]:
         step = by_status[CallStatus.IN_DOUBT][0]
         run.apply(Event.CALL_IN_DOUBT, now, reason=f"step {step!r} is in doubt: {run.calls[step].error}")
@@ -118,10 +123,10 @@ def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline
         run.apply(Event.CALLS_DONE, now, reason=f"left out as duplicates: {', '.join(left_out)}" if left_out else "")
     elif deadline_passed:
         _fail(run, "the plan's deadline passed", now)
-    elif moved:
-        _stale(run, moved[0], now)
+    elif stale_calls:
+        _stale(run, stale_calls[0], now)
     elif stuck:
-        _fail(run, "the steps that are left wait for steps that are not live", now)
+        _fail(run, "the remaining steps depend on steps that are not live", now)
 
 
 def _fail(run: Run, reason: str, now: datetime) -> None:
@@ -132,8 +137,8 @@ def _fail(run: Run, reason: str, now: datetime) -> None:
         run.apply(Event.CALL_FAILED_KEPT, now, reason=f"{reason}; the policy does not roll back by itself")
 
 
-def _stale(run: Run, moved: CallStale, now: datetime) -> None:
-    reason = f"step {moved.step!r} was not called: {moved.error}"
+def _stale(run: Run, outcome: CallStale, now: datetime) -> None:
+    reason = f"step {outcome.step!r} was not called: {outcome.error}"
     admitted = run.contracts()
     if admitted.policy.rollback_on_stale and any(admitted.contract(step).undoable for step in run.live):
         run.rollback = RollbackRequest(by="airlock", reason=reason)
@@ -143,29 +148,33 @@ def _stale(run: Run, moved: CallStale, now: datetime) -> None:
 
 
 def take_undo(run: Run, outcome: UndoOutcome, now: datetime) -> None:
-    """Record how a compensation ended; one that failed parks the plan."""
-    record = run.calls[outcome.step]
-    if isinstance(outcome, Undone):
-        run.calls[outcome.step] = record.model_copy(
-            update={"status": CallStatus.UNDONE, "undone": record.undone + 1, "undo": None, "error": ""}
-        )
-        run.drop_output(outcome.step)
-        run.record(AuditKind.UNDO, "undone", now, step=outcome.step)
+    """Record the outcome of a compensation; a failed one parks the plan."""
+    if isinstance(outcome, UndoFailed):
+        if run.change_call(outcome.step, CallEvent.UNDO_FAILED, now, error=shorten(outcome.error)):
+            run.record(AuditKind.UNDO, "undo_failed", now, step=outcome.step, reason=outcome.error)
     else:
-        run.calls[outcome.step] = record.model_copy(
-            update={"status": CallStatus.UNDO_FAILED, "error": shorten(outcome.error)}
-        )
-        run.record(AuditKind.UNDO, "undo_failed", now, step=outcome.step, reason=outcome.error)
+        _take_undone(run, outcome.step, CallEvent.UNDONE, now)
+
+
+def take_found_undone(run: Run, step: str, now: datetime) -> None:
+    """Record a compensation whose success only the history of an ended run shows."""
+    _take_undone(run, step, CallEvent.FOUND_UNDONE, now)
+
+
+def _take_undone(run: Run, step: str, event: CallEvent, now: datetime) -> None:
+    if run.change_call(step, event, now, undone=run.calls[step].undone + 1, undo=None, error=""):
+        drop_output(run, step)
+        run.record(AuditKind.UNDO, "undone", now, step=step)
 
 
 def keep(run: Run, step: str, now: datetime) -> None:
-    """Report a step as kept by a rollback: it is irreversible."""
-    run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.KEPT})
-    run.record(AuditKind.UNDO, "kept", now, step=step, reason="irreversible")
+    """Record that a rollback keeps a step, which is irreversible."""
+    if run.change_call(step, CallEvent.KEPT, now):
+        run.record(AuditKind.UNDO, "kept", now, step=step, reason="irreversible")
 
 
 def after_rollback(run: Run, now: datetime) -> None:
-    """Decide where a plan goes when no compensation is running any more; does nothing while there is more to undo."""
+    """Decide the next state of a plan in ROLLBACK once no compensation is running; do nothing while steps remain."""
     if run.state is not State.ROLLBACK:
         return
     if run.parked:
@@ -176,7 +185,7 @@ def after_rollback(run: Run, now: datetime) -> None:
 
 
 def _left_to_undo(run: Run) -> tuple[str, ...]:
-    # a probe may find during the rollback that a call in doubt happened after all
+    # asked again at the end: a probe may find during the rollback that a call in doubt took effect
     return tuple(
         step
         for step in steps_to_undo(run)
@@ -186,7 +195,7 @@ def _left_to_undo(run: Run) -> tuple[str, ...]:
 
 
 def outcome_of(run: Run) -> Outcome:
-    """How a run that is closed ended."""
+    """Return the outcome of a closed run."""
     if run.outcome is not None:
         return run.outcome
     if run.state is State.ABORTED:

@@ -1,4 +1,4 @@
-"""What each message does to a run: judged, recorded, applied. The only place where a human's word changes anything."""
+"""The effect of each message on a run: judged, recorded, applied. No other place lets a human change a run."""
 
 from datetime import datetime
 
@@ -9,26 +9,36 @@ from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
 from airlock.run.approval import approved_steps, judge_approval, judge_denial
 from airlock.run.audit import AuditKind
-from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock, parse_message
+from airlock.run.outputs import keep_output
 from airlock.run.state import LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.run.undo import Undoing
 
-_UNDO_SETTLEMENTS = (Settlement.RETRY, Settlement.SKIP, Settlement.COMPENSATED)
-
-
-def _doubt_settlements(run: Run) -> tuple[Settlement, ...]:
-    # without a rollback under way the plan goes on after this, and must know which of the two it was
-    return (Settlement.HAPPENED, Settlement.DID_NOT_HAPPEN, *((Settlement.SKIP,) if run.rollback else ()))
+_MESSAGE_OF = {
+    Event.APPROVED: "approve",
+    Event.DENIED: "deny",
+    Event.LOCK: "lock",
+    Event.UNLOCK: "unlock",
+    Event.ROLLBACK: "rollback",
+    Event.ABORT: "abort",
+}
+_SETTLED_BY = {
+    Settlement.HAPPENED: CallEvent.HAPPENED,
+    Settlement.DID_NOT_HAPPEN: CallEvent.DID_NOT_HAPPEN,
+    Settlement.RETRY: CallEvent.RETRY,
+    Settlement.SKIP: CallEvent.SKIP,
+    Settlement.COMPENSATED: CallEvent.COMPENSATED,
+}
 
 
 def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
-    """Judge a message and, if it counts, apply it; either way it is recorded in the audit.
+    """Judge a message, record the verdict in the audit, and apply the message if it was accepted.
 
     Args:
         run: The plan's run; changed in place.
         name: The name of the signal.
-        message: What was said.
+        message: The message.
         now: UTC.
     """
     verdict = _answer(run, message, now)
@@ -51,7 +61,7 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
 
 
 def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
-    """Record something that could not even be understood."""
+    """Record a message that could not be understood, and return the verdict."""
     why = shorten(why)
     run.record(AuditKind.REFUSED, shorten(name, 100), now, by="unknown", reason=why)
     return Verdict(accepted=False, reason=why)
@@ -80,18 +90,8 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
 def _by_table(run: Run, event: Event) -> Verdict:
     if advance(run.state, event) is not None:
         return Verdict(accepted=True, reason=f"{event.value} accepted in {run.state.value}")
-    allowed = ", ".join(_SAID[found] for found in possible(run.state) if found in _SAID)
+    allowed = ", ".join(_MESSAGE_OF[other] for other in possible(run.state) if other in _MESSAGE_OF)
     return _no(f"{event.value} is not possible in {run.state.value}; possible: {allowed or 'nothing, it has ended'}")
-
-
-_SAID = {
-    Event.APPROVED: "approve",
-    Event.DENIED: "deny",
-    Event.LOCK: "lock",
-    Event.UNLOCK: "unlock",
-    Event.ROLLBACK: "rollback",
-    Event.ABORT: "abort",
-}
 
 
 def _answer_lock(run: Run, message: Lock) -> Verdict:
@@ -107,11 +107,11 @@ def _answer_unlock(run: Run, message: Unlock) -> Verdict:
     if message.gate and not (run.lock is not None and run.lock.gate):
         return _no("the plan was not locked by the live gate")
     if message.gate and (run.parked or run.in_flight):
-        return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan waits for what else it waits for")
+        return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan still waits for its steps")
     if run.state is State.LOCKED and run.parked:
         return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
     if run.state is State.LOCKED and run.in_flight:
-        # one of them may end in doubt, and must not be rehearsed and called again
+        # one of them may end in doubt; it must not be rehearsed and called again
         return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
     return _by_table(run, Event.UNLOCK)
 
@@ -122,7 +122,7 @@ def _answer_rollback(run: Run, message: Rollback) -> Verdict:
     if run.undoing is not None and not run.approved:
         return _no("this undo is not approved: approve its preview, or abort it")
     if run.undoing is not None and message.to_step not in (None, run.undoing.to_step):
-        return _no("this undo was approved as it is: abort it, and ask for another")
+        return _no("this undo was approved as it is: abort it, and request another")
     if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
         hint = "lock it, then roll back" if run.live else "nothing is live, use abort"
         return _no(f"rollback is not possible in {run.state.value}: {hint}")
@@ -144,15 +144,31 @@ def _answer_resolve(run: Run, message: Resolve) -> Verdict:
     if run.state is not State.LOCKED or record is None or message.step not in run.parked:
         waiting = f"; waiting: {', '.join(run.parked)}" if run.parked else ""
         return _no(f"step {message.step!r} does not wait to be settled{waiting}")
-    if record.status is CallStatus.IN_DOUBT and message.outcome not in _doubt_settlements(run):
-        return _no(f"step {message.step!r} is in doubt: say {' or '.join(_doubt_settlements(run))}")
-    if record.status is CallStatus.UNDO_FAILED and message.outcome not in _UNDO_SETTLEMENTS:
-        return _no(f"the compensation of step {message.step!r} failed: say retry, skip or compensated")
+    allowed = _settlements(run, record)
+    if message.outcome not in allowed:
+        problem = "is in doubt" if record.status is CallStatus.IN_DOUBT else "has a failed compensation"
+        return _no(f"step {message.step!r} {problem}: say {_either(allowed)}")
     if message.outcome is Settlement.HAPPENED and message.output is None and run.rollback is None:
         readers = [step.id for step in run.plan.steps if message.step in referenced_steps(step.args)]
         if open_readers := [step for step in readers if step not in run.live]:
             return _no(f"step {', '.join(open_readers)} reads the output of {message.step!r}: give it as output")
     return Verdict(accepted=True, reason=f"step {message.step!r} settled: {message.outcome.value}")
+
+
+def _settlements(run: Run, record: CallRecord) -> tuple[Settlement, ...]:
+    """Return the settlements that the table of calls has for a parked step."""
+    return tuple(
+        settlement
+        for settlement, event in _SETTLED_BY.items()
+        if is_possible(record.status, event)
+        # without a rollback the plan goes on after this, and must know whether the call took effect
+        and not (settlement is Settlement.SKIP and record.status is CallStatus.IN_DOUBT and run.rollback is None)
+    )
+
+
+def _either(settlements: tuple[Settlement, ...]) -> str:
+    *others, last = (settlement.value for settlement in settlements)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _apply(run: Run, message: Message, now: datetime) -> None:
@@ -183,24 +199,24 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
 
 
 def _target(run: Run, message: Rollback) -> str | None:
-    """How far back a rollback goes; that of an undo goes no further than what was approved."""
+    """Return the step that a rollback goes back to; the rollback of an undo goes no further than its approval."""
     return message.to_step if run.undoing is None else run.undoing.to_step
 
 
 def asked_undo(asked: Undoing) -> Undoing:
-    """What somebody asked to be undone after the end, with nothing in it that only the run itself may find out.
+    """Return the request for an undo after the end, without the fields that only the run itself may fill.
 
     Raises:
-        MalformedMessage: If it is not what a rollback may say.
+        MalformedMessage: If it is not a valid rollback.
     """
-    said = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
-    message = parse_message("rollback", (said,))
+    request = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
+    message = parse_message("rollback", (request,))
     assert isinstance(message, Rollback)
     return Undoing(by=message.by, reason=message.reason, to_step=message.to_step, previous=asked.previous)
 
 
 def rollback_of(undoing: Undoing) -> RollbackRequest:
-    """The rollback that an undo carries out once it is approved."""
+    """Return the rollback that an undo carries out once it is approved."""
     return RollbackRequest(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step)
 
 
@@ -212,13 +228,13 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
         run.unlock_later = message
         return
     run.lock, run.rollback = None, None
-    if run.undoing is not None:  # what it is for stays; what was approved is looked at and approved anew
+    if run.undoing is not None:  # an undo keeps its purpose, but is previewed and approved again
         run.rollback, run.approved = rollback_of(run.undoing), ()
     for step in run.steps_with[CallStatus.LIVE]:
-        if run.calls[step].broken:  # it stays live and is not made again; the plan goes on without its output
+        if run.calls[step].broken:  # the call stays live and is not made again; the plan goes on without its output
             run.calls[step] = run.calls[step].model_copy(update={"broken": False})
     for step in run.steps_with[CallStatus.FAILED]:
-        run.calls[step] = run.calls[step].model_copy(update={"status": CallStatus.FAILED_BEFORE})
+        run.change_call(step, CallEvent.UNLOCK, now)
     run.apply(Event.UNLOCK, now, by=message.by, reason=message.reason)
 
 
@@ -226,21 +242,19 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
     record = run.calls[message.step]
     match message.outcome:
         case Settlement.HAPPENED:
-            run.calls[message.step] = record.model_copy(update={"status": CallStatus.LIVE, "error": ""})
-            run.keep_output(message.step, message.output)
+            run.change_call(message.step, CallEvent.HAPPENED, now, error="")
+            keep_output(run, message.step, message.output)
         case Settlement.DID_NOT_HAPPEN:
-            run.calls[message.step] = record.model_copy(update={"status": CallStatus.FAILED, "undo": None, "failed": True})
+            run.change_call(message.step, CallEvent.DID_NOT_HAPPEN, now, undo=None, failed=True)
             run.rollback = run.rollback or RollbackRequest(by=message.by, reason=message.reason)
         case Settlement.RETRY:
-            # a call that failed half-way is not live because somebody wants its compensation tried again
-            again = CallStatus.FAILED if record.failed else CallStatus.LIVE
-            run.calls[message.step] = record.model_copy(update={"status": again, "token_lost": False})
+            # a call that failed half-way does not become live because its compensation is tried again
+            retry = CallEvent.RETRY_FAILED if record.failed else CallEvent.RETRY
+            run.change_call(message.step, retry, now, token_lost=False)
         case Settlement.SKIP:
-            run.calls[message.step] = record.model_copy(update={"status": CallStatus.KEPT})
+            run.change_call(message.step, CallEvent.SKIP, now)
         case Settlement.COMPENSATED:
-            run.calls[message.step] = record.model_copy(
-                update={"status": CallStatus.UNDONE, "undone": record.undone + 1, "undo": None}
-            )
+            run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None)
     if run.parked or run.lock is not None:
         return
     failed = run.steps_with[CallStatus.FAILED]
@@ -255,7 +269,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
 
 
 def steps_to_undo(run: Run) -> tuple[str, ...]:
-    """The steps a rollback covers: all with a call, or `to_step` with everything after or depending on it."""
+    """Return the steps that a rollback covers: all called steps, or `to_step` with all after or depending on it."""
     target = run.rollback.to_step if run.rollback else None
     called = [step for step in run.calls if _may_need_undo(run.calls[step])]
     if target is None or not called:

@@ -1,22 +1,30 @@
-"""Which gates and claims a run needs before it calls, what it makes of their answers, and what it gives back when.
+"""The requests of a run to gates and claims, its reaction to their answers, and the slots that it returns.
 
-A run holds places only while it is LIVE; in ROLLBACK and while it is parked those of its resources: whoever waits for a
-human holds up nobody else's turn. It takes resources first, then tools, then the live gate, in one order for all plans, so
-that no two of them wait for each other; what it learns to need later it takes only if it is free at once.
+A run holds slots only while it is LIVE. In ROLLBACK and while it is parked it holds the slots of its resources only: a plan
+that waits for a human must not delay other plans. A run takes resources first, then tools, then the live gate. All plans
+keep this order, so that no two of them wait for each other. A need that the run learns of later is met only if the slot is
+free at once.
 """
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, assert_never
 
-from airlock.admission.admit import resource_names
 from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.errors import RefError
 from airlock.base.names import LIVE_GATE, RESOURCE_GATE_PREFIX
 from airlock.base.text import shorten
-from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireGranted, AcquireQueued, AcquireRefused, AcquireResult
+from airlock.gates.answers import (
+    AcquireBusy,
+    AcquireClosed,
+    AcquireDenied,
+    AcquireGranted,
+    AcquireQueued,
+    AcquireRefused,
+    AcquireResult,
+)
 from airlock.gates.protocol import (
     AcquireRequest,
     ClaimOutcome,
@@ -26,23 +34,23 @@ from airlock.gates.protocol import (
     SettledClaim,
     ToolSlots,
 )
-from airlock.plans.contract import Contract
+from airlock.plans.contract import Contract, resource_names
 from airlock.plans.graph import descendants
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_record import CallEvent, CallStatus
 from airlock.run.decisions import decide, steps_to_undo
 from airlock.run.messages import Lock
 from airlock.run.state import Run
 
 
 def entry_request(run: Run, holder: str) -> AcquireRequest:
-    """What a run asks for before it goes LIVE: everything that is known now.
+    """Return the request of a run before it goes LIVE, for every need that is known by then.
 
-    A run that comes back with resources it kept waits for no other one while it holds these: what it has learned to need
-    since, it takes at the call.
+    A run that returns with resources it kept does not wait for further ones while it holds these: it takes needs that it
+    has learned of since at the call.
 
     Args:
         run: The plan's run, in LIVE.
@@ -52,12 +60,12 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
     open_steps = [step for step in run.approved if step not in live]
     touched = sorted({*open_steps, *steps_to_undo(run)})
     by_id = {step.id: step for step in run.steps}
-    comes_back = bool(run.gates) and run.gate_wait is None
+    returning = bool(run.gates) and run.gate_wait is None
     return AcquireRequest(
         plan_id=run.plan.plan_id,
         holder=holder,
         request=str(run.stays),
-        resources=() if comes_back else _resources(run, touched),
+        resources=() if returning else _resources(run, touched),
         tools=_tool_slots(run, open_steps),
         live=LiveSlot(
             capacity=admitted.policy.max_live_escalations,
@@ -73,7 +81,7 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
 
 
 def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
-    """What a run asks for before it compensates; None when it holds everything already, as after LIVE."""
+    """Return the request of a run before it compensates; None if it holds everything already, as after LIVE."""
     covered = steps_to_undo(run)
     resources = _resources(run, covered)
     if set(resources) <= {held.name for held in run.gates}:
@@ -90,7 +98,7 @@ def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
 
 
 def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
-    """What a call needs that was not known at the entry; None in the common case. Nothing is waited for."""
+    """Return the request for needs of a call that were unknown at the entry, usually None. It does not wait in a queue."""
     resources = resources_of(run, step, run.outputs)
     missing = tuple(name for name in resources if name not in {held.name for held in run.gates})
     claim = _claim(run, step)
@@ -110,9 +118,9 @@ def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
 
 
 def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
-    """Keep what was acquired; True when the run may go on to its calls.
+    """Record the acquired slots; return True if the run may make its calls.
 
-    A closed live gate locks the run, a budget that is used up too; both wait for a human then.
+    A closed live gate or an exhausted budget locks the run, which then waits for a human.
     """
     take_late(run, result)
     waited = run.gate_wait
@@ -127,6 +135,8 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
             decide(run, "lock", Lock(by=closed.by, reason=closed.reason, gate=True), now)
         case AcquireRefused(refused=why):
             decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {why}")), now)
+        case AcquireDenied(refusal=refusal):
+            decide(run, "lock", Lock(by="airlock", reason=shorten(f"not admitted to LIVE: {refusal.why}")), now)
         case AcquireGranted(duplicates=duplicates):
             drop_duplicates(run, duplicates, now)
             return True
@@ -136,7 +146,7 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
 
 
 def take_wait(run: Run, result: AcquireResult) -> None:
-    """Remember where the run queues; `busy` means that even the queue is full."""
+    """Record the queue that the run waits in; `busy` means that the queue itself is full."""
     match result:
         case AcquireQueued(waiting=wait) | AcquireBusy(busy=wait):
             run.gate_wait = wait.model_copy(update={"urgent": run.state is State.ROLLBACK})
@@ -145,8 +155,8 @@ def take_wait(run: Run, result: AcquireResult) -> None:
 
 
 def take_late(run: Run, result: AcquireResult) -> None:
-    """Keep what was acquired for one call; other calls of the run may have got something of their own meanwhile."""
-    held = {place.gate: place for place in (*run.gates, *result.held)}
+    """Record the slots acquired for one call; other calls of the run may have acquired theirs meanwhile."""
+    held = {slot.gate: slot for slot in (*run.gates, *result.held)}
     run.gates = tuple(held[gate] for gate in sorted(held))
     if isinstance(result, AcquireGranted):
         run.claims |= result.claimed
@@ -166,15 +176,19 @@ def late_refusal(result: AcquireResult) -> str:
             return shorten(f"it needs a gate that {closed.by} closed: {closed.reason}")
         case AcquireRefused(refused=why):
             return shorten(why)
+        case AcquireDenied(refusal=refusal):
+            return shorten(refusal.why)
         case _:
             assert_never(result)
 
 
 def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> None:
-    """Leave out steps whose call another plan makes or made, and everything that depends on them."""
+    """Leave out the steps whose call another plan makes or made, and every step that depends on them."""
     for step, why in sorted(duplicates.items()):
         before = run.calls.get(step)
-        run.calls[step] = CallRecord(status=CallStatus.DUPLICATE, error=shorten(why), undone=before.undone if before else 0)
+        undone = before.undone if before else 0
+        if not run.change_call(step, CallEvent.DUPLICATE, now, error=shorten(why), undone=undone):
+            continue  # the run's own call may have taken effect: that must not be forgotten
         behind = {step, *descendants(run.contracts().parents, step)}
         run.approved = tuple(other for other in run.approved if other not in behind)
         run.record(
@@ -183,10 +197,10 @@ def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> N
 
 
 def leave_request(run: Run, holder: str) -> LeaveRequest | None:
-    """What a run has to give back in the state it is in; None when there is nothing.
+    """Return the slots and claims that a run must return in its current state; None if there are none.
 
-    In ROLLBACK and while it is parked it keeps its resources and nothing else: whoever closes the live gate stops calls,
-    not their undoing.
+    In ROLLBACK and while it is parked the run keeps its resources only. It needs no live slot there: closing the live gate
+    stops calls, not their compensation.
     """
     if run.outcome is None and run.state is State.LIVE:
         return None
@@ -207,16 +221,16 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
 
 
 def must_start_over(run: Run, holder: str) -> bool:
-    """Whether a rollback needs more than the run kept, or queues where it queued for its calls.
+    """Return True if a rollback needs more than the run kept, or still stands in a queue for its calls.
 
-    Waiting for one resource while holding others, out of the one order, could be a circle.
+    It must then return everything first: to wait for one resource while holding others, out of order, could be a deadlock.
     """
-    queues = run.gate_wait is not None and run.gate_wait.urgent
-    return run.state is State.ROLLBACK and not queues and rollback_request(run, holder) is not None
+    queued = run.gate_wait is not None and run.gate_wait.urgent
+    return run.state is State.ROLLBACK and not queued and rollback_request(run, holder) is not None
 
 
 def start_over(run: Run, holder: str) -> LeaveRequest | None:
-    """Everything a run holds or queues for; None when there is nothing."""
+    """Return everything that a run holds or waits for; None if there is nothing."""
     gates = [held.gate for held in run.gates] + ([run.gate_wait.gate] if run.gate_wait else [])
     return _leave(run, holder, gates, ()) if gates else None
 
@@ -228,28 +242,28 @@ def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[Settled
 
 
 def take_left(run: Run, request: LeaveRequest) -> None:
-    """Forget what was given back."""
+    """Remove the slots and claims that were returned."""
     run.gates = tuple(held for held in run.gates if held.gate not in request.gates)
     if run.gate_wait is not None and run.gate_wait.gate in request.gates:
         run.gate_wait = None
-    gone = {settled.step for settled in request.settled}
-    run.claims = {step: claim for step, claim in run.claims.items() if step not in gone}
+    settled = {claim.step for claim in request.settled}
+    run.claims = {step: claim for step, claim in run.claims.items() if step not in settled}
 
 
 def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    """The resources a step's call changes, as far as these outputs tell; a call that only reads needs none."""
+    """Return the resources that a step's call changes, as far as these outputs tell; a read-only call needs none."""
     contract = run.contracts().contract(step.id)
     if contract.read_only or not contract.resources:
         return ()
     try:
         known = bind(step.args, outputs, as_marker).args
-    except RefError:  # its call will fail for this very reason
+    except RefError:  # the call itself will fail for the same reason
         return ()
     return resource_names(contract, {name: value for name, value in known.items() if not contains_unknown(value)})
 
 
 def all_held(run: Run, step: Step) -> bool:
-    """Whether every resource of a step is held already, so that its call needs nothing more."""
+    """Return True if the run holds every resource of a step already, so that the call needs no more."""
     contract = run.contracts().contract(step.id)
     if contract.read_only or not contract.resources:
         return True
@@ -259,7 +273,7 @@ def all_held(run: Run, step: Step) -> bool:
 
 
 def tool_slots(run: Run) -> dict[str, int]:
-    """How many calls of each tool with `max_concurrent` the run may have open, by tool."""
+    """Return the number of concurrent calls that the run may have of each tool with `max_concurrent`, by tool."""
     return {
         held.name: held.slots
         for held in run.gates
@@ -268,7 +282,7 @@ def tool_slots(run: Run) -> dict[str, int]:
 
 
 def fence_of(run: Run, step: Step) -> int | None:
-    """The fencing token of the first resource that a call touches, or None."""
+    """Return the fencing token of the first resource that a call touches, or None."""
     fences = {held.name: held.fence for held in run.gates}
     names = resources_of(run, step, run.outputs)
     return next((fences[name] for name in names if name in fences), None)
@@ -308,7 +322,7 @@ def _grace(run: Run, steps: Collection[str]) -> float:
 
 
 def _settled(run: Run, step: str) -> ClaimOutcome | None:
-    """What became of a claimed call; None while it is in doubt."""
+    """Return the outcome of a claimed call; None while it is in doubt."""
     record = run.calls.get(step)
     if record is None or record.status is CallStatus.DUPLICATE or record.failed:
         return ClaimOutcome.FREE

@@ -1,4 +1,4 @@
-"""What a human may say to a plan: one JSON object for each signal, checked here and never trusted."""
+"""The messages that a human may send to a plan: one JSON object for each signal, checked here and never trusted."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator
 
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import bounded_json
 from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
 from airlock.base.model import WireModel
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
@@ -15,17 +15,18 @@ StepName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class Approve(WireModel):
-    """Approve the sealed preview, whole or some of its steps. `signature` is base64 over `signature.signed_text`."""
+    """Approve the sealed preview, as a whole or some of its steps."""
 
     by: Person
     digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
     steps: Annotated[tuple[StepName, ...], Field(max_length=5_000)] | None = None
     reason: Annotated[str, StringConstraints(max_length=2_000)] = ""
     signature: Annotated[str, StringConstraints(max_length=1_000)] | None = None
+    """Base64 of an Ed25519 signature over `signature.signed_text`."""
 
 
 class Deny(WireModel):
-    """Deny the plan; with a digest, only if that is still the seal."""
+    """Deny the plan; with a digest, only if it is still the digest of the seal."""
 
     by: Person
     reason: Reason
@@ -33,38 +34,41 @@ class Deny(WireModel):
 
 
 class Lock(WireModel):
-    """Stop: no further call starts until somebody unlocks. `gate` says that it is part of a lock of the live gate."""
+    """Stop the plan: no further call starts until a human unlocks it."""
 
     by: Person
     reason: Reason
     gate: bool = False
+    """True if the message is part of a lock of the live gate."""
 
 
 class Unlock(WireModel):
-    """Go on: what is left is rehearsed, previewed and approved anew. `gate` lifts only what the live gate locked."""
+    """Unlock the plan: the remaining steps are rehearsed, previewed and approved again."""
 
     by: Person
     reason: Reason
     gate: bool = False
+    """True if only a lock by the live gate is to be lifted."""
 
 
 class Rollback(WireModel):
-    """Undo what is live, whole or back to a step (that step and everything after or depending on it)."""
+    """Undo the live calls of the plan."""
 
     by: Person
     reason: Reason
     to_step: StepName | None = None
+    """The step to go back to: it is undone with every step after or depending on it. None undoes all."""
 
 
 class Abort(WireModel):
-    """End the plan without undoing anything."""
+    """End the plan and undo nothing."""
 
     by: Person
     reason: Reason
 
 
 class Settlement(StrEnum):
-    """How a human settles a parked step."""
+    """The settlement of a parked step by a human."""
 
     HAPPENED = "happened"
     DID_NOT_HAPPEN = "did_not_happen"
@@ -74,21 +78,19 @@ class Settlement(StrEnum):
 
 
 class Resolve(WireModel):
-    """Settle a call in doubt (happened, did_not_happen) or a failed compensation (retry, skip, compensated).
-
-    `output` is what the call returned, where later steps need it.
-    """
+    """Settle a call in doubt (happened, did_not_happen) or a failed compensation (retry, skip, compensated)."""
 
     by: Person
     step: StepName
     outcome: Settlement
     reason: Reason
     output: JsonValue = None
+    """The output of the call, needed if later steps read it."""
 
     @field_validator("output")
     @classmethod
     def _fits(cls, value: JsonValue) -> JsonValue:
-        if len(canonical_json(value)) > MAX_OUTPUT_BYTES:
+        if len(bounded_json(value)) > MAX_OUTPUT_BYTES:
             raise ValueError(f"is more than the {MAX_OUTPUT_BYTES:,} bytes one call may return")
         return value
 
@@ -107,14 +109,14 @@ MESSAGES: dict[str, type[Message]] = {
 
 
 def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
-    """The message behind a signal.
+    """Return the message of a signal.
 
     Args:
-        name: The signal.
-        arguments: Whatever was sent, decoded as plain JSON.
+        name: The name of the signal.
+        arguments: The arguments of the signal, decoded as plain JSON.
 
     Raises:
-        MalformedMessage: If it is not one JSON object with the fields of that signal.
+        MalformedMessage: If they are not one JSON object with the fields of that signal.
     """
     model = MESSAGES.get(name)
     if model is None:
@@ -123,10 +125,10 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
 
 
 def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
-    """The signal name and message of a `decide` update: the same object with a field `decision`.
+    """Return the signal name and the message of a `decide` update: the signal's object with a field `decision`.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If the arguments cannot be understood.
     """
     if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
         raise MalformedMessage("decide takes one JSON object with a field 'decision'")

@@ -1,4 +1,4 @@
-"""The preview as a person reads it: a plan/apply diff that ends in the exact command to approve it."""
+"""The preview as text: a plan/apply diff that ends in the exact command to approve it."""
 
 import json
 import re
@@ -18,12 +18,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 
 
 def render_preview(sealed: Sealed, digest: str) -> str:
-    """The whole preview as plain text, made from the sealed content and its digest alone."""
+    """Return the whole preview as plain text, made from the sealed content and its digest alone."""
     return "\n".join(_lines(sealed, digest))
 
 
 def beginning_of_preview(sealed: Sealed, digest: str, size: int) -> str:
-    """The preview, or its first lines with at least `size` characters; what follows them is not even made."""
+    """Return the first lines of the preview with at least `size` characters, or all; the rest is not even made."""
     lines: list[str] = []
     length = 0
     for line in _lines(sealed, digest):
@@ -44,7 +44,7 @@ def _about(sealed: Sealed) -> Iterator[str]:
 
 
 def approve_command(sealed: Sealed, digest: str) -> str:
-    """The command that approves this seal from the Temporal CLI, ready to paste into a shell."""
+    """Return the Temporal CLI command that approves this seal, ready to paste into a shell."""
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
     barred = {sealed.requested_by, *agents, *(step.agent for step in (sealed.undo.steps if sealed.undo else ()))}
     approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
@@ -116,8 +116,8 @@ def _beside_the_call(step: SealedStep) -> Iterator[str]:
 def _conflicts(sealed: Sealed) -> Iterator[str]:
     if sealed.conflicts:
         yield "Conflicts:"
-        for found in sealed.conflicts:
-            yield f"  {found.kind.value} -> {found.answer.value}: {found.detail}"
+        for conflict in sealed.conflicts:
+            yield f"  {conflict.kind.value} -> {conflict.answer.value}: {conflict.detail}"
         yield ""
 
 
@@ -138,7 +138,7 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
     who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
-    needed = f"{sealed.approvals_required} approval(s) by somebody other than {sealed.requested_by}{who}"
+    needed = f"{sealed.approvals_required} approval(s) by a person other than {sealed.requested_by}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with airlock approve --sign-key"
@@ -147,7 +147,7 @@ def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    """A value as JSON; of a long one its beginning and its end, so that nothing hides behind a run of spaces."""
+    """Return a value as JSON, a long one cut in the middle; a run of spaces is counted, so that it can hide nothing."""
     text = re.sub(" {4,}", lambda run: f"⟨{len(run[0])} spaces⟩", json.dumps(value, ensure_ascii=False, sort_keys=True))
     if len(text) <= _WIDTH:
         return text
@@ -155,5 +155,5 @@ def _short(value: object) -> str:
 
 
 def _name(text: str) -> str:
-    """A name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the preview."""
+    """Return a plain word as it is, any other name quoted in ASCII: it must not read like part of the preview."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)

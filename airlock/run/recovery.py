@@ -1,6 +1,6 @@
-"""What histories tell about calls that a run itself does not know of: it was terminated, or it was reset to before them.
+"""Conclusions from histories about calls that a run itself does not know of, after a termination or a reset.
 
-Evidence is read from histories by `activities.history`; here it is only judged.
+`activities.history` reads the evidence from the histories; this file only judges it.
 """
 
 from collections.abc import Sequence
@@ -22,30 +22,29 @@ from airlock.plans.outcome import (
     UndoOutcome,
 )
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
-from airlock.run.call_record import CallRecord, CallStatus
-from airlock.run.call_results import take_outcomes, take_undo
+from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed
+from airlock.run.call_results import take_found_undone, take_outcomes
 from airlock.run.decisions import rollback_of, steps_to_undo
 from airlock.run.state import Run
 
-_NOBODY_KNOWS = "the run that made this call ended before its answer was known"
-_TAKEN = (CallStatus.LIVE, CallStatus.KEPT, CallStatus.IN_DOUBT, CallStatus.UNDO_FAILED)
+_UNANSWERED = "the run that made this call ended before its answer was known"
+_CONCLUDED = (CallStatus.LIVE, CallStatus.KEPT, CallStatus.IN_DOUBT, CallStatus.UNDO_FAILED)
+"""Statuses of calls that need no further answer: the run already knows that they took effect, or doubts it."""
 
 
 class CallActivity(WireModel):
-    """One activity `call` as a history tells of it.
-
-    `attempts` are the answers that are known, in the order of its calls; of the `lost` steps nothing is known. A step in
-    neither was certainly not begun.
-    """
+    """One activity `call` as a history shows it. A step in neither `attempts` nor `lost` certainly did not begin."""
 
     run_id: str
     request: ChainRequest
     attempts: tuple[Attempt, ...] = ()
+    """The known answers, in the order of the calls."""
     lost: tuple[str, ...] = ()
+    """The steps that may have begun and have no known answer."""
 
 
 class UndoActivity(WireModel):
-    """One activity `compensate` as a history tells of it; without an outcome it may still be at it."""
+    """One activity `compensate` as a history shows it; without an outcome it may still be running."""
 
     run_id: str
     request: MadeCall
@@ -53,56 +52,57 @@ class UndoActivity(WireModel):
 
 
 class HistoryEvidence(WireModel):
-    """All calls and compensations that some runs commanded, oldest first."""
+    """The calls and compensations that some runs commanded, oldest first."""
 
     calls: tuple[CallActivity, ...] = Field(default=())
     undos: tuple[UndoActivity, ...] = Field(default=())
 
 
 class _Trial(WireModel):
-    """One attempt of one call; without an answer nobody knows what became of it."""
+    """One attempt of one call."""
 
     run_id: str
     request: CallRequest
-    made: Attempt | None
+    answer: Attempt | None
+    """None if the answer is unknown: the attempt may have taken effect."""
 
 
 def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome | None:
-    """How a call ended, by everything that was answered about it; None when it was never begun.
+    """Return the outcome of a call by all answers about it; None if it never began.
 
     A failure settles no doubt that an earlier attempt left. A stale call was not made.
 
     Args:
-        evidence: What the histories tell.
+        evidence: The evidence of the histories.
         step: The step.
-        undone: Which call of that step: the one made after so many were taken back.
+        undone: The number of compensated calls of the step before this one, which tells its calls apart.
     """
-    found: CallOutcome | None = None
+    outcome: CallOutcome | None = None
     doubt: CallInDoubt | None = None
     sure, run_id, undo = True, "", None
     for trial in _trials(evidence, step, undone):
-        if isinstance(trial.made, CallSucceeded):
-            return trial.made
+        if isinstance(trial.answer, CallSucceeded):
+            return trial.answer
         if trial.request.attempt == 1 and trial.run_id == run_id:
-            found, doubt, sure = None, None, True  # the run itself called again, so it had settled what came before
-        run_id, made = trial.run_id, trial.made
-        undo = trial.request.undo if made is None else getattr(made, "undo", None) or undo
-        if isinstance(made, CallInDoubt):
-            doubt = made
-        elif made is None:
+            outcome, doubt, sure = None, None, True  # the run itself called again, so it had settled the earlier attempts
+        run_id, answer = trial.run_id, trial.answer
+        undo = trial.request.undo if answer is None else getattr(answer, "undo", None) or undo
+        if isinstance(answer, CallInDoubt):
+            doubt = answer
+        elif answer is None:
             if not trial.request.contract.read_only:
-                doubt = CallInDoubt(step=step, error=_NOBODY_KNOWS, undo=undo, token_lost=undo is None)
-            found = found or CallFailed(step=step, error=_NOBODY_KNOWS)
-        elif isinstance(made, RetryableFailure):
-            sure = sure and made.certain
-            found = CallFailed(step=step, error=made.error, undo=undo)
-            if made.doubtful:
-                doubt = CallInDoubt(step=step, error=made.error, undo=undo, token_lost=made.token_lost)
-        elif isinstance(made, CallStale) and not sure:
-            doubt = CallInDoubt(step=step, error=_after_doubt(made.error), undo=undo)
+                doubt = CallInDoubt(step=step, error=_UNANSWERED, undo=undo, token_lost=undo is None)
+            outcome = outcome or CallFailed(step=step, error=_UNANSWERED)
+        elif isinstance(answer, RetryableFailure):
+            sure = sure and answer.certain
+            outcome = CallFailed(step=step, error=answer.error, undo=undo)
+            if answer.doubtful:
+                doubt = CallInDoubt(step=step, error=answer.error, undo=undo, token_lost=answer.token_lost)
+        elif isinstance(answer, CallStale) and not sure:
+            doubt = CallInDoubt(step=step, error=_after_doubt(answer.error), undo=undo)
         else:
-            found = made
-    return doubt or found
+            outcome = answer
+    return doubt or outcome
 
 
 def _after_doubt(error: str) -> str:
@@ -112,22 +112,22 @@ def _after_doubt(error: str) -> str:
 def _trials(evidence: HistoryEvidence, step: str, undone: int) -> list[_Trial]:
     trials: list[_Trial] = []
     for activity in evidence.calls:
-        answers = {made.step: made for made in activity.attempts}
+        answers = {answer.step: answer for answer in activity.attempts}
         for call in activity.request.calls:
-            made = answers.get(call.step.id)
-            begun = made is not None or call.step.id in activity.lost
-            if call.step.id == step and begun and max(call.undone, _undone(made)) == undone:
-                trials.append(_Trial(run_id=activity.run_id, request=call, made=made))
+            answer = answers.get(call.step.id)
+            began = answer is not None or call.step.id in activity.lost
+            if call.step.id == step and began and max(call.undone, _times_undone(answer)) == undone:
+                trials.append(_Trial(run_id=activity.run_id, request=call, answer=answer))
     return trials
 
 
-def _undone(made: Attempt | None) -> int:
-    # a run that was reset may ask for an older call than its worker then made, which knew better
-    return made.undone if isinstance(made, CallSucceeded | CallFailed | CallInDoubt) else 0
+def _times_undone(answer: Attempt | None) -> int:
+    # a run that was reset may request an older call than the one its worker then made: the worker read the histories
+    return answer.undone if isinstance(answer, CallSucceeded | CallFailed | CallInDoubt) else 0
 
 
 def times_undone(evidence: HistoryEvidence, step: str, known: int) -> int:
-    """How often a step's call was taken back, where the run itself knows of so many times."""
+    """Return the number of times that a step's call was compensated; the run itself knows of the first `known`."""
     done = {
         undo.request.undone for undo in evidence.undos if undo.request.step.id == step and isinstance(undo.outcome, Undone)
     }
@@ -137,22 +137,22 @@ def times_undone(evidence: HistoryEvidence, step: str, known: int) -> int:
 
 
 def repeat_or_answer(call: CallRequest, earlier: HistoryEvidence) -> CallRequest | CallSucceeded | CallInDoubt:
-    """What to do about a call of a run that was reset: the call to make, or the answer it had in an earlier run.
+    """Return the call that a run after a reset must make, or the answer that the call had in an earlier run.
 
-    It is made when it certainly took no effect, or what it did was taken back since; it is then another call, with a key
-    of its own. It is in doubt when nobody knows.
+    The call is made if it certainly took no effect, or if it was compensated since: then it is another call, with an
+    idempotency key of its own. It is in doubt if the histories cannot tell.
 
     Args:
         call: The call.
-        earlier: What the other runs of this plan, and of its undo, tell.
+        earlier: The evidence of the other runs of this plan, and of its undo.
     """
     step, undone = call.step.id, times_undone(earlier, call.step.id, call.undone)
     outcome = conclude(earlier, step, undone)
     if isinstance(outcome, CallSucceeded):
-        tried = any(undo.request.step.id == step and undo.request.undone == undone for undo in earlier.undos)
-        if not tried:
+        compensating = any(undo.request.step.id == step and undo.request.undone == undone for undo in earlier.undos)
+        if not compensating:
             return outcome.model_copy(update={"undone": undone})
-        error = "it was made by an earlier run, and a compensation that did not succeed may have taken it back"
+        error = "an earlier run made it, and a compensation that did not succeed may have undone it"
         return CallInDoubt(step=step, error=error, undo=outcome.undo, undone=undone)
     if isinstance(outcome, CallInDoubt):
         error = shorten(f"an earlier run of this plan may have made it: {outcome.error}")
@@ -162,13 +162,13 @@ def repeat_or_answer(call: CallRequest, earlier: HistoryEvidence) -> CallRequest
 
 
 def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bool) -> None:
-    """Bring a closed run up to what the histories tell of calls and compensations it has not taken in.
+    """Add to a closed run the calls and compensations that the histories show and the run has not recorded.
 
     Args:
         run: The run as of its last workflow task; changed in place.
-        evidence: What the histories of its workflow tell.
-        now: When it was closed, UTC.
-        was_reset: Whether it was reset: then calls it never heard of may have taken effect in an earlier run.
+        evidence: The evidence of the histories of its workflow.
+        now: The time at which it was closed, UTC.
+        was_reset: True if it was reset: then calls unknown to it may have taken effect in an earlier run.
     """
     for step in run.plan.steps:
         record = run.calls.get(step.id)
@@ -177,10 +177,10 @@ def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bo
         known = record.undone if record else 0
         undone = times_undone(evidence, step.id, known)
         if record is not None and undone > known:
-            take_undo(run, Undone(step=step.id), now)
+            take_found_undone(run, step.id, now)
         outcome = conclude(evidence, step.id, undone)
         current = run.calls.get(step.id)
-        if outcome is not None and (current is None or current.status not in _TAKEN):
+        if outcome is not None and (current is None or current.status not in _CONCLUDED):
             if not isinstance(outcome, CallStale):
                 outcome = outcome.model_copy(update={"undone": undone})
             take_outcomes(run, [outcome], now)
@@ -188,28 +188,28 @@ def overlay(run: Run, evidence: HistoryEvidence, now: datetime, *, was_reset: bo
 
 
 def seconds_until_quiet(run: Run, evidence: HistoryEvidence) -> float:
-    """How long after the end of a run code of its calls may still be running, in seconds: a chain makes no next call."""
-    waits = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
-    waits += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
-    return max(waits, default=0.0) if run.calls else 0.0
+    """Return the seconds after the end of a run in which its calls may still be running; a chain makes no next call."""
+    timeouts = [max(call.contract.timeout for call in each.request.calls) for each in evidence.calls if each.lost]
+    timeouts += [undo.request.contract.timeout for undo in evidence.undos if undo.outcome is None]
+    return max(timeouts, default=0.0) if run.calls else 0.0
 
 
 def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
-    """Let the run of an undo know what an ended plan left behind.
+    """Fill the run of an undo with the calls, outputs and claims of the ended plan.
 
     Args:
-        run: The run of the undo, fresh; changed in place.
-        ended: The plan's run, or that of its latest undo, brought up to date.
-        quiet_at: When its last call must have ended, UTC; None when none may be running.
+        run: The run of the undo, new; changed in place.
+        ended: The plan's run, or the run of its latest undo, brought up to date.
+        quiet_at: The time at which its last call must have ended, UTC; None if no call may be running.
 
     Returns:
-        Why there is nothing to undo; empty when there is.
+        The reason why there is nothing to undo; empty if there is something.
     """
     assert run.undoing is not None
     run.undoing = run.undoing.model_copy(update={"recovered": True, "quiet_at": quiet_at})
     run.plan, run.admitted = ended.plan, ended.admitted
     run.outputs, run.carried, run.claims = ended.outputs, ended.carried, ended.claims
-    run.calls = {step: _asked_again(ended, step, record) for step, record in ended.calls.items()}
+    run.calls = {step: _asked_to_undo(ended, step, record) for step, record in ended.calls.items()}
     run.rollback = rollback_of(run.undoing)
     if run.undoing.to_step is not None and run.plan.step(run.undoing.to_step) is None:
         return f"there is no step {run.undoing.to_step!r} in this plan"
@@ -219,24 +219,26 @@ def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
 
 
 def steps_left(run: Run) -> tuple[str, ...]:
-    """The steps of an undo that would be taken back or must be settled first, in the plan's order."""
+    """Return the steps that an undo would compensate or that must be settled first, in the plan's order."""
     covered = {*steps_to_undo(run), *run.parked}
-    return tuple(step.id for step in run.plan.steps if step.id in covered and _is_left(run, step.id))
+    return tuple(step.id for step in run.plan.steps if step.id in covered and _remains(run, step.id))
 
 
-def _is_left(run: Run, step: str) -> bool:
+def _remains(run: Run, step: str) -> bool:
     record = run.calls[step]
     if step in run.parked:
         return True
     return run.contracts().contract(step).undoable and (record.status is CallStatus.LIVE or record.undo is not None)
 
 
-def _asked_again(ended: Run, step: str, record: CallRecord) -> CallRecord:
-    """A call as the undo finds it: a compensation that failed, or was skipped, is asked for again by asking for the undo."""
+def _asked_to_undo(ended: Run, step: str, record: CallRecord) -> CallRecord:
+    """Return a call as the undo sees it: the request for the undo asks again for a failed or skipped compensation."""
     undoable = ended.contracts().contract(step).undoable
     skipped = record.status is CallStatus.KEPT and undoable and record.undo is not None
     if record.status is CallStatus.UNDO_FAILED or skipped:
-        return record.model_copy(update={"status": CallStatus.FAILED if record.failed else CallStatus.LIVE})
+        retried = changed(record, CallEvent.RETRY_FAILED if record.failed else CallEvent.RETRY)
+        assert retried is not None
+        return retried
     return record
 
 
@@ -244,15 +246,15 @@ def _nothing_left(run: Run) -> str:
     target = f" from {run.undoing.to_step!r} on" if run.undoing and run.undoing.to_step else ""
     kept = [step for step in run.live if run.contracts().contract(step).irreversible]
     undone = run.steps_with[CallStatus.UNDONE]
-    said = [
+    reasons = [
         *([f"undone already: {', '.join(undone)}"] if undone else []),
         *([f"cannot be undone: {', '.join(kept)}"] if kept else []),
     ]
-    return f"nothing{target} is left to undo" + (f" ({'; '.join(said)})" if said else ": what went live only read")
+    return f"nothing{target} is left to undo" + (f" ({'; '.join(reasons)})" if reasons else ": what went live only read")
 
 
 def lost_after(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
-    """The steps of a chain of which nothing is known when its worker was lost after these answers: the next one."""
+    """Return the steps of a chain without a known answer if its worker was lost after these attempts: at most the next."""
     if made and not isinstance(made[-1], CallSucceeded):
         return ()
     return tuple(call.step.id for call in request.calls[len(made) : len(made) + 1])

@@ -1,4 +1,4 @@
-"""From rehearsals to a seal: what mocks and dry runs mean for the ceilings, and sealing what the approver is shown."""
+"""The way from rehearsals to a seal: mocks and dry runs lower ceilings, then the preview is sealed."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,28 +15,28 @@ from airlock.run.sealed import Sealed, sealed_content
 from airlock.run.state import ReplacedSeal, Run
 
 MAX_HEAVY_BYTES = 500_000
-"""What all large previews together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
+"""The limit for all large previews together, in bytes of JSON, so that the run fits a continue-as-new."""
 _HEAVY_FROM = 2_000
 MAX_REPLACED = 50
-"""How many earlier seals a run remembers."""
+"""Earlier seals that a run remembers."""
 _TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
 
 
 def record_conflicts(run: Run, conflicts: Iterable[Conflict], now: datetime) -> None:
-    """Write every conflict that admission found, and its answer, into the audit; `step` is the first one it is about."""
-    for found in conflicts:
+    """Record in the audit every conflict that admission found, with its answer and its first step."""
+    for conflict in conflicts:
         run.record(
             AuditKind.CONFLICT,
-            found.kind.value,
+            conflict.kind.value,
             now,
-            step=found.steps[0] if found.steps else None,
-            reason=found.detail,
-            answer=found.answer.value,
+            step=conflict.steps[0] if conflict.steps else None,
+            reason=conflict.detail,
+            answer=conflict.answer.value,
         )
 
 
 def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
-    """Lower the ceilings of steps whose mock failed, and of everything that depends on them."""
+    """Lower the ceilings of steps whose mock failed, and of every step that depends on them."""
     for failure in failures:
         run.fall(failure.step, Mode.MOCK, f"its mock failed: {failure.error}")
     run.mock_failed = tuple(run.fallen)
@@ -44,7 +44,7 @@ def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
 
 
 def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> None:
-    """Keep what dry runs said; a step whose dry run failed falls to MOCK, and everything that depends on it."""
+    """Record the previews. A step whose dry run failed falls to MOCK, and so does every step that depends on it."""
     for preview in previews:
         if isinstance(preview, PreviewFailed):
             run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
@@ -61,9 +61,9 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
 
 
 def seal_run(run: Run, now: datetime) -> None:
-    """Seal what the approver is shown; an earlier seal is replaced, and what changed is remembered.
+    """Seal the preview; an earlier seal is replaced, and the paths that changed are recorded.
 
-    `previews` are part of the seal from here on, so that the run carries them once.
+    The previews are part of the seal from then on, so `run.previews` is emptied: the run carries them once.
     """
     admitted = run.contracts()
     for step in run.left(Mode.LIVE):
@@ -87,7 +87,7 @@ def seal_run(run: Run, now: datetime) -> None:
 
 
 def _why_replaced(run: Run) -> str:
-    """What first took the plan away from the seal it had: a lock, a stale call."""
+    """Return the reason of the first transition that left the current seal: a lock, a stale call."""
     for entry in run.audit:
         if entry.kind is AuditKind.TRANSITION and entry.digest == run.digest and entry.what not in _TOWARDS_LIVE:
             return entry.reason
@@ -95,7 +95,7 @@ def _why_replaced(run: Run) -> str:
 
 
 def _heavy(preview: StepPreview) -> int:
-    """The size of a preview where it counts; thousands of small ones compress well."""
+    """Return the size of a large preview, or 0: thousands of small ones compress well."""
     size = len(preview.model_dump_json())
     return size if size > _HEAVY_FROM else 0
 
@@ -109,7 +109,7 @@ def _is_json(preview: StepPreview) -> bool:
 
 
 def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
-    """The paths at which two seals differ, steps by their id."""
+    """Return the paths at which two seals differ, steps by their id."""
     return tuple(shorten(path, 200) for path in differences(_by_step(before), _by_step(after))[:50])
 
 

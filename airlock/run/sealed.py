@@ -1,4 +1,4 @@
-"""What the approver is shown, as data: the content of the seal."""
+"""The content of the seal: everything that the approver is shown, as data."""
 
 from collections.abc import Mapping
 
@@ -17,11 +17,7 @@ from airlock.run.undo import UndoContent
 
 
 class SealedStep(WireModel):
-    """One step as the approver sees it. `already_live` steps ran under an earlier seal and are not repeated.
-
-    `moved_from` is the agent the plan names, where a conflict gave the step to another one, who is `agent` then.
-    `dedupe_key` stands for the arguments when it is decided whether another plan made the same call.
-    """
+    """One step as the approver sees it."""
 
     id: str
     agent: str
@@ -37,17 +33,16 @@ class SealedStep(WireModel):
     preview: StepPreview | None = None
     undo: str = ""
     already_live: bool = False
+    """True if the step went live under an earlier seal; it is not repeated."""
     approval_waived: bool = False
     moved_from: str | None = None
+    """The agent that the plan names, if a conflict moved the step to another one, `agent`."""
     dedupe_key: str | None = None
+    """The key that replaces the arguments in the decision whether another plan made the same call."""
 
 
 class Sealed(WireModel):
-    """Everything the approver is shown. Its digest is the seal; the text of the preview is made from nothing else.
-
-    `replaces` is the digest of the seal before this one: an approval counts once, even when nothing else has changed.
-    `undo` is set for the undo of a plan that has ended; such a seal has no `steps` of its own.
-    """
+    """Everything that the approver is shown. Its digest is the seal; the text of the preview is made from nothing else."""
 
     plan_id: str
     submitted_at: str
@@ -66,12 +61,14 @@ class Sealed(WireModel):
     approval_timeout: str = "24h"
     rolls_back_on_failure: bool = True
     replaces: str | None = None
+    """The digest of the previous seal: it makes an approval count once, even if nothing else has changed."""
     undo: UndoContent | None = None
+    """Set for the undo of a plan that has ended; such a seal has no `steps` of its own."""
     conflicts: tuple[Conflict, ...] = ()
 
     @property
     def live_steps(self) -> tuple[str, ...]:
-        """The steps an approval would let go live, in the order of the preview."""
+        """The steps that may go live once approved, in the order of the preview."""
         return tuple(step.id for step in self.steps if step.ceiling is Mode.LIVE and not step.already_live)
 
 
@@ -83,15 +80,15 @@ def sealed_content(
     live: tuple[str, ...],
     submitted_at: str,
 ) -> Sealed:
-    """Put together what the approver is shown.
+    """Return the content of a seal.
 
     Args:
         plan: The plan.
         admitted: Its frozen contracts and policy.
         ceilings: The ceiling of every step after the previews.
-        previews: What the dry runs said, by step.
+        previews: The previews of the dry runs, by step.
         live: The steps that are live already.
-        submitted_at: When the run was submitted, UTC: an approval of one run says nothing about another one of that plan.
+        submitted_at: The time at which the run was submitted, UTC. It binds an approval to this run of the plan.
     """
     policy = admitted.policy
     by_id = {step.id: step for step in plan.steps}
@@ -109,24 +106,24 @@ def sealed_content(
         steps=tuple(
             SealedStep(
                 id=step,
-                agent=admitted.reassigned.get(step, by_id[step].agent),
+                agent=row.agent or by_id[step].agent,
                 tool=by_id[step].tool,
                 args=by_id[step].args,
-                after=admitted.parents[step],
+                after=row.parents,
                 confidence=by_id[step].confidence,
-                risk=admitted.contract(step).risk.value,
-                reversibility=admitted.contract(step).reversibility.value,
-                contract_hash=admitted.contract_of[step],
+                risk=row.contract.risk.value,
+                reversibility=row.contract.reversibility.value,
+                contract_hash=row.contract_hash,
                 ceiling=ceilings[step].mode,
                 reasons=ceilings[step].reasons,
                 preview=previews.get(step),
-                undo=undo_sentence(admitted.contract(step), previews.get(step)),
+                undo=undo_sentence(row.contract, previews.get(step)),
                 already_live=step in live,
-                approval_waived=_waived(policy, admitted.contract(step)),
+                approval_waived=_waived(policy, row.contract),
                 dedupe_key=by_id[step].dedupe_key,
-                moved_from=by_id[step].agent if step in admitted.reassigned else None,
+                moved_from=by_id[step].agent if row.agent is not None else None,
             )
-            for step in admitted.order
+            for step, row in admitted.steps.items()
         ),
         order=order,
         point_of_no_return=next((step for step in order if step in irreversible), None),
@@ -141,15 +138,15 @@ def sealed_content(
 
 
 def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:
-    """How a step would be taken back, in one sentence."""
+    """Return one sentence about the undo of a step."""
     match contract.reversibility:
         case Reversibility.READ_ONLY:
             return "nothing to undo: it only reads"
         case Reversibility.IRREVERSIBLE:
             return "CANNOT be undone"
         case _:
-            told = preview.undo if preview else None
-            return told or f"{contract.tool} undoes it from what the live call leaves"
+            sentence = preview.undo if preview else None
+            return sentence or f"{contract.tool} undoes it from what the live call leaves"
 
 
 def _waived(policy: Policy, contract: Contract) -> bool:

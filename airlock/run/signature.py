@@ -14,7 +14,7 @@ from airlock.run.messages import Approve
 
 
 def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
-    """What an approver signs: the plan, the whole digest, who, and which steps; canonical JSON."""
+    """Return the text that an approver signs: plan, whole digest, approver and steps, as canonical JSON."""
     steps = None if approval.steps is None else sorted(approval.steps)
     return canonical_json(
         {"airlock": "approve/1", "plan_id": plan_id, "digest": digest, "by": approval.by, "steps": steps}
@@ -22,14 +22,14 @@ def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
 
 
 def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, password: bytes | None = None) -> str:
-    """The signature of an approval, base64.
+    """Return the signature of an approval, base64.
 
     Args:
         private_key: The content of an OpenSSH private key file.
         plan_id: The plan.
         approval: The approval to sign; its own `signature` is ignored.
         digest: The whole digest of the seal, 64 hex characters.
-        password: Of the key file, if it has one.
+        password: The password of the key file, if it has one.
 
     Raises:
         SignatureError: If the key is not an Ed25519 key or cannot be read.
@@ -44,7 +44,7 @@ def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, passw
 
 
 def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str]) -> str | None:
-    """Why the signature of an approval does not count, or None when it does."""
+    """Return the reason why the signature of an approval does not count; None if it counts."""
     if approval.signature is None:
         return "the policy requires a signature here: approve with --sign-key, using a key listed in authorized_keys"
     try:

@@ -1,6 +1,6 @@
-"""The state of one plan's run: everything that is carried through continue-as-new and shown by the queries.
+"""The state of one plan's run, which continue-as-new carries and the queries show.
 
-A plain object without Temporal. The workflow feeds it what happened; it answers what that means.
+A plain object without Temporal: the workflow reports events to it, and acts on the state that follows.
 """
 
 from datetime import datetime, timedelta
@@ -11,28 +11,23 @@ from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.canonical import canonical_json
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Plan, Step
-from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance
 from airlock.run.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
-from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, is_possible
 from airlock.run.messages import Approve, Unlock
 from airlock.run.sealed import Sealed
 from airlock.run.undo import Undoing
 
-MAX_CARRIED_BYTES = 600_000
-"""What all outputs together may hold, in bytes of JSON, so that the run fits a continue-as-new."""
-
 
 class Outcome(StrEnum):
-    """How a finished run ended."""
+    """The outcome of a run that has ended."""
 
     COMPLETED = "completed"
     PARTIAL = "partial"
@@ -50,7 +45,7 @@ class Vote(WireModel):
 
 
 class ReplacedSeal(WireModel):
-    """A seal that is not the current one any more, and what was different in the one that followed."""
+    """An earlier seal of a run, and the paths at which the seal after it differs."""
 
     digest: str
     why: str
@@ -58,46 +53,42 @@ class ReplacedSeal(WireModel):
 
 
 class LockHeld(WireModel):
-    """A lock: settling a parked step does not lift it, only `unlock`, `rollback` or `abort` does.
-
-    `gate` says that it came with a lock of the live gate, and goes with it.
-    """
+    """A lock of a plan. `unlock`, `rollback` and `abort` lift it; settling a parked step does not."""
 
     by: str
     reason: str
     gate: bool = False
+    """True if the lock came with a lock of the live gate, and is lifted with it."""
 
 
 class RollbackRequest(WireModel):
-    """What to undo and on whose word."""
+    """The request that a rollback carries out."""
 
     by: str
     reason: str
     to_step: str | None = None
+    """The step to go back to, with everything after or depending on it; None for the whole plan."""
 
 
-class Run(BaseModel):
-    """One plan's run. Times are UTC. Mutable: the workflow owns exactly one.
-
-    `gates` are the places it holds, `gate_wait` the one it queues for, `claims` its claim for each irreversible step.
-    `displaced` says that a reset has just taken it back to a point at which it held places that may be others' by now.
-    `undoing` is set when it is the undo of a plan that has ended; `reset_from` is the run that it, or a run it continues,
-    was reset from. `stays` counts how often it went to the gates; it names the request there. `unlock_later` is the live
-    gate's word, kept until no call is running.
-    """
+class Run(BaseModel, WorkerMessage):
+    """One plan's run. Times are UTC. Mutable: the workflow owns exactly one."""
 
     plan: Plan
     submitted_at: datetime
     undoing: Undoing | None = None
+    """Set if this is the run of the undo of a plan that has ended."""
     reset_from: str = ""
+    """The id of the run that this run, or a run that it continues, was reset from; empty without a reset."""
     state: State = State.MOCK
     since: datetime
     why: str = "submitted"
     outcome: Outcome | None = None
     admitted: Admitted | None = None
     fallen: dict[str, Cap] = Field(default_factory=dict)
+    """The cap of every step whose mock or preview failed, by step."""
     mock_failed: tuple[str, ...] = ()
     previews: dict[str, StepPreview] = Field(default_factory=dict)
+    """The previews that are not part of a seal yet, by step."""
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
@@ -106,28 +97,41 @@ class Run(BaseModel):
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)
+    """The live call of every step that has one; its status changes by `change_call`."""
     outputs: dict[str, Any] = Field(default_factory=dict)
+    """The outputs that the run carries, by step; see `outputs.keep_output`."""
     carried: int = 0
+    """The size of `outputs`, in bytes of JSON."""
     heavy_previews: int = 0
+    """The size of all large previews together, in bytes of JSON."""
     in_flight: tuple[str, ...] = ()
     gates: tuple[HeldSlot, ...] = ()
+    """The slots that the run holds."""
     gate_wait: GateWait | None = None
+    """The gate in whose queue the run waits."""
     claims: dict[str, str] = Field(default_factory=dict)
+    """The run's claim for each irreversible step, by step."""
     stays: int = 0
+    """The number of times that the run went to the gates; it names the request there."""
     displaced: bool = False
+    """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None
     unlock_later: Unlock | None = None
+    """The live gate's unlock, kept until no call is running."""
     rollback: RollbackRequest | None = None
     audit: list[AuditEntry] = Field(default_factory=list)
     audited: int = 0
+    """The number of audit entries so far."""
     moves: int = 0
+    """The number of changes of the state so far."""
     refused: int = 0
+    """The number of refusals so far, those included that `audit` does not hold."""
     lately_refused: tuple[AuditEntry, ...] = ()
 
     def record(self, kind: AuditKind, what: str, now: datetime, **more: Any) -> None:
-        """Add an audit entry; refused messages beyond `MAX_REFUSALS` are only counted.
+        """Add an audit entry; refusals beyond `MAX_REFUSALS` are only counted.
 
-        The last few refusals are always kept, so that an approver who was refused after a flood still learns why.
+        The last few refusals are always kept, so that an approver who is refused after a flood still learns the reason.
         """
         reason = shorten(str(more.pop("reason", "")))
         entry = AuditEntry(number=self.audited + 1, at=now, kind=kind, what=what, reason=reason, **more)
@@ -140,10 +144,10 @@ class Run(BaseModel):
         self.audit.append(entry)
 
     def apply(self, event: Event, now: datetime, by: str = "airlock", reason: str = "") -> bool:
-        """Move along the table of states; an event the table does not have is recorded as refused.
+        """Change the state by the table of states; an event that the table does not have is recorded as refused.
 
         Returns:
-            Whether the state changed.
+            True if the event was applied.
         """
         target = advance(self.state, event)
         if target is None:
@@ -163,9 +167,34 @@ class Run(BaseModel):
         self.moves += 1
         return True
 
+    def change_call(self, step: str, event: CallEvent, now: datetime, **fields: Any) -> bool:
+        """Change the status of a step's call by the table of calls; an event that it does not have is recorded as refused.
+
+        Args:
+            step: The step.
+            event: The event.
+            now: UTC.
+            fields: The other fields of the call's record that the event changes.
+
+        Returns:
+            True if the event was applied; otherwise the call's record is unchanged.
+        """
+        record = self.calls.get(step)
+        status = record.status if record else None
+        if not is_possible(status, event):
+            why = f"not possible for a call that is {status.value}" if status else "not possible without a call"
+            self.record(AuditKind.REFUSED, event.value, now, step=step, reason=why)
+            return False
+        after = changed(record, event, **fields)
+        if after is None:
+            del self.calls[step]
+        else:
+            self.calls[step] = after
+        return True
+
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The plan's steps, with the agents that admission gave them where a conflict moved them."""
+        """The plan's steps, with the agents that admission assigned because of a conflict."""
         moved = self.admitted.reassigned if self.admitted else {}
         if not moved:
             return self.plan.steps
@@ -176,68 +205,72 @@ class Run(BaseModel):
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
         """The steps in each call status, in the plan's order."""
-        found: dict[CallStatus, list[str]] = {status: [] for status in CallStatus}
+        by_status: dict[CallStatus, list[str]] = {status: [] for status in CallStatus}
         for step in self.plan.steps:
             if step.id in self.calls:
-                found[self.calls[step.id].status].append(step.id)
-        return {status: tuple(steps) for status, steps in found.items()}
+                by_status[self.calls[step.id].status].append(step.id)
+        return {status: tuple(steps) for status, steps in by_status.items()}
 
     @property
     def live(self) -> tuple[str, ...]:
-        """The steps whose effect stands, those included that can never be undone."""
+        """The steps whose effect stands, including those that can never be undone."""
         by_status = self.steps_with
         kept = tuple(step for step in by_status[CallStatus.KEPT] if not self.calls[step].failed)
         return by_status[CallStatus.LIVE] + kept
 
     @property
     def parked(self) -> tuple[str, ...]:
-        """The steps that wait for a human: calls in doubt and compensations that failed."""
+        """The steps that wait for a human: calls in doubt and failed compensations."""
         by_status = self.steps_with
         return by_status[CallStatus.IN_DOUBT] + by_status[CallStatus.UNDO_FAILED]
 
     @property
     def name(self) -> str:
-        """What people and the starter call this run: the plan id, or `undo-<plan_id>` for the undo after its end."""
+        """The name of this run for people: the plan id, or `undo-<plan_id>` for the undo after the plan's end."""
         return self.plan.plan_id if self.undoing is None else undo_workflow_id(self.plan.plan_id)
 
     @property
     def requester(self) -> str:
-        """Who asked for this, and must not approve it: the plan's requester, or who asked for its undo."""
+        """The person who requested the plan, or its undo, and therefore must not approve it."""
         return self.plan.requested_by if self.undoing is None else self.undoing.by
 
     @property
     def deadline_at(self) -> datetime | None:
-        """When the plan's own deadline passes, UTC, or None; it does not bind an undo after the end."""
+        """The plan's deadline, UTC; None without one, and for an undo after the end, which has none."""
         allowed = self.plan.deadline_seconds if self.undoing is None else None
         return None if allowed is None else self.submitted_at + timedelta(seconds=allowed)
 
     def contracts(self) -> Admitted:
-        """The frozen contracts and policy.
+        """Return the frozen contracts and policy.
 
         Raises:
-            RuntimeError: If the plan was not admitted yet; a mistake of the caller.
+            RuntimeError: If the plan is not admitted yet; a mistake of the caller.
         """
         if self.admitted is None:
             raise RuntimeError("the plan is not admitted yet")
         return self.admitted
 
     def displace(self) -> None:
-        """Take note of a reset: what the run holds by its own memory, somebody else may hold by now."""
+        """Record a reset: other plans may hold by now what this run held at the point it was reset to."""
         if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
             self.displaced = True
             self.claims = {}
             self.moves += 1
 
     def begin_rehearsal(self, admitted: Admitted) -> None:
-        """Start from MOCK: what is left must earn its way up again, what is live stays."""
+        """Begin at MOCK: live steps stay live, all others are rehearsed again."""
         self.admitted = admitted
-        # what another plan did may be undone or settled by now: admission looks anew
-        self.calls = {step: call for step, call in self.calls.items() if call.status is not CallStatus.DUPLICATE}
+        # the other plan's call may be undone or settled by now, so admission looks for it again
+        calls = {
+            step: changed(call, CallEvent.REHEARSAL) if is_possible(call.status, CallEvent.REHEARSAL) else call
+            for step, call in self.calls.items()
+        }
+        self.calls = {step: call for step, call in calls.items() if call is not None}
         self.fallen, self.previews, self.heavy_previews = {}, {}, 0
         self.update_ceilings()
 
     def begin_previews(self) -> None:
-        """Start from DRY_RUN: what an earlier look found out says nothing about now."""
+        """Begin at DRY_RUN: the previews and failures of an earlier DRY_RUN are discarded, since the world has moved on."""
         self.previews, self.heavy_previews = {}, 0
         self.fallen = {step: cap for step, cap in self.fallen.items() if step in self.mock_failed}
         self.update_ceilings()
@@ -247,7 +280,7 @@ class Run(BaseModel):
         self.fallen[step] = Cap(mode=mode, reason=shorten(error))
 
     def update_ceilings(self) -> None:
-        """Recompute every ceiling from the caps, the failures so far and the graph."""
+        """Compute every ceiling from the caps, the failures so far and the graph."""
         admitted = self.contracts()
         live = set(self.live)
         caps = {
@@ -257,41 +290,7 @@ class Run(BaseModel):
         self.ceilings = ceilings(admitted.order, admitted.parents, caps)
 
     def left(self, mode: Mode) -> tuple[str, ...]:
-        """The steps that are not live and may reach at least `mode`, each after all it depends on."""
+        """Return the steps that are not live and may reach at least `mode`, each after all that it depends on."""
         live = set(self.live)
         order = self.contracts().order
         return tuple(step for step in order if step not in live and self.ceilings[step].mode.rank >= mode.rank)
-
-    def keep_output(self, step: str, output: Any) -> bool:
-        """Keep what a call returned, for the steps that read it and for the result.
-
-        When all outputs together grow too large, those that no step reads are let go; the history still has them.
-
-        Returns:
-            False if even then it does not fit, or is not JSON: it is not kept, and a step that reads it cannot be called.
-        """
-        self.drop_output(step)
-        try:
-            self.carried += self._size(output)
-        except ValueError:
-            return False
-        self.outputs[step] = output
-        if self.carried <= MAX_CARRIED_BYTES:
-            return True
-        # those of steps that are live too: a compensation gets the arguments its call had
-        needed = {name for other in self.plan.steps for name in referenced_steps(other.args)}
-        self.outputs = {name: kept for name, kept in self.outputs.items() if name in needed}
-        self.carried = sum(self._size(kept) for kept in self.outputs.values())
-        if self.carried <= MAX_CARRIED_BYTES:
-            return True
-        self.drop_output(step)
-        return False
-
-    def drop_output(self, step: str) -> None:
-        """Let go of what a call returned."""
-        if step in self.outputs:
-            self.carried -= self._size(self.outputs.pop(step))
-
-    @staticmethod
-    def _size(output: Any) -> int:
-        return len(canonical_json(output))

@@ -1,4 +1,4 @@
-"""The undo of a plan after its end, as data: who asked for it, and what its approver is shown."""
+"""The undo of a plan after its end, as data: its request, and the content that its approver is shown."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,23 +7,21 @@ from airlock.base.model import WireModel
 
 
 class Undoing(WireModel):
-    """Why a run is the undo of a plan that has ended.
-
-    `previous` is the run id of the latest earlier undo of that plan, when there was one. `recovered` says that what went
-    live and was not undone is known; `quiet_at` is when the last call of the ended run must have ended, UTC, if one may
-    still run.
-    """
+    """The request for the undo of a plan that has ended, and the progress of its recovery."""
 
     by: str
     reason: str
     to_step: str | None = None
     previous: str = ""
+    """The run id of the latest earlier undo of the plan; empty if there is none."""
     recovered: bool = False
+    """True once the calls that went live and were not undone are known."""
     quiet_at: datetime | None = None
+    """The time at which the last call of the ended run must have ended, UTC; None if no call may be running."""
 
 
 class Prospect(StrEnum):
-    """What would become of one step: would be taken back, the tool says it would fail now, stays, or must be settled."""
+    """The prospect of one step in an undo."""
 
     UNDO = "undo"
     NOT_LOOKED = "not_looked_at"
@@ -33,16 +31,17 @@ class Prospect(StrEnum):
 
 
 class UndoLook(WireModel):
-    """What a tool's own look said of one undo. `error` says why it would fail now; empty when it would work."""
+    """The result of a tool's check of one undo."""
 
     step: str
     looked: bool
     effect: str = ""
     error: str = ""
+    """The reason why the undo would fail now; empty if it would work."""
 
 
 class UndoStep(WireModel):
-    """One step of an undo as its approver sees it; `call` names the call by its key, so that the seal is about that call."""
+    """One step of an undo as its approver sees it."""
 
     id: str
     agent: str
@@ -50,14 +49,16 @@ class UndoStep(WireModel):
     risk: str
     reversibility: str
     call: str
+    """The idempotency key of the call, so that the seal is about this very call."""
     prospect: Prospect
     says: str = ""
 
 
 class UndoContent(WireModel):
-    """What the approver of an undo is shown, in the order in which it would happen; what stays comes last."""
+    """The content that the approver of an undo is shown."""
 
     by: str
     reason: str
     to_step: str | None = None
     steps: tuple[UndoStep, ...] = ()
+    """The steps in the order of their compensation; steps that stay come last."""

@@ -1,4 +1,4 @@
-"""The preview of an undo after the end: what its approver is shown, as the content of a seal and as text."""
+"""The preview of an undo after the end: the content of its seal, and its text."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ _SIGNS = {
     Prospect.KEPT: "!",
     Prospect.IN_DOUBT: "?",
 }
-_BECOMES = {
+_RESULT = {
     Prospect.UNDO: "would be undone",
     Prospect.NOT_LOOKED: "would be undone (not looked at)",
     Prospect.WOULD_FAIL: "would FAIL as things are now, and wait for a human",
@@ -32,21 +32,21 @@ _BECOMES = {
 
 
 def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
-    """Seal what the approver of an undo is shown; an earlier seal of it is replaced.
+    """Seal the preview of an undo; an earlier seal of it is replaced.
 
     Args:
-        run: The run of the undo, which knows what stands; changed in place.
-        looks: What the tools said.
+        run: The run of the undo after its recovery; changed in place.
+        looks: The results of the tools' checks.
         now: UTC.
     """
-    policy, asked = run.contracts().policy, run.undoing
-    assert asked is not None
+    policy, undoing = run.contracts().policy, run.undoing
+    assert undoing is not None
     steps = undo_steps(run, looks)
     sealed = Sealed(
         plan_id=run.plan.plan_id,
         submitted_at=run.submitted_at.isoformat(timespec="seconds"),
         goal=run.plan.goal,
-        requested_by=asked.by,
+        requested_by=undoing.by,
         steps=(),
         order=tuple(step.id for step in steps if step.prospect is not Prospect.KEPT),
         policy_hash=run.contracts().policy_hash,
@@ -55,7 +55,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
         replaces=run.digest,
-        undo=UndoContent(by=asked.by, reason=asked.reason, to_step=asked.to_step, steps=steps),
+        undo=UndoContent(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step, steps=steps),
     )
     if run.digest is not None and run.sealed is not None and run.sealed.undo is not None:
         run.replaced = (ReplacedSeal(digest=run.digest, why=run.why, changed=_changed(run.sealed.undo, steps)),)
@@ -65,14 +65,16 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
 
 
 def undo_steps(run: Run, looks: Iterable[UndoLook]) -> tuple[UndoStep, ...]:
-    """The steps an undo is about, in the order in which they would be taken back; those that stay come last."""
-    said = {look.step: look for look in looks}
-    left = set(steps_left(run))
+    """Return the steps of an undo in the order of their compensation; steps that stay come last."""
+    by_step = {look.step: look for look in looks}
+    remaining = set(steps_left(run))
     backwards = tuple(reversed(topological_order(run.contracts().parents)))
-    stays = {step for step in run.live if step not in left and not run.contracts().contract(step).read_only}
+    kept = {step for step in run.live if step not in remaining and not run.contracts().contract(step).read_only}
     by_id = {step.id: step for step in run.steps}
-    going = [_undo_step(run, by_id[step], _prospect(run, step, said.get(step))) for step in backwards if step in left]
-    return (*going, *(_undo_step(run, by_id[step], _kept(run, step)) for step in backwards if step in stays))
+    undone = [
+        _undo_step(run, by_id[step], _prospect(run, step, by_step.get(step))) for step in backwards if step in remaining
+    ]
+    return (*undone, *(_undo_step(run, by_id[step], _kept(run, step)) for step in backwards if step in kept))
 
 
 def _kept(run: Run, step: str) -> tuple[Prospect, str]:
@@ -80,9 +82,9 @@ def _kept(run: Run, step: str) -> tuple[Prospect, str]:
     return Prospect.KEPT, "it cannot be undone" if irreversible else "it is outside of what was asked for"
 
 
-def _undo_step(run: Run, step: Step, becomes: tuple[Prospect, str]) -> UndoStep:
+def _undo_step(run: Run, step: Step, expected: tuple[Prospect, str]) -> UndoStep:
     contract, record = run.contracts().contract(step.id), run.calls[step.id]
-    prospect, says = becomes
+    prospect, says = expected
     return UndoStep(
         id=step.id,
         agent=step.agent,
@@ -100,7 +102,8 @@ def _prospect(run: Run, step: str, look: UndoLook | None) -> tuple[Prospect, str
     if record.status is CallStatus.IN_DOUBT:
         probed = f"{contract.tool} is asked first; " if contract.has_probe else ""
         then = "if it happened it is undone" if contract.undoable else "it cannot be undone"
-        return Prospect.IN_DOUBT, f"{record.error}; {probed}{then}; what nobody can tell waits for `resolve`"
+        sealed = f"{record.error}; {probed}{then}; what nobody can tell waits for `resolve`"  # sealed: never reworded
+        return Prospect.IN_DOUBT, sealed
     if record.token_lost and record.undo is None:
         return Prospect.WOULD_FAIL, "its undo token went down with its worker: undo it by hand"
     if look is None or not look.looked:
@@ -109,15 +112,15 @@ def _prospect(run: Run, step: str, look: UndoLook | None) -> tuple[Prospect, str
 
 
 def _changed(before: UndoContent, after: tuple[UndoStep, ...]) -> tuple[str, ...]:
-    was, now = {step.id: step for step in before.steps}, {step.id: step for step in after}
-    return tuple(f"undo.{step}" for step in sorted({*was, *now}) if was.get(step) != now.get(step))[:50]
+    old, new = {step.id: step for step in before.steps}, {step.id: step for step in after}
+    return tuple(f"undo.{step}" for step in sorted({*old, *new}) if old.get(step) != new.get(step))[:50]
 
 
 def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
-    """The preview of an undo, line by line, without its digest and commands."""
+    """Yield the preview of an undo, line by line, without its digest and commands."""
     goal = json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else "(no goal given)"
     yield f"Undo of plan {sealed.plan_id}, which has ended: {goal}"
-    yield f"asked for by {json.dumps(content.by)}, {sealed.submitted_at}: {json.dumps(content.reason, ensure_ascii=False)}"
+    yield f"requested by {json.dumps(content.by)}, {sealed.submitted_at}: {json.dumps(content.reason, ensure_ascii=False)}"
     if content.to_step is not None:
         yield f"back to step {content.to_step}: that step and everything after or depending on it"
     if sealed.replaces:
@@ -126,9 +129,9 @@ def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
     for step in content.steps:
         kind = f"[{step.risk}, {step.reversibility}]"
         tool, agent = json.dumps(step.tool), json.dumps(step.agent)
-        yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_BECOMES[step.prospect]}"
+        yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
         if step.says:
             yield f"      {step.says}"
     yield ""
     yield f"Order: {', '.join(sealed.order)}"
-    yield "If an undo fails: the others that do not depend on it go on, then it waits for `resolve`"
+    yield "If an undo fails: the undos that do not depend on it go on, then the plan waits for `resolve`"

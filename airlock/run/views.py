@@ -1,4 +1,4 @@
-"""What the queries and the result show of a run: snapshots for people and programs."""
+"""Snapshots of a run for people and programs: the answers of the queries, and the result."""
 
 from datetime import datetime
 from typing import Any
@@ -23,12 +23,13 @@ _DETAIL_TEXT = 20_000
 
 
 class StepView(WireModel):
-    """Where one step is. `status` is `waiting`, `calling`, or what became of its live call."""
+    """The status of one step."""
 
     id: str
     agent: str
     tool: str
     status: str
+    """`waiting`, `calling`, or the status of its live call."""
     risk: str | None = None
     reversibility: str | None = None
     ceiling: Mode | None = None
@@ -39,10 +40,7 @@ class StepView(WireModel):
 
 
 class StatusView(WireModel):
-    """Where a plan is, what it waits for, and what was refused lately. Times are UTC.
-
-    `gates` names the resources and tools it holds, and `live` for its live slot.
-    """
+    """The status of a plan, what it waits for, and its latest refusals. Times are UTC."""
 
     plan_id: str
     goal: str
@@ -65,12 +63,13 @@ class StatusView(WireModel):
     approve_command: str | None = None
     submitted_at: datetime | None = None
     gates: tuple[str, ...] = ()
+    """The names of the resources and tools that the plan holds, and `live` for its live slot."""
     locked_by_gate: bool = False
     conflicts: tuple[Conflict, ...] = ()
 
 
 class PreviewView(WireModel):
-    """The sealed preview: as data, as text, with its digest; `replaced` are earlier seals and what changed after them."""
+    """The sealed preview: as data, as text, with its digest."""
 
     plan_id: str
     state: State
@@ -78,10 +77,11 @@ class PreviewView(WireModel):
     text: str
     sealed: Sealed | None = None
     replaced: tuple[ReplacedSeal, ...] = ()
+    """The earlier seals, each with the paths that changed after it."""
 
 
 class AuditView(WireModel):
-    """Everything the run recorded, oldest first; refusals beyond a bound are only counted."""
+    """The audit of a run, oldest entry first; refusals beyond a bound are only counted."""
 
     plan_id: str
     entries: tuple[AuditEntry, ...]
@@ -89,7 +89,7 @@ class AuditView(WireModel):
 
 
 class PlanResult(WireModel):
-    """How a plan ended. `live` steps are in effect, `undone` were taken back, `kept` cannot be."""
+    """The result of a plan."""
 
     plan_id: str
     outcome: Outcome
@@ -98,15 +98,19 @@ class PlanResult(WireModel):
     digest: str | None
     steps: tuple[StepView, ...]
     live: tuple[str, ...]
+    """The steps whose effect stands."""
     undone: tuple[str, ...]
+    """The steps that were compensated."""
     kept: tuple[str, ...]
+    """The steps that a rollback kept: they cannot be undone, or a human skipped their compensation."""
     not_settled: tuple[str, ...]
+    """The calls in doubt and the failed compensations that no human has settled."""
     outputs: dict[str, Any] = Field(default_factory=dict)
     refused: int = 0
 
 
 def step_views(run: Run) -> tuple[StepView, ...]:
-    """Every step of the plan, in the plan's order."""
+    """Return the view of every step, in the plan's order."""
     return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.steps)
 
 
@@ -130,7 +134,7 @@ def _step_view(run: Run, step: str, agent: str, tool: str) -> StepView:
 
 
 def status_view(run: Run) -> StatusView:
-    """The answer of the query `status`."""
+    """Return the answer of the query `status`."""
     waiting = run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None
     return StatusView(
         plan_id=run.name,
@@ -160,7 +164,7 @@ def status_view(run: Run) -> StatusView:
 
 
 def preview_view(run: Run) -> PreviewView:
-    """The answer of the query `preview`."""
+    """Return the answer of the query `preview`."""
     if run.sealed is None or run.digest is None:
         text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
         return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
@@ -181,12 +185,12 @@ def _too_late(run: Run) -> str:
 
 
 def audit_view(run: Run) -> AuditView:
-    """The answer of the query `audit`."""
+    """Return the answer of the query `audit`."""
     return AuditView(plan_id=run.name, entries=tuple(run.audit), refused=run.refused)
 
 
 def plan_result(run: Run) -> PlanResult:
-    """The result of a finished run."""
+    """Return the result of a run that has ended."""
     by_status = run.steps_with
     return PlanResult(
         plan_id=run.name,
@@ -205,14 +209,14 @@ def plan_result(run: Run) -> PlanResult:
 
 
 def _in_effect(run: Run) -> tuple[str, ...]:
-    """The steps that are live; of a plan that was rolled back or aborted only those that changed something."""
+    """Return the live steps; in ABORTED without the read-only ones, which left no effect."""
     if run.admitted is None or run.state is not State.ABORTED:
         return run.live
     return tuple(step for step in run.live if not run.admitted.contract(step).read_only)
 
 
 def waits_for(run: Run) -> str:
-    """What has to happen next, in one sentence."""
+    """Return one sentence about the event that the run waits for."""
     if run.outcome is not None:
         return "nothing, it has ended"
     match run.state:
@@ -220,8 +224,8 @@ def waits_for(run: Run) -> str:
             return "a worker that rehearses"
         case State.AWAITING_APPROVAL:
             needed = run.contracts().policy.approvals_required - len(run.votes)
-            if needed <= 0:  # the voices so far are for different steps
-                return "more approvals: no step has all it needs yet"
+            if needed <= 0:  # the votes so far are for different steps
+                return "more approvals: no step has its quorum yet"
             return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
         case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
             by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
@@ -249,7 +253,7 @@ def _locked_waits_for(run: Run) -> str:
 
 
 def details(run: Run) -> str:
-    """The run as Markdown, for the Temporal UI: where it is, what it waits for, how to approve it."""
+    """Return the run as Markdown for the Temporal UI: its state, what it waits for, how to approve it."""
     lines = [
         f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {inline(run.why)}",
         "",

@@ -21,11 +21,11 @@ from airlock.temporal.history import Unreadable, described, is_open
 from airlock.temporal.past_runs import may_have_called
 
 AT_ONCE = 10
-"""How many claims of one plan are worked on at the same time."""
+"""The number of claims of one plan that are worked on at the same time."""
 TRIES = 20
-"""How often a claim is tried that is set free, and taken by somebody else again, between two questions."""
+"""The most attempts at a claim that is freed, and taken by another plan again, between two questions."""
 SETTLE_SECONDS = 20.0
-"""How long to wait until a claim that was settled is closed; a worker has to run for that."""
+"""The longest wait until a settled claim is closed; a worker has to run for that."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
 
 
 async def standing(client: Client, claims: Sequence[ClaimWanted], holder: str) -> dict[str, str]:
-    """Which calls somebody else makes, made or may have made, as far as Temporal tells now; starts and changes nothing.
+    """Return the calls that other plans make, made or may have made, as far as Temporal tells now; changes nothing.
 
     Args:
         client: A client of the namespace.
@@ -141,7 +141,7 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
             continue  # set free between the two questions
         again = bool(found.claimed.execution) and found.claimed.execution != request.execution
         if found.claimed.holder == request.holder and again and not request.reset and found.closed_at is None:
-            # the plan was started anew under its id: what its first life did, nobody knows
+            # the plan was started again under its id: no record tells what its first life did
             return claim.doubtful(found.claimed, found.id)
         own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
         if own and (found.closed_at is None or request.reset):
@@ -180,7 +180,7 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
 
 
 async def _look(client: Client, claim_id: str) -> _Found | None:
-    """The claim that stands under an id, or None."""
+    """Return the claim that stands under an id, or None."""
     info = await described(client, claim_id)
     done = info is not None and info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
     if info is None or not (done or is_open(info)):
@@ -191,13 +191,13 @@ async def _look(client: Client, claim_id: str) -> _Found | None:
     try:
         claimed = Claimed.model_validate((await client.data_converter.decode(started.input.payloads))[0])
     except (ValidationError, IndexError):
-        return None  # somebody started it by hand with something that is no claim: it fails at once
+        return None  # it was started by hand with something that is no claim: it fails at once
     closed_at = info.close_time.ToDatetime(UTC) if done else None
     return _Found(claim_id, run_id, claimed, claimed.since or info.start_time.ToDatetime(UTC), closed_at)
 
 
 async def _objection(client: Client, found: _Found) -> str | None:
-    """Why the claim of somebody else stands in the way; None when its call was certainly never begun."""
+    """Return the objection of another holder's claim; None when its call was certainly never begun."""
     if found.closed_at is not None:
         return claim.made(found.claimed, found.closed_at)
     holder = await described(client, found.claimed.holder)
@@ -215,7 +215,7 @@ async def _set_free(client: Client, found: _Found) -> None:
     said = SettledByPlan(
         holder=found.claimed.holder, outcome=ClaimOutcome.FREE, reason="its holder is closed and never began this call"
     )
-    # this very run: somebody else may be faster and hold a new claim under the same id by now
+    # this very run: another plan may be faster and hold a new claim under the same id by now
     if not await _signal(client, found.id, found.run_id, said):
         return
     try:

@@ -1,4 +1,4 @@
-"""The one way to connect to Temporal: Temporal's own settings, and the one data converter every run needs."""
+"""Connection to Temporal with Temporal's own settings and the data converter that every run needs."""
 
 import asyncio
 import atexit
@@ -6,6 +6,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -16,15 +18,26 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.base.keyring import Keyring
 from airlock.program import program
-from airlock.temporal.codec import CompressionCodec
-from airlock.temporal.converter import ForgivingPayloadConverter
+from airlock.temporal.proof import ProofCodec
+from airlock.temporal.proof_converter import ProofConverter
+from airlock.temporal.safe_converter import SafeDataConverter
 from airlock.temporal.tracing import tracing_interceptors
 
-DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
+
+def data_converter(keyring: Keyring | None = None) -> DataConverter:
+    """Return the data converter of a worker with these keys, or of a process without keys."""
+    keys = keyring or Keyring()
+    # one converter per workflow instance: it remembers what that instance has asked
+    made: Any = partial(ProofConverter, keys.demands)
+    return SafeDataConverter(payload_converter_class=made, payload_codec=ProofCodec(keys))
+
+
+DATA_CONVERTER = data_converter()
 
 _AT_THE_END = 0.2
-"""Seconds a program that has connected waits at its end; see `_let_threads_finish`."""
+"""Seconds that a connected program waits before it exits; see `_let_threads_finish`."""
 
 _KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 _KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
@@ -43,20 +56,22 @@ class ConnectionFailed(AirlockError):
 
 
 class SearchAttributeConflict(AirlockError):
-    """The namespace has a search attribute of Airlock's name with another type."""
+    """The namespace has a search attribute with one of Airlock's names and another type."""
 
 
 def address() -> str:
-    """The address that Temporal's own settings name, for messages."""
+    """Return the configured address of Temporal, for messages."""
     return str(ClientConfig.load_client_connect_config().get("target_host") or "localhost:7233")
 
 
-async def connect() -> Client:
-    """A client, set up by Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
+async def connect(keyring: Keyring | None = None) -> Client:
+    """Return a client, set up by Temporal's own environment variables and profile.
+
+    `TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ....
 
     Raises:
-        ConnectionFailed: If nothing answers there; the message says what to check.
-        ConfigError: If traces are switched on and cannot be.
+        ConnectionFailed: If no server answers there; the message names the setting to check.
+        ConfigError: If `AIRLOCK_TRACING` is neither 0 nor 1, or is 1 without OpenTelemetry.
     """
     try:
         config = ClientConfig.load_client_connect_config()
@@ -68,7 +83,7 @@ async def connect() -> Client:
     interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER, interceptors=interceptors)
+        return await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
@@ -76,27 +91,27 @@ async def connect() -> Client:
         ) from error
 
 
-async def connect_to(address: str, namespace: str = "default") -> Client:
-    """A client of one particular server, without TLS; for a server this program started itself.
+async def connect_to(address: str, namespace: str = "default", keyring: Keyring | None = None) -> Client:
+    """Return a client of one particular server, without TLS; for a server this program started itself.
 
     Raises:
-        ConnectionFailed: If nothing answers there.
+        ConnectionFailed: If no server answers there.
     """
     _wait_at_the_end()
     try:
         return await Client.connect(
-            address, namespace=namespace, data_converter=DATA_CONVERTER, interceptors=tracing_interceptors()
+            address, namespace=namespace, data_converter=data_converter(keyring), interceptors=tracing_interceptors()
         )
     except (RuntimeError, RPCError) as error:
         raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
 
 
-async def connect_patiently(say: Callable[[str], None] | None = None) -> Client:
+async def connect_patiently(say: Callable[[str], None] | None = None, keyring: Keyring | None = None) -> Client:
     """Like `connect`, but tries again until a server answers, and says so; for a worker that starts before its server."""
     wait = 1.0
     while True:
         try:
-            return await connect()
+            return await connect(keyring)
         except ConnectionFailed as error:
             (say or _to_stderr)(f"{error} Trying again in {wait:.0f} s.")
             await asyncio.sleep(wait)
@@ -104,13 +119,13 @@ async def connect_patiently(say: Callable[[str], None] | None = None) -> Client:
 
 
 async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
-    """Register the search attributes that are missing.
+    """Register the missing search attributes.
 
     Returns:
-        The names that were added.
+        The added names, sorted.
 
     Raises:
-        SearchAttributeConflict: If one exists with another type; nothing is changed then.
+        SearchAttributeConflict: If one exists with another type; none is added then.
     """
     listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
     there = dict(listed.custom_attributes)
@@ -129,22 +144,22 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
             )
         except RPCError as error:
-            if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker was faster
+            if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker registered them first
                 raise
     return tuple(sorted(missing))
 
 
 def _wait_at_the_end() -> None:
-    atexit.unregister(_let_threads_finish)  # once, however often a program connects
+    atexit.unregister(_let_threads_finish)  # one wait, however often a program connects
     atexit.register(_let_threads_finish)
 
 
 def _let_threads_finish() -> None:
-    """Give the SDK's threads a moment at the end of the program, which could abort it otherwise.
+    """Let the SDK's threads finish before the interpreter is finalised.
 
-    The thread that brings an answer wakes the program before it has let go of the interpreter. A short program may be at
-    its end by then, and an interpreter that is being finalised kills that thread, which aborts the whole process with
-    exit code 134 (sdk-python issue 300). The thread needs no more than to be let run.
+    The thread that delivers an answer wakes the program before it has released the interpreter lock. A short program may
+    be exiting by then. Finalisation kills that thread, which aborts the process with exit code 134 (sdk-python
+    issue 300). A short sleep lets the thread run.
     """
     time.sleep(_AT_THE_END)
 
@@ -157,4 +172,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201  # the only voice of a worker that is not connected yet
+    print(message, file=sys.stderr, flush=True)  # noqa: T201  # a worker that is not connected yet has no other output

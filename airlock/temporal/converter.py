@@ -1,4 +1,4 @@
-"""What a message carries is decoded without ever raising, so that no message can be lost or wedge a run."""
+"""A payload converter that does not raise for messages: no message is dropped unrecorded, and none wedges a run."""
 
 import copy
 from collections.abc import Sequence
@@ -10,21 +10,22 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
 MAX_MESSAGE_BYTES = 524_288
-"""What a signal or an update may carry, in bytes: far more than any of Airlock's, and decoded in well under a second."""
+"""Size in bytes of a signal or an update: far above any of Airlock's own, and decoded in well under a second."""
 
 
 @dataclass(frozen=True)
 class Undecodable:
-    """Stands for something that could not be decoded. Not JSON on purpose: no model accepts it."""
+    """The value in place of an argument that cannot be decoded. Deliberately not JSON: no model accepts it."""
 
     why: str
+    """The reason, for the recorded refusal; it never quotes the payload."""
 
 
 class ForgivingPayloadConverter(PydanticPayloadConverter):
-    """Pydantic's converter; where the receiver takes anything, what cannot be decoded arrives as `Undecodable`.
+    """Pydantic's converter, except that an undecodable argument without a type hint arrives as `Undecodable`.
 
-    Temporal drops a signal whose payload cannot be decoded without telling anybody: it could not be recorded as refused.
-    Where a receiver says what it expects, such as the result of an activity, decoding still raises.
+    Temporal silently drops a signal whose payload cannot be decoded, so that the workflow could not record the refusal.
+    With a type hint, as for the result of an activity, decoding raises as usual.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         self._of_a_workflow = False
 
     def with_context(self, context: SerializationContext) -> "ForgivingPayloadConverter":
-        """The converter for the payloads of a workflow, or of something else."""
+        """Return the converter for this context; only messages to workflows are limited in size."""
         of_a_workflow = isinstance(context, WorkflowSerializationContext)
         if of_a_workflow is self._of_a_workflow:
             return self
@@ -41,7 +42,7 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         return other
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """Decode; raises only where a type is expected."""
+        """Decode payloads; raise only where a type hint is given."""
         if any(hint is not Any for hint in type_hints or ()):
             return super().from_payloads(payloads, type_hints)
         # a workflow's own input has the hint Any and may be large; signals and updates come without any hint
@@ -50,8 +51,8 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
 
     def _decoded(self, payload: Payload, limit: int | None) -> Any:
         if limit is not None and len(payload.data) > limit:
-            return Undecodable(f"{len(payload.data):,} bytes are too many")
+            return Undecodable(f"{len(payload.data):,} bytes, more than the {limit:,} of a message")
         try:
             return super().from_payloads([payload])[0]
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with it, its receiver judges
+        except Exception as error:  # noqa: BLE001  # any defect is left to the receiver, which records a refusal
             return Undecodable(type(error).__name__)

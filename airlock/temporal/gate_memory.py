@@ -1,4 +1,4 @@
-"""What an earlier run of a gate knew: a gate that was terminated must not forget who is in, or that it was locked."""
+"""The state of an earlier run of a gate: a terminated gate must not forget its holders, or that it was locked."""
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -20,13 +20,16 @@ _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatu
 
 
 async def left_behind(client: Client, gate: str) -> str:
-    """The run of a gate that ended without ending by itself, for the next one to take up what it knew; mostly none."""
+    """Return the run of a gate that ended without ending by itself, for the next one to take up what it knew.
+
+    Mostly none.
+    """
     found = await described(client, gate)
     return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
-    """What the last run of a gate before this one knew, if it did not end by itself.
+    """Return the state of the last earlier run of a gate, if that run did not end by itself.
 
     A run that ended before it had taken up what an earlier one knew is passed over for that earlier one.
 
@@ -64,7 +67,7 @@ async def _carried(client: Client, gate: str, run: str) -> CarriedGate:
 
 
 async def _earlier(client: Client, request: RecallRequest) -> list[str]:
-    """The runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
+    """Return the runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
     try:
         found = await runs_by_visibility(client, request.gate)
     except Unreadable as error:
@@ -75,7 +78,10 @@ async def _earlier(client: Client, request: RecallRequest) -> list[str]:
 
 
 async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
-    """The run with which a chain of runs that continued each other as new ended; None if that is the one that asks."""
+    """Return the run with which a chain of runs that continued each other as new ended.
+
+    None if that is the one that asks.
+    """
     while run != request.run:
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:

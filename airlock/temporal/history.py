@@ -1,4 +1,4 @@
-"""What the histories of a workflow's runs tell of the calls and compensations they commanded."""
+"""The calls and compensations that a workflow's runs commanded, as their histories tell."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,7 +42,7 @@ class Unreadable(AirlockError):
 
 
 async def described(client: Client, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo | None:
-    """What Temporal knows of a run, the latest without a run id; None when there is none, or none any more.
+    """Return Temporal's description of a run, the latest without a run id; None when there is none any more.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -58,12 +58,12 @@ async def described(client: Client, workflow_id: str, run_id: str = "") -> Workf
 
 
 def is_open(info: WorkflowExecutionInfo) -> bool:
-    """Whether a run is not closed; a paused one is open."""
+    """Return True if a run is not closed; a paused one is open."""
     return info.status in _OPEN
 
 
 async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:
-    """The runs of a workflow as visibility lists them, newest first, seconds behind at worst.
+    """Return the runs of a workflow as visibility lists them, newest first, seconds behind at worst.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -85,7 +85,7 @@ async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowE
 
 
 async def read_run(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:
-    """The history of one run.
+    """Return the history of one run.
 
     Raises:
         Unreadable: If it is gone, or Temporal does not answer.
@@ -113,7 +113,7 @@ async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterato
 
 
 async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> HistoryEvidence:
-    """What all runs of a workflow tell: those named, those they lead to, and those visibility knows of.
+    """Return the activities of all runs of a workflow: those named, those they lead to, and those in visibility.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
     reset more than once, the runs of the earlier resets are known from visibility alone.
@@ -157,7 +157,7 @@ def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[H
 
 
 def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
-    """The runs that a history leads to: those that must be looked at, and those that may be gone."""
+    """Return the runs that a history leads to: those that must be looked at, and those that may be gone."""
     sure: list[str] = []
     perhaps: list[str] = []
     for event in events:
@@ -173,7 +173,7 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
 
 
 async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
-    """The calls and compensations of one history.
+    """Return the calls and compensations of one history.
 
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
@@ -204,8 +204,10 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
     kind = end.WhichOneof("attributes") if end is not None else None
     if end is None:
         return CallActivity(run_id=run_id, request=chain, lost=every)
-    if kind == "activity_task_canceled_event_attributes":  # a call that has begun answers; this one was dropped before
-        return CallActivity(run_id=run_id, request=chain)
+    if kind == "activity_task_canceled_event_attributes":
+        # a call that has begun answers; any client can cancel it after a stop was asked for
+        begun = end.activity_task_canceled_event_attributes.started_event_id != 0
+        return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
         attempts = await _heartbeat(client, failure.timeout_failure_info.last_heartbeat_details)
@@ -240,7 +242,7 @@ async def _undo_outcome(client: Client, end: HistoryEvent | None) -> UndoOutcome
 
 
 async def _decoded(client: Client, payloads: Payloads) -> Any:
-    """The one value of a payload as plain JSON.
+    """Return the one value of a payload as plain JSON.
 
     Raises:
         Unreadable: If it cannot be decoded here.

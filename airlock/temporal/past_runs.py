@@ -1,4 +1,4 @@
-"""What the history of a closed plan proves about one of its calls."""
+"""The proof in a closed plan's history about one of its calls."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 
 async def may_have_called(client: Client, workflow_id: str, run_id: str, step: str, since: datetime) -> bool:
-    """Whether a plan may have begun the live call of a step; False is proof that it never did.
+    """Return True if a plan may have begun the live call of a step; False is proof that it never did.
 
     The runs that continued each other as new are read, newest first. Where one of them is missing, was reset from a run
     that is not among them, or where all of them are younger than the claim, nothing is proved.

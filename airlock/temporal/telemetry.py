@@ -1,4 +1,4 @@
-"""What a worker shows of itself: Prometheus metrics, Temporal's own and Airlock's beside them, on one address."""
+"""The metrics of a worker: Prometheus, Temporal's own and Airlock's beside them, on one address."""
 
 import re
 
@@ -11,7 +11,7 @@ _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:]+\]|\d+\.\d+\.\d+\.\d+|localhost):\d{1,
 
 
 def metrics_address(text: str) -> str:
-    """An address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
+    """Return an address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
 
     Raises:
         ValueError: If it is none; a host's name is not, because what listens must know where.
@@ -22,7 +22,7 @@ def metrics_address(text: str) -> str:
 
 
 def serve_metrics(address: str) -> None:
-    """Serve metrics of this whole process at `http://<address>/metrics`, to whoever can reach it.
+    """Serve metrics of this whole process at `http://<address>/metrics`, to every client that can reach it.
 
     To be called once, before the first connection: every client made after it reports there.
 

@@ -1,4 +1,4 @@
-"""The SDK's tracing interceptor, for headers that anybody may have written. Needs the extra `otel`."""
+"""The SDK's tracing interceptor, for headers of any sender. Needs the extra `otel`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ class Tracer(TracingInterceptor):
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """The interceptor of each workflow instance."""
+        """Return the interceptor of each workflow instance."""
         super().workflow_interceptor_class(input)
         return _InWorkflow
 
@@ -36,7 +36,10 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
 
 
 class _Carriers(DefaultPayloadConverter):
-    """Reads trace headers and never raises: whoever may send a signal could otherwise wedge a run with a header of junk."""
+    """A reader of trace headers that never raises.
+
+    The sender of a signal could otherwise wedge a run with a header of junk.
+    """
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type[Any]] | None = None) -> list[Any]:
         try:

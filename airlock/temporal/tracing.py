@@ -19,7 +19,7 @@ SERVICE = "airlock"
 
 
 def traced(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether traces are on.
+    """Return True if traces are on.
 
     Raises:
         ConfigError: If the variable says something else than 0 or 1.
@@ -31,7 +31,7 @@ def traced(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def tracing_interceptors() -> list[Interceptor]:
-    """What a client needs for traces, and the workers made of it; nothing when they are off.
+    """Return the interceptors that a client, and the workers made of it, need for traces; none when they are off.
 
     Spans hold ids and names, never arguments or outputs. Those of a workflow are points in time and outlive its worker: a
     plan waits for weeks, and its trace goes on in whichever process carries it on.
@@ -76,7 +76,7 @@ def send_last_traces(within: float = 5.0) -> None:
 
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
     if flush is not None:
-        # in a thread of its own: the SDK takes a limit and does not keep it, and nobody may be there to take the spans
+        # in a thread of its own: the SDK takes a limit and does not keep it, and no collector may be there to take the spans
         sending = threading.Thread(target=flush, daemon=True)
         sending.start()
         sending.join(within)

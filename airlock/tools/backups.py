@@ -1,7 +1,7 @@
-"""Changing one file so that it can be changed back exactly: its bytes and mode before are kept.
+"""Changes of one file with an exact undo: its former bytes and mode are kept.
 
-Backups are in `<root>/.airlock/<hash of the idempotency key>/`: `change.json` (what was to be done), `before` (the bytes
-before), `done` (an empty file, once it was done). The whole entry appears at once, before the file is touched.
+Backups are in `<root>/.airlock/<hash of the idempotency key>/`: `change.json` (the intended change), `before` (the former
+bytes), `done` (an empty file, created after the change). The whole entry appears at once, before the file is touched.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ NEW_FILE_MODE = 0o644
 
 
 class Change(BaseModel):
-    """One change of one file; as JSON it is the call's undo token. `created` lists the folders the change makes."""
+    """One change of one file; as JSON it is the call's undo token."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,14 +30,16 @@ class Change(BaseModel):
     before: FileState
     after: FileState
     created: tuple[str, ...]
+    """The folders that the change creates."""
     backup: str
+    """The name of the backup's folder."""
 
     @classmethod
     def from_token(cls, token: object) -> Self:
-        """The change behind an undo token.
+        """Read the change from an undo token.
 
         Raises:
-            ToolFailed: If the token is not one of these.
+            ToolFailed: If the token is not that of a file change.
         """
         try:
             return cls.model_validate(token)
@@ -48,12 +50,12 @@ class Change(BaseModel):
 def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | None = None) -> Change:
     """Give a file this content and mode, atomically, once per idempotency key; without content, remove it.
 
-    Without a mode a file keeps its own. Sets `call.undo` before the file is touched.
+    Without a mode the file keeps its own. `call.undo` is set before the file is touched.
 
     Raises:
-        ToolFailed: If nothing was changed, and why.
-        Stale: If the file is not in the state its preview saw; nothing was changed.
-        InDoubt: If an earlier attempt broke off and the file has been changed by somebody else since.
+        ToolFailed: If nothing was changed.
+        Stale: If the file is not in the state that its preview saw; nothing was changed.
+        InDoubt: If an earlier attempt was interrupted and another program has changed the file since.
     """
     root = folder_of(call.settings)
     target = place(root, path)
@@ -73,16 +75,16 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
         if (entry / "done").exists():
             return change
         if now not in (change.before, change.after):
-            raise InDoubt(f"an earlier attempt to change {path!r} broke off, and the file is now in a third state")
+            raise InDoubt(f"an earlier attempt to change {path!r} was interrupted, and the file is now in a third state")
         if now != change.after:
             _put(entry, target, change.after, content or b"")
-        with suppress(OSError):  # without it a repeat still sees that the file is in the state it should be in
+        with suppress(OSError):  # optional: a repeat also recognizes the state of the file
             (entry / "done").touch()
     return change
 
 
 def after_change(before: FileState, content: bytes | None, mode: int | None = None) -> FileState:
-    """The state of a file once it was given this content and mode."""
+    """Return the state of a file after it gets this content and mode."""
     if content is None:
         return ABSENT
     kept = int(before.mode, 8) if before.mode else NEW_FILE_MODE
@@ -90,10 +92,10 @@ def after_change(before: FileState, content: bytes | None, mode: int | None = No
 
 
 def undo_change(call: ToolCall) -> None:
-    """Bring a file back into the state it was in before the call; safe to repeat.
+    """Restore the state that a file had before the call; safe to repeat.
 
     Raises:
-        ToolFailed: If somebody else has changed the file since, or its backup is gone; nothing was changed.
+        ToolFailed: If another program has changed the file since, or its backup is gone; nothing was changed.
     """
     root = folder_of(call.settings)
     change = Change.from_token(call.undo)
@@ -102,7 +104,7 @@ def undo_change(call: ToolCall) -> None:
     with _failures(change.path):
         now = state_of(target)
         if entry.exists() and now not in (change.before, change.after):
-            raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+            raise ToolFailed(f"{change.path!r} was changed by another program since; its former bytes are in {PRIVATE}")
         if now == change.after != change.before:
             if not entry.exists():
                 raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
@@ -113,17 +115,17 @@ def undo_change(call: ToolCall) -> None:
 
 
 def look_at_undo(call: ToolCall) -> Preview:
-    """What `undo_change` would do now; changes nothing.
+    """Predict what `undo_change` would do now; change nothing.
 
     Raises:
-        ToolFailed: If it would fail, and why.
+        ToolFailed: If it would fail.
     """
     root = folder_of(call.settings)
     change = Change.from_token(call.undo)
     now = state_of(place(root, change.path))
     entry = root / PRIVATE / change.backup
     if entry.exists() and now not in (change.before, change.after):
-        raise ToolFailed(f"{change.path!r} was changed by somebody else since; its former bytes are in {PRIVATE}")
+        raise ToolFailed(f"{change.path!r} was changed by another program since; its former bytes are in {PRIVATE}")
     if now != change.after or change.after == change.before:
         return Preview(effect=f"Nothing to do: {change.path} is not as this call left it.")
     if not entry.exists():
@@ -144,7 +146,7 @@ def _recorded(entry: Path) -> Change | None:
 
 
 def _record(root: Path, entry: Path, path: str, before: FileState, after: FileState) -> Change:
-    """Keep the change and the bytes before it, all at once or not at all."""
+    """Store the change and the former bytes, all at once or not at all."""
     created = [parent for parent in parents(path) if after.exists and not (root / parent).exists()]
     change = Change(path=path, before=before, after=after, created=tuple(created), backup=entry.name)
     draft = entry.with_suffix(".draft")
@@ -162,7 +164,7 @@ def _record(root: Path, entry: Path, path: str, before: FileState, after: FileSt
 
 
 def _put(entry: Path, target: Path, state: FileState, content: bytes) -> None:
-    """Make the file what `state` says; a reader sees the old file or the new one, never a part."""
+    """Bring the file into a state; a reader sees the old file or the new one, never a part."""
     if not state.exists:
         target.unlink()
         return
@@ -183,10 +185,10 @@ def _flush(file: Path) -> None:
 
 
 def _remove_folders(root: Path, change: Change) -> None:
-    """Remove the folders that this change made, once nothing is in them.
+    """Remove the folders that this change created, as soon as they are empty.
 
-    Calls that run side by side may be undone in any order. A folder whose maker was undone while something else was
-    still in it is marked, and goes when the last undo has emptied it.
+    Concurrent calls may be undone in any order. If a folder is not empty when the change that created it is undone, it is
+    marked, and the undo that empties it removes it.
     """
     marks = root / PRIVATE / "emptied"
     for folder in change.created:
@@ -205,7 +207,7 @@ def _mark(folder: str) -> str:
 
 
 def _remove_if_empty(folder: Path) -> bool:
-    """Whether the folder is gone."""
+    """Remove a folder if it is empty; return True if it is gone."""
     try:
         folder.rmdir()
     except FileNotFoundError:
@@ -217,10 +219,12 @@ def _remove_if_empty(folder: Path) -> bool:
 
 @contextmanager
 def _failures(path: str) -> Iterator[None]:
-    """What the operating system refuses had no effect: files are replaced in one step."""
+    """Turn errors of the operating system into `ToolFailed`: files are replaced in one step, so nothing was changed."""
     try:
         yield
     except FileNotFoundError as error:
-        raise ToolFailed(f"{path!r}: something removed a folder or file under it meanwhile", retry=True) from error
+        raise ToolFailed(
+            f"{path!r}: another program removed the file or one of its folders meanwhile", retry=True
+        ) from error
     except OSError as error:
         raise ToolFailed(f"{path!r} cannot be changed: {error.strerror}") from error

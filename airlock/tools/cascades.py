@@ -1,4 +1,4 @@
-"""Rows that would go or change with a row that is deleted: an undo could not bring them back."""
+"""Rows that the database would delete or change together with a deleted row; an undo could not restore them."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,24 +13,28 @@ ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
 class Dependent(NamedTuple):
-    """A foreign key that acts on a delete: the table that has it, its columns by the columns they refer to."""
+    """A foreign key with an action on delete."""
 
     table: str
+    """The table that has the key."""
     columns: dict[str, str]
+    """The columns of the key, by the columns that they refer to."""
     action: str
 
 
 def refuse_cascade(connection: sa.Connection, table: sa.Table, row: Row) -> None:
-    """Nothing, when deleting the row deletes and changes no row of any table besides.
+    """Refuse to delete a row if the database would delete or change other rows with it.
 
     Raises:
-        ToolFailed: Naming a table that has such rows.
+        ToolFailed: If there are such rows; the message names their table.
     """
     for other, columns, action in _dependents(connection, table):
         child = sa.table(other, *(sa.column(name) for name in columns.values()))
         same = [child.c[name] == row[referred] for referred, name in columns.items()]
         if connection.execute(sa.select(sa.exists().where(sa.and_(sa.true(), *same)))).scalar():
-            raise ToolFailed(f"rows of {other!r} would go with it (ON DELETE {action}): delete or change them first")
+            raise ToolFailed(
+                f"rows of {other!r} would be deleted or changed with it (ON DELETE {action}): delete or change them first"
+            )
 
 
 def _dependents(connection: sa.Connection, table: sa.Table) -> Iterator[Dependent]:
@@ -49,7 +53,7 @@ def _dependents(connection: sa.Connection, table: sa.Table) -> Iterator[Dependen
 
 
 def _of_sqlite(connection: sa.Connection, other: str, referred: str, keys: list[str]) -> Iterator[Dependent]:
-    # the reflection leaves out what a column's own REFERENCES clause says about deletes
+    # reflection omits the ON DELETE of a column's own REFERENCES clause
     listed = sa.func.pragma_foreign_key_list(other).table_valued("id", "seq", "table", "from", "to", "on_delete")
     found: dict[int, list[Any]] = {}
     for part in connection.execute(sa.select(listed).order_by(listed.c.id, listed.c.seq)).mappings():

@@ -1,4 +1,4 @@
-"""What the built-in tools have in common: their arguments, settings and outputs."""
+"""The common parts of the built-in tools: arguments, settings and outputs."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,13 +10,22 @@ from airlock.plans.refs import UNKNOWN
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool: an argument nobody declared is an error."""
+    """The arguments of a tool: an undeclared argument is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def frozen_description(text: str) -> ConfigDict:
+    """Keep the description that the JSON Schema of some arguments had when it was first released.
+
+    The schema's digest is part of the contract. With another description, a new worker would refuse the calls of plans that
+    were approved before.
+    """
+    return ConfigDict(json_schema_extra={"description": text})
+
+
 class Settings(BaseModel):
-    """One `[settings.<section>]` of `airlock.toml`: a misspelt key is an error, every default is harmless."""
+    """One section `[settings.<section>]` of `airlock.toml`: a misspelt key is an error, every default is harmless."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +35,7 @@ def _split(value: object) -> object:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
-"""A list of texts; from the environment, one text with commas."""
+"""A list of texts; an environment variable holds one text with commas."""
 
 
 def _email(value: str) -> str:
@@ -38,14 +47,14 @@ def _email(value: str) -> str:
 
 
 Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
-"""One plain address, or the text that stands for a value known after live."""
+"""One plain address, or `UNKNOWN`."""
 
 
 def required(value: str, key: str) -> str:
-    """The value of a setting this call cannot do without.
+    """Return the value of a setting that this call needs.
 
     Raises:
-        ToolFailed: When the operator has not set it; the message names the key and the environment variable.
+        ToolFailed: If the operator has not set it; the message names the key and the environment variable.
     """
     if not value:
         variable = "AIRLOCK_" + key.upper().replace(".", "__")
@@ -54,7 +63,7 @@ def required(value: str, key: str) -> str:
 
 
 def fits(args: BaseModel) -> bool:
-    """Whether arguments are what their model says; those of a mock may be texts that stand for values not known yet."""
+    """Return True if arguments are valid for their model; those of a mock may hold `UNKNOWN` in any place."""
     try:
         type(args).model_validate(dict(args))
     except ValidationError:
@@ -63,5 +72,5 @@ def fits(args: BaseModel) -> bool:
 
 
 def json_of(output: Mapping[str, Any]) -> JsonValue:
-    """An output, typed as any JSON is; what a preview predicts need not have the exact shape."""
+    """Return an output typed as plain JSON; a predicted output need not have the exact shape."""
     return dict(output)

@@ -1,4 +1,4 @@
-"""`math_compute`: one arithmetic expression, evaluated without running code and within bounds."""
+"""`math_compute`: one arithmetic expression, evaluated within bounds and without executing code."""
 
 import ast
 import math
@@ -15,7 +15,7 @@ from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, fits
 
 MAX_BITS = 4_096
-"""No whole number on the way to the result has more bits than this."""
+"""The most bits of any whole number in the computation."""
 
 Number = int | float
 
@@ -49,14 +49,14 @@ def math_compute(args: MathCompute, _call: ToolCall) -> Result:
 
 @math_compute.dry_run
 def look(args: MathCompute, _call: ToolCall) -> Preview:
-    """The computation itself: it changes nothing."""
+    """Compute the expression: this changes nothing."""
     result = evaluate(args.expression, args.variables)
     return Preview(effect=f"Would compute {args.expression} = {result}.", output={"result": result})
 
 
 @math_compute.mock
 def mock(args: MathCompute, _call: ToolCall) -> Result:
-    """The result; 1 where mocked variables, such as a divisor of 0, give none."""
+    """Return the result; 1 if mocked variables give none, such as a divisor of 0."""
     try:
         return {"result": evaluate(args.expression, args.variables) if fits(args) else 1}
     except ToolFailed:
@@ -64,10 +64,10 @@ def mock(args: MathCompute, _call: ToolCall) -> Result:
 
 
 def evaluate(expression: str, variables: Mapping[str, Number]) -> Number:
-    """The value of an expression.
+    """Return the value of an expression.
 
     Raises:
-        ToolFailed: If it is not an arithmetic expression, or its value is not a number within bounds.
+        ToolFailed: If the text is not an arithmetic expression, or its value is not a number within bounds.
     """
     evaluator = SimpleEval(operators=_OPERATORS, functions=_FUNCTIONS, names={**_CONSTANTS, **variables}, allowed_attrs={})
     for node in [node for node in evaluator.nodes if node not in _NODES]:
@@ -89,7 +89,7 @@ def evaluate(expression: str, variables: Mapping[str, Number]) -> Number:
 
 
 def _only_numbers(tree: ast.AST) -> None:
-    """A text could be multiplied or formatted into gigabytes; there is none in arithmetic."""
+    """Refuse text: it could be multiplied or formatted into gigabytes, and arithmetic needs none."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and not isinstance(node.value, int | float):
             raise TypeError(f"{node.value!r} is not a number")
@@ -102,7 +102,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _power(base: Number, exponent: Number) -> Any:
-    """`base ** exponent`, refused before it is computed when it would be too large."""
+    """Return `base ** exponent`; refuse it before the computation if the result would be too large."""
     if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
         raise OverflowError(f"a number has more than {MAX_BITS} bits")
     return base**exponent

@@ -1,4 +1,4 @@
-"""`ghl_create_contact`: a new contact in the CRM, deleted again by its undo."""
+"""`ghl_create_contact`: a new contact in the CRM; its undo deletes it."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from airlock.tools.contacts import (
     shown,
 )
 
-NOBODY = "no contact with that email"
+NO_CONTACT = "no contact with that email"
 
 
 class GhlCreateContact(ContactFields):
@@ -63,8 +63,8 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
 
 @ghl_create_contact.dry_run(partial=True)
 async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
-    """That the CRM has no contact with that email."""
-    undo = "Delete the contact, unless somebody has changed it by then."
+    """Check that the CRM has no contact with that email."""
+    undo = "Delete the contact, unless it was changed by then."
     if args.email == UNKNOWN:
         return Preview(effect="Would create a contact whose email is known after live.", undo=undo)
     found = await Crm(call).find(args.email)
@@ -73,15 +73,15 @@ async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
     fields = fields_of(args)
     what = ", ".join(f"{name} {value!r}" for name, value in fields.items())
     output = json_of({"contact": _predicted(fields)})
-    return Preview(effect=f"Would create a contact with {what}.", output=output, observed=NOBODY, undo=undo)
+    return Preview(effect=f"Would create a contact with {what}.", output=output, observed=NO_CONTACT, undo=undo)
 
 
 @ghl_create_contact.compensate
 async def undo(args: GhlCreateContact, call: ToolCall) -> None:
-    """The contact this call made is not there any more.
+    """Delete the contact that this call created.
 
     Raises:
-        ToolFailed: If somebody has changed it since; it is left alone.
+        ToolFailed: If another user has changed it since; it is left alone.
     """
     found = await _still_ours(args, call)
     if found is not None:
@@ -90,7 +90,7 @@ async def undo(args: GhlCreateContact, call: ToolCall) -> None:
 
 @ghl_create_contact.undo_check
 async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
-    """Whether the contact is still as this call made it."""
+    """Check that the contact is still as this call created it."""
     found = await _still_ours(args, call)
     if found is None:
         return Preview(effect="Nothing to do: the contact is gone already.")
@@ -98,10 +98,10 @@ async def look_at_undo(args: GhlCreateContact, call: ToolCall) -> Preview:
 
 
 async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | None:
-    """The contact this call made, or None when it is gone.
+    """Return the contact that this call created, or None if it is gone.
 
     Raises:
-        ToolFailed: If somebody has changed it since.
+        ToolFailed: If another user has changed it since.
     """
     token: Any = call.undo
     if not isinstance(token, dict) or "id" not in token:
@@ -110,22 +110,22 @@ async def _still_ours(args: GhlCreateContact, call: ToolCall) -> FoundContact | 
     if token["id"] is not None:
         found = await crm.get(token["id"])
         ours = found is not None and content_hash(found.contact) == token["content"]
-    else:  # nobody saw the answer; there was no such contact just before the request
+    else:  # the answer was lost; there was no such contact just before the request
         found = await crm.find(args.email)
         ours = found is not None and holds(found.contact, fields_of(args))
     if found is not None and not ours:
-        raise ToolFailed(f"contact {found.contact['id']} was changed by somebody else since: it is left alone")
+        raise ToolFailed(f"contact {found.contact['id']} was changed by another user since: it is left alone")
     return found
 
 
 @ghl_create_contact.probe
 async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
-    """Whether the CRM has the contact, as this call makes it."""
+    """Check whether the CRM has the contact with the values of this call."""
     found = await Crm(call).find(args.email)
     if found is None:
-        return Probe(happened=False, why=NOBODY)
+        return Probe(happened=False, why=NO_CONTACT)
     if not holds(found.contact, fields_of(args)):
-        return Probe(happened=None, why="there is a contact with that email, but not as this call makes it")
+        return Probe(happened=None, why="there is a contact with that email, but with other values than those of this call")
     call.undo = _token(found)
     output: JsonValue = {"contact": shown(found.contact)}
     return Probe(happened=True, output=output, why=f"the contact is there: {found.contact['id']}")
@@ -133,7 +133,7 @@ async def probe(args: GhlCreateContact, call: ToolCall) -> Probe:
 
 @ghl_create_contact.mock
 def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
-    """The contact, with an id and the names it might get."""
+    """Return the contact with an id and plausible names."""
     fields = fields_of(args) if fits(args) else {"email": str(args.email)}
     first, _, last = fields.get("name", "Jo Mock").partition(" ")
     names = {"name": f"{first} {last}".strip(), "firstName": first, "lastName": last or None}
@@ -149,7 +149,7 @@ def _taken(args: GhlCreateContact, found: FoundContact) -> str:
 
 
 def _predicted(fields: Contact) -> dict[str, JsonValue]:
-    """The contact as far as it is known; the CRM derives names from names."""
+    """Return the contact as far as it is known; the CRM derives some names from others."""
     derived = UNKNOWN if any(name in fields for name in NAMES) else None
     empty: dict[str, JsonValue] = {"id": UNKNOWN, "phone": None, "tags": [], **dict.fromkeys(NAMES, derived)}
     return {name: fields.get(name, empty.get(name)) for name in SHOWN}

@@ -6,22 +6,25 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, fits, json_of
+from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.contacts import Crm, GhlSettings, shown
 
 
 class GhlSearch(Arguments):
-    """What to look for."""
+    """A text to search contacts for."""
+
+    model_config = frozen_description("What to look for.")
 
     query: Annotated[str, Field(min_length=1, max_length=200, description="part of a name, an email, a phone number, a tag")]
     limit: Annotated[int, Field(ge=1, le=50, description="the most contacts to return")] = 20
 
 
 class ContactsFound(TypedDict):
-    """The contacts found; `total` is how many there are, returned or not."""
+    """The contacts found."""
 
     contacts: list[dict[str, JsonValue]]
     total: int
+    """The number of all matches, returned or not."""
 
 
 @tool(
@@ -42,14 +45,14 @@ async def ghl_search(args: GhlSearch, call: ToolCall) -> ContactsFound:
 
 @ghl_search.dry_run
 async def look(args: GhlSearch, call: ToolCall) -> Preview:
-    """The search itself: it changes nothing."""
+    """Search the contacts: this changes nothing."""
     found = await ghl_search.live(args, call)
     return Preview(effect=f"Would find {found['total']} contacts for {args.query!r}.", output=json_of(found))
 
 
 @ghl_search.mock
 def mock(args: GhlSearch, _call: ToolCall) -> ContactsFound:
-    """One contact that fits the query."""
+    """Return one contact that fits the query."""
     email = args.query if fits(args) and "@" in args.query else "jo@example.test"
     contact = {"id": "mock-contact", "email": email, "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     return {"contacts": [{**contact, "phone": None, "tags": []}], "total": 1}

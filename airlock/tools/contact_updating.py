@@ -1,4 +1,4 @@
-"""`ghl_update_contact`: fields of a contact in the CRM, put back by its undo."""
+"""`ghl_update_contact`: new values for fields of a contact in the CRM; its undo restores the former ones."""
 
 import re
 from typing import Annotated, Any, Self
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.tools.common import fits, json_of
+from airlock.tools.common import fits, frozen_description, json_of
 from airlock.tools.contacts import (
     NAMES,
     Contact,
@@ -25,8 +25,7 @@ from airlock.tools.contacts import (
 )
 from airlock.tools.web import TargetRefused
 
-CHANGED = 412
-
+PRECONDITION_FAILED = 412
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -38,7 +37,9 @@ def _id(value: str) -> str:
 
 
 class GhlUpdateContact(ContactFields):
-    """Which contact to change, and the fields to change."""
+    """The contact to change, and its new values."""
+
+    model_config = frozen_description("Which contact to change, and the fields to change.")
 
     contact_id: Annotated[str, AfterValidator(_id), Field(description="the contact's id in the CRM")]
 
@@ -75,17 +76,17 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     except ToolFailed as error:
         if had_no_effect(error):
             call.undo = None
-        if isinstance(error, TargetRefused) and error.status == CHANGED:
-            raise Stale(f"contact {args.contact_id} was changed by somebody else just now") from error
+        if isinstance(error, TargetRefused) and error.status == PRECONDITION_FAILED:
+            raise Stale(f"contact {args.contact_id} was changed by another user just now") from error
         raise
     return {"contact": shown(changed.contact)}
 
 
 @ghl_update_contact.dry_run(partial=True)
 async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
-    """The contact as it is now, and what would change."""
+    """Read the contact as it is now, and predict the change."""
     fields = fields_of(args)
-    undo = "Put back the values it had, unless somebody has changed them by then."
+    undo = "Restore its former values, unless they were changed by then."
     if args.contact_id == UNKNOWN:
         effect = f"Would change {', '.join(fields)} of a contact that is known after live."
         return Preview(effect=effect, undo=undo)
@@ -104,10 +105,10 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
 
 @ghl_update_contact.compensate
 async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
-    """The fields this call changed have the values they had before.
+    """Restore the former values of the fields that this call changed.
 
     Raises:
-        ToolFailed: If somebody has changed them since, or the contact is gone; nothing is changed.
+        ToolFailed: If another user has changed them since, or the contact is gone; nothing is changed.
     """
     token, found = await _still_changed(args, call)
     if found is not None:
@@ -116,67 +117,67 @@ async def undo(args: GhlUpdateContact, call: ToolCall) -> None:
 
 @ghl_update_contact.undo_check
 async def look_at_undo(args: GhlUpdateContact, call: ToolCall) -> Preview:
-    """Whether the contact still has the values this call gave it."""
+    """Check that the contact still has the values of this call."""
     token, found = await _still_changed(args, call)
     if found is None:
-        return Preview(effect="Nothing to do: the contact has the values it had before.")
+        return Preview(effect="Nothing to do: the contact has its former values.")
     values = ", ".join(f"{name} to {value!r}" for name, value in token["before"].items())
-    return Preview(effect=f"Would put back {values} of contact {token['id']}.", observed=found.state)
+    return Preview(effect=f"Would restore {values} of contact {token['id']}.", observed=found.state)
 
 
 async def _still_changed(args: GhlUpdateContact, call: ToolCall) -> tuple[Any, FoundContact | None]:
-    """The undo token, and the contact with the values this call gave it; None when it has the former ones again.
+    """Return the undo token, and the contact with the values of this call; None if it has its former values again.
 
     Raises:
-        ToolFailed: If somebody has changed them since, or the contact is gone.
+        ToolFailed: If another user has changed the values since, or the contact is gone.
     """
     token: Any = call.undo
     if not isinstance(token, dict) or not isinstance(token.get("before"), dict):
         raise ToolFailed("the undo token is not one of ghl_update_contact")
     found = await Crm(call).get(token["id"])
     if found is None:
-        raise ToolFailed(f"contact {token['id']} is gone: its former values cannot be put back")
+        raise ToolFailed(f"contact {token['id']} is gone: its former values cannot be restored")
     if unchanged(found.contact, token["before"]):
         return token, None
     if not holds(found.contact, fields_of(args)):
-        raise ToolFailed(f"contact {token['id']} was changed by somebody else since: it is left alone")
+        raise ToolFailed(f"contact {token['id']} was changed by another user since: it is left alone")
     return token, found
 
 
 @ghl_update_contact.probe
 async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
-    """Whether the contact has the new values, or still those it had."""
+    """Check whether the contact has the new values or still the former ones."""
     found = await Crm(call).get(args.contact_id)
     token: Any = _known_token(args, call)
     if found is None or token is None:
-        return Probe(happened=None, why="the contact is gone, or nobody knows what it was before")
+        return Probe(happened=None, why="the contact is gone, or its former values are not known")
     if unchanged(found.contact, token["before"]):
-        return Probe(happened=False, why="the contact has the values it had before")
+        return Probe(happened=False, why="the contact has its former values")
     if holds(found.contact, fields_of(args)):
         call.undo = token
         return Probe(happened=True, output={"contact": shown(found.contact)}, why="the contact has the new values")
-    return Probe(happened=None, why="the contact has other values than before and than this call gives it")
+    return Probe(happened=None, why="the contact has neither its former values nor those of this call")
 
 
 @ghl_update_contact.mock
 def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
-    """The contact with its new values."""
+    """Return the contact with its new values."""
     contact: Contact = {"email": "jo@example.test", "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     fields = fields_of(args) if fits(args) else {}
     return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
 
 
 def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) -> bool:
-    """Whether an earlier attempt made the change; sets the undo token it had.
+    """Return True if an earlier attempt made the change, and set its undo token.
 
     Raises:
-        InDoubt: If the contact has the new values and nobody knows what to put back.
+        InDoubt: If the contact has the new values and its former ones are not known.
     """
     if not holds(found.contact, fields_of(args)):
         return False
     token: Any = _known_token(args, call)
     if token is None:
-        raise InDoubt("the contact has the new values already, and nobody knows those it had before")
+        raise InDoubt("the contact has the new values already, and its former ones are not known")
     if unchanged(found.contact, token["before"]):
         return False
     call.undo = token
@@ -184,13 +185,13 @@ def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) ->
 
 
 def _touched(found: FoundContact, fields: Contact) -> dict[str, JsonValue]:
-    """The values before of everything the change touches; the CRM derives names from names."""
+    """Return the former values of every field that may change; the CRM derives some names from others."""
     names = {*fields, *(NAMES if any(name in NAMES for name in fields) else ())}
     return {name: found.contact.get(name) for name in sorted(names)}
 
 
 def _known_token(args: GhlUpdateContact, call: ToolCall) -> JsonValue:
-    """The undo token of an earlier attempt: kept with the call, or made of what the preview saw."""
+    """Return the undo token of an earlier attempt: kept with the call, or built from the preview."""
     if call.undo is not None:
         return call.undo
     before = call.observed.get("before") if isinstance(call.observed, dict) else None

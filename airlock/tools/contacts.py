@@ -1,4 +1,4 @@
-"""What the CRM tools share: the GoHighLevel v2 REST API for contacts, over HTTP."""
+"""The common part of the CRM tools: the GoHighLevel v2 REST API for contacts, over HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,27 +22,31 @@ CONTENT = (
     *SHOWN, "companyName", "address1", "city", "state", "postalCode", "country", "timezone", "website", "source",
     "dateOfBirth", "gender", "assignedTo", "dnd", "customFields",
 )  # fmt: skip
-"""What makes a contact the one it is; dates of change, for one, are no content."""
+"""The fields that are the content of a contact; the date of the last change, for example, is not."""
 
 Contact = dict[str, Any]
 
 
 class GhlSettings(Settings):
-    """`[settings.ghl]`: where the CRM is, whose contacts, and the name of the secret that holds the bearer token."""
+    """The section `[settings.ghl]`."""
 
     section: ClassVar[str] = "ghl"
     base_url: str = "https://services.leadconnectorhq.com"
     location_id: str = ""
+    """The account whose contacts the tools use."""
     token_secret: str = "GHL_TOKEN"
+    """The name of the secret that holds the bearer token."""
     timeout: float = 10.0
+    """Seconds for connecting, and for each wait for data."""
     trust_environment: bool = False
+    """True to use proxy and certificate variables such as `HTTPS_PROXY`."""
 
 
 Text = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
 class ContactFields(Arguments):
-    """What the tools can say of a contact."""
+    """The fields of a contact that the tools can set."""
 
     email: Annotated[Email | None, Field(description="unique in the CRM, whatever its case")] = None
     name: Annotated[Text, Field(description="the full name")] = None
@@ -60,14 +64,14 @@ class ContactOutput(TypedDict):
 
 @dataclass(frozen=True)
 class FoundContact:
-    """A contact and the ETag it came with, if any."""
+    """A contact with its ETag, if the CRM sent one."""
 
     contact: Contact
     etag: str | None
 
     @property
     def state(self) -> JsonValue:
-        """What a preview relies on: the hash of the contact's content."""
+        """The state that a preview relies on: the hash of the contact's content."""
         return content_hash(self.contact)
 
 
@@ -81,12 +85,12 @@ class Crm:
         self._token = call.secret(settings.token_secret)
 
     async def find(self, email: str) -> FoundContact | None:
-        """The contact with that email, or None."""
+        """Return the contact with that email, or None."""
         query = {"locationId": self.location, "email": email}
         return _found(await self._send("GET", "/contacts/search/duplicate", query=query))
 
     async def get(self, contact_id: str) -> FoundContact | None:
-        """The contact with that id, or None."""
+        """Return the contact with that id, or None."""
         try:
             return _found(await self._send("GET", _path(contact_id)))
         except TargetRefused as refusal:
@@ -95,7 +99,7 @@ class Crm:
             raise
 
     async def search(self, query: str, limit: int) -> dict[str, Any]:
-        """One page of the contacts that match a text."""
+        """Return one page of the contacts that match a text."""
         body: JsonValue = {"locationId": self.location, "query": query, "page": 1, "pageLimit": limit}
         found = (await self._send("POST", "/contacts/search", body=body, changes=False)).body()
         if not isinstance(found, dict) or not isinstance(found.get("contacts"), list):
@@ -103,16 +107,16 @@ class Crm:
         return found
 
     async def create(self, fields: Contact, key: str) -> FoundContact:
-        """A new contact; once under one key."""
+        """Create a contact, once per key."""
         body = {"locationId": self.location, **fields}
         return _certain(_found(await self._send("POST", "/contacts/", body=body, key=key)))
 
     async def update(self, contact_id: str, fields: Contact, key: str, etag: str | None) -> FoundContact:
-        """Change fields of a contact; once under one key; with an ETag, only of the contact in that state."""
+        """Change fields of a contact, once per key; with an ETag, only if the contact is in that state."""
         return _certain(_found(await self._send("PUT", _path(contact_id), body=fields, key=key, etag=etag)))
 
     async def delete(self, contact_id: str, etag: str | None) -> None:
-        """The contact is not there any more; with an ETag, only the contact in that state is deleted."""
+        """Delete a contact if it exists; with an ETag, only if the contact is in that state."""
         try:
             await self._send("DELETE", _path(contact_id), etag=etag)
         except TargetRefused as refusal:
@@ -144,17 +148,17 @@ class Crm:
 
 
 def content_hash(contact: Contact) -> str:
-    """The hash of what makes a contact the one it is; a field that is empty counts as absent."""
+    """Return the hash of a contact's content; an empty field counts as absent."""
     return digest({name: contact[name] for name in CONTENT if contact.get(name)})
 
 
 def shown(contact: Contact) -> dict[str, JsonValue]:
-    """A contact as tools return it."""
+    """Return the fields of a contact that tools return."""
     return {name: contact.get(name) for name in SHOWN}
 
 
 def fields_of(args: "ContactFields") -> Contact:
-    """The fields that the arguments give, by the names the API has for them."""
+    """Return the fields that the arguments give, by their names in the API."""
     given = {
         "email": args.email,
         "name": args.name,
@@ -167,17 +171,17 @@ def fields_of(args: "ContactFields") -> Contact:
 
 
 def holds(contact: Contact, fields: Contact) -> bool:
-    """Whether a contact has these values, as the CRM writes them: it changes case, and how phone numbers are spaced."""
+    """Return True if a contact has these values, ignoring the case and phone spacing that the CRM changes."""
     return all(_same(contact.get(name), value, name) for name, value in fields.items())
 
 
 def unchanged(contact: Contact, before: Contact) -> bool:
-    """Whether a contact has exactly these values; a field that is empty counts as absent."""
+    """Return True if a contact has exactly these values; an empty field counts as absent."""
     return all((contact.get(name) or None) == (value or None) for name, value in before.items())
 
 
 def had_no_effect(error: ToolFailed) -> bool:
-    """Whether a change that failed certainly changed nothing; after a 500 it may have, and its undo looks."""
+    """Return True if a failed change certainly had no effect; after a 500 it may have, and the undo checks."""
     return not isinstance(error, TargetRefused) or error.status < 500 or error.status in LATER
 
 

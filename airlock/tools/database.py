@@ -1,4 +1,4 @@
-"""What the database tools share: connecting, transactions that tell what they did, tables, rows."""
+"""The common part of the database tools: connections, transactions with a definite outcome, tables, rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,33 +15,33 @@ from airlock.plans.tool import ToolCall
 from airlock.tools.common import Settings, Texts, required
 
 LEDGER = "airlock_calls"
-"""The table that remembers calls; no plan can address it."""
+"""The table that records calls; no plan can address it."""
 
 
 class DatabaseSettings(Settings):
-    """`[settings.database]`.
-
-    `url` is any SQLAlchemy URL; its password may be left out and given as a secret, by name. `tables` empty allows every
-    table but the ledger. `version_column` is counted up by every update of a table that has it. `busy_timeout` (seconds)
-    is how long SQLite waits for another writer.
-    """
+    """The section `[settings.database]`."""
 
     section: ClassVar[str] = "database"
     url: str = ""
+    """Any SQLAlchemy URL."""
     password_secret: str = ""
+    """The name of the secret that holds the password, if the URL has none."""
     tables: Texts = ()
+    """The tables that plans may use. Empty, every table but the ledger."""
     version_column: str = "row_version"
+    """The column that every update increments, in the tables that have it."""
     busy_timeout: float = 10.0
+    """Seconds that SQLite waits for another writer."""
 
 
 @contextmanager
 def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
-    """One transaction: committed when the block ends, rolled back when it raises.
+    """Open a transaction: committed at the end of the block, rolled back if the block raises.
 
-    A transaction that does not write is read-only where the database can enforce that.
+    A transaction that does not write is read-only if the database can enforce that.
 
     Raises:
-        ToolFailed: If nothing was written: no connection, a lock that was not freed, a constraint, an SQL error.
+        ToolFailed: If nothing was written: no connection, a lock held by another writer, a constraint, an SQL error.
         InDoubt: If the connection was lost during the commit.
     """
     engine = _engine(call, write=write)
@@ -65,7 +65,7 @@ def _commit(work: sa.Transaction, *, local: bool) -> None:
     try:
         work.commit()
     except DBAPIError as error:
-        if local:  # a file: without a commit nothing is in it
+        if local:  # a file holds nothing that was not committed
             work.rollback()
             raise
         raise InDoubt(f"the connection was lost during the commit: {_said(error)}") from error
@@ -84,7 +84,7 @@ def _errors() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """What the driver says, without the statement and its parameters."""
+    """Return the message of the driver, without the statement and its parameters."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
 
@@ -107,11 +107,11 @@ def _engine(call: ToolCall, *, write: bool) -> sa.Engine:
 
 
 def _be_strict(engine: sa.Engine, *, write: bool) -> None:
-    """SQLite as strict as others: a transaction that may write holds the only write lock from its first read on."""
+    """Make SQLite as strict as other databases: a writing transaction holds the write lock from its first read on."""
 
     @event.listens_for(engine, "connect")
     def _connected(dbapi_connection: Any, _record: Any) -> None:
-        dbapi_connection.isolation_level = None  # or the driver begins by itself, too late
+        dbapi_connection.isolation_level = None  # otherwise the driver begins the transaction itself, too late
         if not write:
             dbapi_connection.execute("PRAGMA query_only = ON")
 
@@ -121,20 +121,20 @@ def _be_strict(engine: sa.Engine, *, write: bool) -> None:
 
 
 def locked(connection: sa.Connection, query: sa.Select[Any]) -> sa.Select[Any]:
-    """The query, locking the rows it finds when the transaction may write; looking needs no right to lock."""
+    """Make a query lock its rows if the transaction writes; a read-only user has no right to lock."""
     return query.with_for_update() if connection.get_execution_options()["airlock_write"] else query
 
 
 def stores_text(connection: sa.Connection) -> bool:
-    """Whether the database keeps what it is given whatever its columns say (SQLite)."""
+    """Return True if the database stores values unchanged, regardless of the column type (SQLite)."""
     return connection.dialect.name == "sqlite"
 
 
 def open_table(connection: sa.Connection, name: str, settings: DatabaseSettings, *, views: bool = False) -> sa.Table:
-    """A table as the database describes it.
+    """Return a table as the database describes it.
 
     Raises:
-        ToolFailed: If there is none of that name, or the operator does not offer it; the message names those there are.
+        ToolFailed: If there is no such table, or the operator does not offer it; the message names the offered ones.
     """
     inspector = sa.inspect(connection)
     there = {*inspector.get_table_names(), *(inspector.get_view_names() if views else ())} - {LEDGER}
@@ -148,16 +148,16 @@ def open_table(connection: sa.Connection, name: str, settings: DatabaseSettings,
 
 
 def _as_stored(_inspector: Any, _table: Any, column: dict[str, Any]) -> None:
-    # SQLite stores what it was given, whatever the column says: read and write exactly that, so that undo is exact
+    # SQLite stores values regardless of the column type: read and write them unchanged, so that the undo is exact
     if not isinstance(column["type"], sa.Integer):
         column["type"] = sa.types.NullType()
 
 
 def known_columns(table: sa.Table, names: Sequence[str]) -> None:
-    """Nothing, when the table has all these columns.
+    """Check that a table has all these columns.
 
     Raises:
-        ToolFailed: Naming those it does not have, and those it has.
+        ToolFailed: If it lacks one; the message names the missing and the existing columns.
     """
     if unknown := [name for name in names if name not in table.columns]:
         has = ", ".join(column.name for column in table.columns)
@@ -165,7 +165,7 @@ def known_columns(table: sa.Table, names: Sequence[str]) -> None:
 
 
 def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
-    """The condition that these columns have these values; None is SQL's NULL."""
+    """Return the condition that these columns have these values; None means NULL."""
     return sa.and_(
         sa.true(),
         *(
@@ -176,7 +176,7 @@ def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[boo
 
 
 def unique_keys(connection: sa.Connection, table: sa.Table) -> list[tuple[str, ...]]:
-    """Every set of columns that tells rows apart, the primary key first."""
+    """Return every set of columns that identifies a row, the primary key first."""
     inspector = sa.inspect(connection)
     keys = [tuple(column.name for column in table.primary_key.columns)]
     keys += [tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name)]

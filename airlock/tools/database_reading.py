@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, fits
+from airlock.tools.common import Arguments, fits, frozen_description
 from airlock.tools.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
 from airlock.tools.values import bound, plain
 
@@ -17,7 +17,9 @@ MAX_OUTPUT_BYTES = 60_000
 
 
 class DatabaseQuery(Arguments):
-    """Which rows to read."""
+    """The rows to read."""
+
+    model_config = frozen_description("Which rows to read.")
 
     table: Annotated[str, Field(min_length=1, description="the table or view to read")]
     columns: Annotated[tuple[str, ...], Field(description="the columns to return; all when empty")] = ()
@@ -30,11 +32,12 @@ class DatabaseQuery(Arguments):
 
 
 class Rows(TypedDict):
-    """The rows found; `count` is how many are returned."""
+    """The rows found."""
 
     table: str
     rows: list[dict[str, JsonValue]]
     count: int
+    """The number of returned rows."""
 
 
 @tool(
@@ -59,14 +62,14 @@ def database_query(args: DatabaseQuery, call: ToolCall) -> Rows:
 
 @database_query.dry_run
 def look(args: DatabaseQuery, call: ToolCall) -> Preview:
-    """The query itself, in a read-only transaction."""
+    """Run the query in a read-only transaction."""
     found = database_query.live(args, call)
     return Preview(effect=f"Would read {found['count']} rows of {args.table}.", output=found)
 
 
 @database_query.mock
 def mock(args: DatabaseQuery, _call: ToolCall) -> Rows:
-    """One row that fits the query."""
+    """Return one row that fits the query."""
     if not fits(args):
         return {"table": str(args.table), "rows": [{"id": 1}], "count": 1}
     names = args.columns or ("id", *args.where)

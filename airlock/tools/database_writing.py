@@ -1,4 +1,4 @@
-"""`database_write`: one row inserted, updated or deleted, exactly once, with an exact undo."""
+"""`database_write`: one row inserted, updated or deleted exactly once, with an exact undo."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class DatabaseWrite(Arguments):
 
 
 class Written(TypedDict):
-    """The row as it is now, with what the database added; of a delete, as it was."""
+    """The row after the call, with the values that the database added; the former row of a delete."""
 
     table: str
     operation: str
@@ -97,7 +97,7 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
 
 
 def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, call: ToolCall) -> tuple[Row, Undo]:
-    """Make the change; returns the row for the output, and what an undo needs."""
+    """Make the change; return the row for the output, and the data for an undo."""
     version = call.settings.version_column
     if args.operation == "insert":
         new = rows.insert(connection, table, _still_fits(call, lambda: rows.new_row(connection, table, args.row)))
@@ -117,7 +117,7 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 
 @database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
-    """The row as it is now and as it would be, from a read-only transaction."""
+    """Read the row in a read-only transaction, and predict the change."""
     with transaction(call, write=False) as connection:
         table = open_table(connection, args.table, call.settings)
         if args.operation == "insert":
@@ -125,7 +125,7 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
         if contains_unknown(dict(args.where)):
             known_columns(table, [*args.where, *args.row])
             effect = f"Would {args.operation} a row of {args.table} that is known after live."
-            return Preview(effect=effect, undo="Bring the row back to what it was.")
+            return Preview(effect=effect, undo="Restore the former row.")
         old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
         version = call.settings.version_column
         new = old
@@ -136,23 +136,23 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
             new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
             changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
             effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
-            undo = "Restore the values it had."
+            undo = "Restore the former values."
         output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
         return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
 
 
 @database_write.compensate
 def undo(_args: DatabaseWrite, call: ToolCall) -> None:
-    """The row is exactly as it was before; nothing happens a second time.
+    """Restore the row exactly as it was; a repeat has no effect.
 
     Raises:
-        ToolFailed: If somebody else has changed the row since; it is left alone.
+        ToolFailed: If another program has changed the row since; it is left alone.
     """
     key = _key(call)
     with transaction(call, write=True) as connection:
         ledger = Ledger(connection)
         entry = ledger.find(key)
-        if entry is None:  # it never took effect, and from here on an attempt that is still under way cannot
+        if entry is None:  # the call had no effect, and this entry stops an attempt that is still under way
             ledger.create()
             ledger.keep(key, None, {"request": None}, undone=True)
         elif not entry.undone:
@@ -162,7 +162,7 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
 
 @database_write.undo_check
 def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
-    """Whether the row is still as this call left it."""
+    """Check that the row is still as this call left it."""
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(_key(call))
         if entry is None or entry.undone:
@@ -172,14 +172,14 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
         if now == before:
             return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
         if now != after:
-            raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it would be left alone")
+            raise ToolFailed(f"another program has changed the row of {table.name!r} since: it would be left alone")
         verb = "delete" if before is None else "insert" if after is None else "restore"
         return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
 
 
 @database_write.probe
 def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
-    """Whether the ledger, which is written with the row, remembers the call."""
+    """Check whether the ledger, written in the same transaction as the row, has the call."""
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
     if entry is None or entry.undone:
@@ -190,14 +190,14 @@ def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
 
 @database_write.mock
 def mock(args: DatabaseWrite, _call: ToolCall) -> Written:
-    """The row as it might be, with an id where none is given."""
+    """Return a plausible row, with an id if none is given."""
     given = {**args.where, **args.row} if fits(args) else {}
     return {"table": str(args.table), "operation": str(args.operation), "row": {"id": 1, **given}}
 
 
 @database_write.variant
 def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row an update or delete names is a resource of the call; an insert needs none."""
+    """Add the row of an update or delete to the resources of the call; an insert has none."""
     table, where = args.get("table"), args.get("where")
     if not isinstance(table, str) or not isinstance(where, Mapping) or not where:
         return {}
@@ -208,7 +208,7 @@ def named_resource(args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
-    """What a look at the database finds; what its preview found and it does not is stale."""
+    """Return the result of a check; if the preview succeeded with it and it now fails, the call is stale."""
     try:
         return look()
     except ToolFailed as error:
@@ -222,7 +222,7 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
     if now == before:
         return
     if now != after:
-        raise ToolFailed(f"somebody else has changed the row of {table.name!r} since: it is left alone")
+        raise ToolFailed(f"another program has changed the row of {table.name!r} since: it is left alone")
     if before is None:
         rows.delete(connection, table, after or {})
     elif after is None:
@@ -232,7 +232,7 @@ def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, An
 
 
 def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
-    """The row as it was before the call, as the call left it, and as it is now."""
+    """Return the row before the call, after the call, and now."""
     before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
     return before, after, rows.fetch(connection, table, restored(undo["key"]))
 

@@ -1,4 +1,4 @@
-"""`text_extract`: what a text holds, by fixed patterns that cannot run away."""
+"""`text_extract`: values in a text, found by fixed patterns in linear time."""
 
 import re
 from datetime import date, datetime
@@ -11,7 +11,7 @@ from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, fits
 
-# Every repetition is bounded and every match starts at a boundary, so that the time is linear in the text.
+# Every repetition is bounded and every match starts at a boundary, so the time is linear in the length of the text.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _URL = re.compile(r"\bhttps?://[^\s<>\"'`]{1,2000}")
 _NUMBER = re.compile(r"(?<![\w.,])[-+]?\d{1,30}(?:\.\d{1,30})?(?![\w]|[.,]\d)")
@@ -32,7 +32,7 @@ class TextExtract(Arguments):
 
 
 class Values(TypedDict):
-    """What was found, in the order of the text, each value once; of `fields`, objects with `label` and `value`."""
+    """The values found, in the order of the text, each once; for `fields`, objects with `label` and `value`."""
 
     values: list[JsonValue]
 
@@ -45,14 +45,14 @@ def text_extract(args: TextExtract, _call: ToolCall) -> Values:
 
 @text_extract.dry_run
 def look(args: TextExtract, _call: ToolCall) -> Preview:
-    """The extraction itself: it changes nothing."""
+    """Extract the values: this changes nothing."""
     values = extract(args)
     return Preview(effect=f"Would extract {len(values)} {args.kind}.", output={"values": values})
 
 
 @text_extract.mock
 def mock(args: TextExtract, _call: ToolCall) -> Values:
-    """What the text holds, or one plausible value where a mocked text holds nothing."""
+    """Return the values in the text, or one plausible value if a mocked text holds none."""
     plausible: dict[str, list[JsonValue]] = {
         "emails": ["jo@example.test"],
         "urls": ["https://example.test/"],
@@ -65,10 +65,10 @@ def mock(args: TextExtract, _call: ToolCall) -> Values:
 
 
 def extract(args: TextExtract) -> list[JsonValue]:
-    """The values found, each once, at most `limit`.
+    """Return the values found, each once, at most `limit`.
 
     Raises:
-        ToolFailed: If `fields` are to be read and none is named.
+        ToolFailed: If the kind is `fields` and no label is named.
     """
     found: list[JsonValue]
     if args.kind == "emails":
@@ -85,7 +85,7 @@ def extract(args: TextExtract) -> list[JsonValue]:
 
 
 def _dates(text: str) -> list[tuple[int, str]]:
-    """Position and ISO form of every date that exists in the calendar."""
+    """Return the position and the ISO form of every date that exists in the calendar."""
     found: list[tuple[int, str]] = []
     for match in _ISO_DATE.finditer(text):
         try:

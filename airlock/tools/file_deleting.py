@@ -1,16 +1,18 @@
-"""`file_delete`: one file in the operator's folder, removed."""
+"""`file_delete`: removal of one file in the operator's folder."""
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import change_file, look_at_undo, undo_change
-from airlock.tools.common import Arguments, json_of
+from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.file_writing import FileInfo
 from airlock.tools.folder import FileSettings, FileState, RelativePath, folder_of, place, state_of
 
 
 class FileDelete(Arguments):
-    """Which file to remove."""
+    """The file to remove."""
+
+    model_config = frozen_description("Which file to remove.")
 
     path: RelativePath
 
@@ -32,7 +34,7 @@ def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
 
 @file_delete.dry_run(partial=True)
 def look(args: FileDelete, call: ToolCall) -> Preview:
-    """Whether the file is there, and what would be lost."""
+    """Check that the file exists, and tell its size and mode."""
     root = folder_of(call.settings)
     if args.path == UNKNOWN:
         return Preview(effect="Would delete a file whose name is known after live.", undo="Restore the file.")
@@ -49,19 +51,19 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
 
 @file_delete.compensate
 def undo(_args: FileDelete, call: ToolCall) -> None:
-    """The file is back with its bytes and mode; one that somebody else put there since is left alone."""
+    """Restore the file with its bytes and mode; a file that another program created there since is left alone."""
     undo_change(call)
 
 
 @file_delete.undo_check
 def look_at_undo_of_delete(_args: FileDelete, call: ToolCall) -> Preview:
-    """Whether there is still no file in its place, and a backup."""
+    """Check that there is still no file in its place, and that there is a backup."""
     return look_at_undo(call)
 
 
 @file_delete.mock
 def mock(args: FileDelete, _call: ToolCall) -> FileInfo:
-    """A small file that was deleted."""
+    """Return a small file as if it had been deleted."""
     return _info(str(args.path), FileState.of(b"mock", 0o644))
 
 

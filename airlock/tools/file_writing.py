@@ -1,4 +1,4 @@
-"""`file_write`: one file in the operator's folder, written whole."""
+"""`file_write`: one whole file in the operator's folder."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import after_change, change_file, look_at_undo, undo_change
-from airlock.tools.common import Arguments, fits, json_of
+from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.folder import ABSENT, FileSettings, RelativePath, folder_of, place, state_of
 
 MAX_CONTENT = 1_000_000
@@ -20,7 +20,9 @@ Content = Annotated[str | None, Field(max_length=MAX_CONTENT)]
 
 
 class FileWrite(Arguments):
-    """What to write, and where; exactly one of `content` and `content_base64`."""
+    """A path and the content to write; exactly one of `content` and `content_base64`."""
+
+    model_config = frozen_description("What to write, and where; exactly one of `content` and `content_base64`.")
 
     path: RelativePath
     content: Annotated[Content, Field(description="the whole content, as text (UTF-8)")] = None
@@ -66,10 +68,10 @@ def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
 
 @file_write.dry_run(partial=True)
 def look(args: FileWrite, call: ToolCall) -> Preview:
-    """Whether the path can be written, and what is there now."""
+    """Check that the path can be written, and read the state of the present file."""
     root = folder_of(call.settings)
     if args.path == UNKNOWN:
-        return Preview(effect="Would write a file whose name is known after live.", undo="Restore what was there.")
+        return Preview(effect="Would write a file whose name is known after live.", undo="Restore the former file.")
     now = state_of(place(root, args.path))
     verb = f"replace {now.size} bytes (mode {now.mode}) of" if now.exists else "create"
     undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
@@ -85,19 +87,19 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
 
 @file_write.compensate
 def undo(_args: FileWrite, call: ToolCall) -> None:
-    """The file, its mode and the folders above it are as they were; a file somebody else changed is left alone."""
+    """Restore the file, its mode and the folders above it; a file that another program changed is left alone."""
     undo_change(call)
 
 
 @file_write.undo_check
 def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
-    """Whether the file is still as this call left it."""
+    """Check that the file is still as this call left it."""
     return look_at_undo(call)
 
 
 @file_write.mock
 def mock(args: FileWrite, _call: ToolCall) -> FileInfo:
-    """What the content amounts to."""
+    """Return the size and the hash of the content."""
     known = fits(args) and UNKNOWN not in (args.content, args.content_base64)
     state = after_change(ABSENT, _bytes(args) if known else b"")
     return {"path": str(args.path), "bytes": state.size, "sha256": str(state.sha256)}

@@ -1,4 +1,4 @@
-"""The folder that the file tools are jailed to: which paths are in it, and what state a file is in."""
+"""The folder that confines the file tools: valid paths, and the state of a file."""
 
 import hashlib
 import os
@@ -16,10 +16,11 @@ PRIVATE = ".airlock"
 
 
 class FileSettings(Settings):
-    """`[settings.files]`: `root` is the folder that every path is relative to and that no call leaves."""
+    """The section `[settings.files]`."""
 
     section: ClassVar[str] = "files"
     root: str = ""
+    """The folder that every path is relative to and that no call leaves."""
 
 
 def _plain(path: str) -> str:
@@ -36,11 +37,11 @@ RelativePath = Annotated[
     Field(min_length=1, max_length=1_024, description="relative to the operator's folder, with forward slashes"),
     AfterValidator(_plain),
 ]
-"""One spelling for one file, so that the resource `file:{path}` names it too."""
+"""A path with one spelling only, so that the resource `file:{path}` identifies the file."""
 
 
 class FileState(BaseModel):
-    """What a file is: its bytes, by hash, and its mode in octal; both None when there is no file."""
+    """The state of a file: the hash of its bytes and its mode in octal; both None if there is no file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,12 +51,12 @@ class FileState(BaseModel):
 
     @classmethod
     def of(cls, content: bytes, mode: int) -> Self:
-        """The state of a file with these bytes and this mode."""
+        """Return the state of a file with these bytes and this mode."""
         return cls(sha256=hashlib.sha256(content).hexdigest(), mode=f"{mode:04o}", size=len(content))
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file."""
+        """True if there is a file."""
         return self.sha256 is not None
 
 
@@ -63,10 +64,10 @@ ABSENT = FileState()
 
 
 def folder_of(settings: FileSettings) -> Path:
-    """The folder, without symbolic links.
+    """Return the folder, with symbolic links resolved.
 
     Raises:
-        ToolFailed: If the operator named none, or what is not a folder.
+        ToolFailed: If the operator named none, or if it is not a folder.
     """
     root = Path(required(settings.root, "settings.files.root")).expanduser().resolve()
     if not root.is_dir():
@@ -75,12 +76,12 @@ def folder_of(settings: FileSettings) -> Path:
 
 
 def place(root: Path, path: str) -> Path:
-    """Where a file of the folder is.
+    """Return the location of a file in the folder.
 
-    Guaranteed at the time of the call: no part of the way there, nor the file itself, is a symbolic link.
+    At the time of the call neither the file nor any folder on the way to it is a symbolic link.
 
     Raises:
-        ToolFailed: If the path leads through a symbolic link or through something that is not a folder.
+        ToolFailed: If the path leads through a symbolic link, or through a file instead of a folder.
     """
     target = root / path
     try:
@@ -95,15 +96,15 @@ def place(root: Path, path: str) -> Path:
 
 
 def parents(path: str) -> list[str]:
-    """The folders a path leads through, the deepest first, without the root."""
+    """Return the folders above a path, the deepest first, without the root."""
     return [str(parent) for parent in PurePosixPath(path).parents][:-1]
 
 
 def state_of(target: Path) -> FileState:
-    """The state of a file as it is now.
+    """Return the present state of a file.
 
     Raises:
-        ToolFailed: If it is not a regular file, or cannot be read.
+        ToolFailed: If it is not a regular file, or if it cannot be read.
     """
     try:
         file = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

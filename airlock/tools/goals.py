@@ -9,14 +9,16 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, required
+from airlock.tools.common import Arguments, frozen_description, required
 from airlock.tools.memory import MemorySettings
 
 MAX_FILE_BYTES = 1_048_576
 
 
 class GoalQuery(Arguments):
-    """Which goals to return; without a filter, all."""
+    """A filter for goals; empty, all goals are returned."""
+
+    model_config = frozen_description("Which goals to return; without a filter, all.")
 
     goal: Annotated[str, Field(max_length=1_000, description="words that all occur in the goal, in any case")] = ""
     status: Annotated[str | None, Field(description="only goals with this status")] = None
@@ -51,14 +53,14 @@ def goal_query(args: GoalQuery, call: ToolCall) -> Goals:
 
 @goal_query.dry_run
 def look(args: GoalQuery, call: ToolCall) -> Preview:
-    """The query itself: it changes nothing."""
+    """Run the query: this changes nothing."""
     found = goal_query.live(args, call)
     return Preview(effect=f"Would find {len(found['goals'])} goals.", output=found)
 
 
 @goal_query.mock
 def mock(args: GoalQuery, _call: ToolCall) -> Goals:
-    """One goal that fits the query."""
+    """Return one goal that fits the query."""
     return {"goals": [{"id": "mock-goal", "goal": args.goal or "a goal", "status": args.status or "open"}]}
 
 

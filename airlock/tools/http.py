@@ -1,4 +1,4 @@
-"""`http_request`: one HTTP request to a host the operator allows."""
+"""`http_request`: one HTTP request to a host that the operator allows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -42,6 +42,7 @@ class HttpRequest(Arguments):
     risk="HIGH",
     reversibility="irreversible",
     permissions={"http:write"},
+    secrets={"url", "query", "headers", "body"},
     fidelity="probe",
     timeout=30,
     settings=HttpSettings,
@@ -56,7 +57,7 @@ async def http_request(args: HttpRequest, call: ToolCall) -> HttpAnswer:
 
 @http_request.variant
 def by_method(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A request that only reads is LOW risk; anything else, a method not known yet too, is what was declared."""
+    """Lower the risk of a reading request; any other or unknown method keeps the declared contract."""
     method = args.get("method", "GET")
     if not isinstance(method, str) or method.upper() not in READ_METHODS:
         return {}
@@ -71,7 +72,7 @@ def by_method(args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @http_request.dry_run
 async def look(args: HttpRequest, call: ToolCall) -> Preview:
-    """A reading request is made; for any other it is checked that its host is allowed and accepts connections."""
+    """Make a reading request; of any other, check that its host is allowed and accepts connections."""
     url = allowed(args.url, call.settings)
     shown = f"{args.method} {url.copy_with(query=None, fragment=None)}"
     if args.method in READ_METHODS:
@@ -85,7 +86,7 @@ async def look(args: HttpRequest, call: ToolCall) -> Preview:
 
 @http_request.mock
 def mock(args: HttpRequest, _call: ToolCall) -> HttpAnswer:
-    """A success; the body of a write comes back with an id, as many services answer."""
+    """Return a success; a write gets its body back with an id, as many services answer."""
     body: JsonValue = {"mock": True}
     if args.method not in READ_METHODS:
         body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}

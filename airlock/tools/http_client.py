@@ -1,4 +1,4 @@
-"""Requests to hosts that the operator allows, for `http_request` and the tools that `http_tool` makes."""
+"""Requests to hosts that the operator allows, for `http_request` and the tools that `http_tool` creates."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,19 +20,18 @@ _RESERVED = ("host", "content-length", "transfer-encoding", "connection")
 
 
 class HttpAnswer(TypedDict):
-    """An answer; `body` is JSON where the server says so, else text.
-
-    A body too large to keep makes a read fail; of a write, which has happened, it is left out and `note` says so.
-    """
+    """An answer of a server."""
 
     status: int
     headers: dict[str, str]
     body: JsonValue
+    """The body: JSON if the server says so, else text."""
     note: NotRequired[str]
+    """A note that the body of a write was too large and is left out. A read with such a body fails instead."""
 
 
 def allowed(url: str, settings: HttpSettings) -> httpx.URL:
-    """The URL, when the operator allows its host.
+    """Return the URL if the operator allows its host.
 
     Raises:
         ToolFailed: If it is not an http or https URL, holds credentials, or its host is not allowed.
@@ -66,7 +65,7 @@ async def send(
 
     Raises:
         ToolFailed: If it had no effect.
-        InDoubt: If it was sent and nobody knows.
+        InDoubt: If it was sent and its effect is not known.
     """
     settings: HttpSettings = call.settings
     target = allowed(url, settings)
@@ -95,7 +94,7 @@ def _request(
 
 
 def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
-    """An answer as the output of a call, within the size an output may have."""
+    """Return an answer as the output of a call, within the size limit of outputs."""
     output: HttpAnswer = {"status": reply.status, "headers": reply.kept_headers(), "body": reply.body()}
     if reply.content is not None and json_bytes(output) <= MAX_OUTPUT_BYTES:
         return output
@@ -106,10 +105,10 @@ def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
 
 
 async def reachable(url: httpx.URL, settings: HttpSettings) -> None:
-    """Nothing, when the host accepts a connection (or a proxy, which is not asked, stands in between).
+    """Check that the host accepts a connection; skipped if a proxy may stand in between.
 
     Raises:
-        ToolFailed: If it does not.
+        ToolFailed: If the host does not accept a connection.
     """
     if settings.trust_environment:
         return

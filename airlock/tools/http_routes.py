@@ -1,6 +1,6 @@
-"""`http_tool`: a tool out of one HTTP route, in two lines of an operator's own module.
+"""`http_tool`: a tool from one HTTP route, in two lines of an operator's own module.
 
-from tools.http_routes import http_tool
+from airlock.tools.http_routes import http_tool
 
 open_account = http_tool(
     name="open_account", method="POST", url="https://billing.test/accounts", risk="MEDIUM",
@@ -20,7 +20,7 @@ from pydantic import Field, JsonValue
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
-from airlock.tools.common import Arguments, json_of
+from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
 from airlock.tools.web import GONE, READ_METHODS, HttpSettings, TargetRefused
 
@@ -28,7 +28,9 @@ _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 class RouteArguments(Arguments):
-    """What varies between calls of one route."""
+    """The variable parts of a call of one route."""
+
+    model_config = frozen_description("What varies between calls of one route.")
 
     params: Annotated[
         dict[str, str | int], Field(description="values for the {placeholders} of the route's URL", default_factory=dict)
@@ -84,7 +86,7 @@ class _Route:
             await send(call, str(token["method"]), str(token["url"]), headers=headers)
         except TargetRefused as refusal:
             if token["method"] != "DELETE" or refusal.status not in GONE:
-                raise  # else it is not there any more
+                raise  # otherwise it is gone already
 
     def mock(self, args: RouteArguments, _call: ToolCall) -> HttpAnswer:
         body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
@@ -104,9 +106,9 @@ def http_tool(
     secret_headers: Mapping[str, str] | None = None,
     **promises: Any,
 ) -> Tool:
-    """A tool that makes one kind of HTTP request, with the risk the operator says it has.
+    """Create a tool that makes one kind of HTTP request, with the risk that the operator states.
 
-    The host must be in `settings.http.allow_hosts`. The answer is the output; see `tools.http_client.HttpAnswer`.
+    The host must be in `settings.http.allow_hosts`. The answer is the output; see `airlock.tools.http_client.HttpAnswer`.
 
     Args:
         name: The name plans use.
@@ -114,29 +116,29 @@ def http_tool(
         url: The address; `{placeholders}` are filled from the argument `params`.
         risk: LOW, MEDIUM or HIGH.
         reversibility: read_only, reversible, compensable or irreversible.
-        undo_url: The address that undoes it; `{placeholders}` are JMESPath over the body of the answer.
-        undo_method: The method that undoes it.
+        undo_url: The address that undoes the call; `{placeholders}` are JMESPath over the body of the answer.
+        undo_method: The method that undoes the call.
         idempotency_header: The header that carries the idempotency key.
         secret_headers: Names of secrets by the header that carries them, such as `Authorization`.
-        promises: Any other field of `airlock.contract.Contract`; `idempotent=True` where the service makes a request
-            under one idempotency key once, so that a request whose answer was lost may be repeated.
+        promises: Any other field of `airlock.plans.contract.Contract`; `idempotent=True` if the service makes a
+            request once per idempotency key, so that a request whose answer was lost may be repeated.
 
     Raises:
-        ContractError: If the promises contradict each other; what is reversible needs an `undo_url`.
+        ContractError: If the promises contradict each other; a reversible route needs an `undo_url`.
     """
     route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
     promises = {"description": f"{route.method} {url}", "fidelity": "probe", **promises}
-    made = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
-    made.dry_run(route.dry_run)
-    made.mock(route.mock)
+    found = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
+    found.dry_run(route.dry_run)
+    found.mock(route.mock)
     if undo_url is not None:
-        made.compensate(route.compensate)
-    made.contract()
-    return made
+        found.compensate(route.compensate)
+    found.contract()
+    return found
 
 
 def _filled(template: str, values: Any) -> str:
-    """The address, its placeholders replaced by values, each encoded as one part of a path."""
+    """Replace the placeholders of an address by values, each encoded as one part of a path."""
 
     def value_of(match: re.Match[str]) -> str:
         found = jmespath.search(match[1], values)

@@ -1,4 +1,4 @@
-"""The table that remembers calls, written in the same transaction as what they do: each takes effect once."""
+"""The table that records calls in the transaction of their effect, so that each takes effect once."""
 
 import json
 from dataclasses import dataclass
@@ -21,10 +21,11 @@ _TABLE = sa.Table(
 
 @dataclass(frozen=True)
 class Entry:
-    """One call that took effect: what it returned, how to undo it, and whether that was done."""
+    """One call that took effect."""
 
     output: Any
     undo: Any
+    """The data for its undo."""
     undone: bool
 
 
@@ -35,11 +36,11 @@ class Ledger:
         self._connection = connection
 
     def create(self) -> None:
-        """The table is there."""
+        """Create the table if it does not exist."""
         _TABLE.create(self._connection, checkfirst=True)
 
     def find(self, key: str) -> Entry | None:
-        """The call under that key, locked until the transaction ends; None when it has not taken effect."""
+        """Return the call with that key, locked until the transaction ends; None if it had no effect."""
         if not sa.inspect(self._connection).has_table(LEDGER):
             return None
         query = sa.select(_TABLE).where(_TABLE.c.idempotency_key == key)
@@ -47,10 +48,10 @@ class Ledger:
         return None if row is None else Entry(json.loads(row.output), json.loads(row.undo), row.undone)
 
     def keep(self, key: str, output: Any, undo: JsonValue, *, undone: bool = False) -> None:
-        """Remember a call."""
+        """Record a call."""
         values = {"idempotency_key": key, "output": json.dumps(output), "undo": json.dumps(undo), "undone": undone}
         self._connection.execute(sa.insert(_TABLE).values(values))
 
     def mark_undone(self, key: str) -> None:
-        """The call is undone; from here on it can neither be undone nor made again."""
+        """Mark a call as undone; it can then neither be undone nor made again."""
         self._connection.execute(sa.update(_TABLE).where(_TABLE.c.idempotency_key == key).values(undone=True))

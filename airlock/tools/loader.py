@@ -1,4 +1,4 @@
-"""From the operator's configuration to the catalogue of tools a worker offers."""
+"""The loader of the catalogue that the operator's configuration names."""
 
 import importlib
 import os
@@ -16,13 +16,13 @@ WHERE = "catalogue.modules"
 
 
 def load_catalogue(config: Config) -> Catalogue:
-    """The catalogue of every tool in the modules that the configuration names.
+    """Load the catalogue of every tool in the modules that the configuration names.
 
-    Modules in the current working directory are found too.
+    The current working directory is searched for modules too.
 
     Raises:
-        ConfigError: With every module that cannot be imported or holds no tool, or else with everything that is wrong
-            with the tools themselves, their overrides and their settings.
+        ConfigError: If a module cannot be imported or holds no tool, or if tools, overrides or settings are wrong; it names
+            each of them.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -46,7 +46,7 @@ def load_catalogue(config: Config) -> Catalogue:
 
 
 def _is_read(section: str, catalogue: Catalogue) -> bool:
-    # the environment may hold settings for other workers too; a file is written for this one
+    # the environment may hold settings for other workers too, but the file is for this one
     prefix = f"{SETTINGS_PREFIX}{section}__".lower()
     return section in catalogue.sections or any(name.lower().startswith(prefix) for name in os.environ)
 
@@ -60,12 +60,12 @@ def _unread(section: str, catalogue: Catalogue) -> Problem:
 
 
 def tools_in(module: ModuleType) -> Sequence[Tool]:
-    """The tools in a module's namespace, each once, in the order in which the module names them."""
+    """Return the tools in a module's namespace, each once, in the order of their names in the module."""
     return list({id(value): value for value in vars(module).values() if isinstance(value, Tool)}.values())
 
 
 def _home_of(name: str) -> str:
-    """The module that `catalogue.modules` means by a name: `tools` was the name of `airlock.tools` before 0.2."""
+    """Return the module for a name in `catalogue.modules`: `airlock.tools` was called `tools` before 0.2."""
     return f"airlock.{name}" if name == "tools" or name.startswith("tools.") else name
 
 

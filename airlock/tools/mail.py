@@ -23,20 +23,20 @@ OK = 250
 
 
 class SmtpSettings(Settings):
-    """`[settings.smtp]`: the mail server and the sender's address.
-
-    `starttls` False speaks in clear text, for a server on this machine. `password_secret` is the name of a secret.
-    `timeout` (seconds) is for connecting and for each answer.
-    """
+    """The section `[settings.smtp]`: the mail server and the sender."""
 
     section: ClassVar[str] = "smtp"
     host: str = ""
     port: int = Field(default=25, ge=1, le=65_535)
     sender: str = ""
+    """The sender's address."""
     starttls: bool = True
+    """False for clear text, for a server on the same machine."""
     username: str = ""
     password_secret: str = ""
+    """The name of the secret that holds the password."""
     timeout: float = Field(default=10.0, gt=0)
+    """Seconds for connecting, and for each answer."""
 
 
 class SendEmail(Arguments):
@@ -48,7 +48,7 @@ class SendEmail(Arguments):
 
 
 class Sent(TypedDict):
-    """The mail server has accepted the mail."""
+    """A mail that the mail server has accepted."""
 
     to: str
     message_id: str
@@ -82,7 +82,7 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
 
 @send_email.dry_run(partial=True)
 def look(args: SendEmail, call: ToolCall) -> Preview:
-    """That the mail server accepts the sender and the recipient; no mail is handed over."""
+    """Check that the mail server accepts the sender and the recipient; no mail is sent."""
     effect = f"Would send {args.subject!r} ({len(args.body)} characters) to {args.to}."
     if UNKNOWN in (args.subject, args.body):
         effect = f"Would send a mail to {args.to} whose text is known after live."
@@ -95,13 +95,13 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
 
 @send_email.mock
 def mock(args: SendEmail, call: ToolCall) -> Sent:
-    """A Message-ID, as if the mail had been sent."""
+    """Return a Message-ID as if the mail had been sent."""
     return {"to": str(args.to), "message_id": _message_id(call.idempotency_key, "mock.test")}
 
 
 @contextmanager
 def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
-    """A session that is ready for mail, closed afterwards; before any mail is sent every failure is harmless."""
+    """Open a session that is ready for mail, and close it afterwards; no failure in it has any effect."""
     settings: SmtpSettings = call.settings
     host = required(settings.host, "settings.smtp.host")
     password = call.secret(settings.password_secret) if settings.password_secret else ""
@@ -117,7 +117,9 @@ def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
         with suppress(smtplib.SMTPException, OSError):
             server.quit()
     except (smtplib.SMTPException, OSError) as error:
-        raise ToolFailed(f"the mail server broke off before the mail: {type(error).__name__}", retry=True) from error
+        raise ToolFailed(
+            f"the mail server closed the connection before the mail: {type(error).__name__}", retry=True
+        ) from error
     finally:
         server.close()
 

@@ -1,4 +1,4 @@
-"""`memory_search`: notes in a folder, found by the words they hold."""
+"""`memory_search`: notes in a folder, found by their words."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, Settings, required
+from airlock.tools.common import Arguments, Settings, frozen_description, required
 
 SUFFIXES = (".md", ".txt", ".json")
 MAX_NOTES = 2_000
@@ -23,30 +23,31 @@ _WORD = re.compile(r"\w+")
 
 
 class MemorySettings(Settings):
-    """`[settings.memory]`.
-
-    `path` is a folder of notes (.md, .txt, .json). `goals` is a JSON file of goals; without it, `goals.json` in that
-    folder.
-    """
+    """The section `[settings.memory]`."""
 
     section: ClassVar[str] = "memory"
     path: str = ""
+    """A folder of notes (.md, .txt, .json)."""
     goals: str = ""
+    """A JSON file of goals; empty, `goals.json` in the folder of notes."""
 
 
 class MemorySearch(Arguments):
-    """What to look for."""
+    """The words to search notes for."""
+
+    model_config = frozen_description("What to look for.")
 
     query: Annotated[str, Field(min_length=1, max_length=1_000, description="words to look for, in any order and case")]
     limit: Annotated[int, Field(ge=1, le=50, description="the most matches to return")] = 5
 
 
 class Match(TypedDict):
-    """One note; `score` (0.0-1.0) is the share of the query's words that it holds."""
+    """One note."""
 
     id: str
     text: str
     score: float
+    """The share (0.0-1.0) of the query's words that the note holds."""
 
 
 class Matches(TypedDict):
@@ -74,14 +75,14 @@ def memory_search(args: MemorySearch, call: ToolCall) -> Matches:
 
 @memory_search.dry_run
 def look(args: MemorySearch, call: ToolCall) -> Preview:
-    """The search itself: it changes nothing."""
+    """Search the notes: this changes nothing."""
     found = memory_search.live(args, call)
     return Preview(effect=f"Would find {len(found['matches'])} notes about {args.query!r}.", output=found)
 
 
 @memory_search.mock
 def mock(args: MemorySearch, _call: ToolCall) -> Matches:
-    """One note that says what was asked for."""
+    """Return one note with the words of the query."""
     return {"matches": [{"id": "mock.md", "text": f"A note about {args.query}", "score": 1.0}]}
 
 
@@ -108,7 +109,7 @@ def _excerpt(text: str, word: str) -> str:
 
 
 def _notes(folder: Path) -> Iterator[tuple[str, str]]:
-    """Id and text of every note; what cannot be read as text, or is too large, is passed over."""
+    """Yield the id and the text of every note; files that are not text, or too large, are skipped."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
     for path in paths[:MAX_NOTES]:
         name = path.relative_to(folder).as_posix()
@@ -122,7 +123,7 @@ def _notes(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _parts(name: str, text: str) -> Iterator[tuple[str, str]]:
-    """A JSON list of `{"id", "text"}` holds many notes; any other JSON is one."""
+    """Yield the notes of a JSON file: a list of `{"id", "text"}` holds many, any other JSON is one."""
     try:
         content = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Finds and reads the operator's file, `airlock.toml`: for the worker, and for commands that look without one."""
+"""The operator's file, `airlock.toml`, for the worker and for commands that need no worker."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ CONFIG_VARIABLE = "AIRLOCK_CONFIG"
 
 
 def find_config(given: Path | None) -> Path | None:
-    """The configuration to use: the one given, the one `AIRLOCK_CONFIG` names, `./airlock.toml` if it exists, or None."""
+    """Return the file to use: the given one, else that of `AIRLOCK_CONFIG`, else `./airlock.toml` if it exists."""
     if given is not None:
         return given
     named = os.environ.get(CONFIG_VARIABLE)
@@ -21,10 +21,10 @@ def find_config(given: Path | None) -> Path | None:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in a file, with the environment's overrides.
+    """Read the configuration in a file, with the overrides of the environment.
 
     Raises:
-        ConfigError: If it cannot be read or used; every problem names its key and the fix.
+        ConfigError: If the file cannot be read or used; every problem names its key and the fix.
     """
     try:
         text = path.read_text(encoding="utf-8")

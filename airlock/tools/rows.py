@@ -1,4 +1,4 @@
-"""Changing one row so that it can be changed back exactly; each function works inside the caller's transaction."""
+"""Changes of one row with an exact undo; each function works inside the caller's transaction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from airlock.tools.values import Row, bound, exact
 
 
 def key_of(table: sa.Table, row: Mapping[str, Any]) -> Row:
-    """The primary key of a row."""
+    """Return the primary key of a row."""
     return {column.name: row[column.name] for column in table.primary_key.columns}
 
 
 def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row | None:
-    """The one row that matches, locked where the database can lock rows; None when there is none.
+    """Return the one row that matches, locked if the database can lock rows; None if there is none.
 
     Raises:
         ToolFailed: If more than one row matches.
@@ -32,10 +32,10 @@ def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) 
 
 
 def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row:
-    """The row that `where` names by its primary key, or by columns that are unique.
+    """Return the row that `where` identifies by its primary key, or by unique columns.
 
     Raises:
-        ToolFailed: If `where` does not tell rows apart, or there is no such row.
+        ToolFailed: If `where` does not identify one row, or there is no such row.
     """
     known_columns(table, list(where))
     keys = unique_keys(connection, table)
@@ -49,7 +49,7 @@ def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, An
 
 
 def seen(row: Row, version_column: str) -> JsonValue:
-    """The state of a row as a preview hands it on: a hash of all of it, and its version where it has one."""
+    """Return the state of a row for a preview: the hash of the whole row, and its version if it has one."""
     state: dict[str, JsonValue] = {"sha256": digest(exact(row))}
     if version_column in row:
         state["version"] = exact({version_column: row[version_column]})[version_column]
@@ -57,16 +57,16 @@ def seen(row: Row, version_column: str) -> JsonValue:
 
 
 def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: Row | None = None) -> None:
-    """Nothing, when no other row has the values that must be unique; values not known yet are not judged.
+    """Check that no other row has the same values in unique columns; values not known yet are not checked.
 
     Args:
-        connection: Of the transaction.
+        connection: The connection of the transaction.
         table: The table.
-        row: The row as it would be.
-        own_key: The primary key of the row that it is now, if any.
+        row: The row after the change.
+        own_key: The primary key of the row before the change; None for a new row.
 
     Raises:
-        ToolFailed: Naming the columns of which another row has the same values.
+        ToolFailed: If another row has the same values; the message names the columns.
     """
     for key in unique_keys(connection, table):
         if any(row.get(name) in (None, UNKNOWN) for name in key):
@@ -77,24 +77,24 @@ def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: 
 
 
 def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
-    """The values of a plan's row as the columns take them; those not known yet as they stand.
+    """Return the values of a plan's row as the columns take them; values not known yet stay unchanged.
 
     Raises:
-        ToolFailed: If the table has no such column, or no key by which its rows could be told apart.
+        ToolFailed: If the table lacks a column, or has no primary key.
     """
     known_columns(table, list(row))
     if not table.primary_key.columns:
-        raise ToolFailed(f"table {table.name!r} has no primary key, by which its rows could be told apart")
+        raise ToolFailed(f"table {table.name!r} has no primary key, which identifies a row")
     unknown = {name: value for name, value in row.items() if contains_unknown(value)}
     known = {name: value for name, value in row.items() if name not in unknown}
     return {**bound(table, known, as_text=stores_text(connection)), **unknown}
 
 
 def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
-    """The values of a row to insert.
+    """Return the values of a row to insert.
 
     Raises:
-        ToolFailed: If a column needs a value and has none, or another row has values that must be unique.
+        ToolFailed: If a column lacks a required value, or another row has the same values in unique columns.
     """
     values = values_of(connection, table, row)
     missing = [
@@ -114,10 +114,10 @@ def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonVa
 def changed_row(
     connection: sa.Connection, table: sa.Table, old: Row, row: Mapping[str, JsonValue], version_column: str
 ) -> Row:
-    """What an update sets: the values, and the version counted up where the table has one.
+    """Return the values that an update sets, with the version incremented if the table has one.
 
     Raises:
-        ToolFailed: If the values would change the key or the version, or another row has values that must be unique.
+        ToolFailed: If the values would change the key or the version, or another row has the same unique values.
     """
     values = values_of(connection, table, row)
     fixed = sorted({column.name for column in table.primary_key.columns} | {version_column})
@@ -129,34 +129,34 @@ def changed_row(
 
 
 def insert(connection: sa.Connection, table: sa.Table, row: Row) -> Row:
-    """Insert a row and return all of it, with what the database added.
+    """Insert a row and return it with the values that the database added.
 
     Raises:
-        ToolFailed: If the database gives the row no key by which it could be found again.
+        ToolFailed: If the database gives the row no key.
     """
     key = connection.execute(sa.insert(table).values(row)).inserted_primary_key
     names = [column.name for column in table.primary_key.columns]
     added = fetch(connection, table, dict(zip(names, key, strict=True))) if key and None not in key else None
     if added is None:
-        raise ToolFailed(f"{table.name!r} makes no key by itself: give {', '.join(names) or 'the table a primary key'}")
+        raise ToolFailed(f"{table.name!r} creates no key by itself: give {', '.join(names) or 'the table a primary key'}")
     return added
 
 
 def update(connection: sa.Connection, table: sa.Table, old: Row, values: Row) -> Row:
-    """Give a row these values and return all of it.
+    """Set values of a row and return the whole row.
 
     Raises:
-        Stale: If the row is not there any more.
+        Stale: If the row is gone.
     """
     fixed = [column.name for column in table.columns if column.computed is not None or column.primary_key]
     writable = {name: value for name, value in values.items() if name not in fixed}
     if writable:
         changed = connection.execute(sa.update(table).where(equal_to(table, key_of(table, old))).values(writable))
         if changed.rowcount != 1:
-            raise Stale(f"the row of {table.name!r} went away")
+            raise Stale(f"the row of {table.name!r} is gone")
     new = fetch(connection, table, key_of(table, old))
     if new is None:
-        raise Stale(f"the row of {table.name!r} went away")
+        raise Stale(f"the row of {table.name!r} is gone")
     return new
 
 
@@ -164,13 +164,13 @@ def delete(connection: sa.Connection, table: sa.Table, row: Row) -> None:
     """Delete a row.
 
     Raises:
-        Stale: If the row is not there any more.
+        Stale: If the row is gone.
     """
     if connection.execute(sa.delete(table).where(equal_to(table, key_of(table, row)))).rowcount != 1:
-        raise Stale(f"the row of {table.name!r} went away")
+        raise Stale(f"the row of {table.name!r} is gone")
 
 
 def put_back(connection: sa.Connection, table: sa.Table, row: Row) -> None:
-    """Insert a row that was deleted, with the key it had."""
+    """Insert a deleted row again, with its former key."""
     writable = {name: value for name, value in row.items() if table.columns[name].computed is None}
     connection.execute(sa.insert(table).values(writable))

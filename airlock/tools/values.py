@@ -1,4 +1,4 @@
-"""Values of a database as JSON: exactly, for the undo, and plainly, for people and plans."""
+"""Database values as JSON: exact for the undo, plain for people and plans."""
 
 import base64
 import json
@@ -36,16 +36,16 @@ _DECODERS = {name: decode for name, _, decode in _EXACT.values()}
 
 
 def exact(row: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """A row as JSON from which `restored` makes the very same values.
+    """Return a row as JSON from which `restored` returns equal values.
 
     Raises:
-        ToolFailed: If a value is of a kind that JSON cannot keep exactly.
+        ToolFailed: If JSON cannot represent a value exactly.
     """
     return {name: _exact(name, value) for name, value in row.items()}
 
 
 def restored(row: Mapping[str, Any]) -> Row:
-    """The row that `exact` was given."""
+    """Return the row that `exact` was given."""
     return {
         name: _DECODERS[next(iter(value))](next(iter(value.values()))) if isinstance(value, dict) else value
         for name, value in row.items()
@@ -53,20 +53,20 @@ def restored(row: Mapping[str, Any]) -> Row:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """A row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
+    """Return a row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
     return {name: _plain(value) for name, value in row.items()}
 
 
 def bound(table: sa.Table, row: Mapping[str, JsonValue], *, as_text: bool) -> Row:
-    """Values from a plan as the columns take them.
+    """Convert the values of a plan to those that the columns take.
 
     Args:
-        table: Whose columns they are for.
+        table: The table with the columns.
         row: Values by column.
-        as_text: Whether the database stores what it is given (SQLite), objects and lists as JSON text.
+        as_text: True if the database stores values unchanged (SQLite); objects and lists become JSON text.
 
     Raises:
-        ToolFailed: If a value is not one of its column's type.
+        ToolFailed: If a value does not have its column's type.
     """
     return {name: (_stored(value) if as_text else _typed(table.columns[name], value)) for name, value in row.items()}
 

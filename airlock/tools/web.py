@@ -1,4 +1,4 @@
-"""One HTTP exchange whose outcome is never guessed: it had no effect, it worked, or nobody knows."""
+"""One HTTP exchange with three outcomes, none of them guessed: success, no effect, in doubt."""
 
 import json
 from collections.abc import Sequence
@@ -26,29 +26,28 @@ _LONGEST_WAIT = 3_600.0
 
 
 class HttpSettings(Settings):
-    """`[settings.http]`.
-
-    `allow_hosts` lists the hosts calls may go to, exactly: `api.example.com` for the usual port of its scheme,
-    `127.0.0.1:8080` for another one. `timeout` (seconds) is for connecting and for each wait for data.
-    `trust_environment` honours proxy and certificate variables such as `HTTPS_PROXY`.
-    """
+    """The section `[settings.http]`."""
 
     section: ClassVar[str] = "http"
     allow_hosts: Texts = ()
+    """The hosts that calls may reach: `api.example.com` for the usual port of its scheme, `127.0.0.1:8080` for another."""
     timeout: float = 10.0
+    """Seconds for connecting, and for each wait for data."""
     trust_environment: bool = False
+    """True to use proxy and certificate variables such as `HTTPS_PROXY`."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer with status 2xx; `content` is None when it was larger than `MAX_BODY_BYTES`."""
+    """An answer with a status 2xx."""
 
     status: int
     headers: httpx.Headers
     content: bytes | None
+    """The body; None if it was larger than `MAX_BODY_BYTES`."""
 
     def body(self) -> JsonValue:
-        """The body: JSON where it is JSON, else text; None where there is none."""
+        """Return the body: decoded if it is JSON, else as text; None if it is empty."""
         if not self.content:
             return None
         text = self.content.decode(errors="replace")
@@ -61,12 +60,12 @@ class Reply:
         return found
 
     def kept_headers(self) -> dict[str, str]:
-        """The few headers worth keeping."""
+        """Return the headers that outputs keep."""
         return {name: self.headers[name] for name in KEPT_HEADERS if name in self.headers}
 
 
 class TargetRefused(ToolFailed):
-    """The server answered with a status that says that the request had no effect."""
+    """A status of the server that says that the request had no effect."""
 
     def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
         self.status = status
@@ -76,18 +75,18 @@ class TargetRefused(ToolFailed):
 async def exchange(
     client: httpx.AsyncClient, request: httpx.Request, *, hide: Sequence[str] = (), changes: bool | None = None
 ) -> Reply:
-    """Send a request and return its answer, when that is 2xx.
+    """Send a request and return its answer if the status is 2xx.
 
     Args:
-        client: Redirects are never followed, whatever it is set to.
-        request: What to send.
+        client: The client. Redirects are never followed, whatever its settings.
+        request: The request.
         hide: Texts, such as credentials, that must not appear in an error.
-        changes: Whether the request changes something; None judges by its method.
+        changes: True if the request changes something; None decides by its method.
 
     Raises:
-        Refused: If the server said so. A 500 counts as refused; a 502 or 504 to a request that changes something does not.
-        ToolFailed: If nothing was sent, or only an answer to a request that reads was lost.
-        InDoubt: If a request that changes something was sent and no answer came back.
+        TargetRefused: If the server refused the request. A 500 counts as refused; a 502 or 504 to a change does not.
+        ToolFailed: If nothing was sent, or if only the answer to a read was lost.
+        InDoubt: If a change was sent and its answer was lost.
     """
     what = _what(request)
     changes = request.method not in READ_METHODS if changes is None else changes
@@ -126,14 +125,14 @@ def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    """How many seconds the server asks to wait, at most an hour; 0 where it says nothing that makes sense."""
+    """Return the seconds that the server asks to wait, at most an hour; 0 if its header is missing or invalid."""
     asked = headers.get("retry-after", "").strip()
     if asked.isdecimal():
         return min(float(asked), _LONGEST_WAIT)
     when, now = _date(asked), _date(headers.get("date", ""))
     if when is None:
         return 0.0
-    # by the server's own clock where it tells it: this machine's may be wrong
+    # by the server's own clock if it sends one, because the clock of this machine may be wrong
     return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
@@ -155,7 +154,7 @@ async def _content(response: httpx.Response) -> bytes | None:
 
 
 def _what(request: httpx.Request) -> str:
-    """The request in a few words, without its query, which may hold what is secret."""
+    """Return the request in a few words, without its query, which may hold secrets."""
     return f"{request.method} {request.url.copy_with(query=None, fragment=None)}"
 
 
@@ -170,5 +169,5 @@ def _hidden(text: str, hide: Sequence[str]) -> str:
 
 
 def json_bytes(value: Any) -> int:
-    """How many bytes of JSON a value is."""
+    """Return the size of a value as JSON, in bytes."""
     return len(json.dumps(value))

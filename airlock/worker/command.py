@@ -1,89 +1,106 @@
 """The command line of the worker: settings, catalogue, role."""
 
-import argparse
 import asyncio
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Literal
+
+import typer
 
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.config import parse_config
 from airlock.base.errors import AirlockError, ConfigError
+from airlock.program import installed_as, version
 from airlock.temporal.connection import SearchAttributeConflict
+from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
-from airlock.temporal.tracing import send_last_traces
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config, read_config
-from airlock.worker.roles import ROLES, Limits
+from airlock.worker.keys import require_usable
+from airlock.worker.roles import Limits
 from airlock.worker.sampler import EVERY
-from airlock.worker.service import serve
+from airlock.worker.service import calm_collector, serve
 
+PROGRAM = "airlock-worker"
+Role = Literal["all", "orchestrate", "rehearse", "live"]
+"""The values of `--role`: those of `ROLES`. A type checker wants them written out; a test compares both."""
 
-def argument_parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
-    parser = argparse.ArgumentParser(
-        description="Runs Airlock's workflows and tool calls. Connects with Temporal's own settings."
-    )
-    parser.add_argument("--config", type=Path, help="the operator's airlock.toml (default: $AIRLOCK_CONFIG, ./airlock.toml)")
-    parser.add_argument("--role", choices=ROLES, default="all", help="what this process does (default: all)")
-    parser.add_argument("--max-calls", type=_positive, default=Limits.calls, help="live calls at the same time")
-    parser.add_argument("--max-rehearsals", type=_positive, default=Limits.rehearsals, help="rehearsals at the same time")
-    parser.add_argument("--max-workflow-tasks", type=_positive, default=Limits.workflow_tasks)
-    parser.add_argument("--max-cached-workflows", type=_positive, default=Limits.cached_workflows)
-    parser.add_argument(
-        "--metrics-address", type=_address, metavar="HOST:PORT", help="serve Prometheus metrics there (default: nowhere)"
-    )
-    parser.add_argument(
-        "--metrics-every", type=_positive, default=int(EVERY), metavar="SECONDS", help="between two looks at the gauges"
-    )
-    parser.add_argument("--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+app = typer.Typer(
+    add_completion=installed_as(PROGRAM), pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 
 
 def _address(text: str) -> str:
     try:
         return metrics_address(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise typer.BadParameter(str(error)) from error
 
 
-def main() -> int:
-    """Run the worker; 0 when it was told to stop, 1 when its settings or the namespace cannot be used."""
-    given = argument_parser().parse_args()
-    logging.basicConfig(level=given.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    limits = Limits(given.max_calls, given.max_rehearsals, given.max_workflow_tasks, given.max_cached_workflows)
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {version()}")
+        raise typer.Exit
+
+
+@app.command()
+def work(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The operator's airlock.toml; unless given, $AIRLOCK_CONFIG or ./airlock.toml."),
+    ] = None,
+    role: Annotated[Role, typer.Option(help="The part of the work that this process does.")] = "all",
+    max_calls: Annotated[int, typer.Option(min=1, metavar="N", help="Live calls at the same time.")] = Limits.calls,
+    max_rehearsals: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Rehearsals at the same time.")
+    ] = Limits.rehearsals,
+    max_workflow_tasks: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Workflow tasks at the same time.")
+    ] = Limits.workflow_tasks,
+    max_cached_workflows: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs that are kept in memory between their tasks.")
+    ] = Limits.cached_workflows,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-address",
+            metavar="HOST:PORT",
+            parser=_address,
+            help="Serve Prometheus metrics there; unless given, nowhere.",
+        ),
+    ] = None,
+    metrics_every: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="The time between two looks at the gauges.")
+    ] = int(EVERY),
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], typer.Option(help="The least severe message that is logged.")
+    ] = "WARNING",
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Run Airlock's workflows and tool calls, until SIGTERM or SIGINT. Connects with Temporal's own settings.
+
+    Exits 0 when it was told to stop, 1 when its settings or the namespace cannot be used.
+    """  # fmt: skip
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    limits = Limits(max_calls, max_rehearsals, max_workflow_tasks, max_cached_workflows)
     try:
-        path = find_config(given.config)
-        config = read_config(path) if path else parse_config("", os.environ)
-        toolbox = Toolbox(load_catalogue(config), config.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
-        if given.metrics_address:
-            serve_metrics(given.metrics_address)
-        asyncio.run(serve(toolbox, given.role, limits, given.metrics_every if given.metrics_address else None))
+        path = find_config(config)
+        found = read_config(path) if path else parse_config("", os.environ)
+        toolbox = Toolbox(load_catalogue(found), found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
+        keyring = find_keyring(keys_file(found, path))
+        require_usable(keyring, role)
+        if metrics:
+            serve_metrics(metrics)
+        calm_collector()
+        asyncio.run(serve(toolbox, role, limits, metrics_every if metrics else None, keyring))
     except (ConfigError, SearchAttributeConflict) as error:
         print(f"airlock worker cannot start:\n{error}", file=sys.stderr)
-        return 1
+        raise typer.Exit(1) from error
     except AirlockError as error:
         print(f"airlock worker failed: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def run_and_leave() -> NoReturn:
-    """Run the worker and end the process with its exit code, at once."""
-    code = main()
-    send_last_traces()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # not sys.exit: threads of tools that never return would hold up the interpreter's end, and the SDK's own threads
-    # abort it now and then (sdk-python issue 300), which turns a clean stop into exit code 134
-    os._exit(code)
+        raise typer.Exit(1) from error

@@ -22,15 +22,14 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.temporal.tracing import traced
-from airlock.workflows.metered import Metered
+from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.safe_signals import SafeSignals
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 """Heartbeats reach Temporal at least this often, so that a stop reaches a running call as fast."""
 STICKY_TIMEOUT = timedelta(seconds=5)
-"""How long a run waits for the worker that has it in its cache, before any other takes it over."""
+"""The time a run waits for the worker that has it in its cache, before another one takes it over."""
 ORCHESTRATIONS = 32
 """Admissions and visits to gates that one worker process does at the same time; they wait more than they work."""
 DEADLOCK_AFTER = 30.0
@@ -46,7 +45,7 @@ SHUTDOWN_MARGIN = 15.0
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one worker process does at the same time."""
+    """The amount of work that one worker process does at the same time."""
 
     calls: int = 50
     rehearsals: int = 20
@@ -55,7 +54,7 @@ class Limits:
 
 
 def runner() -> SandboxedWorkflowRunner:
-    """The sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
+    """Return the sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
     policy = (
         SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
         | SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
@@ -68,7 +67,7 @@ def runner() -> SandboxedWorkflowRunner:
 
 
 def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
-    """The Temporal workers of one process.
+    """Return the Temporal workers of one process.
 
     Args:
         client: A client made by `airlock_client.connection`.
@@ -103,7 +102,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     max_cached_workflows=allowed.cached_workflows,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
-                    interceptors=[SafeSignals(), Metered()],
+                    interceptors=[SafeSignals(), EndedPlans()],
                     graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
                 )
             )

@@ -1,7 +1,8 @@
-"""What exceptions of a live call mean, and what leaves the activity."""
+"""The reading of exceptions from live calls, and the outcomes that leave the activity."""
 
 import dataclasses
 import math
+from typing import Any
 
 import httpx
 import pytest
@@ -126,7 +127,7 @@ def test_backoff_grows_is_bounded_and_honours_what_the_target_asked():
 
 @tool(name="careless", risk="MEDIUM", reversibility="compensable")
 async def careless(args: Anything, call: ToolCall) -> dict[str, str]:
-    call.undo = {"bytes": b"not JSON"} if args.model_dump()["kind"] == "bytes" else "x" * 100_000
+    call.undo = {"bytes": {"bytes": b"not JSON"}, "large": "x" * 100_000, "deep": nested(150)}[args.model_dump()["kind"]]
     return {}
 
 
@@ -134,7 +135,32 @@ async def careless(args: Anything, call: ToolCall) -> dict[str, str]:
 async def _uncareless(args: Anything, call: ToolCall) -> None: ...
 
 
-@pytest.mark.parametrize(("kind", "said"), [("bytes", "is not JSON"), ("large", "is larger than 65,536 bytes")])
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@tool(name="anything", risk="LOW", reversibility="read_only")
+async def anything(args: Anything, call: ToolCall) -> dict[str, Any]:
+    return {}
+
+
+@pytest.mark.parametrize("levels", [101, 220, 20_000])
+def test_an_output_that_is_nested_too_deeply_is_refused(levels):
+    with pytest.raises(WrongShape, match=r"nested more than 100 levels deep|serialization depth exceeded"):
+        checked_output(anything, {"tree": nested(levels)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("bytes", "is not JSON"),
+        ("large", "is larger than 65,536 bytes"),
+        ("deep", "cannot be kept: it is nested more than 100 levels deep"),
+    ],
+)
 async def test_an_undo_token_that_cannot_be_kept_puts_the_call_in_doubt(kind, said):
     catalogue = Catalogue([careless])
     step = Step(id="s", agent="a", tool="careless", args={"kind": kind}, confidence=1.0)
@@ -145,3 +171,38 @@ async def test_an_undo_token_that_cannot_be_kept_puts_the_call_in_doubt(kind, sa
     (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
     assert attempt.kind == "in_doubt"
     assert f"the call took effect, but its undo token {said}" in attempt.error
+
+
+@tool(name="ledger", risk="LOW", reversibility="read_only", idempotent=True)
+async def ledger(args: Anything, call: ToolCall) -> dict[str, Any]:
+    LEDGER.append(call.idempotency_key)
+    return {}
+
+
+LEDGER: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("approved", "kind"),
+    [
+        ({}, "live"),
+        ({"timeout": 61.0}, "failed"),
+        ({"max_attempts": 2}, "failed"),
+        ({"idempotent": False}, "failed"),
+        ({"risk": "MEDIUM"}, "failed"),
+        ({"permissions": frozenset({"pay"})}, "failed"),
+    ],
+)
+async def test_a_worker_whose_contract_is_not_the_approved_one_makes_no_call(approved, kind):
+    LEDGER.clear()
+    catalogue = Catalogue([ledger])
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    here = catalogue.contract("ledger", step.args)
+    request = CallRequest(step=step, contract=Contract.model_validate(here.model_dump() | approved))
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(request,))
+    (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
+    assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
+    if kind == "failed":
+        assert "the contract of ledger on this worker is not the one that was approved" in attempt.error

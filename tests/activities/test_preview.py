@@ -15,7 +15,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.wire import RehearsalRequest
+from airlock.wire import PreviewResult, RehearsalRequest
 
 LOOKED: list[tuple[str, dict[str, Any]]] = []
 
@@ -28,7 +28,7 @@ class Number(BaseModel):
     value: int
 
 
-@tool(name="make", risk="MEDIUM", reversibility="compensable")
+@tool(name="make", risk="MEDIUM", reversibility="compensable", secrets={"token"})
 async def make(args: Anything, call: ToolCall) -> dict[str, Any]:
     return {}
 
@@ -42,10 +42,21 @@ async def _make_dry(args: Anything, call: ToolCall) -> Preview:
     LOOKED.append((call.step_id, args.model_dump()))
     if args.model_dump().get("fail"):
         raise RuntimeError(f"cannot look with {call.secret('TOKEN') if args.model_dump()['fail'] == 'secret' else 'this'}")
+    if depth := args.model_dump().get("depth"):
+        return Preview(effect="x", output=nested(depth), observed=None)
+    if depth := args.model_dump().get("observed_depth"):
+        return Preview(effect="x", output={}, observed=nested(depth))
     return Preview(effect="x" * (args.model_dump().get("size") or 1), output={"id": UNKNOWN, "name": "n"})
 
 
-@tool(name="number", risk="LOW", reversibility="read_only")
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@tool(name="number", risk="LOW", reversibility="read_only", secrets={"value"})
 async def number(args: Number, call: ToolCall) -> dict[str, Any]:
     return {"value": args.value}
 
@@ -62,6 +73,7 @@ async def blind(args: Anything, call: ToolCall) -> dict[str, Any]:
 
 
 CATALOGUE = Catalogue([make, number, blind])
+POLICY = Policy.model_validate({"agents": {"a": {"secrets": ["TOKEN", "elsewhere"]}}})
 
 
 def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | None = None) -> RehearsalRequest:
@@ -78,7 +90,7 @@ def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | N
 def look(monkeypatch):
     LOOKED.clear()
     monkeypatch.setenv("AIRLOCK_SECRET_TOKEN", "s3cret-value")
-    activities = PreviewActivities(Toolbox(CATALOGUE, Policy()))
+    activities = PreviewActivities(Toolbox(CATALOGUE, POLICY))
 
     async def run(asked: RehearsalRequest, heartbeat_details: list[Any] | None = None):
         env = ActivityEnvironment()
@@ -116,6 +128,15 @@ async def test_a_tool_without_a_dry_run_is_never_called(look):
 async def test_a_failed_dry_run_leaves_out_what_depends_on_it(look):
     result, _ = await look(request(("a", "make", {"fail": 1}), ("b", "make", {"x": {"$ref": "a.id"}}), ("c", "make", {})))
     assert [(preview.step, preview.kind) for preview in result.previews] == [("a", "preview_failed"), ("c", "previewed")]
+
+
+@pytest.mark.parametrize("where", ["depth", "observed_depth"])
+@pytest.mark.parametrize("levels", [120, 199, 245, 5_000])
+async def test_what_is_nested_too_deeply_fails_the_dry_run_of_its_step_alone(look, where, levels):
+    # as an answer it could not be decoded by the workflow, whose task would fail for ever
+    result, _ = await look(request(("a", "make", {where: levels}), ("b", "make", {})))
+    assert [preview.kind for preview in result.previews] == ["preview_failed", "previewed"]
+    PreviewResult.model_validate_json(result.model_dump_json())
 
 
 async def test_secrets_reach_the_tool_and_nothing_else(look):

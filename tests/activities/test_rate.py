@@ -54,7 +54,7 @@ async def gated(client: Client) -> AsyncIterator[Client]:
 
 
 class Target:
-    """What a tool calls: it notes when, and says "later" as often as it is told to."""
+    """A target of a tool: it notes the time of each call, and says "later" as often as it is told to."""
 
     def __init__(self, limit: str | None) -> None:
         self.called: list[float] = []
@@ -214,7 +214,7 @@ async def test_a_server_that_answers_429_is_called_again_only_after_the_time_it_
         request = chain(catalogue, http_request, {"url": f"http://{host}/mail", "method": "POST"})
         (said,) = (await call(gated, catalogue, request)).attempts
         assert (said.kind, said.turned_away, said.after) == ("again", False, 2.0)
-        # this plan, and any other, may ask at once: the gate lets nobody through before
+        # this plan, and any other, may ask at once: the gate grants no turn before
         again = request.model_copy(update={"calls": (request.calls[0].model_copy(update={"attempt": 2}),)})
         other = chain(catalogue, http_request, {"url": f"http://{host}/other", "method": "POST"})
         results = await asyncio.gather(call(gated, catalogue, again), call(gated, catalogue, other))

@@ -16,7 +16,7 @@ from tests.core.build import contract, step
 
 
 async def looked(monkeypatch: pytest.MonkeyPatch, run_id: str, first: str, answer: Any) -> tuple[Any, Any, int]:
-    """What the guard says in run `r2` of a call that a run commanded, and how often it read histories."""
+    """Return the guard's answer in run `r2` about a call that a run commanded, and how often it read histories."""
     asked = 0
 
     async def evidence(_request: ChainRequest) -> HistoryEvidence:

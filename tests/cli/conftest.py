@@ -25,7 +25,7 @@ NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
 
 @dataclass(frozen=True)
 class Said:
-    """How one command ended and what it said."""
+    """The exit code and the output of one command."""
 
     code: int
     out: str
@@ -85,7 +85,7 @@ def starter_on_terminal(*arguments: str, environment: dict[str, str], typed: str
 
 
 def new_key() -> tuple[bytes, str]:
-    """An Ed25519 key as ssh-keygen makes it, and its public line without a name."""
+    """Return an Ed25519 key as ssh-keygen makes it, and its public line without a name."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     return private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
@@ -113,7 +113,7 @@ def starter(env: Environment) -> Starter:
 
 
 def note_plan(plan_id: str, **changes: Any) -> dict[str, Any]:
-    """A small plan: two notes, the second behind the first."""
+    """Return a small plan: two notes, the second behind the first."""
     return {
         "plan_id": plan_id,
         "goal": "Write two notes",

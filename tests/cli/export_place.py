@@ -72,7 +72,7 @@ class Place:
         await until(known)
 
     async def write(self, records: list[PlanRecord]) -> None:
-        """Write an export of these records, as somebody would who can compute every hash anew."""
+        """Write an export of these records, as a forger would who can compute every hash again."""
 
         async def stream() -> AsyncIterator[PlanRecord]:
             for record in sorted(records, key=lambda record: record.order):
@@ -112,7 +112,7 @@ class Place:
 
 @pytest.fixture(name="idle")
 async def idle_place(dev_server: Any, tmp_path: Path) -> Place:  # noqa: F811
-    """A namespace without workers."""
+    """Return a namespace without workers."""
     return Place(await namespace(dev_server.client, f"export{next(_NUMBERS)}"), tmp_path)
 
 
@@ -132,7 +132,7 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 async def heard(place: Place, ended: int) -> bool:
-    """Whether the monitor has heard of the ends of so many plans and undos."""
+    """Return True if the monitor has heard of the ends of so many plans and undos."""
     total = (await Monitors(place.client).counted()).windows.total
     return sum(total.outcomes.values()) + total.undo_runs == ended
 

@@ -41,7 +41,7 @@ async def test_an_open_plan_that_went_on_since_is_no_fault(place: Place) -> None
 
 
 def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
-    """The record with one entry changed, and every hash of its chain computed anew."""
+    """Return the record with one entry changed, and every hash of its chain computed again."""
     from airlock.run.audit import AuditEntry, AuditKind
     from airlock.run.views import StepView
 
@@ -93,7 +93,7 @@ async def test_what_was_rewritten_consistently_is_found_in_the_histories(place: 
         ROLLBACKS: true.rollbacks[1].seq,
     }
     for name, seq in places.items():
-        await place.write([forged(true, {"by": "somebody else"}, seq)])
+        await place.write([forged(true, {"by": "another person"}, seq)])
         (found,) = (await place.compare()).findings
         assert (found.file, found.line) == (name, 1 if name == EXECUTIONS else 2)
         assert f"plan 'plan-forged': entry {seq} differs from run {true.execution.run_id}" in found.message
@@ -111,7 +111,7 @@ async def test_the_line_of_an_open_plan_is_compared_where_nothing_has_happened_s
     (true,) = await place.records()
     await place.write([true])
     assert (await place.compare()).findings == []
-    line = true.execution.model_copy(update={"requested_by": "somebody else"})
+    line = true.execution.model_copy(update={"requested_by": "another person"})
     await place.write([true.model_copy(update={"execution": linked(line, line.seq, line.prev)})])
     (found,) = (await place.compare()).findings
     assert str(found) == f"{EXECUTIONS}:1: plan 'plan-open': its line differs from what the histories tell"

@@ -21,7 +21,7 @@ SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time
 
 
 def alive(pid: int) -> bool:
-    """True unless the process is gone or waits for somebody to collect it."""
+    """Return True unless the process is gone or waits for its parent to collect it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
@@ -29,7 +29,7 @@ def alive(pid: int) -> bool:
 
 
 def family(text: str) -> list[int]:
-    """The processes whose command line holds a text, this one left out."""
+    """Return the processes whose command line holds a text, this one left out."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -43,7 +43,7 @@ def family(text: str) -> list[int]:
 
 async def test_a_child_stops_when_told(tmp_path: Path) -> None:
     child = Child("a child", SLEEP, tmp_path / "log", os.environ)
-    await child.wait_until(lambda: "up" in child.said(), 10)
+    await child.wait_until(lambda: "up" in child.said(), 120)
     assert child.running
     assert await child.stop() == -signal.SIGTERM
     assert (child.running, child.kill()) == (False, -signal.SIGTERM)
@@ -54,11 +54,11 @@ async def test_a_child_that_dies_is_reported_with_its_words(tmp_path: Path) -> N
         "a child", [sys.executable, "-c", "print('cannot do it'); raise SystemExit(3)"], tmp_path / "log", os.environ
     )
     with pytest.raises(ChildFailed, match=r"(?s)a child ended with exit code 3\. The end of .*log:\n  cannot do it"):
-        await child.wait_until(lambda: False, 10)
+        await child.wait_until(lambda: False, 120)
     child.kill()
     missing = Child("a child", ["no-such-command"], tmp_path / "log", os.environ)
     with pytest.raises(ChildFailed, match="cannot run no-such-command"):
-        await missing.wait_until(lambda: False, 10)
+        await missing.wait_until(lambda: False, 120)
     missing.kill()
 
 
@@ -100,7 +100,7 @@ def test_a_lock_is_held_by_one_and_freed_by_a_crash(tmp_path: Path) -> None:
 def test_ports_that_are_taken_are_replaced() -> None:
     assert len({free_ports().temporal, free_ports().ui}) == 2
     with closing(socket.socket()) as taken:
-        with suppress(OSError):  # somebody else has it: just as well
+        with suppress(OSError):  # another process has it: just as well
             taken.bind(("127.0.0.1", 7233))
         taken.listen()
         assert usual_or_free().temporal != 7233
@@ -162,6 +162,6 @@ def test_nothing_outlives_a_dev_that_is_killed(tmp_path: Path) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Every process below a process."""
+    """Return every process below a process."""
     below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return below + [deeper for child in below for deeper in children_of(child)]

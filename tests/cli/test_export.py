@@ -125,7 +125,7 @@ def lines_of_summary(folder: Path) -> dict[str, Any]:
 
 
 def _of_plans(folder: Path) -> dict[str, bytes]:
-    """What is about plans: a monitor may have heard more between two exports."""
+    """Return the part about plans: a monitor may have heard more between two exports."""
     return {name: text for name, text in content(folder).items() if name not in (SUMMARY, HEALTH, SIGNALS)}
 
 
@@ -156,7 +156,7 @@ async def test_a_run_that_was_started_with_no_plan_is_told_from_its_history(plac
 
 async def test_a_run_that_temporal_does_not_have_is_forgotten(place: Place) -> None:
     with pytest.raises(NotRetained, match="is not in Temporal any more"):
-        await read_plan(place.client, "plan-nobody", "0190a5bd-0000-7000-8000-000000000000")
+        await read_plan(place.client, "plan-unknown", "0190a5bd-0000-7000-8000-000000000000")
 
 
 async def test_who_settled_a_doubt_and_how_is_told_with_its_event(place: Place) -> None:

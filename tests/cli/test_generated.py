@@ -1,4 +1,4 @@
-"""What is made from the code is current, and describes what is really there."""
+"""Generated files are current, and describe the code as it is."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from airlock.admission.config import Config
 from airlock.admission.policy import Policy
 from airlock.plans.state import TRANSITIONS
+from airlock.run.call_record import CALL_TRANSITIONS, CallStatus
 from airlock.tools.loader import load_catalogue
 from devtools.environment import ROOT
 from devtools.schemas import schemas
@@ -57,10 +58,24 @@ def test_the_schema_of_decide_tells_decisions_apart(document: dict[str, Any], fi
 
 
 def test_the_diagram_has_every_transition() -> None:
-    page = (ROOT / "docs" / "states.md").read_text()
+    page = (ROOT / "docs" / "reference" / "states.md").read_text()
     for (state, event), target in TRANSITIONS.items():
         arrow = next(line for line in page.splitlines() if line.startswith(f"    {state.value} --> {target.value}: "))
         assert event.value in arrow
+
+
+def test_the_diagram_of_calls_has_every_transition() -> None:
+    lines = (ROOT / "docs" / "reference" / "calls.md").read_text().splitlines()
+    for (status, event), target in CALL_TRANSITIONS.items():
+        start, end = (each.value if each else "[*]" for each in (status, target))
+        (arrow,) = [line for line in lines if line.startswith(f"    {start} --> {end}: ")]
+        assert event.value in arrow.partition(": ")[2].split(", ")
+        row = f"| {_cell(status)} | `{event.value}` | {_cell(target)} |"
+        assert [line for line in lines if line.startswith(row)], row
+
+
+def _cell(status: CallStatus | None) -> str:
+    return f"`{status.value}`" if status else "(no call)"
 
 
 def test_every_key_of_the_configuration_is_explained_in_the_file() -> None:

@@ -40,19 +40,20 @@ from devtools.environment import ROOT, Environment, environment
 from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
 from tests.core.counting import AT, call, report
 from tests.docs.fences import fences, lines
+from tests.docs.installed import command_folders
 
-DOCUMENT = ROOT / "docs" / "health.md"
+DOCUMENT = ROOT / "docs" / "guides" / "health.md"
 
 
 def told(what: RenderableType, *, width: int = 160, terminal: bool = False) -> str:
-    """What a console prints of it."""
+    """Return the text that a console prints of it."""
     file = io.StringIO()
     Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False).print(what)
     return file.getvalue()
 
 
 def hour(back: int, ok: int, calls: int, **more: Any) -> tuple[int, Aggregate]:
-    """What ended in one hour: live calls of which so many worked, and plans."""
+    """Return the counts of one hour: live calls of which so many worked, and plans."""
     found = observe([*(call(index < ok, "send_email", seconds=0.2, matched=True) for index in range(calls))])
     return back, found + Aggregate(reports={Stage.LIVE: 1}, **more)
 
@@ -238,7 +239,7 @@ def monitors(answers: Mapping[str, Any], listed: tuple[str, ...] | None = None) 
 
 
 def snapshot(shard: int, reports: int, *, refused: int = 0) -> Any:
-    """What a monitor answers that has counted so many reports, each with calls, one every 20 minutes."""
+    """Return the answer of a monitor that has counted so many reports, each with calls, one every 20 minutes."""
     monitor = Monitor()
     now = datetime.now(UTC)
     for number in range(reports):
@@ -395,7 +396,10 @@ def test_the_document_shows_what_is_printed() -> None:
 
 @pytest.fixture(scope="module")
 async def env(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Environment]:
-    """An environment of its own, whose monitor has counted nothing but these tests' plan. It begins without a worker."""
+    """Yield an environment of its own, whose monitor has counted nothing but these tests' plan.
+
+    It begins without a worker.
+    """
     async with environment(tmp_path_factory.mktemp("health") / "env", worker=False) as running:
         yield running
 
@@ -486,12 +490,11 @@ async def watched_to_the_end(process: subprocess.Popen[str], wanted: str) -> Non
 
 
 async def every_command_of_the_document(env: Environment, folder: Path) -> None:
-    """The commands of docs/health.md work as they stand there; pictures land where they say."""
+    """The commands of docs/guides/health.md work as they stand there; pictures land where they say."""
     found = [line for fence in fences("sh", paths=[DOCUMENT]) for line in lines(fence)]
     assert len(found) >= 7
-    path = os.pathsep.join([str(Path(sys.executable).parent), env.cli_environment["PATH"]])
+    path = os.pathsep.join([*command_folders(), env.cli_environment["PATH"]])
     variables = {**env.cli_environment, "PATH": path, "PYTHONPATH": str(ROOT)}
-    (folder / "starter.py").symlink_to(ROOT / "starter.py")
     for line in found:
         done = await asyncio.to_thread(
             subprocess.run, ["bash", "-euo", "pipefail", "-c", line], cwd=folder, env=variables, stdin=subprocess.DEVNULL,

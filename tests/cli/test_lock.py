@@ -45,7 +45,7 @@ async def slow() -> AsyncIterator[Slow]:
 
 @pytest.fixture(scope="module")
 async def env(tmp_path_factory: pytest.TempPathFactory, slow: Slow) -> AsyncIterator[Environment]:
-    """An environment of its own: a lock stops everybody's plans."""
+    """Yield an environment of its own: a lock stops everybody's plans."""
     more = {"AIRLOCK_SETTINGS__HTTP__ALLOW_HOSTS": slow.url}
     async with environment(tmp_path_factory.mktemp("lock") / "env", more=more) as running:
         yield running
@@ -58,7 +58,7 @@ def airlock(env: Environment) -> Airlock:
 
 @pytest.fixture(autouse=True)
 async def open_gate(env: Environment) -> AsyncIterator[None]:
-    """Every test begins and ends with nothing locked."""
+    """Yield every test begins and ends with nothing locked."""
     yield
     gate = env.client.get_workflow_handle(LIVE_GATE)
     for lock in (await gate.query("status"))["locks"]:
@@ -111,7 +111,7 @@ async def test_json_is_one_document_each(starter: Starter, airlock: Airlock) -> 
 
 
 async def in_a_slow_call(airlock: Airlock, slow: Slow, plan_id: str) -> PlanHandle:
-    """A plan that is live, in a call that ends only when the target is released."""
+    """Return a plan that is live, in a call that ends only when the target is released."""
     plan = note_plan(plan_id)
     plan["steps"][0] |= {
         "agent": "researcher", "tool": "http_request", "args": {"method": "GET", "url": f"http://{slow.url}/"},

@@ -28,7 +28,7 @@ def invoke(*arguments: str) -> Any:
 def test_check_is_silent_about_a_good_plan_but_shows_the_ceilings() -> None:
     done = invoke("check", str(EXAMPLES / "onboard_customer.json"), "--config", CONFIG)
     assert done.exit_code == 0
-    assert "10 steps, 0 errors, 0 pieces of advice" in done.stdout
+    assert "10 steps, 0 errors, 0 warnings" in done.stdout
     assert done.stdout.count("LIVE") == 10
 
 
@@ -38,7 +38,7 @@ def test_check_as_json_is_one_document(plan_file: Callable[..., str]) -> None:
     document = json.loads(done.stdout)
     assert document["problems"] == []
     assert {step["id"]: step["ceiling"] for step in document["steps"]} == {
-        "write": "LIVE", "tidy": "DRY_RUN", "tell": "DRY_RUN",
+        "write": "LIVE", "tidy": "DRY_RUN", "tell": "MOCK",
     }  # fmt: skip
     assert "lacks permission email:send" in document["steps"][2]["reasons"][0]
 
@@ -52,8 +52,8 @@ FINDINGS = [
     ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "names step 'gone'", "name one of the plan's steps"),
     (
         {"args": {"path": "a", "content": {"$ref": "two.["}}},
-        "not a JMESPath expression",
-        'write {"$ref": "<step>.<jmespath>"}',
+        "is not a plain path",
+        'write {"$ref": "<step>.<path>"}',
     ),
     ({"confidence": 7}, "steps.one.confidence: ", "write a number from 0.0 to 1.0"),
     ({"colour": "red"}, "steps.one.colour: ", "remove 'colour'"),
@@ -83,8 +83,8 @@ def test_advice_is_no_error(plan_file: Callable[..., str]) -> None:
     plan["steps"][0] |= {"tool": "send_email", "args": {"to": "a@b.test", "subject": "s", "body": "sk-live-123"}}
     done = invoke("check", plan_file(plan), "--config", CONFIG)
     assert done.exit_code == 0
-    assert "advice: steps.one: is irreversible and comes before reversible two" in done.stdout
-    assert "advice: steps.one.args.body: looks like a secret in clear text" in done.stdout
+    assert "warning: steps.one: is irreversible and comes before reversible two" in done.stdout
+    assert "warning: steps.one.args.body: looks like a secret in clear text" in done.stdout
     assert done.stdout.count("  fix: ") == 2
 
 

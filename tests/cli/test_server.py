@@ -30,7 +30,7 @@ def airlock(env: Environment) -> Airlock:
 
 
 async def waiting(airlock: Airlock, plan: dict[str, Any]) -> str:
-    """The digest of a submitted plan that waits for approval."""
+    """Return the digest of a submitted plan that waits for approval."""
     handle = await airlock.submit(plan)
     status = await handle.wait_for(State.AWAITING_APPROVAL)
     assert status.digest is not None, status.why
@@ -204,10 +204,10 @@ async def test_watch_follows_many_and_sees_a_terminated_run(starter: Starter, ai
 
 
 async def test_watch_and_show_of_a_plan_that_is_not_there(starter: Starter) -> None:
-    for arguments in (("watch", "nobody"), ("show", "nobody"), ("lock", "nobody", "--reason", "r")):
+    for arguments in (("watch", "unknown"), ("show", "unknown"), ("lock", "unknown", "--reason", "r")):
         said = await starter(*arguments)
         assert said.code == 1
-        assert "there is no plan 'nobody'" in said.err
+        assert "there is no plan 'unknown'" in said.err
 
 
 async def test_without_a_worker_list_and_show_still_answer(starter: Starter, airlock: Airlock) -> None:

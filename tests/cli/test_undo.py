@@ -37,7 +37,7 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
 
     shown = await starter("show", "undo-past")
     assert "Would remove past/two.md." in shown.out
-    assert 'asked for by "carol"' in shown.out
+    assert 'requested by "carol"' in shown.out
     assert "undo-past" in (await _listed(starter)).out
     digest = (await airlock.plan("undo-past").status()).digest
     own = await starter("approve", "undo-past", "--digest", str(digest), "--by", "carol")
@@ -60,7 +60,7 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
 
 
 async def _listed(starter: Starter) -> Said:
-    """The list of plans, once visibility has caught up."""
+    """Return the list of plans, once visibility has caught up."""
     async with asyncio.timeout(120):
         while True:
             said = await starter("list")
@@ -71,12 +71,12 @@ async def _listed(starter: Starter) -> Said:
 async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(starter: Starter, airlock: Airlock) -> None:
     await ended(airlock, note_plan("moved"))
     folder = starter.env.work_folder / "moved"
-    (folder / "one.md").write_text("somebody else's")
+    (folder / "one.md").write_text("another person's")
     asked = await starter("rollback", "moved", "--reason", "wrong", "--by", "carol", "--json")
     assert (asked.json["plan_id"], asked.json["state"]) == ("undo-moved", "AWAITING_APPROVAL")
     text = (await starter("show", "undo-moved")).out
     assert "would FAIL as things are now" in text
-    assert "'moved/one.md' was changed by somebody else since" in text
+    assert "'moved/one.md' was changed by another program since" in text
     assert (await starter("approve", "undo-moved", "--digest", asked.json["digest"], "--by", "alice")).code == 0
     handle = airlock.plan("undo-moved")
     assert (await handle.wait_for(State.LOCKED)).parked == ("one",)
@@ -84,4 +84,4 @@ async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(s
     settled = await starter("resolve", "undo-moved", "one", "skip", "--reason", "it is theirs now", "--by", "op")
     assert settled.code == 0, settled.err
     assert (await handle.result()).kept == ("one",)
-    assert (folder / "one.md").read_text() == "somebody else's"
+    assert (folder / "one.md").read_text() == "another person's"

@@ -54,7 +54,7 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def changed(folder: Path, name: str, data: bytes) -> list[Finding]:
-    """What is found when one file is another."""
+    """Return the findings when one file is replaced by another."""
     before = (folder / name).read_bytes()
     (folder / name).write_bytes(data)
     try:
@@ -168,7 +168,7 @@ def test_a_file_of_another_export_is_refused(exported: Path, tmp_path: Path, nam
 
 
 def without_plan(files: dict[str, bytes], index: int, *, renumber: bool) -> dict[str, bytes]:
-    """The files without all lines of one plan, and with `renumber` as if it had never been there."""
+    """Return the files without all lines of one plan, and with `renumber` as if it had never been there."""
     made = dict(files)
     for name in EARLIER:
         kept = [json.loads(line) for line in files[name].splitlines()]
@@ -187,7 +187,7 @@ def test_a_whole_plan_that_was_taken_out_is_refused(exported: Path, tmp_path: Pa
 
 
 def resealed(made: dict[str, bytes], **fields: object) -> dict[str, bytes]:
-    """The files with a summary that was made to fit them, as somebody would who rewrites everything."""
+    """Return the files with a summary that was made to fit them, as a forger would who rewrites everything."""
     summary = {**json.loads(made[SUMMARY]), **fields}
     for name, data in made.items():
         if name in summary["files"]:
@@ -203,7 +203,7 @@ def reclosed(document: dict[str, object]) -> bytes:
 
 
 def forged(files: dict[str, bytes], name: str, index: int, **fields: object) -> dict[str, bytes]:
-    """One line with other content, hashed anew."""
+    """Return one line with other content, hashed again."""
     lines = files[name].splitlines(keepends=True)
     line = {**json.loads(lines[index]), **fields}
     lines[index] = line_text({**line, "hash": line_hash(line)}).encode()
@@ -226,7 +226,7 @@ def test_only_a_root_kept_elsewhere_refuses_files_that_were_all_rewritten(export
 
 
 def rewritten(before: dict[str, bytes], name: str, **fields: object) -> dict[str, bytes]:
-    """A document with other fields, its own digests and the summary's made to fit."""
+    """Return a document with other fields, its own digests and the summary's made to fit."""
     if name == SUMMARY:
         return resealed(before, **fields)
     return resealed({**before, name: reclosed({**json.loads(before[name]), **fields})})

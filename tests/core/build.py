@@ -1,14 +1,15 @@
 """Builders shared by the tests of the core: a small catalogue, plans, and runs brought to a given state."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admitted
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.plans.catalogue import Catalogue
@@ -35,7 +36,7 @@ class Free(BaseModel):
 
 
 def make_tool(name: str, risk: str, reversibility: str, *, compensate: bool = False, **promises: Any) -> Tool:
-    """A tool whose functions are never called by these tests."""
+    """Return a tool whose functions are never called by these tests."""
 
     @tool(name=name, risk=risk, reversibility=reversibility, **promises)
     def live(args: Free, call: ToolCall) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def make_tool(name: str, risk: str, reversibility: str, *, compensate: bool = Fa
 
 
 def catalogue() -> Catalogue:
-    """One tool of each kind: LOW to HIGH, read-only to irreversible."""
+    """Return one tool of each kind: LOW to HIGH, read-only to irreversible."""
     return Catalogue(
         [
             make_tool("read", "LOW", "read_only"),
@@ -73,38 +74,44 @@ TOOLS = ("read", "write", "order", "pay", "mail", "post")
 
 
 def step(step_id: str, tool_name: str = "write", *after: str, **more: Any) -> Step:
-    """A step with full confidence."""
+    """Return a step with full confidence."""
     return Step.model_validate({"id": step_id, "agent": "bot", "tool": tool_name, "confidence": 1.0, "after": after, **more})
 
 
 def plan(*steps: Step, **more: Any) -> Plan:
-    """A plan requested by `author`."""
+    """Return a plan requested by `author`."""
     return Plan.model_validate(
         {"plan_id": "p-1", "goal": "a goal", "requested_by": "author", "steps": [s.model_dump() for s in steps], **more}
     )
 
 
 def policy(**knobs: Any) -> Policy:
-    """The careful policy with every permission granted."""
+    """Return the careful policy with every permission granted."""
     return Policy.model_validate({"agents": {"*": {"permissions": ["*"]}}, **knobs})
 
 
 def admitted(proposed: Plan, rules: Policy = OPEN_POLICY) -> Admitted:
-    """What admission freezes; the plan must be acceptable."""
-    answer = admit(proposed, catalogue(), rules)
+    """Return the result of admission; the plan must be acceptable."""
+    answer = examine(proposed, catalogue(), rules)
     assert answer.admitted is not None, answer.problems
     return answer.admitted
 
 
+def reassigned(frozen: Admitted, step_id: str, agent: str) -> Admitted:
+    """Return the admitted plan with one step moved to another agent."""
+    moved = replace(frozen.steps[step_id], agent=agent)
+    return frozen.model_copy(update={"steps": {**frozen.steps, step_id: moved}})
+
+
 def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:
-    """A run in MOCK, admitted."""
+    """Return a run in MOCK, admitted."""
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)
     run.begin_rehearsal(admitted(proposed, rules))
     return run
 
 
 def preview(step_id: str, **more: Any) -> StepPreview:
-    """What a dry run said."""
+    """Return the preview of a dry run."""
     return StepPreview.model_validate(
         {"step": step_id, "looked": True, "effect": f"does {step_id}", "args": {}, "observed": {"version": 1}, **more}
     )
@@ -129,7 +136,7 @@ def rehearse(run: Run, now: datetime = NOW, previews: Mapping[str, StepPreview] 
 
 
 def awaiting(proposed: Plan, rules: Policy = OPEN_POLICY, **previews: StepPreview) -> Run:
-    """A run in AWAITING_APPROVAL."""
+    """Return a run in AWAITING_APPROVAL."""
     run = rehearse(new_run(proposed, rules), previews=previews)
     assert run.state is State.AWAITING_APPROVAL
     return run
@@ -144,7 +151,7 @@ def say(run: Run, name: str, now: datetime = NOW, **fields: Any) -> Verdict:
 
 
 def live_run(proposed: Plan, rules: Policy = OPEN_POLICY, **fields: Any) -> Run:
-    """A run in LIVE with nothing called yet."""
+    """Return a run in LIVE with nothing called yet."""
     run = awaiting(proposed, rules)
     verdict = say(run, "approve", **fields)
     assert verdict.accepted, verdict
@@ -153,18 +160,18 @@ def live_run(proposed: Plan, rules: Policy = OPEN_POLICY, **fields: Any) -> Run:
 
 
 def waive(run: Run, now: datetime = NOW) -> None:
-    """What a workflow does when the policy itself approves."""
+    """Approve as a workflow does when the policy itself approves."""
     run.approved = approved_steps(run)
     run.apply(Event.APPROVED, now, by="policy")
 
 
 def live(step_id: str, **more: Any) -> CallSucceeded:
-    """A call that worked."""
+    """Return a call that worked."""
     return CallSucceeded.model_validate({"step": step_id, "output": {"id": step_id}, "undo": {"token": step_id}, **more})
 
 
 def failed(step_id: str, **more: Any) -> CallFailed:
-    """A call that did not."""
+    """Return a call that did not."""
     return CallFailed.model_validate({"step": step_id, "error": "500 from the target", **more})
 
 
@@ -178,12 +185,12 @@ def call(run: Run, *outcomes: CallOutcome, after: bool = False, **more: Any) -> 
 
 
 def later(hours: float) -> datetime:
-    """Some hours after NOW."""
+    """Return some hours after NOW."""
     return NOW + timedelta(hours=hours)
 
 
 def contract(**more: Any) -> Contract:
-    """A consistent MEDIUM reversible contract, changed."""
+    """Return a consistent MEDIUM reversible contract, changed."""
     return Contract.model_validate(
         {"tool": "t", "risk": "MEDIUM", "reversibility": "reversible", "has_compensate": True, **more}
     )
@@ -207,7 +214,7 @@ def dags(draw: st.DrawFn, max_size: int = 12) -> dict[str, tuple[str, ...]]:
 def plan_of(
     parents: Mapping[str, Iterable[str]], tools: Mapping[str, str], confidence: Mapping[str, float] | None = None
 ) -> Plan:
-    """A plan with this graph."""
+    """Return a plan with this graph."""
     return plan(
         *(
             step(name, tools.get(name, "write"), *parents[name], confidence=(confidence or {}).get(name, 1.0))

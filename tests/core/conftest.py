@@ -1,4 +1,4 @@
-"""How hypothesis runs here: few examples, the same ones every time, and no deadline, so that a slow machine fails nothing.
+"""The hypothesis profile: few examples, the same ones every time, and no deadline, so that a slow machine fails nothing.
 
 `AIRLOCK_HUNT=2000 pytest tests/core` looks for new counterexamples instead, with that many random examples a property.
 """

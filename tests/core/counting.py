@@ -18,7 +18,7 @@ AT = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 def call(
     ok: bool = True, tool: str = "write", confidence: float = 0.95, mode: Mode = Mode.LIVE, **more: object
 ) -> ObservedCall:
-    """One call."""
+    """Return one call."""
     return ObservedCall.model_validate(
         {"tool": tool, "agent": "bot", "mode": mode, "ok": ok, "confidence": confidence, **more}
     )
@@ -30,12 +30,12 @@ def live(ok: int, number: int, tool: str = "write", confidence: float = 0.95) ->
 
 
 def report(facts: Aggregate, number: int = 0, at: datetime = AT, stage: Stage = Stage.LIVE) -> Report:
-    """A report of these facts."""
+    """Return a report of these facts."""
     return Report(key=ReportKey(name=f"p-{number}", run_id="r", stage=stage, since=0), at=at, facts=facts)
 
 
 def counted(facts: Aggregate, at: datetime = AT) -> Windows:
-    """A monitor that counted one report just now."""
+    """Return a monitor that counted one report just now."""
     return Windows().counting(report(facts, at=at), at)
 
 
@@ -64,7 +64,7 @@ def aggregates(draw: st.DrawFn) -> Aggregate:
     ended, rehearsals = draw(small), draw(small)
     rolled_back = draw(st.integers(0, ended))
     conflicted = draw(st.integers(0, rehearsals))
-    return observe(draw(st.lists(calls, max_size=12))) + Aggregate(
+    return observe(draw(st.lists(calls, max_size=6))) + Aggregate(
         reports={draw(st.sampled_from(Stage)): 1},
         rehearsals=rehearsals,
         conflicted=conflicted,

@@ -18,7 +18,7 @@ from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_ru
 
 
 def completed() -> Run:
-    """Two steps, both live, one drifted, after a conflict that was answered."""
+    """Return two steps, both live, one drifted, after a conflict that was answered."""
     run = awaiting(plan(step("a"), step("b", "read", "a")))
     record_conflicts(run, [conflict(ConflictKind.RESOURCE, Answer.DELAY, ["a"], "two want the same row")], NOW)
     say(run, "approve", digest="0" * 12)  # refused
@@ -27,7 +27,7 @@ def completed() -> Run:
 
 
 def rolled_back() -> Run:
-    """Two steps live, one kept, a third failed: the rest was taken back."""
+    """Return two steps live, one kept, a third failed: the rest was taken back."""
     run = live_run(plan(step("a"), step("m", "mail", "a"), step("b", "write", "a"), step("c", "write", "b")))
     call(run, live("a"), live("b"), live("m"))
     call(run, failed("c"), after=True)
@@ -48,13 +48,13 @@ def parked() -> Run:
 
 
 def in_doubt() -> Run:
-    """Open: nobody knows whether the call took effect."""
+    """Open: the call may or may not have taken effect."""
     run = live_run(plan(step("a", "mail")))
     return call(run, CallInDoubt(step="a", error="connection lost"), after=True)
 
 
 def settled() -> Run:
-    """A call in doubt that a human found to have happened; then the plan was undone."""
+    """Return a call in doubt that a human found to have happened; then the plan was undone."""
     run = live_run(plan(step("a"), step("b", "mail", "a")))
     call(run, live("a"), CallInDoubt(step="b", error="connection lost"), after=True)
     say(run, "resolve", step="b", outcome="happened")
@@ -62,7 +62,7 @@ def settled() -> Run:
 
 
 def denied() -> Run:
-    """Nobody wanted it."""
+    """Denied."""
     run = awaiting(plan(step("a")))
     say(run, "deny")
     return run
@@ -80,7 +80,7 @@ RUNS = (completed, rolled_back, parked, in_doubt, settled, denied, rehearsed)
 
 
 def trace(run: Run, number: int = 0, *, undo: bool = False, status: str = "COMPLETED") -> PlanTrace:
-    """A run as plan `p-<number>`, as if it had been submitted so many minutes later and continued as new once."""
+    """Return a run as plan `p-<number>`, as if it had been submitted so many minutes later and continued as new once."""
     ended = run.state.closed or run.outcome is not None
     first, last = f"run-{number}-1", f"run-{number}-2"
     half = len(run.audit) // 2
@@ -127,7 +127,7 @@ def records(count: int) -> Iterable[PlanRecord]:
 
 
 def signal(number: int) -> LearningSignal:
-    """One thing that was learned."""
+    """Return one thing that was learned."""
     return LearningSignal(
         signal_type="TOOL_RELIABILITY",
         tool_name=f"tool-{number}",
@@ -140,7 +140,7 @@ def signal(number: int) -> LearningSignal:
 
 
 def health() -> SystemHealth:
-    """What a monitor might say."""
+    """Return a monitor's snapshot."""
     metrics = HealthMetrics(
         tool_success_rate=0.875, execution_latency_ms=LatencyMs(p50=120.5, p95=900.0), rollback_frequency=0.25,
         conflict_rate=0.125, live_execution_ratio=0.5, confidence_drift=None, approval_rate=0.75, system_health_score=81.5,

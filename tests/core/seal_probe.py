@@ -11,7 +11,7 @@ IDS = ["find", "create", "record", "bill", "tell", "note", "log", "send"]
 
 
 def example() -> list[str]:
-    """What has to be the same everywhere."""
+    """Return the values that must be the same everywhere."""
     run = awaiting(
         plan(
             step("find", "read", args={"b": 1, "a": {"z": 1, "y": [True, None]}}),

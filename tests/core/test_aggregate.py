@@ -136,7 +136,7 @@ def test_a_sketch_is_bounded_and_an_empty_one_says_nothing() -> None:
 # Windows.
 
 
-@given(st.lists(reports, max_size=8), st.randoms())
+@given(st.lists(reports, max_size=6), st.randoms())
 def test_shards_merged_in_any_order_are_the_whole(found: list[object], chance: object) -> None:
     whole, shards = Windows(), [Windows() for _ in range(3)]
     later = sorted(chance.randrange(90_000) for _ in found)  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_shards_merged_in_any_order_are_the_whole(found: list[object], chance: o
     assert merge(whole, Windows()) == whole
 
 
-@given(st.lists(reports, max_size=8))
+@given(st.lists(reports, max_size=6))
 def test_the_total_counts_every_report_once_in_any_order(found: list[object]) -> None:
     def total(of: list[object]) -> Aggregate:
         return reduce(lambda windows, each: windows.counting(each, AT), of, Windows()).total  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Who may approve what: one test for each refusal, quorum, parts of a plan, what the policy waives, signatures."""
+"""Approval: one test for each refusal, quorum, parts of a plan, waivers of the policy, signatures."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +40,7 @@ from tests.core.build import (
     plan_of,
     policy,
     preview,
+    reassigned,
     rehearse,
     say,
     step,
@@ -167,8 +168,8 @@ def test_not_among_the_approvers() -> None:
 def test_twice() -> None:
     run = awaiting(CHAIN, policy(approvals_required=2))
     assert say(run, "approve").accepted
-    refused(run, say(run, "approve"), "one voice per approver")
-    refused(run, say(run, "approve", steps=["a"]), "one voice per approver")
+    refused(run, say(run, "approve"), "one vote per approver")
+    refused(run, say(run, "approve", steps=["a"]), "one vote per approver")
 
 
 def test_after_the_approval() -> None:
@@ -228,14 +229,14 @@ def test_expired(hours: float, counts: bool) -> None:
     verdict = say(run, "approve", now=later(hours))
     assert verdict.accepted is counts
     if not counts:
-        refused(run, verdict, "the time for approval has passed")
+        refused(run, verdict, "the time for approval has expired")
 
 
 def test_the_plans_deadline_ends_the_wait_when_it_is_sooner() -> None:
     hurried = plan(step("a"), deadline="1h")
     run = awaiting(hurried)
     assert run.expires_at == later(1)
-    refused(run, say(run, "approve", now=later(1)), "the time for approval has passed")
+    refused(run, say(run, "approve", now=later(1)), "the time for approval has expired")
     assert awaiting(hurried, policy(approval_timeout="30m")).expires_at == later(0.5)
 
 
@@ -284,7 +285,7 @@ def test_a_quorum_of_two() -> None:
 def test_one_approver_cannot_be_two_by_writing_the_name_otherwise() -> None:
     run = awaiting(CHAIN, policy(approvals_required=2))
     assert say(run, "approve", by="ann").accepted
-    refused(run, say(run, "approve", by=" ann "), "one voice")
+    refused(run, say(run, "approve", by=" ann "), "one vote")
 
 
 def test_a_part_of_the_plan() -> None:
@@ -435,7 +436,7 @@ def test_a_denial_may_name_the_digest() -> None:
 
 
 class Signer:
-    """Somebody with a key file."""
+    """An approver with a key file."""
 
     def __init__(self, password: bytes | None = None) -> None:
         self.key = Ed25519PrivateKey.generate()
@@ -582,6 +583,6 @@ def test_what_is_signed_never_depends_on_what_is_said_beside_it() -> None:
 
 def test_an_agent_that_a_conflict_gave_a_step_cannot_approve_it() -> None:
     run = awaiting(plan(step("a")))
-    run.admitted = run.contracts().model_copy(update={"reassigned": {"a": "crm"}})
+    run.admitted = reassigned(run.contracts(), "a", "crm")
     assert not say(run, "approve", by="crm").accepted
     assert say(run, "approve", by="boss").accepted

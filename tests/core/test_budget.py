@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admitted
 from airlock.admission.budget import (
     MAX_SCOPED_RESOURCES,
@@ -17,6 +16,7 @@ from airlock.admission.budget import (
     spending,
     spending_by_agent,
 )
+from airlock.admission.examination import examine
 from airlock.admission.policy import Budget, WindowBudget
 from airlock.base.errors import Problem
 from airlock.plans.catalogue import Catalogue
@@ -26,19 +26,27 @@ from tests.core.build import contract, make_tool, plan, policy, step
 CATALOGUE = Catalogue(
     [
         make_tool("read", "LOW", "read_only", resources=("row:{key}",), cost=0.1),
-        make_tool("write", "MEDIUM", "reversible", compensate=True, resources=("row:{key}", "shelf:{shelf}"), cost=0.1),
+        make_tool(
+            "write",
+            "MEDIUM",
+            "reversible",
+            compensate=True,
+            resources=("row:{key}", "shelf:{shelf}"),
+            cost=0.1,
+            secrets={"key"},
+        ),
         make_tool("mail", "HIGH", "irreversible", resources=("box:{to}",), cost=2.5),
     ]
 )
 
 
 def answer(*steps: Step, **knobs: Any) -> tuple[Admitted | None, tuple[Problem, ...]]:
-    admission = admit(plan(*steps), CATALOGUE, policy(**knobs))
+    admission = examine(plan(*steps), CATALOGUE, policy(**knobs))
     return admission.admitted, admission.problems
 
 
 def admitted(proposed: Plan, **knobs: Any) -> Admitted:
-    found = admit(proposed, CATALOGUE, policy(**knobs)).admitted
+    found = examine(proposed, CATALOGUE, policy(agents={"*": {"permissions": ["*"], "secrets": ["*"]}}, **knobs)).admitted
     assert found is not None
     return found
 
@@ -90,7 +98,7 @@ def test_only_calls_that_may_go_live_count() -> None:
     found, problems = answer(*MAILS, unsure, double, behind, budget={"live_calls": 3, "irreversible_calls": 3})
     assert problems == ()
     assert found is not None
-    assert set(found.going) == {"m0", "m1", "m2"}
+    assert set(found.live_candidates) == {"m0", "m1", "m2"}
 
 
 def test_one_agent_that_alone_exceeds_its_window_is_refused_early() -> None:

@@ -1,4 +1,4 @@
-"""What outcomes, probes, compensations and settlements mean for a run: every branch."""
+"""The effects of outcomes, probes, compensations and settlements on a run: every branch."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from airlock.run.call_record import CallStatus
 from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
 from airlock.run.decisions import steps_to_undo
 from airlock.run.messages import Settlement
-from airlock.run.state import MAX_CARRIED_BYTES, Outcome, Run
+from airlock.run.outputs import MAX_CARRIED_BYTES
+from airlock.run.state import Outcome, Run
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, plan, policy, rehearse, say, step
 
 CHAIN = plan(step("a"), step("b", "order", "a"), step("c", "mail", "b"), step("r", "read"))

@@ -1,4 +1,4 @@
-"""Which irreversible call is which, and what may be said to a claim."""
+"""The identity of irreversible calls, and the messages to a claim."""
 
 import json
 import shlex
@@ -99,7 +99,7 @@ def test_nonsense_is_refused_with_the_field(sent, said):
 
 
 def test_the_commands_in_the_document_are_understood():
-    text = (Path(__file__).parents[2] / "docs" / "nothing-twice.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "nothing-twice.md").read_text()
     words = [shlex.split(line) for line in text.splitlines() if "--name settle" in line]
     said = [parse_settle((json.loads(line[line.index("--input") + 1]),)) for line in words]
     assert [each.outcome for each in said] == [ClaimOutcome.DONE, ClaimOutcome.FREE]

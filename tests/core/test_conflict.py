@@ -9,17 +9,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airlock.admission.admit import admit
 from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import MAX_PER_KIND, Answer, Conflict, ConflictKind, with_another_plan
 from airlock.admission.conflicts.resolution import resolve
 from airlock.admission.conflicts.situation import Situation
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
-from airlock.plans.graph import parents_of
+from airlock.plans.graph import PlanGraph, parents_of
 from airlock.plans.plan import Plan, Step
 from airlock.plans.seal import seal
 from airlock.plans.state import State
@@ -45,13 +45,13 @@ CATALOGUE = Catalogue(
 
 
 def answered(proposed: Plan, rules: Policy = OPEN_POLICY, standing: Mapping[str, str] | None = None) -> Admitted:
-    admission = admit(proposed, CATALOGUE, rules, standing)
+    admission = examine(proposed, CATALOGUE, rules, standing=standing)
     assert admission.admitted is not None, admission.problems
     return admission.admitted
 
 
 def refused(*steps: Step, rules: Policy = OPEN_POLICY) -> Admission:
-    admission = admit(plan(*steps), CATALOGUE, rules)
+    admission = examine(plan(*steps), CATALOGUE, rules).admission
     assert admission.admitted is None
     return admission
 
@@ -61,7 +61,7 @@ def told(admitted: Admitted) -> list[str]:
 
 
 def lowered(admitted: Admitted) -> dict[str, str]:
-    """What limits each step below LIVE, by step."""
+    """Return the reason that limits each step below LIVE, by step."""
     return {step: cap.reason for step, caps in admitted.caps.items() for cap in caps if cap.mode is not Mode.LIVE}
 
 
@@ -106,7 +106,7 @@ def test_an_edge_that_follows_from_another_is_not_added() -> None:
         step("b", "both", args={"x": 1, "y": 3}),
         step("c", "both", args={"x": 3, "y": 2}),
     )
-    admitted = admit(plan(*steps), catalogue, OPEN_POLICY).admitted
+    admitted = examine(plan(*steps), catalogue, OPEN_POLICY).admitted
     assert admitted is not None
     assert admitted.parents == {"a": (), "b": ("a",), "c": ("b",)}
 
@@ -131,7 +131,7 @@ def test_an_irreversible_call_waits_for_a_reversible_one_and_not_the_other_way_r
         ]
     )
     steps = step("a", "mail", args={"to": "jo"}), step("z", "write", args={"to": "jo"})
-    admitted = admit(plan(*steps), catalogue, OPEN_POLICY).admitted
+    admitted = examine(plan(*steps), catalogue, OPEN_POLICY).admitted
     assert admitted is not None
     assert admitted.parents == {"a": ("z",), "z": ()}
 
@@ -187,7 +187,7 @@ AGENTS = {
         ("boss", "clerk", AGENTS, "boss"),  # the prerequisite's agent before others
         ("bot", "clerk", AGENTS, "clerk"),  # then an agent of the plan
         ("bot", "bot", AGENTS, "absent"),  # then one the policy names, by name
-        ("bot", "bot", {"bot": {}, "*": {"permissions": ["money"]}}, None),  # "*" is nobody
+        ("bot", "bot", {"bot": {}, "*": {"permissions": ["money"]}}, None),  # "*" is no agent
         ("bot", "bot", {"*": {"permissions": ["money"]}}, None),  # it may itself
     ],
 )
@@ -247,10 +247,10 @@ def test_two_moves_that_only_together_make_a_circle() -> None:
     steps = (
         step("a", "needs_p"), step("b", "q", "a"), step("c", "needs_q"), step("d", "p", "c"),
     )  # fmt: skip
-    (problem,) = admit(plan(*steps), catalogue, OPEN_POLICY).problems
+    (problem,) = examine(plan(*steps), catalogue, OPEN_POLICY).problems
     assert all(f"{name}" in problem.message for name in "abcd")
     escape = step("e", "p")
-    admitted = admit(plan(*steps, escape), catalogue, OPEN_POLICY).admitted
+    admitted = examine(plan(*steps, escape), catalogue, OPEN_POLICY).admitted
     assert admitted is not None
     assert (admitted.parents["a"], admitted.parents["c"]) == (("e",), ("b",))
 
@@ -259,8 +259,8 @@ def test_two_moves_that_only_together_make_a_circle() -> None:
     ("first", "second", "message"),
     [
         ({"depends_on_tools": {"gone"}}, {}, "depends_on_tools names 'gone', which is not in the catalogue"),
-        ({"depends_on_tools": {"b"}}, {"depends_on_tools": {"a"}}, "goes round in a circle: a -> b -> a"),
-        ({"depends_on_tools": {"a"}}, {}, "goes round in a circle: a -> a"),
+        ({"depends_on_tools": {"b"}}, {"depends_on_tools": {"a"}}, "forms a cycle: a -> b -> a"),
+        ({"depends_on_tools": {"a"}}, {}, "forms a cycle: a -> a"),
     ],
 )
 def test_prerequisites_that_cannot_be_stop_the_worker(first: dict[str, Any], second: dict[str, Any], message: str) -> None:
@@ -331,18 +331,18 @@ def metered(number: int, **more: Any) -> list[Step]:
 @pytest.mark.parametrize(("deadline", "kept"), [(None, 9), ("30s", 2), ("1m", 2), ("119s", 2), ("2m", 4), ("5m", 9)])
 def test_as_many_calls_as_the_quota_allows_before_the_deadline(deadline: str | None, kept: int) -> None:
     found = answered(plan(*metered(9), deadline=deadline))
-    assert len(found.going) == kept
-    assert set(found.going) == {f"s{index}" for index in range(kept)}
+    assert len(found.live_candidates) == kept
+    assert set(found.live_candidates) == {f"s{index}" for index in range(kept)}
     assert len(found.conflicts) == (kept < 9)
 
 
 def test_the_least_confident_calls_are_left_out() -> None:
     steps = [step(name, "metered", confidence=value) for name, value in (("a", 0.8), ("b", 0.95), ("c", 0.9), ("d", 0.85))]
     found = answered(plan(*steps, deadline="1m"))
-    assert set(found.going) == {"b", "c"}
+    assert set(found.live_candidates) == {"b", "c"}
     why = "4 calls of metered within the deadline, its rate limit 2/m allows 2"
     assert lowered(found) == dict.fromkeys(("a", "d"), f"RATE_LIMIT: {why}")
-    assert told(found) == [f"RATE_LIMIT -> DOWNGRADE: {why}: a and d, the least confident, are looked at only"]
+    assert told(found) == [f"RATE_LIMIT -> DOWNGRADE: {why}: a and d, the least confident, are previewed only"]
     assert all(cap.mode is Mode.DRY_RUN for name in ("a", "d") for cap in found.caps[name] if "RATE" in cap.reason)
 
 
@@ -350,12 +350,12 @@ def test_what_falls_with_a_surplus_call_is_not_counted_again() -> None:
     steps = [step("a", "metered", confidence=0.8), step("b", "metered", "a", confidence=0.9), *metered(2)]
     found = answered(plan(*steps, deadline="1m"))
     assert set(lowered(found)) == {"a"}
-    assert set(found.going) == {"s0", "s1"}
+    assert set(found.live_candidates) == {"s0", "s1"}
 
 
 def test_calls_that_are_not_made_do_not_count() -> None:
     found = answered(plan(*metered(2), step("x", "metered", confidence=0.6), deadline="1m"))
-    assert set(found.going) == {"s0", "s1"}
+    assert set(found.live_candidates) == {"s0", "s1"}
     assert found.conflicts == ()
 
 
@@ -366,7 +366,7 @@ def test_a_missing_permission_is_a_conflict_and_the_same_cap_as_ever() -> None:
     steps = step("o", "open"), step("a", "charge", "o"), step("b", "charge", "o")
     found = answered(plan(*steps), Policy())
     assert lowered(found) == dict.fromkeys(("a", "b"), "agent 'bot' lacks permission money")
-    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are looked at only"]
+    assert told(found) == ["PERMISSION -> DOWNGRADE: agent 'bot' lacks permission money: a and b are mocked only"]
 
 
 # TIMEOUT
@@ -375,7 +375,7 @@ def test_a_missing_permission_is_a_conflict_and_the_same_cap_as_ever() -> None:
 def test_what_cannot_end_before_the_deadline_is_looked_at_only() -> None:
     steps = step("a", "slow"), step("b", "slow", "a"), step("c", "slow", "b"), step("d", "slow")
     found = answered(plan(*steps, deadline="100s"))
-    assert set(found.going) == {"a", "d"}
+    assert set(found.live_candidates) == {"a", "d"}
     why = "with the timeouts of the calls before it, it may take 120 s, the deadline allows 100 s"
     assert lowered(found) == {"b": f"TIMEOUT: {why}"}
     (line,) = told(found)
@@ -385,14 +385,14 @@ def test_what_cannot_end_before_the_deadline_is_looked_at_only() -> None:
 
 def test_waiting_for_a_resource_takes_time_too() -> None:
     found = answered(plan(on("a", "jo"), on("b", "jo"), on("c", "jo"), on("d", "kim"), deadline="25s"))
-    assert set(found.going) == {"a", "b", "d"}
+    assert set(found.live_candidates) == {"a", "b", "d"}
     assert [each.kind.value for each in found.conflicts] == ["RESOURCE", "TIMEOUT"]
 
 
 def test_what_is_too_late_anyway_does_not_use_up_the_quota() -> None:
     late = [step("m1", "metered", "s", confidence=1.0), step("m2", "metered", "s", confidence=1.0)]
     found = answered(plan(step("s", "slow"), *late, *metered(2), deadline="60s"))
-    assert set(found.going) == {"s", "s0", "s1"}
+    assert set(found.live_candidates) == {"s", "s0", "s1"}
     assert [each.kind.value for each in found.conflicts] == ["TIMEOUT"]
 
 
@@ -422,31 +422,31 @@ def plans(draw: st.DrawFn) -> Plan:
 LIMITED = Policy.model_validate({"agents": {"boss": {"permissions": ["*"]}}})
 
 
-def as_scene(proposed: Plan, found: Admitted) -> Situation:
-    """What was admitted, as if it had been proposed that way."""
+def as_situation(proposed: Plan, found: Admitted) -> Situation:
+    """Return the admitted plan, as if it had been proposed that way."""
     steps = {
         each.id: each.model_copy(update={"agent": found.reassigned.get(each.id, each.agent)}) for each in proposed.steps
     }
     contracts = {name: found.contract(name) for name in steps}
-    resources = {name: found.resources.get(name, ()) for name in steps}
-    return Situation(steps, contracts, found.parents, found.caps, resources, LIMITED, proposed.deadline_seconds)
+    resources = {name: found.steps[name].resources for name in steps}
+    return Situation(steps, contracts, PlanGraph(found.parents), found.caps, resources, LIMITED, proposed.deadline_seconds)
 
 
 @given(plans())
 def test_what_is_resolved_has_no_conflict_left(proposed: Plan) -> None:
-    found = admit(proposed, CATALOGUE, LIMITED).admitted
+    found = examine(proposed, CATALOGUE, LIMITED).admitted
     assume(found is not None)
     assert found is not None
-    again = resolve(as_scene(proposed, found), {})
+    again = resolve(as_situation(proposed, found), {})
     assert again.conflicts == ()
     assert (again.problems, again.reassigned) == ((), ())
-    assert dict(again.scene.parents) == found.parents
-    assert dict(again.scene.caps) == found.caps
+    assert dict(again.situation.parents) == found.parents
+    assert dict(again.situation.caps) == found.caps
 
 
 @given(plans())
 def test_the_graph_stays_acyclic_and_only_grows_and_everything_live_is_in_order(proposed: Plan) -> None:
-    found = admit(proposed, CATALOGUE, LIMITED).admitted
+    found = examine(proposed, CATALOGUE, LIMITED).admitted
     assume(found is not None)
     assert found is not None
     graph = nx.DiGraph((above, name) for name, parents in found.parents.items() for above in parents)
@@ -457,10 +457,10 @@ def test_the_graph_stays_acyclic_and_only_grows_and_everything_live_is_in_order(
         assert set(each.parents) <= set(found.parents[each.id])
         called_before = {other.tool for other in proposed.steps if other.id in nx.ancestors(graph, each.id)}
         assert called_before.issuperset(found.contract(each.id).depends_on_tools)
-    going = found.going
+    going = found.live_candidates
     for one in going:
         for other in going:
-            shared = set(found.resources.get(one, ())) & set(found.resources.get(other, ()))
+            shared = set(found.steps[one].resources) & set(found.steps[other].resources)
             writes = not found.contract(one).read_only and not found.contract(other).read_only
             if one < other and shared and writes:
                 assert nx.has_path(graph, one, other) or nx.has_path(graph, other, one)
@@ -470,7 +470,7 @@ def test_the_graph_stays_acyclic_and_only_grows_and_everything_live_is_in_order(
 
 @given(plans())
 def test_a_plan_without_conflicts_is_not_changed(proposed: Plan) -> None:
-    found = admit(proposed, CATALOGUE, LIMITED).admitted
+    found = examine(proposed, CATALOGUE, LIMITED).admitted
     if found is None or found.conflicts:
         return
     assert found.parents == parents_of(proposed)
@@ -483,8 +483,8 @@ def test_a_plan_without_conflicts_is_not_changed(proposed: Plan) -> None:
 def test_the_order_of_steps_in_the_file_does_not_matter(proposed: Plan, chance: Any) -> None:
     steps = list(proposed.steps)
     chance.shuffle(steps)
-    one = admit(proposed, CATALOGUE, LIMITED)
-    other = admit(proposed.model_copy(update={"steps": tuple(steps)}), CATALOGUE, LIMITED)
+    one = examine(proposed, CATALOGUE, LIMITED)
+    other = examine(proposed.model_copy(update={"steps": tuple(steps)}), CATALOGUE, LIMITED)
     assert sorted(map(str, one.problems)) == sorted(map(str, other.problems))
     assert one.admitted == other.admitted
 
@@ -497,7 +497,7 @@ def test_thousands_of_conflicts_are_summed_up() -> None:
 
 
 def crowded(number: int) -> Plan:
-    """Every step in the way of many others, in every way there is."""
+    """Return every step in the way of many others, in every way there is."""
     tools = ("write", "mail", "metered", "read", "open", "charge", "slow")
     return plan(
         *(

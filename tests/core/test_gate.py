@@ -35,7 +35,7 @@ def granted(answer: GateAnswer) -> SlotGranted:
 
 
 def told(made: Gate, kind: NoticeKind) -> list[str]:
-    """Whom the gate tells; taken off its list, as the workflow does."""
+    """Return the notices of the gate and take them off its list, as the workflow does."""
     names = [news.to for news in made.news if news.kind is kind]
     made.news = [news for news in made.news if news.kind is not kind]
     return names

@@ -13,6 +13,7 @@ from airlock.activities.gates import GateActivities
 from airlock.gates.answers import (
     AcquireBusy,
     AcquireClosed,
+    AcquireDenied,
     AcquireGranted,
     AcquireQueued,
     AcquireRefused,
@@ -24,7 +25,7 @@ from airlock.gates.answers import (
     SlotGranted,
     SlotQueued,
 )
-from airlock.gates.protocol import ClosedGate, GateWait, HeldSlot
+from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
 from airlock.run.gate_requests import late_refusal
 
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
@@ -35,6 +36,7 @@ ROW = HeldSlot(gate="gate-resource-1", name="row:a", fence=7)
 WAIT = GateWait(gate="gate-live", name="live", position=2, holders=("plan-x",))
 OLD_RESULT: dict[str, Any] = {"held": [ROW.model_dump()], "waiting": None, "busy": None, "closed": None, "refused": ""}
 OLD_RESULT |= {"claimed": {}, "duplicates": {}}
+DENIAL = EntryRefused(kind="never", why="the policy of live forbids it")
 OLD_ANSWER = {"fence": 0, "slots": 0, "position": 0, "holders": [], "by": "", "why": ""}
 
 
@@ -156,6 +158,14 @@ def test_an_answer_crosses_versions_in_both_directions(answer: GateAnswer, field
     assert ANSWERS.validate_json(ANSWERS.dump_json(answer)) == answer
 
 
+def test_a_denial_reads_back_and_locks_the_run_on_an_old_worker() -> None:
+    denied = AcquireDenied(held=(ROW,), refusal=DENIAL)
+    assert RESULTS.validate_json(RESULTS.dump_json(denied)) == denied
+    assert OldResult.model_validate_json(RESULTS.dump_json(denied)).refused == "the policy of live forbids it"
+    unsaid = AcquireDenied(refusal=EntryRefused(kind="stale", why=""))
+    assert OldResult.model_validate_json(RESULTS.dump_json(unsaid)).refused, "an empty reason must not read as a grant"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"kind": "unheard-of"}, {"kind": "queued"}, {"kind": "refused", "refused": ""}, {"kind": None}, "granted", None],
@@ -179,6 +189,7 @@ def test_an_answer_of_no_known_status_is_never_a_grant(wrong: Any) -> None:
         (AcquireBusy(busy=WAIT), "it needs live, which plan-x holds at the moment"),
         (AcquireClosed(closed=ClosedGate(by="olga", reason="stop")), "it needs a gate that olga closed: stop"),
         (AcquireRefused(refused="over budget"), "over budget"),
+        (AcquireDenied(refusal=DENIAL), "the policy of live forbids it"),
     ],
 )
 def test_a_late_call_is_made_only_when_all_was_granted(result: AcquireResult, why: str) -> None:

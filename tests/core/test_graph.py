@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airlock.admission.lint import structure_problems
+from airlock.admission.examination import examine
 from airlock.plans.graph import descendants, graph_problems, parents_of, reversed_parents, topological_order, waves
 from tests.core.build import dags, plan, step
 
@@ -66,13 +66,13 @@ def test_ids_used_twice() -> None:
 
 def test_every_problem_has_a_fix() -> None:
     bad = plan(step("a", "write", "gone"), step("a"), step("b", args={"x": {"$ref": "a.["}, "y": {"$secret": ""}}))
-    found = structure_problems(bad)
+    found = examine(bad).problems
     assert [problem.where for problem in found] == ["steps.b.args.x", "steps.b.args.y", "steps.a.id", "steps.a.after"]
     assert all(problem.fix for problem in found)
 
 
 def test_what_json_cannot_say_is_a_problem_of_the_plan() -> None:
-    (found,) = structure_problems(plan(step("a", args={"x": float("nan")})))
+    (found,) = examine(plan(step("a", args={"x": float("nan")}))).problems
     assert "not JSON" in found.message
 
 

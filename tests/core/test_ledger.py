@@ -1,4 +1,4 @@
-"""What the seven files say of plans, and the chains and digests that show every change."""
+"""The seven files about plans, and the chains and digests that show every change."""
 
 import json
 from typing import Any
@@ -193,7 +193,7 @@ def test_what_a_run_recorded_checks_out(make: Any) -> None:
 
 
 def relinked(record: PlanRecord, **changes: Any) -> PlanRecord:
-    """The record with another line for the plan, hashed as if it had always been so."""
+    """Return the record with another line for the plan, hashed as if it had always been so."""
     line = record.execution.model_copy(update=changes)
     return record.model_copy(update={"execution": linked(line, line.seq, line.prev)})
 

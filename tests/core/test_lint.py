@@ -1,4 +1,4 @@
-"""What can be said about a plan before it runs: problems that refuse it, and advice."""
+"""Checks of a plan before it runs: problems that refuse it, and warnings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from airlock.admission.admit import admit
-from airlock.admission.lint import advice, argument_problems, catalogue_problems
+from airlock.admission.examination import examine
+from airlock.admission.lint import argument_problems, lint_warnings
 from airlock.plans.catalogue import Catalogue
+from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall, tool
 from tests.core.build import OPEN_POLICY, catalogue, make_tool, plan, step
@@ -114,19 +115,19 @@ def test_the_fix_of_an_unknown_argument_lists_the_known_ones() -> None:
     [("wirte", "did you mean 'write'?"), ("raed", "did you mean 'read'?"), ("zzzz", "use one of: mail, order, pay")],
 )
 def test_an_unknown_tool(name: str, fix: str) -> None:
-    (found,) = catalogue_problems(plan(step("a", name)), catalogue())
+    (found,) = examine(plan(step("a", name)), catalogue()).problems
     assert (found.where, found.message) == ("steps.a.tool", f"no tool {name!r} in the catalogue")
     assert found.fix.startswith(fix)
 
 
 def test_an_empty_catalogue_says_so() -> None:
-    (found,) = catalogue_problems(plan(step("a")), Catalogue([]))
+    (found,) = examine(plan(step("a")), Catalogue([])).problems
     assert "the catalogue is empty" in found.fix
 
 
 def test_admission_refuses_what_lint_finds() -> None:
-    assert [found.where for found in admit(plan(step("a", "nope")), catalogue(), OPEN_POLICY).problems] == ["steps.a.tool"]
-    assert [found.where for found in admit(plan(step("a", "read", "a")), catalogue(), OPEN_POLICY).problems] == ["steps.a"]
+    assert [found.where for found in examine(plan(step("a", "nope")), catalogue(), OPEN_POLICY).problems] == ["steps.a.tool"]
+    assert [found.where for found in examine(plan(step("a", "read", "a")), catalogue(), OPEN_POLICY).problems] == ["steps.a"]
 
 
 def test_admission_refuses_what_a_variant_does_not_understand() -> None:
@@ -137,21 +138,21 @@ def test_admission_refuses_what_a_variant_does_not_understand() -> None:
         return {"risk": args["kind"]}
 
     for args in ({}, {"kind": "nonsense"}, {"kind": "HIGH"}):
-        answer = admit(plan(step("a", "odd", args=args)), Catalogue([odd]), OPEN_POLICY)
+        answer = examine(plan(step("a", "odd", args=args)), Catalogue([odd]), OPEN_POLICY)
         assert answer.admitted is None
         assert [found.where for found in answer.problems] == ["steps.a.tool"]
-    assert admit(plan(step("a", "odd", args={"kind": "MEDIUM"})), Catalogue([odd]), OPEN_POLICY).admitted is not None
+    assert examine(plan(step("a", "odd", args={"kind": "MEDIUM"})), Catalogue([odd]), OPEN_POLICY).admitted is not None
 
 
-# advice
+# warnings
 
 
-def advised(*steps: Step) -> list[tuple[str, str]]:
+def warned(*steps: Step) -> list[tuple[str, str]]:
     proposed = plan(*steps)
     contracts = {found.id: catalogue().contract(found.tool) for found in steps if found.tool in catalogue().names}
-    for found in advice(proposed, contracts):
+    for found in lint_warnings(proposed, contracts, PlanGraph.of(proposed)):
         assert found.fix
-    return [(found.where, found.message) for found in advice(proposed, contracts)]
+    return [(found.where, found.message) for found in lint_warnings(proposed, contracts, PlanGraph.of(proposed))]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def advised(*steps: Step) -> list[tuple[str, str]]:
     ids=str,
 )
 def test_a_secret_in_clear_text(args: dict[str, Any], where: str) -> None:
-    ((found, message),) = advised(step("a", args=args))
+    ((found, message),) = warned(step("a", args=args))
     assert found == f"steps.a.args.{where}"
     assert "secret in clear text" in message
     assert "hunter2" not in message
@@ -188,18 +189,18 @@ def test_a_secret_in_clear_text(args: dict[str, Any], where: str) -> None:
     ids=str,
 )
 def test_what_is_no_secret(args: dict[str, Any]) -> None:
-    assert advised(step("a"), step("b", args=args)) == []
+    assert warned(step("a"), step("b", args=args)) == []
 
 
 def test_irreversible_before_reversible() -> None:
-    ((where, message),) = advised(step("send", "mail"), step("look", "read", "send"), step("write", "write", "look"))
+    ((where, message),) = warned(step("send", "mail"), step("look", "read", "send"), step("write", "write", "look"))
     assert where == "steps.send"
     assert "comes before reversible write" in message
 
 
 def test_irreversible_last_is_fine() -> None:
-    assert advised(step("write"), step("send", "mail", "write"), step("look", "read", "send"), step("free")) == []
+    assert warned(step("write"), step("send", "mail", "write"), step("look", "read", "send"), step("free")) == []
 
 
-def test_steps_of_unknown_tools_are_left_out_of_the_advice() -> None:
-    assert advised(step("send", "unheard"), step("write", "write", "send")) == []
+def test_steps_of_unknown_tools_are_left_out_of_the_warnings() -> None:
+    assert warned(step("send", "unheard"), step("write", "write", "send")) == []

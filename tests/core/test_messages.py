@@ -1,4 +1,4 @@
-"""What a human, or anything at all, may send: only `MalformedMessage` ever comes out, and junk cannot fill a run."""
+"""Messages of people and programs: only `MalformedMessage` ever comes out, and junk cannot fill a run."""
 
 import json
 import re

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airlock.admission.admit import admit
+from airlock.admission.examination import examine
 from airlock.admission.reliability import Reliability
 from airlock.base.incoming import MalformedMessage, parse_as
 from airlock.base.sketch import Sketch
@@ -38,7 +38,7 @@ SECOND = timedelta(seconds=1)
 
 
 @settings(max_examples=40)
-@given(st.lists(reports, max_size=12, unique_by=lambda each: each.key.text), st.lists(st.integers(0, 11), max_size=4))
+@given(st.lists(reports, max_size=8, unique_by=lambda each: each.key.text), st.lists(st.integers(0, 7), max_size=3))
 def test_however_reports_are_divided_and_repeated_each_counts_once(found: list[Report], cuts: list[int]) -> None:
     one_by_one = Windows()
     for each in found:
@@ -272,7 +272,7 @@ def test_what_is_no_report_is_refused(sent: tuple[Any, ...]) -> None:
 
 
 def _ended(run: Run) -> list[Report]:
-    """The reports of a run that is locked while it is LIVE, and aborted then."""
+    """Return the reports of a run that is locked while it is LIVE, and aborted then."""
     outbox, state = Outbox(), run.state
 
     def moved() -> None:
@@ -343,7 +343,7 @@ def test_a_plan_keeps_its_monitor() -> None:
 
 def _cap(reliability: dict[str, Reliability] | None, confidence: float = 0.95, **rules: Any) -> tuple[Mode, str]:
     proposed = plan(step("a", "write", confidence=confidence))
-    answer = admit(proposed, catalogue(), policy(**rules), None, reliability)
+    answer = examine(proposed, catalogue(), policy(**rules), reliability=reliability)
     assert answer.admitted is not None
     (cap,) = answer.admitted.caps["a"]
     return cap.mode, cap.reason

@@ -1,4 +1,4 @@
-"""What a monitor concluded, as the files say it."""
+"""The conclusions of a monitor, as the files say them."""
 
 from datetime import UTC, datetime
 

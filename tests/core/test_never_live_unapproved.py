@@ -135,7 +135,7 @@ class Airlock(RuleBasedStateMachine):
         self.run.outcome = Outcome.EXPIRED
 
     def may_start(self) -> list[str]:
-        """The workflow's own rule: nothing failed, nothing in doubt, and all dependencies are live."""
+        """Return the workflow's own rule: nothing failed, nothing in doubt, and all dependencies are live."""
         by_status = self.run.steps_with
         if not self.at(State.LIVE) or by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT]:
             return []

@@ -1,4 +1,4 @@
-"""What histories tell about calls a run does not know of: the undo of a terminated plan, the repeat of a reset one."""
+"""The evidence of histories that a run does not know: the undo of a terminated plan, the repeat of a reset one."""
 
 from typing import Any
 
@@ -159,7 +159,7 @@ def test_a_failed_call_is_made_again_with_the_token_it_left_and_an_undone_one_wi
 
 
 def terminated(*in_flight: str) -> Run:
-    """A plan that was terminated in LIVE: a is live, the rest as its last workflow task left it."""
+    """Return a plan that was terminated in LIVE: a is live, the rest as its last workflow task left it."""
     run = live_run(plan(step("a"), step("b", "order", "a"), step("c", "mail", "b")))
     call(run, live("a"))
     run.in_flight = in_flight
@@ -223,7 +223,7 @@ def undo_run(ended: Run, to_step: str | None = None) -> tuple[Run, str]:
 
 
 def ended_run(**statuses: CallStatus) -> Run:
-    """A plan that has ended: write a, order b, mail c, read d."""
+    """Return a plan that has ended: write a, order b, mail c, read d."""
     proposed = plan(step("a"), step("b", "order", "a"), step("c", "mail", "b"), step("d", "read"))
     run = Run(plan=proposed, admitted=admitted(proposed), submitted_at=NOW, since=NOW, state=State.COMPLETED)
     for number, (name, status) in enumerate(statuses.items(), 1):
@@ -295,7 +295,7 @@ def test_the_preview_of_an_undo():
     text = preview_view(run).text
     assert "Order: b, a" in text
     assert "the row has moved" in text
-    assert 'asked for by "carol"' in text
+    assert 'requested by "carol"' in text
     assert f'--workflow-id undo-p-1 --name approve --input \'{{"by": "YOUR-NAME", "digest": "{run.digest[:16]}"}}\'' in text
 
 

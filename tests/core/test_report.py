@@ -50,7 +50,7 @@ def tallies(facts: Aggregate) -> dict[str, tuple[int, int]]:
 
 
 def admitted_run(proposed: object = THREE, *conflicts: Conflict) -> Run:
-    """A run in MOCK whose admission is in the audit, as the workflow writes it."""
+    """Return a run in MOCK whose admission is in the audit, as the workflow writes it."""
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)  # type: ignore[arg-type]
     run.record(AuditKind.ADMISSION, "admitted", NOW)
     record_conflicts(run, conflicts, NOW)

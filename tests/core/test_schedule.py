@@ -1,4 +1,4 @@
-"""What may start when: every step once, after its parents, irreversible calls alone and as late as possible."""
+"""The order of starts: every step once, after its parents, irreversible calls alone and as late as possible."""
 
 import itertools
 from collections.abc import Callable

@@ -70,7 +70,7 @@ def test_the_digest_is_64_hex_characters() -> None:
 
 
 def shuffled(value: Any) -> Any:
-    """The same JSON with every object's keys the other way round."""
+    """Return the same JSON with every object's keys the other way round."""
     if isinstance(value, dict):
         return {key: shuffled(value[key]) for key in reversed(value)}
     return [shuffled(item) for item in value] if isinstance(value, list) else value
@@ -124,7 +124,7 @@ def test_the_same_seal_and_texts_under_every_hash_seed() -> None:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every leaf, empty containers included."""
+    """Yield the path of every leaf, empty containers included."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     children = [leaf for key, child in items for leaf in leaves(child, (*path, key))]
     yield from children or [path]

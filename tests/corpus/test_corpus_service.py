@@ -1,4 +1,4 @@
-"""What the corpus service offers a tool that must undo, retry and find out: keys, moves, forced failures."""
+"""The offer of the corpus service to a tool that must undo, retry and find out: keys, moves, forced failures."""
 
 from typing import Any
 

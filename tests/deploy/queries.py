@@ -1,4 +1,4 @@
-"""What Prometheus is asked in deploy/: every expression of the alert rules and of the dashboard, taken apart."""
+"""The queries of deploy/ to Prometheus: every expression of the alert rules and of the dashboard, taken apart."""
 
 import json
 import re
@@ -53,5 +53,8 @@ QUERIES = [Query(rule["alert"], rule["expr"]) for rule in ALERTS] + [
 
 
 def names_of_temporal() -> set[str]:
-    """Every metric of Temporal's that deploy/ asks for; a scenario with a real worker compares them with what it serves."""
+    """Return every metric of Temporal's that deploy/ asks for.
+
+    A scenario with a real worker compares them with what it serves.
+    """
     return {found.metric for query in QUERIES for found in query.selected if found.metric.startswith("temporal_")}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -18,8 +18,9 @@ from airlock.activities.secrets import ENVIRONMENT_PREFIX, FOLDER_VARIABLE
 from airlock.admission.config import SETTINGS_PREFIX, parse_config
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import CONFIG_VARIABLE
-from airlock.worker.command import argument_parser
+from airlock.worker.command import Role
 from airlock.worker.roles import ROLES, SHUTDOWN_MARGIN
+from tests.command_lines import worker_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -83,8 +84,9 @@ def test_images_are_pinned_and_temporal_is_the_one_that_the_tests_use():
 
 
 def test_there_is_one_worker_for_each_role_and_its_command_is_one_that_worker_takes():
-    roles = {name: argument_parser().parse_args(service["command"]).role for name, service in WORKERS.items()}
+    roles = {name: worker_settings(service["command"])["role"] for name, service in WORKERS.items()}
     assert roles == {role: role for role in ROLES if role != "all"}
+    assert get_args(Role) == ROLES
     for service in WORKERS.values():
         assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 

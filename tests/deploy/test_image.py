@@ -25,7 +25,7 @@ def instructions(name: str) -> list[list[str]]:
 
 
 def copies() -> list[tuple[Path, str]]:
-    """Every source of a COPY with its destination, patterns expanded."""
+    """Return every source of a COPY with its destination, patterns expanded."""
     found = []
     for *sources, destination in instructions("COPY"):
         for source in sources:
@@ -37,7 +37,7 @@ def copies() -> list[tuple[Path, str]]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Path:
-    """What the image holds in /app, as the COPY instructions put it there."""
+    """Return the content of /app in the image, as the COPY instructions put it there."""
     app = tmp_path_factory.mktemp("app")
     for path, destination in copies():
         if destination.startswith("/"):

@@ -8,14 +8,14 @@ import yaml
 
 from airlock.base import names
 from airlock.base.metrics import METRICS, CallResult, Kind
-from airlock.cli.app import app
+from airlock.cli.app import Commands
 from airlock.gates.protocol import AnomalyKind
 from airlock.monitoring.rolling import Window
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
 from airlock.run.state import Outcome
-from airlock.worker.command import argument_parser
 from airlock.worker.roles import ROLES
+from tests.command_lines import worker_settings
 from tests.deploy.queries import ALERTS, DASHBOARD, QUERIES, ROOT
 from tests.deploy.test_compose import SERVICES, WORKERS
 
@@ -81,13 +81,12 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(alert):
     assert re.fullmatch(r"\d+[smh]", alert.get("for", "1m"))
     assert alert["labels"]["severity"] in ("critical", "warning", "info")
     assert set(alert["annotations"]) == {"summary", "what_to_do"}
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    for command in re.findall(r"starter\.py (\w+)", alert["annotations"]["what_to_do"]):
-        assert command in commands, command
+    for command in re.findall(r"airlock (\w+)", alert["annotations"]["what_to_do"]):
+        assert command in Commands.table, command
     text = " ".join(alert["annotations"].values())
     grouped = next(query for query in QUERIES if query.where == alert["alert"]).grouped_by | {"role"}
     assert set(re.findall(r"\$labels\.(\w+)", text)) <= grouped
-    for document in re.findall(r"docs/\w+\.md", text):
+    for document in re.findall(r"docs/[\w/-]+\.md", text):
         assert (ROOT / document).is_file()
 
 
@@ -97,8 +96,8 @@ def test_prometheus_finds_every_worker():
     assert job["job_name"] == "airlock"
     assert set(found["names"]) == set(WORKERS)
     for service in WORKERS.values():
-        given = argument_parser().parse_args(service["command"])
-        assert given.metrics_address == f"0.0.0.0:{found['port']}"
+        given = worker_settings(service["command"])
+        assert given["metrics"] == f"0.0.0.0:{found['port']}"
         assert set(service["networks"]) & set(SERVICES["prometheus"]["networks"])
     assert "./deploy/prometheus:/etc/prometheus:ro" in SERVICES["prometheus"]["volumes"]
     assert COMPOSE_PROMETHEUS["rule_files"] == ["/etc/prometheus/alerts.yml"]
@@ -128,7 +127,7 @@ def test_panels_do_not_lie_on_each_other():
 
 
 def test_the_page_names_every_metric_as_the_code_does():
-    page = (ROOT / "docs" / "metrics.md").read_text()
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `airlock_")]
     expected = [
         f"| `{metric.served}` | {metric.kind.value} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.text} |"

@@ -1,4 +1,4 @@
-"""What is in the documents: their files, their fenced blocks, their links, the commands in them."""
+"""Contents of the documents: their files, their fenced blocks, their links, the commands in them."""
 
 import re
 import shlex
@@ -10,7 +10,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")) if path.is_file()
 )
-GENERATED = ("docs/states.md", "docs/starter.md", "docs/corpus.md")
+GENERATED = (
+    "docs/reference/states.md",
+    "docs/reference/calls.md",
+    "docs/reference/starter.md",
+    "docs/contributing/corpus.md",
+)
+GENERATED_DOCUMENTS = [path for path in DOCUMENTS if path.relative_to(ROOT).as_posix() in GENERATED]
 WRITTEN = [path for path in DOCUMENTS if path.relative_to(ROOT).as_posix() not in GENERATED]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -31,7 +37,7 @@ class Fence:
 
 
 def fences(*kinds: str, paths: list[Path] | None = None) -> list[Fence]:
-    """Every fenced block of some kinds, in all documents unless told otherwise."""
+    """Return every fenced block of some kinds, in all documents unless `paths` names some."""
     found = []
     for path in WRITTEN if paths is None else paths:
         text = path.read_text()
@@ -42,31 +48,31 @@ def fences(*kinds: str, paths: list[Path] | None = None) -> list[Fence]:
 
 
 def lines(fence: Fence) -> Iterator[str]:
-    """The commands of a block: continued lines joined, comments left out."""
+    """Yield the commands of a block: continued lines joined, comments left out."""
     for line in fence.text.replace("\\\n", " ").splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             yield line.strip()
 
 
 def prose(path: Path) -> str:
-    """The document without its blocks."""
+    """Return the document without its blocks."""
     return _FENCE.sub("", path.read_text())
 
 
 def inline(path: Path) -> list[str]:
-    """Everything between single backticks, outside of blocks."""
+    """Return everything between single backticks, outside of blocks."""
     return _INLINE.findall(prose(path))
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command line anywhere in the documents, with where it stands."""
+    """Return every command line of the documents with its place."""
     found = [(str(fence), line) for fence in fences("sh", "text") for line in lines(fence)]
     found += [(str(path.relative_to(ROOT)), text) for path in WRITTEN for text in inline(path)]
     return found
 
 
 def words_after(program: str, line: str) -> list[str] | None:
-    """The arguments of a program in a command line, or None where it is not run there."""
+    """Return the arguments of a program in a command line, or None where the line does not run it."""
     match = re.search(rf"(?:^|[\s(/]){re.escape(program)} (?=\S)(.*)", line)
     if match is None:
         return None

@@ -1,28 +1,47 @@
 """The documents fit the code: links, examples, keys, commands."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
 
-from airlock.admission.admit import admit
+from airlock.activities.admit import resource_hash
 from airlock.admission.config import parse_config
-from airlock.admission.lint import structure_problems
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
-from airlock.cli.app import app
 from airlock.plans.assignments import read_plan
-from airlock.plans.contract import Contract
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
 from airlock.plans.state import State
+from airlock.plans.tool import ToolCall
 from airlock.run.messages import MESSAGES, parse_message
-from airlock.tools.loader import load_catalogue
-from airlock.worker.command import argument_parser
-from tests.docs.fences import DOCUMENTS, ROOT, WRITTEN, commands, fences, inline, prose, words_after
+from airlock.tools.loader import load_catalogue, tools_in
+from devtools.docs import picture
+from tests.command_lines import starter_commands, worker_command
+from tests.docs.fences import (
+    DOCUMENTS,
+    GENERATED_DOCUMENTS,
+    ROOT,
+    WRITTEN,
+    commands,
+    fences,
+    inline,
+    lines,
+    prose,
+    words_after,
+)
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+COMMANDS: dict[str, Any] = {name: starter_commands().load(name) for name in starter_commands().table}
 JSON = fences("json")
 TOML = fences("toml")
 MAKE_TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -60,12 +79,12 @@ PLANS = [fence for fence in JSON if '"plan_id"' in fence.text]
 @pytest.mark.parametrize("fence", PLANS, ids=str)
 def test_plans_can_be_accepted(fence):
     plan = read_plan(json.loads(fence.text))
-    assert structure_problems(plan) == []
+    assert examine(plan).problems == ()
     config = document("airlock.toml")
     if fence.path.stem == "writing-a-tool":
         config = next(each.text for each in TOML if each.path == fence.path and "[catalogue]" in each.text)
     parsed = parse_config(config)
-    admission = admit(plan, load_catalogue(parsed), parsed.policy)
+    admission = examine(plan, load_catalogue(parsed), parsed.policy)
     assert admission.problems == ()
     if not plan.allow_missing_arguments:
         caps = {step: [cap.mode.value for cap in caps] for step, caps in admission.admitted.caps.items()}
@@ -90,7 +109,7 @@ def test_toml_is_a_configuration(fence):
 
 
 def test_every_key_of_the_operators_file_is_explained():
-    text = document("docs/operating.md")
+    text = document("docs/guides/operating.md")
     table = text[text.index("### `[policy]`") : text.index("### `[contracts.")]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Policy.model_fields)
     catalogue = load_catalogue(parse_config(""))
@@ -104,7 +123,7 @@ def test_every_key_of_the_operators_file_is_explained():
 
 @pytest.mark.parametrize("key", [key for key in Policy.model_fields if key not in ("agents",)])
 def test_the_defaults_of_the_policy_are_the_documented_ones(key):
-    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/operating.md"), re.MULTILINE)
+    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/guides/operating.md"), re.MULTILINE)
     assert row
     if row[1].strip() == "none":
         assert getattr(Policy(), key) is None
@@ -115,7 +134,7 @@ def test_the_defaults_of_the_policy_are_the_documented_ones(key):
 
 
 def test_every_field_of_a_contract_is_explained():
-    text = document("docs/writing-a-tool.md")
+    text = document("docs/guides/writing-a-tool.md")
     table = text[text.index("## The contract") : text.index("## The live function")]
     assert set(Contract.model_fields) == {
         name for row in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
@@ -123,7 +142,7 @@ def test_every_field_of_a_contract_is_explained():
 
 
 def test_every_signal_and_its_fields_are_explained():
-    text = document("docs/approving.md")
+    text = document("docs/guides/approving.md")
     rows = re.findall(r"^\| (`[^|]+`) \| (`by`[^|]+) \|$", text, re.MULTILINE)
     told = {name: set(re.findall(r"`(\w+\??)`", fields)) for names, fields in rows for name in re.findall(r"`(\w+)`", names)}
     for name, model in MESSAGES.items():
@@ -132,13 +151,13 @@ def test_every_signal_and_its_fields_are_explained():
 
 
 def test_every_state_is_named():
-    text = document("docs/concepts.md")
+    text = document("docs/explanation/concepts.md")
     assert all(state.value in text for state in State)
 
 
 def test_every_word_in_the_walk_through_is_in_the_example():
     source = document("examples/my_tools.py")
-    blocks = fences("python", paths=[ROOT / "docs" / "writing-a-tool.md"])
+    blocks = fences("python", paths=[ROOT / "docs" / "guides" / "writing-a-tool.md"])
     assert len(blocks) >= 8
     for fence in blocks:
         assert fence.text.strip() in source, f"{fence} is not in examples/my_tools.py"
@@ -147,20 +166,22 @@ def test_every_word_in_the_walk_through_is_in_the_example():
     assert all(fence.text.strip() in source for fence in readme)
 
 
-def _starter_lines() -> list[tuple[str, list[str]]]:
+def _airlock_lines() -> list[tuple[str, list[str]]]:
     found = []
     for where, line in commands():
-        words = words_after("starter.py", line)
-        if words is not None and not line.startswith("docker"):
+        words = words_after("airlock", line)
+        if words and not line.startswith(("docker", "from ")) and words[0] != "...":
             found.append((where, words))
     return found
 
 
-@pytest.mark.parametrize(("where", "words"), _starter_lines(), ids=lambda value: value if isinstance(value, str) else None)
-def test_commands_of_the_starter_exist_with_their_options(where, words):
-    group: Any = typer.main.get_command(app)
-    assert words[0] in group.commands, where
-    command = group.commands[words[0]]
+@pytest.mark.parametrize(("where", "words"), _airlock_lines(), ids=lambda value: value if isinstance(value, str) else None)
+def test_commands_exist_with_their_options(where, words):
+    if words[0].startswith("--"):
+        assert words in (["--help"], ["--version"]), where
+        return
+    assert words[0] in COMMANDS, where
+    command = COMMANDS[words[0]]
     if len(words) == 1:
         return  # only its name
     options = {option for parameter in command.params for option in parameter.opts}
@@ -171,6 +192,18 @@ def test_commands_of_the_starter_exist_with_their_options(where, words):
     command.make_context(words[0], list(words[1:]))
 
 
+def test_there_are_many_commands_in_the_documents():
+    assert len(_airlock_lines()) > 80
+    assert {words[0] for _, words in _airlock_lines()} >= COMMANDS.keys()
+
+
+def test_conflicts_are_shown_as_the_document_says():
+    (shown,) = fences("text", paths=[ROOT / "docs" / "reference" / "conflicts.md"])
+    command = [sys.executable, "starter.py", "check", "examples/conflicts.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.startswith("conflict:")] == shown.text.splitlines()
+
+
 def test_targets_of_make_exist():
     found = {words[0] for _, line in commands() if (words := words_after("make", line)) and line.startswith("make ")}
     assert found >= {"demo", "dev", "test", "check", "setup"}
@@ -178,14 +211,15 @@ def test_targets_of_make_exist():
 
 
 def test_options_of_the_worker_exist():
-    options = {option for action in argument_parser()._actions for option in action.option_strings}
-    text = document("docs/operating.md")
+    parameters = worker_command().params
+    options = {option for parameter in parameters for option in parameter.opts}
+    text = document("docs/guides/operating.md")
     table = text[text.index("| option | default |") : text.index("### Connection")]
     told = set(re.findall(r"`(--[a-z-]+)`", table))
-    assert told == options - {"-h", "--help", "--role"}
-    for action in argument_parser()._actions:
-        if isinstance(action.default, int):
-            assert f"| `{action.option_strings[0]}` | {action.default} |" in table
+    assert told == options - {"--role", "--version"}
+    for parameter in parameters:
+        if isinstance(parameter.default, int) and not parameter.is_flag:
+            assert f"| `{parameter.opts[0]}` | {parameter.default} |" in table
 
 
 def test_signals_in_commands_are_ones_that_a_plan_takes():
@@ -204,8 +238,67 @@ def test_signals_in_commands_are_ones_that_a_plan_takes():
 
 
 def test_nothing_is_promised_that_the_starter_does_not_have():
-    group: Any = typer.main.get_command(app)
     for path in WRITTEN:
         for text in inline(path):
-            if match := re.match(r"(?:python )?starter\.py ([a-z]+)", text):
-                assert match[1] in group.commands, (path, text)
+            if match := re.match(r"airlock ([a-z]+)", text):
+                assert match[1] in COMMANDS, (path, text)
+
+
+def test_the_first_tool_is_one_that_a_worker_offers():
+    (code,) = fences("python", paths=[ROOT / "docs" / "start" / "first-tool.md"])
+    module = ModuleType("my_tools")
+    exec(compile(code.text, str(code), "exec"), module.__dict__)
+    catalogue = Catalogue(tools_in(module))
+    assert catalogue.names == ("count_words",)
+    count = module.count_words
+    call = ToolCall("plan", "count", "agent", Mode.LIVE, "plan/count")
+    assert count.live(module.CountWords(text="one two three"), call) == {"words": 3}
+    (step,) = [json.loads(fence.text) for fence in fences("json", paths=[code.path])]
+    assert module.CountWords.model_validate(step["args"])
+    assert Step.model_validate(step).tool == "count_words"
+
+
+LONGEST = 120
+"""Characters of a line, so that a diff shows it whole."""
+
+
+@pytest.mark.parametrize("path", [*WRITTEN, *GENERATED_DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_are_short_enough_for_a_diff(path):
+    """Table rows, and lines that only hold a link, cannot be wrapped; blocks show what programs print."""
+    long = [line for line in prose(path).splitlines() if len(line) > LONGEST and not line.lstrip().startswith("|")]
+    assert [line for line in long if not re.fullmatch(r"\S*\[[^\]]*\]\(\S+\)\S*", line.strip())] == []
+
+
+def test_the_picture_follows_the_import_rules():
+    rules = [
+        {"type": "layers", "layers": ["a.top", "a.left | a.right", "a.core"]},
+        {"type": "forbidden", "source_modules": ["a.core"], "forbidden_modules": ["temporalio"]},
+        {"type": "forbidden", "source_modules": ["a.top"], "forbidden_modules": ["a.left"]},
+        {"type": "forbidden", "source_modules": ["a.left"], "forbidden_modules": ["a.core"]},
+    ]
+    drawn = [line.strip() for line in picture(rules)]
+    assert [line for line in drawn if "-->" in line] == ["a_top --> a_right", "a_right --> a_core"]
+    inside = drawn[drawn.index(next(line for line in drawn if line.startswith("subgraph"))) + 1 : drawn.index("end")]
+    assert inside == ['a_core["a.core"]']
+
+
+def test_the_page_of_the_architecture_names_files_that_are_there():
+    page = document("docs/architecture.md")
+    listed = re.findall(r"`([\w/]+\.py)`", page[page.index("## Follow one live call") : page.index("## Where to add")])
+    assert 12 <= len(listed) <= 18
+    for name in re.findall(r"`((?:airlock|workflows|activities|devtools|deploy|tests)/[\w/.]+\.\w+)`", page):
+        assert (ROOT / name).is_file(), name
+    for row in re.findall(r"^\| [A-Z_]+ \|(.*)\|(.*)\|(.*)\|$", page, re.MULTILINE):
+        for folder, cell in zip(("workflows", "activities", "airlock"), row, strict=True):
+            assert cell.strip() == "none" or re.findall(r"`([\w/]+\.py)`", cell)
+            for name in re.findall(r"`([\w/]+\.py)`", cell):
+                assert (ROOT / folder / name).is_file(), name
+
+
+def test_the_hash_of_a_resource_is_computed_as_the_document_says():
+    (line,) = [line for fence in fences("sh") for line in lines(fence) if "resource_hash" in line]
+    script = line.replace("hash=$(python", f"hash=$({shlex.quote(sys.executable)}") + '; echo "$hash"'
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=ROOT, env={**os.environ, "AIRLOCK_INDEX_KEY": "k"}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == resource_hash("k", "file:onboarding/latest.md"), done.stderr

@@ -1,4 +1,4 @@
-"""The tools of docs/writing-a-tool.md, with real effect: called as the document says, then the way a worker calls them."""
+"""The tools of docs/guides/writing-a-tool.md, with real effect: called as the document says, then as a worker calls them."""
 
 import json
 from dataclasses import replace
@@ -92,12 +92,12 @@ def test_a_flag_that_moved_is_stale_and_nothing_is_written(path, settings):
     assert path.read_bytes() == before
 
 
-def test_undo_does_not_overwrite_somebody_else(path, settings):
+def test_undo_does_not_overwrite_another_writer(path, settings):
     set_flag.live(ON, call(settings))
     content = json.loads(path.read_text())
     content["flags"]["new_checkout"] = "50%"
     path.write_text(json.dumps(content))
-    with pytest.raises(ToolFailed, match="somebody else"):
+    with pytest.raises(ToolFailed, match="another writer"):
         set_flag.functions["compensate"](ON, call(settings))
     assert flags(path) == {"new_checkout": "50%"}
 
@@ -177,7 +177,7 @@ async def test_as_a_worker_calls_it(path):
 
 async def test_a_value_that_is_not_known_yet_is_previewed_all_the_same(path):
     catalogue = Catalogue([set_flag], settings={"flags": {"path": str(path)}})
-    toolbox = Toolbox(catalogue, Policy())
+    toolbox = Toolbox(catalogue, Policy.model_validate({"agents": {"releaser": {"permissions": ["flags:write"]}}}))
     args = {"name": "new_checkout", "value": {"$ref": "share.result"}}
     step = Step(id="switch", agent="releaser", tool="set_flag", args=args, confidence=0.9)
     request = RehearsalRequest(

@@ -1,15 +1,15 @@
-"""Every command of the README, run in its order against a real environment; and the five lines of Python."""
+"""Every command of the README, run in its order against a real environment; and the lines of Python."""
 
 import asyncio
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from devtools.environment import environment
 from tests.docs.fences import ROOT, fences, lines
+from tests.docs.installed import command_folders
 
 README = [ROOT / "README.md"]
 OUTSIDE = ("make ", ". .venv/bin/activate")
@@ -22,12 +22,12 @@ def blocks() -> list[str]:
 
 def offline() -> list[str]:
     found = [line for fence in fences("sh") for line in lines(fence)]
-    return sorted({line for line in found if line.startswith(("python starter.py check", "python starter.py tools"))})
+    return sorted({line for line in found if line.startswith(("airlock check", "airlock tools"))})
 
 
 def shell(script: str, variables: dict[str, str]) -> str:
-    """Run a block as a person would who agrees when asked; what it said."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
+    """Run a block as a person would, with the commands of the environment on the path, and return what it said."""
+    path = os.pathsep.join([*command_folders(), variables["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env={**variables, "PATH": path}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False,
@@ -53,13 +53,13 @@ async def test_every_command_in_its_order(tmp_path):
             return await asyncio.to_thread(shell, script, env.cli_environment)
 
         # without a terminal `approve` wants a digest: the command for the Temporal CLI, the next block, approves instead
-        asks = "python starter.py approve onboard-acme-001 --by alice\n"
+        asks = "airlock approve onboard-acme-001 --by alice\n"
         assert asks in found[1]
         said = [await run(script.replace(asks, "")) for script in found[:3]]
         assert "0 errors" in said[0]
         assert "Digest:" in said[1]
-        await run("python starter.py watch onboard-acme-001")
-        assert "completed" in await run("python starter.py list --json")
+        await run("airlock watch onboard-acme-001")
+        assert "completed" in await run("airlock list --json")
         said = [await run(script) for script in found[3:]]
         assert "unlock accepted" in said[0]
         assert "rollback accepted" in said[2]

@@ -23,7 +23,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
 async def playing(
     request: pytest.FixtureRequest, outside: Outside, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[dict[str, "asyncio.Task[None]"]]:
-    """Every chosen scenario, under way."""
+    """Yield every chosen scenario, under way."""
     folder = tmp_path_factory.mktemp("processes")
     callspecs = [getattr(item, "callspec", None) for item in request.session.items]
     chosen = [spec.params["scenario"] for spec in callspecs if spec is not None and "scenario" in spec.params]

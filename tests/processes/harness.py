@@ -96,7 +96,7 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
 
     async def code(self, within: float = 180.0) -> int:
-        """The exit code, once it has ended."""
+        """Return the exit code, once it has ended."""
         await until(lambda: not self.running, f"{self.log.name} has not ended:\n{self.said()[-2000:]}", within)
         return self._process.wait()
 
@@ -145,7 +145,7 @@ class Server:
             self.process.kill()
 
     def health(self) -> str:
-        """A line for the report of a failure."""
+        """Return a line for the report of a failure."""
         if self.process is None:
             return f"server {self.address} was never started"
         return f"server {self.address} {'runs' if self.process.running else 'has ended'}: {self.process.said()[-2000:]}"
@@ -169,7 +169,7 @@ class Outside:
         return [contact for contact in found if contact["email"] == email]
 
     def crm_log(self, key: str) -> list[dict[str, Any]]:
-        """The requests under one idempotency key, oldest first."""
+        """Return the requests under one idempotency key, oldest first."""
         requests = httpx.get(f"{self.crm.url}/_sandbox/log", trust_env=False).json()["requests"]
         return [request for request in requests if request.get("idempotency_key") == key]
 
@@ -190,7 +190,7 @@ class Scene:
         self._airlock: Airlock | None = None
 
     def configure(self, catalogue: str, more: str = "") -> None:
-        text = f'[catalogue]\n{catalogue}\n[policy.agents."*"]\npermissions = ["*"]\n{more}\n'
+        text = f'[catalogue]\n{catalogue}\n[policy.agents."*"]\npermissions = ["*"]\nsecrets = ["VAULT-PASSWORD"]\n{more}\n'
         self.config.write_text(text, encoding="utf-8")
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -213,7 +213,7 @@ class Scene:
         }
 
     def launch(self, role: str = "all", *options: str, **environment: str) -> Process:
-        """A worker that is perhaps not ready yet; it runs in the scene's folder."""
+        """Return a worker that is perhaps not ready yet; it runs in the scene's folder."""
         command = [sys.executable, str(ROOT / "worker.py"), "--config", self.config.name, "--role", role, *options]
         log = self.folder / f"worker-{len(self.workers) + 1}-{role}.log"
         worker = Process(command, log, self.environment(**environment), cwd=self.folder)
@@ -275,13 +275,13 @@ class Scene:
         (self.control / "fail" / f"{plan}.{step}").write_text(text)
 
     def log(self) -> list[dict[str, Any]]:
-        """What the tools did: `plan`, `step`, `moment`, `attempt`, `pid`, `key`."""
+        """Return the journal of the tools: `plan`, `step`, `moment`, `attempt`, `pid`, `key`."""
         path = self.control / "log.jsonl"
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
     def times(self, plan: str, step: str, moment: str) -> int:
-        """How often a tool came to a moment."""
+        """Return how often a tool came to a moment."""
         return sum((line["plan"], line["step"], line["moment"]) == (plan, step, moment) for line in self.log())
 
     async def reached(self, plan: str, step: str, moment: str) -> None:
@@ -291,13 +291,13 @@ class Scene:
         return "\n".join(f"{worker.log.name}: {worker.said()[-1500:]}" for worker in self.workers)
 
     def rows(self, email: str) -> list[dict[str, Any]]:
-        """The accounts of one plan."""
+        """Return the accounts of one plan."""
         with closing(sqlite3.connect(self.database)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute("SELECT * FROM accounts WHERE email = ?", (email,))]
 
     def written(self, plan: str) -> dict[str, str]:
-        """Every file of one plan's folder; empty, too, when there is no folder."""
+        """Return every file of one plan's folder; empty, too, when there is no folder."""
         return {path.name: path.read_text() for path in (self.files / plan).rglob("*") if path.is_file()}
 
     def close(self) -> None:

@@ -69,9 +69,9 @@ class Vault(BaseModel):
     file: str = ""
 
 
-@tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60)
+@tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60, secrets={"password"})
 def open_vault(args: Vault, call: ToolCall) -> dict[str, Any]:
-    """Write the password to a file, and tell it to whoever listens: in the output, an error, or the undo's error."""
+    """Write the password to a file, and leak it: in the output, an error, or the undo's error."""
     if args.say == "error":
         raise ToolFailed(f"the vault does not take {args.password}")
     call.undo = {"file": args.file, "opened_with": args.password}
@@ -120,12 +120,12 @@ def _trouble(call: ToolCall, kind: str) -> None:
 
 
 def _borrowed(call: ToolCall, kind: str) -> bool:
-    """Whether the dry run of a tool that only reads makes use of its live function."""
+    """Return True if the dry run of a tool that only reads makes use of its live function."""
     return kind == "live" and call.mode is not Mode.LIVE
 
 
 def held(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    """The function, logged and waiting where it is told to; of live calls and compensations before and after."""
+    """Return the function, logged and waiting where it is told to; of live calls and compensations before and after."""
     before, after = (f"{kind}_before", f"{kind}_after") if kind in ("live", "undo") else (kind, "")
     if inspect.iscoroutinefunction(function):
 
@@ -174,7 +174,7 @@ async def _wait_async(hold: Path) -> None:
 
 
 def hold(made: Tool) -> Tool:
-    """The same tool under the same contract, with every function held."""
+    """Return the same tool under the same contract, with every function held."""
     made.live = held(made.live, "live")
     names = {"dry_run": "dry", "compensate": "undo"}
     made.functions = {kind: held(function, names.get(kind, kind)) for kind, function in made.functions.items()}

@@ -115,7 +115,7 @@ async def killed_in_mock(stage: Stage) -> None:
 
 @scenario
 async def killed_in_dry_run(stage: Stage) -> None:
-    """What was looked at and reported is not looked at again."""
+    """A step that was previewed and reported is not previewed again."""
     plan = Onboarding(stage.scene())
     await plan.submitted("account", "dry")
     await plan.scene.reached(plan.id, "account", "dry")
@@ -128,7 +128,7 @@ async def killed_in_dry_run(stage: Stage) -> None:
 
 
 async def reported(plan: Onboarding, previews: int) -> bool:
-    """Whether the server knows of so many finished previews."""
+    """Return True if the server knows of so many finished previews."""
     request = DescribeWorkflowExecutionRequest(
         namespace=plan.scene.name, execution=WorkflowExecution(workflow_id=plan.handle.workflow.id)
     )
@@ -191,7 +191,7 @@ async def killed_in_a_chain(stage: Stage) -> None:
 
 @scenario
 async def killed_before_the_mail_was_sent(stage: Stage) -> None:
-    """Nobody knows, so a human is asked; it did not happen, and everything is taken back."""
+    """In doubt, so a human is asked; it did not happen, and everything is undone."""
     plan = Onboarding(stage.scene())
     await plan.live_until("mail", "live_before")
     await plan.killed()
@@ -204,7 +204,7 @@ async def killed_before_the_mail_was_sent(stage: Stage) -> None:
 
 @scenario
 async def killed_after_the_mail_was_sent(stage: Stage) -> None:
-    """Nobody knows, so a human is asked; it happened, and the plan goes on without sending it again."""
+    """In doubt, so a human is asked; it happened, and the plan goes on without sending it again."""
     plan = Onboarding(stage.scene())
     await plan.live_until("mail", "live_after")
     await plan.killed()

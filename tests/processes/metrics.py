@@ -1,4 +1,4 @@
-"""What a real worker process shows to Prometheus, compared with what the tools wrote down themselves."""
+"""The metrics of a real worker process, compared with the tools' own journal."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 async def scrape(address: str) -> Samples:
-    """Every sample that a worker serves, without the labels that Temporal's SDK adds."""
+    """Return every sample that a worker serves, without the labels that Temporal's SDK adds."""
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"http://{address}/metrics")).text
     found: Samples = {}
@@ -102,7 +102,7 @@ async def metrics_say_what_happened(stage: Stage) -> None:
 
 
 def _gauges() -> Samples:
-    """What is looked up must come to be this: one plan waits, nobody is at the gate, two plans ended."""
+    """Check that the gauges come to this: one plan waits, no plan is at the gate, two plans ended."""
     wanted = {
         "airlock_approvals_waiting": ({}, 1.0),
         "airlock_health_score": ({"window": "hour"}, SCORE),

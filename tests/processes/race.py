@@ -55,14 +55,14 @@ class Entrant:
         """Approved, settled where it parks, until it has ended."""
         status = await self.scene.status(self.handle, State.AWAITING_APPROVAL)
         await self.handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(540):
             while not await self.handle.ended():
                 await self.settle()
                 await asyncio.sleep(0.2)
         return (await self.handle.result()).outcome
 
     async def settle(self) -> None:
-        """What is parked is settled by the truth."""
+        """Settle what is parked by the truth."""
         try:
             status = await self.handle.status()
         except (NoAnswer, PlanEnded):
@@ -76,7 +76,7 @@ class Entrant:
             await self.handle.workflow.signal("resolve", message)
 
     def world(self) -> dict[str, int]:
-        """How often each step's effect is in the world."""
+        """Return how often each step's effect is in the world."""
         files = self.scene.written(self.id)
         return {
             "row": len(self.scene.rows(self.email)),

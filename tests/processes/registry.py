@@ -14,13 +14,13 @@ class Stage:
         self._opened: list[Scene | Server] = []
 
     def scene(self, server: Server | None = None) -> Scene:
-        """A namespace of its own, on the common server or on one that this scenario has for itself."""
+        """Return a namespace of its own, on the common server or on one that this scenario has for itself."""
         scene = Scene(self.name, self.folder, server or self.server, self.outside)
         self._opened.append(scene)
         return scene
 
     def own_server(self) -> Server:
-        """A server that is not running yet."""
+        """Return a server that is not running yet."""
         server = Server(self.folder / "server", [self.name])
         self._opened.append(server)
         return server

@@ -48,7 +48,7 @@ async def told_to_stop_during_a_call(stage: Stage) -> None:
 
 
 async def beaten_since(plan: Onboarding, since: datetime, seconds: float) -> bool:
-    """Whether the running call's last heartbeat came so many seconds after a moment."""
+    """Return True if the running call's last heartbeat came so many seconds after a moment."""
     request = DescribeWorkflowExecutionRequest(
         namespace=plan.scene.name, execution=WorkflowExecution(workflow_id=plan.handle.workflow.id)
     )

@@ -17,7 +17,7 @@ ROLES = ("orchestrate", "rehearse", "live")
 
 
 def told(plan_id: str, *steps: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    """A plan of `open_vault` calls that use the secret, one after the other."""
+    """Return a plan of `open_vault` calls that use the secret, one after the other."""
     return {
         "plan_id": plan_id, "goal": "use a secret", "requested_by": "rita",
         "steps": [
@@ -81,7 +81,7 @@ async def nowhere(scene: Scene, *plans: PlanHandle) -> None:
 
 
 async def decoded(value: Any) -> list[str]:
-    """Every text in a history's JSON, payloads decompressed and decoded."""
+    """Return every text in a history's JSON, payloads decompressed and decoded."""
     if isinstance(value, dict) and set(value) >= {"metadata", "data"}:
         metadata = {name: base64.b64decode(text) for name, text in value["metadata"].items()}
         payload = Payload(metadata=metadata, data=base64.b64decode(value["data"]))

@@ -56,7 +56,10 @@ def status(state: State, *possible: str) -> StatusView:
 
 
 def sound() -> Evidence:
-    """Three plans at two shelves: one completed, one rolled back, one parked; a worker died in the middle of a call."""
+    """Return three plans at two shelves: one completed, one rolled back, one parked.
+
+    A worker died in the middle of a call.
+    """
     batch = Batch(
         (
             plan("done", ("put", "book", "s1"), ("mail", "notify", "s1")),

@@ -3,7 +3,7 @@
     python -m tests.replay.record              all of them, into tests/replay/histories
     python -m tests.replay.record denied       only those named
 
-Record anew, and commit, when the order or kind of the workflow's commands was changed on purpose and no run of an older
+Record again, and commit, when the order or kind of the workflow's commands was changed on purpose and no run of an older
 version is open any more. Never edit a history by hand. Nothing is written unless every plan ended as it should.
 """
 
@@ -327,7 +327,7 @@ async def undone_after_the_end(airlock: Airlock, plan_id: str) -> PlanHandle:
 
 
 async def gates_and_claims(client: Client) -> dict[str, str]:
-    """What the gates and a claim of these scenarios went through."""
+    """Return the histories of the gates and a claim of these scenarios."""
     files = await written(client, client.get_workflow_handle(names.LIVE_GATE), "gate-live")
     for shard, name in ((0, "monitor"), (1, "monitor-alarmed")):
         files |= await written(client, client.get_workflow_handle(names.monitor_id(shard)), name)
@@ -378,7 +378,7 @@ async def record(airlock: Airlock, name: str) -> dict[str, str]:
 
 
 async def expired() -> dict[str, str]:
-    """The one scenario that takes a day; the server's clock skips it."""
+    """Return the one scenario that takes a day; the server's clock skips it."""
     async with time_skipping(identity=IDENTITY) as (airlock, env):
         handle = await submit(airlock, "replay-expired", *tree())
         await awaiting(handle)
@@ -388,7 +388,7 @@ async def expired() -> dict[str, str]:
 
 
 async def written(client: Client, handle: WorkflowHandle[Any, Any], name: str) -> dict[str, str]:
-    """The histories of a run and of those it continues, oldest first, by file name."""
+    """Return the histories of a run and of those it continues, oldest first, by file name."""
     runs = [[event async for event in handle.fetch_history_events()]]
     while before := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         earlier = client.get_workflow_handle(handle.id, run_id=before)

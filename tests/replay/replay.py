@@ -14,14 +14,17 @@ from temporalio.worker import Replayer
 
 from airlock.temporal.connection import DATA_CONVERTER
 from airlock.worker.roles import runner
+from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.safe_signals import SafeSignals
 
 HISTORIES = Path(__file__).parent / "histories"
 
 
 def read(path: Path) -> WorkflowHistory:
-    """A history, under the workflow id it was recorded with: the time-skipping server does not write it into the events."""
+    """Return a history, under the workflow id it was recorded with.
+
+    The time-skipping server does not write it into the events.
+    """
     recorded = json.loads(path.read_text(encoding="utf-8"))
     return WorkflowHistory.from_json(recorded.pop("workflowId"), recorded)
 

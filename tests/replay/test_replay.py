@@ -102,7 +102,7 @@ def test_the_histories_name_no_machine():
 
 
 def _decoded(value: Any) -> list[str]:
-    """The contents of all payloads; those that travel compressed included."""
+    """Return the contents of all payloads; those that travel compressed included."""
     if isinstance(value, dict):
         if "data" in value and "metadata" in value:
             data = base64.b64decode(value["data"])
@@ -125,10 +125,12 @@ async def failure(name: str) -> Exception | None:
 
 
 def rename_activities(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = commands._options
-    monkeypatch.setattr(
-        commands, "_options", lambda chosen, queue, name, *rest: options(chosen, queue, f"{name}:changed", *rest)
-    )
+    options = commands.activity_options
+
+    def changed(limits, queue, activity_id, summary, **more):
+        return options(limits, queue, f"{activity_id}:changed", summary, **more)
+
+    monkeypatch.setattr(commands, "activity_options", changed)
 
 
 def reverse_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ async def test_a_change_of_the_commands_does_not_go_unnoticed(monkeypatch, chang
 
 
 async def test_an_order_that_depends_on_the_hash_seed_does_not_go_unnoticed():
-    """What the three seeds are for: a set in the wrong place fails under at least one of them."""
+    """The purpose of the three seeds: a set in the wrong place fails under at least one of them."""
     script = (
         "import os, sys, asyncio; from airlock.plans.schedule import Schedule; from tests.replay.replay import main\n"
         "take = Schedule.take\n"

@@ -107,7 +107,7 @@ def test_a_service_ends_with_the_process_that_started_it(eventually: Callable[..
 
 
 def alive(pid: int) -> bool:
-    """True unless the process is gone or waits for somebody to collect it."""
+    """Return True unless the process is gone or waits for its parent to collect it."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

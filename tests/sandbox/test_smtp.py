@@ -1,4 +1,4 @@
-"""The mail server keeps what it accepts and refuses whom it should."""
+"""The mail server keeps what it accepts and refuses the right recipients."""
 
 import smtplib
 from email.message import EmailMessage

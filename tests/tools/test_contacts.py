@@ -82,7 +82,7 @@ async def test_undo_of_create_leaves_alone_what_somebody_changed(runner: Make, c
     call = tool.call()
     contact_id = (await tool.live(call, **JO))["contact"]["id"]
     crm.request("PUT", f"/contacts/{contact_id}", json={"phone": "+1"})
-    with pytest.raises(ToolFailed, match="changed by somebody else"):
+    with pytest.raises(ToolFailed, match="changed by another user"):
         await tool.undo(call.undo, **JO)
     assert len(crm.contacts()) == 1
     crm.request("PUT", f"/contacts/{contact_id}", json={"phone": JO["phone"]})
@@ -174,7 +174,7 @@ async def test_update_twice_under_one_key(runner: Make, crm: Any) -> None:
     assert second.undo == first.undo
     assert len(crm.requests("PUT")) == 1
     blind = tool.call(attempt=2)
-    with pytest.raises(InDoubt, match="nobody knows"):
+    with pytest.raises(InDoubt, match="its former ones are not known"):
         await tool.live(blind, **args)
     kept = tool.call(attempt=2, undo=first.undo)
     assert await tool.live(kept, **args) == output
@@ -217,7 +217,7 @@ async def test_undo_of_update_leaves_alone_what_somebody_changed(runner: Make, c
     call = tool.call()
     await tool.live(call, **args)
     crm.request("PUT", f"/contacts/{jo['id']}", json={"phone": "+2"})
-    with pytest.raises(ToolFailed, match="changed by somebody else"):
+    with pytest.raises(ToolFailed, match="changed by another user"):
         await tool.undo(call.undo, **args)
     assert crm.contacts()[0]["phone"] == "+2"
     crm.request("DELETE", f"/contacts/{jo['id']}")

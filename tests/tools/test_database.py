@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airlock.admission.admit import resource_names
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.contract import resource_names
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import database_query, database_write
 
@@ -157,7 +157,7 @@ async def test_undo_leaves_alone_what_somebody_else_did(tool: Any, database: Any
     await tool.live(call, **args)
     database.run(change)
     before = database.rows()
-    with pytest.raises(ToolFailed, match=r"somebody else|UNIQUE"):
+    with pytest.raises(ToolFailed, match=r"another program has changed|UNIQUE"):
         await tool.undo(call.undo, **args)
     assert database.rows() == before
 

@@ -97,9 +97,9 @@ async def test_what_could_not_be_undone_is_refused(runner: Make, odd: Any) -> No
     odd.run("INSERT INTO parent VALUES (1, 'p')")
     odd.run("INSERT INTO child VALUES (1, 1)")
     tool = runner(database_write, odd.settings)
-    with pytest.raises(ToolFailed, match=r"rows of 'child' would go with it \(ON DELETE CASCADE\)"):
+    with pytest.raises(ToolFailed, match=r"rows of 'child' would be deleted or changed with it \(ON DELETE CASCADE\)"):
         await tool.dry_run(table="parent", operation="delete", where={"id": 1})
-    with pytest.raises(ToolFailed, match="would go with it"):
+    with pytest.raises(ToolFailed, match="would be deleted or changed with it"):
         await tool.live(table="parent", operation="delete", where={"id": 1})
     with pytest.raises(ToolFailed, match="no primary key"):
         await tool.live(table="keyless", row={"a": "x"})

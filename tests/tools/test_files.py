@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def tree(root: Path) -> dict[str, Any]:
-    """Everything in the folder but the backups: bytes and modes of files, folders."""
+    """Return everything in the folder but the backups: bytes and modes of files, folders."""
     found: dict[str, Any] = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
@@ -197,7 +197,7 @@ async def test_undo_never_overwrites_what_somebody_else_did(runner: Make, root: 
     else:
         (root / "x").write_text("somebody's")
     before = tree(root)
-    with pytest.raises(ToolFailed, match="changed by somebody else"):
+    with pytest.raises(ToolFailed, match="changed by another program"):
         await tool.undo(call.undo, **args)
     assert tree(root) == before
 

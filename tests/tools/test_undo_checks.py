@@ -1,4 +1,4 @@
-"""What the undo checks of the built-in tools say, beside what the undo then does: the same, and they change nothing."""
+"""The undo checks of the built-in tools, beside the undo itself: they say the same, and change nothing."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from airlock.tools import database_write, file_delete, file_write, ghl_create_co
 from tests.tools.conftest import CrmWorld, Database, Runner
 
 Case = tuple[Runner, dict[str, Any], str, Callable[[], Any], Callable[[], Any]]
-"""A tool, its arguments, what its check says after the call, the state to compare, and how somebody else moves it."""
+"""A tool, its arguments, its check's words after the call, the state to compare, and a change by another program."""
 
 
 def _written(tmp_path: Path) -> Case:
@@ -68,7 +68,7 @@ def _contact(crm: CrmWorld, what: str) -> Case:
         tool, says = Runner(ghl_create_contact, crm.settings), "Would delete contact "
     else:
         args = {"contact_id": crm.add(email="jo@acme.test", phone="1")["id"], "phone": "2"}
-        tool, says = Runner(ghl_update_contact, crm.settings), "Would put back phone to '1' of contact "
+        tool, says = Runner(ghl_update_contact, crm.settings), "Would restore phone to '1' of contact "
 
     def contents() -> Any:
         return [(each["email"], each.get("phone"), each.get("name")) for each in crm.contacts()]

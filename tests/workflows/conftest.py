@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.activities import monitor as monitor_activities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
+from airlock.client import live_gate as gate_module
+from airlock.client import monitors as monitor_module
+from airlock.client import plans as client_module
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
 from airlock.worker.roles import build_workers
@@ -39,13 +44,29 @@ def binary(name: str) -> str:
 
 
 def catalogue() -> Catalogue:
-    return Catalogue([world.put, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty])
+    return Catalogue(
+        [
+            world.put, world.linger, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty,
+        ]
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 async def dev_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkflowEnvironment]:
     async with running.dev_server(tmp_path_factory.mktemp("dev-server")) as env:
         yield env
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Workers in this process share it with the tests: on a busy machine they answer late, which is no silence."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (client_module, monitor_module, monitor_activities):
+            patch.setattr(module, "QUERY_TIMEOUT", timedelta(seconds=60))
+        patch.setattr(gate_module, "QUERY_TIMEOUT", 60.0)
+        patch.setattr(gate_module, "DECISION_TIMEOUT", 120.0)
+        patch.setattr(client_module, "DECISION_TIMEOUT", 120.0)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +148,7 @@ async def airlock_with(dev_server: WorkflowEnvironment) -> AsyncIterator[Callabl
 
 @asynccontextmanager
 async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
-    """An Airlock with workers under a policy of its own; nobody else may work on the same namespace."""
+    """Yield an Airlock with workers under a policy of its own; no other worker may use the same namespace."""
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | policy))
     async with running.running(build_workers(client, toolbox)):
         try:
@@ -151,7 +172,7 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
 
 
 async def namespace(client: Client, name: str) -> Client:
-    """A new namespace on the server of a client, with Airlock's search attributes."""
+    """Return a new namespace on the server of a client, with Airlock's search attributes."""
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
     )
@@ -161,18 +182,18 @@ async def namespace(client: Client, name: str) -> Client:
 
 
 async def events(handle: PlanHandle, run_id: str | None = None) -> list[HistoryEvent]:
-    """The history of a plan's current run, or of another run in its chain."""
+    """Return the history of a plan's current run, or of another run in its chain."""
     workflow = handle.workflow_client.get_workflow_handle(handle.workflow.id, run_id=run_id)
     return [event async for event in workflow.fetch_history_events()]
 
 
 async def count(handle: PlanHandle) -> Counter[str]:
-    """How many events of each type the current run has, such as `ACTIVITY_TASK_SCHEDULED`."""
+    """Return the number of events of each type in the current run, such as `ACTIVITY_TASK_SCHEDULED`."""
     return Counter(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in await events(handle))
 
 
 async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
-    """The histories of all runs that continued each other as new, oldest first."""
+    """Return the histories of all runs that continued each other as new, oldest first."""
     runs, run_id = [await events(handle)], None
     while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         runs.insert(0, await events(handle, run_id))

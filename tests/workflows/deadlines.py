@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from airlock.run.views import StatusView
-
 from airlock.client import PlanHandle
 from airlock.client.errors import PlanEnded
 from airlock.plans.state import State
+from airlock.run.views import StatusView
 
 SHORTEST = 4
 

@@ -45,7 +45,7 @@ async def exported(client: Client, folder: Path) -> str:
 
 
 async def listed(client: Client, plans: int) -> bool:
-    """Whether visibility knows that all plans but the open ones have ended."""
+    """Return True if visibility knows that all plans but the open ones have ended."""
     running = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Running'"
     ended = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'Running' AND ExecutionStatus != 'ContinuedAsNew'"
     counts = [(await client.count_workflows(query)).count for query in (running, ended)]
@@ -54,7 +54,7 @@ async def listed(client: Client, plans: int) -> bool:
 
 
 async def heard(client: Client) -> bool:
-    """Whether the monitor has heard of every end that was reported."""
+    """Return True if the monitor has heard of every end that was reported."""
     total = (await Monitors(client).counted()).windows.total
     ended = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Completed'"
     return sum(total.outcomes.values()) + total.undo_runs == (await client.count_workflows(ended)).count
@@ -65,7 +65,7 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def differences(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
-    """Every exported number that is not the one counted from the events."""
+    """Return every exported number that is not the one counted from the events."""
     wrong: list[str] = []
 
     def same(what: str, told: object, counted: object) -> None:
@@ -145,11 +145,11 @@ def _of_all(folder: Path, raw: list[RawPlan]) -> list[tuple[str, object, object]
 
 
 CONFIDENCE = 0.95
-"""What every agent states in these plans."""
+"""Return the confidence that every agent states in these plans."""
 
 
 def _of_health(told: dict[str, Any], raw: list[RawPlan]) -> list[tuple[str, object, object]]:
-    """The samples, the shares and the score by its formula; reports of a stage come when a plan leaves it."""
+    """Return the samples, the shares and the score by its formula; reports of a stage come when a plan leaves it."""
     calls, ok = sum(sum(plan.ends.values()) for plan in raw), sum(plan.ends["live"] for plan in raw)
     looks = [conflicts for plan in raw if plan.status != "OPEN" for conflicts in plan.looks]
     ended = [plan for plan in raw if plan.status == "COMPLETED" and (plan.was("LIVE") or plan.was("ROLLBACK"))]
@@ -223,7 +223,7 @@ def _origins(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
 
 
 def _answers(event: HistoryEvent, entry: dict[str, Any]) -> bool:
-    """Whether an activity answered what an entry about a call or a compensation says."""
+    """Return True if an activity answered what an entry about a call or a compensation says."""
     said = value(event.activity_task_completed_event_attributes.result.payloads[0])
     found = (entry["step"], entry.get("what") or entry["event"])
     return found in [(one["step"], one["kind"]) for one in said.get("attempts", [said])]

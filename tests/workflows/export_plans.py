@@ -1,4 +1,4 @@
-"""Plans of every ending, lived through on a real server with nobody typing; the same number gives the same plan."""
+"""Plans of every ending, run on a real server by script; the same number gives the same plan."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.world import WORLD
 
 NONSENSE = "nonsense"
-"""The name of the signals nobody knows; each is one message that is refused."""
+"""The name of an unknown signal; each one is a message that is refused."""
 FLOOD = 1_260
 """So many of them, and a run continues as new; far more than the audit keeps."""
 Life = Callable[[Airlock, str], Awaitable[None]]
@@ -111,10 +111,10 @@ async def completed_with(airlock: Airlock, plan: dict[str, Any]) -> None:
 
 
 async def conflicts(airlock: Airlock, plan_id: str) -> None:
-    """Two calls need the same resource, and eight together do not fit the deadline."""
+    """Two calls need the same resource, and sixteen together do not fit the deadline."""
     own = [step(name, "share", key=plan_id, value=name) for name in ("a", "b")]
     late = [step("c", "put", ("a", "b"), key="c")]
-    late += [step(name, "put", (before,), key=name) for before, name in pairwise("cdefgh")]
+    late += [step(name, "put", (before,), key=name) for before, name in pairwise("cdefghijklmnop")]
     await completed_with(airlock, document(plan_id, *own, *late, deadline="400s"))
 
 
@@ -155,7 +155,7 @@ async def doubt_did_not_happen(airlock: Airlock, plan_id: str) -> None:
 
 
 async def doubt_stays(airlock: Airlock, plan_id: str) -> None:
-    """Nobody settles it; the plan is terminated."""
+    """Terminated while it is parked."""
     WORLD.trouble[(plan_id, "mail")] = ["lost"]
     handle = await airlock.submit(three(plan_id))
     await approve(handle)

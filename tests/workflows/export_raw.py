@@ -48,7 +48,7 @@ class RawPlan:
         return sum(self.moves.values())
 
     def was(self, state: str) -> bool:
-        """Whether it came into a state."""
+        """Return True if it came into a state."""
         return any(to == state for (_, to), count in self.moves.items() if count)
 
     @property
@@ -62,12 +62,12 @@ class RawPlan:
         return "successful" if self.outcome in SUCCESSFUL else "failed"
 
     def number(self, how: str) -> int:
-        """How many steps' live calls ended so."""
+        """Return the number of steps whose live calls ended so."""
         return sum(ended == how for ended in self.steps.values())
 
 
 def value(payload: Payload) -> Any:
-    """What is in a payload."""
+    """Return the content of a payload."""
     if payload.metadata.get("encoding") == b"binary/airlock-zlib":
         payload = Payload.FromString(zlib.decompress(payload.data))
     if payload.metadata.get("encoding") == b"binary/null":
@@ -76,7 +76,7 @@ def value(payload: Payload) -> Any:
 
 
 async def raw_plans(client: Client) -> dict[str, RawPlan]:
-    """Every plan of a namespace by its workflow id, each workflow id used once."""
+    """Return every plan of a namespace by its workflow id, each workflow id used once."""
     query = "WorkflowType = 'PlanWorkflow'"
     listed, token = [], b""
     while True:

@@ -21,7 +21,7 @@ from airlock.temporal import claims
 from airlock.temporal.claims import settle, standing, take
 from airlock.worker.roles import patient, runner
 from airlock.workflows.claim import ClaimWorkflow
-from airlock.workflows.safe_signals import SafeSignals
+from airlock.workflows.interceptors import SafeSignals
 from tests.running import running
 from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until

@@ -49,14 +49,14 @@ def toolbox(index_key: str = KEY) -> Toolbox:
 
 @pytest.fixture(scope="module")
 async def shared(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
-    """An Airlock whose plans can find each other by resource."""
+    """Yield an Airlock whose plans can find each other by resource."""
     client = await namespace(dev_server.client, "conflicts")
     async with running(build_workers(client, toolbox())):
         yield Airlock(client)
 
 
 async def told(handle: PlanHandle) -> list[str]:
-    """The conflicts as the approver reads them."""
+    """Return the conflicts as the approver reads them."""
     text = (await handle.preview()).text.split("\n")
     start = text.index("Conflicts:") if "Conflicts:" in text else len(text)
     return [line.strip() for line in text[start + 1 : text.index("", start) if start < len(text) else None]]

@@ -1,4 +1,4 @@
-"""What a plan costs in Temporal: events and billable actions, counted from the histories, never in seconds."""
+"""The cost of a plan in Temporal: events and billable actions, counted from the histories, never in seconds."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ BILLED = (
     "WORKFLOW_EXECUTION_UPDATE_ACCEPTED", "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES", "MARKER_RECORDED",
 )  # fmt: skip
 OTHERS = (names.LIVE_GATE, names.monitor_id(0))
-"""Who else a plan makes work for. A signal one of them sends is billed once, where it arrives."""
+"""The other workflows that a plan makes work for. A signal one of them sends is billed once, where it arrives."""
 
 
 async def history(workflow) -> Counter[str]:
@@ -27,7 +27,7 @@ async def history(workflow) -> Counter[str]:
 
 
 async def others(client) -> Counter[str]:
-    """What was billed at the live gate and the monitor up to now."""
+    """Return the actions billed at the live gate and the monitor up to now."""
     found: Counter[str] = Counter()
     for workflow_id in OTHERS:
         events = await history(client.get_workflow_handle(workflow_id))

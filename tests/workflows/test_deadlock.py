@@ -27,7 +27,7 @@ AT_ONCE = 20
 
 
 class Table:
-    """What really happened: who is at a resource now, who was found there by somebody else, how often each was taken."""
+    """The record of what really happened: the holder of each resource, encounters at it, how often each was taken."""
 
     def __init__(self) -> None:
         self.there: dict[str, str] = {}
@@ -82,7 +82,7 @@ async def crowded(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
 
 
 def document(number: int, order: tuple[str, ...]) -> dict[str, Any]:
-    """A plan that takes its resources one after the other, in this order."""
+    """Return a plan that takes its resources one after the other, in this order."""
     steps = [
         {
             "id": resource, "agent": "a", "tool": "take", "args": {"resource": resource}, "confidence": 0.95,

@@ -21,7 +21,7 @@ PLANS = 60
 
 @pytest.fixture(scope="module")
 async def lived(dev_server: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Path, list[str], Any]]:
-    """The export of a namespace with plans of every ending, what is wrong with it, and the raw counts."""
+    """Yield the export of a namespace with plans of every ending, what is wrong with it, and the raw counts."""
     folder = tmp_path_factory.mktemp("counted")
     client = await namespace(dev_server.client, "export-counts")
     async with working(client):
@@ -43,7 +43,7 @@ async def test_every_exported_number_is_what_the_histories_come_to(lived: Any) -
 
 
 def numbers(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where there are numbers in a document."""
+    """Return the places of numbers in a document."""
     if isinstance(found, dict | list):
         for key, value in found.items() if isinstance(found, dict) else enumerate(found):
             yield from numbers(value, (*path, key))
@@ -52,7 +52,7 @@ def numbers(found: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def raised(document: Any, path: tuple[Any, ...]) -> Any:
-    """The document with one number raised by one."""
+    """Return the document with one number raised by one."""
     changed = json.loads(json.dumps(document))
     place = changed
     for key in path[:-1]:

@@ -1,4 +1,4 @@
-"""What goes wrong in LIVE, and what Airlock does about it; effects are read from the world."""
+"""Failures in LIVE, and Airlock's answers to them; effects are read from the world."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ from airlock.temporal.connection import DATA_CONVERTER
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.roles import patient, runner
 from airlock.workflows.gate import GateWorkflow
-from airlock.workflows.safe_signals import SafeSignals
+from airlock.workflows.interceptors import SafeSignals
 from tests.running import running
 from tests.workflows.conftest import POLICY, catalogue, namespace, until
 from tests.workflows.tiny_plan import QUEUE, TinyPlan, Visit, Workshop
@@ -59,7 +59,7 @@ async def shared(dev_server: Any) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def alone(dev_server: Any) -> AsyncIterator[Client]:
-    """A namespace of its own, for what happens at the live gate."""
+    """Yield a namespace of its own, for what happens at the live gate."""
     async with gates(dev_server) as client:
         yield client
 
@@ -286,7 +286,7 @@ NONSENSE: list[tuple[str, list[Any], str]] = [
 
 
 async def test_nonsense_is_refused_counted_and_shown(alone):
-    # as somebody would start it by hand, without any input
+    # as a person would start it by hand, without any input
     await alone.start_workflow(names.GATE_WORKFLOW, id=names.LIVE_GATE, task_queue=names.WORKFLOW_QUEUE)
     handle = live_gate(alone)
     for number, (name, arguments, why) in enumerate(NONSENSE, 1):
@@ -405,7 +405,7 @@ async def test_a_terminated_live_gate_is_still_locked_and_knows_who_is_in(alone,
     fence = (await status(handle)).holders[0].fence
     await handle.terminate("by mistake")
     if how == "found by the gate":
-        # visibility lags behind: whoever starts the gate by hand knows nothing of the earlier run
+        # visibility lags behind: a gate that is started by hand knows nothing of the earlier run
         async def listed() -> bool:
             found = [run async for run in alone.list_workflows(f"WorkflowId = '{names.LIVE_GATE}'")]
             return [run.status.name for run in found if run.status] == ["TERMINATED"]

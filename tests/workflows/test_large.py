@@ -10,7 +10,7 @@ from tests.workflows.world import WORLD
 
 
 async def chain_of_runs(handle):
-    """Every run of a workflow that continued as new, oldest first, with its event counts."""
+    """Return every run of a workflow that continued as new, oldest first, with its event counts."""
     client = handle.workflow._client
     runs = [found async for found in client.list_workflows(f"WorkflowId = '{handle.workflow.id}'")]
     return sorted(runs, key=lambda run: run.start_time)

@@ -18,7 +18,7 @@ from tests.workflows.world import WORLD
 
 
 async def live(airlock, document, name="a"):
-    """A plan that is live, in a call that waits, and what lets that call go on."""
+    """Return a plan that is live, in a call that waits, and what lets that call go on."""
     hold = WORLD.hold(document["plan_id"], name)
     handle = await airlock.submit(document)
     await approved(handle)
@@ -27,7 +27,7 @@ async def live(airlock, document, name="a"):
 
 
 async def proven(gate: LiveGate, scope: str | None = None, within: float = 120.0) -> Proof:
-    """The last proof of a lock."""
+    """Return the last proof of a lock."""
     proofs = [proof async for proof in gate.barrier(scope, within)]
     return proofs[-1]
 
@@ -45,7 +45,7 @@ def times(document, name):
 
 
 def shell(client, *arguments: str) -> str:
-    """What the Temporal CLI says, on the server and namespace of a client."""
+    """Return the output of the Temporal CLI, on the server and namespace of a client."""
     where = {"TEMPORAL_ADDRESS": client.service_client.config.target_host, "TEMPORAL_NAMESPACE": client.namespace}
     done = subprocess.run(
         [binary("temporal"), *arguments], env={**os.environ, **where}, capture_output=True, text=True, timeout=120,

@@ -49,7 +49,7 @@ def now_reports(facts: Iterable[Aggregate], start: int = 0) -> list[Report]:
 
 
 async def runs(client: Client, shard: int = 0) -> int:
-    """How many runs a monitor's chain of continue-as-new has by now."""
+    """Return the number of runs that a monitor's chain of continue-as-new has by now."""
     number, run_id = 0, None
     while True:
         handle = client.get_workflow_handle(names.monitor_id(shard), run_id=run_id)
@@ -264,7 +264,7 @@ async def _gate_refused(client: Client, number: int) -> bool:
 
 
 async def _judged_since(client: Client) -> bool:
-    """Whether the monitor has looked at everything that came: no timer of it is running."""
+    """Return True if the monitor has looked at everything that came: no timer of it is running."""
     events = [event async for event in handle_of(client).fetch_history_events()]
     started = sum(event.event_type == 17 for event in events)
     return started > 0 and started == sum(event.event_type == 18 for event in events)

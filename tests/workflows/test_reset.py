@@ -37,7 +37,7 @@ def tasks(found: list[HistoryEvent]) -> list[int]:
 
 
 def scheduled(found: list[HistoryEvent], activity_id: str) -> int:
-    """The event that scheduled an activity."""
+    """Return the event that scheduled an activity."""
     return next(
         event.event_id for event in found if event.activity_task_scheduled_event_attributes.activity_id == activity_id
     )

@@ -54,8 +54,8 @@ IN_VAIN = {
 
 @pytest.fixture
 def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """A plan of two steps in a row, whose first live call waits."""
-    document = plan(step("one", "put", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+    """Return a plan of two steps in a row, whose first live call waits."""
+    document = plan(step("one", "linger", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
     WORLD.hold(document["plan_id"], "one")
     return document
 
@@ -72,7 +72,7 @@ async def cli(handle: PlanHandle, name: str, *flags: str) -> tuple[int, str]:
 
 
 async def refused(handle: PlanHandle, expected: int) -> Any:
-    """The status, once so many messages were refused; never more."""
+    """Return the status, once so many messages were refused; never more."""
     last: list[Any] = []
 
     async def enough() -> bool:
@@ -199,7 +199,7 @@ def raw(encoding: str | None, data: bytes, **metadata: bytes) -> RawValue:
 
 
 def bomb(size: int, inside: str = "json/plain") -> bytes:
-    """A small payload of our own compression that grows to `size` bytes."""
+    """Return a small payload of our own compression that grows to `size` bytes."""
     text = b'"' + b"0" * size + b'"'
     return zlib.compress(Payload(metadata={"encoding": inside.encode()}, data=text).SerializeToString(), 9)
 
@@ -279,7 +279,7 @@ BLANK_OR_LONG = st.sampled_from(["", " ", "\t\n", "x" * 2_001])
 
 @st.composite
 def nearly_right(draw: st.DrawFn) -> tuple[str, tuple[Any, ...]]:
-    """A message with one field gone wrong or missing."""
+    """Return a message with one field gone wrong or missing."""
     name = draw(st.sampled_from(sorted(VALID)))
     message = dict(VALID[name])
     field = draw(st.sampled_from(sorted(message)))
@@ -298,13 +298,13 @@ def nearly_right(draw: st.DrawFn) -> tuple[str, tuple[Any, ...]]:
 
 
 def in_vain(state: State) -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
-    """A well-formed message that the state refuses; unknown fields are ignored, for the sake of newer senders."""
+    """Return a well-formed message that the state refuses; unknown fields are ignored, for the sake of newer senders."""
     more = st.dictionaries(st.text(min_size=10, max_size=12), JSON, max_size=3)
     return st.tuples(st.sampled_from(IN_VAIN[state]), more).map(lambda drawn: (drawn[0], (VALID[drawn[0]] | drawn[1],)))
 
 
 def nonsense(state: State) -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
-    """A signal that must be refused by construction, whatever the code thinks of it."""
+    """Return a signal that must be refused by construction, whatever the code thinks of it."""
     known = st.sampled_from(sorted(VALID))
     return st.tuples(known, ARGUMENTS) | st.tuples(NO_NAME, st.tuples(JSON)) | nearly_right() | in_vain(state)
 
@@ -437,7 +437,7 @@ async def test_1500_junk_signals_to_a_waiting_plan(airlock_with, held):
     assert (after.digest, after.expires_at, after.approvals) == (before.digest, before.expires_at, ("alice",))
     assert len([entry for entry in (await handle.audit()).entries if entry.kind == "refused"]) == MAX_REFUSALS
     again = await handle.decide("approve", by="alice", digest=before.digest)
-    assert "one voice" in again.reason
+    assert "one vote" in again.reason
     assert (await handle.decide("approve", by="bob", digest=before.digest)).accepted
     WORLD.holds[(handle.plan_id, "one")].set()
     result = await handle.result()
@@ -447,7 +447,7 @@ async def test_1500_junk_signals_to_a_waiting_plan(airlock_with, held):
 
 
 async def test_1300_junk_signals_while_a_call_runs(airlock, held):
-    """The run cannot continue as new with a call in flight; it does right after, and repeats nothing."""
+    """Return the run cannot continue as new with a call in flight; it does right after, and repeats nothing."""
     handle = await airlock.submit(held)
     await approved(handle)
     await until(lambda: (handle.plan_id, "one") in WORLD.running)

@@ -141,7 +141,7 @@ async def test_baggage_stays_out_of_the_history(traced, plan):
 
 def test_everything_runs_without_opentelemetry():
     code = (
-        "import sys; sys.modules['opentelemetry'] = None; import airlock.worker.command, airlock.cli.app; "
+        "import sys; sys.modules['opentelemetry'] = None; import airlock.worker.command, airlock.cli.start; "
         "from airlock.temporal.tracing import *\ntry: tracing_interceptors()\nexcept Exception as error: print(error)"
     )
     told = subprocess.run(

@@ -39,7 +39,7 @@ def looking() -> Any:
 
 
 def three(plan: Any, **more: Any) -> dict[str, Any]:
-    """Two keys that can be set back, one behind the other, and a mail that cannot be taken back."""
+    """Return two keys that can be set back, one behind the other, and a mail that cannot be taken back."""
     return plan(
         step("a", "put", key="a", value=1),
         step("b", "put", ("a",), key="b", value=2),
@@ -299,7 +299,7 @@ async def test_an_answer_that_came_after_the_last_workflow_task_is_not_lost(dev_
 
 
 async def _answered(handle: PlanHandle) -> bool:
-    """Whether the last thing that happened to the run is an answer, with nobody there to take it in."""
+    """Return True if the last thing that happened to the run is an answer, with no worker there to take it."""
     last = (await events(handle))[-2:]
     return any(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for event in last)
 
@@ -310,7 +310,7 @@ async def test_an_undo_that_made_no_sense_does_not_stand_in_the_way_of_one_that_
     await completed(airlock, document)
     with pytest.raises(AirlockError, match="reason"):
         await undo(airlock.client, plan_id, by="carol", reason="")
-    # nor one that somebody started by hand
+    # nor one that was started by hand
     broken = {"plan": document, "undo": {"by": "carol", "reason": ""}}
     run = await airlock.client.start_workflow("PlanWorkflow", broken, id=undo_workflow_id(plan_id), task_queue="airlock")
     with pytest.raises(WorkflowFailureError):

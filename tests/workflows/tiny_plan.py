@@ -24,7 +24,7 @@ class Visit(BaseModel):
 
 
 class Workshop:
-    """Where plans that are in do something; counts how many ever were in at once."""
+    """A workshop in which plans with slots do something; counts how many ever were in at once."""
 
     def __init__(self) -> None:
         self.now = self.most = self.done = 0

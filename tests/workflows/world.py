@@ -101,7 +101,7 @@ class Look(BaseModel):
     key: str = ""
 
 
-@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=60, max_attempts=3)
+@tool(name="put", risk="MEDIUM", reversibility="reversible", timeout=30, max_attempts=3)
 async def put(args: Put, call: ToolCall) -> dict[str, Any]:
     """Set a key."""
     state = WORLD.state[call.plan_id]
@@ -166,7 +166,15 @@ async def _put_probe(args: Put, call: ToolCall) -> Probe:
     return Probe(happened=False, why="it is not there")
 
 
-@tool(name="send", risk="HIGH", reversibility="irreversible", timeout=60, permissions={"send"})
+linger = tool(name="linger", risk="MEDIUM", reversibility="reversible", timeout=600, max_attempts=3)(put.live)
+"""`put` for calls that a test holds for long; a call of `put` that is held longer than it may take is made once more."""
+linger.mock(_put_mock)
+linger.dry_run(partial=True)(_put_dry)
+linger.compensate(_put_undo)
+linger.probe(_put_probe)
+
+
+@tool(name="send", risk="HIGH", reversibility="irreversible", timeout=30, permissions={"send"})
 async def send(args: Send, call: ToolCall) -> dict[str, Any]:
     """Send a message that cannot be taken back."""
     sent = WORLD.state[call.plan_id].setdefault("sent", [])
@@ -178,7 +186,7 @@ async def _send_dry(args: Send, call: ToolCall) -> Preview:
     return Preview(effect=f"send to {args.to}")
 
 
-@tool(name="look", risk="LOW", reversibility="read_only", timeout=60)
+@tool(name="look", risk="LOW", reversibility="read_only", timeout=30)
 async def look(args: Look, call: ToolCall) -> dict[str, Any]:
     """Read a key."""
     return await WORLD.live(call, lambda: None) | {"found": WORLD.state[call.plan_id].get(args.key)}
@@ -189,7 +197,7 @@ async def _look_dry(args: Look, call: ToolCall) -> Preview:
     return Preview(effect=f"read {args.key}", output={"found": WORLD.state[call.plan_id].get(args.key)})
 
 
-@tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=60)
+@tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=30)
 async def once(args: Put, call: ToolCall) -> dict[str, Any]:
     """Set a key; not idempotent, so called once."""
     WORLD.tokens_found[(call.plan_id, call.step_id)].append(call.undo)
@@ -231,7 +239,7 @@ class Shared(BaseModel):
     value: Any = None
 
 
-@tool(name="share", risk="MEDIUM", reversibility="reversible", timeout=60, resources=("shared:{key}",))
+@tool(name="share", risk="MEDIUM", reversibility="reversible", timeout=30, resources=("shared:{key}",))
 async def share(args: Shared, call: ToolCall) -> dict[str, Any]:
     """Set a key that all plans share; says who is inside at the same time, and with which fence it came."""
     WORLD.inside[args.key].add(call.plan_id)
@@ -269,7 +277,7 @@ async def _brief_dry(args: Shared, call: ToolCall) -> Preview:
     return Preview(effect=f"set the shared {args.key}")
 
 
-@tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=60, max_concurrent=2)
+@tool(name="narrow", risk="MEDIUM", reversibility="reversible", timeout=30, max_concurrent=2)
 async def narrow(args: Shared, call: ToolCall) -> dict[str, Any]:
     """Do something of which the target stands only two at once."""
     WORLD.inside["narrow"].add(f"{call.plan_id}/{call.step_id}")

@@ -10,13 +10,13 @@ from airlock.base.text import shorten
 from airlock.plans.state import State
 
 MAX_PER_KIND = 50
-"""How many conflicts of one kind a plan carries in full; what else was changed shows in its steps."""
+"""The most conflicts of one kind that a plan carries in full. Its steps show the changes of all others."""
 _MAX_LISTED = 10
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:/+-]{0,199}")
 
 
 class ConflictKind(StrEnum):
-    """What is in the way."""
+    """The kind of a conflict."""
 
     RESOURCE = "RESOURCE"
     ORDERING = "ORDERING"
@@ -27,7 +27,7 @@ class ConflictKind(StrEnum):
 
 
 class Answer(StrEnum):
-    """What is done about it: order the steps, move one, lower its ceiling, or leave it out."""
+    """The answer to a conflict: order the steps, move one, lower its ceiling, or leave it out."""
 
     DELAY = "DELAY"
     REASSIGN = "REASSIGN"
@@ -36,22 +36,24 @@ class Answer(StrEnum):
 
 
 class Conflict(WireModel):
-    """One conflict and its answer. `detail` is a sentence for the approver; `other` the other plan, if it is one."""
+    """One conflict and its answer."""
 
     kind: ConflictKind
     answer: Answer
     steps: tuple[str, ...]
     detail: str
+    """A sentence for the approver."""
     other: str | None = None
+    """The workflow id of the other plan, for a conflict between plans."""
 
 
 def conflict(kind: ConflictKind, answer: Answer, steps: Sequence[str], detail: str, other: str | None = None) -> Conflict:
-    """A conflict whose sentence is on one line and of bounded length."""
+    """Return a conflict whose sentence is one line of bounded length."""
     return Conflict(kind=kind, answer=answer, steps=tuple(steps), detail=shorten(detail), other=other)
 
 
 def bounded(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """At most `MAX_PER_KIND` conflicts of each kind, in their order; one that counts the rest stands for them."""
+    """Return at most `MAX_PER_KIND` conflicts of each kind, in their order; one more entry counts the others."""
     kept: list[Conflict] = []
     rest: dict[tuple[ConflictKind, Answer], int] = {}
     number: dict[ConflictKind, int] = {}
@@ -66,16 +68,16 @@ def bounded(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
 
 
 def with_another_plan(step: str, resource: str, other: str, state: State | None) -> Conflict:
-    """Another open plan touches the same resource: its gate will let one of them in at a time.
+    """Return the conflict with another open plan that touches the same resource; the gate admits one plan at a time.
 
     Args:
         step: The step of this plan.
-        resource: What both touch.
+        resource: The resource that both plans touch.
         other: The workflow id of the other plan.
-        state: Where that one is, as far as is known.
+        state: The state of the other plan, or None if it is not known.
     """
     does = _DOES.get(state, "is open and touches") if state else "is open and touches"
-    detail = f"another plan, {shown(other)}, {does} {shown(resource)}"
+    detail = f"another plan, {quoted(other)}, {does} {quoted(resource)}"
     return conflict(ConflictKind.RESOURCE, Answer.DELAY, (step,), detail, other)
 
 
@@ -90,12 +92,12 @@ _DOES = {
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names as a person lists them; of many the first few and the number of the others."""
+    """Return names as a phrase (`a, b and c`); of many, the first few and the number of the others."""
     if len(names) > _MAX_LISTED:
         return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def shown(name: str) -> str:
-    """A name as it is when it is a plain word, else in quotes and ASCII: it must not read like part of the sentence."""
+def quoted(name: str) -> str:
+    """Return a plain word unchanged, any other name as a quoted ASCII string: a name must not read like a sentence."""
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=True)

@@ -1,4 +1,4 @@
-"""All detectors in their order, each on what the one before has changed."""
+"""The detectors in their order; each sees the changes of the previous one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,33 +18,36 @@ from airlock.base.errors import Problem
 
 @dataclass(frozen=True)
 class Resolution:
-    """A plan whose conflicts are answered: `scene` with every change, or the `problems` that refuse it."""
+    """A plan whose conflicts are answered."""
 
-    scene: Situation
+    situation: Situation
+    """The plan with every change applied."""
     conflicts: tuple[Conflict, ...] = ()
     reassigned: tuple[tuple[str, str], ...] = ()
+    """Pairs (step, new agent), sorted."""
     problems: tuple[Problem, ...] = ()
+    """Conflicts without an answer; they refuse the plan."""
 
 
-def resolve(scene: Situation, standing: Mapping[str, str]) -> Resolution:
-    """Answer every conflict of a plan. What is resolved has no conflict left; a plan without any is not changed.
+def resolve(situation: Situation, standing: Mapping[str, str]) -> Resolution:
+    """Answer every conflict of a plan. A resolved plan has no conflict left; a plan without conflicts stays unchanged.
 
     The order of the detectors:
 
-    1. ORDERING, because it moves steps and changes agents, which everything else is about.
-    2. PERMISSION, then DUPLICATE_ACTION: such steps make no live call, so they count nowhere below.
-    3. TIMEOUT along the plan's own order, then RATE_LIMIT: what comes too late makes no call either.
-    4. RESOURCE among what is left, so that nobody waits for, or falls with, a call that is not made.
-    5. TIMEOUT once more, because waiting for a resource takes time.
+    1. ORDERING, because it moves steps and changes agents, on which all other detectors depend.
+    2. PERMISSION, then DUPLICATE_ACTION: such steps make no live call and do not count below.
+    3. TIMEOUT in the plan's own order, then RATE_LIMIT: a step that comes too late makes no call either.
+    4. RESOURCE among the remaining steps, so that no step waits for a call that is not made.
+    5. TIMEOUT again, because waiting for a resource takes time.
 
     Args:
-        scene: The plan.
-        standing: What other plans have to do with its irreversible calls, one sentence by step.
+        situation: The plan.
+        standing: For each step whose call another plan claims, a sentence about that claim.
     """
     conflicts: list[Conflict] = []
-    moved = find_ordering(scene)
+    moved = find_ordering(situation)
     if moved.problems:
-        return Resolution(scene, problems=moved.problems)
+        return Resolution(situation, problems=moved.problems)
     for detector in (
         lambda _: moved,
         find_permissions,
@@ -55,7 +58,7 @@ def resolve(scene: Situation, standing: Mapping[str, str]) -> Resolution:
         find_resources,
         find_timeouts,
     ):
-        found: Findings = detector(scene)
+        found: Findings = detector(situation)
         conflicts += found.conflicts
-        scene = scene.after(found)
-    return Resolution(scene, bounded(conflicts), tuple(sorted(moved.agents.items())))
+        situation = situation.after(found)
+    return Resolution(situation, bounded(conflicts), tuple(sorted(moved.agents.items())))

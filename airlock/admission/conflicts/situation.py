@@ -1,89 +1,102 @@
-"""What conflicts are looked for in: a plan's steps with their contracts, its graph, and how high each step may go."""
+"""A plan as the conflict detectors see it: steps, contracts, graph, and the limits of each step."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.base.errors import Problem
 from airlock.plans.contract import Contract, Mode
-from airlock.plans.graph import reversed_parents, topological_order
+from airlock.plans.graph import Parents, PlanGraph
 from airlock.plans.plan import Step
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a detector found, and what has to change.
-
-    `edges` are pairs of steps, the first to come before the second; `caps` are what limits steps from now on; `agents` the
-    new agents of steps; `problems` what cannot be resolved and refuses the plan.
-    """
+    """The conflicts that one detector found, and the changes that answer them."""
 
     conflicts: tuple[Conflict, ...] = ()
     edges: tuple[tuple[str, str], ...] = ()
+    """New dependencies as pairs (earlier step, later step)."""
     caps: Mapping[str, Cap] = field(default_factory=dict)
+    """The new limit of each step that gets one."""
     agents: Mapping[str, str] = field(default_factory=dict)
+    """The new agent of each step that is moved."""
     problems: tuple[Problem, ...] = ()
+    """Conflicts without an answer; they refuse the plan."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A plan as the detectors see it. `steps`, `contracts`, `parents` and `caps` are by step; `deadline` is in seconds.
+    """A plan in the middle of admission; each detector returns changes, and `after` applies them.
 
-    `resources` are the resolved names a step touches. Only steps that may still go live take part in conflicts about
-    live calls: what is only mocked or looked at is in nobody's way.
+    Only steps that may still go live take part in conflicts about live calls. A step that is only mocked or previewed
+    blocks no other.
     """
 
     steps: Mapping[str, Step]
     contracts: Mapping[str, Contract]
-    parents: Mapping[str, tuple[str, ...]]
+    graph: PlanGraph
     caps: Mapping[str, tuple[Cap, ...]]
+    """The limits of each step alone."""
     resources: Mapping[str, tuple[str, ...]]
+    """The resource names that each step touches, as far as they are known."""
     policy: Policy
     deadline: float | None = None
+    """Seconds from submission after which no call may start, or None."""
 
+    @property
+    def parents(self) -> Parents:
+        """The direct dependencies of each step."""
+        return self.graph.parents
+
+    @property
     def order(self) -> tuple[str, ...]:
         """Every step after all it depends on; among equals by id."""
-        return topological_order(self.parents)
+        return self.graph.order
 
-    def going(self, order: Collection[str] | None = None) -> dict[str, int]:
-        """The steps that may go live, each with its position in the order: neither they nor what they depend on is capped.
+    @property
+    def children(self) -> Parents:
+        """The steps that depend directly on each step."""
+        return self.graph.children
 
-        Args:
-            order: What `order()` returns, for those who have it already.
-        """
+    @cached_property
+    def live_candidates(self) -> Mapping[str, int]:
+        """The steps that may go live, each with its position in the order: neither they nor their parents are capped."""
         found: dict[str, int] = {}
-        for position, step in enumerate(order or self.order()):
-            if all(cap.mode is Mode.LIVE for cap in self.caps[step]) and all(above in found for above in self.parents[step]):
+        for position, step in enumerate(self.order):
+            if self.uncapped(step) and all(parent in found for parent in self.parents[step]):
                 found[step] = position
         return found
 
-    def behind(self, step: str, children: Mapping[str, tuple[str, ...]], known: Collection[str]) -> set[str]:
-        """A step and everything that depends on it, those left out that are known already, with what is behind them."""
-        seen, open_steps = {step}, [step]
-        while open_steps:
-            for child in children[open_steps.pop()]:
+    def uncapped(self, step: str) -> bool:
+        """Return True if no limit of the step alone keeps it below LIVE."""
+        return all(cap.mode is Mode.LIVE for cap in self.caps[step])
+
+    def dependents(self, step: str, known: Collection[str]) -> set[str]:
+        """Return a step and everything that depends on it.
+
+        Args:
+            step: The step to begin with.
+            known: Steps that the caller has seen already; they are skipped together with their dependents.
+        """
+        seen, pending = {step}, [step]
+        while pending:
+            for child in self.children[pending.pop()]:
                 if child not in seen and child not in known:
                     seen.add(child)
-                    open_steps.append(child)
+                    pending.append(child)
         return seen
 
-    def children(self) -> dict[str, tuple[str, ...]]:
-        """The steps that depend directly on each step."""
-        return reversed_parents(self.parents)
-
     def after(self, found: Findings) -> "Situation":
-        """The plan with what a detector wants changed."""
+        """Return the plan with the changes of a detector applied."""
         if not (found.edges or found.caps or found.agents):
             return self
-        added: dict[str, set[str]] = {}
-        for before, behind in found.edges:
-            added.setdefault(behind, set()).add(before)
-        parents = {step: tuple(sorted({*above, *added.get(step, ())})) for step, above in self.parents.items()}
         caps = {step: (*own, found.caps[step]) if step in found.caps else own for step, own in self.caps.items()}
         steps = {
             name: step.model_copy(update={"agent": found.agents[name]}) if name in found.agents else step
             for name, step in self.steps.items()
         }
-        return replace(self, parents=parents, caps=caps, steps=steps)
+        return replace(self, graph=self.graph.with_edges(found.edges), caps=caps, steps=steps)

@@ -1,0 +1,247 @@
+"""The contract check of one tool: every promise that can be tried, tried against the tool's own target."""
+
+import contextlib
+import copy
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from airlock.activities.invoke import WrongShape, as_model, bind_real, checked_output, describe, run
+from airlock.activities.secrets import ENVIRONMENT_PREFIX, Secrets
+from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import ANY, AgentPolicy, Policy
+from airlock.base import names
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode
+from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction
+
+Snapshot = Callable[[], Any] | Callable[[], Awaitable[Any]]
+"""Returns the state of the target that the tool changes, as a value that `==` compares."""
+_PLAN, _STEP, _AGENT = "check-tool", "checked", "tester"
+
+
+class PromiseBroken(AssertionError):
+    """A tool that does not keep its contract; `broken` has one sentence for each promise."""
+
+    def __init__(self, tool: str, broken: tuple[str, ...]) -> None:
+        self.broken = broken
+        super().__init__("\n".join([f"tool {tool!r} breaks its contract:", *(f"- {each}" for each in broken)]))
+
+
+@dataclass(frozen=True)
+class ToolReport:
+    """The promises of a tool that held."""
+
+    kept: tuple[str, ...]
+    """One sentence for each promise that was tried, in the order of the trials."""
+    skipped: tuple[str, ...]
+    """The functions that the tool does not have, or that these arguments do not use."""
+
+
+async def check_tool(
+    tool: Tool,
+    args: Mapping[str, Any],
+    *,
+    snapshot: Snapshot,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> ToolReport:
+    """Try the promises of a tool on its target, through the functions that a worker calls tools with.
+
+    In this order: the mock returns the declared shape; the dry run returns a `Preview`; both leave the target as it was;
+    the live call returns the declared shape, and changes the target unless the tool only reads; the same idempotency key
+    again, without the undo token that a worker loses when it dies, has no second effect; the probe sees the effect;
+    compensate restores the target, and does no harm a second time. The effect of an irreversible tool stays.
+
+    Args:
+        tool: The tool.
+        args: The arguments as a plan has them; they must make the live call change what `snapshot` sees.
+        snapshot: Returns the state of the target that the tool changes, without bookkeeping such as a log of keys.
+        settings: The sections that the tool reads, such as `{"flags": {"path": "flags.json"}}`.
+        secrets: Values of secrets by name; None takes them from the environment, as a worker does.
+
+    Raises:
+        PromiseBroken: With every promise that did not hold; trials that build on a failed one are left out.
+        ConfigError: If the settings or the contract cannot be used.
+        ToolFailed: If the arguments do not fit the tool.
+        SecretError: If an argument needs a secret that is not given.
+    """
+    # what it depends on is the plan's affair: a catalogue of one tool cannot offer it
+    catalogue = Catalogue([tool], overrides={tool.name: {"depends_on_tools": ()}}, settings=settings)
+    trial = _Trial(tool, args, catalogue, snapshot, _secrets(secrets))
+    with contextlib.suppress(_CannotGoOnError):
+        await trial.all()
+    if trial.broken:
+        raise PromiseBroken(tool.name, tuple(trial.broken))
+    return ToolReport(tuple(trial.kept), tuple(trial.skipped))
+
+
+def _secrets(given: Mapping[str, str] | None) -> Secrets:
+    if given is None:
+        return Secrets()
+    variables = {
+        ENVIRONMENT_PREFIX + "".join(c if c.isalnum() else "_" for c in name).upper(): value for name, value in given.items()
+    }
+    return Secrets({**os.environ, **variables})
+
+
+class _CannotGoOnError(Exception):
+    """A promise is broken that the next trials build on."""
+
+
+class _Trial:
+    def __init__(
+        self, tool: Tool, args: Mapping[str, Any], catalogue: Catalogue, snapshot: Snapshot, secrets: Secrets
+    ) -> None:
+        self.broken: list[str] = []
+        self.kept: list[str] = []
+        self.skipped: list[str] = []
+        self._tool = tool
+        self._contract: Contract = tool.contract(args)
+        self._secrets = secrets
+        toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
+        step = Step(id="step", agent="author", tool=tool.name, args=dict(args), confidence=1.0)
+        self._args = as_model(tool, bind_real(toolbox, step, {}, secrets, must_know=True).args, complete=True)
+        self._settings = catalogue.settings_of(tool)
+        self._snapshot = snapshot
+        self._output: Any = None
+        self._token: JsonValue = None
+
+    async def all(self) -> None:
+        before = await self._look()
+        await self._mock(before)
+        observed = await self._dry_run(before)
+        after = await self._live(before, observed)
+        await self._same_key(after, observed)
+        await self._probe(after)
+        await self._undo_check(after)
+        await self._compensate(before)
+
+    async def _mock(self, before: Any) -> None:
+        if (function := self._function("mock")) is not None:
+            returned = await self._run("mock", function, self._call(Mode.MOCK))
+            self._shape("mock", returned)
+            self._expect(await self._look() == before, "the mock leaves the target as it was")
+
+    async def _dry_run(self, before: Any) -> JsonValue:
+        function = self._function("dry_run") if self._contract.has_dry_run else None
+        if function is None:
+            return None
+        said = await self._run("dry run", function, self._call(Mode.DRY_RUN))
+        self._expect(await self._look() == before, "the dry run leaves the target as it was")
+        if not self._is(Preview, said, "dry run"):
+            return None
+        if UNKNOWN not in str(said.output):
+            self._shape("dry run", said.output)
+        # as the live call of a plan gets it: the history holds the names of secrets, not their values
+        observed: JsonValue = self._secrets.restore(self._secrets.redact(said.observed))
+        return observed
+
+    async def _live(self, before: Any, observed: JsonValue) -> Any:
+        call = self._call(Mode.LIVE, observed=observed)
+        self._output = self._shape("live call", await self._run("live call", self._tool.live, call))
+        self._token = call.undo
+        after = await self._look()
+        if self._contract.read_only:
+            self._must(after == before, "a tool that only reads leaves the target as it was")
+        else:
+            fix = "choose arguments that change something, and a snapshot that sees it, or declare the tool read_only"
+            self._must(after != before, "the live call changes what the snapshot sees", fix)
+        return after
+
+    async def _same_key(self, after: Any, observed: JsonValue) -> None:
+        """Make the call again as the next attempt after a worker died: same key, no undo token."""
+        again = self._call(Mode.LIVE, observed=observed, attempt=2)
+        output = self._shape("second call", await self._run("second call with the same key", self._tool.live, again))
+        if not self._contract.read_only:
+            self._must(await self._look() == after, "the same idempotency key again has no second effect")
+            self._expect(output == self._output, "the same idempotency key again returns the same output")
+        if self._token is not None:
+            self._expect(again.undo is not None, "the same idempotency key again sets the undo token again")
+            self._token = again.undo if again.undo is not None else self._token
+
+    async def _probe(self, after: Any) -> None:
+        if (function := self._function("probe")) is None:
+            return
+        call = self._call(Mode.LIVE)
+        said = await self._run("probe", function, call)
+        self._expect(await self._look() == after, "the probe leaves the target as it was")
+        if not self._is(Probe, said, "probe"):
+            return
+        # None is an honest answer: the target cannot tell
+        self._expect(said.happened is not False, "the probe does not deny a call that took effect")
+        if said.happened:
+            self._shape("probe", said.output)
+            if self._token is not None:
+                self._expect(call.undo is not None, "the probe sets the undo token of a call that took effect")
+        other = await self._run("probe", function, self._call(Mode.LIVE, step="never-called"))
+        happened = isinstance(other, Probe) and other.happened is True
+        self._expect(not happened, "the probe does not confirm a call that was never made")
+
+    async def _undo_check(self, after: Any) -> None:
+        if (function := self._function("undo_check")) is not None:
+            said = await self._run("undo check", function, self._call(Mode.LIVE, undo=self._token))
+            self._is(Preview, said, "undo check")
+            self._expect(await self._look() == after, "the undo check leaves the target as it was")
+
+    async def _compensate(self, before: Any) -> None:
+        function = self._function("compensate") if self._contract.undoable else None
+        if function is None:
+            return
+        await self._run("compensate", function, self._call(Mode.LIVE, undo=self._token))
+        self._must(await self._look() == before, "live, then compensate, restores the target")
+        await self._run("second compensate", function, self._call(Mode.LIVE, undo=self._token))
+        self._expect(await self._look() == before, "a second compensate does no harm")
+
+    def _function(self, kind: str) -> ToolFunction | None:
+        function = self._tool.functions.get(kind)
+        if function is None:
+            self.skipped.append(kind)
+        return function
+
+    def _call(self, mode: Mode, *, step: str = _STEP, **more: Any) -> ToolCall:
+        key = names.idempotency_key(_PLAN, step)
+        return ToolCall(_PLAN, step, _AGENT, mode, key, settings=self._settings, secret=self._secrets.resolve, **more)
+
+    async def _run(self, what: str, function: ToolFunction, call: ToolCall) -> Any:
+        try:
+            # a deep copy: a function that changes its arguments may not change those of the next trial
+            return await run(function, self._args.model_copy(deep=True), call, self._contract.timeout)
+        except Exception as error:  # whatever a tool raises here is a finding about the tool
+            self.broken.append(f"the {what} raised {type(error).__name__}: {describe(error, self._secrets)}")
+            raise _CannotGoOnError from error
+
+    async def _look(self) -> Any:
+        found = self._snapshot()
+        return copy.deepcopy(await found if inspect.isawaitable(found) else found)
+
+    def _shape(self, what: str, output: Any) -> Any:
+        promise = f"the {what} returns the declared shape"
+        try:
+            checked = checked_output(self._tool, output)
+        except WrongShape as error:
+            self._expect(False, promise, str(error))
+            return None
+        self._expect(True, promise)
+        return checked
+
+    def _is(self, model: type, said: Any, what: str) -> bool:
+        why = f"it returned {type(said).__name__}"
+        return self._expect(isinstance(said, model), f"the {what} returns a {model.__name__}", why)
+
+    def _expect(self, holds: bool, promise: str, why: str = "") -> bool:
+        if holds:
+            self.kept.append(promise)
+        else:
+            self.broken.append(f"this does not hold: {promise}" + (f" ({why})" if why else ""))
+        return holds
+
+    def _must(self, holds: bool, promise: str, why: str = "") -> None:
+        if not self._expect(holds, promise, why):
+            raise _CannotGoOnError

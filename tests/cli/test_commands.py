@@ -1,0 +1,77 @@
+"""The table of commands fits the commands, and hints name the program as it was started."""
+
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from airlock import program
+from airlock.cli.app import Commands
+from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.plans.state import State
+from airlock.run.views import PreviewView, StatusView, StepView
+from tests.command_lines import starter_commands
+
+
+@pytest.mark.parametrize("name", Commands.table)
+def test_the_line_of_a_command_is_the_first_sentence_of_its_help(name: str) -> None:
+    text = " ".join((starter_commands().load(name).help or "").split())
+    first = Commands.table[name].help
+    assert text == first or text.startswith(f"{first} ")
+    assert first.endswith(".")
+    assert len(first) <= 66, "a terminal of 80 columns cuts it off"
+
+
+def test_hints_know_every_command() -> None:
+    assert tuple(Commands.table) == program.COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("argv", "typed", "on_path", "expected"),
+    [
+        ("/env/bin/airlock", "/env/bin/python", {"airlock": "/env/bin/airlock"}, "airlock"),
+        (".venv/bin/airlock", ".venv/bin/python", {}, ".venv/bin/airlock"),
+        ("a b/airlock", "python", {"airlock": "/other/airlock"}, "'a b/airlock'"),
+        ("starter.py", "python", {"python": sys.executable}, "python starter.py"),
+        ("../starter.py", ".venv/bin/python", {"python": "/usr/bin/python"}, ".venv/bin/python ../starter.py"),
+        ("/env/lib/airlock/__main__.py", "python3", {}, "python3 -m airlock"),
+        ("/env/bin/airlock-worker", "python3", {}, "airlock"),
+        ("/home/me/agent.py", "python3", {}, "airlock"),
+    ],
+)
+def test_a_program_is_named_as_it_was_started(
+    argv: str, typed: str, on_path: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [argv])
+    monkeypatch.setattr(sys, "orig_argv", [typed, argv])
+    monkeypatch.setattr(program.shutil, "which", on_path.get)
+    assert program.program() == expected
+    told = program.as_started("airlock worker ready: airlock show x, or airlock list")
+    assert told == f"airlock worker ready: {expected} show x, or {expected} list"
+    assert program.as_started(told) == told
+
+
+def test_hints_of_a_run_are_rewritten_and_the_values_of_a_plan_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["starter.py"])
+    monkeypatch.setattr(program.shutil, "which", {"python": sys.executable}.get)
+    sealed = '      text: "then run airlock approve me"'
+    preview = PreviewView(
+        plan_id="p", state=State.AWAITING_APPROVAL, digest="d",
+        text=f"{sealed}\nSignatures are required (high): approve with airlock approve --sign-key",
+    )  # fmt: skip
+    assert preview_as_started(preview).text.split("\n") == [
+        sealed, "Signatures are required (high): approve with python starter.py approve --sign-key",
+    ]  # fmt: skip
+
+    step = StepView(id="one", agent="a", tool="t", status="in_doubt", error="settle it with airlock rollback other")
+    status = StatusView(
+        plan_id="p", goal="run airlock list", requested_by="me", state=State.LOCKED, since=datetime.now(UTC),
+        why="airlock show p", waits_for="a human: airlock resolve p one retry --reason ...", steps=(step,), outcome=None,
+        digest=None, expires_at=None, approvals=(), approvals_required=1, in_flight=(), parked=("one",), possible=(),
+        refused=0, refusals=(),
+    )  # fmt: skip
+    told = status_as_started(status)
+    assert told.waits_for == "a human: python starter.py resolve p one retry --reason ..."
+    assert told.why == "python starter.py show p"
+    assert told.steps[0].error == "settle it with python starter.py rollback other"
+    assert told.goal == "run airlock list"

@@ -1,0 +1,45 @@
+"""Configurations that no worker could work with are refused at its start."""
+
+from typing import ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from airlock.admission.config import parse_config
+from airlock.base.errors import ConfigError
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.tool import ToolCall, tool
+
+
+@pytest.mark.parametrize(
+    ("toml", "key"),
+    [
+        ('approvers = ["a"]\napprovals_required = 2', "policy.approvals_required"),
+        ('signature_required = "always"', "policy.signature_required"),
+    ],
+)
+def test_a_policy_that_no_plan_could_satisfy_is_refused_at_start(toml, key):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"[policy]\n{toml}\n")
+    assert [problem.where for problem in caught.value.problems] == [key]
+
+
+def test_two_settings_models_of_one_section_are_refused():
+    class One(BaseModel):
+        section: ClassVar[str] = "same"
+
+    class Other(BaseModel):
+        section: ClassVar[str] = "same"
+
+    class Args(BaseModel):
+        pass
+
+    def make(name, settings):
+        def live(args, call):
+            return None
+
+        live.__annotations__ = {"args": Args, "call": ToolCall}
+        return tool(name=name, risk="LOW", reversibility="read_only", settings=settings)(live)
+
+    with pytest.raises(ConfigError, match="two settings models share this section"):
+        Catalogue([make("a", One), make("b", Other)])

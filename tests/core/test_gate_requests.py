@@ -1,0 +1,261 @@
+"""The requests of a run to the gates, its reading of their answers, and what it returns in which state."""
+
+import pytest
+
+from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireGranted, AcquireQueued, AcquireRefused
+from airlock.gates.protocol import ClaimOutcome, ClosedGate, GateWait, HeldSlot
+from airlock.plans.outcome import CallInDoubt
+from airlock.plans.state import State
+from airlock.run.audit import AuditKind
+from airlock.run.call_record import CallStatus
+from airlock.run.call_results import after_calls
+from airlock.run.gate_requests import (
+    all_held,
+    drop_duplicates,
+    entry_request,
+    fence_of,
+    late_request,
+    leave_request,
+    resources_of,
+    rollback_request,
+    start_over,
+    take_acquired,
+    take_left,
+)
+from airlock.run.state import Outcome, Run
+from tests.core.build import NOW, call, failed, live, live_run, plan, policy, reassigned, say, step
+
+HOLDER = "plan-p-1"
+ROW = HeldSlot(gate="gate-resource-1", name="row:a", fence=7)
+OTHER_ROW = HeldSlot(gate="gate-resource-2", name="row:b", fence=9)
+LIVE = HeldSlot(gate="gate-live", name="live", fence=3)
+TWO_ROWS = plan(step("a", args={"key": "a"}), step("b", args={"key": "b"}), step("r", "read", args={"key": "c"}))
+MAIL = plan(step("a", args={"key": "a"}), step("send", "mail", "a", args={"to": "jo"}), step("note", "order", "send"))
+
+
+def entered(run: Run, *held: HeldSlot, **more: object) -> Run:
+    run.stays += 1
+    take_acquired(run, AcquireGranted.model_validate({"held": [*held, LIVE], **more}), NOW)
+    return run
+
+
+def test_everything_known_is_asked_for_at_once() -> None:
+    request = entry_request(live_run(TWO_ROWS, policy(max_live_escalations=3)), HOLDER)
+    assert request.resources == ("row:a", "row:b"), "a call that only reads needs no gate"
+    assert request.live is not None
+    assert request.live.capacity == 3
+    assert request.live.spending["bot"].live_calls == 3
+    assert {"agent:bot", "tool:write", "resource:row:a"} <= set(request.live.scopes)
+    assert request.grace == 30.0, "as long as a call of it may run after its plan is gone"
+
+
+def test_an_irreversible_call_is_claimed_when_its_arguments_are_known() -> None:
+    reads = plan(step("a", args={"key": "a"}), step("send", "mail", "a", args={"to": {"$ref": "a.id"}}))
+    assert [claim.step for claim in entry_request(live_run(MAIL), HOLDER).claims] == ["send"]
+    run = live_run(reads)
+    assert entry_request(run, HOLDER).claims == ()
+    call(entered(run, ROW), live("a"))
+    late = late_request(run, HOLDER, reads.steps[1])
+    assert late is not None
+    assert [claim.step for claim in late.claims] == ["send"]
+    assert not late.wait
+
+
+def test_a_resource_that_only_an_output_tells_is_asked_for_late_and_without_waiting() -> None:
+    run = live_run(plan(step("a", args={"key": "a"}), step("b", "write", "a", args={"key": {"$ref": "a.id"}})))
+    later = run.plan.steps[1]
+    assert entry_request(run, HOLDER).resources == ("row:a",)
+    call(entered(run, ROW), live("a", output={"id": "b"}))
+    assert not all_held(run, later)
+    late = late_request(run, HOLDER, later)
+    assert late is not None
+    assert (late.resources, late.wait, late.live) == (("row:b",), False, None)
+    run.gates = (*run.gates, OTHER_ROW)
+    assert late_request(run, HOLDER, later) is None
+    assert all_held(run, later)
+    assert fence_of(run, later) == 9
+
+
+def test_an_argument_that_finds_nothing_needs_no_resource() -> None:
+    run = live_run(plan(step("a", args={"key": "a"}), step("b", "write", "a", args={"key": {"$ref": "a.nothing"}})))
+    assert resources_of(run, run.plan.steps[1], {"a": {"id": 1}}) == ()
+
+
+def test_waiting_is_recorded_once_for_a_gate() -> None:
+    run = live_run(TWO_ROWS)
+    waits = AcquireQueued(waiting=GateWait(gate="gate-resource-1", name="row:a", position=2, holders=("plan-x",)))
+    assert not take_acquired(run, waits, NOW)
+    assert not take_acquired(run, waits, NOW)
+    met = [entry for entry in run.audit if entry.kind is AuditKind.CONFLICT]
+    assert [(entry.what, entry.answer, entry.reason) for entry in met] == [
+        ("RESOURCE", "DELAY", "waits for row:a, held by plan-x")
+    ]
+    assert run.gate_wait is not None
+    left = leave_request(say_locked(run), HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-resource-1",), "a place in the queue is given back too"
+
+
+def say_locked(run: Run) -> Run:
+    assert say(run, "lock").accepted
+    return run
+
+
+def test_a_closed_live_gate_locks_the_run_and_nothing_is_kept() -> None:
+    run = live_run(TWO_ROWS)
+    assert not take_acquired(run, AcquireClosed(held=(ROW,), closed=ClosedGate(by="olga", reason="stop all")), NOW)
+    assert run.state is State.LOCKED
+    assert run.lock is not None
+    assert (run.lock.by, run.lock.gate) == ("olga", True)
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-resource-1",)
+    take_left(run, left)
+    assert run.gates == ()
+    assert leave_request(run, HOLDER) is None
+
+
+def test_a_budget_that_is_used_up_locks_the_run_with_the_number() -> None:
+    run = live_run(TWO_ROWS)
+    assert not take_acquired(run, AcquireRefused(refused="agent 'bot' would make 12 live calls within 24h, 10 allowed"), NOW)
+    assert run.state is State.LOCKED
+    assert "12 live calls" in run.why
+
+
+def test_a_duplicate_is_left_out_with_all_that_depends_on_it() -> None:
+    run = live_run(MAIL)
+    assert take_acquired(run, AcquireGranted(held=(ROW, LIVE), duplicates={"send": "plan-x made this call"}), NOW)
+    assert run.approved == ("a",)
+    assert run.calls["send"].status is CallStatus.DUPLICATE
+    call(run, live("a"))
+    after_calls(run, [], NOW, deadline_passed=False)
+    assert run.state is State.COMPLETED
+    assert "send" in run.why
+    assert (run.audit[-2].what, run.audit[-2].step) != ("live", "send")
+
+
+def test_a_plan_of_duplicates_only_is_done_without_a_call() -> None:
+    run = live_run(plan(step("send", "mail", args={"to": "jo"})))
+    drop_duplicates(run, {"send": "made by plan-x"}, NOW)
+    after_calls(run, [], NOW, deadline_passed=False)
+    assert run.state is State.COMPLETED
+    assert run.live == ()
+
+
+def test_resources_are_kept_while_it_calls_or_compensates() -> None:
+    run = entered(live_run(TWO_ROWS), ROW, OTHER_ROW)
+    assert leave_request(run, HOLDER) is None
+    call(run, live("a"), failed("b"), after=True)
+    assert run.state is State.ROLLBACK
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-live",), "a lock of the live gate stops calls, not their undoing"
+    take_left(run, left)
+    assert leave_request(run, HOLDER) is None
+    assert rollback_request(run, HOLDER) is None, "after LIVE it holds what the rollback needs"
+
+
+def test_a_queue_that_is_full_is_no_entrance() -> None:
+    run = live_run(TWO_ROWS)
+    assert not take_acquired(run, AcquireBusy(held=(ROW,), busy=GateWait(gate="gate-live", name="live")), NOW)
+    assert run.gate_wait is not None
+    assert "waits for live" in run.audit[-1].reason
+
+
+def test_a_rollback_that_queues_for_its_resource_keeps_its_place_in_the_queue() -> None:
+    run = live_run(TWO_ROWS)
+    call(run, live("a"))
+    assert say(run, "rollback").accepted
+    assert not take_acquired(run, AcquireQueued(waiting=GateWait(gate="gate-resource-1", name="row:a", position=1)), NOW)
+    assert leave_request(run, HOLDER) is None
+
+
+def test_a_parked_run_keeps_its_resources_but_not_its_live_slot() -> None:
+    run = entered(live_run(TWO_ROWS), ROW, OTHER_ROW)
+    call(run, CallInDoubt(step="a", error="lost"), after=True)
+    assert run.state is State.LOCKED
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-live",)
+    take_left(run, left)
+    assert run.gates == (ROW, OTHER_ROW)
+    assert leave_request(run, HOLDER) is None
+    assert entry_request(run, HOLDER).resources == (), "it waits for no resource while it holds others"
+    assert say(run, "abort").accepted
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.gates == ("gate-resource-1", "gate-resource-2")
+
+
+def test_a_rollback_after_a_lock_asks_again_and_goes_first() -> None:
+    run = entered(live_run(TWO_ROWS), ROW)
+    call(run, live("a", output={"id": 1}))
+    left = leave_request(say_locked(run), HOLDER)
+    assert left is not None
+    take_left(run, left)
+    assert say(run, "rollback").accepted
+    request = rollback_request(run, HOLDER)
+    assert request is not None
+    assert (request.resources, request.live, request.urgent) == (("row:a",), None, True)
+    assert start_over(run, HOLDER) is None
+    run.gates = (OTHER_ROW,)
+    given_back = start_over(run, HOLDER)
+    assert given_back is not None
+    assert given_back.gates == ("gate-resource-2",), "it waits for nothing while it holds something out of the order"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "settled"),
+    [(live("send"), ClaimOutcome.DONE), (failed("send"), ClaimOutcome.FREE), (None, ClaimOutcome.FREE)],
+)
+def test_a_claim_is_settled_by_what_became_of_its_call(outcome, settled) -> None:
+    run = entered(live_run(MAIL), ROW, claimed={"send": "claim-mail-1"})
+    call(run, live("a"), *([outcome] if outcome else []))
+    run.outcome = Outcome.ABORTED
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert [(claim.step, claim.outcome) for claim in left.settled] == [("send", settled)]
+    take_left(run, left)
+    assert run.claims == {}
+
+
+def test_a_claim_in_doubt_stays_until_somebody_says_what_happened() -> None:
+    run = entered(live_run(MAIL), ROW, claimed={"send": "claim-mail-1"})
+    call(run, live("a"), CallInDoubt(step="send", error="lost"), after=True)
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert left.settled == ()
+    take_left(run, left)
+    assert run.claims == {"send": "claim-mail-1"}
+    assert say(run, "resolve", step="send", outcome="happened").accepted
+    say_locked(run)
+    left = leave_request(run, HOLDER)
+    assert left is not None
+    assert [claim.outcome for claim in left.settled] == [ClaimOutcome.DONE]
+
+
+def test_the_live_gate_lifts_only_its_own_lock() -> None:
+    run = say_locked(live_run(TWO_ROWS))
+    assert not say(run, "unlock", gate=True).accepted
+    assert say(run, "unlock").accepted
+    run = live_run(TWO_ROWS)
+    take_acquired(run, AcquireClosed(closed=ClosedGate(by="olga", reason="stop")), NOW)
+    assert say(run, "unlock", gate=True).accepted
+    assert run.state is State.MOCK
+
+
+def test_the_live_gate_lifts_the_lock_of_a_parked_run_but_does_not_settle_it() -> None:
+    run = entered(live_run(TWO_ROWS), ROW)
+    call(run, CallInDoubt(step="a", error="lost"))
+    assert say(run, "lock", gate=True).accepted
+    assert say(run, "unlock", gate=True).accepted
+    assert run.state is State.LOCKED
+    assert run.lock is None
+    assert run.parked == ("a",)
+
+
+def test_a_step_that_admission_moved_to_another_agent_is_shown_and_called_as_that_agent() -> None:
+    run = live_run(TWO_ROWS)
+    run.admitted = reassigned(run.contracts(), "b", "crm")
+    assert {step.id: step.agent for step in run.steps} == {"a": "bot", "b": "crm", "r": "bot"}
+    assert entry_request(run, HOLDER).live.spending["crm"].live_calls == 1  # type: ignore[union-attr]

@@ -1,0 +1,50 @@
+"""Requests about one call: to make it live, and to compensate or probe it afterwards."""
+
+from collections.abc import Sequence
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.plans.outcome import StepPreview
+    from airlock.plans.plan import Step
+    from airlock.plans.refs import referenced_steps
+    from airlock.run.call_messages import CallRequest, MadeCall
+    from airlock.run.gate_requests import fence_of
+    from airlock.run.state import Run
+
+
+def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Sequence[str]) -> CallRequest:
+    """Return the request for the first attempt of a step's live call.
+
+    Args:
+        run: The plan's run.
+        step: The step.
+        preview: The preview that was approved, if the step has one.
+        chain: The steps of the same activity; their outputs are unknown yet, so the worker passes them on.
+    """
+    record = run.calls.get(step.id)
+    read = [name for name in referenced_steps(step.args) if name not in chain and name in run.outputs]
+    return CallRequest(
+        step=step,
+        contract=run.contracts().contract(step.id),
+        preview=preview,
+        outputs={name: run.outputs[name] for name in read},
+        undone=record.undone if record else 0,
+        undo=record.undo if record else None,
+        fence=fence_of(run, step),
+    )
+
+
+def made_call(run: Run, step_id: str) -> MadeCall:
+    """Return the description of a live call that its compensation and its probe need."""
+    step = next(step for step in run.steps if step.id == step_id)
+    record = run.calls[step_id]
+    read = [name for name in referenced_steps(step.args) if name in run.outputs]
+    return MadeCall(
+        plan_id=run.plan.plan_id,
+        step=step,
+        contract=run.contracts().contract(step_id),
+        undo=record.undo,
+        outputs={name: run.outputs[name] for name in read},
+        undone=record.undone,
+    )

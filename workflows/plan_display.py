@@ -1,0 +1,57 @@
+"""Search attributes and details of a plan, as the Temporal UI and visibility show them."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.base import names
+    from airlock.plans.state import State
+    from airlock.run.call_results import outcome_of
+    from airlock.run.state import Run
+    from airlock.run.views import details
+
+MAX_DETAILED = 100
+"""Steps up to which the details are written again at every change; larger plans write them once per state."""
+_STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
+_SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
+_RISK = SearchAttributeKey.for_keyword(names.ATTRIBUTE_RISK)
+_OUTCOME = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OUTCOME)
+_RESOURCES = SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_RESOURCES)
+
+
+class PlanDisplay:
+    """The public view of one run outside its queries.
+
+    Args:
+        run: The plan's run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._shown: State | None = None
+
+    def update(self) -> None:
+        """Write the details, and the search attributes if the state changed since the last update."""
+        run = self._run
+        if self._shown is not run.state or len(run.plan.steps) <= MAX_DETAILED:
+            self.update_details()
+        if self._shown is run.state:
+            return
+        first, self._shown = self._shown is None, run.state
+        # a run that continues another one as new inherits its search attributes: one upsert less in each history
+        if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
+            return
+        updates: list[Any] = [_STATE.value_set(run.state.value), _SINCE.value_set(run.since)]
+        if run.admitted is not None and workflow.info().typed_search_attributes.get(_RISK) is None:
+            updates.append(_RISK.value_set(run.admitted.risk.value))
+            if run.admitted.resource_index:
+                updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
+        if run.state.closed or run.outcome is not None:
+            updates.append(_OUTCOME.value_set(outcome_of(run).value))
+        workflow.upsert_search_attributes(updates)
+
+    def update_details(self) -> None:
+        """Write the details alone, which leave no event in the history."""
+        workflow.set_current_details(details(self._run))

@@ -1,0 +1,147 @@
+"""The stages of a plan in their order, from MOCK to its end."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.base.errors import AirlockError
+    from airlock.base.text import shorten
+    from airlock.monitoring.outbox import Outbox
+    from airlock.plans.state import Event, State
+    from airlock.run.call_results import outcome_of
+    from airlock.run.decisions import decide
+    from airlock.run.gate_requests import leave_request
+    from airlock.run.messages import Abort, Lock, Rollback
+    from airlock.run.state import Outcome, Run
+    from airlock.wire import PlanStart
+    from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.history_budget import HistoryBudget
+    from airlock.workflows.live import LiveStage
+    from airlock.workflows.plan_display import PlanDisplay
+    from airlock.workflows.rehearse import Rehearsal
+    from airlock.workflows.undo import UndoStage
+    from airlock.workflows.undo_run import UndoRun
+
+HISTORY = HistoryBudget(events=1_200, bytes=8_000_000)
+"""The calls in flight at that point still fit below 2,000 events."""
+
+
+class PlanStages:
+    """The course of one run: one stage after the other, with the release of slots and the reports between them.
+
+    Args:
+        run: The plan's run.
+        outbox: Its reports to the monitors.
+    """
+
+    def __init__(self, run: Run, outbox: Outbox) -> None:
+        self._run = run
+        self._outbox = outbox
+        self._display = PlanDisplay(run)
+        self._cancelled = False
+        self.gates = GateVisits(run, outbox, self._display.update, HISTORY.is_spent)
+
+    async def run(self) -> None:
+        """Run stages until the plan has an outcome, and continue as new between them when the history is long."""
+        self._display.update()
+        while self._run.outcome is None and not self._run.state.closed:
+            state = self._run.state
+            if self._run.displaced:
+                await self._start_over()
+            else:
+                await self._run_stage()
+            self._display.update()
+            self._report(state)
+            await self.gates.leave()
+            self._continue_as_new_if_due()
+        if not self._outbox.ended:  # a decision ended the plan during `leave`, or before its first stage
+            self._report(self._run.state)
+            await self.gates.leave()
+        self._run.outcome = outcome_of(self._run)
+        self._display.update_details()
+
+    def cancel(self) -> None:
+        """Roll back the live calls, whatever the state of the plan; later cancellations change nothing."""
+        if self._cancelled:
+            return
+        self._cancelled = True
+        run, now = self._run, workflow.now()
+        undo_unapproved = run.undoing is not None and not run.approved
+        who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
+        if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
+            if undo_unapproved or not run.live:
+                decide(run, "abort", Abort(by=who, reason=why), now)
+                return
+            decide(run, "lock", Lock(by=who, reason=why), now)
+        if run.state is not State.ROLLBACK:
+            decide(run, "rollback", Rollback(by=who, reason=why), now)
+
+    async def _run_stage(self) -> None:
+        match self._run.state:
+            case State.MOCK | State.DRY_RUN | State.LIVE if self._run.undoing is not None:
+                await UndoRun(self._run).run()
+            case State.MOCK:
+                await Rehearsal(self._run).mock()
+            case State.DRY_RUN:
+                await Rehearsal(self._run).preview()
+            case State.AWAITING_APPROVAL:
+                await self._await_approval()
+            case State.LIVE:
+                if await self.gates.enter():
+                    await LiveStage(self._run, self.gates, self._display.update, HISTORY.is_spent).run()
+            case State.ROLLBACK:
+                if await self.gates.enter():
+                    await UndoStage(self._run, self._display.update, HISTORY.is_spent).run()
+            case State.LOCKED:
+                await self._await_unlock()
+            case _:
+                raise AirlockError(f"no stage for {self._run.state.value}")
+
+    async def _start_over(self) -> None:
+        """Release the slots that a reset run remembers; its calls that are not live need a new preview and approval."""
+        self._run.displaced = False
+        # until this answers the gates may count slots of the run that was reset: nothing may go live before
+        await self.gates.start_over()
+        if self._run.state is State.LIVE:
+            why = "the run was reset: other plans may hold its slots and claims by now"
+            self._run.apply(Event.STALE, workflow.now(), reason=why)
+
+    async def _await_unlock(self) -> None:
+        """Wait in LOCKED for a decision; also return when there are slots to release that were kept so far."""
+        run, later = self._run, self._run.unlock_later
+        if later is not None:
+            run.unlock_later = None
+            decide(run, "unlock", later, workflow.now())
+        holder = workflow.info().workflow_id
+        await workflow.wait_condition(
+            lambda: run.state is not State.LOCKED or HISTORY.is_spent() or leave_request(run, holder) is not None
+        )
+
+    async def _await_approval(self) -> None:
+        """Wait in AWAITING_APPROVAL for a decision or the expiry. No activity runs, however many weeks it takes."""
+        run = self._run
+        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
+        try:
+            await workflow.wait_condition(
+                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or HISTORY.is_spent(),
+                timeout=max(left, 0.001) if left is not None else None,
+                timeout_summary="the time for approval",
+            )
+        except TimeoutError:
+            # a decision may arrive in the same workflow task as the expiry: the decision counts
+            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
+                run.apply(Event.EXPIRED, workflow.now())
+                run.outcome = Outcome.EXPIRED
+
+    def _report(self, state: State) -> None:
+        self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
+
+    def _continue_as_new_if_due(self) -> None:
+        """Continue as new if the history is long. No call is in flight between stages, and no handler waits.
+
+        A cancellation that arrived in this very workflow task is honoured first: the next run would not know of it.
+        """
+        if workflow.cancellation_reason() is not None and not self._cancelled:
+            self.cancel()
+            return
+        if HISTORY.is_spent() and self._run.outcome is None and not self._run.state.closed:
+            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
