@@ -155,7 +155,7 @@ async def test_a_run_that_was_started_with_no_plan_is_told_from_its_history(plac
 
 
 async def test_a_run_that_temporal_does_not_have_is_forgotten(place: Place) -> None:
-    with pytest.raises(NotRetained, match="is not in Temporal any more"):
+    with pytest.raises(NotRetained, match="is not retained in Temporal any more"):
         await read_plan(place.client, "plan-unknown", "0190a5bd-0000-7000-8000-000000000000")
 
 
