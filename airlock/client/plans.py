@@ -8,7 +8,6 @@ print((await run.result()).outcome)
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -28,8 +27,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.admission.examination import Examination, examine
 from airlock.base import names
-from airlock.base.errors import AirlockError, PlanError, Problem
+from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
 from airlock.client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
 from airlock.plans.assignments import read_plan
@@ -261,32 +261,6 @@ class Airlock:
                 ) from error
             raise
         return PlanHandle(self.client, names.plan_id_of(started.id))
-
-
-def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
-    """Return the decoded JSON document at a path. A decoded document is returned unchanged.
-
-    Raises:
-        PlanError: If the file cannot be read or is not JSON.
-    """
-    if isinstance(plan, Mapping):
-        return plan
-    path = Path(plan)
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
-    except OSError as error:
-        raise PlanError([Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]) from error
-    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and endless nesting
-        raise PlanError([Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]) from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, and refuse repeated keys: a reader could see another value than the plan holds."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is repeated in one object")
-    return found
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:

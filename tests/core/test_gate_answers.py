@@ -3,13 +3,17 @@
 import base64
 import json
 import zlib
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from temporalio.converter import WorkflowSerializationContext
 
 from airlock.activities.gates import GateActivities
+from airlock.base.keyring import Channel, Demands
+from airlock.base.model import WorkerMessage
 from airlock.gates.answers import (
     AcquireBusy,
     AcquireClosed,
@@ -27,6 +31,7 @@ from airlock.gates.answers import (
 )
 from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
 from airlock.run.gate_requests import late_refusal
+from airlock.temporal.proof_converter import ProofConverter, UnprovenAnswer
 
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 # the type that Temporal decodes with: it reads hints without extras, which strips `Annotated`
@@ -194,3 +199,20 @@ def test_an_answer_of_no_known_status_is_never_a_grant(wrong: Any) -> None:
 )
 def test_a_late_call_is_made_only_when_all_was_granted(result: AcquireResult, why: str) -> None:
     assert late_refusal(result) == why
+
+
+@pytest.mark.parametrize("hint", [GateAnswer, AcquireResult, SlotGranted])
+def test_an_unproven_answer_of_a_gate_is_refused_where_proofs_are_demanded(hint: Any) -> None:
+    context = WorkflowSerializationContext(namespace="default", workflow_id="gate-live")
+    payloads = ProofConverter().with_context(context).to_payloads([SlotGranted(fence=1, slots=1)])
+    demanding = Demands(channels=frozenset({Channel.RUN}), since=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(UnprovenAnswer):
+        ProofConverter(demanding).with_context(context).from_payloads(payloads, [hint])
+    if hint is not AcquireResult:
+        assert ProofConverter().with_context(context).from_payloads(payloads, [hint]) == [SlotGranted(fence=1, slots=1)]
+
+
+def test_every_member_of_both_unions_is_a_message_of_workers() -> None:
+    members = (*get_args(AcquireResult), *get_args(get_args(GateAnswer)[0]))
+    assert len(members) == 11
+    assert all(issubclass(member, WorkerMessage) for member in members)
