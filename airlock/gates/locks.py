@@ -121,7 +121,7 @@ class Barrier(BaseModel):
     @property
     def finishing(self) -> tuple[str, ...]:
         """Workflow ids of the notified holders that still have their slot."""
-        return tuple(holder for holder, told in self.told.items() if told.quiesced_at is None)
+        return tuple(holder for holder, line in self.told.items() if line.quiesced_at is None)
 
     def closed_for(self, scopes: tuple[str, ...]) -> GateLock | None:
         """Return the first lock that excludes these scopes."""
@@ -146,9 +146,9 @@ class Barrier(BaseModel):
         leaving, waiting = list(inside), list(outside)
         notices: list[Notice] = []
         for holder, scopes in leaving:
-            told = self.told.get(holder)
-            if told is not None and told.quiesced_at is None:
-                told.unlock = None  # it was notified of an earlier lock, and this one keeps it locked
+            line = self.told.get(holder)
+            if line is not None and line.quiesced_at is None:
+                line.unlock = None  # it was notified of an earlier lock, and this one keeps it locked
                 continue
             self.told[holder] = NotifiedHolder(holder=holder, scopes=scopes, told_at=lock.at)
             notices.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
@@ -174,13 +174,13 @@ class Barrier(BaseModel):
             return _no(f"{missing}; locked: {held or 'nothing'}"), []
         self.locks.remove(lock)
         notices: list[Notice] = []
-        for told in [told for told in self.told.values() if not self.closed_for(told.scopes)]:
-            notice = Notice(kind=NoticeKind.UNLOCK, to=told.holder, by=by, reason=reason)
-            if told.quiesced_at is None:
-                told.unlock = notice
+        for line in [line for line in self.told.values() if not self.closed_for(line.scopes)]:
+            notice = Notice(kind=NoticeKind.UNLOCK, to=line.holder, by=by, reason=reason)
+            if line.quiesced_at is None:
+                line.unlock = notice
                 continue
             notices.append(notice)
-            del self.told[told.holder]
+            del self.told[line.holder]
         for holder, scopes in [party for party in self.kept_out.items() if not self.closed_for(party[1])]:
             notices.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason))
             self._forget(holder, scopes)
@@ -207,26 +207,26 @@ class Barrier(BaseModel):
 
     def left(self, holder: str, now: datetime) -> Notice | None:
         """Record that a holder released its slot; return the notice for it if it was unlocked meanwhile."""
-        told = self.told.get(holder)
-        if told is None or told.quiesced_at is not None:
+        line = self.told.get(holder)
+        if line is None or line.quiesced_at is not None:
             return None
-        told.quiesced_at = now
-        if told.unlock is not None:
+        line.quiesced_at = now
+        if line.unlock is not None:
             del self.told[holder]
-        return told.unlock
+        return line.unlock
 
     def not_told(self, holder: str, why: str) -> None:
         """Record that a workflow could not be notified of a lock."""
         if holder in self.kept_out:
             self._forget(holder, self.kept_out[holder])
-        if told := self.told.get(holder):
-            told.unreachable = shorten(why)
+        if line := self.told.get(holder):
+            line.unreachable = shorten(why)
 
     def _bound_proof(self) -> None:
-        quiesced = [told for told in self.told.values() if told.quiesced_at is not None]
-        for told in quiesced[: max(len(self.told) - MAX_TOLD, 0)]:
-            del self.told[told.holder]
-            self.keep_out(told.holder, told.scopes)
+        quiesced = [line for line in self.told.values() if line.quiesced_at is not None]
+        for line in quiesced[: max(len(self.told) - MAX_TOLD, 0)]:
+            del self.told[line.holder]
+            self.keep_out(line.holder, line.scopes)
 
     def _forget(self, holder: str, scopes: tuple[str, ...]) -> None:
         del self.kept_out[holder]

@@ -224,10 +224,10 @@ class Gate(BaseModel):
         A gate that takes up the state of an earlier run needs this: which notices that run sent is unknown.
         """
         for slot in self.places.values():
-            told = self.barrier.told.get(slot.holder)
-            if told is None:
+            line = self.barrier.told.get(slot.holder)
+            if line is None:
                 self.news.append(Notice(kind=NoticeKind.GRANTED, to=slot.holder, request=slot.request))
-            elif told.unlock is None and (lock := self.barrier.closed_for(told.scopes)):
+            elif line.unlock is None and (lock := self.barrier.closed_for(line.scopes)):
                 self.news.append(Notice(kind=NoticeKind.LOCK, to=slot.holder, by=lock.told_by, reason=lock.why))
 
     def _grant(self, now: datetime) -> None:

@@ -106,10 +106,10 @@ def gate_view(
         locks=tuple(barrier.locks),
         told=tuple(
             NotifiedHolderView(
-                holder=told.holder, told_at=told.told_at, quiesced_at=told.quiesced_at, unreachable=told.unreachable,
-                scopes=told.scopes,
+                holder=line.holder, told_at=line.told_at, quiesced_at=line.quiesced_at, unreachable=line.unreachable,
+                scopes=line.scopes,
             )
-            for told in list(barrier.told.values())[:rows]
+            for line in list(barrier.told.values())[:rows]
         ),
         kept_out=len(barrier.kept_out) + barrier.forgotten,
         kept_out_first=tuple(barrier.kept_out)[:_NAMED],
@@ -150,11 +150,11 @@ def gate_details(view: GateView) -> str:
     return "\n".join(lines)
 
 
-def proven(told: NotifiedHolderView) -> str:
+def proven(line: NotifiedHolderView) -> str:
     """Return the state of a notified holder in words."""
-    if told.quiesced_at is not None:
-        return f"quiesced since {_at(told.quiesced_at)}"
-    return f"unreachable: {told.unreachable}" if told.unreachable else "finishing a call"
+    if line.quiesced_at is not None:
+        return f"quiesced since {_at(line.quiesced_at)}"
+    return f"unreachable: {line.unreachable}" if line.unreachable else "finishing a call"
 
 
 def _at(when: datetime) -> str:
