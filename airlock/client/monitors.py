@@ -184,7 +184,7 @@ class Monitors:
             return HealthSnapshot.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                raise NoMonitor(f"there is no {monitor}, so nothing is counted; start a worker, which starts it") from error
+                raise NoMonitor(f"there is no {monitor}, so nothing is counted: start a worker, which starts it") from error
             raise NoAnswer(f"no worker answered for {monitor}; is one running? ({error.message})") from error
         except Exception as error:
             raise NoAnswer(f"{monitor} cannot answer: {error}") from error
