@@ -10,6 +10,7 @@ import typer
 from airlock.base.errors import AirlockError, Problem
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
 from airlock.program import as_started, program
+from airlock.temporal.keyring import DEFAULT_FILE, ensure_keys
 
 EXAMPLE = ("airlock.toml", "my_tools.py", "plan.json")
 """The files of the example, in the order in which to read them."""
@@ -25,6 +26,7 @@ def init(
 ) -> int:
     """Write an example: airlock.toml, a tool of your own, a plan.
 
+    The keys by which workers prove their answers are made too, in .airlock/keys, unless they are there.
     A file that is already there is never overwritten: then nothing is written at all.
     """
     there = [folder / name for name in EXAMPLE if (folder / name).exists()]
@@ -38,6 +40,7 @@ def init(
             text = (files("airlock.cli") / "example" / name).read_text(encoding="utf-8")
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(as_started(text) if name == "airlock.toml" else text)
+        ensure_keys(folder / DEFAULT_FILE)
     except OSError as error:
         raise AirlockError(f"cannot write {error.filename or folder}: {error.strerror}") from error
     emit({"folder": str(folder), "files": list(EXAMPLE), "plan_id": PLAN}) if as_json else _say_next(folder)

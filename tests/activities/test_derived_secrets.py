@@ -86,7 +86,7 @@ def env(monkeypatch: pytest.MonkeyPatch) -> ActivityEnvironment:
     FOUND.clear()
     monkeypatch.setenv("AIRLOCK_SECRET_VAULT", SECRET)
     env = ActivityEnvironment()
-    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p", attempt=100)
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
     return env
 
 

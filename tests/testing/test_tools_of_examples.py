@@ -1,6 +1,8 @@
 """The tools of examples/my_tools.py through `check_tool` and `run_plan`, as docs/guides/writing-a-tool.md shows."""
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from airlock.run.state import Outcome
 from airlock.testing import PlanStuck, PromiseBroken, check_tool, fake_tool, run_plan
 from examples import my_tools
 from examples.my_tools import read_flag, set_flag
+from tests.docs.fences import ROOT, fences
+
+GUIDE = ROOT / "docs/guides/writing-a-tool.md"
 
 
 @pytest.fixture
@@ -178,3 +183,22 @@ async def test_a_plan_that_waits_for_a_person_says_for_whom(path, settings):
     plan["steps"] = [{"id": "pay", "agent": "releaser", "tool": "pay", "args": {}, "confidence": 0.95}]
     with pytest.raises(PlanStuck, match=r"settle pay.*the line is dead.*`resolve`"):
         await run_plan(plan, [pay], settings=settings)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_the_examples_of_the_guide(number, path, settings):
+    """Execute each block of the section "Test your tool", as it stands there."""
+    guide = GUIDE.read_text()
+    section = guide[guide.index("## Test your tool") :]
+    blocks = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    plan = next(json.loads(fence.text) for fence in fences("json", paths=[GUIDE]) if '"release-001"' in fence.text)
+    tell = {"id": "tell", "agent": "releaser", "tool": "announce", "args": {}, "confidence": 0.95, "after": ["switch"]}
+    names = {
+        "check_tool": check_tool, "fake_tool": fake_tool, "run_plan": run_plan, "read_flag": read_flag,
+        "set_flag": set_flag, "json": json, "path": path, "settings": settings, "plan": plan, "tell": tell,
+    }  # fmt: skip
+    before = path.read_bytes()
+    code = compile(blocks[number], f"{GUIDE.name}, block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    await eval(code, names)
+    assert path.read_bytes() != before  # it ran against the target
