@@ -123,7 +123,7 @@ def gate_details(view: GateView) -> str:
     """Return a gate as Markdown: its locks and their proof, its holders and its queue."""
     lines = [f"**{inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
     if not view.ready:
-        lines = ["Takes up the state of an earlier run of this gate; until then it grants no slot."]
+        lines = ["Recovers the state of an earlier run of this gate; until then it grants nothing."]
     lines += ["", "**OPEN**" if not view.locks else "**CLOSED**"]
     for lock in view.locks:
         what = inline(lock.scope or "everything")
@@ -144,7 +144,7 @@ def gate_details(view: GateView) -> str:
         lines += [f"| {inline(row.holder)} | {_at(row.told_at)} | {inline(proven(row))} |" for row in proof]
         lines += _more(len(view.told))
     if view.kept_out:
-        lines += ["", f"{view.kept_out} locked out, among them {inline(', '.join(view.kept_out_first[:5]))}"]
+        lines += ["", f"{view.kept_out} kept out, among them {inline(', '.join(view.kept_out_first[:5]))}"]
     if view.refusals:
         lines += ["", f"{view.refused} signals refused; the last: {inline(view.refusals[-1].why)}"]
     return "\n".join(lines)
