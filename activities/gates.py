@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Coroutine, Iterator
 from datetime import UTC
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from temporalio import activity
@@ -24,13 +24,24 @@ from airlock.activities.heartbeat import to_its_end
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.gates.answers import (
+    AcquireBusy,
+    AcquireClosed,
+    AcquireGranted,
+    AcquireQueued,
+    AcquireRefused,
+    AcquireResult,
+    GateAnswer,
+    GateBusy,
+    GateClosed,
+    OverBudget,
+    SlotGranted,
+    SlotQueued,
+)
 from airlock.gates.messages import ClosedHolder, GateStart, Inquiry, InquiryResult, RecallRequest, RecallResult
 from airlock.gates.protocol import (
     AcquireRequest,
-    AcquireResult,
     ClosedGate,
-    GateAnswer,
-    GateStatus,
     GateWait,
     HeldSlot,
     LeaveResult,
@@ -124,13 +135,13 @@ class GateActivities:
             async with turn:
                 # repeated after a lost answer, this asks with the same request id and gets the same slot
                 answer = await _ask(client, gate, wanted)
-            if answer.status is not GateStatus.GRANTED:
-                return _refused(gate, wanted.name, answer, tuple(held))
+            if not isinstance(answer, SlotGranted):
+                return _not_granted(gate, wanted.name, answer, tuple(held))
             held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
         if not request.claims:
-            return AcquireResult(held=tuple(held))
+            return AcquireGranted(held=tuple(held))
         claimed, duplicates = await claims.take(client, request)
-        return AcquireResult(held=tuple(held), claimed=claimed, duplicates=duplicates)
+        return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:
         """Yield each gate with the slot wanted there, in the one order that rules out deadlocks between plans.
@@ -192,7 +203,7 @@ async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
         )
         try:
             answer: GateAnswer = await client.execute_update_with_start_workflow(
-                "acquire", wanted, start_workflow_operation=operation, result_type=GateAnswer
+                "acquire", wanted, start_workflow_operation=operation, result_type=cast(Any, GateAnswer)
             )
         except (RPCError, WorkflowUpdateFailedError) as error:
             if attempt + 1 == _ASKS or not _worth_asking_again(error):
@@ -234,17 +245,18 @@ async def _release(client: Client, gate: str, release: Release) -> bool:
     return True
 
 
-def _refused(gate: str, name: str, answer: GateAnswer, held: tuple[HeldSlot, ...]) -> AcquireResult:
-    wait = GateWait(gate=gate, name=name, position=answer.position, holders=answer.holders)
-    match answer.status:
-        case GateStatus.QUEUED:
-            return AcquireResult(held=held, waiting=wait)
-        case GateStatus.BUSY:
-            return AcquireResult(held=held, busy=wait)
-        case GateStatus.CLOSED:
-            return AcquireResult(held=held, closed=ClosedGate(by=answer.by, reason=answer.why))
-        case _:
-            return AcquireResult(held=held, refused=answer.why or "the gate refused")
+def _not_granted(
+    gate: str, name: str, answer: SlotQueued | GateBusy | GateClosed | OverBudget, held: tuple[HeldSlot, ...]
+) -> AcquireResult:
+    match answer:
+        case SlotQueued(position=position, holders=holders):
+            return AcquireQueued(held=held, waiting=GateWait(gate=gate, name=name, position=position, holders=holders))
+        case GateBusy(holders=holders):
+            return AcquireBusy(held=held, busy=GateWait(gate=gate, name=name, holders=holders))
+        case GateClosed(by=by, why=why):
+            return AcquireClosed(held=held, closed=ClosedGate(by=by, reason=why))
+        case OverBudget(why=why):
+            return AcquireRefused(held=held, refused=why or "the gate refused")
 
 
 async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | None:

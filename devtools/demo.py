@@ -18,7 +18,8 @@ from airlock.cli.screens import steps_table
 from airlock.cli.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
 from airlock.client.monitors import HealthReport, Monitors
-from airlock.export.model import SEVEN_FILES, SUMMARY, OrchestrationSummary
+from airlock.export.documents import OrchestrationSummary
+from airlock.export.files import SEVEN_FILES, SUMMARY
 from airlock.plans.state import State
 from airlock.program import run_and_leave
 from airlock.run.state import Outcome

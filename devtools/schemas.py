@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from airlock.admission.config import Config
 from airlock.base.incoming import Verdict
-from airlock.export.model import LINES, export_schemas
+from airlock.export.files import LINES, export_schemas
 from airlock.plans.assignments import Assignments
 from airlock.plans.plan import Plan
 from airlock.run.messages import MESSAGES

@@ -19,7 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.rehearse import RehearseActivities
     from airlock.admission.admitted import Admission
     from airlock.base import names
-    from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveResult
+    from airlock.gates.answers import AcquireResult
+    from airlock.gates.protocol import AcquireRequest, LeaveResult
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import MalformedMessage, Verdict, parse_as
     from airlock.base.text import shorten
+    from airlock.gates.answers import GateAnswer
     from airlock.gates.messages import CarriedGate, GateStart, RecallRequest
     from airlock.gates.parsing import (
         GateDecision,
@@ -23,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
         parse_release,
         parse_wanted,
     )
-    from airlock.gates.protocol import GateAnswer, PermitAnswer
+    from airlock.gates.protocol import PermitAnswer
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock

@@ -6,7 +6,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveRequest
+    from airlock.gates.answers import AcquireClosed, AcquireResult
+    from airlock.gates.protocol import AcquireRequest, LeaveRequest
     from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
     from airlock.plans.state import State
     from airlock.run.call_results import after_calls
@@ -86,7 +87,7 @@ class GateVisits:
                 take_late(run, result)
                 take_wait(run, result)
                 return False
-            if result.closed is not None and self._reopened:
+            if isinstance(result, AcquireClosed) and self._reopened:
                 take_late(run, result)
                 continue
             if take_acquired(run, result, workflow.now()):

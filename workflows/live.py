@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
 
     from airlock.activities import options
     from airlock.base.text import shorten
+    from airlock.gates.answers import AcquireBusy, AcquireGranted
     from airlock.plans.outcome import (
         Attempt,
         CallFailed,
@@ -30,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import all_held, drop_duplicates, late_refusal, late_request, take_late, tool_slots
     from airlock.run.state import Run
     from airlock.temporal.proof_converter import Unproven
     from airlock.workflows import commands
@@ -189,11 +190,13 @@ class LiveStage:
         # a lock or a failure of another call may arrive while the gates answer: `_may_start` is asked again below
         result = await self._gates.acquire(request)
         take_late(self._run, result)
-        if result.busy is not None:
-            by = ", ".join(result.busy.holders) or "another plan"
-            self._record_outcome(CallStale(step=step, error=f"it needs {result.busy.name}, which {by} holds at the moment"))
+        # version 0.1 looked for `busy` only: where the gate was locked, it made the call without its slot and its claim
+        if (why := late_refusal(result)) and (
+            isinstance(result, AcquireBusy) or workflow.patched("late-call-needs-its-grant")
+        ):
+            self._record_outcome(CallStale(step=step, error=why))
             return False
-        if result.duplicates:
+        if isinstance(result, AcquireGranted) and result.duplicates:
             drop_duplicates(self._run, result.duplicates, workflow.now())
             self._schedule.drop(step)
             self._changed = True

@@ -10,7 +10,7 @@ from airlock.admission.config import Config
 from airlock.admission.examination import Examination, examine
 from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
-from airlock.client.plans import read_document
+from airlock.client.documents import read_document
 from airlock.plans.assignments import read_plan
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract

@@ -15,7 +15,8 @@ from airlock.cli.export_files import carried_over, export_files
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, say
 from airlock.client import Airlock
 from airlock.client.exporting import Plans, Tell, UnreadablePlan, monitored, plans_of
-from airlock.export.model import SUMMARY, OrchestrationSummary
+from airlock.export.documents import OrchestrationSummary
+from airlock.export.files import SUMMARY
 from airlock.export.plan_lines import PlanRecord
 
 LAST = "last"

@@ -18,22 +18,10 @@ from typing import BinaryIO
 from airlock.base.errors import AirlockError
 from airlock.cli.exported_lines import PlanFiles
 from airlock.cli.verify_files import verify
+from airlock.export.documents import FileDigest, OrchestrationSummary, SystemHealth
+from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SIGNALS, SUMMARY, TRANSITIONS
 from airlock.export.ledger import closed, document_text, line_text, linked, signals_genesis
-from airlock.export.model import (
-    CONFLICTS,
-    EXECUTIONS,
-    HEALTH,
-    ROLLBACKS,
-    SEVEN_FILES,
-    SIGNALS,
-    SUMMARY,
-    TRANSITIONS,
-    FileDigest,
-    LearningSignal,
-    OrchestrationSummary,
-    SignalLine,
-    SystemHealth,
-)
+from airlock.export.lines import LearningSignal, SignalLine
 from airlock.export.plan_lines import PlanRecord
 from airlock.export.totals import Totals
 

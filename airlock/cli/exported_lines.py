@@ -5,16 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from airlock.export.model import (
-    EXECUTIONS,
-    ROLLBACKS,
-    TRANSITIONS,
-    ExecutionLine,
-    FileDigest,
-    Link,
-    RollbackLine,
-    TransitionLine,
-)
+from airlock.export.documents import FileDigest
+from airlock.export.files import EXECUTIONS, ROLLBACKS, TRANSITIONS
+from airlock.export.lines import ExecutionLine, Link, RollbackLine, TransitionLine
 from airlock.export.verification import DamagedContent, Finding, NumberedLine, PlanLines, read_line
 
 L = TypeVar("L", bound=Link)

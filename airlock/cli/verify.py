@@ -13,7 +13,7 @@ from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, safe
 from airlock.cli.verify_files import verify as verify_files
 from airlock.cli.verify_temporal import Comparison, verify_against_temporal
 from airlock.client import Airlock
-from airlock.export.model import EXECUTIONS, SUMMARY
+from airlock.export.files import EXECUTIONS, SUMMARY
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that export wrote.")]
 Root = Annotated[

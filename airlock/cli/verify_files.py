@@ -10,22 +10,10 @@ from typing import TypeVar
 from airlock.base.errors import AirlockError
 from airlock.base.text import shorten
 from airlock.cli.exported_lines import DamagedFile, LineFile, PlanFiles
+from airlock.export.documents import Document, FileDigest, OrchestrationSummary, SystemHealth, ToolConflicts
+from airlock.export.files import CONFLICTS, DOCUMENTS, EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
 from airlock.export.ledger import signals_genesis
-from airlock.export.model import (
-    CONFLICTS,
-    DOCUMENTS,
-    EXECUTIONS,
-    HEALTH,
-    SEVEN_FILES,
-    SIGNALS,
-    SUMMARY,
-    Document,
-    FileDigest,
-    OrchestrationSummary,
-    SignalLine,
-    SystemHealth,
-    ToolConflicts,
-)
+from airlock.export.lines import SignalLine
 from airlock.export.totals import Totals
 from airlock.export.verification import DamagedContent, Finding, check_plan, read_document
 from airlock.plans.seal import names_digest

@@ -10,7 +10,8 @@ from temporalio.client import Client
 from airlock.cli.exported_lines import PlanFiles
 from airlock.cli.verify_files import MAX_FINDINGS
 from airlock.client.exporting import Key, Plans, Tell, key_of, plans_of, retention_of
-from airlock.export.model import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS, OrchestrationSummary
+from airlock.export.documents import OrchestrationSummary
+from airlock.export.files import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.plan_lines import PlanRecord, first_difference
 from airlock.export.verification import Finding, PlanLines
 

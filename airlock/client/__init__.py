@@ -1,4 +1,4 @@
-"""The Python door to Airlock: submit a plan, follow it, decide about it."""
+"""Python client of Airlock: submit a plan, follow it, decide on it."""
 
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, UndoRefused
 from airlock.client.listing import PlanFacts, PlanSummary

@@ -1,22 +1,22 @@
-"""Errors between a program and a plan."""
+"""Errors of the client."""
 
 from airlock.base.errors import AirlockError
 
 
 class NoSuchPlan(AirlockError):
-    """Temporal knows no plan of this id."""
+    """Temporal has no plan with this id."""
 
 
 class PlanConflict(AirlockError):
-    """A plan of this id was submitted before, with other content."""
+    """A plan with this id was submitted before, with other content."""
 
 
 class UndoRefused(AirlockError):
-    """A plan that cannot be undone after its end: nothing is left to undo, or it is being undone already."""
+    """The plan cannot be undone after its end: nothing is left to undo, or an undo is open already."""
 
 
 class NoAnswer(AirlockError):
-    """No worker answered; the plan itself is not affected."""
+    """No worker answered. The plan itself is not affected."""
 
 
 class PlanEnded(AirlockError):

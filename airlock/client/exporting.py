@@ -1,7 +1,7 @@
-"""All plans of a namespace, read from Temporal alone: listed by visibility, read a few at a time, told in one order.
+"""Plans of a namespace for the export, read from Temporal alone: listed by visibility, read a few at a time, then sorted.
 
-Visibility lists plans in no order that an export could keep, so they are read as they come and put aside in a temporary
-file; in memory there is one small entry a plan, and the few plans that are being read.
+Visibility lists plans in no stable order, so they are read as they come and spooled into a temporary file. Memory holds one
+small entry per plan, and the few plans that are being read.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from airlock.base.names import PLAN_WORKFLOW
 from airlock.base.text import shorten
 from airlock.client.monitors import Monitors, NoMonitor
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.model import LearningSignal, SystemHealth
+from airlock.export.documents import SystemHealth
+from airlock.export.lines import LearningSignal
 from airlock.export.monitor_lines import learning_signal, system_health
 from airlock.export.plan_lines import PlanRecord
 from airlock.monitoring.aggregation import Aggregate
@@ -28,20 +29,20 @@ from airlock.monitoring.feedback import learning_signals
 from airlock.monitoring.health import health_of
 
 AT_ONCE = 8
-"""The number of plans that are read at the same time: a worker replays each of them."""
+"""Number of plans read concurrently: a worker replays each of them."""
 GIVE_UP = 20
-"""So many plans that cannot be read, and the others are not tried any more; sooner where none could be read at all."""
+"""Number of unreadable plans after which no others are tried; `AT_ONCE` where no plan could be read at all."""
 _PAGE = 1_000
 
 Key = tuple[str, str]
-"""A plan's workflow id, and the first run of its chain: what tells it from all others, in the files and in Temporal."""
+"""Workflow id of a plan and the first run of its chain: unique in the files and in Temporal."""
 Tell = Callable[[int, int], None]
-"""Called with how many plans were read, of how many."""
+"""Callback for the progress: the number of plans read, and the number of all."""
 
 
 @dataclass(frozen=True)
 class UnreadablePlan:
-    """A plan that could not be read, and why."""
+    """Plan that could not be read."""
 
     workflow_id: str
     run_id: str
@@ -50,21 +51,25 @@ class UnreadablePlan:
 
 @dataclass(frozen=True)
 class SpooledPlan:
-    """The place of a spooled plan. `order` is that of the files; `gone` as in `PlanReading`."""
+    """Entry of a plan in the temporary file."""
 
     order: tuple[datetime, str, str]
+    """Value of `PlanRecord.order`."""
     latest: tuple[datetime, bool]
+    """Time of the last event read, and True if a run of the plan was reset."""
     gone: str
+    """Value of `PlanReading.gone`."""
     offset: int
+    """Position in the temporary file, in bytes."""
 
 
 def key_of(record: PlanRecord) -> Key:
-    """Return the key that tells a plan from all others."""
+    """Return the key of a plan."""
     return record.execution.workflow_id, record.execution.first_run_id
 
 
 class Plans:
-    """The plans that were read, put aside in a temporary file; `unread` are those that could not be read."""
+    """Plans that were read, spooled into a temporary file; `unread` lists the plans that could not be read."""
 
     def __init__(self) -> None:
         self.unread: list[UnreadablePlan] = []
@@ -72,11 +77,11 @@ class Plans:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as this does
 
     def close(self) -> None:
-        """Let go of the temporary file."""
+        """Delete the temporary file."""
         self._file.close()
 
     def keep(self, reading: PlanReading) -> None:
-        """Put a plan aside. Of a run that was reset and the one that took its place, only the latter stands for the plan."""
+        """Spool a plan. A run that replaced a reset one also replaces its record."""
         key, latest = key_of(reading.record), (reading.read_to, reading.was_reset)
         if key in self.kept and self.kept[key].latest >= latest:
             return
@@ -85,14 +90,14 @@ class Plans:
         self.kept[key] = SpooledPlan(reading.record.order, latest, reading.gone, offset)
 
     def record(self, key: Key) -> PlanRecord | None:
-        """Return one plan; None when it was not read."""
+        """Return one plan; None if it was not read."""
         if key not in self.kept:
             return None
         self._file.seek(self.kept[key].offset)
         return PlanRecord.model_validate_json(self._file.readline())
 
     def in_order(self) -> tuple[Key, ...]:
-        """Return all plans, in the order of the files."""
+        """Return the keys of all plans, in the order of the files."""
         return tuple(sorted(self.kept, key=lambda key: self.kept[key].order))
 
     async def records(self) -> AsyncIterator[PlanRecord]:
@@ -113,7 +118,7 @@ async def plans_of(
         client: A client made by `airlock_client.connection`.
         since: Only plans that are open or were closed at this time, UTC, or later.
         without: Workflow ids to leave out.
-        tell: Is told about the progress.
+        tell: Callback for the progress.
     """
     listed = [found async for found in _listed(client, since) if found[0] not in without]
     plans = Plans()
@@ -144,13 +149,13 @@ async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str
     try:
         plans.keep(await read_plan(client, workflow_id, run_id))
     except NotRetained:
-        return  # its retention passed since it was listed: there is no such plan any more
-    except (AirlockError, ValueError) as error:  # one plan must not hide which others cannot be read either
+        return  # its retention expired since it was listed
+    except (AirlockError, ValueError) as error:  # go on: the error lists all plans that cannot be read
         plans.unread.append(UnreadablePlan(workflow_id, run_id, shorten(str(error))))
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:
-    """Yield the workflow and run id of the last run of each plan, in visibility's order, seconds behind at worst."""
+    """Yield the workflow and run id of the last run of each plan. Visibility may be seconds behind."""
     query = f"WorkflowType = '{PLAN_WORKFLOW}' AND ExecutionStatus != 'ContinuedAsNew'"
     query += f" AND (CloseTime IS NULL OR CloseTime >= '{since.isoformat()}')" if since else ""
     token, seen = b"", set[str]()
@@ -160,7 +165,7 @@ async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple
         )
         page = await client.workflow_service.list_workflow_executions(request, retry=True)
         for info in page.executions:
-            if info.execution.run_id not in seen:  # one that closes while it is listed may come on two pages
+            if info.execution.run_id not in seen:  # a run that closes during the listing may be on two pages
                 seen.add(info.execution.run_id)
                 yield info.execution.workflow_id, info.execution.run_id
         token = page.next_page_token
@@ -169,9 +174,9 @@ async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple
 
 
 async def monitored(client: Client) -> tuple[SystemHealth, tuple[LearningSignal, ...]]:
-    """Return the conclusions of the monitors, as of the last report: the same reports give the same files.
+    """Return health and learning signals of the monitors at the time of the last report.
 
-    Without a monitor, or before the first report, it says that there is no data.
+    The same reports give the same files. Without a monitor, or before the first report, there is no data.
 
     Raises:
         airlock_client.errors.NoAnswer: If a monitor does not answer.

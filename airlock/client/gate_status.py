@@ -1,4 +1,4 @@
-"""The use of every gate at this moment, by asking each."""
+"""Current use of every gate, asked from each of them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from airlock.client.errors import NoAnswer
 from airlock.gates.view import GateView
 
 RESOURCES = "gate-resource"
-"""The name under which the gates of all resources are counted: there may be any number of them, under hashed names."""
+"""Name for the sum of all resource gates, which have hashed names and may be many."""
 MOST = 200
-"""At most so many gates are asked; beyond that the numbers are those of a part."""
+"""Limit of gates asked; beyond it the numbers cover a part of them."""
 _AT_ONCE = 10
 _WITHIN = timedelta(seconds=10)
 _RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Running'"
@@ -24,12 +24,16 @@ _RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Runni
 
 @dataclass(frozen=True)
 class GateNow:
-    """Slots in use, slots in all, who waits, and locks."""
+    """Current use of a gate, or of several."""
 
     waiting: int = 0
+    """Number of requests in the queue."""
     used: int = 0
+    """Number of slots taken."""
     capacity: int = 0
+    """Number of slots."""
     locks: int = 0
+    """Number of locks."""
 
     def __add__(self, other: "GateNow") -> "GateNow":
         return GateNow(
@@ -41,10 +45,12 @@ class GateNow:
 
 
 async def gates_now(client: Client) -> dict[str, GateNow]:
-    """By workflow id the live gate and those of tools; those of resources as one sum. Gates at rest are absent.
+    """Return the use of the live gate and of tool gates by workflow id, and of all resource gates as one sum.
+
+    Gates without holders, waiters and locks do not run, and are absent.
 
     Raises:
-        NoAnswer: If one of them does not answer within ten seconds: a part would pass for the whole.
+        NoAnswer: If one of them does not answer within ten seconds: a partial answer would look complete.
     """
     request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=_RUNNING, page_size=MOST)
     page = await client.workflow_service.list_workflow_executions(request)

@@ -1,4 +1,4 @@
-"""Temporal's own knowledge of plans: needs no worker, so it works when nothing else does.
+"""Facts about plans from Temporal itself. They need no worker, so they are there when nothing else answers.
 
 Reads the raw API: the SDK's own objects raise on statuses it does not know yet (a paused workflow breaks a whole list).
 """
@@ -36,16 +36,17 @@ _UNTOLD = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 )
-"""Events that say nothing about the plan."""
+"""Events without information about the plan."""
 
 
 class PlanSummary(WireModel):
-    """One plan as Temporal's visibility shows it, seconds behind at worst. `status` is Temporal's, the rest is Airlock's."""
+    """Plan in Temporal's visibility, which may be seconds behind."""
 
     plan_id: str
     workflow_id: str
     run_id: str
     status: str
+    """Status of the run in Temporal, such as `RUNNING`."""
     state: str | None = None
     outcome: str | None = None
     risk: str | None = None
@@ -55,12 +56,12 @@ class PlanSummary(WireModel):
 
     @property
     def open(self) -> bool:
-        """True if the run is not closed; a paused one is open."""
+        """True if the run is not closed; a paused run is open."""
         return self.closed_at is None
 
 
 class PendingCall(WireModel):
-    """One activity that is scheduled or running."""
+    """Activity that is scheduled or running."""
 
     activity: str
     kind: str
@@ -70,7 +71,7 @@ class PendingCall(WireModel):
 
 
 class HistoryLine(WireModel):
-    """One event of the run's history, in a few words."""
+    """Event of the run's history, in a few words."""
 
     number: int
     at: datetime
@@ -79,12 +80,13 @@ class HistoryLine(WireModel):
 
 
 class PlanFacts(WireModel):
-    """Everything Temporal knows about one plan without asking a worker. `events` are the last ones, newest first."""
+    """Facts about one plan from Temporal alone."""
 
     summary: PlanSummary
     goal: str = ""
     pending: tuple[PendingCall, ...] = ()
     events: tuple[HistoryLine, ...] = ()
+    """Last events, newest first."""
     result: PlanResult | None = None
 
 
@@ -96,14 +98,14 @@ async def list_plans(
     since: datetime | None = None,
     limit: int = 100,
 ) -> tuple[PlanSummary, ...]:
-    """Return the plans of the namespace, newest first, those in odd statuses included.
+    """Return the plans of the namespace, newest first, with any status.
 
     Args:
         client: A connected client.
         state: Only plans in this state.
         open_only: Only plans whose run is open.
         since: Only plans that were submitted or have ended since, UTC.
-        limit: At most so many.
+        limit: Largest number of plans.
 
     Raises:
         AirlockError: If the namespace has no Airlock search attributes yet.
@@ -130,7 +132,7 @@ async def list_plans(
 
 
 async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
-    """Return Temporal's description of one plan, with its last events.
+    """Return the facts about one plan, with its last events.
 
     Raises:
         NoSuchPlan: If there is no such plan.
@@ -165,7 +167,7 @@ async def _result(client: Client, events: list[HistoryEvent]) -> PlanResult | No
     payloads = events[0].workflow_execution_completed_event_attributes.result.payloads
     try:
         (result,) = await client.data_converter.decode(payloads, [PlanResult])
-    except Exception:  # noqa: BLE001  a result of another version or codec: the facts are shown without it
+    except Exception:  # noqa: BLE001  a result of another version or codec: return the other facts
         return None
     return PlanResult.model_validate(result)
 
@@ -244,5 +246,5 @@ def _text(payload: Payload) -> str:
         return ""
     try:
         return str(PayloadConverter.default.from_payload(payload))
-    except Exception:  # noqa: BLE001  encrypted or foreign: the goal is then not shown
+    except Exception:  # noqa: BLE001  encrypted or foreign: the goal is left out
         return ""

@@ -1,4 +1,4 @@
-"""The system lock, for operators: close the live gate, see the proof that everything has stopped, open it again."""
+"""System lock, for operators: lock the live gate, watch the proof that all plans stopped, unlock it again."""
 
 import asyncio
 import time
@@ -23,67 +23,64 @@ from airlock.gates.view import GateView, NotifiedHolderView
 from airlock.temporal.live_gate import start_live_gate
 
 QUERY_TIMEOUT = 10.0
-"""Seconds the gate, or a plan it names, has for an answer."""
+"""Seconds for the answer of the gate, or of a plan."""
 _ASKED_AT_ONCE = 20
 _CHANGES_LISTED = 1_000
 
 
 class HolderState(StrEnum):
-    """The state of a plan that was live when a lock came.
-
-    `quiesced`: it has given its place back, no call of it is running. `finishing`: its calls still run, no new one starts.
-    `unreachable`: its state cannot be told; its slot is not returned.
-    """
+    """States of a plan that was live at the time of a lock."""
 
     QUIESCED = "quiesced"
+    """It released its slot, and none of its calls is running."""
     FINISHING = "finishing"
+    """Its calls are running, and no new one starts."""
     UNREACHABLE = "unreachable"
+    """Its state is unknown, and its slot is not released."""
 
 
 class ProofRow(WireModel):
-    """The proof for one plan. `since` is when it was told of the lock, or gave its place back, UTC.
-
-    `calls` are the steps in flight, `why` what is known about a plan that is unreachable.
-    """
+    """Proof for one plan."""
 
     plan_id: str
     workflow_id: str
     standing: HolderState
     since: datetime
+    """Time of the notice, or of the release of the slot, UTC."""
     calls: tuple[str, ...] = ()
+    """Steps in flight."""
     why: str = ""
+    """Reason why the plan is unreachable."""
 
 
 class Proof(WireModel):
-    """The proof of a lock at one moment.
-
-    `problem` says why there is none: the gate cannot be read, and nothing goes live then either; or, where it is `lifted`,
-    an operator has unlocked.
-    """
+    """Proof of a lock at one moment."""
 
     rows: tuple[ProofRow, ...] = ()
     problem: str = ""
+    """Reason why there is no proof: the gate cannot be read, and so no plan goes live; or the lock was lifted."""
     lifted: bool = False
+    """True if the lock was lifted."""
 
     @property
     def quiesced(self) -> bool:
-        """True if every plan that was live has stopped, as far as the gate could be read."""
+        """True if the gate could be read, and every plan that was live has stopped."""
         return not self.problem and all(row.standing is HolderState.QUIESCED for row in self.rows)
 
     def without(self, standing: HolderState) -> tuple[ProofRow, ...]:
-        """Return the rows that stand elsewhere."""
+        """Return the rows in any other state."""
         return tuple(row for row in self.rows if row.standing is not standing)
 
 
 class ChangesSinceLock(WireModel):
-    """The changes since a lock came, from Temporal's visibility: plans that ended, and plans that were submitted."""
+    """Plans that ended, and plans that were submitted, since a lock. Taken from Temporal's visibility."""
 
     ended: tuple[PlanSummary, ...] = ()
     submitted: tuple[PlanSummary, ...] = ()
 
 
 class LiveGate:
-    """The gate every plan passes before it goes LIVE.
+    """Live gate, which every plan passes before it goes LIVE.
 
     Args:
         client: A client made by `airlock_client.connection`.
@@ -94,37 +91,37 @@ class LiveGate:
         self._workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(names.LIVE_GATE)
 
     async def lock(self, by: str, reason: str, scope: str | None = None) -> Verdict:
-        """Close the gate: calls that run finish, no other starts, and no plan enters LIVE.
+        """Lock the gate: running calls finish, no other call starts, and no plan enters LIVE.
 
         Args:
-            by: Who says so.
-            reason: Why.
-            scope: `agent:x`, `tool:y` or `resource:z`; None is everything.
+            by: Name of the operator.
+            reason: Reason of the lock.
+            scope: `agent:x`, `tool:y` or `resource:z`; None for everything.
 
         Raises:
             NoAnswer: If no worker answers within 30 seconds; the lock may still arrive.
             AirlockError: If a field is malformed; the message names it.
         """
-        await start_live_gate(self._client, Policy())  # where no worker ever ran; a worker says what the policy is
+        await start_live_gate(self._client, Policy())  # if no worker ever ran here; a worker sets the policy
         return await self._decide("lock", by, reason, scope)
 
     async def unlock(self, by: str, reason: str, scope: str | None = None) -> Verdict:
-        """Lift one lock, that of everything or that of a scope; raises like `lock`."""
+        """Lift one lock: the one without a scope, or that of a scope. Raises like `lock`."""
         await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
 
     async def status(self, within: float | None = None) -> GateView | None:
-        """Return the gate as it is now; None if it was never started, so that nothing has locked it.
+        """Return the current state of the gate; None if it was never started, and so is not locked.
 
         Args:
-            within: Seconds it has for an answer; `QUERY_TIMEOUT` of them if nothing is said.
+            within: Seconds for the answer; by default `QUERY_TIMEOUT`.
 
         Raises:
-            NoAnswer: If no worker answers; nothing can go live then.
+            NoAnswer: If no worker answers; no plan can go live then.
         """
-        patience = timedelta(seconds=QUERY_TIMEOUT if within is None else within)
+        timeout = timedelta(seconds=QUERY_TIMEOUT if within is None else within)
         try:
-            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=patience)
+            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=timeout)
             return GateView.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
@@ -134,14 +131,14 @@ class LiveGate:
             raise NoAnswer(f"the live gate cannot be read: {error}") from error
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
-        """Yield the proof of a lock each time it changes, until everything is quiesced or the time has passed.
+        """Yield the proof of a lock each time it changes, until all plans are quiesced, or the time is over.
 
-        Whatever the last one says, the lock stays, unless an operator has lifted it.
+        The lock stays after that, unless an operator has lifted it.
 
         Args:
-            scope: Which lock.
+            scope: Scope of the lock; None for the lock without one.
             within: Seconds to wait for quiescence.
-            every: Seconds between looks, at least.
+            every: Seconds between two queries, at least.
         """
         deadline = time.monotonic() + within
         last: Proof | None = None
@@ -154,11 +151,11 @@ class LiveGate:
             left = deadline - time.monotonic()
             if proof.quiesced or proof.lifted or left <= 0:
                 return
-            # where looking takes long, less often: what is looked at is to come to an end
+            # queries cost the workers time that the plans need to finish: ask at most half of the time
             await asyncio.sleep(min(max(every, time.monotonic() - began), left))
 
     async def meanwhile(self, since: datetime) -> ChangesSinceLock:
-        """Return the changes since a moment (UTC), a second behind at worst; at most the 1,000 latest plans."""
+        """Return the changes since a time, UTC, of at most the 1,000 latest plans. They may be a second behind."""
         changed = await list_plans(self._client, since=since, limit=_CHANGES_LISTED)
         return ChangesSinceLock(
             ended=tuple(plan for plan in changed if not plan.open),
@@ -185,7 +182,7 @@ class LiveGate:
         except NoAnswer as error:
             return Proof(problem=str(error))
         if view is None or not view.ready:
-            return Proof(problem="the live gate still finds out what it knew before; until then nothing goes live")
+            return Proof(problem="the live gate takes up the state of an earlier run; until then no plan goes live")
         locks = [GateLock(**lock.model_dump()) for lock in view.locks if lock.scope == scope]
         if not locks:
             return Proof(problem=f"there is no lock of {scope or 'everything'} any more: it has been lifted", lifted=True)
@@ -214,8 +211,8 @@ class LiveGate:
         why = told.unreachable or ""
         try:
             summary = (await handle.facts(last=1)).summary
-            if not summary.open:  # a run that is closed still answers queries, as if it went on
-                why = f"its run is closed, Temporal says {summary.status}; its place is free when no call of it can run"
+            if not summary.open:  # a closed run still answers queries, as if it were open
+                why = f"its run is closed ({summary.status}); its slot is freed when none of its calls can be running"
             if not why:
                 status = await asyncio.wait_for(handle.status(), QUERY_TIMEOUT)
                 return row.model_copy(update={"calls": status.in_flight})

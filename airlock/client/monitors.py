@@ -1,4 +1,4 @@
-"""The counts of the monitors, for programs and screens: every shard asked, and merged exactly."""
+"""Results of all monitors, for programs and screens: every shard is asked, and the counts are merged exactly."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,66 +26,77 @@ _RUNNING = f"WorkflowType = '{names.MONITOR_WORKFLOW}' AND ExecutionStatus = 'Ru
 
 
 class NoMonitor(AirlockError):
-    """The namespace has no monitor: no worker has ever run there."""
+    """The namespace has no monitor, because no worker has ever run there."""
 
 
 class CountedTotals(WireModel):
-    """Everything that was counted, as of `at`, UTC, by the `monitors` that are named.
-
-    `repeated` reports came again and were not counted again. `refused` signals made no sense. `wishes` are the last locks of
-    the live gate that monitors asked for, oldest first.
-    """
+    """Counts of all monitors."""
 
     at: datetime
+    """Time of the counts, UTC."""
     monitors: tuple[str, ...]
+    """Workflow ids of the monitors."""
     windows: Windows
     repeated: int = 0
+    """Number of reports that were delivered again, and counted once."""
     refused: int = 0
+    """Number of signals refused."""
     wishes: tuple[LockWish, ...] = ()
+    """Latest wishes for a lock of the live gate, oldest first."""
 
     @property
     def latest(self) -> datetime | None:
-        """The time of the last report, UTC; None when there was none."""
+        """Time of the last report, UTC; None without one."""
         return datetime.fromtimestamp(self.windows.latest, UTC) if self.windows.latest else None
 
 
 class HealthReport(WireModel):
-    """The health of the whole.
-
-    `health`, `worst_tools` and the counts are of the `window` that ends at `at`, UTC; `trend` is the last day hour by hour,
-    oldest first, without the hours in which nothing ended. `anomalies` are looked for in the last hour and the last day
-    whatever the window; `lately` is what the last day has to judge them by. `reports` counts those of the window, by stage;
-    `repeated`, `refused` and `wishes` are as in `CountedTotals`.
-    """
+    """Health of the whole system."""
 
     at: datetime
+    """End of the window, UTC."""
     window: Window
+    """Window of `reports`, `health` and `worst_tools`."""
     monitors: tuple[str, ...]
+    """Workflow ids of the monitors."""
     latest: datetime | None
+    """Time of the last report, UTC; None without one."""
     reports: dict[Stage, int]
+    """Number of reports in the window, by stage."""
     repeated: int
+    """As in `CountedTotals`."""
     refused: int
+    """As in `CountedTotals`."""
     wishes: tuple[LockWish, ...]
+    """As in `CountedTotals`."""
     health: Health
     trend: tuple[TrendPoint, ...]
+    """The last day by hour, oldest first, without hours in which no stage ended."""
     anomalies: tuple[Anomaly, ...]
+    """Anomalies in the last hour and the last day, for any window."""
     lately: Samples
+    """Sample sizes of the last day, with which the anomalies are found."""
     worst_tools: tuple[WorstTool, ...]
 
 
 class SignalsReport(WireModel):
-    """The learning signals at `at`, UTC. Calibration and dry-run fidelity are over everything counted."""
+    """Learning signals of the whole system."""
 
     at: datetime
+    """Time of the signals, UTC."""
     monitors: tuple[str, ...]
+    """Workflow ids of the monitors."""
     latest: datetime | None
+    """Time of the last report, UTC; None without one."""
     signals: tuple[Signal, ...]
     calibration: Calibration
+    """Calibration over everything counted."""
     fidelity: tuple[ToolFidelity, ...]
+    """Dry-run fidelity over everything counted."""
 
 
 def health_report(counted: CountedTotals, window: Window) -> HealthReport:
-    """Return the health of what was counted."""
+    """Return the health that these counts give."""
     windows, at = counted.windows, counted.at
     facts = windows.window(window, at)
     return HealthReport(
@@ -106,7 +117,7 @@ def health_report(counted: CountedTotals, window: Window) -> HealthReport:
 
 
 def signals_report(counted: CountedTotals) -> SignalsReport:
-    """Return the learning signals of these counts."""
+    """Return the learning signals that these counts give."""
     total = counted.windows.total
     return SignalsReport(
         at=counted.at,
@@ -129,15 +140,15 @@ class Monitors:
         self._client = client
 
     async def counted(self) -> CountedTotals:
-        """Return the counts of all monitors up to now, merged as if one had counted all.
+        """Return the counts of all monitors up to now, merged as if one had counted everything.
 
         Raises:
-            NoMonitor: If there is none.
-            NoAnswer: If one of them does not answer within 15 seconds; a part would pass for the whole.
+            NoMonitor: If there is no monitor.
+            NoAnswer: If one of them does not answer within 15 seconds; a partial answer would look complete.
         """
         found = await asyncio.gather(*(self._snapshot(monitor) for monitor in await self._running()))
         windows = reduce(merge, (snapshot.windows for snapshot in found))
-        # a monitor's clock may be ahead of ours: what it has counted has happened
+        # the clock of a monitor may be ahead of this one: its last report must not lie in the future
         at = max(datetime.now(UTC), datetime.fromtimestamp(windows.latest, UTC))
         wishes = sorted((wish for snapshot in found for wish in snapshot.wishes), key=lambda wish: wish.at)
         return CountedTotals(
@@ -150,15 +161,15 @@ class Monitors:
         )
 
     async def health(self, window: Window = Window.DAY) -> HealthReport:
-        """Return the health of the whole; raises like `counted`."""
+        """Return the health of the whole system. Raises like `counted`."""
         return health_report(await self.counted(), window)
 
     async def signals(self) -> SignalsReport:
-        """Return the learning signals; raises like `counted`."""
+        """Return the learning signals. Raises like `counted`."""
         return signals_report(await self.counted())
 
     async def _running(self) -> tuple[str, ...]:
-        """Return every monitor that runs. The first is there before visibility, seconds behind at worst, knows of it."""
+        """Return the running monitors. The first is always included, because visibility may be seconds behind."""
         request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_RUNNING, page_size=1_000)
         try:
             page = await self._client.workflow_service.list_workflow_executions(request)

@@ -1,11 +1,14 @@
-"""The origin of each audit entry: the event of the Temporal history that explains it.
+"""Origins of audit entries: the event of the Temporal history that explains each entry.
 
-The rule, so that every reader finds the same events: an entry bears the time at which the workflow task began in which
-it was recorded. Among what that task brought, it comes from the first event that says it. Of a decision or a refusal that is
-the signal, the update or the cancellation with that word, the one by the same person first, and none that an earlier entry
-comes from; of a call, a probe or a compensation the end of the activity for that step; of admission and of conflicts the
-answer of admission or of the gates. Everything else, transitions above all, is the run's own conclusion and comes from the
-completion of the task.
+The rule is fixed, so that every reader finds the same events. The time of an entry is the start of the workflow task that
+recorded it. Its origin is the first of the events delivered to that task that fits:
+
+- a decision or a refusal: the signal, update or cancellation with that name, preferably by the same person, and not the
+  origin of an earlier entry;
+- a call, a probe or a compensation: the end of the activity for that step;
+- admission and conflicts: the answer of admission or of the gates.
+
+Every other entry, such as a transition, is a conclusion of the run. Its origin is the completion of the task.
 """
 
 from collections.abc import Sequence
@@ -30,39 +33,45 @@ _ACTIVITY_ENDS = (
 _MESSAGE = "message "
 _CANCEL = "cancel"
 _REHEARSING = ("admit", "rehearse", "preview", "recover", "look_at_undo")
-"""Activities that can end a plan early: `airlock` aborts it because of their answer."""
+"""Activities whose answer can make `airlock` abort a plan."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """An event that can explain an entry: `name` is an activity, or `message` and its word; `steps` those it is about."""
+    """Event that can explain an entry."""
 
     event_id: int
     name: str
+    """Type of an activity, or `message` and the name of a signal or a decision."""
     by: str = ""
+    """Author of the message."""
     steps: tuple[str, ...] = ()
+    """Steps of the activity."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One workflow task that was carried out: when it began, what it brought, and the event that ended it."""
+    """Workflow task that a worker carried out."""
 
     run_id: str
     at: datetime
+    """Start of the task, UTC."""
     event_id: int
+    """Event that ended the task."""
     causes: list[Cause] = field(default_factory=list)
+    """Events delivered to the task."""
 
 
 def workflow_time(event: HistoryEvent) -> datetime:
-    """Return the time of an event as a workflow's clock shows it.
+    """Return the time of an event on the clock of a workflow.
 
-    The SDK goes through a float of seconds, and so must this.
+    The SDK converts it through a float of seconds. The same rounding here makes both times equal.
     """
     return datetime.fromtimestamp(event.event_time.ToNanoseconds() / 1e9, UTC)
 
 
 async def tasks_of(client: Client, run_id: str, events: Sequence[HistoryEvent]) -> list[Task]:
-    """Return the workflow tasks of one run's history, oldest first; one that has begun and not ended is the last."""
+    """Return the workflow tasks of one run's history, oldest first; a task that has not ended is the last."""
     tasks: list[Task] = []
     by_id = {event.event_id: event for event in events}
     causes: list[Cause] = []
@@ -78,7 +87,7 @@ async def tasks_of(client: Client, run_id: str, events: Sequence[HistoryEvent]) 
                 tasks.append(Task(run_id, workflow_time(start), event.event_id, causes))
                 causes, begun = [], None
             case "workflow_execution_update_accepted_event_attributes" if tasks:
-                # a worker accepts while it carries out the task, and says so when it has
+                # a worker accepts an update during a task, and reports it after the completion of that task
                 tasks[-1].causes.extend(await _causes(client, event, by_id))
             case _:
                 causes.extend(await _causes(client, event, by_id))
@@ -97,8 +106,8 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
     match kind:
         case "workflow_execution_signaled_event_attributes":
             signal = event.workflow_execution_signaled_event_attributes
-            said = await _said(client, signal.input.payloads)
-            return [Cause(event.event_id, _MESSAGE + shorten(signal.signal_name, 100), _text(said, "by"))]
+            content = await _content(client, signal.input.payloads)
+            return [Cause(event.event_id, _MESSAGE + shorten(signal.signal_name, 100), _text(content, "by"))]
         case "workflow_execution_update_accepted_event_attributes":
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request
         case "workflow_execution_update_admitted_event_attributes":  # a reset applied it again
@@ -107,22 +116,22 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
             return [Cause(event.event_id, _CANCEL)]
         case _:
             return []
-    said = await _said(client, request.input.args.payloads)
-    return [Cause(event.event_id, _MESSAGE + _text(said, "decision"), _text(said, "by"))]
+    content = await _content(client, request.input.args.payloads)
+    return [Cause(event.event_id, _MESSAGE + _text(content, "decision"), _text(content, "by"))]
 
 
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
-    """Return the steps that one activity `call` was to call."""
-    said = await _said(client, payloads)
-    calls = said.get("calls") if isinstance(said, dict) else None
-    steps = tuple(_text(made.get("step"), "id") for made in calls if isinstance(made, dict)) if calls else ()
+    """Return the steps of one activity `call`."""
+    request = await _content(client, payloads)
+    calls = request.get("calls") if isinstance(request, dict) else None
+    steps = tuple(_text(call.get("step"), "id") for call in calls if isinstance(call, dict)) if calls else ()
     return steps or (first,)
 
 
-async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
-    """Return the first value as plain JSON; None where it cannot be decoded here.
+async def _content(client: Client, payloads: Sequence[Payload]) -> Any:
+    """Return the first value as plain JSON; None if it cannot be decoded here.
 
-    An entry is then told by its word alone.
+    The entry is then matched by the name of the message alone.
     """
     try:
         return next(iter(await client.data_converter.decode(payloads[:1])), None)
@@ -130,31 +139,31 @@ async def _said(client: Client, payloads: Sequence[Payload]) -> Any:
         return None
 
 
-def _text(said: Any, name: str) -> str:
-    found = said.get(name) if isinstance(said, dict) else None
+def _text(content: Any, name: str) -> str:
+    found = content.get(name) if isinstance(content, dict) else None
     return found if isinstance(found, str) else ""
 
 
 def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str) -> tuple[TracedEntry, ...]:
-    """Return every entry with the event it came from; the same entries and histories give the same events.
+    """Return every entry with its origin. The same entries and histories give the same origins.
 
     Args:
-        entries: What the run recorded, oldest first.
-        tasks: The workflow tasks of all runs whose histories are there, oldest first.
-        carried_by: The oldest run whose history is there. Its first event carries what was recorded in earlier runs.
+        entries: Audit entries of the run, oldest first.
+        tasks: Workflow tasks of all runs whose histories are retained, oldest first.
+        carried_by: Oldest run whose history is retained. Its first event carries the entries of earlier runs.
     """
-    places: dict[datetime, list[int]] = {}
+    by_time: dict[datetime, list[int]] = {}
     for number, task in enumerate(tasks):
-        places.setdefault(task.at, []).append(number)
+        by_time.setdefault(task.at, []).append(number)
     found: list[TracedEntry] = []
     used: set[tuple[str, int]] = set()
-    at = 0
+    current = 0
     for entry in entries:
-        place = _place(entry.at, tasks, places, at)
-        if place is None:
+        found_at = _task_at(entry.at, tasks, by_time, current)
+        if found_at is None:
             found.append(TracedEntry(entry=entry, run_id=carried_by, event_id=1))
             continue
-        at, task = place, tasks[place]
+        current, task = found_at, tasks[found_at]
         cause = _cause_of(entry, task, used)
         if cause is not None and cause.name.startswith(_MESSAGE):
             used.add((task.run_id, cause.event_id))
@@ -163,12 +172,12 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
     return tuple(found)
 
 
-def _place(at: datetime, tasks: Sequence[Task], places: dict[datetime, list[int]], first: int) -> int | None:
-    """Return the task that began at a time, not before the task `first`; else the last one before it.
+def _task_at(at: datetime, tasks: Sequence[Task], by_time: dict[datetime, list[int]], first: int) -> int | None:
+    """Return the number of the task that began at a time, from the task `first` on.
 
-    None before all tasks.
+    If there is none, it is the last task that began before; None before all tasks.
     """
-    same = next((number for number in places.get(at, ()) if number >= first), None)
+    same = next((number for number in by_time.get(at, ()) if number >= first), None)
     if same is not None:
         return same
     if first >= len(tasks) or tasks[first].at > at:

@@ -1,4 +1,4 @@
-"""One plan read from Temporal: what its run recorded, and the events of its histories that this came from."""
+"""Reading of one plan from Temporal: the state of its run, and the events of its histories."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from airlock.temporal.history import Unreadable, described, read_run
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)
-"""The longest time a worker may take to answer for one plan; it replays the whole plan first."""
+"""Time for the answer of a worker, which replays the whole plan first."""
 OPEN = "RUNNING"
 _CLOSED = {
     "workflow_execution_completed_event_attributes": "COMPLETED",
@@ -35,26 +35,25 @@ _PAUSED = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED
 
 
 class NotRetained(Unreadable):
-    """Temporal has no such run any more."""
+    """Temporal does not retain the run any more."""
 
 
 @dataclass(frozen=True)
 class PlanReading:
-    """One plan as the files have it. `read_to` is the time of the last event that was read, UTC.
-
-    `gone` is the latest of its runs that Temporal has forgotten, empty when all are there: what they recorded comes from
-    the event that carried it on. `was_reset` says that one of its runs began as the reset of another one.
-    """
+    """Plan as it was read, with its lines for the files."""
 
     record: PlanRecord
     read_to: datetime
+    """Time of the last event read, UTC."""
     gone: str = ""
+    """Latest run that Temporal does not retain any more; the origin of its entries is the event that carried them on."""
     was_reset: bool = False
+    """True if one of its runs began as the reset of another one."""
 
 
 @dataclass(frozen=True)
 class _RunRead:
-    """The content of one run's history."""
+    """Facts from the history of one run."""
 
     run_id: str
     first: HistoryEvent
@@ -81,20 +80,20 @@ class _RunRead:
 
     @property
     def is_no_plan(self) -> bool:
-        """True if it was refused at once, because it was started with something that is no plan."""
+        """True if the run failed at its start, because its input was not a plan."""
         return self.failure.application_failure_info.type == "InvalidPlan"
 
 
 async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReading:
-    """Return a plan as its histories and its run tell it, up to now; what a closed plan tells never changes.
+    """Return a plan with everything recorded up to now. The reading of a closed plan never changes.
 
     Args:
         client: A client made by `airlock_client.connection`.
-        workflow_id: The plan's workflow, or that of its undo.
-        run_id: Any run of it; those that continue it are followed, and those that it continues.
+        workflow_id: Workflow id of the plan, or of its undo.
+        run_id: Any run of it; the runs that it continues, and that continue it, are read too.
 
     Raises:
-        Forgotten: If Temporal has no such run any more.
+        NotRetained: If Temporal does not retain the run any more.
         Unreadable: If no worker answers for it, or its history cannot be read; the message says which.
     """
     last = await _read(client, workflow_id, run_id)
@@ -105,7 +104,7 @@ async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReadin
         run = await _run_of(client, workflow_id, last)
         if last.status != OPEN:
             break
-        # what the run tells may be later than the history that was read before: read on, until both are of one moment
+        # the query may be newer than the history: read the history again, so that it covers all entries of the query
         last = await _read(client, workflow_id, last.run_id)
         if last.status == OPEN and not last.continued_to:
             break
@@ -126,7 +125,7 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
         events = await read_run(client, workflow_id, run_id)
     except Unreadable as error:
         if await described(client, workflow_id, run_id) is None:
-            raise NotRetained(f"run {run_id} of {workflow_id} is not in Temporal any more") from error
+            raise NotRetained(f"run {run_id} of {workflow_id} is not retained in Temporal any more") from error
         raise
     return _RunRead(
         run_id=run_id,
@@ -139,14 +138,14 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
 
 
 async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | None:
-    """Return the whole run, as a worker tells it; None when there never was one, because it was not started with a plan."""
+    """Return the state of the run from a worker; None if it has none, because its input was not a plan."""
     if read.is_no_plan:
         return None
     if not read.carried_out:
         return await _as_started(client, read)
     handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
     try:
-        # with its type: a payload without one counts as a message from outside, and has a limit
+        # with a type: a payload without one counts as a message from outside, whose size is limited
         carried = await handle.query("carry", result_type=dict[str, object], rpc_timeout=QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except RPCError as error:
@@ -157,12 +156,12 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
 
 
 async def _as_started(client: Client, read: _RunRead) -> Run | None:
-    """Return the run of which no worker has done anything yet: as it was started."""
+    """Return the state of a run that no worker has begun, from its input."""
     given = read.first.workflow_execution_started_event_attributes.input.payloads
     try:
-        (said,) = await client.data_converter.decode(given)
-        start = PlanStart.model_validate(said)
-    except Exception:  # noqa: BLE001  a run may be started with anything: it will be refused
+        (content,) = await client.data_converter.decode(given)
+        start = PlanStart.model_validate(content)
+    except Exception:  # noqa: BLE001  any client may start it, with any input: it will be refused
         return None
     at = workflow_time(read.first)
     return start.run or (Run(plan=start.plan, undoing=start.undo, submitted_at=at, since=at) if start.plan else None)
@@ -196,13 +195,13 @@ def _trace(workflow_id: str, last: _RunRead, status: str, run: Run, runs: list[_
         entries=traced(run.audit, tasks, runs[0].run_id),
         refused=run.refused,
         confidence={step.id: step.confidence for step in run.plan.steps},
-        # a call that failed or is in doubt has no duration of its own on record
+        # calls that failed or are in doubt have no recorded duration
         seconds={step: record.seconds for step, record in run.calls.items() if record.seconds > 0},
     )
 
 
 def _no_plan(workflow_id: str, read: _RunRead) -> PlanTrace:
-    """Return a run that was started with something that is no plan: what the history alone tells."""
+    """Return the trace of a run whose input was not a plan, from its history alone."""
     return PlanTrace(
         plan_id=plan_id_of(workflow_id.removeprefix(UNDO_PREFIX)),
         workflow_id=workflow_id,

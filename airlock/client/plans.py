@@ -1,4 +1,4 @@
-"""Submit plans and follow them, from any Python program.
+"""Submission of plans, and handles to follow them, for any Python program.
 
 airlock = await Airlock.connect()
 run = await airlock.submit("plan.json")
@@ -8,7 +8,6 @@ print((await run.result()).outcome)
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -28,8 +27,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.admission.examination import Examination, examine
 from airlock.base import names
-from airlock.base.errors import AirlockError, PlanError, Problem
+from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
 from airlock.client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
 from airlock.plans.assignments import read_plan
@@ -41,28 +41,28 @@ from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
-"""Seconds a decision waits for a worker's answer."""
+"""Seconds for a worker's answer to a decision."""
 ENDED_CHECK = 2.0
-"""Seconds without news after which a follower looks whether the run still runs."""
+"""Seconds without a change after which a follower checks that the run is open."""
 MEMO_DIGEST = "airlock_plan_digest"
 
 _View = TypeVar("_View", StatusView, PreviewView, AuditView)
 
 
 class PlanHandle:
-    """One submitted plan."""
+    """Handle of a submitted plan."""
 
     def __init__(self, client: Client, plan_id: str, *, already: bool = False) -> None:
         self.plan_id = plan_id
         self.workflow_client = client
         self.already = already
-        """True if the same plan had been submitted before; nothing was started then."""
+        """True if the same plan was submitted before, so that this submission started nothing."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
 
     async def status(self) -> StatusView:
-        """Return the plan's status now.
+        """Return the current status of the plan.
 
         Raises:
             NoAnswer: If no worker answers within 15 seconds.
@@ -71,15 +71,15 @@ class PlanHandle:
         return await self._query("status", StatusView)
 
     async def preview(self) -> PreviewView:
-        """Return the sealed preview; raises like `status`."""
+        """Return the sealed preview. Raises like `status`."""
         return await self._query("preview", PreviewView)
 
     async def audit(self) -> AuditView:
-        """Return everything the run recorded; raises like `status`."""
+        """Return the audit of the run. Raises like `status`."""
         return await self._query("audit", AuditView)
 
     async def decide(self, decision: str, **fields: Any) -> Verdict:
-        """Say something to the plan and learn whether it counted.
+        """Send a decision to the plan, and return its verdict.
 
         Args:
             decision: approve, deny, lock, unlock, rollback, abort or resolve.
@@ -105,10 +105,10 @@ class PlanHandle:
         return Verdict.model_validate(answer)
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
-        """Yield the plan's status each time it changes, until it has ended.
+        """Yield the status of the plan each time it changes, until the plan has ended.
 
         Args:
-            every: Seconds between looks.
+            every: Seconds between two queries.
         """
         last: StatusView | None = None
         look_again = time.monotonic() + ENDED_CHECK
@@ -123,20 +123,20 @@ class PlanHandle:
             if status is not None and (status.outcome is not None or status.state.closed):
                 return
             if time.monotonic() > look_again:
-                if await self.ended():  # terminated or timed out: no status will ever say so
+                if await self.ended():  # terminated or timed out: its status would never change again
                     return
                 look_again = time.monotonic() + ENDED_CHECK
             await asyncio.sleep(every)
 
     async def wait_for(self, *states: State, every: float = 0.1) -> StatusView:
-        """Wait until the plan is in one of some states, or has ended; returns its status then."""
+        """Wait until the plan is in one of the states, or has ended, and return its status."""
         async for status in self.follow(every):
             if status.state in states:
                 return status
         return await self.status()
 
     async def result(self) -> PlanResult:
-        """Wait for the end of the plan and return its result.
+        """Wait for the end of the plan, and return its result.
 
         Raises:
             RunFailed: If it ended without a result.
@@ -150,11 +150,11 @@ class PlanHandle:
             raise self._translated(error) from error
 
     async def ended(self) -> bool:
-        """Return True if the run is closed, for whatever reason; needs no worker."""
+        """Return True if the run is closed, for any reason. Needs no worker."""
         return not (await self.facts(last=1)).summary.open
 
     async def facts(self, last: int = 12) -> PlanFacts:
-        """Return Temporal's description without asking a worker, with the `last` events of the history, newest first.
+        """Return the facts that Temporal has without a worker, with the `last` events of the history, newest first.
 
         Raises:
             NoSuchPlan: If there is no such plan.
@@ -187,7 +187,7 @@ class PlanHandle:
 
 
 class Airlock:
-    """A connection to Airlock, for programs that submit plans and follow them."""
+    """Connection to Airlock, for programs that submit plans and follow them."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -202,9 +202,9 @@ class Airlock:
         return cls(await connect())
 
     def plan(self, plan_id: str) -> PlanHandle:
-        """Return a plan that was submitted before, by its plan id or workflow id.
+        """Return the handle of a submitted plan, by its plan id or workflow id.
 
-        Or the undo of one, by `undo-<plan_id>`.
+        `undo-<plan_id>` gives the handle of its undo.
         """
         return PlanHandle(self.client, names.plan_id_of(plan_id))
 
@@ -213,16 +213,16 @@ class Airlock:
     ) -> tuple[PlanSummary, ...]:
         """Return the plans of the namespace, newest first, from Temporal's visibility.
 
-        Seconds behind at worst, needs no worker.
+        Visibility may be seconds behind. It needs no worker.
         """
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
     async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
-        """Submit a plan. Submitting the same plan again starts nothing and answers the same handle.
+        """Submit a plan. The same plan submitted again starts nothing, and returns the same handle.
 
         Args:
             plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
-            validation: The decoded validations file of an older plan, if there is one.
+            validation: The decoded validations file of a plan in the older format, if there is one.
 
         Raises:
             PlanError: If the plan cannot be accepted; nothing was started.
@@ -263,34 +263,8 @@ class Airlock:
         return PlanHandle(self.client, names.plan_id_of(started.id))
 
 
-def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
-    """Return the decoded JSON document at a path; a document that is decoded already is returned as it is.
-
-    Raises:
-        PlanError: If the file cannot be read or is not JSON.
-    """
-    if isinstance(plan, Mapping):
-        return plan
-    path = Path(plan)
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
-    except OSError as error:
-        raise PlanError([Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]) from error
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and nesting without end
-        raise PlanError([Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]) from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object whose keys are all different: of two values, a reader would see one and the plan hold the other."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
-    return found
-
-
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
-    """Return the search attributes that a run of a plan, or of its undo, begins with."""
+    """Return the search attributes with which a run of a plan, or of its undo, starts."""
     agents = sorted({step.agent for step in plan.steps})[:100]
     return TypedSearchAttributes(
         [

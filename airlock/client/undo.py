@@ -1,4 +1,4 @@
-"""Undo a plan after its end: a run of its own, `undo-<plan_id>`, previewed and approved like any plan."""
+"""Undo of a plan after its end: a separate run, `undo-<plan_id>`, previewed and approved like any plan."""
 
 import asyncio
 from contextlib import suppress
@@ -23,38 +23,38 @@ from airlock.run.undo import Undoing
 from airlock.wire import PlanStart
 
 _ENDING = 10.0
-"""Seconds to wait for the end of an undo that was refused."""
+"""Seconds to wait for the end of a refused undo."""
 _REHEARSING = (State.MOCK, State.DRY_RUN)
 
 
 async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: str | None = None) -> PlanHandle:
-    """Ask for the undo of a plan that has ended; nothing is undone before another person approves its preview.
+    """Start the undo of a plan that has ended. Nothing is undone before another person approves its preview.
 
     Args:
         client: A connected client.
-        plan_id: The plan.
-        by: Who asks; they cannot approve it.
-        reason: Why.
-        to_step: Undo this step and everything after or depending on it; without it, everything.
+        plan_id: Id of the plan.
+        by: Name of the requester, who cannot approve the undo.
+        reason: Reason of the undo.
+        to_step: Undo this step, and every step after it or dependent on it; None for all steps.
 
     Returns:
-        The handle of the undo, which was just started.
+        The handle of the undo.
 
     Raises:
-        NoSuchPlan: If there is no such plan, or none any more: Temporal's retention has passed.
+        NoSuchPlan: If there is no such plan, or its retention has expired.
         UndoRefused: If an undo of this plan is open.
         AirlockError: If the start of the plan cannot be read.
     """
     plan = await _plan_of(client, plan_id)
     undo_id = names.undo_workflow_id(plan.plan_id)
     try:
-        asked = asked_undo(Undoing(by=by, reason=reason, to_step=to_step, previous=await _previous(client, undo_id)))
+        undoing = asked_undo(Undoing(by=by, reason=reason, to_step=to_step, previous=await _previous(client, undo_id)))
     except MalformedMessage as error:
         raise AirlockError(str(error)) from error
     try:
         await client.start_workflow(
             names.PLAN_WORKFLOW,
-            PlanStart(plan=plan, undo=asked),
+            PlanStart(plan=plan, undo=undoing),
             id=undo_id,
             task_queue=names.WORKFLOW_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -68,25 +68,25 @@ async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: s
 
 
 async def previewed(handle: PlanHandle) -> State:
-    """Wait until an undo that was asked for has been looked into.
+    """Wait until the preview of an undo is there.
 
     Returns:
-        The state it is in then.
+        The state of the undo.
 
     Raises:
-        UndoRefused: If there is nothing to undo, or it could not be found out; the text says why.
+        UndoRefused: If there is nothing to undo, or its preview failed; the text is the reason.
         NoAnswer: If no worker answers.
     """
     status = await handle.wait_for(*(state for state in State if state not in _REHEARSING))
     if status.state in _REHEARSING or (status.state is State.ABORTED and not status.digest):
-        with suppress(TimeoutError, AirlockError):  # until its run has ended, another undo cannot be asked for
+        with suppress(TimeoutError, AirlockError):  # another undo cannot be started until this run has ended
             await asyncio.wait_for(handle.result(), _ENDING)
         raise UndoRefused(status.why)
     return status.state
 
 
 async def _previous(client: Client, undo_id: str) -> str:
-    """Return the run id of the latest undo of a plan, empty when there was none; visibility may not know of it yet."""
+    """Return the run id of the latest undo of a plan, or an empty text. Visibility may be behind, so it is not asked."""
     try:
         return (await plan_facts(client, undo_id, last=1)).summary.run_id
     except NoSuchPlan:
@@ -101,14 +101,14 @@ async def _plan_of(client: Client, plan_id: str) -> Plan:
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             text = f"there is no plan {plan_id!r} (workflow {execution.workflow_id}), or its retention has passed"
-            raise NoSuchPlan(f"{text}: what Temporal has forgotten cannot be undone from here") from error
+            raise NoSuchPlan(f"{text}: a plan that Temporal does not retain cannot be undone") from error
         raise
     given = page.history.events[0].workflow_execution_started_event_attributes.input
     try:
         (start,) = await client.data_converter.decode(given.payloads)
         return _plan_in(PlanStart.model_validate(start))
     except Exception as error:
-        raise AirlockError(f"what plan {plan_id!r} was started with cannot be read: {error}") from error
+        raise AirlockError(f"the input of plan {plan_id!r} cannot be read: {error}") from error
 
 
 def _plan_in(start: PlanStart) -> Plan:

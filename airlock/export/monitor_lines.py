@@ -1,16 +1,17 @@
-"""The lines about a monitor's conclusions."""
+"""Conversion of the monitors' results into the models of the exported files."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from airlock.export.model import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.export.documents import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, SystemHealth
+from airlock.export.lines import LearningSignal
 from airlock.monitoring.anomaly import Anomaly
 from airlock.monitoring.feedback import Signal
 from airlock.monitoring.health import Health
 
 
 def learning_signal(signal: Signal) -> LearningSignal:
-    """Return the line of one learning signal; what it rests on is its evidence."""
+    """Return the exported form of a learning signal, with its data as evidence."""
     evidence = signal.model_dump(mode="json", include={"window", "sample", "observed", "reference", "interval"})
     return LearningSignal(
         signal_type=signal.signal_type.value,
@@ -24,12 +25,12 @@ def learning_signal(signal: Signal) -> LearningSignal:
 
 
 def system_health(health: Health, found: Iterable[Anomaly], latest: datetime | None) -> SystemHealth:
-    """`system_health.json`, without its digests.
+    """Return `system_health.json`, without its digests.
 
     Args:
-        health: What the monitor counted.
-        found: What it finds wrong.
-        latest: When the last report came in, UTC; None when there was none. Not the time of the export: the same reports
+        health: Health in total.
+        found: Anomalies, the most severe first.
+        latest: Time of the last report, UTC; None without one. It is not the time of the export, because the same reports
             must give the same file.
     """
     score, metrics = health.score, health.metrics

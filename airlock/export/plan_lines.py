@@ -1,4 +1,4 @@
-"""The lines about one plan, derived from its run's record and its place in Temporal."""
+"""Lines of one plan, derived from the audit of its run and the events of its Temporal histories."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -8,12 +8,12 @@ from pydantic import Field
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
 from airlock.base.names import UNDO_PREFIX
+from airlock.export.fields import ExportedModel
 from airlock.export.ledger import linked, plan_genesis
-from airlock.export.model import (
+from airlock.export.lines import (
     AuditEvent,
     ExecutionLine,
     ExecutionResult,
-    ExportedModel,
     HistoryEvent,
     RollbackLine,
     ToolResult,
@@ -26,33 +26,33 @@ from airlock.run.state import Outcome
 from airlock.run.views import StepView
 
 UNDONE = "undone"
-"""The name in the audit of a compensation that worked."""
+"""Name of a successful compensation in the audit."""
 _ENDED = {"live": True, "failed": False, "in_doubt": None}
 _PROBED = {"probe_happened": True, "probe_did_not_happen": False}
 _SETTLED = {Settlement.HAPPENED.value: True, Settlement.DID_NOT_HAPPEN.value: False}
 
 
 class TracedEntry(WireModel):
-    """An audit entry, and the event of the Temporal run it came from: the signal, the update, the activity's result."""
+    """Audit entry with the history event that caused it: a signal, an update or the result of an activity."""
 
     entry: AuditEntry
     run_id: str
+    """Temporal run of the event."""
     event_id: int
+    """Number of the event in the history of that run."""
 
 
 class PlanTrace(WireModel):
-    """Everything the files say of one plan, as it was read from Temporal.
-
-    `entries` are those of all runs of the chain of continue-as-new, oldest first. `result` and `status` views both have the
-    fields from `state` to `steps`. `last_run_id` and `last_event_id` are the last event that was read, `last_at` its time.
-    `confidence` and `seconds` are by step; the latter the duration of the last attempt of its live call. Times are UTC.
-    """
+    """Everything that the export needs of one plan, as read from Temporal. Times are UTC."""
 
     plan_id: str
     workflow_id: str
     first_run_id: str
+    """First run of the chain of continue-as-new."""
     last_run_id: str
+    """Last run that was read."""
     last_event_id: int
+    """Last event of that run that was read."""
     goal: str = ""
     requested_by: str
     submitted_at: datetime
@@ -64,13 +64,17 @@ class PlanTrace(WireModel):
     digest: str | None
     steps: tuple[StepView, ...]
     entries: tuple[TracedEntry, ...]
+    """Entries of all runs of the chain, oldest first."""
     refused: int = 0
+    """Number of refused messages."""
     confidence: dict[str, float] = Field(default_factory=dict)
+    """Stated confidence, 0.0-1.0, by step."""
     seconds: dict[str, float] = Field(default_factory=dict)
+    """Duration of the last attempt of the live call, by step."""
 
 
 class PlanRecord(ExportedModel):
-    """One plan's lines in the three files, its chain closed."""
+    """Lines of one plan in the three files, with their complete chain."""
 
     execution: ExecutionLine
     transitions: tuple[TransitionLine, ...] = ()
@@ -78,21 +82,21 @@ class PlanRecord(ExportedModel):
 
     @property
     def order(self) -> tuple[datetime, str, str]:
-        """The order in the files: by submission, then by workflow id; the run id tells a reused id apart."""
+        """Sort key in the files: time of submission, workflow id, and the run id for a reused workflow id."""
         return self.execution.submitted_at, self.execution.workflow_id, self.execution.first_run_id
 
     @property
     def events(self) -> tuple[HistoryEvent, ...]:
-        """The links of its chain but the last, in order."""
+        """Links of the chain except the last, in order."""
         return tuple(sorted((*self.execution.events, *self.transitions, *self.rollbacks), key=lambda link: link.seq))
 
     def at(self, index: int) -> "PlanRecord":
         """Return the same record as plan number `index` of the files, 0 or more."""
-        where = {"plan_index": index}
+        position = {"plan_index": index}
         return PlanRecord(
-            execution=self.execution.model_copy(update=where),
-            transitions=tuple(line.model_copy(update=where) for line in self.transitions),
-            rollbacks=tuple(line.model_copy(update=where) for line in self.rollbacks),
+            execution=self.execution.model_copy(update=position),
+            transitions=tuple(line.model_copy(update=position) for line in self.transitions),
+            rollbacks=tuple(line.model_copy(update=position) for line in self.rollbacks),
         )
 
 
@@ -137,29 +141,29 @@ def plan_record(trace: PlanTrace) -> PlanRecord:
 def _event(trace: PlanTrace, traced: TracedEntry, tools: dict[str, str]) -> AuditEvent | TransitionLine | RollbackLine:
     entry = traced.entry
     plan = {"plan_id": trace.plan_id, "workflow_id": trace.workflow_id}
-    came = {"run_id": traced.run_id, "event_id": traced.event_id}
-    said = {"timestamp": entry.at, "by": entry.by, "reason": entry.reason}
+    origin = {"run_id": traced.run_id, "event_id": traced.event_id}
+    author = {"timestamp": entry.at, "by": entry.by, "reason": entry.reason}
     if entry.kind is AuditKind.TRANSITION:
         if entry.from_state is None or entry.to_state is None:
             raise AirlockError(f"entry {entry.number} of {trace.workflow_id!r} is a transition without its states")
-        moved = {"from_state": State(entry.from_state), "to_state": State(entry.to_state), "event": entry.what}
-        return TransitionLine.model_validate({**plan, **came, **said, **moved, "digest": entry.digest})
+        transition = {"from_state": State(entry.from_state), "to_state": State(entry.to_state), "event": entry.what}
+        return TransitionLine.model_validate({**plan, **origin, **author, **transition, "digest": entry.digest})
     if entry.kind is AuditKind.UNDO and entry.step is not None:
         undo = {"step": entry.step, "tool_name": tools.get(entry.step), "event": entry.what}
-        return RollbackLine.model_validate({**plan, **came, **said, **undo})
-    more = {"step": entry.step, "digest": entry.digest, "answer": entry.answer}
-    return AuditEvent.model_validate({**came, **said, **more, "kind": entry.kind, "what": entry.what})
+        return RollbackLine.model_validate({**plan, **origin, **author, **undo})
+    details = {"step": entry.step, "digest": entry.digest, "answer": entry.answer}
+    return AuditEvent.model_validate({**origin, **author, **details, "kind": entry.kind, "what": entry.what})
 
 
 def _result(trace: PlanTrace) -> ExecutionResult:
     entries = [traced.entry for traced in trace.entries]
     conflicts = [entry for entry in entries if entry.kind is AuditKind.CONFLICT]
     results = tuple(_tool_results(trace, entries))
-    called = [found for found in results if found.calls]
+    called = [result for result in results if result.calls]
     return ExecutionResult(
-        successful_executions=sum(found.success is True for found in called),
-        failed_executions=sum(found.success is False for found in called),
-        in_doubt_executions=sum(found.success is None for found in called),
+        successful_executions=sum(result.success is True for result in called),
+        failed_executions=sum(result.success is False for result in called),
+        in_doubt_executions=sum(result.success is None for result in called),
         tool_results=results,
         conflicts_detected=len(conflicts),
         conflicts_resolved=sum(entry.answer is not None for entry in conflicts),
@@ -169,12 +173,12 @@ def _result(trace: PlanTrace) -> ExecutionResult:
 
 
 def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[ToolResult]:
-    about: dict[str, list[AuditEntry]] = {}
+    by_step: dict[str, list[AuditEntry]] = {}
     for entry in entries:
         if entry.step is not None:
-            about.setdefault(entry.step, []).append(entry)
+            by_step.setdefault(entry.step, []).append(entry)
     for step in trace.steps:
-        own = about.get(step.id, [])
+        own = by_step.get(step.id, [])
         yield ToolResult(
             step=step.id,
             tool_name=step.tool,
@@ -195,7 +199,7 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
 
 
 def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
-    """Return True if a step's last live call took effect; None where none was made, or it is not known.
+    """Return True if a step's last live call took effect; None if no call was made, or it is in doubt.
 
     Args:
         entries: The audit entries about the step, oldest first.
@@ -210,23 +214,23 @@ def took_effect(entries: Sequence[AuditEntry]) -> bool | None:
 
 
 def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:
-    """Return the first thing in a plan's exported chain that is not what its histories tell; empty when there is none.
+    """Return the first difference between a plan's exported chain and its histories; empty if there is none.
 
-    A plan that was open when it was exported may have gone on since: then its exported events must be the first ones.
+    A plan that was open at the export may have more events now. Its exported events must be the first of them.
 
     Args:
-        exported: What the files say.
-        derived: The lines derived again from the server's histories.
+        exported: Record in the files.
+        derived: Record derived again from the server's histories.
     """
     known = {event.seq: event for event in derived.events}
     for event in exported.events:
-        true = known.get(event.seq)
-        if true is None:
+        actual = known.get(event.seq)
+        if actual is None:
             return f"entry {event.seq} (run {event.run_id}, event {event.event_id}) is not in the histories"
-        if true.hash != event.hash:
-            return f"entry {event.seq} differs from run {true.run_id}, event {true.event_id}"
+        if actual.hash != event.hash:
+            return f"entry {event.seq} differs from run {actual.run_id}, event {actual.event_id}"
     if exported.execution.closed_at is None:
         return ""
     if len(known) > len(exported.events):
         return f"the histories have {len(known)} entries, the export {len(exported.events)}"
-    return "" if exported.execution.hash == derived.execution.hash else "its line differs from what the histories tell"
+    return "" if exported.execution.hash == derived.execution.hash else "its line differs from the histories"

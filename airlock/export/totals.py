@@ -1,4 +1,4 @@
-"""Totals over plans: counted line by line, and compared with the documents."""
+"""Totals over the exported plans, counted plan by plan, for the two documents with sums."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,19 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
+from airlock.export.documents import ToolConflicts
 from airlock.export.ledger import closed
-from airlock.export.model import ExecutionLine, ToolConflicts
+from airlock.export.lines import ExecutionLine
 from airlock.export.plan_lines import PlanRecord
 from airlock.run.audit import AuditKind
 from airlock.run.state import Outcome
 
 SUCCESSFUL = (Outcome.COMPLETED, Outcome.PARTIAL, Outcome.REHEARSED)
-"""The outcomes of a plan that did what it may; how far that is, is the policy's word."""
+"""Outcomes of a plan that did everything that its policy and its approver allowed."""
 
 
 @dataclass
 class Totals:
-    """The sums over all plans so far; its size does not grow with their number."""
+    """Sums over all plans so far. Their size does not grow with the number of plans."""
 
     lines: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -45,16 +46,16 @@ class Totals:
                 self.by_type[ConflictKind(event.what)] += 1
                 if event.answer is not None:
                     self.by_answer[Answer(event.answer)] += 1
-        self._stretch((plan.submitted_at, *(event.timestamp for event in record.events)))
+        self._extend((plan.submitted_at, *(event.timestamp for event in record.events)))
         if plan.closed_at is not None:
-            self._stretch((plan.closed_at,))
+            self._extend((plan.closed_at,))
 
-    def _stretch(self, times: Iterable[datetime]) -> None:
+    def _extend(self, times: Iterable[datetime]) -> None:
         found = [*times, *(known for known in (self.start, self.end) if known is not None)]
         self.start, self.end = min(found), max(found)
 
     def summary(self) -> dict[str, Any]:
-        """Return the totals as `orchestration_summary.json` names them."""
+        """Return the totals under their names in `orchestration_summary.json`."""
         verdicts = {name: self.lines[name] for name in ("successful", "failed", "open")}
         return {
             "start_time": self.start,
@@ -71,7 +72,7 @@ class Totals:
         }
 
     def conflicts(self) -> ToolConflicts:
-        """`tool_conflicts.json`, closed."""
+        """Return `tool_conflicts.json` with its digests."""
         return closed(
             ToolConflicts(
                 total_conflicts=sum(self.by_type.values()),

@@ -1,4 +1,4 @@
-"""Verification of a line, a document or a plan's chain of an export: pure, so that it can judge any bytes."""
+"""Verification of lines, documents and plan chains of an export. Pure, and safe for any bytes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,19 +12,11 @@ from airlock.base.canonical import digest
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
+from airlock.export.documents import Document
+from airlock.export.fields import SCHEMA_VERSION
+from airlock.export.files import EXECUTIONS, ROLLBACKS, TRANSITIONS
 from airlock.export.ledger import document_text, line_hash, line_text, parts_of, plan_genesis
-from airlock.export.model import (
-    EXECUTIONS,
-    ROLLBACKS,
-    SCHEMA_VERSION,
-    TRANSITIONS,
-    Document,
-    ExecutionLine,
-    HistoryEvent,
-    Link,
-    RollbackLine,
-    TransitionLine,
-)
+from airlock.export.lines import ExecutionLine, HistoryEvent, Link, RollbackLine, TransitionLine
 from airlock.export.plan_lines import UNDONE, PlanRecord
 from airlock.run.audit import AuditKind
 
@@ -34,19 +26,25 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Finding(WireModel):
-    """One thing that is wrong with an export. `line` counts from 1; None where it is about the whole file, or the folder."""
+    """Error in an export."""
 
     file: str
     line: int | None = None
+    """Line number, from 1; None for the whole file, or the folder."""
     message: str
 
     def __str__(self) -> str:
-        """Return the place and what is wrong there, on one line."""
+        """Return the position and the message, on one line."""
         return f"{self.file}{f':{self.line}' if self.line is not None else ''}: {self.message}"
 
 
 class DamagedContent(AirlockError):
-    """Bytes that are no line, or no document, as export writes them. `line` counts from 1 within what was read."""
+    """Bytes that are not a line, or a document, as export writes them.
+
+    Args:
+        message: The error.
+        line: Line number within the bytes, from 1.
+    """
 
     def __init__(self, message: str, line: int = 1) -> None:
         self.line = line
@@ -55,7 +53,7 @@ class DamagedContent(AirlockError):
 
 @dataclass(frozen=True)
 class NumberedLine(Generic[L]):
-    """A line and its number in its file, from 1."""
+    """Line with its number in the file, from 1."""
 
     number: int
     value: L
@@ -63,17 +61,18 @@ class NumberedLine(Generic[L]):
 
 @dataclass(frozen=True)
 class PlanLines:
-    """The lines of one plan as they stand in the three files. `after` are the numbers of the lines that follow them."""
+    """Lines of one plan as they stand in the three files."""
 
     index: int
     execution: NumberedLine[ExecutionLine]
     transitions: tuple[NumberedLine[TransitionLine], ...]
     rollbacks: tuple[NumberedLine[RollbackLine], ...]
     after: Mapping[str, int]
+    """Number of the next line after them, by file."""
 
     @property
     def record(self) -> PlanRecord:
-        """The lines without their places."""
+        """Lines without their numbers."""
         return PlanRecord(
             execution=self.execution.value,
             transitions=tuple(line.value for line in self.transitions),
@@ -82,40 +81,40 @@ class PlanLines:
 
 
 def read_line(data: bytes, model: type[L]) -> L:
-    """Return a line that fits its schema, hashes to its hash and is written as export writes it.
+    """Read a line, and check its schema, its hash and its formatting.
 
     Raises:
-        Damaged: If it is not, with the reason.
+        DamagedContent: If one of them is wrong, with the reason.
     """
     if not data.endswith(b"\n"):
         raise DamagedContent("the line does not end in a line feed: its end is missing")
     document = _decoded(data)
     read = _validated(document, data, model)
     if line_hash(document) != read.hash:
-        raise DamagedContent("was changed: its content does not have the hash it gives")
+        raise DamagedContent("was changed: its content does not match its hash")
     for event in document["events"] if isinstance(read, ExecutionLine) else ():
         if line_hash(event) != event["hash"]:
-            raise DamagedContent(f"entry {event['seq']} was changed: its content does not have the hash it gives")
+            raise DamagedContent(f"entry {event['seq']} was changed: its content does not match its hash")
     if line_text(document).encode() != data:
         raise DamagedContent("is not written as export writes it: white space, order of fields, or the spelling of a value")
     return read
 
 
 def read_document(data: bytes, model: type[D]) -> D:
-    """Return a document that fits its schema, and whose fields have the digests it gives.
+    """Read a document, and check its schema, its digests and its formatting.
 
     Raises:
-        Damaged: If it is not; it names the field and the line where that begins.
+        DamagedContent: If one of them is wrong; it names the field and the line on which the field begins.
     """
     document = _decoded(data)
     read = _validated(document, data, model)
-    true = parts_of(document)
-    if read.parts != true:
-        name = next(name for name in sorted({*read.parts, *true}) if read.parts.get(name) != true.get(name))
-        if digest(true) == read.hash:
+    actual = parts_of(document)
+    if read.parts != actual:
+        name = next(name for name in sorted({*read.parts, *actual}) if read.parts.get(name) != actual.get(name))
+        if digest(actual) == read.hash:
             raise DamagedContent(f"parts: the digest of {name!r} was changed", _line_of(data, "parts"))
-        raise DamagedContent(f"{name}: was changed: it does not have the digest that 'parts' gives", _line_of(data, name))
-    if digest(true) != read.hash:
+        raise DamagedContent(f"{name}: was changed: it does not match its digest in 'parts'", _line_of(data, name))
+    if digest(actual) != read.hash:
         raise DamagedContent("hash: is not the digest of 'parts'", _line_of(data, "hash"))
     if (text := document_text(document).encode()) != data:
         pairs = zip(data.split(b"\n"), text.split(b"\n"), strict=False)
@@ -133,7 +132,7 @@ def _decoded(data: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise DamagedContent(f"is not JSON: {error.msg}", min(error.lineno, max(data.count(b"\n"), 1))) from error
     except (ValueError, RecursionError) as error:
-        raise DamagedContent(f"is not JSON that export writes: {shorten(str(error), 100)}") from error
+        raise DamagedContent(f"is not JSON as export writes it: {shorten(str(error), 100)}") from error
     if not isinstance(document, dict):
         raise DamagedContent("is not a JSON object")
     version = document.get("schema_version")
@@ -155,13 +154,13 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
 
 
 def _line_of(data: bytes, name: str) -> int:
-    """Return the line of a document on which a field begins; 1 where it is not there."""
+    """Return the line of a document on which a field begins; 1 if it is missing."""
     start = data.find(f'\n  "{name}":'.encode())
     return 1 if start < 0 else data.count(b"\n", 0, start) + 2
 
 
 def check_plan(plan: PlanLines) -> Finding | None:
-    """Return the first thing that is wrong with a plan's chain, or with what its line says of it; None when it is right."""
+    """Return the first error in a plan's chain, or in the counts of its line; None if there is none."""
     line = plan.execution.value
     if line.plan_index != plan.index:
         message = f"plan_index is {line.plan_index} where {plan.index} follows: plans are missing, or out of order"
@@ -188,25 +187,25 @@ def _check_chain(plan: PlanLines) -> Finding | None:
             return _misplaced(plan, streams, seq)
         link = streams[file].pop(0)
         if link.value.prev != prev:
-            message = f"entry {seq} of plan {line.plan_id!r} does not continue the chain before it"
+            message = f"entry {seq} of plan {line.plan_id!r} does not continue the chain"
             return Finding(file=file, line=link.number, message=message)
         prev = link.value.hash
     if line.seq != last + 1:
         return _misplaced(plan, streams, last + 1)
     if line.prev != prev:
-        message = f"the chain of plan {line.plan_id!r} does not end where its line says"
+        message = f"the chain of plan {line.plan_id!r} does not end in the hash before its line"
         return Finding(file=EXECUTIONS, line=plan.execution.number, message=message)
     return None
 
 
 def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[HistoryEvent]]], seq: int) -> Finding:
-    """Return the problem of an entry that is not in its place: its line is missing, out of order, or replaced."""
+    """Locate an entry that is not where it should be: its line is missing, out of order, or replaced by another one."""
     stated = {TRANSITIONS: plan.execution.value.transitions, ROLLBACKS: plan.execution.value.rollback_events}
     counted = {TRANSITIONS: len(plan.transitions), ROLLBACKS: len(plan.rollbacks)}
     later = (name for name, left in streams.items() if any(link.value.seq == seq for link in left))
     uncounted = (name for name in stated if stated[name] != counted[name])
-    alien = (name for name, left in streams.items() if left)
-    file = next((name for names in (later, uncounted, alien) for name in names), EXECUTIONS)
+    foreign = (name for name, left in streams.items() if left)
+    file = next((name for names in (later, uncounted, foreign) for name in names), EXECUTIONS)
     head = streams[file][0] if streams[file] else None
     number = head.number if head else plan.after.get(file, plan.execution.number)
     found = f", not entry {head.value.seq}" if head else ""
@@ -216,14 +215,14 @@ def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[Hist
 def _check_identity(plan: PlanLines) -> Finding | None:
     line = plan.execution.value
     for file, found in ((TRANSITIONS, plan.transitions), (ROLLBACKS, plan.rollbacks)):
-        for placed in found:
-            if (placed.value.plan_id, placed.value.workflow_id) != (line.plan_id, line.workflow_id):
-                return Finding(file=file, line=placed.number, message=f"names another plan than {line.plan_id!r}")
+        for numbered in found:
+            if (numbered.value.plan_id, numbered.value.workflow_id) != (line.plan_id, line.workflow_id):
+                return Finding(file=file, line=numbered.number, message=f"names another plan than {line.plan_id!r}")
     return None
 
 
 def _contradictions(record: PlanRecord) -> Iterator[str]:
-    """Return the contradictions between a plan's line and its own entries and lines."""
+    """Yield the statements of a plan's line that its own entries and lines contradict."""
     line, result = record.execution, record.execution.result
     called = [found.success for found in result.tool_results if found.calls]
     conflicts = [event for event in line.events if event.kind is AuditKind.CONFLICT]
@@ -240,7 +239,7 @@ def _contradictions(record: PlanRecord) -> Iterator[str]:
             sum(event.event == UNDONE for event in record.rollbacks),
         ),
     }
-    yield from (f"{name} is {told}, counted are {count}" for name, (told, count) in counted.items() if told != count)
+    yield from (f"{name} is {stated}, but {count} are there" for name, (stated, count) in counted.items() if stated != count)
     if record.transitions and record.transitions[-1].to_state is not line.state:
         yield f"state is {line.state.value}, its last transition led to {record.transitions[-1].to_state.value}"
     kinds, answers = set(ConflictKind), {None, *Answer}

@@ -1,7 +1,7 @@
-"""The budgets of agents as a gate counts them over time.
+"""Ledger of the gate: the live calls and the cost of every agent over time windows.
 
-Everything here errs on the side of too much: what may still lie in a window counts as being in it. Times are seconds since
-the epoch, UTC; they come in as arguments.
+It never counts too little: a call that may lie in a window counts as being in it. Times are arguments, in seconds
+since the epoch, UTC.
 """
 
 import math
@@ -13,26 +13,28 @@ from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
 
 BUCKETS = 60
-"""A window is counted in at most so many stretches; one counts until all of it has left the window."""
+"""Limit of buckets per agent. A bucket counts until all of it has left the window."""
 MAX_BUCKETS = 6_000
-"""So many stretches are kept for all agents together; beyond that they become longer, which counts more than there is."""
+"""Limit of buckets of all agents together. Beyond it, buckets are merged into longer ones, which counts too much."""
 MAX_AGENTS = 1_000
+"""Limit of agents in one ledger."""
 MAX_BOOKED = 1_000
-"""So many of the latest requests are remembered, so that none of them is booked twice."""
+"""Number of the latest requests remembered, so that none of them is booked twice."""
 _DIGITS = 9
 
 Bucket = tuple[float, int, int, float]
-"""The end of a stretch, and the live calls, irreversible calls and cost in it."""
+"""End of the bucket, and the live calls, irreversible calls and cost in it."""
 
 
 class AgentLedger(BaseModel):
-    """The recent spending of one agent. `per` is the longest window that a plan asked for, in seconds."""
+    """Calls and cost of one agent in the longest window requested."""
 
     per: float = 0.0
+    """Longest window requested, in seconds."""
     buckets: list[Bucket] = Field(default_factory=list)
 
     def used(self, per: float, now: float) -> Spending:
-        """Return the spending of the last `per` seconds; where a stretch only partly lies in it, all of it counts."""
+        """Return the calls and the cost of the last `per` seconds, rounded up to whole buckets."""
         within = [bucket for bucket in self.buckets if bucket[0] > now - per]
         return Spending(
             live_calls=sum(bucket[1] for bucket in within),
@@ -41,7 +43,7 @@ class AgentLedger(BaseModel):
         )
 
     def add(self, spent: Spending, per: float, now: float) -> None:
-        """Book something now."""
+        """Book calls and cost at this moment."""
         self.per = max(self.per, per)
         width = per / (BUCKETS - 1)
         end = (math.floor(now / width) + 1) * width
@@ -51,11 +53,11 @@ class AgentLedger(BaseModel):
         self.shrink(BUCKETS)
 
     def prune(self, now: float) -> None:
-        """Forget what has left the longest window."""
+        """Discard the buckets that have left the longest window."""
         self.buckets = [bucket for bucket in self.buckets if bucket[0] > now - self.per]
 
     def shrink(self, limit: int) -> None:
-        """Merge the oldest stretches until there are at most so many."""
+        """Merge the oldest buckets until at most `limit` are left."""
         while len(self.buckets) > max(limit, 1):
             self._merge(0)
 
@@ -65,18 +67,19 @@ class AgentLedger(BaseModel):
 
 
 class BudgetLedger(BaseModel):
-    """The ledgers of all agents, and which requests are booked already."""
+    """Ledgers of all agents."""
 
     agents: dict[str, AgentLedger] = Field(default_factory=dict)
     booked: list[str] = Field(default_factory=list)
+    """Keys of the latest requests that were booked."""
 
     def refusal(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> str:
-        """Return the reason why a request exceeds a budget, in one sentence; empty if it fits, or if it is booked already.
+        """Return the reason why a request exceeds a budget, in one sentence; empty if it does not, or if it is booked.
 
         Args:
-            key: The request.
-            spending: What each agent would use up.
-            budgets: What each agent may use up; an agent without a budget is not counted.
+            key: Key of the request.
+            spending: Calls and cost that the request adds, by agent.
+            budgets: Limits, by agent; an agent without one is not counted.
             now: Seconds since the epoch.
         """
         if key in self.booked:
@@ -96,7 +99,7 @@ class BudgetLedger(BaseModel):
         return ""
 
     def book(self, key: str, spending: Mapping[str, Spending], budgets: Mapping[str, WindowBudget], now: float) -> None:
-        """Book a request once; the arguments are those of `refusal`."""
+        """Book a request once. The arguments are those of `refusal`."""
         paid = sorted(agent for agent in budgets if agent in spending and spending[agent] != Spending())
         if key in self.booked or not paid:
             return
@@ -109,7 +112,7 @@ class BudgetLedger(BaseModel):
             self.prune(now)
 
     def prune(self, now: float) -> None:
-        """Forget what has left every window; if that is not enough, remember the rest less exactly."""
+        """Discard the buckets that have left their window; above the limit, merge the others."""
         for ledger in self.agents.values():
             ledger.prune(now)
         self.agents = {agent: ledger for agent, ledger in self.agents.items() if ledger.buckets}

@@ -1,4 +1,7 @@
-"""Nothing twice: which irreversible call is which, and how a claim on one is settled."""
+"""Claims on irreversible calls: the signals that settle one, and the texts about one.
+
+A claim keeps other plans from making the same call.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,15 +15,20 @@ from airlock.gates.protocol import Claimed, ClaimOutcome
 
 
 class SettledByPlan(FileModel, WorkerMessage):
-    """The signal `settle` of a claim as the plan that holds it sends it. `holder` is its workflow id."""
+    """Signal `settle` from the plan that holds the claim."""
 
     holder: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    """Workflow id of the plan."""
     outcome: ClaimOutcome
     reason: Annotated[str, StringConstraints(max_length=2_000)] = ""
+    execution: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Value of `Claimed.execution`; a claim of another execution is not settled."""
+    stay: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Value of `Claimed.stay`."""
 
 
 class SettledByPerson(FileModel):
-    """The signal `settle` of a claim as a person sends it: the call was made (`done`), or certainly was not (`free`)."""
+    """Signal `settle` from a person: the call was made (`done`), or certainly was not (`free`)."""
 
     by: Person
     outcome: ClaimOutcome
@@ -28,10 +36,10 @@ class SettledByPerson(FileModel):
 
 
 def parse_settle(arguments: tuple[Any, ...]) -> SettledByPlan | SettledByPerson:
-    """Whatever was sent with the signal `settle`, as one of the two forms it has.
+    """Parse the arguments of the signal `settle` into one of its two forms.
 
     Raises:
-        MalformedMessage: If it is neither; the text says which field is wrong.
+        MalformedMessage: If they fit neither form; the text names the wrong field.
     """
     if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
         raise MalformedMessage('settle takes one JSON object: {"by", "outcome": "done" or "free", "reason"}')
@@ -46,24 +54,24 @@ def parse_settle(arguments: tuple[Any, ...]) -> SettledByPlan | SettledByPerson:
 
 
 def made(claimed: Claimed, at: datetime | None) -> str:
-    """Return the reason for not making a call again: it was made, and settled at that time (UTC)."""
+    """Return the reason for not making a call again that another plan made; `at` is when it was settled, UTC."""
     when = f" on {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
     return f"{claimed.holder} made this call{when} (step {claimed.step})"
 
 
 def made_before(at: datetime | None) -> str:
-    """Return the reason for not calling a step again in its own plan, for example after a reset."""
+    """Return the reason for not making a call again that the same plan made, for example after a reset."""
     when = f" on {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-    return f"this very call was made already{when}"
+    return f"this plan made the same call already{when}"
 
 
 def under_way(claimed: Claimed) -> str:
-    """Return the reason for not making a call: another plan that still runs holds the claim."""
+    """Return the reason for not making a call whose claim an open plan holds."""
     return f"{claimed.holder} is making this call, or will (step {claimed.step})"
 
 
 def doubtful(claimed: Claimed, claim: str) -> str:
-    """Return the reason for not making a call: the closed plan that holds the claim may have made it. Names the fix."""
+    """Return the reason for not making a call whose claim a closed plan holds, and the commands that settle the doubt."""
     return (
         f"it is in doubt whether {claimed.holder} made this call (step {claimed.step}): find out, then settle it with "
         f"airlock rollback {claimed.plan_id}, or: {settle_command(claim)}"
@@ -71,7 +79,7 @@ def doubtful(claimed: Claimed, claim: str) -> str:
 
 
 def settle_command(claim: str) -> str:
-    """Return the command with which a person settles a claim, to be pasted."""
+    """Return the command with which a person settles a claim, ready to paste."""
     return (
         f"temporal workflow signal -w {claim} --name settle "
         """--input '{"by": "YOU", "outcome": "done or free", "reason": "..."}'"""
@@ -79,13 +87,13 @@ def settle_command(claim: str) -> str:
 
 
 def claim_details(claimed: Claimed, claim: str) -> str:
-    """Return the text that the Temporal UI shows of a claim, as Markdown."""
+    """Return the details of a claim for the Temporal UI, as Markdown."""
     whose = f"**{claimed.holder}** claims its call of `{claimed.tool}` (step {claimed.step})"
     if claimed.outcome is not None:
         lines = [f"{whose}: settled as `{claimed.outcome.value}`."]
     else:
         lines = [
-            f"{whose}: to come, under way or in doubt. While this is open no other plan makes the same call.",
+            f"{whose}: not made yet, running or in doubt. While this claim is open, no other plan makes the same call.",
             f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
         ]
     if claimed.refused:

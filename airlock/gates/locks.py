@@ -1,7 +1,7 @@
-"""The locks of a gate, and the proof that they hold: who was told, who is out since when, who cannot be reached.
+"""Locks of a gate, and the proof that they hold: each notified holder, when it left, or why it cannot be reached.
 
-What is remembered is bounded: 100 locks, 1,000 lines of proof, and of those kept out 10,000 names and 400 KB; who comes
-after that is only counted, and has to be unlocked by hand.
+The state is bounded: 100 locks, 1,000 lines of proof, 10,000 excluded workflows and 400 KB of their names. Beyond
+that, excluded workflows are only counted, and must be unlocked by hand.
 """
 
 from collections.abc import Iterable
@@ -17,16 +17,19 @@ from airlock.base.text import shorten
 
 MAX_LOCKS = 100
 MAX_TOLD = 1_000
+"""Limit of notified holders, the lines of the proof."""
 MAX_KEPT_OUT = 10_000
+"""Limit of excluded workflows whose ids are kept."""
 MAX_KEPT_OUT_BYTES = 400_000
+"""Limit of their ids and scopes, in bytes."""
 _ANY = ("*",)
 
 Party = tuple[str, tuple[str, ...]]
-"""A workflow id and its scopes."""
+"""Workflow id and its scopes."""
 
 
 class NoticeKind(StrEnum):
-    """The kinds of notice: a waiting plan may ask again, a holder is locked, a plan is unlocked."""
+    """Kinds of notices to a workflow: ask the gate again, stop, go on."""
 
     GRANTED = "granted"
     LOCK = "lock"
@@ -34,77 +37,94 @@ class NoticeKind(StrEnum):
 
 
 class Notice(WireModel):
-    """Something to tell a workflow. `request` is whose grant it is, `by` and `reason` whose lock."""
+    """Notice to a workflow, sent as a signal."""
 
     kind: NoticeKind
     to: str
+    """Workflow id of the receiver."""
     request: str = ""
+    """Request that was granted; for a grant only."""
     by: str = ""
+    """Person or gate that locked or unlocked."""
     reason: str = ""
+    """Reason of the lock or the unlock."""
 
 
 class GateLock(WireModel):
-    """A lock. `scope` is None for all, or `agent:x`, `tool:y`, `resource:z`. `gate` says what is locked; `at` is UTC."""
+    """Lock of a gate."""
 
     scope: str | None
+    """`agent:x`, `tool:y` or `resource:z`; None for everything."""
     by: str
+    """Person or program that locked."""
     reason: str
     at: datetime
+    """Time of the lock, UTC."""
     gate: str = "live gate"
+    """Name of the gate, as shown to holders."""
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
-        """Return True if it closes the gate for a plan with these scopes; `resource:*` stands for any resource."""
+        """Return True if the lock closes the gate for these scopes; `resource:*` stands for any resource."""
         wide = (f"{self.scope.partition(':')[0]}:*", *_ANY) if self.scope else ()
         return self.scope is None or self.scope in scopes or any(scope in scopes for scope in wide)
 
     @property
     def why(self) -> str:
-        """The text shown to the plans that this lock excludes."""
+        """Reason shown to the workflows that the lock excludes."""
         scope = f" for {self.scope}" if self.scope else ""
         who = f" by {self.by}" if self.told_by != self.by else ""
         return shorten(f"{self.gate} locked{scope}{who}: {self.reason}")
 
     @property
     def told_by(self) -> str:
-        """The name shown as the author of the lock; no plan takes a signal in the name of Airlock or of a monitor."""
+        """Author of the lock in notices.
+
+        A plan refuses signals in the name of Airlock or of a monitor, so the gate signs their locks.
+        """
         return self.gate if self.by.lower() in RESERVED else self.by
 
 
 class NotifiedHolder(BaseModel):
-    """The proof for one holder that was told of a lock: when, since when it is out, or why it cannot be reached. UTC.
-
-    `unlock` is what it is told once it is out, because the lock was lifted before that.
-    """
+    """Line of the proof: a holder that was notified of a lock. Times are UTC."""
 
     holder: str
+    """Workflow id."""
     scopes: tuple[str, ...]
     told_at: datetime
+    """Time of the notice."""
     quiesced_at: datetime | None = None
+    """Time at which it released its slot; None while it finishes its calls."""
     unreachable: str | None = None
+    """Reason why the notice could not be delivered."""
     unlock: Notice | None = None
+    """Notice to send when it releases its slot, because the lock was lifted before that."""
 
 
 class Barrier(BaseModel):
-    """All locks of one gate. Mutable, a part of its gate. `forgotten` counts those kept out whose names are not kept."""
+    """Locks of one gate, with their proof. Mutable, and carried through continue-as-new as a part of its gate."""
 
     locks: list[GateLock] = Field(default_factory=list)
     told: dict[str, NotifiedHolder] = Field(default_factory=dict)
+    """Notified holders, by workflow id."""
     kept_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Scopes of the excluded workflows, which get a notice when they are unlocked, by workflow id."""
     kept_out_bytes: int = 0
+    """Size of `kept_out`."""
     forgotten: int = 0
+    """Number of excluded workflows beyond the limits, whose ids are not kept."""
 
     @property
     def empty(self) -> bool:
-        """True if there is nothing to remember."""
+        """True if there are no locks, no notified holders and no excluded workflows."""
         return not (self.locks or self.told or self.kept_out)
 
     @property
     def finishing(self) -> tuple[str, ...]:
-        """Return the holders that were notified and still hold a slot."""
-        return tuple(holder for holder, told in self.told.items() if told.quiesced_at is None)
+        """Workflow ids of the notified holders that still have their slot."""
+        return tuple(holder for holder, line in self.told.items() if line.quiesced_at is None)
 
     def closed_for(self, scopes: tuple[str, ...]) -> GateLock | None:
-        """Return the first lock that excludes a plan with these scopes."""
+        """Return the first lock that excludes these scopes."""
         return next((lock for lock in self.locks if lock.matches(scopes)), None)
 
     def lock(self, lock: GateLock, inside: Iterable[Party], outside: Iterable[Party]) -> tuple[Verdict, list[Notice]]:
@@ -112,8 +132,8 @@ class Barrier(BaseModel):
 
         Args:
             lock: The lock.
-            inside: Who is in and matches.
-            outside: Who waits and matches; they count as kept out.
+            inside: Holders that match.
+            outside: Waiters that match; they become excluded workflows.
 
         Returns:
             The verdict, and the notices to send.
@@ -123,24 +143,26 @@ class Barrier(BaseModel):
         if len(self.locks) >= MAX_LOCKS:
             return _no(f"there are {MAX_LOCKS} locks already: lock without a scope instead"), []
         self.locks.append(lock)
-        going, waiting = list(inside), list(outside)
-        news: list[Notice] = []
-        for holder, scopes in going:
-            told = self.told.get(holder)
-            if told is not None and told.quiesced_at is None:
-                told.unlock = None  # it is locked still, and stays so
+        leaving, waiting = list(inside), list(outside)
+        notices: list[Notice] = []
+        for holder, scopes in leaving:
+            line = self.told.get(holder)
+            if line is not None and line.quiesced_at is None:
+                line.unlock = None  # it was notified of an earlier lock, and this one keeps it locked
                 continue
             self.told[holder] = NotifiedHolder(holder=holder, scopes=scopes, told_at=lock.at)
-            news.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            notices.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         for holder, scopes in waiting:
             self.keep_out(holder, scopes)
-            news.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            notices.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
         self._bound_proof()
-        said = f"{_what(lock.scope)} is locked: {len(going)} in it to finish, {len(waiting)} sent out of the queue"
-        return Verdict(accepted=True, reason=said), news
+        said = f"{_what(lock.scope)} is locked: {len(leaving)} to finish, {len(waiting)} removed from the queue"
+        return Verdict(accepted=True, reason=said), notices
 
     def unlock(self, scope: str | None, by: str, reason: str) -> tuple[Verdict, list[Notice]]:
-        """Lift one lock; a plan that no other lock excludes is notified, a holder as soon as it has left.
+        """Lift one lock.
+
+        Workflows that no other lock excludes get a notice; a holder that is still finishing gets it when it has left.
 
         Returns:
             The verdict, and the notices to send now.
@@ -151,31 +173,31 @@ class Barrier(BaseModel):
             missing = f"there is no lock of {scope}" if scope else "there is no lock without a scope"
             return _no(f"{missing}; locked: {held or 'nothing'}"), []
         self.locks.remove(lock)
-        free: list[Notice] = []
-        for told in [told for told in self.told.values() if not self.closed_for(told.scopes)]:
-            news = Notice(kind=NoticeKind.UNLOCK, to=told.holder, by=by, reason=reason)
-            if told.quiesced_at is None:
-                told.unlock = news
+        notices: list[Notice] = []
+        for line in [line for line in self.told.values() if not self.closed_for(line.scopes)]:
+            notice = Notice(kind=NoticeKind.UNLOCK, to=line.holder, by=by, reason=reason)
+            if line.quiesced_at is None:
+                line.unlock = notice
                 continue
-            free.append(news)
-            del self.told[told.holder]
+            notices.append(notice)
+            del self.told[line.holder]
         for holder, scopes in [party for party in self.kept_out.items() if not self.closed_for(party[1])]:
-            free.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason))
-            self._let_go(holder, scopes)
+            notices.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason))
+            self._forget(holder, scopes)
         self.forgotten = self.forgotten if self.locks else 0
         left = ", ".join(_what(held.scope) for held in self.locks[:10])
-        later = f", {len(self.finishing)} when they have finished" if self.finishing else ""
+        later = f", {len(self.finishing)} when they have finished their calls" if self.finishing else ""
         still = f"; still locked: {left}" if left else ""
-        return Verdict(accepted=True, reason=f"{_what(scope)} is unlocked: {len(free)} told{later}{still}"), free
+        return Verdict(accepted=True, reason=f"{_what(scope)} is unlocked: {len(notices)} notified{later}{still}"), notices
 
     def keep_out(self, holder: str, scopes: tuple[str, ...]) -> None:
-        """Remember an excluded plan, which is notified when the lock is lifted."""
+        """Remember an excluded workflow, which gets a notice when it is unlocked."""
         if holder in self.told:
             return
         if holder in self.kept_out:
-            self._let_go(holder, self.kept_out[holder])
+            self._forget(holder, self.kept_out[holder])
         if self.kept_out_bytes > MAX_KEPT_OUT_BYTES // 2:
-            scopes = _ANY  # who cannot be remembered exactly is told when nothing at all is locked any more
+            scopes = _ANY  # no room for its scopes: it gets its notice when no lock at all is left
         size = _size(holder, scopes)
         if len(self.kept_out) >= MAX_KEPT_OUT or self.kept_out_bytes + size > MAX_KEPT_OUT_BYTES:
             self.forgotten += 1
@@ -184,29 +206,29 @@ class Barrier(BaseModel):
         self.kept_out_bytes += size
 
     def left(self, holder: str, now: datetime) -> Notice | None:
-        """Record that a holder has left; returns its notice if it was unlocked meanwhile."""
-        told = self.told.get(holder)
-        if told is None or told.quiesced_at is not None:
+        """Record that a holder released its slot; return the notice for it if it was unlocked meanwhile."""
+        line = self.told.get(holder)
+        if line is None or line.quiesced_at is not None:
             return None
-        told.quiesced_at = now
-        if told.unlock is not None:
+        line.quiesced_at = now
+        if line.unlock is not None:
             del self.told[holder]
-        return told.unlock
+        return line.unlock
 
     def not_told(self, holder: str, why: str) -> None:
-        """Record that a holder could not be notified of a lock."""
+        """Record that a workflow could not be notified of a lock."""
         if holder in self.kept_out:
-            self._let_go(holder, self.kept_out[holder])
-        if told := self.told.get(holder):
-            told.unreachable = shorten(why)
+            self._forget(holder, self.kept_out[holder])
+        if line := self.told.get(holder):
+            line.unreachable = shorten(why)
 
     def _bound_proof(self) -> None:
-        quiesced = [told for told in self.told.values() if told.quiesced_at is not None]
-        for told in quiesced[: max(len(self.told) - MAX_TOLD, 0)]:
-            del self.told[told.holder]
-            self.keep_out(told.holder, told.scopes)
+        quiesced = [line for line in self.told.values() if line.quiesced_at is not None]
+        for line in quiesced[: max(len(self.told) - MAX_TOLD, 0)]:
+            del self.told[line.holder]
+            self.keep_out(line.holder, line.scopes)
 
-    def _let_go(self, holder: str, scopes: tuple[str, ...]) -> None:
+    def _forget(self, holder: str, scopes: tuple[str, ...]) -> None:
         del self.kept_out[holder]
         self.kept_out_bytes -= _size(holder, scopes)
 

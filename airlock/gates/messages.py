@@ -1,4 +1,4 @@
-"""The input of a gate workflow, its questions to the worker, and their answers."""
+"""Input of a gate workflow, its questions to the worker, and their answers."""
 
 from datetime import datetime
 
@@ -9,68 +9,85 @@ from airlock.gates.semaphore import Gate
 
 
 class RefusedMessage(WireModel):
-    """Something that was sent to a gate and refused. `at` is UTC."""
+    """Message to a gate that was refused."""
 
     at: datetime
+    """Time of the refusal, UTC."""
     what: str
+    """Name of the signal."""
     why: str
 
 
 class GateStart(WireModel, WorkerMessage):
-    """The input of a GateWorkflow: nothing, or what a continue-as-new carries.
-
-    `after` is the run id of an earlier run of the same gate that did not end by itself; its state is taken up. `capacity` is
-    counts until a plan asks.
-    """
+    """Input of a GateWorkflow: empty, or the state that a continue-as-new carries."""
 
     capacity: int = 1
+    """Capacity until the first request names one."""
     after: str = ""
+    """Run id of an earlier run of the gate that was terminated or failed; its state is taken up."""
     gate: Gate | None = None
+    """State of the gate; accepted from a continue-as-new only."""
     refused: int = 0
+    """Number of refused messages."""
     refusals: tuple[RefusedMessage, ...] = ()
+    """The latest of them."""
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
 class CarriedGate(WireModel, WorkerMessage):
-    """All that a gate knows. Not `ready`: it has not taken up yet what an earlier run, maybe `after`, knew."""
+    """Complete state of a gate."""
 
     ready: bool
+    """False while the gate has not taken up the state of an earlier run yet."""
     gate: Gate
     after: str = ""
+    """Run id of that earlier run; empty if it is unknown."""
     refused: int = 0
     refusals: tuple[RefusedMessage, ...] = ()
 
 
 class Inquiry(WireModel, WorkerMessage):
-    """The holders to look up; `runs` names the run of those that said theirs."""
+    """Question of a gate: which holders are closed?"""
 
     holders: tuple[str, ...]
+    """Workflow ids."""
     runs: dict[str, str] = Field(default_factory=dict)
+    """Run id that sent the request, by workflow id, where the request named it."""
 
 
 class ClosedHolder(WireModel):
-    """A workflow that does not run any more, since when (UTC; None if it does not exist), and whether it completed."""
+    """Workflow that does not run any more."""
 
     holder: str
+    """Workflow id."""
     at: datetime | None = None
+    """Time of the close, UTC; None if there is no such workflow."""
     completed: bool = False
+    """True if it completed normally."""
 
 
 class InquiryResult(WireModel, WorkerMessage):
-    """The holders that do not run any more."""
+    """Answer to an `Inquiry`: the holders that are closed."""
 
     closed: tuple[ClosedHolder, ...] = ()
 
 
 class RecallRequest(WireModel, WorkerMessage):
-    """The gate that asks for the state of its earlier run. `after` is that run, if it is known; `run` the asking one."""
+    """Question of a gate: what was the state of its earlier run?"""
 
     gate: str
+    """Workflow id of the gate."""
     run: str
+    """Run id that asks."""
     after: str = ""
+    """Run id of the earlier run; empty if it is unknown."""
 
 
 class RecallResult(WireModel, WorkerMessage):
-    """The state of an earlier run; None if there is none to take over. `problem` says why it cannot be read."""
+    """State of an earlier run."""
 
     carried: CarriedGate | None = None
+    """The state; None if there is nothing to take up."""
     problem: str = ""
+    """Reason why the state cannot be read."""

@@ -1,4 +1,4 @@
-"""Messages of people and programs to a gate, checked and never trusted."""
+"""Parsers of the signals and updates of a gate: they check every field, because any client may send them."""
 
 import math
 from collections.abc import Mapping
@@ -18,11 +18,12 @@ _MAX_ID = 300
 
 
 class GateDecision(WireModel):
-    """The signals `lock` and `unlock` of a gate. `scope` is `agent:x`, `tool:y` or `resource:z`; None is everything."""
+    """Signal `lock` or `unlock` of a gate."""
 
     by: Person
     reason: Reason
     scope: Annotated[str, StringConstraints(strip_whitespace=True, max_length=_MAX_ID)] | None = None
+    """`agent:x`, `tool:y` or `resource:z`; None for everything."""
 
     @field_validator("scope")
     @classmethod
@@ -36,10 +37,10 @@ class GateDecision(WireModel):
 
 
 def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
-    """Return the update `decide` of a gate: `lock` or `unlock`, and the same object with a field `decision`.
+    """Parse the update `decide` of a gate: the object of `lock` or `unlock`, with a field `decision` that names one of them.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If a field is wrong; the text names it.
     """
     if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
         raise MalformedMessage("decide takes one JSON object with a field 'decision'")
@@ -51,10 +52,10 @@ def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
 
 
 def parse_wanted(arguments: tuple[Any, ...]) -> SlotRequest:
-    """Return the update `acquire`.
+    """Parse the update `acquire`.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If a field is wrong; the text names it.
     """
     wanted = parse_as(SlotRequest, "acquire", arguments, strict=False)
     _check_ids("acquire", holder=wanted.holder, request=wanted.request)
@@ -65,10 +66,10 @@ def parse_wanted(arguments: tuple[Any, ...]) -> SlotRequest:
 
 
 def parse_permit(arguments: tuple[Any, ...]) -> Permit:
-    """Return the update `permit`.
+    """Parse the update `permit`.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If a field is wrong; the text names it.
     """
     permit = parse_as(Permit, "permit", arguments, strict=False)
     _check_ids("permit", key=permit.key)
@@ -78,19 +79,19 @@ def parse_permit(arguments: tuple[Any, ...]) -> Permit:
 
 
 def parse_release(arguments: tuple[Any, ...]) -> Release:
-    """Return the signal `release`.
+    """Parse the signal `release`.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If a field is wrong; the text names it.
     """
     return parse_as(Release, "release", arguments, strict=False)
 
 
 def parse_hold_off(arguments: tuple[Any, ...]) -> HoldOff:
-    """Return the signal `hold_off`.
+    """Parse the signal `hold_off`.
 
     Raises:
-        MalformedMessage: If it cannot be understood, or is longer than a week.
+        MalformedMessage: If a field is wrong, or the pause is more than a week.
     """
     hold = parse_as(HoldOff, "hold_off", arguments, strict=False)
     _check_number("hold_off", "seconds", hold.seconds, 0, MAX_HOLD_OFF)
@@ -104,7 +105,7 @@ def _check_ids(name: str, **ids: str) -> None:
 
 
 def _check_number(name: str, field: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # a number that is none is not between any two
+    if not low <= value <= high:  # written so that NaN fails too
         raise MalformedMessage(
             f"{name}: {field}: must be {low:g} or more" + (f", {high:g} at most" if high < math.inf else "")
         )

@@ -1,4 +1,4 @@
-"""The messages between plans, gates and claims: one object in, one out."""
+"""Messages between plans, gates and claims: one object in, one out. The answers of gates are in `answers`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,107 +10,102 @@ from airlock.admission.policy import WindowBudget
 from airlock.base.model import WireModel, WorkerMessage
 
 
-class GateStatus(StrEnum):
-    """The kind of a gate's answer to a plan that asks for a slot."""
-
-    GRANTED = "granted"
-    QUEUED = "queued"
-    BUSY = "busy"
-    CLOSED = "closed"
-    OVER_BUDGET = "over_budget"
-
-
 class SlotRequest(WireModel, WorkerMessage):
-    """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
-
-    `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
-    gate guards, for people. `capacity` is what the asker's frozen policy or contract says; the gate goes
-    by the latest. `slots` is the most the holder can use, 1 or more; it gets at least one or waits. Without `wait` it gets
-    `busy` instead of a place in the queue. An `urgent` request (a rollback) goes before all that are not. `grace` is how
-    many seconds a call of this holder may still run after the holder itself has vanished.
-
-    Only for the live gate: `scopes` are the holder's `agent:x`, `tool:y` and `resource:z`, which a scoped lock closes it
-    for (`resource:*` stands for any resource); `spending` is what each agent would use up now, `budgets` what it may.
-    """
+    """Update `acquire` of a gate. The same holder and request get the same slot again."""
 
     holder: str
+    """Workflow id of the requester."""
     request: str
+    """Name of the request; it tells the stays of one holder apart."""
     run_id: str = ""
+    """Run of the holder. A run that was reset, or started again, is not the one that was granted the slot."""
     name: str = ""
+    """Name of what the gate guards, shown to operators."""
     capacity: int = 1
+    """Capacity of the gate in the holder's frozen policy or contract; the gate follows the latest request."""
     slots: int = 1
+    """Number of slots that the holder can use, 1 or more. The gate grants at least one, or queues the request."""
     wait: bool = True
+    """False if the gate should answer `busy` rather than queue the request."""
     urgent: bool = False
+    """True if the request goes before all that are not urgent, as a rollback does."""
     grace: float = 0.0
+    """Seconds that a call of the holder may run on after its workflow was closed."""
     scopes: tuple[str, ...] = ()
+    """Live gate only: `agent:x`, `tool:y` and `resource:z` that a scoped lock matches; `resource:*` is any resource."""
     spending: dict[str, Spending] = Field(default_factory=dict)
+    """Live gate only: calls and cost that the request adds, by agent."""
     budgets: dict[str, WindowBudget] = Field(default_factory=dict)
-
-
-class GateAnswer(WireModel, WorkerMessage):
-    """A gate's answer. `position` counts from 1; `by` and `why` name who closed it, or the budget that is exceeded."""
-
-    status: GateStatus
-    fence: int = 0
-    slots: int = 0
-    position: int = 0
-    holders: tuple[str, ...] = ()
-    by: str = ""
-    why: str = ""
+    """Live gate only: limits, by agent."""
+    execution: str = ""
+    """First run of the holder's chain of continue-as-new."""
+    nonce: str = ""
+    """Random text of the worker that asks; the answer repeats it."""
 
 
 class Release(WireModel, WorkerMessage):
-    """The signal `release` of a gate: gives back a place, or leaves the queue."""
+    """Signal `release` of a gate: free a slot, or leave the queue."""
 
     holder: str
     request: str
+    execution: str = ""
+    """First run of the holder's chain of continue-as-new. A release of an earlier execution frees nothing."""
+    doubts: tuple[str, ...] = ()
+    """Steps of the holder that may still be running, or are in doubt."""
 
 
 class Granted(WireModel, WorkerMessage):
-    """The signal `granted` to a plan that waits. It is only news: the plan asks the gate again and believes that answer."""
+    """Signal `granted` to a plan that waits. It is only a hint: the plan asks the gate again and relies on that answer."""
 
     gate: str
     request: str = ""
 
 
 class HeldSlot(WireModel):
-    """A place a plan holds. `name` is the resource, the tool, or `live`."""
+    """Slot that a plan holds."""
 
     gate: str
+    """Workflow id of the gate."""
     name: str
+    """Name of the resource or the tool, or `live`."""
     fence: int
     slots: int = 1
+    """Number of slots held at this gate."""
 
 
 class GateWait(WireModel):
-    """The gate a plan waits at. `position` counts from 1; `holders` are the workflow ids of those who are in.
-
-    `urgent` says that it queues for a rollback.
-    """
+    """Gate at which a plan waits."""
 
     gate: str
+    """Workflow id of the gate."""
     name: str
+    """Name of the resource or the tool, or `live`."""
     position: int = 0
+    """Position in the queue, from 1; 0 if the gate is busy and did not queue the plan."""
     holders: tuple[str, ...] = ()
+    """Workflow ids of the first holders of the gate."""
     urgent: bool = False
+    """True if the plan queues for a rollback."""
 
 
 class ClosedGate(WireModel):
-    """The person or monitor that closed the live gate, and the reason."""
+    """Lock that keeps a plan out of a gate."""
 
     by: str
     reason: str
 
 
 class ToolSlots(WireModel):
-    """A plan's request to a tool with `max_concurrent`: up to `wanted` of `capacity` slots."""
+    """Request for slots of a tool with `max_concurrent`."""
 
     capacity: int
+    """Value of `max_concurrent`."""
     wanted: int
+    """Number of slots that the plan can use."""
 
 
 class LiveSlot(WireModel):
-    """A plan's request to the live gate; see `SlotRequest`."""
+    """Request for a live slot. The fields are those of `SlotRequest`."""
 
     capacity: int
     scopes: tuple[str, ...] = ()
@@ -119,64 +114,62 @@ class LiveSlot(WireModel):
 
 
 class ClaimWanted(WireModel):
-    """An irreversible call to be claimed. `digest` says which call it is (`airlock.admission.call_digest.call_digest`)."""
+    """Irreversible call to claim."""
 
     step: str
     tool: str
     digest: str
+    """Digest of the call, from `airlock.admission.call_digest.call_digest`."""
 
 
 class AcquireRequest(WireModel, WorkerMessage):
-    """Everything a plan needs before it calls: gates in one order (resources, tools, the live gate), then claims.
+    """Everything that a plan needs before its calls: gates in one order (resources, tools, the live gate), then claims.
 
-    The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
-    holds already and need not ask for again. `request` tells stays of one plan in LIVE from one another. `reset` says that
-    the run was reset, so that a call it made before the reset point is its own. `execution` is the first of the runs that
-    this one continues: a plan that is started again under the same id is another execution.
+    The first gate that does not grant a slot immediately ends the attempt. The plan keeps the slots granted before that.
     """
 
     plan_id: str
     holder: str
+    """Workflow id of the plan."""
     request: str
+    """Number of the stay in LIVE or ROLLBACK, as text."""
     resources: tuple[str, ...] = ()
     tools: dict[str, ToolSlots] = Field(default_factory=dict)
     live: LiveSlot | None = None
     claims: tuple[ClaimWanted, ...] = ()
     held: tuple[HeldSlot, ...] = ()
+    """Slots that the plan holds already; their gates are not asked again."""
     wait: bool = True
     urgent: bool = False
     grace: float = 0.0
     reset: bool = False
+    """True if the run was reset, so that the claim of a call it made before the reset point is its own."""
     execution: str = ""
+    """First of the runs that this one continues. A plan that is started again under the same id is another execution."""
+    receipt: str = ""
+    """Receipt of the live role from an earlier entry of this run, so that it need not examine the evidence again."""
 
 
-class AcquireResult(WireModel, WorkerMessage):
-    """All that a plan holds after asking. At most one of `waiting`, `busy`, `closed` and `refused` is set.
+class EntryRefused(WireModel):
+    """Refusal of the live role to let a run enter."""
 
-    `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
-    is being, or may have been made, and by which plan; such a step must not be called. Claims are taken only when every
-    gate is
-    held.
-    """
-
-    held: tuple[HeldSlot, ...] = ()
-    waiting: GateWait | None = None
-    busy: GateWait | None = None
-    closed: ClosedGate | None = None
-    refused: str = ""
-    claimed: dict[str, str] = Field(default_factory=dict)
-    duplicates: dict[str, str] = Field(default_factory=dict)
+    kind: str
+    """`stale`: the seal or a contract does not fit; `unapproved`: policy, votes or age; `never`: the policy forbids it."""
+    why: str
+    """One sentence that names the policy that refused."""
+    policy: str = ""
+    """Digest of the policy that refused."""
 
 
 class ClaimOutcome(StrEnum):
-    """The settlement of a claim: the call was made, or it certainly was not."""
+    """Outcome of a claim: the call was made, or it certainly was not."""
 
     DONE = "done"
     FREE = "free"
 
 
 class SettledClaim(WireModel):
-    """A claim and what became of its call."""
+    """Claim with the outcome of its call."""
 
     claim: str
     step: str
@@ -184,7 +177,10 @@ class SettledClaim(WireModel):
 
 
 class LeaveRequest(WireModel, WorkerMessage):
-    """The slots and claims that a plan returns. A claim that is not named stays: its call is in doubt, or still to come."""
+    """Slots that a plan releases, and claims that it settles.
+
+    A claim that is not listed stays open: its call is in doubt, or not made yet.
+    """
 
     plan_id: str
     holder: str
@@ -194,53 +190,65 @@ class LeaveRequest(WireModel, WorkerMessage):
 
 
 class LeaveResult(WireModel, WorkerMessage):
-    """`missed` are gates and claims that were not there any more; nothing is wrong with that."""
+    """Answer to a `LeaveRequest`."""
 
     missed: tuple[str, ...] = ()
+    """Gates and claims that did not exist any more, which is not an error."""
 
 
 class Permit(WireModel, WorkerMessage):
-    """The update `permit` of a tool's gate: one call under a rate limit. Asking again with the same key keeps its turn."""
+    """Update `permit` of a tool's gate: one call under a rate limit."""
 
     key: str
+    """Name of the call. The same key keeps its turn."""
     calls: int
+    """Number of calls that the limit allows."""
     per: float
+    """Window of the limit, in seconds."""
 
 
 class PermitAnswer(WireModel, WorkerMessage):
-    """`wait` is how many seconds to wait until the call may be made; 0 means now."""
+    """Answer to a `Permit`."""
 
     wait: float = 0.0
+    """Seconds until the call may be made; 0 means now."""
 
 
 class HoldOff(WireModel, WorkerMessage):
-    """The signal `hold_off` of a tool's gate: its target asked not to be called for so many seconds (a Retry-After)."""
+    """Signal `hold_off` of a tool's gate: the target asked for a pause, such as a Retry-After."""
 
     seconds: float
+    """Length of the pause."""
     reason: str = ""
 
 
 class Claimed(WireModel, WorkerMessage):
-    """A claim: the input of a ClaimWorkflow, its answer to the query `status`, and its result.
-
-    `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals
-    that made no sense or came from another holder. `execution` is that of its `AcquireRequest`.
-    """
+    """State of a claim: the input of a ClaimWorkflow, the answer of its query `status`, and its result."""
 
     plan_id: str
     step: str
     holder: str
+    """Workflow id of the plan that claimed the call."""
     tool: str
     outcome: ClaimOutcome | None = None
+    """None until the claim is settled."""
     note: JsonValue = None
+    """Author and reason of the settlement: `{"by", "reason"}`."""
     since: datetime | None = None
+    """Time of the claim, UTC."""
     refused: int = 0
+    """Number of signals refused, because they were malformed or did not come from the holder."""
     last_refusal: str = ""
     execution: str = ""
+    """Value of `AcquireRequest.execution`."""
+    stay: str = ""
+    """Value of `AcquireRequest.request`."""
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
 class AnomalyKind(StrEnum):
-    """The kind of an anomaly."""
+    """Kinds of anomalies that a monitor finds."""
 
     UNSAFE_ESCALATION = "unsafe_escalation"
     REPEATED_FAILURES = "repeated_failures"
@@ -249,9 +257,11 @@ class AnomalyKind(StrEnum):
 
 
 class LockWish(WireModel):
-    """A monitor's request to lock the live gate: since when (UTC), for which anomaly, with its evidence as the reason."""
+    """Wish of a monitor to have the live gate locked."""
 
     at: datetime
+    """Time of the wish, UTC."""
     kind: AnomalyKind
     severity: int
     reason: str
+    """Evidence for the anomaly."""

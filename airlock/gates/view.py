@@ -1,4 +1,4 @@
-"""The views of a gate: the answer of its query `status`, and its details in the Temporal UI."""
+"""Views of a gate: the answer of its query `status`, and its details in the Temporal UI."""
 
 from datetime import datetime
 
@@ -13,66 +13,80 @@ _DETAIL_ROWS = 40
 
 
 class HolderView(WireModel):
-    """A holder, its number of slots, and since when it holds them (UTC)."""
+    """Holder of slots."""
 
     holder: str
+    """Workflow id."""
     request: str
     slots: int
+    """Number of slots held."""
     fence: int
     since: datetime
+    """Time of the grant, UTC."""
 
 
 class WaitingView(WireModel):
-    """A waiting plan. `position` counts from 1; `since` is UTC."""
+    """Request in the queue."""
 
     holder: str
+    """Workflow id."""
     position: int
+    """Position in the queue, from 1."""
     since: datetime
+    """Time of the request, UTC."""
     urgent: bool
+    """True if it goes before requests that are not urgent, as a rollback does."""
 
 
 class NotifiedHolderView(WireModel):
-    """The proof for one holder that was in when a lock came: it is out since `quiesced_at`, or still finishing a call.
-
-    `unreachable` says why it could not be told. Times are UTC.
-    """
+    """Line of the proof: a holder at the time of a lock. Times are UTC."""
 
     holder: str
+    """Workflow id."""
     told_at: datetime
+    """Time of the notice."""
     quiesced_at: datetime | None
+    """Time at which it released its slot; None while it finishes a call."""
     unreachable: str | None
+    """Reason why the notice could not be delivered."""
     scopes: tuple[str, ...] = ()
 
 
 class GateView(WireModel):
-    """A gate at one moment. Holders, queue and proof are in order; of each the first 1,000.
-
-    `kept_out` counts those that locks keep out, `kept_out_first` names some; `not_remembered` more will not be told when it
-    is unlocked. `refused` counts signals that made no sense, `refusals` are the latest. Not `ready`: it still finds out what
-    an earlier run of it knew.
-    """
+    """State of a gate at one moment. Holders, queue and proof are in order, and at most 1,000 of each."""
 
     gate: str
+    """Workflow id of the gate."""
     name: str
+    """Name of the resource or the tool, or `live`."""
     ready: bool
+    """False while the gate takes up the state of an earlier run."""
     capacity: int
     used: int
+    """Number of slots taken."""
     holders: tuple[HolderView, ...]
     waits: int
+    """Number of requests in the queue."""
     waiting: tuple[WaitingView, ...]
     locks: tuple[GateLock, ...]
     told: tuple[NotifiedHolderView, ...]
+    """Holders that were notified of a lock: the proof."""
     kept_out: int
+    """Number of workflows that locks exclude."""
     kept_out_first: tuple[str, ...]
+    """Workflow ids of some of them."""
     not_remembered: int
+    """Number of excluded workflows that get no notice when they are unlocked, because there was no room for their ids."""
     refused: int
+    """Number of messages refused."""
     refusals: tuple[RefusedMessage, ...]
+    """The latest of them."""
 
 
 def gate_view(
     gate_id: str, gate: Gate, ready: bool, refused: int, refusals: tuple[RefusedMessage, ...], rows: int
 ) -> GateView:
-    """Return the answer of the query `status`, with so many rows of each table at most."""
+    """Return the answer of the query `status`, with at most `rows` rows in each table."""
     barrier = gate.barrier
     return GateView(
         gate=gate_id,
@@ -81,8 +95,8 @@ def gate_view(
         capacity=gate.capacity,
         used=gate.used,
         holders=tuple(
-            HolderView(holder=place.holder, request=place.request, slots=place.slots, fence=place.fence, since=place.since)
-            for place in list(gate.places.values())[:rows]
+            HolderView(holder=slot.holder, request=slot.request, slots=slot.slots, fence=slot.fence, since=slot.since)
+            for slot in list(gate.places.values())[:rows]
         ),
         waits=len(gate.queue),
         waiting=tuple(
@@ -92,10 +106,10 @@ def gate_view(
         locks=tuple(barrier.locks),
         told=tuple(
             NotifiedHolderView(
-                holder=told.holder, told_at=told.told_at, quiesced_at=told.quiesced_at, unreachable=told.unreachable,
-                scopes=told.scopes,
+                holder=line.holder, told_at=line.told_at, quiesced_at=line.quiesced_at, unreachable=line.unreachable,
+                scopes=line.scopes,
             )
-            for told in list(barrier.told.values())[:rows]
+            for line in list(barrier.told.values())[:rows]
         ),
         kept_out=len(barrier.kept_out) + barrier.forgotten,
         kept_out_first=tuple(barrier.kept_out)[:_NAMED],
@@ -106,7 +120,7 @@ def gate_view(
 
 
 def gate_details(view: GateView) -> str:
-    """Return a gate as Markdown: open or closed by whose lock and why, holders, queue, and the proof of its locks."""
+    """Return a gate as Markdown: its locks and their proof, its holders and its queue."""
     lines = [f"**{inline(view.name or view.gate)}**: {view.used} of {view.capacity} in use, {view.waits} waiting"]
     if not view.ready:
         lines = ["Recovers the state of an earlier run of this gate; until then it grants nothing."]
@@ -115,7 +129,7 @@ def gate_details(view: GateView) -> str:
         what = inline(lock.scope or "everything")
         lines.append(f"- {what}, by {inline(lock.by)} at {_at(lock.at)}: {inline(lock.reason)}")
     if view.holders:
-        lines += ["", "| in | slots | fence | since |", "| --- | --- | --- | --- |"]
+        lines += ["", "| holder | slots | fence | since |", "| --- | --- | --- | --- |"]
         rows = view.holders[:_DETAIL_ROWS]
         lines += [f"| {inline(row.holder)} | {row.slots} | {row.fence} | {_at(row.since)} |" for row in rows]
         lines += _more(len(view.holders))
@@ -125,7 +139,7 @@ def gate_details(view: GateView) -> str:
         lines += [f"| {inline(row.holder)}{' (urgent)' * row.urgent} | {row.position} | {_at(row.since)} |" for row in queue]
         lines += _more(view.waits)
     if view.told:
-        lines += ["", "| told of a lock | at | now |", "| --- | --- | --- |"]
+        lines += ["", "| notified of a lock | at | now |", "| --- | --- | --- |"]
         proof = view.told[:_DETAIL_ROWS]
         lines += [f"| {inline(row.holder)} | {_at(row.told_at)} | {inline(proven(row))} |" for row in proof]
         lines += _more(len(view.told))
@@ -136,11 +150,11 @@ def gate_details(view: GateView) -> str:
     return "\n".join(lines)
 
 
-def proven(told: NotifiedHolderView) -> str:
+def proven(line: NotifiedHolderView) -> str:
     """Return the state of a notified holder in words."""
-    if told.quiesced_at is not None:
-        return f"quiesced since {_at(told.quiesced_at)}"
-    return f"unreachable: {told.unreachable}" if told.unreachable else "finishing a call"
+    if line.quiesced_at is not None:
+        return f"quiesced since {_at(line.quiesced_at)}"
+    return f"unreachable: {line.unreachable}" if line.unreachable else "finishing a call"
 
 
 def _at(when: datetime) -> str:

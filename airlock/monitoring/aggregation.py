@@ -16,23 +16,23 @@ from airlock.plans.contract import Mode
 from airlock.run.state import Outcome
 
 MAX_TOOLS = 150
-"""The number of tools that are counted by name; all others are counted together."""
+"""Limit of tools counted by name; all others are counted together."""
 MAX_AGENTS = 150
-"""The number of agents that are counted by name; all others are counted together."""
+"""Limit of agents counted by name; all others are counted together."""
 BRIEF_TOOLS = 48
-"""The number of tools that a short stretch of time counts by name."""
+"""Limit of tools counted by name in one period of a window."""
 BRIEF_AGENTS = 24
-"""The number of agents that a short stretch of time counts by name."""
+"""Limit of agents counted by name in one period of a window."""
 MAX_NAME = 60
-"""A longer name is cut to this many characters, with a checksum of all of it at its end."""
+"""Limit of characters in a name; a longer one is cut and ends in a checksum of all of it."""
 MICRO = 1_000_000
-"""Confidences are summed as whole millionths, so that sums are exact."""
+"""Confidences are summed in whole millionths, so that the sums are exact."""
 BUCKETS = 10
-"""Confidence is counted in so many buckets of equal width."""
+"""Number of confidence buckets, of equal width."""
 
 
 class Stage(StrEnum):
-    """The subject of a report: MOCK, DRY_RUN and the decision; LIVE; ROLLBACK."""
+    """Stages that reports cover: MOCK, DRY_RUN and the decision; LIVE; ROLLBACK."""
 
     REHEARSAL = "rehearsal"
     LIVE = "live"
@@ -40,7 +40,7 @@ class Stage(StrEnum):
 
 
 class CallError(StrEnum):
-    """The way a live call went wrong: it failed; its effect is in doubt; it took effect, but its output is of no use."""
+    """Errors of a live call: it failed; it is in doubt; it took effect, but its output cannot be used."""
 
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
@@ -48,7 +48,7 @@ class CallError(StrEnum):
 
 
 class Decision(StrEnum):
-    """The end of waiting for approval; `waived` is the policy's own approval."""
+    """Ends of the wait for approval; `waived` is the approval by the policy itself."""
 
     APPROVED = "approved"
     WAIVED = "waived"
@@ -57,19 +57,20 @@ class Decision(StrEnum):
 
 
 class Tally(Mergeable):
-    """The calls that ended, and those of them that succeeded. A call in doubt counts as one that did not."""
+    """Number of calls that ended, and of those that succeeded. A call in doubt does not count as a success."""
 
     calls: int = 0
     ok: int = 0
 
 
 class Calls(Mergeable):
-    """Calls by mode. `confidence` sums what agents stated before the live calls, in millionths."""
+    """Calls by mode."""
 
     mock: Tally = Tally()
     dry_run: Tally = Tally()
     live: Tally = Tally()
     confidence: int = 0
+    """Sum of the confidences that agents stated before the live calls, in millionths."""
 
     def tally(self, mode: Mode) -> Tally:
         """Return the calls of one mode."""
@@ -83,45 +84,40 @@ class Calls(Mergeable):
 
     @property
     def stated(self) -> float | None:
-        """The mean confidence agents stated before the live calls, 0.0-1.0; None when there were none."""
+        """Mean confidence that agents stated before the live calls, 0.0-1.0; None without live calls."""
         return self.confidence / MICRO / self.live.calls if self.live.calls else None
 
 
 class ToolStats(Calls):
-    """One tool. Everything but the tallies is about live calls.
-
-    `matched` and `differed` count calls whose preview predicted an output; `drifted` those that got other arguments than
-    previewed; `slow` those that worked and took more than half of their contract's timeout. `latency` holds, in seconds,
-    the last attempt of each call that worked; it is kept in totals, not in short stretches of time.
-    """
+    """Calls of one tool. All fields except the tallies are about live calls."""
 
     errors: dict[CallError, int] = Field(default_factory=dict)
     matched: int = 0
+    """Number of calls whose output was the one that the preview predicted."""
     differed: int = 0
+    """Number of calls whose output was another one than the preview predicted."""
     drifted: int = 0
+    """Number of calls with other arguments than the previewed ones."""
     slow: int = 0
+    """Number of successful calls that took more than half of their contract's timeout."""
     irreversible: int = 0
     latency: Sketch = Sketch()
+    """Durations of the last attempt of successful calls, in seconds. Kept in totals, and left out in windows."""
 
 
 class Bucket(Mergeable):
-    """Live calls of about the same stated confidence. The sums are in millionths; `squares` sums (confidence - 0 or 1)²."""
+    """Live calls of similar stated confidence."""
 
     calls: int = 0
     ok: int = 0
     confidence: int = 0
+    """Sum of the stated confidences, in millionths."""
     squares: int = 0
+    """Sum of `(confidence - outcome)²` with an outcome of 0 or 1, in millionths."""
 
 
 class Aggregate(Mergeable):
-    """Everything that is counted, over some plans and some time.
-
-    `rehearsals` counts looks of admission at a plan, `conflicted` those that found a conflict, `conflicted_by` those that
-    found one of that kind, while `conflicts` and `answers` count the conflicts themselves. `ended_live` counts runs that
-    ended and had been LIVE, of which `rolled_back` were rolled back and `clean` completed without. The undo of a plan after
-    its end is a run of its own, counted in `undo_runs` and not in `outcomes`. `waited` is how long people took to decide, in
-    seconds. `stale` calls were not made. `ceilings` counts steps by the mode they might reach.
-    """
+    """All counts over a set of plans and a span of time."""
 
     reports: dict[Stage, int] = Field(default_factory=dict)
     tools: dict[str, ToolStats] = Field(default_factory=dict)
@@ -129,38 +125,54 @@ class Aggregate(Mergeable):
     agents: dict[str, Calls] = Field(default_factory=dict)
     other_agents: Calls = Calls()
     confidence: dict[int, Bucket] = Field(default_factory=dict)
+    """Live calls by number of their confidence bucket."""
     latency: Sketch = Sketch()
+    """Durations of the successful live calls of all tools, in seconds."""
     stale: int = 0
+    """Number of calls that were not made, because the state that their preview relied on had changed."""
     undone: int = 0
     undo_failed: int = 0
     kept: int = 0
+    """Number of calls that a rollback left in place."""
     ceilings: dict[Mode, int] = Field(default_factory=dict)
+    """Number of steps by the highest mode that they may reach."""
     rehearsals: int = 0
+    """Number of plans that admission examined."""
     conflicted: int = 0
+    """Number of those with a conflict."""
     conflicted_by: dict[ConflictKind, int] = Field(default_factory=dict)
+    """Number of those with a conflict of that kind."""
     conflicts: dict[ConflictKind, int] = Field(default_factory=dict)
+    """Number of conflicts by kind; one plan may have several."""
     answers: dict[Answer, int] = Field(default_factory=dict)
+    """Number of conflicts by their answer."""
     decided: dict[Decision, int] = Field(default_factory=dict)
     waited: Sketch = Sketch()
+    """Seconds from the request for approval to the decision."""
     outcomes: dict[Outcome, int] = Field(default_factory=dict)
+    """Number of plans by outcome, without the undo runs."""
     ended_live: int = 0
+    """Number of runs that ended and had been LIVE."""
     rolled_back: int = 0
+    """Number of those that were rolled back."""
     clean: int = 0
+    """Number of those that completed without a rollback."""
     undo_runs: int = 0
+    """Number of undo runs, each of which undoes a plan after its end."""
 
     def tally(self, mode: Mode) -> Tally:
-        """Return all calls of one mode."""
+        """Return the calls of all tools in one mode."""
         return reduce(add, (tool.tally(mode) for tool in self.tools.values()), self.other_tools.tally(mode))
 
     def tool(self, name: str) -> ToolStats:
-        """Return the statistics of one tool by name; empty where it was never called, or is counted with the others."""
+        """Return the counts of one tool; empty if it was never called, or is counted with the others."""
         return self.tools.get(short_name(name), ToolStats())
 
     def folded(self, tools: int, agents: int) -> "Aggregate":
-        """Return the same counts with at most so many tools and agents by name, the rest as `other_tools`, `other_agents`.
+        """Return the same counts with at most `tools` and `agents` names; the others are summed in `other_*`.
 
-        Which names are kept is decided by their checksums alone. A name among the first of all names is among the
-        first of any part of them, so that no order and no division among monitors changes the result.
+        The checksums of the names alone decide which names stay. A name among the first of all names is also among the first
+        of any subset, so that the result depends neither on the order of reports nor on their division among monitors.
         """
         if len(self.tools) <= tools and len(self.agents) <= agents:
             return self
@@ -176,7 +188,7 @@ class Aggregate(Mergeable):
         )
 
     def brief(self) -> "Aggregate":
-        """Return the part that a short stretch of time keeps: fewer names, and latency only over all tools."""
+        """Return the counts that one period of a window keeps: fewer names, and latency over all tools only."""
         small = self.folded(BRIEF_TOOLS, BRIEF_AGENTS)
         no_latency = {"latency": Sketch()}
         return small.model_copy(
@@ -188,15 +200,12 @@ class Aggregate(Mergeable):
 
 
 def merged(parts: Iterable[Aggregate], tools: int = MAX_TOOLS, agents: int = MAX_AGENTS) -> Aggregate:
-    """Return all parts together. Associative and commutative; every count is exact."""
+    """Return the sum of all parts. It is associative and commutative, and every count is exact."""
     return reduce(lambda one, other: (one + other).folded(tools, agents), parts, Aggregate())
 
 
 def short_name(name: str) -> str:
-    """Return a printable name of at most `MAX_NAME` characters.
-
-    A longer one ends in a checksum that tells it from others.
-    """
+    """Return a printable name of at most `MAX_NAME` characters; a longer one is cut and ends in its checksum."""
     name = "".join(character if character.isprintable() else "?" for character in name)
     if len(name) <= MAX_NAME:
         return name

@@ -1,4 +1,4 @@
-"""The calibration of stated confidence, and the fidelity of previews."""
+"""Calibration of stated confidence, and fidelity of dry runs."""
 
 from collections.abc import Mapping
 
@@ -8,31 +8,32 @@ from airlock.monitoring.aggregation import BUCKETS, MICRO, Aggregate, Bucket, To
 
 
 class BucketRow(WireModel):
-    """One row of the reliability table: live calls whose stated confidence is from `low` to `high`, 0.0-1.0."""
+    """Row of the reliability table: live calls whose stated confidence is from `low` to `high`, 0.0-1.0."""
 
     low: float
     high: float
     calls: int
     stated: float | None = None
+    """Mean stated confidence."""
     observed: float | None = None
+    """Success rate."""
     interval: Interval | None = None
+    """Wilson interval of the success rate."""
 
 
 class Calibration(WireModel):
-    """The quality of stated confidence as a prediction of success.
-
-    `brier` is the mean squared error of a statement, 0.0 (always right) to 1.0; `expected_error` the mean distance between
-    stated and observed, bucket by bucket, 0.0-1.0. Both are None where there were no calls.
-    """
+    """Quality of stated confidence as a prediction of success."""
 
     calls: int
     brier: float | None
+    """Mean squared error, 0.0 (always right) to 1.0; None without calls."""
     expected_error: float | None
+    """Mean distance of stated and observed success, by bucket, 0.0-1.0; None without calls."""
     table: tuple[BucketRow, ...]
 
 
 def calibration(buckets: Mapping[int, Bucket]) -> Calibration:
-    """Calibration from the live calls by bucket of stated confidence (`Aggregate.confidence`).
+    """Return the calibration of live calls by bucket of stated confidence (`Aggregate.confidence`).
 
     Brier score: `mean((confidence - outcome)²)` with an outcome of 0 or 1 (G. W. Brier, Monthly Weather Review 78, 1950).
     Expected calibration error: `sum(calls in bucket / calls * |mean stated - observed|)` over buckets of equal width
@@ -66,17 +67,20 @@ def _row(number: int, bucket: Bucket) -> BucketRow:
 
 
 class ToolFidelity(WireModel):
-    """The share of previews of a tool that matched the live call, 0.0-1.0, of those that predicted an output."""
+    """Dry-run fidelity of one tool: the share of live calls with the output that their preview predicted."""
 
     tool: str
     compared: int
+    """Number of live calls whose preview predicted an output."""
     matched: int
     share: float
+    """0.0-1.0."""
     interval: Interval
+    """Wilson interval of the share."""
 
 
 def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
-    """Return the dry-run fidelity of one tool; None where no preview of it predicted anything."""
+    """Return the dry-run fidelity of one tool; None if none of its previews predicted an output."""
     compared = stats.matched + stats.differed
     if compared == 0:
         return None
@@ -90,6 +94,6 @@ def fidelity_of(tool: str, stats: ToolStats) -> ToolFidelity | None:
 
 
 def fidelities(facts: Aggregate) -> tuple[ToolFidelity, ...]:
-    """Return the dry-run fidelity of every tool that has one, least faithful first."""
+    """Return the dry-run fidelity of every tool that has one, the lowest first."""
     found = [each for name, stats in facts.tools.items() if (each := fidelity_of(name, stats)) is not None]
     return tuple(sorted(found, key=lambda each: (each.interval.low, each.tool)))

@@ -1,7 +1,7 @@
-"""Learning signals: five kinds for the trainers of agents, raised only where the data leaves no doubt.
+"""Learning signals: five kinds of feedback for the training of agents, raised only where the data is clear.
 
-A signal compares a share with a reference. It is raised where there is a minimum sample and the Wilson interval that leaves
-the reference out is at least the 99 % one; the level of the widest such interval is its confidence.
+A signal compares a share with a reference. It needs a minimum sample, and a Wilson interval of at least 99 % without the
+reference in it. The level of the widest such interval is its confidence.
 """
 
 from collections.abc import Iterator
@@ -17,31 +17,31 @@ from airlock.monitoring.aggregation import Aggregate, Decision, ToolStats
 from airlock.monitoring.rolling import Window, Windows
 
 LEVEL = 0.99
-"""The least certainty of a signal, 0.0-1.0."""
+"""Lowest confidence of a signal, 0.0-1.0."""
 MOST_SURE = 0.9999
-"""No signal claims to be surer, 0.0-1.0: so far out the normal distribution behind the intervals means nothing."""
+"""Highest confidence of a signal, 0.0-1.0. Beyond it, the normal distribution behind the intervals is not accurate."""
 MARGIN = 0.05
-"""The least difference between success rate and stated confidence that raises a signal."""
+"""Accepted distance between success rate and stated confidence."""
 MODE_MARGIN = 0.10
-"""The least difference between the success rates of live calls and dry runs of one tool that raises a signal."""
+"""Accepted distance between the success rates of a tool's dry runs and live calls."""
 MAX_SLOW = 0.05
-"""The share of calls that may take more than half of their timeout."""
+"""Accepted share of calls that take more than half of their timeout."""
 MAX_DIFFERING = 0.10
-"""The share of previews that may have predicted something else."""
+"""Accepted share of previews that predicted another output."""
 MAX_CONFLICTED = 0.20
-"""The share of plans that may have a conflict of one kind."""
+"""Accepted share of plans with a conflict of one kind."""
 MIN_CLEAN = 0.80
-"""The share of approved plans that should complete without rollback."""
+"""Expected share of approved plans that complete without a rollback."""
 MAX_DENIED = 0.50
-"""The share of proposals people may turn down."""
+"""Accepted share of plans that approvers deny."""
 MIN_CALLS = 30
-"""Calls of a tool below which nothing is said about it."""
+"""Minimum of calls for a signal about a tool."""
 MIN_PLANS = 20
-"""Plans, or decisions, below which nothing is said about them."""
+"""Minimum of plans, or decisions, for a signal about them."""
 
 
 class SignalType(StrEnum):
-    """The subject of a signal."""
+    """Kinds of learning signals."""
 
     TOOL_RELIABILITY = "TOOL_RELIABILITY"
     TOOL_PERFORMANCE = "TOOL_PERFORMANCE"
@@ -55,30 +55,30 @@ META_LEARNING: Literal["19"] = "19"
 
 
 class Signal(WireModel):
-    """One thing to learn.
-
-    `observed` is a share of `sample`, 0.0-1.0; `interval` is where the true one lies (95 %, Wilson); `reference` is what it
-    was compared with. `confidence` (0.99-0.9999) is how surely it is on the side of the reference where it was seen.
-    `target_phase` is the consumer: `16` the reward model, `19` meta-learning. `tool_name` is None where it is about no
-    single tool.
-    """
+    """Learning signal: an observed share that differs from its reference."""
 
     signal_type: SignalType
     tool_name: str | None
+    """None if the signal is not about a single tool."""
     insight: str
     recommended_action: str
     confidence: float
+    """Confidence that the true share is on the observed side of the reference, 0.99-0.9999."""
     target_phase: Literal["16", "19"]
+    """Consumer: `16` the reward model, `19` meta-learning."""
     window: Window
     sample: int
     observed: float
+    """Observed share of the sample, 0.0-1.0."""
     reference: float
+    """Share that it is compared with, 0.0-1.0."""
     interval: Interval
+    """95 % Wilson interval of the true share."""
 
 
 @dataclass(frozen=True)
 class _Question:
-    """The test of a share against a reference, and its meaning if it is beyond it."""
+    """Comparison of a share with a reference, and the signal to raise if the share is beyond it."""
 
     about: SignalType
     tool: str | None
@@ -94,9 +94,10 @@ class _Question:
 
 
 def learning_signals(windows: Windows, at: datetime) -> tuple[Signal, ...]:
-    """Return everything there is to learn at `at`, UTC, sorted by type, tool and insight.
+    """Return the learning signals at `at`, UTC, sorted by type, tool and insight.
 
-    The last day decides where it holds enough, so that a tool that was fixed is not blamed for ever; else everything.
+    The last day decides where its sample is large enough, so that a tool that was fixed is not blamed forever. Otherwise
+    everything counted decides.
     """
     asked: dict[tuple[str, str, str], tuple[Window, _Question]] = {}
     for window in (Window.DAY, Window.ALL):
@@ -143,28 +144,28 @@ def _reliability(tool: str, stats: ToolStats) -> Iterator[_Question]:
     stated, live = stats.stated, stats.live
     if stated is None:
         return
-    told = f"{live.ok} of {live.calls} live calls worked, agents stated a confidence of {stated:.2f}"
+    seen = f"{live.ok} of {live.calls} live calls worked, agents stated a confidence of {stated:.2f}"
     if stated > MARGIN:
         yield _Question(
             SignalType.TOOL_RELIABILITY, tool, "overrated", live.ok, live.calls, stated - MARGIN, below=True,
-            minimum=MIN_CALLS, phase=REWARD_MODEL, insight=f"{tool} fails more often than agents think: {told}",
+            minimum=MIN_CALLS, phase=REWARD_MODEL, insight=f"{tool} fails more often than agents think: {seen}",
             action="reward lower stated confidence for this tool; until then set calibrated_confidence",
         )  # fmt: skip
     if stated < 1.0 - MARGIN:
         yield _Question(
             SignalType.TOOL_RELIABILITY, tool, "underrated", live.ok, live.calls, stated + MARGIN, below=False,
-            minimum=MIN_CALLS, phase=REWARD_MODEL, insight=f"{tool} works more often than agents think: {told}",
+            minimum=MIN_CALLS, phase=REWARD_MODEL, insight=f"{tool} works more often than agents think: {seen}",
             action="reward higher stated confidence for this tool",
         )  # fmt: skip
 
 
 def _performance(tool: str, stats: ToolStats, latency: Sketch) -> Iterator[_Question]:
     most = latency.quantile(0.95)
-    length = f"; 95 % of all so far took at most {most:.3g} s" if most is not None else ""
+    length = f"; 95 % of all calls so far took at most {most:.3g} s" if most is not None else ""
     yield _Question(
         SignalType.TOOL_PERFORMANCE, tool, "slow", stats.slow, stats.live.ok, MAX_SLOW, below=False,
         minimum=MIN_CALLS, phase=META_LEARNING,
-        insight=f"{stats.slow} of {stats.live.ok} calls of {tool} took over half of their timeout{length}",
+        insight=f"{stats.slow} of {stats.live.ok} calls of {tool} took more than half of their timeout{length}",
         action="raise its timeout or make it faster, before calls end in doubt",
     )  # fmt: skip
 
@@ -174,8 +175,8 @@ def _modes(tool: str, stats: ToolStats) -> Iterator[_Question]:
     yield _Question(
         SignalType.EXECUTION_MODE_ANALYSIS, tool, "fidelity", stats.differed, compared, MAX_DIFFERING, below=False,
         minimum=MIN_CALLS, phase=META_LEARNING,
-        insight=f"the dry run of {tool} predicted something else than live did in {stats.differed} of {compared} calls",
-        action="fix its dry run, or declare a lower fidelity: approvers decide by what it shows",
+        insight=f"the dry run of {tool} predicted another output than live in {stats.differed} of {compared} calls",
+        action="fix its dry run, or declare a lower fidelity: approvers rely on its preview",
     )  # fmt: skip
     dry, live = stats.dry_run, stats.live
     if dry.calls >= MIN_CALLS and dry.ok / dry.calls > MODE_MARGIN:
@@ -183,7 +184,7 @@ def _modes(tool: str, stats: ToolStats) -> Iterator[_Question]:
             SignalType.EXECUTION_MODE_ANALYSIS, tool, "gap", live.ok, live.calls, dry.ok / dry.calls - MODE_MARGIN,
             below=True, minimum=MIN_CALLS, phase=META_LEARNING,
             insight=f"{tool} worked in {dry.ok} of {dry.calls} dry runs, but only in {live.ok} of {live.calls} live calls",
-            action="let its dry run check what the live call needs",
+            action="let its dry run check the preconditions of the live call",
         )  # fmt: skip
 
 
@@ -201,14 +202,14 @@ def _approvals(facts: Aggregate) -> Iterator[_Question]:
     yield _Question(
         SignalType.APPROVAL_MISMATCH, None, "approved", facts.clean, facts.ended_live, MIN_CLEAN, below=True,
         minimum=MIN_PLANS, phase=REWARD_MODEL,
-        insight=f"only {facts.clean} of {facts.ended_live} approved plans completed without rollback",
-        action="do not take approval alone as a reward; show approvers the tools that failed",
+        insight=f"only {facts.clean} of {facts.ended_live} approved plans completed without a rollback",
+        action="do not use approval alone as a reward; show approvers the tools that failed",
     )  # fmt: skip
     denied = facts.decided.get(Decision.DENIED, 0)
     spoken = denied + facts.decided.get(Decision.APPROVED, 0)
     yield _Question(
         SignalType.APPROVAL_MISMATCH, None, "denied", denied, spoken, MAX_DENIED, below=False,
         minimum=MIN_PLANS, phase=REWARD_MODEL,
-        insight=f"approvers denied {denied} of the {spoken} plans they decided about",
-        action="take denials as negative reward: agents propose what people do not want",
+        insight=f"approvers denied {denied} of the {spoken} plans that they decided",
+        action="use denials as a negative reward: agents propose plans that approvers reject",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Health: eight metrics, one score, a tier (DESIGN section 13). No data is no data, never 100."""
+"""System health: eight metrics, one score, a tier (DESIGN section 13). Missing data never counts as a perfect score."""
 
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ from airlock.plans.contract import Mode
 
 
 class Tier(StrEnum):
-    """The score in a word: at least 90, 75, 60, and below."""
+    """Tiers of the score: from 90, from 75, from 60, and below."""
 
     EXCELLENT = "EXCELLENT"
     GOOD = "GOOD"
@@ -19,15 +19,15 @@ class Tier(StrEnum):
 
 
 TIER_FROM: Final = {Tier.EXCELLENT: 90.0, Tier.GOOD: 75.0, Tier.FAIR: 60.0, Tier.POOR: 0.0}
-"""The lowest score of each tier, 0-100."""
+"""Lowest score of each tier, 0-100."""
 WEIGHTS: Final = {"success": 0.30, "rollback": 0.15, "conflict": 0.15, "drift": 0.10, "approval_accuracy": 0.30}
-"""The weight of each part of the score; together 1."""
+"""Weight of each part of the score; the sum is 1."""
 WANTED_LOW: Final = ("rollback", "conflict", "drift")
-"""The parts that are better the lower they are."""
+"""Parts for which lower is better."""
 
 
 class Parts(WireModel):
-    """The parts of the score, each 0.0-1.0, None where there is no data."""
+    """Parts of the score, each 0.0-1.0, or None without data."""
 
     success: float | None = None
     rollback: float | None = None
@@ -37,71 +37,75 @@ class Parts(WireModel):
 
 
 class Score(WireModel):
-    """The score, 0-100 with two decimals. It is the middle between `low` and `high`, which differ where data is missing."""
+    """Health score, 0-100 with two decimals."""
 
     value: float
+    """Middle of `low` and `high`."""
     low: float
+    """Score if the parts without data were at their worst."""
     high: float
+    """Score if the parts without data were at their best."""
     tier: Tier
 
 
 class Latency(WireModel):
-    """The duration of live calls that succeeded, in milliseconds, within 5 %.
-
-    At most so long for half and for 95 % of them.
-    """
+    """Duration of successful live calls, in milliseconds, accurate to 5 %."""
 
     p50: float
+    """Median."""
     p95: float
+    """95th percentile."""
 
 
 class Metrics(WireModel):
-    """The eight metrics; None where there is no data.
-
-    `tool_success_rate`: live calls that worked, of those that ended; a call in doubt has not worked.
-    `rollback_frequency`: runs that were rolled back, of those that ended and had been LIVE.
-    `conflict_rate`: plans in which admission found a conflict, of those it admitted.
-    `live_execution_ratio`: live calls, of calls in any mode.
-    `confidence_drift`: distance between the mean confidence stated before live calls and their success rate.
-    `approval_rate`: approvals, of all times a plan waited for people and they decided or let it expire.
-    """
+    """The eight metrics, each None without data."""
 
     tool_success_rate: float | None
+    """Share of live calls that succeeded, of those that ended; a call in doubt is no success."""
     execution_latency_ms: Latency | None
     rollback_frequency: float | None
+    """Share of runs that were rolled back, of those that ended and had been LIVE."""
     conflict_rate: float | None
+    """Share of plans with a conflict, of those that admission admitted."""
     live_execution_ratio: float | None
+    """Share of live calls, of the calls in any mode."""
     confidence_drift: float | None
+    """Distance between the mean confidence stated before live calls and their success rate."""
     approval_rate: float | None
+    """Share of approvals, of the plans that approvers decided or let expire."""
     system_health_score: float | None
+    """0-100."""
 
 
 class Samples(WireModel):
-    """The sizes of the samples: live calls, plans that admission looked at, runs that ended after LIVE, decisions."""
+    """Sample sizes behind the metrics."""
 
     calls: int
+    """Live calls."""
     rehearsals: int
+    """Plans that admission examined."""
     ended_live: int
+    """Runs that ended and had been LIVE."""
     decisions: int
+    """Plans that approvers decided or let expire."""
 
 
 class Health(WireModel):
-    """The whole in numbers. `approval_accuracy`: runs that completed without rollback, of approved ones that ended."""
+    """Health of the system, or of one window of it."""
 
     metrics: Metrics
     approval_accuracy: float | None
+    """Share of runs that completed without a rollback, of the approved runs that ended."""
     score: Score | None
     samples: Samples
 
 
 def score_of(parts: Parts) -> Score | None:
-    """Return the score, 0-100.
+    """Return `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
 
-    `100 * (0.30·success + 0.15·(1-rollback) + 0.15·(1-conflict) + 0.10·(1-drift) + 0.30·approval_accuracy)`.
-
-    Without data on success there is none. Where another part has no data, the score could be anything from what it would be
-    with that part at its worst (`low`) to what it would be at its best (`high`); it is the middle of the two, so that
-    missing data can neither make it 100 nor raise an alarm by itself. It never falls when a part gets better.
+    Without data on success there is no score, and the result is None. Where another part has no data, `low` takes that part
+    at its worst and `high` at its best, and the score is the middle: missing data alone neither makes it 100 nor raises an
+    alarm. The score never falls when a part improves.
     """
     if parts.success is None:
         return None
@@ -127,7 +131,7 @@ def tier_of(score: float) -> Tier:
 
 
 def health_of(facts: Aggregate) -> Health:
-    """Return the metrics and the score of what was counted."""
+    """Return the metrics and the score of an aggregate."""
     live = facts.tally(Mode.LIVE)
     calls = sum(facts.tally(mode).calls for mode in Mode)
     decisions = sum(number for end, number in facts.decided.items() if end is not Decision.WAIVED)
@@ -157,30 +161,31 @@ def health_of(facts: Aggregate) -> Health:
 
 
 def stated_confidence(facts: Aggregate) -> float | None:
-    """Return the mean confidence agents stated before live calls, 0.0-1.0; None when there were none."""
+    """Return the mean confidence that agents stated before live calls, 0.0-1.0; None without live calls."""
     every = sum((stats for stats in facts.tools.values()), facts.other_tools)
     return every.stated
 
 
 def confidence_drift(facts: Aggregate) -> float | None:
-    """`|mean stated confidence - observed success rate|` of live calls, 0.0-1.0; None when there were none."""
+    """Return `|mean stated confidence - success rate|` of live calls, 0.0-1.0; None without live calls."""
     live, stated = facts.tally(Mode.LIVE), stated_confidence(facts)
     return None if stated is None else abs(stated - live.ok / live.calls)
 
 
 class WorstTool(WireModel):
-    """One tool's live calls; `interval` is where its true success rate lies (95 %, Wilson)."""
+    """Live calls of a tool with failures."""
 
     tool: str
     calls: int
     ok: int
     interval: Interval
+    """95 % Wilson interval of the true success rate."""
 
 
 def worst_tools(facts: Aggregate, limit: int = 5) -> tuple[WorstTool, ...]:
-    """Return the tools with failed live calls that are most surely bad: lowest upper bound of the success rate first.
+    """Return the worst tools with failed live calls, by the upper bound of their success rate, the lowest first.
 
-    One failure out of one says less than twenty out of forty, and comes after it.
+    So twenty failures in forty calls come before one failure in one call, which says less.
     """
     found = [
         WorstTool(tool=name, calls=stats.live.calls, ok=stats.live.ok, interval=_success(stats))

@@ -1,4 +1,4 @@
-"""Messages to and from a monitor: reports, snapshots, its wish that the live gate be locked."""
+"""Messages of monitors: reports, snapshots, and the wish to have the live gate locked."""
 
 import re
 from collections.abc import Mapping
@@ -22,146 +22,162 @@ from airlock.monitoring.rolling import Window, Windows
 from airlock.monitoring.validation import problem_of
 
 MAX_REPORTS = 20
-"""The most reports in one signal."""
+"""Limit of reports in one signal."""
 MAX_ASKED_TOOLS = 200
-"""The most tools in one question about reliability."""
+"""Limit of tools in one query `reliability`."""
 _MONITOR = re.compile(rf"{MONITOR_PREFIX}\d{{1,3}}")
 
 
 class Reports(WireModel, WorkerMessage):
-    """The signal `report`: what happened in stages of one plan that have ended."""
+    """Signal `report`: reports of ended stages of one plan."""
 
     reports: tuple[Report, ...] = Field(min_length=1, max_length=MAX_REPORTS)
 
 
 class RefusedSignal(WireModel):
-    """Something that was sent to a monitor and refused. `at` is UTC."""
+    """Signal to a monitor that was refused."""
 
     at: datetime
+    """Time of the refusal, UTC."""
     what: str
+    """Name of the signal."""
     why: str
 
 
 class MonitorState(WireModel):
-    """All that a monitor knows; carried through continue-as-new.
-
-    `keys` are of the reports it counted lately (`airlock.counted`). `fresh` is what it counted since it last wanted a lock,
-    None while it never did; its total is left out. `repeated` counts reports that came again, `refused` signals that made
-    no sense, of which `refusals` are the last. Times are UTC.
-    """
+    """Complete state of a monitor, carried through continue-as-new."""
 
     windows: Windows = Windows()
     fresh: Windows | None = None
+    """Counts since the last lock wish, without their total; None if there was no wish."""
     keys: tuple[str, ...] = ()
+    """Hashes of the reports counted lately, see `airlock.monitoring.dedupe`."""
     counted: int = 0
+    """Number of reports counted."""
     repeated: int = 0
+    """Number of reports that were delivered again."""
     refused: int = 0
+    """Number of signals refused."""
     refusals: tuple[RefusedSignal, ...] = ()
+    """The latest of them."""
     wishes: tuple[LockWish, ...] = ()
+    """The latest lock wishes."""
     asked_at: datetime | None = None
+    """Time at which the policy was asked about an anomaly, UTC."""
 
 
 class MonitorStart(WireModel, WorkerMessage):
-    """The input of a MonitorWorkflow: nothing, or what a continue-as-new carries."""
+    """Input of a MonitorWorkflow: empty, or the state that a continue-as-new carries."""
 
     state: MonitorState | None = None
+    epoch: int = 0
+    """Number of the rules that apply (`airlock.base.epoch`)."""
 
 
 class WindowHealth(WireModel):
-    """Health over one window."""
+    """Health in one window."""
 
     health: Health
     worst_tools: tuple[WorstTool, ...]
 
 
 class TrendPoint(WireModel):
-    """Health in one hour; `start` is UTC."""
+    """Health in one hour."""
 
     start: datetime
+    """Start of the hour, UTC."""
     health: Health
 
 
 class HealthSnapshot(WireModel):
-    """The query `health`: everything at one moment, `at`, UTC.
-
-    `trend` is the last day hour by hour, oldest first, without hours in which nothing ended. `wishes` are the last locks the
-    monitor asked for. `windows` are the mergeable counts all this is made of: snapshots of several monitors merge by
-    `airlock.monitoring.rolling.merge`, exactly as if one had counted it all.
-    """
+    """Answer of the query `health`."""
 
     monitor: str
+    """Workflow id of the monitor."""
     at: datetime
+    """Time of the answer, UTC."""
     counted: int
+    """Number of reports counted."""
     repeated: int
+    """Number of reports that were delivered again."""
     refused: int
+    """Number of signals refused."""
     refusals: tuple[RefusedSignal, ...]
+    """The latest of them."""
     wishes: tuple[LockWish, ...]
+    """The latest lock wishes."""
     health: dict[Window, WindowHealth]
     trend: tuple[TrendPoint, ...]
+    """The last day by hour, oldest first, without hours in which no stage ended."""
     anomalies: tuple[Anomaly, ...]
     windows: Windows
+    """Counts behind the answer. `airlock.monitoring.rolling.merge` merges those of several monitors exactly."""
 
 
 class SignalsSnapshot(WireModel):
-    """The query `signals`: what there is to learn at one moment, `at`, UTC. `windows` as in `HealthSnapshot`."""
+    """Answer of the query `signals`."""
 
     monitor: str
+    """Workflow id of the monitor."""
     at: datetime
+    """Time of the answer, UTC."""
     signals: tuple[Signal, ...]
     calibration: Calibration
     fidelity: tuple[ToolFidelity, ...]
     windows: Windows
+    """Counts behind the answer, as in `HealthSnapshot`."""
 
 
 class ReliabilityQuestion(WireModel):
-    """The query `reliability`: about which tools."""
+    """Argument of the query `reliability`: the names of tools."""
 
     tools: tuple[str, ...] = Field(max_length=MAX_ASKED_TOOLS)
 
 
 class ToolTallies(WireModel):
-    """The live calls of one tool, of the last day and of all time."""
+    """Live calls of one tool, in the last day and in total."""
 
     day: Tally = Tally()
     all: Tally = Tally()
 
 
 class ReliabilityAnswer(WireModel, WorkerMessage):
-    """The live calls of the tools that were asked about."""
+    """Answer of the query `reliability`: live calls, by tool."""
 
     tools: dict[str, ToolTallies] = Field(default_factory=dict)
 
 
 class AlarmRequest(WireModel, WorkerMessage):
-    """An anomaly that a monitor found: a question to the operator's policy about locking the live gate."""
+    """Question of a monitor: does the operator's policy want the live gate locked for this anomaly?"""
 
     monitor: str
     anomaly: Anomaly
 
 
 class AlarmAnswer(WireModel, WorkerMessage):
-    """The policy's answer."""
+    """Answer to an `AlarmRequest`."""
 
     lock: bool
+    """True if the policy wants the lock."""
 
 
 class AutoLock(WireModel, WorkerMessage):
-    """The signal `auto_lock` of the live gate: a monitor wants it locked. The gate asks that monitor whether it is so."""
+    """Signal `auto_lock` of the live gate. The gate asks the named monitor to confirm: any client can send this signal."""
 
     monitor: str
 
 
 class WishAnswer(WireModel, WorkerMessage):
-    """A monitor's answer to the live gate: its last wish, None if it has none."""
+    """Answer of a monitor to the live gate: its last lock wish, None if it has none."""
 
     wish: LockWish | None = None
 
 
 def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
-    """Return the signal `report`, checked.
+    """Parse and check the signal `report`.
 
     Raises:
-        MalformedMessage: If it cannot be understood, or cannot be true.
+        MalformedMessage: If a field is wrong, or a report is inconsistent.
     """
     reports = parse_as(Reports, "report", arguments, strict=False).reports
     for report in reports:
@@ -171,25 +187,25 @@ def parse_reports(arguments: tuple[Any, ...]) -> tuple[Report, ...]:
 
 
 def parse_auto_lock(arguments: tuple[Any, ...]) -> AutoLock:
-    """Return the signal `auto_lock`.
+    """Parse the signal `auto_lock`.
 
     Raises:
         MalformedMessage: If it names no monitor.
     """
     asked = parse_as(AutoLock, "auto_lock", arguments, strict=False)
     if not _MONITOR.fullmatch(asked.monitor):
-        raise MalformedMessage(f"auto_lock: monitor: {shorten(asked.monitor, 100)!r} is none")
+        raise MalformedMessage(f"auto_lock: monitor: {shorten(asked.monitor, 100)!r} is not the id of a monitor")
     return asked
 
 
 def parse_question(arguments: tuple[Any, ...]) -> ReliabilityQuestion:
-    """Return the query `reliability`; without an object it asks about no tool.
+    """Parse the query `reliability`; without an argument it names no tools.
 
     Raises:
-        MalformedMessage: If it cannot be understood.
+        MalformedMessage: If a field is wrong.
     """
     given = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], Mapping) else {"tools": ()}
     try:
         return ReliabilityQuestion.model_validate(given)
     except ValidationError as error:
-        raise MalformedMessage(f"reliability: takes tools, at most {MAX_ASKED_TOOLS} names") from error
+        raise MalformedMessage(f"reliability: takes a field tools, at most {MAX_ASKED_TOOLS} names") from error

@@ -1,4 +1,4 @@
-"""From calls to counts: one pass over the calls of a stage, however many there are."""
+"""Observed calls of a stage, and their counts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -22,29 +22,30 @@ from airlock.plans.contract import Mode
 
 
 class ObservedCall(WireModel):
-    """One call that ended.
-
-    `confidence` is what the agent stated, 0.0-1.0. `error` says what was wrong with a live call that did not work; a mock or
-    a dry run that did not is `ok=False`. `seconds` is the duration of the last attempt, None where it is not known. `slow`
-    says that this was more than half of the contract's timeout. `matched` says whether the preview predicted the output,
-    None where it predicted nothing.
-    """
+    """Call that ended, in any mode."""
 
     tool: str
     agent: str
     mode: Mode
     ok: bool
+    """True if it succeeded."""
     confidence: float
+    """Confidence that the agent stated, 0.0-1.0."""
     error: CallError | None = None
+    """Error of a live call; None for a success, a mock and a dry run."""
     seconds: float | None = None
+    """Duration of the last attempt; None if it is not known."""
     slow: bool = False
+    """True if that was more than half of the contract's timeout."""
     irreversible: bool = False
     drifted: bool = False
+    """True if the arguments were not the previewed ones."""
     matched: bool | None = None
+    """True if the preview predicted the output; None if it predicted none."""
 
 
 def observe(calls: Iterable[ObservedCall]) -> Aggregate:
-    """Return the counts of some calls."""
+    """Return the counts of the given calls."""
     by_tool: dict[str, list[ObservedCall]] = defaultdict(list)
     by_agent: dict[str, list[ObservedCall]] = defaultdict(list)
     by_bucket: dict[int, list[ObservedCall]] = defaultdict(list)
@@ -65,10 +66,7 @@ def observe(calls: Iterable[ObservedCall]) -> Aggregate:
 
 
 def bucket_of(confidence: float) -> int:
-    """Return the bucket of a confidence, 0 for 0.0-0.1 to 9 for 0.9-1.0.
-
-    A bound belongs to the one above it, 1.0 to the last.
-    """
+    """Return the bucket of a confidence, 0 for 0.0-0.1 to 9 for 0.9-1.0. A bound belongs to the bucket above it."""
     return min(_micro(confidence) * BUCKETS // MICRO, BUCKETS - 1)
 
 

@@ -1,4 +1,4 @@
-"""The reports of one plan until they are sent: at the end of each stage one, sent together when something is given back."""
+"""Outbox of a plan: one report per stage that ended, sent together with the next release of slots."""
 
 from datetime import datetime
 
@@ -12,29 +12,28 @@ from airlock.plans.state import State
 from airlock.run.state import Run
 
 MAX_QUEUED = 8
-"""With so many reports waiting, they are sent even if there is nothing to give back."""
+"""Number of queued reports that are sent even if the plan has no slots to release."""
 
 
 class LeaveWithReports(LeaveRequest):
-    """A release of slots and claims, and the reports that go with it to one monitor."""
+    """Slots that a plan releases, and the reports that it sends with them."""
 
     monitor: str = ""
+    """Workflow id of the monitor."""
     reports: tuple[Report, ...] = ()
 
 
 class Outbox(BaseModel):
-    """The reports of one plan that were not sent yet. Mutable: the workflow owns exactly one, and carries it on.
-
-    `reported` is the number of the last audit entry that some report covers; `ended` says that the last report is queued
-    already, which alone tells how the plan ended.
-    """
+    """Reports of one plan that were not sent yet. Mutable: each plan workflow owns exactly one, and carries it on."""
 
     reported: int = 0
+    """Number of the last audit entry that a report covers."""
     ended: bool = False
+    """True if the last report is queued, which alone tells the outcome of the plan."""
     queued: tuple[Report, ...] = ()
 
     def stage_ended(self, run: Run, state: State, run_id: str, now: datetime) -> None:
-        """Queue the report of a stage if it has ended; to be asked whenever the run has been somewhere.
+        """Queue the report of a stage if it has ended. Call it after every state that the run was in.
 
         Args:
             run: The plan's run.
@@ -50,17 +49,17 @@ class Outbox(BaseModel):
         self.reported, self.ended = run.audited, ended
 
     def due(self, run: Run, giving_back: bool) -> tuple[Report, ...]:
-        """Return the reports to send now: with a release anyway, at the end, or when many have come up."""
+        """Return the reports to send now: with a release of slots, at the end of the plan, or from `MAX_QUEUED` on."""
         return self.queued if giving_back or _ended(run) or len(self.queued) >= MAX_QUEUED else ()
 
     def sent(self, reports: tuple[Report, ...]) -> None:
-        """Forget what was sent."""
-        gone = {report.key for report in reports}
-        self.queued = tuple(report for report in self.queued if report.key not in gone)
+        """Remove the reports that were sent."""
+        sent = {report.key for report in reports}
+        self.queued = tuple(report for report in self.queued if report.key not in sent)
 
 
 def monitor_of(run: Run) -> str:
-    """Return the monitor that counts a plan: by the policy it was admitted under, so that it stays the same for ever."""
+    """Return the monitor that counts a plan, from the policy it was admitted under: it never changes."""
     shards = run.admitted.policy.monitor_shards if run.admitted else 1
     return monitor_id(shard_of(run.name, shards))
 

@@ -1,4 +1,4 @@
-"""One report for each stage of a plan: what happened in it, counted, in bounded size however many steps the plan has."""
+"""Reports: the counts of one stage of a plan, in bounded size for any number of steps."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from airlock.run.call_results import outcome_of
 from airlock.run.state import Outcome, Run
 
 SLOW_SHARE = 0.5
-"""A call that takes more than this share of its contract's timeout is slow."""
+"""Share of the contract's timeout from which a call is slow."""
 POLICY = "policy"
-"""The name in the audit where the policy waives approval."""
+"""Author in the audit of an approval that the policy waives."""
 
 _STAGES = {
     State.MOCK: Stage.REHEARSAL,
@@ -34,38 +34,38 @@ _PREVIEWED = (Event.PREVIEWED.value, Event.CAPPED.value)
 
 
 class ReportKey(WireModel):
-    """Under what a report is counted, once.
-
-    `run_id` is that of the first run of the chain of continue-as-new. `since` is the number of the last audit entry that
-    earlier reports cover: it tells the second stay in a stage from the first.
-    """
+    """Key under which a report is counted once."""
 
     name: str
+    """Plan id, or `undo-<plan_id>`."""
     run_id: str
+    """Id of the first run in the chain of continue-as-new."""
     stage: Stage
     since: int
+    """Number of the last audit entry that earlier reports cover. It tells the stays in one stage apart."""
 
     @property
     def text(self) -> str:
-        """The key as one text: two reports with the same text are one report."""
+        """Key as one text: two reports with the same text are the same report."""
         return f"{self.name}/{self.run_id}/{self.stage.value}/{self.since}"
 
 
 class Report(WireModel):
-    """One stage of one plan, counted. `at` is its end, UTC."""
+    """Counts of one stage of one plan."""
 
     key: ReportKey
     at: datetime
+    """End of the stage, UTC."""
     facts: Aggregate
 
 
 def stage_of(state: State) -> Stage | None:
-    """Return the stage a state belongs to; None where the plan is locked or has ended."""
+    """Return the stage of a state; None where the plan is locked or has ended."""
     return _STAGES.get(state)
 
 
 def stage_left(run: Run) -> Stage:
-    """Return the stage a run was in last, when it was neither locked nor at its end."""
+    """Return the last stage of a run that is locked or has ended."""
     for entry in reversed(run.audit):
         if entry.from_state is not None and (stage := stage_of(State(entry.from_state))) is not None:
             return stage
@@ -75,19 +75,19 @@ def stage_left(run: Run) -> Stage:
 def report_of(run: Run, stage: Stage, *, run_id: str, since: int, at: datetime) -> Report:
     """Return the report of a stage that has just ended.
 
-    It covers every audit entry after `since`; pass the `run.audited` of one report as the `since` of the next, and each
-    entry is counted exactly once. Ask for it when the plan leaves a stage, before the next one begins, and at its end.
+    It covers every audit entry after `since`. Pass the `run.audited` of one report as the `since` of the next, so that each
+    entry is counted exactly once. Call it when the plan leaves a stage, before the next one begins, and at its end.
 
     Args:
         run: The plan's run; not changed.
         stage: The stage.
         run_id: The id of the first run in its chain of continue-as-new.
         since: The number of the last audit entry that earlier reports cover, 0 for the first report.
-        at: When the stage ended, UTC.
+        at: End of the stage, UTC.
     """
     entries = [entry for entry in run.audit if entry.number > since]
     facts = observe((*_rehearsed_calls(run, entries), *_live_calls(run, entries)))
-    facts += _told(entries) + _conflicts(entries) + _decision(entries) + _end(run)
+    facts += _call_entries(entries) + _conflicts(entries) + _decision(entries) + _end(run)
     facts += Aggregate(reports={stage: 1}, ceilings=_ceilings(run, entries))
     return Report(key=ReportKey(name=run.name, run_id=run_id, stage=stage, since=since), at=at, facts=facts)
 
@@ -99,7 +99,7 @@ def _left(entries: Sequence[AuditEntry], state: State, events: Sequence[str]) ->
 
 def _rehearsed_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[ObservedCall]:
     if run.undoing is not None:
-        return  # the undo of a plan rehearses no step
+        return  # an undo run rehearses no step
     by_id = {step.id: step for step in run.steps}
     if _left(entries, State.MOCK, _REHEARSED):
         failed = set(run.mock_failed)
@@ -119,7 +119,7 @@ def _rehearsed(step: Step, mode: Mode, *, ok: bool) -> ObservedCall:
 
 
 def _looked_at(run: Run, *, sealed: bool) -> tuple[str, ...]:
-    """Return the steps whose dry run was called and worked. Sealing takes the previews over into the seal."""
+    """Return the steps whose dry run was called and succeeded. Sealing moves the previews into the seal."""
     if not sealed or run.sealed is None:
         return tuple(step for step, preview in run.previews.items() if preview.looked)
     return tuple(step.id for step in run.sealed.steps if step.preview and step.preview.looked)
@@ -131,13 +131,13 @@ def _live_calls(run: Run, entries: Sequence[AuditEntry]) -> Iterator[ObservedCal
         if entry.kind is not AuditKind.CALL or entry.step is None or entry.what not in ("live", "failed", "in_doubt"):
             continue
         record = run.calls.get(entry.step)
-        # a later call of that step would have another number: of this one only its end is known then
-        mine = record if record is not None and record.number == entry.number else None
-        yield _live_call(by_id[entry.step], run.contracts().contract(entry.step), _error(entry, mine), mine)
+        # after a later call of the step, the record is of that one: of this call only the entry is left
+        own = record if record is not None and record.number == entry.number else None
+        yield _live_call(by_id[entry.step], run.contracts().contract(entry.step), _error(entry, own), own)
 
 
 def _live_call(step: Step, contract: Contract, error: CallError | None, record: CallRecord | None) -> ObservedCall:
-    # how long a call took is told with its output only; a settled doubt leaves no duration
+    # a duration comes with an output only: a call whose doubt was settled has none
     seconds = record.seconds if record is not None and record.seconds > 0 else None
     return ObservedCall(
         tool=step.tool,
@@ -164,14 +164,14 @@ def _error(entry: AuditEntry, record: CallRecord | None) -> CallError | None:
     return CallError.FAILED if record.failed else None  # a probe or a person has settled it
 
 
-def _told(entries: Sequence[AuditEntry]) -> Aggregate:
-    """Return the counts of the entries by themselves."""
-    told = Counter((entry.kind, entry.what) for entry in entries)
+def _call_entries(entries: Sequence[AuditEntry]) -> Aggregate:
+    """Count the entries that need no context."""
+    number = Counter((entry.kind, entry.what) for entry in entries)
     return Aggregate(
-        stale=told[AuditKind.CALL, "stale"],
-        undone=told[AuditKind.UNDO, "undone"],
-        undo_failed=told[AuditKind.UNDO, "undo_failed"],
-        kept=told[AuditKind.UNDO, "kept"],
+        stale=number[AuditKind.CALL, "stale"],
+        undone=number[AuditKind.UNDO, "undone"],
+        undo_failed=number[AuditKind.UNDO, "undo_failed"],
+        kept=number[AuditKind.UNDO, "kept"],
     )
 
 
@@ -189,7 +189,7 @@ def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
 
 
 def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
-    """Return the end of waiting for approval, if it ended, and the seconds it took."""
+    """Count the end of the wait for approval, and its duration in seconds."""
     asked: datetime | None = None
     decided: list[Decision] = []
     waited: list[float] = []
@@ -212,7 +212,7 @@ _DECIDED = {
 
 
 def _ceilings(run: Run, entries: Sequence[AuditEntry]) -> dict[Mode, int]:
-    """Return the ceilings of all steps, where the plan was rehearsed to its end."""
+    """Count the ceilings of all steps, if the rehearsal came to its end."""
     last = (Event.CAPPED.value, Event.PREVIEWED.value)
     done = _left(entries, State.MOCK, last) or _left(entries, State.DRY_RUN, last)
     if run.undoing is not None or not done:

@@ -1,4 +1,4 @@
-"""Aggregates over time: the last hour, the last day, everything; in bounded memory, and the same however it is divided."""
+"""Aggregates over time: the last hour, the last day, everything. Bounded, and equal for any division among monitors."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,15 +11,15 @@ from airlock.monitoring.aggregation import BRIEF_AGENTS, BRIEF_TOOLS, Aggregate,
 from airlock.monitoring.report import Report
 
 SHORT_SECONDS = 600
-"""The last hour is counted in stretches of this length."""
+"""Length of a period of the last hour."""
 LONG_SECONDS = 3_600
-"""The last day is counted in stretches of this length."""
+"""Length of a period of the last day."""
 HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
 
 
 class Window(StrEnum):
-    """The stretch of time to look at."""
+    """Windows of time, up to now."""
 
     HOUR = "hour"
     DAY = "day"
@@ -27,32 +27,32 @@ class Window(StrEnum):
 
 
 class Point(WireModel):
-    """The counts of one hour; `start` is UTC."""
+    """Counts of one hour."""
 
     start: datetime
+    """Start of the hour, UTC."""
     facts: Aggregate
 
 
 class Windows(WireModel):
-    """The counts of a monitor.
-
-    `short` and `long` hold stretches of ten minutes and of an hour by their start, in seconds since 1970. Those that no
-    window can reach any more are dropped: at most 7 and 25 are left. `latest` is the latest time anything was counted at.
-    """
+    """Counts of a monitor over time. Times are seconds since the epoch."""
 
     total: Aggregate = Aggregate()
     short: dict[int, Aggregate] = Field(default_factory=dict)
+    """Periods of ten minutes by their start, at most 7: older ones are outside the last hour."""
     long: dict[int, Aggregate] = Field(default_factory=dict)
+    """Periods of an hour by their start, at most 25: older ones are outside the last day."""
     latest: int = 0
+    """Latest time at which a report was counted."""
 
     def counting(self, report: Report, at: datetime) -> "Windows":
-        """With one more report.
+        """Return the windows with one more report.
 
-        It counts where its stage ended; one from the future, by a clock that is ahead, counts now. One that is older than a
-        window counts in the total only.
+        It counts at the end of its stage, or now if that is in the future because of a clock that is ahead. A report that is
+        older than a window counts in the total only.
 
         Args:
-            report: The report; whether it was counted before is not looked at (`airlock.counted`).
+            report: The report, which must be new (`airlock.monitoring.dedupe`).
             at: Now, UTC.
         """
         now = max(self.latest, _seconds(at))
@@ -67,8 +67,8 @@ class Windows(WireModel):
     def window(self, window: Window, at: datetime) -> Aggregate:
         """Return the counts of a window that ends at `at`, UTC.
 
-        A window begins with the stretch that holds its first moment: the last hour covers up to 70 minutes, the last day up
-        to 25 hours. Only what ended at or before `at` is in it, as far as stretches can tell.
+        A window begins with the period that contains its first moment: the last hour covers up to 70 minutes, the last day
+        up to 25 hours. It ends with the period that contains `at`.
         """
         match window:
             case Window.HOUR:
@@ -79,13 +79,13 @@ class Windows(WireModel):
                 return self.total
 
     def trend(self, at: datetime) -> tuple[Point, ...]:
-        """Return the last day hour by hour, oldest first; hours in which nothing ended are left out."""
+        """Return the last day by hour, oldest first, without hours in which no stage ended."""
         found = _pruned(self.long, _seconds(at), LONG_SECONDS, DAY_SECONDS)
         return tuple(Point(start=datetime.fromtimestamp(start, UTC), facts=facts) for start, facts in sorted(found.items()))
 
 
 def merge(one: Windows, other: Windows) -> Windows:
-    """Return the counts of both: the same as if one monitor had counted all. Associative and commutative."""
+    """Return the counts of both, as if one monitor had counted everything. Associative and commutative."""
     now = max(one.latest, other.latest)
     return Windows(
         total=merged((one.total, other.total)),
@@ -103,8 +103,8 @@ def _sum(parts: Iterable[Aggregate]) -> Aggregate:
     return merged(parts, BRIEF_TOOLS, BRIEF_AGENTS)
 
 
-def _with(stretches: Mapping[int, Aggregate], ended: int, width: int, facts: Aggregate) -> dict[int, Aggregate]:
-    return _both(stretches, {ended // width * width: facts})
+def _with(periods: Mapping[int, Aggregate], ended: int, width: int, facts: Aggregate) -> dict[int, Aggregate]:
+    return _both(periods, {ended // width * width: facts})
 
 
 def _both(one: Mapping[int, Aggregate], other: Mapping[int, Aggregate]) -> dict[int, Aggregate]:
@@ -114,6 +114,6 @@ def _both(one: Mapping[int, Aggregate], other: Mapping[int, Aggregate]) -> dict[
     }
 
 
-def _pruned(stretches: Mapping[int, Aggregate], now: int, width: int, reach: int) -> dict[int, Aggregate]:
-    """Return the stretches that overlap the time from `reach` seconds ago until now."""
-    return {start: facts for start, facts in stretches.items() if now - reach - width < start <= now}
+def _pruned(periods: Mapping[int, Aggregate], now: int, width: int, reach: int) -> dict[int, Aggregate]:
+    """Return the periods that overlap the time from `reach` seconds ago until now."""
+    return {start: facts for start, facts in periods.items() if now - reach - width < start <= now}

@@ -1,4 +1,4 @@
-"""The validation of reports: a signal may come from any program, and must not break what is computed from it."""
+"""Validation of reports: any client may send one by signal, and a false one must not break the metrics."""
 
 from collections.abc import Iterator
 
@@ -19,22 +19,22 @@ from airlock.monitoring.report import Report
 from airlock.plans.contract import Mode
 
 MOST = 50_000
-"""More of anything than this is in no report: a plan has at most 5,000 steps, which may be repeated."""
+"""Highest count in a report: a plan has at most 5,000 steps, which may be repeated."""
 _STAGES = ("rehearsals", "conflicted", "ended_live", "rolled_back", "clean", "undo_runs")
 _MOST_STAGES = 100
-"""A report is of one stage; it may cover a few, when a plan went back and forth."""
+"""Highest count of stages: a report is of one stage, or of a few when a plan went back and forth."""
 _MAX_KEY = 300
 _BINS = Sketch.of((SHORTEST, LONGEST)).bins
 _LOW, _HIGH = min(_BINS), max(_BINS)
 
 
 def problem_of(report: Report) -> str:
-    """Return the reason why a report cannot be true; empty if it can: parts are at most wholes, numbers in range."""
+    """Return the reason why a report is inconsistent; empty if all parts fit their whole and all numbers are in range."""
     key = report.key
     if report.at.tzinfo is None:
-        return "at: must say its offset from UTC"
+        return "at: needs an offset from UTC"
     if not 0 < len(key.name) <= _MAX_KEY or not 0 < len(key.run_id) <= _MAX_KEY or key.since < 0:
-        return "key: is not that of a plan's report"
+        return "key: is not the key of a plan's report"
     return next(_problems(report.facts), "")
 
 
@@ -44,7 +44,7 @@ def _problems(facts: Aggregate) -> Iterator[str]:
     if any(len(name) > MAX_NAME or not name.isprintable() for name in (*facts.tools, *facts.agents)):
         yield f"a name is longer than {MAX_NAME} characters, or cannot be printed"
     if any(getattr(facts, name) > _MOST_STAGES for name in _STAGES):
-        yield f"a report is of one stage: more than {_MOST_STAGES} of something there is one of"
+        yield f"a report is of one stage, but counts more than {_MOST_STAGES}"
     if not all(0 <= number <= MOST for number in _counts(facts)):
         yield f"a count is not between 0 and {MOST:,}"
     for stats in (*facts.tools.values(), facts.other_tools):
@@ -62,7 +62,7 @@ def _problems(facts: Aggregate) -> Iterator[str]:
 
 
 def _counts(facts: Aggregate) -> Iterator[int]:
-    """Yield every number that counts something by itself."""
+    """Yield every count that is not a part of another one."""
     for name in ("stale", "undone", "undo_failed", "kept", "rehearsals", "conflicted", "ended_live", "rolled_back", "clean"):
         yield getattr(facts, name)
     yield facts.undo_runs
@@ -98,9 +98,9 @@ def _tally(tally: Tally) -> Iterator[str]:
 def _bucket(number: int, bucket: Bucket) -> Iterator[str]:
     most = bucket.calls * MICRO
     if not (0 <= number < BUCKETS and 0 <= bucket.ok <= bucket.calls <= MOST):
-        yield "a bucket of confidence cannot be"
+        yield "a bucket of confidence is out of range"
     if not (0 <= bucket.confidence <= most and 0 <= bucket.squares <= most):
-        yield "a bucket of confidence cannot be"
+        yield "a bucket of confidence is out of range"
 
 
 def _sketch(sketch: Sketch) -> Iterator[str]:

@@ -8,7 +8,7 @@ free at once.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.admission.call_digest import known_digest
@@ -16,9 +16,17 @@ from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.errors import RefError
 from airlock.base.names import LIVE_GATE, RESOURCE_GATE_PREFIX
 from airlock.base.text import shorten
+from airlock.gates.answers import (
+    AcquireBusy,
+    AcquireClosed,
+    AcquireDenied,
+    AcquireGranted,
+    AcquireQueued,
+    AcquireRefused,
+    AcquireResult,
+)
 from airlock.gates.protocol import (
     AcquireRequest,
-    AcquireResult,
     ClaimOutcome,
     ClaimWanted,
     LeaveRequest,
@@ -117,33 +125,61 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
     take_late(run, result)
     waited = run.gate_wait
     take_wait(run, result)
-    if run.gate_wait is not None:
-        if waited is None or waited.gate != run.gate_wait.gate:
-            by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
-            reason = f"waits for {run.gate_wait.name}{by}"
-            run.record(AuditKind.CONFLICT, ConflictKind.RESOURCE.value, now, reason=reason, answer=Answer.DELAY.value)
-        return False
-    if result.closed is not None:
-        decide(run, "lock", Lock(by=result.closed.by, reason=result.closed.reason, gate=True), now)
-        return False
-    if result.refused:
-        decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {result.refused}")), now)
-        return False
-    drop_duplicates(run, result.duplicates, now)
-    return True
+    match result:
+        case AcquireQueued(waiting=wait) | AcquireBusy(busy=wait):
+            if waited is None or waited.gate != wait.gate:
+                by = f", held by {', '.join(wait.holders[:5])}" if wait.holders else ""
+                reason = f"waits for {wait.name}{by}"
+                run.record(AuditKind.CONFLICT, ConflictKind.RESOURCE.value, now, reason=reason, answer=Answer.DELAY.value)
+        case AcquireClosed(closed=closed):
+            decide(run, "lock", Lock(by=closed.by, reason=closed.reason, gate=True), now)
+        case AcquireRefused(refused=why):
+            decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {why}")), now)
+        case AcquireDenied(refusal=refusal):
+            decide(run, "lock", Lock(by="airlock", reason=shorten(f"not admitted to LIVE: {refusal.why}")), now)
+        case AcquireGranted(duplicates=duplicates):
+            drop_duplicates(run, duplicates, now)
+            return True
+        case _:
+            assert_never(result)
+    return False
 
 
 def take_wait(run: Run, result: AcquireResult) -> None:
     """Record the queue that the run waits in; `busy` means that the queue itself is full."""
-    wait = result.waiting or result.busy
-    run.gate_wait = wait and wait.model_copy(update={"urgent": run.state is State.ROLLBACK})
+    match result:
+        case AcquireQueued(waiting=wait) | AcquireBusy(busy=wait):
+            run.gate_wait = wait.model_copy(update={"urgent": run.state is State.ROLLBACK})
+        case _:
+            run.gate_wait = None
 
 
 def take_late(run: Run, result: AcquireResult) -> None:
     """Record the slots acquired for one call; other calls of the run may have acquired theirs meanwhile."""
     held = {slot.gate: slot for slot in (*run.gates, *result.held)}
     run.gates = tuple(held[gate] for gate in sorted(held))
-    run.claims |= result.claimed
+    if isinstance(result, AcquireGranted):
+        run.claims |= result.claimed
+
+
+def late_refusal(result: AcquireResult) -> str:
+    """Return the reason why a call must not be made after its late request, as a sentence; empty if all was granted."""
+    match result:
+        case AcquireGranted():
+            return ""
+        case AcquireBusy(busy=wait):
+            by = ", ".join(wait.holders) or "another plan"
+            return f"it needs {wait.name}, which {by} holds at the moment"
+        case AcquireQueued(waiting=wait):
+            return f"it needs {wait.name}, and is in the queue for it"
+        case AcquireClosed(closed=closed):
+            return shorten(f"it needs a gate that {closed.by} closed: {closed.reason}")
+        case AcquireRefused(refused=why):
+            return shorten(why)
+        case AcquireDenied(refusal=refusal):
+            return shorten(refusal.why)
+        case _:
+            assert_never(result)
 
 
 def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> None:

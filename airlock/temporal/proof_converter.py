@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
@@ -180,7 +180,10 @@ class ProofConverter(ForgivingPayloadConverter):
 
 
 def _is_worker_message(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, WorkerMessage)
+    """Return True for a worker's message, and for a union of them such as the answer of a gate."""
+    if isinstance(hint, type):
+        return issubclass(hint, WorkerMessage)
+    return any(_is_worker_message(member) for member in get_args(hint))
 
 
 def _now() -> datetime:

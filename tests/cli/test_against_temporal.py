@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from airlock.export.files import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.ledger import linked
-from airlock.export.model import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
 from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airlock.export.model import SEVEN_FILES
+from airlock.export.files import SEVEN_FILES
 from devtools.demo import ONBOARDING
 from devtools.environment import ROOT
 from tests.cli.test_environment import family

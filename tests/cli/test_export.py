@@ -15,7 +15,7 @@ from airlock.client import plan_history as history
 from airlock.client.exporting import Plans
 from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.model import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.export.files import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
 from airlock.run.audit import AuditEntry, AuditKind
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import records
@@ -155,7 +155,7 @@ async def test_a_run_that_was_started_with_no_plan_is_told_from_its_history(plac
 
 
 async def test_a_run_that_temporal_does_not_have_is_forgotten(place: Place) -> None:
-    with pytest.raises(NotRetained, match="is not in Temporal any more"):
+    with pytest.raises(NotRetained, match="is not retained in Temporal any more"):
         await read_plan(place.client, "plan-unknown", "0190a5bd-0000-7000-8000-000000000000")
 
 

@@ -199,7 +199,7 @@ def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"plan_id": "a", "plan_id": "b"}', "the key 'plan_id' stands twice"),
+        ('{"plan_id": "a", "plan_id": "b"}', "the key 'plan_id' is repeated"),
         ('{"plan_id": ' + "9" * 5_000 + "}", "is not JSON"),
         ("[" * 200_000, "is not JSON"),
         ('{"plan_id": "deep", "requested_by": "r", "steps": ' + "[" * 900 + "]" * 900 + "}", "plan cannot be accepted"),

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind, conflict
-from airlock.export.model import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, LearningSignal, SystemHealth
+from airlock.export.documents import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, SystemHealth
+from airlock.export.lines import LearningSignal
 from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
 from airlock.plans.outcome import CallInDoubt, UndoFailed, Undone
 from airlock.plans.state import Event

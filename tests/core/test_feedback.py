@@ -63,14 +63,14 @@ def test_a_tool_that_is_right_95_percent_of_the_time_at_95_percent_confidence_ra
         (live(99, 100, confidence=0.8), "TOOL_RELIABILITY", "write", "16",
          "write works more often than agents think: 99 of 100 live calls worked, agents stated a confidence of 0.80"),
         (slow(20, 100), "TOOL_PERFORMANCE", "write", "19",
-         "20 of 100 calls of write took over half of their timeout; 95 % of all so far took at most"),
+         "20 of 100 calls of write took more than half of their timeout; 95 % of all calls so far took at most"),
         (matched(60, 100), "EXECUTION_MODE_ANALYSIS", "write", "19",
-         "the dry run of write predicted something else than live did in 40 of 100 calls"),
+         "the dry run of write predicted another output than live in 40 of 100 calls"),
         (gap(75, 100), "EXECUTION_MODE_ANALYSIS", "write", "19",
          "write worked in 100 of 100 dry runs, but only in 75 of 100 live calls"),
         (conflicting(50, 100), "CONFLICT_PATTERN", None, "19", "50 of 100 plans had a RESOURCE conflict"),
-        (clean(50, 100), "APPROVAL_MISMATCH", None, "16", "only 50 of 100 approved plans completed without rollback"),
-        (denied(80, 100), "APPROVAL_MISMATCH", None, "16", "approvers denied 80 of the 100 plans they decided about"),
+        (clean(50, 100), "APPROVAL_MISMATCH", None, "16", "only 50 of 100 approved plans completed without a rollback"),
+        (denied(80, 100), "APPROVAL_MISMATCH", None, "16", "approvers denied 80 of the 100 plans that they decided"),
     ],
 )  # fmt: skip
 def test_each_signal(facts: Aggregate, kind: str, tool: str | None, phase: str, says: str) -> None:

@@ -14,9 +14,10 @@ from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
 from airlock.gates import budget_ledger as window
 from airlock.gates import rate_limit
+from airlock.gates.answers import GateAnswer, GateBusy, GateClosed, OverBudget, SlotGranted, SlotQueued
 from airlock.gates.budget_ledger import BudgetLedger
 from airlock.gates.locks import NoticeKind
-from airlock.gates.protocol import GateAnswer, GateStatus, HoldOff, Permit, Release, SlotRequest
+from airlock.gates.protocol import HoldOff, Permit, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
 from airlock.gates.semaphore import Gate
 
@@ -26,6 +27,11 @@ HOLDERS = [f"plan-{letter}" for letter in "abcdefg"]
 
 def wants(holder: str, request: str = "1", **more: Any) -> SlotRequest:
     return SlotRequest(**{"holder": holder, "request": request, **more})
+
+
+def granted(answer: GateAnswer) -> SlotGranted:
+    assert isinstance(answer, SlotGranted)
+    return answer
 
 
 def told(made: Gate, kind: NoticeKind) -> list[str]:
@@ -110,48 +116,49 @@ class GateMachine(RuleBasedStateMachine):
             waits = None
         expected, fresh = self.expected(holder, request, slots, wait, urgent, waits)
         self.settle()
-        assert answer.status is expected, answer
-        if expected is GateStatus.GRANTED:
+        assert type(answer) is expected, answer
+        if isinstance(answer, SlotGranted):
             self.check_grant(answer, holder, request, fresh)
-        if expected is GateStatus.QUEUED:
+        if isinstance(answer, SlotQueued):
             assert [w[0] for w in self.queue].index(holder) + 1 == answer.position
         self.check()
         # asked once more, the same is answered
         again = self.gate.acquire(wanted, self.now)
-        assert again == answer.model_copy(update={"holders": again.holders})
+        named = {"holders": again.holders} if isinstance(again, SlotQueued | GateBusy) else {}
+        assert again == answer.model_copy(update=named)
         self.check_nothing_new()
 
     def expected(
         self, holder: str, request: str, slots: int, wait: bool, urgent: bool, waits: Any
-    ) -> tuple[GateStatus, bool]:
+    ) -> tuple[type[Any], bool]:
         if self.closed(holder):
             self.drop(holder)
             self.orphan(holder)
-            return GateStatus.CLOSED, False
+            return GateClosed, False
         if holder in self.inside:
             old, had = self.inside[holder]
             if old == request:
                 fresh = (holder, request) not in self.fences
                 self.leaving.pop(holder, None)
-                return GateStatus.GRANTED, fresh
+                return SlotGranted, fresh
             free = 0 if self.queue else max(self.capacity - self.used(), 0)
             self.fences.pop((holder, old), None)
             self.fences.pop((holder, request), None)
             self.enter(holder, request, min(slots, had + free))
-            return GateStatus.GRANTED, True
+            return SlotGranted, True
         if waits:
-            return GateStatus.QUEUED, False
+            return SlotQueued, False
         self.fences.pop((holder, request), None)
         if not self.queue and self.capacity > self.used():
             self.enter(holder, request, min(slots, self.capacity - self.used()))
-            return GateStatus.GRANTED, True
+            return SlotGranted, True
         if not wait:
-            return GateStatus.BUSY, False
+            return GateBusy, False
         urgents = sum(waiter[3] for waiter in self.queue)
         self.queue.insert(urgents if urgent else len(self.queue), (holder, request, slots, urgent))
-        return GateStatus.QUEUED, False
+        return SlotQueued, False
 
-    def check_grant(self, answer: GateAnswer, holder: str, request: str, fresh: bool) -> None:
+    def check_grant(self, answer: SlotGranted, holder: str, request: str, fresh: bool) -> None:
         place = self.gate.places[holder]
         assert (answer.fence, answer.slots) == (place.fence, self.inside[holder][1])
         if not fresh:
@@ -248,8 +255,7 @@ TestGate.settings = settings(max_examples=60, stateful_step_count=40, deadline=N
 
 
 def test_fences_rise_across_lives_of_a_gate() -> None:
-    first = Gate().acquire(wants("plan-a"), START).fence
-    later = Gate().acquire(wants("plan-a"), START + timedelta(seconds=1)).fence
+    first, later = (granted(Gate().acquire(wants("plan-a"), START + timedelta(seconds=passed))).fence for passed in (0, 1))
     assert first == int(START.timestamp() * 1000)
     assert later > first
 
@@ -307,9 +313,9 @@ def test_everything_that_is_remembered_is_bounded_and_fits_a_continue_as_new() -
         made.acquire(wants(f"plan-{number:0100}", scopes=("agent:evil", *scopes)), START)
     assert len(made.barrier.kept_out) < 10_000
     assert made.barrier.forgotten == 12_000 - len(made.barrier.kept_out)
-    statuses = [made.acquire(wants(f"plan-{number:0100}", scopes=scopes), START).status for number in range(3_000)]
-    assert statuses.count(GateStatus.BUSY) > 0
-    assert statuses.count(GateStatus.QUEUED) > 1_000
+    answers = [type(made.acquire(wants(f"plan-{number:0100}", scopes=scopes), START)) for number in range(3_000)]
+    assert answers.count(GateBusy) > 0
+    assert answers.count(SlotQueued) > 1_000
     budget = {f"agent {number}": WindowBudget(live_calls=10) for number in range(900)}
     books = made.books
     for hour in range(10):
@@ -386,15 +392,13 @@ def test_a_waiter_that_cannot_pay_any_more_is_told_and_learns_why() -> None:
     made = Gate()
     made.acquire(asks("plan-a", 6), START)
     for holder, calls in (("plan-b", 4), ("plan-c", 4), ("plan-d", 0)):
-        assert made.acquire(asks(holder, calls), START).status is GateStatus.QUEUED
+        assert isinstance(made.acquire(asks(holder, calls), START), SlotQueued)
     for holder in ("plan-a", "plan-b"):
         made.release(Release(holder=holder, request="1"), START)
     assert told(made, NoticeKind.GRANTED) == ["plan-b", "plan-c", "plan-d"]
     assert list(made.places) == ["plan-d"]
     answer = made.acquire(asks("plan-c", 4), START)
-    assert (answer.status, answer.why) == (
-        GateStatus.OVER_BUDGET, "agent 'crm' would make 14 live calls within 24h, 10 are allowed (10 used)",
-    )  # fmt: skip
+    assert answer == OverBudget(why="agent 'crm' would make 14 live calls within 24h, 10 are allowed (10 used)")
 
 
 @given(

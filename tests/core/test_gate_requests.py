@@ -2,7 +2,8 @@
 
 import pytest
 
-from airlock.gates.protocol import AcquireResult, ClaimOutcome, ClosedGate, GateWait, HeldSlot
+from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireGranted, AcquireQueued, AcquireRefused
+from airlock.gates.protocol import ClaimOutcome, ClosedGate, GateWait, HeldSlot
 from airlock.plans.outcome import CallInDoubt
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
@@ -34,7 +35,7 @@ MAIL = plan(step("a", args={"key": "a"}), step("send", "mail", "a", args={"to": 
 
 def entered(run: Run, *held: HeldSlot, **more: object) -> Run:
     run.stays += 1
-    take_acquired(run, AcquireResult.model_validate({"held": [*held, LIVE], **more}), NOW)
+    take_acquired(run, AcquireGranted.model_validate({"held": [*held, LIVE], **more}), NOW)
     return run
 
 
@@ -82,7 +83,7 @@ def test_an_argument_that_finds_nothing_needs_no_resource() -> None:
 
 def test_waiting_is_recorded_once_for_a_gate() -> None:
     run = live_run(TWO_ROWS)
-    waits = AcquireResult(waiting=GateWait(gate="gate-resource-1", name="row:a", position=2, holders=("plan-x",)))
+    waits = AcquireQueued(waiting=GateWait(gate="gate-resource-1", name="row:a", position=2, holders=("plan-x",)))
     assert not take_acquired(run, waits, NOW)
     assert not take_acquired(run, waits, NOW)
     met = [entry for entry in run.audit if entry.kind is AuditKind.CONFLICT]
@@ -102,7 +103,7 @@ def say_locked(run: Run) -> Run:
 
 def test_a_closed_live_gate_locks_the_run_and_nothing_is_kept() -> None:
     run = live_run(TWO_ROWS)
-    assert not take_acquired(run, AcquireResult(held=(ROW,), closed=ClosedGate(by="olga", reason="stop all")), NOW)
+    assert not take_acquired(run, AcquireClosed(held=(ROW,), closed=ClosedGate(by="olga", reason="stop all")), NOW)
     assert run.state is State.LOCKED
     assert run.lock is not None
     assert (run.lock.by, run.lock.gate) == ("olga", True)
@@ -116,14 +117,14 @@ def test_a_closed_live_gate_locks_the_run_and_nothing_is_kept() -> None:
 
 def test_a_budget_that_is_used_up_locks_the_run_with_the_number() -> None:
     run = live_run(TWO_ROWS)
-    assert not take_acquired(run, AcquireResult(refused="agent 'bot' would make 12 live calls within 24h, 10 allowed"), NOW)
+    assert not take_acquired(run, AcquireRefused(refused="agent 'bot' would make 12 live calls within 24h, 10 allowed"), NOW)
     assert run.state is State.LOCKED
     assert "12 live calls" in run.why
 
 
 def test_a_duplicate_is_left_out_with_all_that_depends_on_it() -> None:
     run = live_run(MAIL)
-    assert take_acquired(run, AcquireResult(held=(ROW, LIVE), duplicates={"send": "plan-x made this call"}), NOW)
+    assert take_acquired(run, AcquireGranted(held=(ROW, LIVE), duplicates={"send": "plan-x made this call"}), NOW)
     assert run.approved == ("a",)
     assert run.calls["send"].status is CallStatus.DUPLICATE
     call(run, live("a"))
@@ -156,7 +157,7 @@ def test_resources_are_kept_while_it_calls_or_compensates() -> None:
 
 def test_a_queue_that_is_full_is_no_entrance() -> None:
     run = live_run(TWO_ROWS)
-    assert not take_acquired(run, AcquireResult(held=(ROW,), busy=GateWait(gate="gate-live", name="live")), NOW)
+    assert not take_acquired(run, AcquireBusy(held=(ROW,), busy=GateWait(gate="gate-live", name="live")), NOW)
     assert run.gate_wait is not None
     assert "waits for live" in run.audit[-1].reason
 
@@ -165,7 +166,7 @@ def test_a_rollback_that_queues_for_its_resource_keeps_its_place_in_the_queue() 
     run = live_run(TWO_ROWS)
     call(run, live("a"))
     assert say(run, "rollback").accepted
-    assert not take_acquired(run, AcquireResult(waiting=GateWait(gate="gate-resource-1", name="row:a", position=1)), NOW)
+    assert not take_acquired(run, AcquireQueued(waiting=GateWait(gate="gate-resource-1", name="row:a", position=1)), NOW)
     assert leave_request(run, HOLDER) is None
 
 
@@ -238,7 +239,7 @@ def test_the_live_gate_lifts_only_its_own_lock() -> None:
     assert not say(run, "unlock", gate=True).accepted
     assert say(run, "unlock").accepted
     run = live_run(TWO_ROWS)
-    take_acquired(run, AcquireResult(closed=ClosedGate(by="olga", reason="stop")), NOW)
+    take_acquired(run, AcquireClosed(closed=ClosedGate(by="olga", reason="stop")), NOW)
     assert say(run, "unlock", gate=True).accepted
     assert run.state is State.MOCK
 

@@ -9,20 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.base.errors import AirlockError
+from airlock.export.documents import SystemHealth
+from airlock.export.files import EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, TRANSITIONS, export_schemas
 from airlock.export.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
-from airlock.export.model import (
-    EXECUTIONS,
-    HEALTH,
-    ROLLBACKS,
-    SEVEN_FILES,
-    TRANSITIONS,
-    ExecutionLine,
-    Link,
-    RollbackLine,
-    SystemHealth,
-    TransitionLine,
-    export_schemas,
-)
+from airlock.export.lines import ExecutionLine, Link, RollbackLine, TransitionLine
 from airlock.export.plan_lines import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
 from airlock.export.totals import Totals
 from airlock.export.verification import DamagedContent, NumberedLine, PlanLines, check_plan, read_document, read_line
@@ -214,7 +204,7 @@ def relinked(record: PlanRecord, **changes: Any) -> PlanRecord:
         ({"state": State.LIVE}, "state is LIVE, its last transition led to ABORTED"),
         ({"transitions": 9}, "transitions is 9"),
         ({"seq": 99}, "follows"),
-        ({"prev": "0" * 64}, "does not end where its line says"),
+        ({"prev": "0" * 64}, "does not end in the hash before its line"),
         ({"result": ONE.execution.result.model_copy(update={"successful_executions": 4})}, "successful_executions is 4"),
         ({"result": ONE.execution.result.model_copy(update={"failed_executions": 0})}, "failed_executions is 0"),
         ({"result": ONE.execution.result.model_copy(update={"in_doubt_executions": 1})}, "in_doubt_executions is 1"),

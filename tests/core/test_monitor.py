@@ -11,7 +11,8 @@ from airlock.admission.examination import examine
 from airlock.admission.reliability import Reliability
 from airlock.base.incoming import MalformedMessage, parse_as
 from airlock.base.sketch import Sketch
-from airlock.gates.protocol import AnomalyKind, GateStatus, LockWish, SlotRequest
+from airlock.gates.answers import SlotGranted
+from airlock.gates.protocol import AnomalyKind, LockWish, SlotRequest
 from airlock.gates.semaphore import Gate
 from airlock.monitoring.aggregation import Aggregate, Calls, Stage, Tally, ToolStats
 from airlock.monitoring.anomaly import Anomaly
@@ -186,7 +187,7 @@ def test_nobody_locks_in_the_name_of_the_monitor(by: str) -> None:
 @pytest.mark.parametrize("by", ["monitor", "airlock"])
 def test_who_is_in_understands_what_it_is_told_of_a_lock_by_the_machine(by: str) -> None:
     gate = Gate()
-    assert gate.acquire(SlotRequest(holder="plan-a", request="1"), AT).status is GateStatus.GRANTED
+    assert isinstance(gate.acquire(SlotRequest(holder="plan-a", request="1"), AT), SlotGranted)
     gate.lock(None, by, "evidence", AT)
     (news,) = gate.news
     told = parse_as(Lock, "lock", ({"by": news.by, "reason": news.reason, "gate": True},))

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import jsonschema
 import pytest
 
+from airlock.export.documents import Assessment, SystemHealth
+from airlock.export.files import export_schemas
 from airlock.export.ledger import closed, document_text
-from airlock.export.model import Assessment, SystemHealth, export_schemas
 from airlock.export.monitor_lines import learning_signal, system_health
 from airlock.export.verification import read_document
 from airlock.monitoring.aggregation import Aggregate

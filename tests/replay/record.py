@@ -18,6 +18,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.activities.admit import resource_hash
 from airlock.activities.monitor import send_reports, start_monitors
 from airlock.admission.policy import Policy
 from airlock.base import names
@@ -301,6 +302,30 @@ async def locked_by_the_live_gate(airlock: Airlock, plan_id: str) -> PlanHandle:
     await until(quiet)
     await live.signal("unlock", {"by": "olga", "reason": "go on", "scope": "agent:agent"})
     await approved(handle)
+    return handle
+
+
+@scenario("aborted")
+async def late_at_a_locked_gate(airlock: Airlock, plan_id: str) -> PlanHandle:
+    other, key = f"{plan_id}-other", f"{plan_id}/find"  # what `put` returns as key: known only when it is live
+    hold = WORLD.hold(other, "a")
+    first = await submit(airlock, other, step("a", "share", key=key))
+    await approved(first)
+    await until(lambda: (other, "a") in WORLD.running)
+    gate = airlock.client.get_workflow_handle(names.resource_gate_id(resource_hash("", f"shared:{key}")))
+    await gate.signal("lock", {"by": "olga", "reason": "drill"})
+    handle = await submit(airlock, plan_id, step("find", "put", key="k"), step("use", "share", key={"$ref": "find.key"}))
+    digest = (await awaiting(handle)).digest
+    await approved(handle)
+
+    async def previewed_again() -> bool:
+        status = await handle.status()
+        return status.state is State.AWAITING_APPROVAL and status.digest != digest
+
+    await until(previewed_again)
+    await gate.signal("unlock", {"by": "olga", "reason": "over"})
+    hold.set()
+    assert (await handle.decide("abort", by="olga", reason="the drill is over")).accepted
     return handle
 
 

@@ -42,6 +42,7 @@ OUTCOMES = {
     "tried-again-and-probed": "completed",
     "waited-at-a-gate": "completed",
     "locked-by-the-live-gate": "completed",
+    "late-at-a-locked-gate": "aborted",
     "left-out-as-a-duplicate": "partial",
     "undone-after-the-end": "aborted",
 }

@@ -26,7 +26,7 @@ from airlock.cli.verify_temporal import verify_against_temporal
 from airlock.client import Airlock
 from airlock.client.exporting import monitored, plans_of
 from airlock.client.monitors import Monitors
-from airlock.export.model import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
 from airlock.worker.roles import build_workers
 from tests.running import running

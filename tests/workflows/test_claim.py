@@ -117,7 +117,7 @@ async def test_a_call_that_was_made_is_never_made_again(client):
     # after a reset the plan itself asks again
     assert await take(client, wants(holder.id, ("send", digest))) == (
         {},
-        {"send": f"this very call was made already on {when}"},
+        {"send": f"this plan made the same call already on {when}"},
     )
     assert await standing(client, wants(holder.id, ("send", digest)).claims, holder.id) == {}
     result = await client.get_workflow_handle(names.claim_id("send", digest), result_type=Claimed).result()

@@ -10,7 +10,7 @@ import pytest
 
 from airlock.client import Airlock
 from airlock.client.plan_history import read_plan
-from airlock.export.model import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
+from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
 from tests.workflows.conftest import namespace, working
 from tests.workflows.export_counts import check, differences
 from tests.workflows.export_raw import RawPlan, raw_plans

@@ -18,6 +18,7 @@ from airlock.admission.budget import Spending
 from airlock.admission.policy import Policy, WindowBudget
 from airlock.base import names
 from airlock.base.incoming import Verdict
+from airlock.gates.answers import AcquireBusy, AcquireRefused
 from airlock.gates.protocol import AcquireRequest, LiveSlot, Permit, PermitAnswer, ToolSlots
 from airlock.gates.view import GateView
 from airlock.temporal.connection import DATA_CONVERTER
@@ -187,8 +188,8 @@ async def test_busy_is_answered_to_who_does_not_wait(shared):
     first = await inside(shared, resources=(name,))
     second = await visit(shared, resources=(name, other), wait=False, stay=False)
     result = await second.handle.result()
+    assert isinstance(result, AcquireBusy)
     assert result.busy.holders == (first.handle.id,)
-    assert result.waiting is None
 
 
 async def test_a_tool_has_as_many_slots_as_its_contract_says(shared):
@@ -337,7 +338,7 @@ async def test_a_lock_tells_everybody_and_proves_that_they_stopped(alone):
 
     async def kept_out() -> bool:
         result = (await late.state())["result"]
-        return bool(result and result["closed"] == {"by": "olga", "reason": "live gate locked: drill"})
+        return bool(result and result.get("closed") == {"by": "olga", "reason": "live gate locked: drill"})
 
     await until(kept_out)
     await first.leave()
@@ -373,7 +374,7 @@ async def test_a_scoped_lock_closes_the_gate_for_its_scope_only(alone):
 
     async def refused() -> Any:
         result = (await kept.state())["result"]
-        return result and result["closed"]
+        return result and result.get("closed")
 
     assert (await until(refused))["reason"] == "live gate locked for resource:b: drill"
     assert (await decide(handle, "lock", scope="agent:crm")).accepted
@@ -391,6 +392,7 @@ async def test_a_budget_is_refused_with_the_numbers(alone):
     await inside(alone, live=live(8))
     refused = await visit(alone, live=live(4), stay=False)
     result = await refused.handle.result()
+    assert isinstance(result, AcquireRefused)
     assert result.refused == "agent 'crm' would make 12 live calls within 24h, 10 are allowed (8 used)"
     await inside(alone, live=live(2))
 
@@ -416,7 +418,7 @@ async def test_a_terminated_live_gate_is_still_locked_and_knows_who_is_in(alone,
 
     async def kept_out() -> bool:
         result = (await late.state())["result"]
-        return bool(result and result["closed"])
+        return bool(result and result.get("closed"))
 
     await until(kept_out)
     view = await status(handle)

@@ -3,6 +3,7 @@
 from airlock.activities.gates import GateActivities
 from airlock.base import names
 from airlock.client.live_gate import LiveGate
+from airlock.gates.answers import AcquireClosed
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, events, step, until
 from tests.workflows.test_lock import in_state, live, proven
@@ -123,7 +124,7 @@ async def test_a_closed_gate_s_late_answer_does_not_stop_a_rollback(airlock_with
 
     async def late(self, client, request):
         result = await original(self, client, request)
-        if result.closed is not None:
+        if isinstance(result, AcquireClosed):
             assert (await handle.decide("rollback", by="olga", reason="undo all")).accepted
         return result
 
@@ -143,7 +144,7 @@ async def test_an_unlock_that_overtakes_the_answer_of_a_closed_gate_is_not_lost(
 
     async def slow(self, client, request):
         result = await original(self, client, request)
-        if result.closed is not None:
+        if isinstance(result, AcquireClosed):
             await gate.unlock("olga", "go")
 
             async def heard() -> bool:

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from airlock.activities.admit import resource_hash
+from airlock.base import names
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.deadlines import approve_in_time, in_time
@@ -169,6 +171,33 @@ async def test_the_plan_s_deadline_counts_while_it_waits(airlock, plan):
         assert (await running.result()).outcome == "completed"
 
     await in_time(attempt, longest=16)  # the call in the way is given up after half a minute
+
+
+async def test_a_call_that_learns_late_of_a_resource_whose_gate_is_locked_is_not_made(airlock, plan):
+    first = plan(step("a", "share", key="x", value=1))
+    second = plan(step("find", "put", key="k"), step("use", "share", key={"$ref": "find.key"}, value=1))
+    name = f"{second['plan_id']}/find"  # what `put` returns as key: known only when it is live
+    first["steps"][0]["args"]["key"] = name
+    hold = WORLD.hold(first["plan_id"], "a")
+    running, surprised = await airlock.submit(first), await airlock.submit(second)
+    await approved(running)
+    await until(lambda: (first["plan_id"], "a") in WORLD.running)
+    gate = names.resource_gate_id(resource_hash("", f"shared:{name}"))
+    await airlock.client.get_workflow_handle(gate).signal("lock", {"by": "olga", "reason": "drill"})
+    old = (await awaiting(surprised)).digest
+    await approved(surprised)
+
+    async def previewed_again() -> bool:
+        status = await surprised.status()
+        return status.state is State.AWAITING_APPROVAL and status.digest != old
+
+    await until(previewed_again)
+    assert "a gate that olga closed" in str((await surprised.audit()).entries)
+    assert len(WORLD.fences[name]) == 1, "only the plan that holds the slot has made its call"
+    await airlock.client.get_workflow_handle(gate).signal("unlock", {"by": "olga", "reason": "over"})
+    hold.set()
+    await surprised.decide("abort", by="olga", reason="the drill is over")
+    assert (await surprised.result()).outcome == "aborted"
 
 
 async def test_a_resource_learned_late_is_not_waited_for_but_previewed_anew(airlock, plan):

@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
     from airlock.base import names
-    from airlock.gates.protocol import AcquireRequest, AcquireResult, LeaveRequest, LeaveResult
+    from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireQueued, AcquireRefused, AcquireResult
+    from airlock.gates.protocol import AcquireRequest, LeaveRequest, LeaveResult
 
 QUEUE = "tiny-plans"
 
@@ -55,13 +56,13 @@ class TinyPlan:
             request = request.model_copy(update={"held": self.result.held if self.result else ()})
             self.result = await self._activity("acquire", f"acquire:{asked}", request, AcquireResult)
             result = self.result
-            if result.waiting is None and result.closed is None:
+            if not isinstance(result, AcquireQueued | AcquireClosed):
                 break
-            if result.waiting is not None:
+            if isinstance(result, AcquireQueued):
                 await workflow.wait_condition(lambda told=told: self.told > told)
             else:
                 await workflow.wait_condition(lambda unlocked=unlocked: self.unlocked > unlocked)
-        self.inside = result.busy is None and not result.refused
+        self.inside = not isinstance(result, AcquireBusy | AcquireRefused)
         if visit.work:
             await workflow.execute_activity("work", activity_id="work", start_to_close_timeout=timedelta(seconds=120))
         if visit.stay:

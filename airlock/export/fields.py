@@ -1,0 +1,25 @@
+"""Field types and base class of the exported models. Every text is ASCII, every time UTC, every share 0.0 to 1.0."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Final = 1
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Score = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Time = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class ExportedModel(BaseModel):
+    """Object in an exported file: values are not converted, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
