@@ -1,4 +1,4 @@
-"""Secrets: resolved where they are used, from the worker's environment or its secrets folder, and never let out."""
+"""Secrets of the worker, resolved where they are used and redacted from everything that leaves an activity."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _SHORTEST_REDACTED = 4
 
 
 class Secrets:
-    """The secrets of one activity; remembers what it gave out, so that it can be taken out of what leaves."""
+    """The secrets of one activity. It remembers resolved secrets, to redact them from outputs and errors."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
@@ -38,15 +38,15 @@ class Secrets:
         return value
 
     def redact(self, value: Any) -> Any:
-        """Return a JSON value with every secret that was given out replaced by its name."""
+        """Return a JSON value with every resolved secret replaced by its name."""
         return _replaced(value, {secret: masked(name) for name, secret in self._long().items()})
 
     def restore(self, value: Any) -> Any:
-        """Return a JSON value that was redacted, with the secrets back in it that have been given out again meanwhile."""
+        """Return a redacted JSON value with its secrets restored, as far as this activity has resolved them."""
         return _replaced(value, {masked(name): secret for name, secret in self._long().items()})
 
     def _long(self) -> dict[str, str]:
-        # anything shorter would be found in any text; a secret that holds another one goes first
+        # shorter secrets would match inside ordinary words; a secret that contains another one is replaced first
         given = sorted(self._given.items(), key=lambda item: len(item[1]), reverse=True)
         return {name: secret for name, secret in given if len(secret) >= _SHORTEST_REDACTED}
 
@@ -64,5 +64,5 @@ def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
 
 
 def masked(name: str) -> str:
-    """Return the text in place of a secret wherever a person looks."""
+    """Return the text that people see in place of a secret."""
     return f"(secret {name})"

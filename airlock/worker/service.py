@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
-from airlock.activities.metered import begin_at_zero
+from airlock.activities.call_metrics import serve_zero_counters
 from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
@@ -59,7 +59,7 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float
             await _start_what_runs_for_ever(client, toolbox)
         print(_health_line(client, toolbox, role), flush=True)
         if sample_every is not None and role in ("all", "live"):
-            begin_at_zero(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
+            serve_zero_counters(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
         sampling = _sampling(client, role, sample_every)
         await stop.wait()
         if sampling is not None:
