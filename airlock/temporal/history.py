@@ -204,9 +204,7 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
     kind = end.WhichOneof("attributes") if end is not None else None
     if end is None:
         return CallActivity(run_id=run_id, request=chain, lost=every)
-    if (
-        kind == "activity_task_canceled_event_attributes"
-    ):  # a call that has begun completes its activity
+    if kind == "activity_task_canceled_event_attributes":  # a call that has begun completes its activity
         return CallActivity(run_id=run_id, request=chain)
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
