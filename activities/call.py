@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 from temporalio import activity
+from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
@@ -33,6 +34,7 @@ from airlock.plans.drift import drift, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.temporal.proof_converter import Progress
 
 
 class CallActivities:
@@ -49,6 +51,8 @@ class CallActivities:
         this worker is stopping. A call that has begun is never interrupted: its outcome is returned.
         """
         self._toolbox.require_plan(request.plan_id)
+        if (number := activity.info().attempt) > 1:
+            return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
         return await run_to_completion(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
@@ -94,7 +98,8 @@ class CallActivities:
             if drifted and request.contract.guarded:
                 what = f"{', '.join(drifted)} differs from what was approved"
                 return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
-            args = as_model(tool, bind_real(request.step.args, outputs, secrets, must_know=True).args, complete=True)
+            real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
+            args = as_model(tool, real.args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)
@@ -142,7 +147,7 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
     try:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
-        return None, f"the call took effect, but {error}"
+        return None, f"the call took effect, but {describe(error, secrets)}"
 
 
 class UnkeptToken(Exception):
@@ -156,12 +161,13 @@ def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
         UnkeptToken: If the token is not JSON, or larger than `MAX_OUTPUT_BYTES`.
     """
     try:
-        token: JsonValue = json.loads(bounded_json(secrets.redact(call.undo)))
+        written = bounded_json(call.undo)
+        token: JsonValue = secrets.keep(json.loads(written)) if len(written) <= MAX_OUTPUT_BYTES else None
     except (TypeError, RecursionError) as error:
         raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
     except ValueError as error:
         raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
-    if len(canonical_json(token)) > MAX_OUTPUT_BYTES:
+    if max(len(written), len(canonical_json(token))) > MAX_OUTPUT_BYTES:
         raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
     return token
 
@@ -182,6 +188,12 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
     )
 
 
+def _told_again(call: CallRequest, number: int) -> CallInDoubt:
+    # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
+    error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
+    return CallInDoubt(step=call.step.id, error=error, token_lost=True)
+
+
 async def _recorded(attempts: list[Attempt]) -> bool:
     """Record the finished attempts with Temporal. Return False if that fails, or if the plan asked to stop.
 
@@ -189,7 +201,14 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     """
     done = _dump(attempts)
     send_heartbeat(done)
-    handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+    info = activity.info()
+    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
+        ActivitySerializationContext(
+            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+            activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
+            is_local=info.is_local,
+        )
+    )  # fmt: skip
     try:
         await handle.heartbeat(done)
     except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
@@ -197,5 +216,5 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     return True
 
 
-def _dump(attempts: list[Attempt]) -> list[dict[str, Any]]:
-    return [attempt.model_dump(mode="json") for attempt in attempts]
+def _dump(attempts: list[Attempt]) -> Progress:
+    return Progress(attempt.model_dump(mode="json") for attempt in attempts)

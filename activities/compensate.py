@@ -11,7 +11,7 @@ from airlock.activities.options import undo_attempts
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
-from airlock.base.errors import AirlockError, ToolFailed
+from airlock.base.errors import RefError, ToolFailed
 from airlock.base.metrics import CallResult
 from airlock.base.text import shorten
 from airlock.plans.contract import Mode
@@ -82,14 +82,14 @@ class CompensateActivities:
             output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
             return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
-        undo, why = secrets.redact(call.undo), shorten(secrets.redact(said.why))
+        undo, why = secrets.keep(call.undo), shorten(secrets.redact(said.why))
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
         tool = tool_of(self._toolbox.catalogue, request.contract)
         try:
-            bound = bind_real(request.step.args, request.outputs, secrets, must_know=False).args
-        except AirlockError:
+            bound = bind_real(self._toolbox, request.step, request.outputs, secrets, must_know=False).args
+        except RefError:
             bound = dict(request.step.args)  # an output was discarded; the undo token suffices
         args = as_model(tool, bound, complete=False)
         call = self._toolbox.call(tool, request.plan_id, request.step, Mode.LIVE, secrets, request.undone)

@@ -10,7 +10,7 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import as_model, bind_real, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
-from airlock.base.errors import AirlockError, ToolFailed
+from airlock.base.errors import AirlockError, RefError, ToolFailed
 from airlock.base.text import shorten
 from airlock.plans.contract import Mode
 from airlock.plans.tool import Preview
@@ -50,7 +50,7 @@ class UndoLookActivities:
             function = tool.functions.get("undo_check")
             if function is None:
                 return UndoLook(step=step, looked=False)
-            args = as_model(tool, _bound(made, secrets), complete=False)
+            args = as_model(tool, self._bound(made, secrets), complete=False)
             call = self._toolbox.call(tool, made.plan_id, made.step, Mode.DRY_RUN, secrets, made.undone)
             call.undo = secrets.restore(made.undo)
             said = await run(function, args, call, made.contract.timeout)
@@ -64,9 +64,8 @@ class UndoLookActivities:
             return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
         return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect))))
 
-
-def _bound(made: MadeCall, secrets: Secrets) -> dict[str, Any]:
-    try:
-        return bind_real(made.step.args, made.outputs, secrets, must_know=False).args
-    except AirlockError:
-        return dict(made.step.args)  # an output was discarded; the undo token suffices
+    def _bound(self, made: MadeCall, secrets: Secrets) -> dict[str, Any]:
+        try:
+            return bind_real(self._toolbox, made.step, made.outputs, secrets, must_know=False).args
+        except RefError:
+            return dict(made.step.args)  # an output was discarded; the undo token suffices

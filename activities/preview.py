@@ -21,12 +21,14 @@ from airlock.plans.outcome import PreviewFailed, PreviewOutcome, StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool
+from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000
 """Bytes of JSON in an activity's previews from which it begins no further step."""
 CONCURRENCY = 8
 """Dry runs at the same time in one activity."""
+TOO_LARGE = f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes"
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 
@@ -43,7 +45,7 @@ class PreviewActivities:
         After the loss of a worker, the next attempt continues after the last heartbeat. Descendants of a step whose dry run
         failed are left out: they cannot go live.
         """
-        details = list(activity.info().heartbeat_details)
+        details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         stopped: list[bool] = []
         return await run_to_completion(
@@ -93,7 +95,7 @@ class PreviewActivities:
         try:
             preview = await self._look(request.plan_id, step, contract, outputs, secrets)
             if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
-                raise ToolFailed(f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes")
+                raise ToolFailed(TOO_LARGE)
         except TimeoutError:
             return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
         except Exception as error:  # noqa: BLE001  # any exception of a dry run lowers the ceiling of its step
@@ -104,11 +106,13 @@ class PreviewActivities:
         self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
     ) -> StepPreview:
         tool = tool_of(self._toolbox.catalogue, contract)
+        self._toolbox.require_permissions(step)  # whatever the request says: a dry run reads
+        self._toolbox.require_grants(step)
         shown = bind_shown(step.args, outputs)
         function = tool.functions.get("dry_run")
         if function is None or not contract.has_dry_run:
             return _not_looked(step, shown.args, f"calls {tool.name}; it has no dry run {UNKNOWN}")
-        real = bind_real(step.args, outputs, secrets, must_know=False)
+        real = bind_real(self._toolbox, step, outputs, secrets, must_know=False)
         if real.unknown and not tool.partial:
             return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         args = _model(tool, real.args, partly=bool(real.unknown))
@@ -119,7 +123,11 @@ class PreviewActivities:
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
-        said = Preview.model_validate(secrets.redact(said.model_dump(mode="json")))
+        answer = said.model_dump(mode="json")
+        if len(bounded_json(answer)) > MAX_OUTPUT_BYTES:  # the search for secrets takes time, so it is looked at first
+            raise ToolFailed(TOO_LARGE)
+        observed = secrets.keep(answer.pop("observed"))  # the live call gets it as the tool said it
+        said = Preview.model_validate({**secrets.redact(answer), "observed": observed})
         return StepPreview(
             step=step.id,
             looked=True,
@@ -151,5 +159,5 @@ def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) ->
         outputs[outcome.step] = outcome.output
 
 
-def _dump(outcomes: list[PreviewOutcome]) -> list[dict[str, Any]]:
-    return [outcome.model_dump(mode="json") for outcome in outcomes]
+def _dump(outcomes: list[PreviewOutcome]) -> Progress:
+    return Progress(outcome.model_dump(mode="json") for outcome in outcomes)

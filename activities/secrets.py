@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from airlock.activities.redaction import Redactor, redactor
 from airlock.base.errors import SecretError
 
 ENVIRONMENT_PREFIX = "AIRLOCK_SECRET_"
 FOLDER_VARIABLE = "AIRLOCK_SECRETS_DIR"
-_SHORTEST_REDACTED = 4
 
 
 class Secrets:
@@ -30,39 +30,25 @@ class Secrets:
         folder = self._environment.get(FOLDER_VARIABLE)
         if value is None and folder and Path(name).name == name:
             path = Path(folder) / name
-            value = path.read_text(encoding="utf-8").rstrip("\n") if path.is_file() else None
+            value = path.read_text(encoding="utf-8") if path.is_file() else None
         if value is None:
             where = f"{variable} in its environment" + (f" or a file {name} in {FOLDER_VARIABLE}" if folder else "")
             raise SecretError(f"this worker has no secret {name!r}: it needs {where}")
+        value = value.rstrip("\r\n")  # most files end in one, and so does what `echo` put into a variable
         self._given[name] = value
         return value
 
     def redact(self, value: Any) -> Any:
-        """Return a JSON value with every resolved secret replaced by its name."""
-        return _replaced(value, {secret: masked(name) for name, secret in self._long().items()})
+        """Return a JSON value with every part of a resolved secret, in any encoding, replaced by its name."""
+        return self._redactor().shown(value)
+
+    def keep(self, value: Any) -> Any:
+        """Return a JSON value redacted like `redact`, in a form from which `restore` can restore each part of a secret."""
+        return self._redactor().kept(value)
 
     def restore(self, value: Any) -> Any:
         """Return a redacted JSON value with its secrets restored, as far as this activity has resolved them."""
-        return _replaced(value, {masked(name): secret for name, secret in self._long().items()})
+        return self._redactor().restored(value)
 
-    def _long(self) -> dict[str, str]:
-        # shorter secrets would match inside ordinary words; a secret that contains another one is replaced first
-        given = sorted(self._given.items(), key=lambda item: len(item[1]), reverse=True)
-        return {name: secret for name, secret in given if len(secret) >= _SHORTEST_REDACTED}
-
-
-def _replaced(value: Any, texts: Mapping[str, str]) -> Any:
-    if isinstance(value, str):
-        for old, new in texts.items():
-            value = value.replace(old, new)
-        return value
-    if isinstance(value, Mapping):
-        return {_replaced(key, texts): _replaced(child, texts) for key, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replaced(child, texts) for child in value]
-    return value
-
-
-def masked(name: str) -> str:
-    """Return the text that people see in place of a secret."""
-    return f"(secret {name})"
+    def _redactor(self) -> Redactor:
+        return redactor(tuple(self._given.items()))

@@ -8,12 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from airlock.activities.secrets import Secrets, masked
+from airlock.activities.redaction import masked
+from airlock.activities.secrets import Secrets
+from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
+from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
@@ -39,19 +42,22 @@ def bind_shown(args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
     return bind(args, outputs, masked)
 
 
-def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
+def bind_real(toolbox: Toolbox, step: Step, outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
     """Return arguments for the tool: references and secrets resolved.
 
     Args:
-        args: The arguments in the plan.
+        toolbox: The policy and the contracts, which decide which secrets may be resolved.
+        step: The step with its unresolved arguments.
         outputs: The outputs of earlier steps by step id.
         secrets: The source of secrets.
         must_know: True if a missing secret is an error; otherwise it counts as unknown.
 
     Raises:
         RefError: If a reference has no target.
+        SecretRefused: If a secret may not be used there, or not by this agent.
         SecretError: If a secret is missing and `must_know`.
     """
+    toolbox.require_grants(step)
 
     def resolve(name: str) -> str:
         try:
@@ -61,7 +67,7 @@ def bind_real(args: Mapping[str, Any], outputs: Mapping[str, Any], secrets: Secr
                 raise
             return UNKNOWN
 
-    return bind(args, outputs, resolve)
+    return bind(step.args, outputs, resolve)
 
 
 def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseModel:
@@ -186,4 +192,4 @@ def describe(error: BaseException, secrets: Secrets) -> str:
     text = str(error) if str(error) else type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and str(error):
         text = f"{type(error).__name__}: {text}"
-    return str(secrets.redact(text))
+    return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))

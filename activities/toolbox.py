@@ -7,10 +7,13 @@ from temporalio.exceptions import ApplicationError
 
 from airlock.activities.secrets import Secrets
 from airlock.admission.policy import Policy
+from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
+from airlock.base.errors import SecretRefused, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
+from airlock.plans.refs import SECRET, markers
 from airlock.plans.tool import Tool, ToolCall
 
 
@@ -48,6 +51,25 @@ class Toolbox:
             raise ApplicationError(
                 f"this is not the run of plan {plan_id!r}: nothing was done", type="NotThePlan", non_retryable=True
             )
+
+    def require_grants(self, step: Step) -> None:
+        """Refuse each `$secret` of a step that this worker's own policy and contract do not allow.
+
+        Raises:
+            SecretRefused: With the first such `$secret`, and what the operator would have to allow.
+        """
+        contract = self.contract_now(step) if any(marker.kind == SECRET for marker in markers(step.args)) else None
+        if contract and (problems := secret_problems((step,), {step.id: contract}, self.policy)):
+            raise SecretRefused(str(problems[0]))
+
+    def require_permissions(self, step: Step) -> None:
+        """Refuse a step whose agent lacks a permission under this worker's own policy and contract.
+
+        Raises:
+            ToolFailed: With the permissions that are missing.
+        """
+        if missing := self.policy.missing_permissions(step.agent, self.contract_now(step)):
+            raise ToolFailed(f"agent {step.agent!r} lacks permission {', '.join(missing)} on this worker")
 
     def contract_now(self, step: Step) -> Contract:
         """Return the contract that this worker's catalogue has for a step now."""

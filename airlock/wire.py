@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
@@ -14,7 +14,7 @@ from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
 
-class PlanStart(WireModel):
+class PlanStart(WireModel, WorkerMessage):
     """The input of a PlanWorkflow: a plan, or the run that a continue-as-new carries on."""
 
     plan: Plan | None = None
@@ -25,13 +25,13 @@ class PlanStart(WireModel):
     """The outbox that a continue-as-new carries on together with `run`."""
 
 
-class AdmitRequest(WireModel):
+class AdmitRequest(WireModel, WorkerMessage):
     """A plan to judge by the operator's catalogue and policy."""
 
     plan: Plan
 
 
-class RehearsalRequest(WireModel):
+class RehearsalRequest(WireModel, WorkerMessage):
     """Steps to mock or to preview, each after all that it depends on."""
 
     plan_id: str
@@ -42,13 +42,13 @@ class RehearsalRequest(WireModel):
     """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
 
 
-class RehearseResult(WireModel):
+class RehearseResult(WireModel, WorkerMessage):
     """The mocks that failed; all others succeeded."""
 
     failures: tuple[MockFailed, ...] = ()
 
 
-class PreviewResult(WireModel):
+class PreviewResult(WireModel, WorkerMessage):
     """The outcomes of the dry runs."""
 
     previews: tuple[PreviewOutcome, ...] = ()
@@ -56,7 +56,7 @@ class PreviewResult(WireModel):
     """The steps that did not fit into one payload; the workflow requests them again."""
 
 
-class RecoverRequest(WireModel):
+class RecoverRequest(WireModel, WorkerMessage):
     """The ended plan to recover for its undo."""
 
     plan_id: str
@@ -64,7 +64,7 @@ class RecoverRequest(WireModel):
     """As in `Undoing`."""
 
 
-class Recovered(WireModel):
+class Recovered(WireModel, WorkerMessage):
     """The run of an ended plan as it really ended, or the reason why it cannot be undone."""
 
     run: Run | None = None

@@ -120,7 +120,14 @@ def _reference() -> Iterator[str]:
     yield "Results go to stdout, errors to stderr. With `--json` stdout holds one JSON document and nothing else;"
     yield 'an error is `{"error": ..., "problems": [{"where", "message", "fix"}]}`. Ctrl-C exits 130.'
     for name in group.table:
-        yield from _command(name, group.load(name))
+        found = group.load(name)
+        parts = getattr(found, "commands", None)
+        if parts is None:
+            yield from _command(name, found)
+        else:
+            yield from ("", f"## {name}", "", _paragraph(found.help))
+            for part, each in parts.items():
+                yield from _command(f"{name} {part}", each)
 
 
 def _command(name: str, found: Any) -> Iterator[str]:

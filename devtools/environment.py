@@ -19,6 +19,7 @@ from airlock.cli.dev_server import clean_environment, start_temporal, temporal_b
 from airlock.cli.file_lock import held
 from airlock.cli.ports import Ports
 from airlock.cli.processes import Child, ChildFailed
+from airlock.temporal.keyring import KEYS_FILE_VARIABLE, ensure_keys
 from sandbox import processes as sandbox
 from sandbox.database import create_database
 
@@ -89,6 +90,7 @@ class Environment:
             **self.cli_environment,
             "NO_PROXY": "127.0.0.1,localhost",
             "AIRLOCK_SECRET_GHL_TOKEN": TOKEN,
+            KEYS_FILE_VARIABLE: str(self.folder / "keys"),
             "AIRLOCK_SETTINGS__GHL__BASE_URL": self.crm_url,
             "AIRLOCK_SETTINGS__SMTP__HOST": "127.0.0.1",
             "AIRLOCK_SETTINGS__SMTP__PORT": str(self.smtp.port),
@@ -192,6 +194,7 @@ def _prepare(folder: Path, *, fresh: bool) -> None:
     for name in ("logs", "work", "mailbox", "memory"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "temporal.toml").touch()
+    ensure_keys(folder / "keys")
     create_database(folder / "accounts.db")
     for note in sorted((ROOT / "examples" / "memory").iterdir()):
         target = folder / "memory" / note.name

@@ -16,8 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from airlock.base.errors import Stale, ToolFailed
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock import Preview, Probe, Stale, ToolCall, ToolFailed, tool
 
 LOCK_WITHIN = 5.0
 """Seconds to wait for another writer; less than the tool's timeout, so that no call goes on after it timed out."""

@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
     from airlock.workflows import gate_rounds
+    from airlock.workflows.answers import NoAnswer
     from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.refusals import Refusals
     from airlock.workflows.uncancellable import uncancellable
@@ -238,7 +239,7 @@ class GateWorkflow:
                 raise MalformedMessage("auto_lock: only the live gate is locked by monitors")
             self._wishes += 1
             wish = await gate_rounds.lock_wish(asked, self._wishes)
-        except (MalformedMessage, ActivityError) as error:
+        except (MalformedMessage, NoAnswer, ActivityError) as error:
             self.refuse_signal("auto_lock", str(error.cause) if isinstance(error, ActivityError) else str(error))
             return
         verdict = self._gate.obey(asked.monitor, wish, workflow.now())

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.messages import AutoLock, WishAnswer
     from airlock.run.messages import Lock, Unlock
     from airlock.workflows.activity_options import activity_options
+    from airlock.workflows.answers import NoAnswer, answered
 
 _LOOKED_AT = 50
 """Requests at the head of the queue whose plans are checked; those behind are checked when they come up."""
@@ -66,12 +67,13 @@ async def look(gate: Gate, number: int) -> None:
     runs = {waiter.wanted.holder: waiter.wanted.run_id for waiter in gate.queue[:_LOOKED_AT]}
     runs |= {place.holder: place.run_id for place in gate.places.values()}
     try:
-        found: InquiryResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.look,
             Inquiry(holders=tuple(sorted(runs)), runs={holder: run for holder, run in sorted(runs.items()) if run}),
             **activity_options(options.LOOK, names.WORKFLOW_QUEUE, f"look:{number}", "which holders are closed?"),
         )
-    except ActivityError:  # the gate searches again in seconds
+        found: InquiryResult = await answered(handle)
+    except (ActivityError, NoAnswer):  # it looks again soon
         return
     gate.suspect = False
     now = workflow.now()
@@ -83,13 +85,16 @@ async def look(gate: Gate, number: int) -> None:
 async def recall(request: RecallRequest) -> RecallResult:
     """Return the state of an earlier run, or a `problem` if it cannot be read."""
     try:
-        found: RecallResult = await workflow.execute_activity_method(
+        handle = workflow.start_activity_method(
             GateActivities.recall,
             request,
             **activity_options(options.RECALL, names.WORKFLOW_QUEUE, "recall", "the state of an earlier run of this gate"),
         )
+        found: RecallResult = await answered(handle)
     except ActivityError as error:
         return RecallResult(problem=f"{type(error.cause).__name__}: {error.cause}")
+    except NoAnswer as error:
+        return RecallResult(problem=str(error))
     return found
 
 
@@ -101,11 +106,13 @@ async def lock_wish(asked: AutoLock, number: int) -> LockWish | None:
         number: Counts the questions of one run; part of the activity id.
 
     Raises:
-        ActivityError: If the monitor cannot be asked.
+        ActivityError: If it cannot be asked.
+        NoAnswer: If no worker of Airlock answered.
     """
-    answer: WishAnswer = await workflow.execute_activity_method(
+    handle = workflow.start_activity_method(
         MonitorActivities.lock_wish,
         asked,
         **activity_options(options.ALARM, names.WORKFLOW_QUEUE, f"lock_wish:{number}", f"does {asked.monitor} want a lock?"),
     )
+    answer: WishAnswer = await answered(handle)
     return answer.wish

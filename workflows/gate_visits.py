@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import answered_at_last
 
 LOOK_AGAIN = timedelta(minutes=5)
 """Time after which a queued run asks its gate again, in case the gate was terminated with its queue."""
@@ -99,7 +100,8 @@ class GateVisits:
         """Ask the gates once for all slots and claims of a request."""
         self._requests += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        return await commands.acquire(asked, self._requests)
+        number = self._requests
+        return await answered_at_last(self._run, lambda: commands.acquire(asked, number))
 
     async def leave(self) -> None:
         """Release the slots that the run's state does not need, and send the reports that are due."""
@@ -115,8 +117,9 @@ class GateVisits:
             return
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
         self._requests += 1
+        asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests
         # retried until it succeeds: a slot that is never released would stop other plans for good
-        await commands.leave(LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests)
+        await answered_at_last(run, lambda: commands.leave(asked, number))
         take_left(run, given)
         self._outbox.sent(reports)
 

@@ -32,7 +32,9 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_results import after_calls, take_outcomes
     from airlock.run.gate_requests import all_held, drop_duplicates, late_request, take_late, tool_slots
     from airlock.run.state import Run
+    from airlock.temporal.proof_converter import Unproven
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import call_request
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.probes import probe_calls_in_doubt
@@ -220,10 +222,11 @@ class LiveStage:
         )
         self._handles[steps[0]] = handle
         try:
-            # the call may have taken effect however this await ends: only a cancellation proves that it was never made
-            result = await handle
+            result = await answered(handle)
         except ActivityError as error:
-            return self._attempts_after_failure(error, requests)
+            return self._lost(error, requests)
+        except NoAnswer as error:
+            return _all_in_doubt(requests, str(error))
         except asyncio.CancelledError:
             return []  # cancelled before the command was even sent
         finally:
@@ -239,17 +242,18 @@ class LiveStage:
         steps = [made.step for made in answered.attempts]
         if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
             return list(answered.attempts)
-        text = "its activity was answered with something no worker of Airlock answers"
-        return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+        return _all_in_doubt(requests, "its activity was answered with something no worker of Airlock answers")
 
-    def _attempts_after_failure(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
-        """Return the attempts that are known of a chain whose activity failed, timed out or was cancelled."""
-        if isinstance(error.cause, CancelledError):
-            return []  # cancelled before a worker began it: the activity has one attempt, so no call was made
-        if not isinstance(error.cause, ActivityTimeout):  # it raised, or an operator failed it by hand: no outcome is known
-            text = shorten(f"the activity failed: {error.cause}")
-            return [CallInDoubt(step=asked.step.id, error=text, token_lost=True) for asked in requests]
+    def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
+        """Return the known outcomes of a chain whose activity did not answer."""
+        if isinstance(error.cause, CancelledError) and error.started_event_id == 0:
+            return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
+        if not isinstance(error.cause, ActivityTimeout):  # it broke, or a client failed it by hand: nothing is known of any
+            # nor of one that was cancelled after it had begun: a worker answers then, a client may have cancelled it
+            return _all_in_doubt(requests, f"the activity failed: {error.cause}")
         details = error.cause.last_heartbeat_details
+        if any(isinstance(detail, Unproven) for detail in details):
+            return _all_in_doubt(requests, "its worker is gone, and its record was overwritten by another client")
         made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
         if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
             return made
@@ -298,3 +302,8 @@ class LiveStage:
         if left > 0:
             await workflow.sleep(left, summary="the plan's deadline")
         self._deadline_passed = True
+
+
+def _all_in_doubt(requests: list[CallRequest], why: str) -> list[Attempt]:
+    """Return the attempts of calls of which nothing is known."""
+    return [CallInDoubt(step=asked.step.id, error=shorten(why), token_lost=True) for asked in requests]

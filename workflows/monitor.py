@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
     from airlock.workflows.activity_options import activity_options
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.uncancellable import uncancellable
 
@@ -155,7 +156,7 @@ class MonitorWorkflow:
         self._alarms += 1
         self._monitor.asked(workflow.now())
         try:
-            answer = await workflow.execute_activity_method(
+            handle = workflow.start_activity_method(
                 MonitorActivities.alarm,
                 AlarmRequest(monitor=self._id, anomaly=anomaly),
                 **activity_options(
@@ -165,8 +166,12 @@ class MonitorWorkflow:
                     f"{anomaly.kind.value}: is the live gate to be locked?",
                 ),
             )
+            answer = await answered(handle)
         except ActivityError as error:
             self.refuse_signal("alarm", f"the policy could not be asked: {error.cause}")
+            return
+        except NoAnswer as error:
+            self.refuse_signal("alarm", str(error))
             return
         if not answer.lock:
             return

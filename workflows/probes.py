@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_results import take_probe
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import made_call
 
 
@@ -21,8 +22,7 @@ async def probe_calls_in_doubt(run: Run) -> None:
             # the worker may only be cut off and still calling: before the call's own timeout "no" could mean "not yet"
             await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
         try:
-            # an operator may settle the call during these awaits: `take_probe` never overrules that decision
-            answer = await commands.probe(made_call(run, step_id))
-        except ActivityError:
+            answer = await answered(commands.probe(made_call(run, step_id)))
+        except (ActivityError, NoAnswer):
             continue
         take_probe(run, answer, workflow.now())

@@ -1,6 +1,7 @@
 """MOCK and DRY_RUN: stages without effects, which a stop of the plan interrupts immediately."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.wire import AdmitRequest, RehearsalRequest
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ class Rehearsal:
     async def mock(self) -> None:
         """Admit the plan under the operator's catalogue and policy, then mock its remaining steps."""
         run, moves = self._run, self._run.moves
-        admission = await self._unless_moved(commands.admit(AdmitRequest(plan=run.plan)))
+        admission = await self._unless_moved(lambda: commands.admit(AdmitRequest(plan=run.plan)))
         if admission is None:
             return
         if admission.admitted is None:
@@ -49,7 +51,8 @@ class Rehearsal:
         run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
         record_conflicts(run, admitted.conflicts, workflow.now())
         run.begin_rehearsal(admitted)
-        mocked = await self._unless_moved(commands.rehearse(self._request(run.left(Mode.MOCK), run.outputs)))
+        asked = self._request(run.left(Mode.MOCK), run.outputs)
+        mocked = await self._unless_moved(lambda: commands.rehearse(asked))
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
@@ -63,7 +66,8 @@ class Rehearsal:
         asked = run.left(Mode.DRY_RUN)
         outputs = dict(run.outputs)
         while asked:
-            result = await self._unless_moved(commands.preview(self._request(asked, outputs)))
+            request = self._request(asked, outputs)
+            result = await self._unless_moved(partial(commands.preview, request))
             if result is None or run.moves != moves:
                 return
             take_previews(run, result.previews)
@@ -80,21 +84,18 @@ class Rehearsal:
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
-    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """Return the result of an activity without effects, or None if the plan left its state meanwhile.
+    async def _unless_moved(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+        """Return the answer of an activity without effects, or None when the plan moved on meanwhile.
 
         An activity that fails for good ends the plan: nothing that could not be rehearsed may go live.
         """
-        moves = self._run.moves
-        await workflow.wait_condition(lambda: handle.done() or self._run.moves != moves)
-        if self._run.moves != moves:
-            handle.cancel()
-            return None
         try:
-            return await handle
+            return await answered_unless_moved(self._run, ask)
         except ActivityError as error:
             self._end_early(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-            return None
+        except NoAnswer as error:
+            self._end_early(f"answers that no worker of Airlock made: {error}")
+        return None
 
     def _end_early(self, reason: str) -> None:
         decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())

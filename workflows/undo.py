@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import steps_to_undo
     from airlock.run.state import Run
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import made_call
     from airlock.workflows.probes import probe_calls_in_doubt
 
@@ -96,9 +97,11 @@ class UndoStage:
             return
         try:
             # the compensation may have taken effect however this await ends; it is safe to repeat
-            outcome: UndoOutcome = await commands.compensate(made_call(self._run, step_id))
+            outcome: UndoOutcome = await answered(commands.compensate(made_call(self._run, step_id)))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
+        except NoAnswer as error:
+            outcome = UndoFailed(step=step_id, error=f"{error}; it may have been undone: look, then settle it")
         self._outcomes.append(outcome)
 
     def _record_outcomes(self) -> None:

@@ -1,5 +1,7 @@
 """The undo of a plan after its end: read the live calls, preview and seal their undo, then roll back."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from temporalio import workflow
@@ -19,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.undo_preview import seal_undo
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved
     from airlock.workflows.call_requests import made_call
 
 T = TypeVar("T")
@@ -55,7 +58,7 @@ class UndoRun:
         assert asked is not None
         if not asked.recovered:
             request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous)
-            found = await self._unless_moved(commands.recover(request))
+            found = await self._unless_moved(lambda: commands.recover(request))
             if found is None:
                 return
             if found.run is None:
@@ -79,7 +82,7 @@ class UndoRun:
         for start in range(0, len(undoable), LOOKS_AT_ONCE):
             calls = tuple(made_call(run, step) for step in undoable[start : start + LOOKS_AT_ONCE])
             request = UndoLookRequest(plan_id=run.plan.plan_id, calls=calls)
-            looked = await self._unless_moved(commands.look_at_undo(request, start))
+            looked = await self._unless_moved(partial(commands.look_at_undo, request, start))
             if looked is None:
                 return
             looks += looked.looks
@@ -102,17 +105,15 @@ class UndoRun:
         except TimeoutError:
             return
 
-    async def _unless_moved(self, handle: ActivityHandle[T]) -> T | None:
-        """Return the result of an activity without effects, or None if the run left its state or had to end."""
-        await workflow.wait_condition(lambda: handle.done() or self._run.moves != self._moves)
-        if self._run.moves != self._moves:
-            handle.cancel()
-            return None
+    async def _unless_moved(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+        """Return the answer of an activity without effects, or None when the run moved on meanwhile or has to end."""
         try:
-            return await handle
+            return await answered_unless_moved(self._run, ask)
         except ActivityError as error:
             self._end(shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
-            return None
+        except NoAnswer as error:
+            self._end(f"answers that no worker of Airlock made: {error}")
+        return None
 
     def _end(self, reason: str) -> None:
         decide(self._run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())

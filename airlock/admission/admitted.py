@@ -11,7 +11,7 @@ from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import Problem
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract, Mode, Risk
 
 
@@ -181,7 +181,7 @@ class Admitted(WireModel):
         return max((row.contract.risk for row in self.steps.values()), key=lambda risk: risk.rank)
 
 
-class Admission(WireModel):
+class Admission(WireModel, WorkerMessage):
     """The answer of admission: `admitted`, or the problems that refuse the plan."""
 
     admitted: Admitted | None = None

@@ -21,11 +21,19 @@ class CatalogueConfig(FileModel):
     """The Python modules that hold tools. The worker offers every `Tool` in their namespaces."""
 
 
+class KeysConfig(FileModel):
+    """The file of the workers' keys."""
+
+    file: str | None = None
+    """A file made by `airlock keys new`, relative to the folder of airlock.toml."""
+
+
 class Config(FileModel):
     """A whole `airlock.toml`. An empty file is valid: the built-in tools under the careful default policy."""
 
     catalogue: CatalogueConfig = CatalogueConfig()
     policy: Policy = Policy()
+    keys: KeysConfig = KeysConfig()
     contracts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """The operator's corrections to contracts, by tool."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from airlock.admission.conflicts.situation import Situation
 from airlock.admission.lint import argument_problems, lint_warnings, reference_problems, tool_problem
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
+from airlock.admission.secret_grants import secret_problems
 from airlock.base.errors import ContractError, Problem
 from airlock.base.text import shorten
 from airlock.plans.catalogue import Catalogue
@@ -94,7 +95,8 @@ def examine(
     if examination.problems or catalogue is None:
         return examination
     calls = _Calls.of(plan, catalogue)
-    examination = replace(examination, contracts=calls.contracts, problems=calls.problems)
+    problems = calls.problems or secret_problems(plan.steps, calls.contracts, policy)
+    examination = replace(examination, contracts=calls.contracts, problems=problems)
     if examination.problems or policy is None or examination.graph is None:
         return examination
     known = dict(reliability) if policy.calibrated_confidence and reliability is not None else None

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from airlock.base.canonical import digest
 from airlock.base.errors import Problem
 from airlock.base.keys import SignatureError, read_key
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, is_empty
 from airlock.plans.contract import Contract, Risk
 from airlock.plans.plan import seconds
 
@@ -54,10 +54,12 @@ class AgentPolicy(FileModel):
 
     permissions: tuple[str, ...] = ()
     """The granted permissions; `"*"` grants every permission."""
+    secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The secrets that its plans may name in a `$secret`, in any case; `"*"` grants every secret."""
     budget: WindowBudget | None = None
     """The budget over all plans of the agent; None sets no limit."""
 
-    @field_validator("permissions", mode="before")
+    @field_validator("permissions", "secrets", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
         if isinstance(value, set | frozenset | list | tuple) and all(isinstance(item, str) for item in value):
@@ -129,6 +131,16 @@ class Policy(FileModel):
         """Return the permissions that the contract needs and the agent lacks, sorted."""
         granted = self.permissions_of(agent)
         return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
+
+    def secrets_of(self, agent: str) -> tuple[str, ...]:
+        """Return the secrets granted to an agent; the entry `"*"` stands for every agent without an entry of its own."""
+        entry = self.agents.get(agent) or self.agents.get(ANY)
+        return entry.secrets if entry else ()
+
+    def grants_secret(self, agent: str, name: str) -> bool:
+        """Return True if a plan may name that secret for that agent. Capitals make no difference."""
+        granted = self.secrets_of(agent)
+        return ANY in granted or name.upper() in {secret.upper() for secret in granted}
 
     def waives_approval(self, contract: Contract) -> bool:
         """Return True if a live call under this contract needs no approval.

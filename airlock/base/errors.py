@@ -48,6 +48,10 @@ class SecretError(AirlockError):
     """A `$secret` that this worker cannot resolve."""
 
 
+class SecretRefused(SecretError):
+    """A `$secret` that this worker may not resolve: its argument takes none, or its agent was not granted it."""
+
+
 class ToolFailed(AirlockError):
     """A failure that a tool raises when the call certainly had no effect.
 

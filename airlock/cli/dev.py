@@ -17,7 +17,8 @@ from airlock.cli.processes import Child
 from airlock.cli.settings import ConfigOption
 from airlock.cli.stopping import stoppable
 from airlock.program import program
-from airlock.tools.operator_file import find_config
+from airlock.temporal.keyring import KEYS_FILE_VARIABLE, KEYS_VARIABLE, ensure_keys
+from airlock.tools.operator_file import find_config, read_config
 
 STATE = Path(".airlock") / "server"
 WORKER_READY = "airlock worker ready"
@@ -77,6 +78,9 @@ async def _until_one_ends(children: list[Child]) -> None:
 async def _start_worker(stack: AsyncExitStack, folder: Path, config: Path | None, ports: Ports) -> Child:
     own = {name: value for name, value in os.environ.items() if name.startswith("AIRLOCK_")}
     environment = {**clean_environment(), **own, **_checkout_on_path(), "TEMPORAL_ADDRESS": ports.address}
+    named = {KEYS_VARIABLE, KEYS_FILE_VARIABLE}.intersection(own) or (config and read_config(config).keys.file)
+    if not named:
+        environment[KEYS_FILE_VARIABLE] = str(ensure_keys(folder / "keys"))
     # -P: a module of the user's own in this folder, such as types.py, must not take the place of a library's
     command_line = [sys.executable, "-P", "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
     child = Child("the worker", command_line, folder / "logs" / "worker.log", environment)

@@ -34,11 +34,16 @@ class LazyGroup(TyperGroup):
         names = {name: TyperCommand(name, help=home.help, rich_markup_mode=None) for name, home in self.table.items()}
         super().__init__(**{**settings, "commands": names})
 
-    def load(self, name: str) -> TyperCommand:
-        """Return a command with its options; imports its module."""
+    def load(self, name: str) -> TyperCommand | TyperGroup:
+        """Return a command, or a group of commands, with its options; imports its module."""
         home = self.table[name]
+        found = getattr(import_module(home.module), home.function)
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_group(found)
+            group.name = name
+            return group
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        alone.command(name)(getattr(import_module(home.module), home.function))
+        alone.command(name)(found)
         command = typer.main.get_command(alone)
         assert isinstance(command, TyperCommand)
         return command

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import StringConstraints, ValidationError
 
 from airlock.base.incoming import MalformedMessage, Person, Reason
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, WorkerMessage
 from airlock.base.names import RESERVED
 from airlock.base.text import shorten
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
 
-class SettledByPlan(FileModel):
+class SettledByPlan(FileModel, WorkerMessage):
     """The signal `settle` of a claim as the plan that holds it sends it. `holder` is its workflow id."""
 
     holder: Annotated[str, StringConstraints(min_length=1, max_length=300)]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.gates.semaphore import Gate
 
 
@@ -16,7 +16,7 @@ class RefusedMessage(WireModel):
     why: str
 
 
-class GateStart(WireModel):
+class GateStart(WireModel, WorkerMessage):
     """The input of a GateWorkflow: nothing, or what a continue-as-new carries.
 
     `after` is the run id of an earlier run of the same gate that did not end by itself; its state is taken up. `capacity` is
@@ -30,7 +30,7 @@ class GateStart(WireModel):
     refusals: tuple[RefusedMessage, ...] = ()
 
 
-class CarriedGate(WireModel):
+class CarriedGate(WireModel, WorkerMessage):
     """All that a gate knows. Not `ready`: it has not taken up yet what an earlier run, maybe `after`, knew."""
 
     ready: bool
@@ -40,7 +40,7 @@ class CarriedGate(WireModel):
     refusals: tuple[RefusedMessage, ...] = ()
 
 
-class Inquiry(WireModel):
+class Inquiry(WireModel, WorkerMessage):
     """The holders to look up; `runs` names the run of those that said theirs."""
 
     holders: tuple[str, ...]
@@ -55,13 +55,13 @@ class ClosedHolder(WireModel):
     completed: bool = False
 
 
-class InquiryResult(WireModel):
+class InquiryResult(WireModel, WorkerMessage):
     """The holders that do not run any more."""
 
     closed: tuple[ClosedHolder, ...] = ()
 
 
-class RecallRequest(WireModel):
+class RecallRequest(WireModel, WorkerMessage):
     """The gate that asks for the state of its earlier run. `after` is that run, if it is known; `run` the asking one."""
 
     gate: str
@@ -69,7 +69,7 @@ class RecallRequest(WireModel):
     after: str = ""
 
 
-class RecallResult(WireModel):
+class RecallResult(WireModel, WorkerMessage):
     """The state of an earlier run; None if there is none to take over. `problem` says why it cannot be read."""
 
     carried: CarriedGate | None = None

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 
 
 class GateStatus(StrEnum):
@@ -20,7 +20,7 @@ class GateStatus(StrEnum):
     OVER_BUDGET = "over_budget"
 
 
-class SlotRequest(WireModel):
+class SlotRequest(WireModel, WorkerMessage):
     """The update `acquire` of a gate. Asking again with the same holder and request gives the same place.
 
     `run_id` is the holder's run: one that was reset, or started again, is not the one that was let in. `name` is what the
@@ -47,7 +47,7 @@ class SlotRequest(WireModel):
     budgets: dict[str, WindowBudget] = Field(default_factory=dict)
 
 
-class GateAnswer(WireModel):
+class GateAnswer(WireModel, WorkerMessage):
     """A gate's answer. `position` counts from 1; `by` and `why` name who closed it, or the budget that is exceeded."""
 
     status: GateStatus
@@ -59,14 +59,14 @@ class GateAnswer(WireModel):
     why: str = ""
 
 
-class Release(WireModel):
+class Release(WireModel, WorkerMessage):
     """The signal `release` of a gate: gives back a place, or leaves the queue."""
 
     holder: str
     request: str
 
 
-class Granted(WireModel):
+class Granted(WireModel, WorkerMessage):
     """The signal `granted` to a plan that waits. It is only news: the plan asks the gate again and believes that answer."""
 
     gate: str
@@ -126,7 +126,7 @@ class ClaimWanted(WireModel):
     digest: str
 
 
-class AcquireRequest(WireModel):
+class AcquireRequest(WireModel, WorkerMessage):
     """Everything a plan needs before it calls: gates in one order (resources, tools, the live gate), then claims.
 
     The first gate that does not grant at once ends the attempt; what is held by then stays held. `held` is what the plan
@@ -150,7 +150,7 @@ class AcquireRequest(WireModel):
     execution: str = ""
 
 
-class AcquireResult(WireModel):
+class AcquireResult(WireModel, WorkerMessage):
     """All that a plan holds after asking. At most one of `waiting`, `busy`, `closed` and `refused` is set.
 
     `claimed` gives the claim's workflow id for each step; `duplicates` says for a step that another call like it was, or
@@ -183,7 +183,7 @@ class SettledClaim(WireModel):
     outcome: ClaimOutcome
 
 
-class LeaveRequest(WireModel):
+class LeaveRequest(WireModel, WorkerMessage):
     """The slots and claims that a plan returns. A claim that is not named stays: its call is in doubt, or still to come."""
 
     plan_id: str
@@ -193,13 +193,13 @@ class LeaveRequest(WireModel):
     settled: tuple[SettledClaim, ...] = ()
 
 
-class LeaveResult(WireModel):
+class LeaveResult(WireModel, WorkerMessage):
     """`missed` are gates and claims that were not there any more; nothing is wrong with that."""
 
     missed: tuple[str, ...] = ()
 
 
-class Permit(WireModel):
+class Permit(WireModel, WorkerMessage):
     """The update `permit` of a tool's gate: one call under a rate limit. Asking again with the same key keeps its turn."""
 
     key: str
@@ -207,20 +207,20 @@ class Permit(WireModel):
     per: float
 
 
-class PermitAnswer(WireModel):
+class PermitAnswer(WireModel, WorkerMessage):
     """`wait` is how many seconds to wait until the call may be made; 0 means now."""
 
     wait: float = 0.0
 
 
-class HoldOff(WireModel):
+class HoldOff(WireModel, WorkerMessage):
     """The signal `hold_off` of a tool's gate: its target asked not to be called for so many seconds (a Retry-After)."""
 
     seconds: float
     reason: str = ""
 
 
-class Claimed(WireModel):
+class Claimed(WireModel, WorkerMessage):
     """A claim: the input of a ClaimWorkflow, its answer to the query `status`, and its result.
 
     `since` is when it was claimed, UTC. `note` says who settled it and why: `{"by", "reason"}`. `refused` counts the signals

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from airlock.base.incoming import MalformedMessage, parse_as
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import MONITOR_PREFIX
 from airlock.base.text import shorten
 from airlock.gates.protocol import LockWish
@@ -28,7 +28,7 @@ MAX_ASKED_TOOLS = 200
 _MONITOR = re.compile(rf"{MONITOR_PREFIX}\d{{1,3}}")
 
 
-class Reports(WireModel):
+class Reports(WireModel, WorkerMessage):
     """The signal `report`: what happened in stages of one plan that have ended."""
 
     reports: tuple[Report, ...] = Field(min_length=1, max_length=MAX_REPORTS)
@@ -61,7 +61,7 @@ class MonitorState(WireModel):
     asked_at: datetime | None = None
 
 
-class MonitorStart(WireModel):
+class MonitorStart(WireModel, WorkerMessage):
     """The input of a MonitorWorkflow: nothing, or what a continue-as-new carries."""
 
     state: MonitorState | None = None
@@ -126,32 +126,32 @@ class ToolTallies(WireModel):
     all: Tally = Tally()
 
 
-class ReliabilityAnswer(WireModel):
+class ReliabilityAnswer(WireModel, WorkerMessage):
     """The live calls of the tools that were asked about."""
 
     tools: dict[str, ToolTallies] = Field(default_factory=dict)
 
 
-class AlarmRequest(WireModel):
+class AlarmRequest(WireModel, WorkerMessage):
     """An anomaly that a monitor found: a question to the operator's policy about locking the live gate."""
 
     monitor: str
     anomaly: Anomaly
 
 
-class AlarmAnswer(WireModel):
+class AlarmAnswer(WireModel, WorkerMessage):
     """The policy's answer."""
 
     lock: bool
 
 
-class AutoLock(WireModel):
+class AutoLock(WireModel, WorkerMessage):
     """The signal `auto_lock` of the live gate: a monitor wants it locked. The gate asks that monitor whether it is so."""
 
     monitor: str
 
 
-class WishAnswer(WireModel):
+class WishAnswer(WireModel, WorkerMessage):
     """A monitor's answer to the live gate: its last wish, None if it has none."""
 
     wish: LockWish | None = None

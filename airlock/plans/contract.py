@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from airlock.base.canonical import digest
-from airlock.base.model import FileModel
+from airlock.base.model import FileModel, is_empty
 
 
 class Mode(StrEnum):
@@ -74,6 +74,8 @@ class Contract(FileModel):
     risk: Risk
     reversibility: Reversibility
     permissions: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The arguments that may hold a `$secret`, as paths: `headers` allows `headers.Authorization` too."""
     resources: tuple[str, ...] = ()
     """Templates over the arguments, such as `contact:{email}`."""
     depends_on_tools: tuple[str, ...] = ()
@@ -96,7 +98,7 @@ class Contract(FileModel):
     has_compensate: bool = False
     has_probe: bool = False
 
-    @field_validator("permissions", "depends_on_tools", mode="before")
+    @field_validator("permissions", "secrets", "depends_on_tools", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
         # authors write sets, whose order depends on the hash seed and must not reach a digest
@@ -156,6 +158,11 @@ class Contract(FileModel):
     def digest(self) -> str:
         """Return the hash over the whole contract."""
         return digest(self.model_dump(mode="json"))
+
+    def takes_secret(self, keys: tuple[str | int, ...]) -> bool:
+        """Return True if a `$secret` may stand at these keys of the arguments; positions in lists do not count."""
+        names = tuple(key for key in keys if isinstance(key, str))
+        return any(names[: len(path)] == path for path in (tuple(path.split(".")) for path in self.secrets))
 
 
 def resource_names(contract: Contract, args: Mapping[str, Any]) -> tuple[str, ...]:

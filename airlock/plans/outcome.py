@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.refs import UNKNOWN
 
 
@@ -125,14 +125,14 @@ CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Fi
 Attempt = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure, Field(discriminator="kind")]
 
 
-class Undone(WireModel):
+class Undone(WireModel, WorkerMessage):
     """A compensation that succeeded."""
 
     kind: Literal["undone"] = "undone"
     step: str
 
 
-class UndoFailed(WireModel):
+class UndoFailed(WireModel, WorkerMessage):
     """A compensation that failed; the plan parks until an operator settles it."""
 
     kind: Literal["undo_failed"] = "undo_failed"
@@ -143,7 +143,7 @@ class UndoFailed(WireModel):
 UndoOutcome = Annotated[Undone | UndoFailed, Field(discriminator="kind")]
 
 
-class ProbeAnswer(WireModel):
+class ProbeAnswer(WireModel, WorkerMessage):
     """The answer of a tool's probe about a call in doubt."""
 
     step: str

@@ -6,7 +6,7 @@ A path is names and indexes, nothing that is evaluated: an agent writes it, and 
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airlock.base.errors import RefError
@@ -34,6 +34,8 @@ class Marker:
     """`$ref` or `$secret`."""
     text: Any
     """Its value as written, which may be malformed."""
+    keys: tuple[str | int, ...] = field(default=(), compare=False)
+    """The keys and positions that lead to it, one by one; a key may itself hold a dot."""
 
     @property
     def step(self) -> str:
@@ -70,17 +72,17 @@ class Bound:
     """The paths of the values that are not known yet."""
 
 
-def markers(value: Any, path: str = "") -> Iterator[Marker]:
+def markers(value: Any, path: str = "", keys: tuple[str | int, ...] = ()) -> Iterator[Marker]:
     """Yield every `$ref` and `$secret` in a JSON value."""
     if isinstance(value, Mapping):
         if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
-            yield Marker(path, kind, value[kind])
+            yield Marker(path, kind, value[kind], keys)
             return
         for key, child in value.items():
-            yield from markers(child, f"{path}.{key}" if path else str(key))
+            yield from markers(child, f"{path}.{key}" if path else str(key), (*keys, key))
     elif isinstance(value, list | tuple):
         for index, child in enumerate(value):
-            yield from markers(child, f"{path}[{index}]")
+            yield from markers(child, f"{path}[{index}]", (*keys, index))
 
 
 def referenced_steps(args: Mapping[str, Any]) -> tuple[str, ...]:

@@ -184,9 +184,20 @@ class Tool:
             "has_probe": "probe" in self.functions,
         }
         contract = Contract.model_validate(values)
-        if wrong := contradictions(contract):
+        if wrong := (*contradictions(contract), *self._unknown_arguments(contract)):
             raise ContractError(f"tool {self.name!r}: {'; '.join(wrong)}")
         return contract
+
+    def _unknown_arguments(self, contract: Contract) -> tuple[str, ...]:
+        fields = self.arguments.model_fields
+        if self.arguments.model_config.get("extra") == "allow":
+            return ()
+        known = {*fields, *(field.alias for field in fields.values() if field.alias)}
+        return tuple(
+            f"secrets names {path!r}, but the tool takes only: {', '.join(fields) or '(no arguments)'}"
+            for path in contract.secrets
+            if path.split(".")[0] not in known
+        )
 
     def _varied(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
         assert self._variant is not None

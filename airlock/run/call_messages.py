@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, StepPreview
 from airlock.plans.plan import Step
@@ -34,7 +34,7 @@ class CallRequest(WireModel):
         return self.attempt >= self.contract.attempts(checked=checked)
 
 
-class ChainRequest(WireModel):
+class ChainRequest(WireModel, WorkerMessage):
     """Calls to make in order: each one only once the previous call is live, and only while the plan is not stopped.
 
     If `run_id` and `first_run_id` differ, or another run carries the calls out, an earlier run may have made them already.
@@ -48,7 +48,7 @@ class ChainRequest(WireModel):
     """The id of the run that this run was reset from; its own id without a reset."""
 
 
-class ChainResult(WireModel):
+class ChainResult(WireModel, WorkerMessage):
     """The outcomes of a chain of calls, in order; calls that did not begin are absent."""
 
     attempts: tuple[Attempt, ...] = ()
@@ -56,7 +56,7 @@ class ChainResult(WireModel):
     """True if calls were left out on purpose. Without it, an answer that has no calls does not come from Airlock."""
 
 
-class MadeCall(WireModel):
+class MadeCall(WireModel, WorkerMessage):
     """A live call that was made: to compensate with its undo token or, in doubt, to ask a probe about."""
 
     plan_id: str
@@ -67,14 +67,14 @@ class MadeCall(WireModel):
     undone: int = 0
 
 
-class UndoLookRequest(WireModel):
+class UndoLookRequest(WireModel, WorkerMessage):
     """Calls whose undo the tools are to check."""
 
     plan_id: str
     calls: tuple[MadeCall, ...]
 
 
-class UndoLooks(WireModel):
+class UndoLooks(WireModel, WorkerMessage):
     """The tools' answers, one for each call."""
 
     looks: tuple[UndoLook, ...] = ()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, WorkerMessage
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -70,7 +70,7 @@ class RollbackRequest(WireModel):
     """The step to go back to, with everything after or depending on it; None for the whole plan."""
 
 
-class Run(BaseModel):
+class Run(BaseModel, WorkerMessage):
     """One plan's run. Times are UTC. Mutable: the workflow owns exactly one."""
 
     plan: Plan

@@ -38,12 +38,13 @@ def _decode(payload: Payload) -> Payload:
         inflater = zlib.decompressobj()
         data = inflater.decompress(payload.data, MAX_DECOMPRESSED)
         if inflater.unconsumed_tail:
-            return _undecodable("it is too large")
+            return undecodable("it is too large")
         return Payload.FromString(data)
     except Exception as error:  # noqa: BLE001  # a codec that raises lets any sender wedge a run
-        return _undecodable(type(error).__name__)
+        return undecodable(type(error).__name__)
 
 
-def _undecodable(why: str) -> Payload:
-    # deliberately not JSON: a signal handler records it as refused, and a damaged result cannot pass as data
+def undecodable(why: str) -> Payload:
+    """Make the payload that stands for one that must not, or cannot, be decoded."""
+    # not JSON on purpose: a signal handler records it, and a result that is damaged fails loudly instead of passing as data
     return Payload(metadata={"encoding": b"binary/airlock-undecodable"}, data=why.encode())

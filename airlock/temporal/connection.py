@@ -6,6 +6,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -16,12 +18,23 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.base.keyring import Keyring
 from airlock.program import program
-from airlock.temporal.codec import CompressionCodec
-from airlock.temporal.converter import ForgivingPayloadConverter
+from airlock.temporal.proof import ProofCodec
+from airlock.temporal.proof_converter import ProofConverter
+from airlock.temporal.safe_converter import SafeDataConverter
 from airlock.temporal.tracing import tracing_interceptors
 
-DATA_CONVERTER = DataConverter(payload_converter_class=ForgivingPayloadConverter, payload_codec=CompressionCodec())
+
+def data_converter(keyring: Keyring | None = None) -> DataConverter:
+    """Return the data converter of a worker with these keys, or of a process without keys."""
+    keys = keyring or Keyring()
+    # one converter per workflow instance: it remembers what that instance has asked
+    made: Any = partial(ProofConverter, keys.demands)
+    return SafeDataConverter(payload_converter_class=made, payload_codec=ProofCodec(keys))
+
+
+DATA_CONVERTER = data_converter()
 
 _AT_THE_END = 0.2
 """Seconds that a connected program waits before it exits; see `_let_threads_finish`."""
@@ -51,8 +64,10 @@ def address() -> str:
     return str(ClientConfig.load_client_connect_config().get("target_host") or "localhost:7233")
 
 
-async def connect() -> Client:
-    """Connect with Temporal's own environment variables and profile (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ...).
+async def connect(keyring: Keyring | None = None) -> Client:
+    """Return a client, set up by Temporal's own environment variables and profile.
+
+    `TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, ....
 
     Raises:
         ConnectionFailed: If no server answers there; the message names the setting to check.
@@ -68,7 +83,7 @@ async def connect() -> Client:
     interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
-        return await Client.connect(**config, data_converter=DATA_CONVERTER, interceptors=interceptors)
+        return await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
@@ -76,8 +91,8 @@ async def connect() -> Client:
         ) from error
 
 
-async def connect_to(address: str, namespace: str = "default") -> Client:
-    """Connect to a given server without TLS; for a server that this program started itself.
+async def connect_to(address: str, namespace: str = "default", keyring: Keyring | None = None) -> Client:
+    """Return a client of one particular server, without TLS; for a server this program started itself.
 
     Raises:
         ConnectionFailed: If no server answers there.
@@ -85,22 +100,18 @@ async def connect_to(address: str, namespace: str = "default") -> Client:
     _wait_at_the_end()
     try:
         return await Client.connect(
-            address, namespace=namespace, data_converter=DATA_CONVERTER, interceptors=tracing_interceptors()
+            address, namespace=namespace, data_converter=data_converter(keyring), interceptors=tracing_interceptors()
         )
     except (RuntimeError, RPCError) as error:
         raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
 
 
-async def connect_patiently(say: Callable[[str], None] | None = None) -> Client:
-    """Connect, and retry until a server answers; for a worker that starts before its server.
-
-    Args:
-        say: Takes one message per failed attempt; stderr by default.
-    """
+async def connect_patiently(say: Callable[[str], None] | None = None, keyring: Keyring | None = None) -> Client:
+    """Like `connect`, but tries again until a server answers, and says so; for a worker that starts before its server."""
     wait = 1.0
     while True:
         try:
-            return await connect()
+            return await connect(keyring)
         except ConnectionFailed as error:
             (say or _to_stderr)(f"{error} Trying again in {wait:.0f} s.")
             await asyncio.sleep(wait)

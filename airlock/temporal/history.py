@@ -204,8 +204,10 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
     kind = end.WhichOneof("attributes") if end is not None else None
     if end is None:
         return CallActivity(run_id=run_id, request=chain, lost=every)
-    if kind == "activity_task_canceled_event_attributes":  # a call that has begun completes its activity
-        return CallActivity(run_id=run_id, request=chain)
+    if kind == "activity_task_canceled_event_attributes":
+        # a worker completes the activity of a call that has begun; any client may have cancelled it instead
+        begun = end.activity_task_canceled_event_attributes.started_event_id != 0
+        return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
         attempts = await _heartbeat(client, failure.timeout_failure_info.last_heartbeat_details)

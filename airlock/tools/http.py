@@ -42,6 +42,7 @@ class HttpRequest(Arguments):
     risk="HIGH",
     reversibility="irreversible",
     permissions={"http:write"},
+    secrets={"url", "query", "headers", "body"},
     fidelity="probe",
     timeout=30,
     settings=HttpSettings,

@@ -14,9 +14,11 @@ from airlock.admission.config import parse_config
 from airlock.base.errors import AirlockError, ConfigError
 from airlock.program import installed_as, version
 from airlock.temporal.connection import SearchAttributeConflict
+from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config, read_config
+from airlock.worker.keys import require_usable
 from airlock.worker.roles import Limits
 from airlock.worker.sampler import EVERY
 from airlock.worker.service import calm_collector, serve
@@ -90,10 +92,12 @@ def work(
         path = find_config(config)
         found = read_config(path) if path else parse_config("", os.environ)
         toolbox = Toolbox(load_catalogue(found), found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
+        keyring = find_keyring(keys_file(found, path))
+        require_usable(keyring, role)
         if metrics:
             serve_metrics(metrics)
         calm_collector()
-        asyncio.run(serve(toolbox, role, limits, metrics_every if metrics else None))
+        asyncio.run(serve(toolbox, role, limits, metrics_every if metrics else None, keyring))
     except (ConfigError, SearchAttributeConflict) as error:
         print(f"airlock worker cannot start:\n{error}", file=sys.stderr)
         raise typer.Exit(1) from error

@@ -15,9 +15,11 @@ from airlock.activities.call_metrics import serve_zero_counters
 from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.base.keyring import Keyring
 from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
+from airlock.worker.keys import described, unprotected
 from airlock.worker.roles import Limits, build_workers
 from airlock.worker.sampler import Sampler
 
@@ -33,7 +35,9 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float | None = None) -> None:
+async def serve(
+    toolbox: Toolbox, role: str, limits: Limits, sample_every: float | None = None, keyring: Keyring | None = None
+) -> None:
     """Connect, register missing search attributes, and work until SIGTERM or SIGINT. Running calls finish first.
 
     Args:
@@ -41,13 +45,17 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float
         role: One of `ROLES`.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
         sample_every: Seconds between two samples of the gauges; None for no gauges.
+        keyring: The keys of this worker.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # plain functions of tools run in threads: with too few, one slow tool would hold up the others
     loop.set_default_executor(ThreadPoolExecutor(max_workers=2 * limits.calls + limits.rehearsals))
-    connecting = asyncio.create_task(_connected(stop))
+    keys = keyring or Keyring()
+    for left_open in unprotected(keys, role):
+        print(f"airlock worker: NOT PROTECTED: {left_open}", flush=True)
+    connecting = asyncio.create_task(_connected(stop, keys))
     client = await connecting
     if client is None:
         return
@@ -57,7 +65,7 @@ async def serve(toolbox: Toolbox, role: str, limits: Limits, sample_every: float
             await stack.enter_async_context(worker)
         if role in ("all", "orchestrate"):
             await _start_permanent_workflows(client, toolbox)
-        print(_health_line(client, toolbox, role), flush=True)
+        print(f"{_health_line(client, toolbox, role)}, {described(keys)}", flush=True)
         if sample_every is not None and role in ("all", "live"):
             serve_zero_counters(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
         sampling = _sampling(client, role, sample_every)
@@ -87,10 +95,10 @@ async def _start_permanent_workflows(client: Client, toolbox: Toolbox) -> None:
         print(f"the live gate and the monitors could not be started yet: {error}", file=sys.stderr, flush=True)
 
 
-async def _connected(stop: asyncio.Event) -> Client | None:
+async def _connected(stop: asyncio.Event, keyring: Keyring) -> Client | None:
     """Return a client of a ready server, or None if the worker is told to stop first."""
     stopped = asyncio.create_task(stop.wait())
-    ready = asyncio.create_task(_ready_client())
+    ready = asyncio.create_task(_ready_client(keyring))
     await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
     for task in (stopped, ready):
         if not task.done():
@@ -98,9 +106,9 @@ async def _connected(stop: asyncio.Event) -> Client | None:
     return ready.result() if ready.done() and not ready.cancelled() else None
 
 
-async def _ready_client() -> Client:
+async def _ready_client(keyring: Keyring) -> Client:
     while True:
-        client = await connect_patiently()
+        client = await connect_patiently(keyring=keyring)
         try:
             added = await ensure_search_attributes(client)
         except RPCError as error:

@@ -28,7 +28,7 @@ class Number(BaseModel):
     value: int
 
 
-@tool(name="make", risk="MEDIUM", reversibility="compensable")
+@tool(name="make", risk="MEDIUM", reversibility="compensable", secrets={"token"})
 async def make(args: Anything, call: ToolCall) -> dict[str, Any]:
     return {}
 
@@ -56,7 +56,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-@tool(name="number", risk="LOW", reversibility="read_only")
+@tool(name="number", risk="LOW", reversibility="read_only", secrets={"value"})
 async def number(args: Number, call: ToolCall) -> dict[str, Any]:
     return {"value": args.value}
 
@@ -73,6 +73,7 @@ async def blind(args: Anything, call: ToolCall) -> dict[str, Any]:
 
 
 CATALOGUE = Catalogue([make, number, blind])
+POLICY = Policy.model_validate({"agents": {"a": {"secrets": ["TOKEN", "elsewhere"]}}})
 
 
 def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | None = None) -> RehearsalRequest:
@@ -89,7 +90,7 @@ def request(*steps: tuple[str, str, dict[str, Any]], outputs: dict[str, Any] | N
 def look(monkeypatch):
     LOOKED.clear()
     monkeypatch.setenv("AIRLOCK_SECRET_TOKEN", "s3cret-value")
-    activities = PreviewActivities(Toolbox(CATALOGUE, Policy()))
+    activities = PreviewActivities(Toolbox(CATALOGUE, POLICY))
 
     async def run(asked: RehearsalRequest, heartbeat_details: list[Any] | None = None):
         env = ActivityEnvironment()

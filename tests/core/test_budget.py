@@ -26,7 +26,15 @@ from tests.core.build import contract, make_tool, plan, policy, step
 CATALOGUE = Catalogue(
     [
         make_tool("read", "LOW", "read_only", resources=("row:{key}",), cost=0.1),
-        make_tool("write", "MEDIUM", "reversible", compensate=True, resources=("row:{key}", "shelf:{shelf}"), cost=0.1),
+        make_tool(
+            "write",
+            "MEDIUM",
+            "reversible",
+            compensate=True,
+            resources=("row:{key}", "shelf:{shelf}"),
+            cost=0.1,
+            secrets={"key"},
+        ),
         make_tool("mail", "HIGH", "irreversible", resources=("box:{to}",), cost=2.5),
     ]
 )
@@ -38,7 +46,7 @@ def answer(*steps: Step, **knobs: Any) -> tuple[Admitted | None, tuple[Problem, 
 
 
 def admitted(proposed: Plan, **knobs: Any) -> Admitted:
-    found = examine(proposed, CATALOGUE, policy(**knobs)).admitted
+    found = examine(proposed, CATALOGUE, policy(agents={"*": {"permissions": ["*"], "secrets": ["*"]}}, **knobs)).admitted
     assert found is not None
     return found
 

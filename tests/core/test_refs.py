@@ -108,6 +108,7 @@ def test_markers_say_where_they_stand() -> None:
         Marker("row.id", REF, "create.contact.id"),
         Marker("list[1][0]", SECRET, "crm"),
     ]
+    assert [marker.keys for marker in markers(args)] == [("row", "id"), ("list", 1, 0)]
     assert referenced_steps(args) == ("create",)
 
 

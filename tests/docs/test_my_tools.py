@@ -177,7 +177,7 @@ async def test_as_a_worker_calls_it(path):
 
 async def test_a_value_that_is_not_known_yet_is_previewed_all_the_same(path):
     catalogue = Catalogue([set_flag], settings={"flags": {"path": str(path)}})
-    toolbox = Toolbox(catalogue, Policy())
+    toolbox = Toolbox(catalogue, Policy.model_validate({"agents": {"releaser": {"permissions": ["flags:write"]}}}))
     args = {"name": "new_checkout", "value": {"$ref": "share.result"}}
     step = Step(id="switch", agent="releaser", tool="set_flag", args=args, confidence=0.9)
     request = RehearsalRequest(

@@ -190,7 +190,7 @@ class Scene:
         self._airlock: Airlock | None = None
 
     def configure(self, catalogue: str, more: str = "") -> None:
-        text = f'[catalogue]\n{catalogue}\n[policy.agents."*"]\npermissions = ["*"]\n{more}\n'
+        text = f'[catalogue]\n{catalogue}\n[policy.agents."*"]\npermissions = ["*"]\nsecrets = ["VAULT-PASSWORD"]\n{more}\n'
         self.config.write_text(text, encoding="utf-8")
 
     def environment(self, **more: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Vault(BaseModel):
     file: str = ""
 
 
-@tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60)
+@tool(name="open_vault", risk="MEDIUM", reversibility="compensable", timeout=60, secrets={"password"})
 def open_vault(args: Vault, call: ToolCall) -> dict[str, Any]:
     """Write the password to a file, and leak it: in the output, an error, or the undo's error."""
     if args.say == "error":

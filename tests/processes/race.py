@@ -55,7 +55,7 @@ class Entrant:
         """Approved, settled where it parks, until it has ended."""
         status = await self.scene.status(self.handle, State.AWAITING_APPROVAL)
         await self.handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(540):
             while not await self.handle.ended():
                 await self.settle()
                 await asyncio.sleep(0.2)

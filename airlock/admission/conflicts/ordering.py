@@ -10,6 +10,7 @@ from airlock.base.errors import Problem
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
 from airlock.plans.plan import Step
+from airlock.plans.refs import SECRET, markers
 from airlock.plans.schedule import live_order
 
 
@@ -158,12 +159,13 @@ def _behind(
 
 def _cycle_problem(situation: Situation, stuck: tuple[str, ...]) -> Problem:
     """Return why no order exists: one cycle of steps that must come before each other."""
-    reached = {step.tool for name, step in situation.steps.items() if name not in set(stuck)}
+    members = set(stuck)
+    reached = {step.tool for name, step in situation.steps.items() if name not in members}
     waits: dict[str, tuple[str, ...]] = {}
     for step in stuck:
         tools = set(situation.contracts[step].depends_on_tools) - reached
         callers = {name for name in stuck if situation.steps[name].tool in tools} if tools else set()
-        waits[step] = tuple(sorted(callers | set(stuck).intersection(situation.parents[step])))
+        waits[step] = tuple(sorted(callers | members.intersection(situation.parents[step])))
     cycle = cycles(waits)[0]
     return Problem(
         where=f"steps.{cycle[0]}",
@@ -180,4 +182,13 @@ def _able_agent(step: Step, contract: Contract, preferred: list[str], situation:
     in_plan = sorted({other.agent for other in situation.steps.values()})
     named = sorted(name for name in policy.agents if name != ANY)
     candidates = (*preferred, *in_plan, *named)
-    return next((name for name in candidates if not policy.missing_permissions(name, contract)), None)
+    secrets = [marker.text for marker in markers(step.args) if marker.kind == SECRET]
+    return next(
+        (
+            name
+            for name in candidates
+            if not policy.missing_permissions(name, contract)
+            and all(policy.grants_secret(name, secret) for secret in secrets)
+        ),
+        None,
+    )

@@ -1,0 +1,186 @@
+"""Proofs: a payload carries in its metadata who made it and for what, under a message authentication code."""
+
+import base64
+import contextvars
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+
+from airlock.base.keyring import Channel, Keyring
+from airlock.temporal.codec import CompressionCodec
+
+PREFIX: Final = "airlock-"
+KIND: Final = "airlock-kind"
+"""The class of the value. Only payloads with it get a proof; the converter sets it."""
+BY: Final = "airlock-by"
+RUN: Final = "airlock-run"
+FIRST: Final = "airlock-first"
+ASK: Final = "airlock-ask"
+ATTEMPT: Final = "airlock-attempt"
+PROOF: Final = "airlock-proof"
+"""`<key id>.<base64>`, made by the codec over everything else."""
+CHECKED: Final = "airlock-checked"
+"""The finding of the receiver's codec; it never believes one that was sent."""
+
+BY_WORKFLOW: Final = "workflow"
+BY_ACTIVITY: Final = "activity"
+BY_WORKER: Final = "worker"
+
+_NO_PROOF = "it carries no proof"
+_NO_KEYS = "no keys"
+_FITS = "ok"
+_REHEARSALS = frozenset({"rehearse", "preview", "look_at_undo"})
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The stated origin of a payload, and whether it is proved."""
+
+    checked: str = _NO_KEYS
+    """`ok`, `no keys` where this process cannot check it, else the reason why it is not proved."""
+    by: str = ""
+    """`workflow`, `activity`, or `worker` for anything else that a worker sends."""
+    kind: str = ""
+    run: str = ""
+    """The run that made it, or for which an activity made it."""
+    first: str = ""
+    """The first run of the chain of continue-as-new; only of what a workflow made."""
+    ask: str = ""
+    """The scheduling of an activity that this asks or answers."""
+    attempt: str = ""
+    key: str = ""
+    """The id of the key."""
+
+    @property
+    def proven(self) -> bool:
+        """True if the proof fits."""
+        return self.checked == _FITS
+
+    @property
+    def unchecked(self) -> bool:
+        """True if this process has no keys to check it with."""
+        return self.checked == _NO_KEYS
+
+    @classmethod
+    def of(cls, payload: Payload) -> "Stamp":
+        """Return the stamp of a payload that the codec has decoded."""
+
+        def said(name: str) -> str:
+            return payload.metadata[name].decode("utf-8", "replace") if name in payload.metadata else ""
+
+        return cls(
+            checked=said(CHECKED) or _NO_KEYS, by=said(BY), kind=said(KIND), run=said(RUN), first=said(FIRST),
+            ask=said(ASK), attempt=said(ATTEMPT), key=said(PROOF).partition(".")[0],
+        )  # fmt: skip
+
+
+_question: contextvars.ContextVar[Stamp | None] = contextvars.ContextVar("airlock_question", default=None)
+
+
+def asked() -> Stamp:
+    """Return what is proved about the input of the activity that runs here."""
+    return _question.get() or Stamp(checked=_NO_PROOF)
+
+
+def channel_of(context: SerializationContext | None) -> Channel:
+    """Return the channel whose keys vouch for payloads of a context."""
+    rehearsal = isinstance(context, ActivitySerializationContext) and context.activity_type in _REHEARSALS
+    return Channel.REHEARSE if rehearsal else Channel.RUN
+
+
+@dataclass(frozen=True)
+class ProofCodec(PayloadCodec, WithSerializationContext):
+    """Proves what the converter marked, checks what arrives, and compresses what is large. Never raises for a payload."""
+
+    keyring: Keyring
+    context: SerializationContext | None = None
+    _compression: CompressionCodec = field(default_factory=CompressionCodec)
+
+    def with_context(self, context: SerializationContext) -> "ProofCodec":
+        """Return the codec for the payloads of one workflow or activity."""
+        return ProofCodec(self.keyring, context, self._compression)
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Add a proof to each payload that the converter marked, then compress what is large."""
+        return await self._compression.encode([self._proven(payload) for payload in payloads])
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Decompress, then note on each payload whether its proof fits."""
+        return [self._checked(payload) for payload in await self._compression.decode(payloads)]
+
+    def _proven(self, payload: Payload) -> Payload:
+        channel = channel_of(self.context)
+        if KIND not in payload.metadata or not self.keyring.of(channel):
+            return payload
+        made = Payload()
+        made.CopyFrom(payload)
+        if BY not in made.metadata:  # a workflow says so in its own loop, where it knows its run
+            for name, text in self._origin().items():
+                made.metadata[name] = text.encode()
+        proof = self.keyring.sign(channel, self._text(channel, made))
+        made.metadata[PROOF] = (proof or "").encode()
+        return made
+
+    def _origin(self) -> dict[str, str]:
+        if not activity.in_activity():
+            return {BY: BY_WORKER}
+        info, question = activity.info(), asked()
+        if not isinstance(self.context, ActivitySerializationContext):
+            return {BY: BY_WORKER, RUN: info.workflow_run_id or ""}
+        return {BY: BY_ACTIVITY, RUN: info.workflow_run_id or "", ASK: question.ask, ATTEMPT: str(info.attempt)}
+
+    def _checked(self, payload: Payload) -> Payload:
+        channel = channel_of(self.context)
+        if not self.keyring.of(channel) and CHECKED not in payload.metadata:
+            return self._noted(payload)
+        seen = Payload()
+        seen.CopyFrom(payload)
+        seen.metadata.pop(CHECKED, None)
+        if self.keyring.of(channel):
+            seen.metadata[CHECKED] = self._judged(channel, seen).encode()
+        return self._noted(seen)
+
+    def _judged(self, channel: Channel, payload: Payload) -> str:
+        if PROOF not in payload.metadata:
+            return _NO_PROOF
+        proof = payload.metadata[PROOF].decode("utf-8", "replace")
+        return self.keyring.check(channel, self._text(channel, payload), proof) or _FITS
+
+    def _noted(self, payload: Payload) -> Payload:
+        # the input of an activity is decoded in the task in which the activity then runs, and before it has begun
+        if isinstance(self.context, ActivitySerializationContext) and not activity.in_activity():
+            stamp = Stamp.of(payload)
+            if stamp.by != BY_ACTIVITY:  # what an earlier attempt left is decoded there too
+                _question.set(stamp)
+        return payload
+
+    def _text(self, channel: Channel, payload: Payload) -> bytes:
+        metadata = {
+            name: base64.b64encode(value).decode()
+            for name, value in payload.metadata.items()
+            if name not in (PROOF, CHECKED)
+        }
+        content = hashlib.sha256(payload.data).hexdigest()
+        text = ["airlock-proof/1", channel.value, _place(self.context), metadata, content]
+        return json.dumps(text, sort_keys=True).encode()
+
+
+def _place(context: SerializationContext | None) -> list[str | None]:
+    # task queue and workflow type are left out: the SDK does not always know them
+    if isinstance(context, ActivitySerializationContext):
+        return ["activity", context.namespace, context.workflow_id, context.activity_id, context.activity_type]
+    if isinstance(context, WorkflowSerializationContext):
+        return ["workflow", context.namespace, context.workflow_id]
+    return ["none"]

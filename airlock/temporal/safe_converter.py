@@ -1,0 +1,35 @@
+"""A data converter that no payload can make raise before Airlock's own code sees it."""
+
+from collections.abc import Sequence
+
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import DataConverter
+
+from airlock.temporal.codec import undecodable
+
+HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence")
+"""The SDK's own methods that `SafeDataConverter` replaces; they are private, so a test watches that they exist."""
+_MARKER = "__temporal_external_storage_reference"
+_ENCODING = b"json/external-storage-reference"
+_MESSAGE = b"temporal.api.sdk.v1.ExternalStorageReference"
+
+
+class SafeDataConverter(DataConverter):
+    """The SDK's data converter, without an answer to payloads that claim to be stored outside of Temporal.
+
+    The SDK raises for such a payload while it decodes a workflow task, before codec, converter and handlers: one signal
+    by any sender would fail every task of the run for ever, the live gate's included. Airlock stores nothing outside of
+    Temporal, so that such a payload arrives as one that cannot be decoded.
+    """
+
+    async def _decode_reference_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [_harmless(payload) for payload in payloads]
+
+    async def _external_retrieve_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [_harmless(payload) for payload in payloads]
+
+
+def _harmless(payload: Payload) -> Payload:
+    metadata = payload.metadata
+    claims = _MARKER in metadata or metadata.get("encoding") == _ENCODING or metadata.get("messageType") == _MESSAGE
+    return undecodable("it claims to be stored outside of Temporal") if claims else payload

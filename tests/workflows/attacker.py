@@ -1,0 +1,171 @@
+"""Somebody who reaches Temporal and holds no key: takes tasks, answers, cancels and repeats activities by their ids."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from pydantic_core import to_json
+from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.common.v1 import Payload, Payloads, RetryPolicy, WorkflowExecution
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    PollActivityTaskQueueRequest,
+    PollActivityTaskQueueResponse,
+    RecordActivityTaskHeartbeatByIdRequest,
+    RecordActivityTaskHeartbeatRequest,
+    RespondActivityTaskCanceledByIdRequest,
+    RespondActivityTaskCompletedByIdRequest,
+    RespondActivityTaskCompletedRequest,
+    RespondActivityTaskFailedRequest,
+    UpdateActivityOptionsRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+IDENTITY = "mallory"
+
+
+def plain(value: Any) -> Payload:
+    """Anything as everybody can write it."""
+    return Payload(metadata={"encoding": b"json/plain"}, data=to_json(value))
+
+
+JUNK = Payload(metadata={"encoding": b"binary/none-such"}, data=b"\x00\xff")
+NESTED = Payload(metadata={"encoding": b"json/plain"}, data=b"[" * 400 + b"]" * 400)
+
+
+def made_checked(payload: Payload) -> Payload:
+    """The same, with metadata that says it was checked."""
+    made = Payload()
+    made.CopyFrom(payload)
+    made.metadata["airlock-checked"] = b"ok"
+    made.metadata["airlock-by"] = b"activity"
+    return made
+
+
+def wrapped(payload: Payload | None) -> Payloads | None:
+    return None if payload is None else Payloads(payloads=[payload])
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """Uses nothing but the namespace's API."""
+
+    client: Client
+
+    async def take(self, queue: str, kind: str, within: float = 60.0) -> PollActivityTaskQueueResponse:
+        """The next activity task of a kind, as a worker without keys; no other worker may serve the queue."""
+        async with asyncio.timeout(within):
+            while True:
+                request = PollActivityTaskQueueRequest(
+                    namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
+                )
+                try:
+                    task = await self.client.workflow_service.poll_activity_task_queue(
+                        request, timeout=timedelta(seconds=5)
+                    )
+                except RPCError:
+                    continue
+                if task.task_token:
+                    assert task.activity_type.name == kind, (task.activity_type.name, kind)
+                    return task
+
+    async def complete(self, task: PollActivityTaskQueueResponse, answer: Payload | None) -> None:
+        """Answer a task that was taken; None answers with nothing at all."""
+        await self.client.workflow_service.respond_activity_task_completed(
+            RespondActivityTaskCompletedRequest(
+                namespace=self.client.namespace, task_token=task.task_token, result=wrapped(answer), identity=IDENTITY
+            )
+        )
+
+    async def leave_behind(self, task: PollActivityTaskQueueResponse, details: Payload) -> None:
+        """Heartbeat with invented details, then fail in a way that is tried again."""
+        await self.client.workflow_service.record_activity_task_heartbeat(
+            RecordActivityTaskHeartbeatRequest(
+                namespace=self.client.namespace, task_token=task.task_token, details=wrapped(details), identity=IDENTITY
+            )
+        )
+        await self.client.workflow_service.respond_activity_task_failed(
+            RespondActivityTaskFailedRequest(
+                namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY,
+                failure=Failure(message="again", application_failure_info=ApplicationFailureInfo(type="Again")),
+            )
+        )  # fmt: skip
+
+    async def complete_by_id(self, workflow_id: str, activity_id: str, answer: Payload | None) -> None:
+        """Answer an activity that an honest worker carries out."""
+        await self._patiently(
+            lambda: self.client.workflow_service.respond_activity_task_completed_by_id(
+                RespondActivityTaskCompletedByIdRequest(
+                    namespace=self.client.namespace, workflow_id=workflow_id, activity_id=activity_id,
+                    result=wrapped(answer), identity=IDENTITY,
+                )
+            )
+        )  # fmt: skip
+
+    async def cancel_by_id(self, workflow_id: str, activity_id: str) -> None:
+        """Say that an activity was cancelled, which Temporal takes once somebody has asked for that."""
+        await self._patiently(
+            lambda: self.client.workflow_service.respond_activity_task_canceled_by_id(
+                RespondActivityTaskCanceledByIdRequest(
+                    namespace=self.client.namespace, workflow_id=workflow_id, activity_id=activity_id, identity=IDENTITY
+                )
+            )
+        )
+
+    async def heartbeat_by_id(self, workflow_id: str, activity_id: str, details: Payload | None) -> bool:
+        """Overwrite what an activity has recorded; False if it does not run any more."""
+        request = RecordActivityTaskHeartbeatByIdRequest(
+            namespace=self.client.namespace, workflow_id=workflow_id, activity_id=activity_id,
+            details=wrapped(details), identity=IDENTITY,
+        )  # fmt: skip
+        try:
+            await self.client.workflow_service.record_activity_task_heartbeat_by_id(request)
+        except RPCError:
+            return False
+        return True
+
+    async def change_options(self, workflow_id: str, activity_id: str, seconds: int, attempts: int) -> None:
+        """Let Temporal end an attempt sooner, and make more of them."""
+        options = ActivityOptions(
+            start_to_close_timeout=Duration(seconds=seconds),
+            retry_policy=RetryPolicy(maximum_attempts=attempts, initial_interval=Duration(seconds=1), backoff_coefficient=1.0),
+        )
+        await self.client.workflow_service.update_activity_options(
+            UpdateActivityOptionsRequest(
+                namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), identity=IDENTITY,
+                id=activity_id, activity_options=options,
+                update_mask=FieldMask(paths=["start_to_close_timeout", "retry_policy"]),
+            )
+        )  # fmt: skip
+
+    async def events(self, workflow_id: str, run_id: str | None = None) -> list[HistoryEvent]:
+        """A history, which everybody can read."""
+        handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
+        return [event async for event in handle.fetch_history_events()]
+
+    async def answers(self, workflow_id: str, kind: str) -> list[Payload]:
+        """The answers of all activities of a kind, as they are stored."""
+        events = await self.events(workflow_id)
+        asked = {
+            event.event_id
+            for event in events
+            if event.activity_task_scheduled_event_attributes.activity_type.name == kind
+        }
+        done = [event.activity_task_completed_event_attributes for event in events]
+        return [each.result.payloads[0] for each in done if each.scheduled_event_id in asked and each.result.payloads]
+
+    async def _patiently(self, ask: Any) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await ask()
+                except RPCError:  # not begun yet, or nobody has asked it to stop yet
+                    await asyncio.sleep(0.05)
+                else:
+                    return

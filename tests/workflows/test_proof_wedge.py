@@ -1,0 +1,77 @@
+"""Payloads that claim to be stored outside of Temporal: no sender can stop a run with one, least of all the live gate."""
+
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.converter import DataConverter
+
+from airlock.admission.policy import Policy
+from airlock.base.names import LIVE_GATE
+from airlock.client.live_gate import LiveGate
+from airlock.plans.state import State
+from airlock.temporal.connection import DATA_CONVERTER
+from airlock.temporal.live_gate import start_live_gate
+from airlock.temporal.safe_converter import HOOKS, SafeDataConverter
+from tests.workflows.conftest import approved, awaiting, step, until
+from tests.workflows.world import WORLD
+
+CLAIMS = {
+    "encoding": {"encoding": b"json/external-storage-reference"},
+    "marker": {"encoding": b"json/plain", "__temporal_external_storage_reference": b"true"},
+    "message": {"encoding": b"json/protobuf", "messageType": b"temporal.api.sdk.v1.ExternalStorageReference"},
+}
+
+
+def claiming(kind: str) -> RawValue:
+    return RawValue(Payload(metadata=CLAIMS[kind], data=b'{"by": "op", "reason": "stop"}'))
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+async def test_the_live_gate_answers_and_locks_after_a_signal_that_points_elsewhere(airlock_with, plan, kind):
+    airlock = await airlock_with()
+    await start_live_gate(airlock.client, Policy())
+    gate = LiveGate(airlock.client)
+    document = plan(step("a", "put", key="a", value=1))
+    handle = await airlock.submit(document)
+    status = await awaiting(handle)
+    for name in ("lock", "auto_lock", "release", "unknown"):
+        await airlock.client.get_workflow_handle(LIVE_GATE).signal(name, claiming(kind))
+    seen = await until(lambda: _refusals(gate, 4))
+    assert {refusal.what for refusal in seen.refusals} >= {"lock", "auto_lock", "release", "unknown"}
+    assert (await gate.lock(by="op", reason="stop")).accepted
+    assert (await handle.decide("approve", by="alice", digest=status.digest)).accepted
+    assert (await handle.wait_for(State.LOCKED)).state is State.LOCKED
+    assert WORLD.state[document["plan_id"]] == {}
+    assert (await gate.unlock(by="op", reason="go on")).accepted
+
+
+async def _refusals(gate: LiveGate, number: int):
+    view = await gate.status()
+    return view if view.refused >= number else None
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+async def test_a_plan_records_such_a_signal_and_goes_on(airlock, plan, kind):
+    document = plan(step("a", "put", key="a", value=1))
+    handle = await airlock.submit(document)
+    await awaiting(handle)
+    await handle.workflow.signal("deny", claiming(kind))
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    assert [(entry.what, entry.kind) for entry in (await handle.audit()).entries if entry.kind == "refused"] == [
+        ("deny", "refused")
+    ]
+    assert WORLD.state[document["plan_id"]] == {"a": 1}
+
+
+async def test_the_methods_that_are_replaced_are_the_ones_the_sdk_calls():
+    plain = DataConverter()
+    for hook in HOOKS:
+        assert callable(getattr(DataConverter, hook, None)), f"the SDK has no {hook} any more: look for its successor"
+        assert getattr(SafeDataConverter, hook) is not getattr(DataConverter, hook)
+    for metadata in CLAIMS.values():
+        payload = Payload(metadata=metadata, data=b"{}")
+        with pytest.raises(RuntimeError, match="TMPRL1105"):  # or else there is nothing to be replaced any more
+            await plain.decode([payload])
+        (value,) = await DATA_CONVERTER.decode([payload])
+        assert type(value).__name__ == "Undecodable"

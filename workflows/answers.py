@@ -1,0 +1,100 @@
+"""Answers of activities: one that none of Airlock's workers made is no answer, and neither is nothing."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.workflow import ActivityHandle
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.base.errors import AirlockError
+    from airlock.base.text import shorten
+    from airlock.run.audit import AuditKind
+    from airlock.run.state import Run
+    from airlock.temporal.proof_converter import Unproven
+
+T = TypeVar("T")
+
+TRIES = 5
+"""The number of questions to an activity without effects in one stay before the plan ends."""
+LONGEST_PAUSE = 30
+"""Seconds between two questions to the gates, at most."""
+
+
+class NoAnswer(AirlockError):
+    """An activity was completed with something that no worker of Airlock answers; what it did is unknown."""
+
+
+async def answered(handle: ActivityHandle[T]) -> T:
+    """Return what an activity answered.
+
+    Every client that reaches Temporal can complete an activity by its id, with anything or with nothing.
+
+    Raises:
+        NoAnswer: If it was completed with nothing, or with something that is not proven and must be.
+        ActivityError: If it failed.
+    """
+    answer = await handle
+    if answer is not None and not isinstance(answer, Unproven):
+        return answer
+    why = answer.why if isinstance(answer, Unproven) else "it is empty"
+    info = workflow.info()
+    workflow.logger.error("%s: an answer that no worker of Airlock made: %s", info.workflow_id, why)
+    raise NoAnswer(shorten(f"no worker of Airlock answered: {why}"))
+
+
+async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+    """Return the answer of an activity without effects, or None when the run moved on meanwhile.
+
+    What is no answer is recorded and asked for again, `TRIES` times in all.
+
+    Args:
+        run: The plan's run.
+        ask: Starts the activity.
+
+    Raises:
+        NoAnswer: If none of the answers was one.
+        ActivityError: If the activity failed for good.
+    """
+    moves = run.moves
+    for attempt in range(1, TRIES + 1):
+        handle = ask()
+        await _done_or_moved(run, moves, handle)
+        if run.moves != moves:
+            handle.cancel()
+            return None
+        try:
+            return await answered(handle)
+        except NoAnswer as error:
+            run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
+            if attempt == TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
+    """Return the answer of an activity that is safe to repeat, however often it takes.
+
+    What is no answer is recorded and asked for again after 1, 2, 4 ... `LONGEST_PAUSE` seconds. Until then the run stays
+    where it is: nothing goes live.
+
+    Args:
+        run: The plan's run.
+        ask: Starts the activity.
+
+    Raises:
+        ActivityError: If the activity failed for good.
+    """
+    pause = 1
+    while True:
+        try:
+            return await answered(ask())
+        except NoAnswer as error:
+            run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
+        await workflow.sleep(timedelta(seconds=pause), summary="before the gates are asked again")
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def _done_or_moved(run: Run, moves: int, handle: ActivityHandle[T]) -> None:
+    await workflow.wait_condition(lambda: handle.done() or run.moves != moves)
