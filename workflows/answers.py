@@ -1,4 +1,4 @@
-"""Answers of activities: one that none of Airlock's workers made is no answer, and neither is nothing."""
+"""Results of activities, accepted only from Airlock's own workers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,22 +17,22 @@ with workflow.unsafe.imports_passed_through():
 T = TypeVar("T")
 
 TRIES = 5
-"""The number of questions to an activity without effects in one stay before the plan ends."""
+"""Attempts to get a proven result of an activity without effects, before the plan ends."""
 LONGEST_PAUSE = 30
-"""Seconds between two questions to the gates, at most."""
+"""Longest pause in seconds between two attempts to get a proven result of the gates."""
 
 
 class NoAnswer(AirlockError):
-    """An activity was completed with something that no worker of Airlock answers; what it did is unknown."""
+    """An activity was completed with a value that no worker of Airlock returned. Its effects are unknown."""
 
 
 async def answered(handle: ActivityHandle[T]) -> T:
-    """Return what an activity answered.
+    """Return the result of an activity.
 
-    Every client that reaches Temporal can complete an activity by its id, with anything or with nothing.
+    Every client that reaches Temporal can complete an activity by its id, with any value or with none.
 
     Raises:
-        NoAnswer: If it was completed with nothing, or with something that is not proven and must be.
+        NoAnswer: If the result is empty, or needs a proof and has none.
         ActivityError: If it failed.
     """
     answer = await handle
@@ -45,16 +45,16 @@ async def answered(handle: ActivityHandle[T]) -> T:
 
 
 async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
-    """Return the answer of an activity without effects, or None when the run moved on meanwhile.
+    """Return the result of an activity without effects, or None if the run left its state meanwhile.
 
-    What is no answer is recorded and asked for again, `TRIES` times in all.
+        A result without proof is recorded as refused, and the activity is run again, up to `TRIES` times in all.
 
     Args:
         run: The plan's run.
         ask: Starts the activity.
 
     Raises:
-        NoAnswer: If none of the answers was one.
+        NoAnswer: If no attempt returned a proven result.
         ActivityError: If the activity failed for good.
     """
     moves = run.moves
@@ -74,10 +74,10 @@ async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) 
 
 
 async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
-    """Return the answer of an activity that is safe to repeat, however often it takes.
+    """Return the result of an activity that is safe to repeat, after as many attempts as it takes.
 
-    What is no answer is recorded and asked for again after 1, 2, 4 ... `LONGEST_PAUSE` seconds. Until then the run stays
-    where it is: nothing goes live.
+        A result without proof is recorded as refused, and the activity is run again after 1, 2, 4 ... `LONGEST_PAUSE`
+        seconds. Until then the run keeps its state, and nothing goes live.
 
     Args:
         run: The plan's run.
