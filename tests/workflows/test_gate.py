@@ -525,4 +525,4 @@ async def test_only_the_run_itself_may_ask(shared):
         ]
         return pending[0].activity_task_failed_event_attributes.failure.message if pending else ""
 
-    assert "is not the run that asks" in await until(failure)
+    assert "is not the workflow that asks" in await until(failure)
