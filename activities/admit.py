@@ -1,4 +1,4 @@
-"""Admission: the operator's catalogue and policy judge a plan, with an eye on what other plans do."""
+"""Admission of a plan by the operator's catalogue and policy, with the conflicts with other plans."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from airlock.activities.heartbeat import to_its_end
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
 from airlock.activities.toolbox import Toolbox
@@ -22,27 +22,27 @@ from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 
 _MAX_INDEXED = 50
-"""The number of resources of a plan by which other plans can find it."""
+"""Resources of a plan by which other plans can find it."""
 _MAX_CLAIMS = 200
-"""The number of irreversible calls of a plan that are looked up at admission; at LIVE every one is."""
+"""Irreversible calls of a plan whose claims are read at admission; at LIVE the claim of every call is taken."""
 _LOOK_SECONDS = 10.0
-"""The time for looking at other plans; they are only a hint here."""
+"""Seconds for reading the claims, or the plans, of others; the results are only hints here."""
 
 
 class AdmitActivities:
-    """Runs on the operator's worker, next to the workflows."""
+    """Admission activity of the operator's worker, on the workflows' queue."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="admit")
     async def admit(self, request: AdmitRequest) -> Admission:
-        """Freeze the contracts and the policy that apply to a plan, or say why it is refused.
+        """Freeze the contracts and the policy that apply to a plan, or return the reasons of a refusal.
 
         Other plans are looked at too: calls they made are left out, resources they touch are told to the approver. That
         this cannot be looked at is no reason to refuse a plan; gates and claims decide at LIVE.
         """
-        return await to_its_end(self._admit(request), lambda: None, lambda: None)
+        return await run_to_completion(self._admit(request), lambda: None, lambda: None)
 
     async def _admit(self, request: AdmitRequest) -> Admission:
         own, client = activity.info().workflow_id or "", activity.client()
@@ -83,7 +83,7 @@ def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
 
 
 async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) -> dict[str, str]:
-    """Return the relations of other plans to this plan's irreversible calls, by step."""
+    """Return, by step, why another plan's claim stands in the way of an irreversible call."""
     by_id = {step.id: step for step in plan.steps}
     wanted = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
@@ -101,7 +101,7 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) ->
 
 
 async def _beside(client: Client, own: str, touched: dict[str, tuple[str, str]]) -> tuple[Conflict, ...]:
-    """Return other open plans that touch the same."""
+    """Return the conflicts with other open plans that touch the same resources."""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             return await others(client, own, touched)

@@ -9,13 +9,22 @@ from pydantic import JsonValue
 from temporalio import activity
 from temporalio.converter import ActivitySerializationContext
 
-from airlock.activities.classify import asked_to_wait, classify
-from airlock.activities.heartbeat import beat, to_its_end
-from airlock.activities.invoke import WrongShape, as_model, bind_real, bind_shown, checked_output, describe, run, tool_of
-from airlock.activities.metered import measured, result_of
-from airlock.activities.rate import RateLimiter
+from airlock.activities.call_failures import asked_to_wait, classify
+from airlock.activities.call_metrics import measure, result_of
+from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import (
+    WrongShape,
+    as_model,
+    bind_real,
+    bind_shown,
+    checked_output,
+    describe,
+    run,
+    tool_of,
+)
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import RefError, ToolFailed
@@ -46,7 +55,7 @@ class CallActivities:
             return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
-        return await to_its_end(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
+        return await run_to_completion(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
 
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
         turns, earlier = RateLimiter(stopped), EarlierRuns(request)
@@ -70,9 +79,9 @@ class CallActivities:
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
     async def _counted_one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
-        with measured(request.contract.tool, Mode.LIVE, request.step.id) as measure:
+        with measure(request.contract.tool, Mode.LIVE, request.step.id) as measurement:
             attempt = await self._one(plan_id, request, outputs, turns)
-            measure.result = result_of(attempt)
+            measurement.result = result_of(attempt)
         return attempt
 
     async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
@@ -191,7 +200,7 @@ async def _recorded(attempts: list[Attempt]) -> bool:
     Without this record nothing would tell which calls were made when the worker dies in the next one.
     """
     done = _dump(attempts)
-    beat(done)
+    send_heartbeat(done)
     info = activity.info()
     handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
         ActivitySerializationContext(

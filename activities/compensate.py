@@ -1,15 +1,15 @@
-"""ROLLBACK: take live calls back; and find out what became of a call in doubt."""
+"""ROLLBACK: compensations of live calls, and probes of calls in doubt."""
 
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from airlock.activities.heartbeat import to_its_end
-from airlock.activities.invoke import as_model, bind_real, checked_output, describe, run, tool_of
-from airlock.activities.metered import ROLLBACK, measured
+from airlock.activities.call_metrics import ROLLBACK, measure
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import undo_attempts
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.errors import RefError, ToolFailed
 from airlock.base.metrics import CallResult
@@ -24,25 +24,28 @@ RETRY_TYPE = "CompensationFailed"
 
 
 class CompensateActivities:
-    """Holds the same credentials as live calls, on a queue of its own: a rollback never waits behind a backlog."""
+    """Compensations and probes, with the credentials of live calls.
+
+    Their queue is separate from that of live calls, so that a rollback never waits behind a backlog.
+    """
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="compensate")
     async def compensate(self, request: MadeCall) -> UndoOutcome:
-        """Take one live call back; answers `UndoFailed` when the last attempt failed.
+        """Compensate one live call; return `UndoFailed` when the last attempt failed.
 
         Raises:
-            ApplicationError: While attempts are left, so that Temporal tries again.
+            ApplicationError: If an attempt failed that Temporal may retry.
         """
         self._toolbox.require_plan(request.plan_id, undo=True)
-        return await to_its_end(self._counted(request), lambda: None, lambda: None)
+        return await run_to_completion(self._counted(request), lambda: None, lambda: None)
 
     async def _counted(self, request: MadeCall) -> UndoOutcome:
-        with measured(request.contract.tool, ROLLBACK, request.step.id) as measure:
+        with measure(request.contract.tool, ROLLBACK, request.step.id) as measurement:
             outcome = await self._undo(request)
-            measure.result = CallResult.WORKED if isinstance(outcome, Undone) else CallResult.FAILED
+            measurement.result = CallResult.WORKED if isinstance(outcome, Undone) else CallResult.FAILED
         return outcome
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:
@@ -53,7 +56,7 @@ class CompensateActivities:
             if function is None:
                 raise ToolFailed(f"{tool.name} has no compensate function on this worker")
             await run(function, args, call, request.contract.timeout)
-        except Exception as error:  # noqa: BLE001  # whatever a compensation raises is tried again, then parks the plan
+        except Exception as error:  # noqa: BLE001  # any exception is retried, then parks the plan
             text = shorten(describe(error, secrets))
             hopeless = isinstance(error, ToolFailed) and not error.retry
             if hopeless or activity.info().attempt >= undo_attempts(request.contract):
@@ -63,8 +66,8 @@ class CompensateActivities:
 
     @activity.defn(name="probe")
     async def probe(self, request: MadeCall) -> ProbeAnswer:
-        """Ask a tool whether a call in doubt took effect; any failure to find out is an answer of its own."""
-        return await to_its_end(self._ask(request), lambda: None, lambda: None)
+        """Ask a tool whether a call in doubt took effect. A probe that fails returns `happened=None`."""
+        return await run_to_completion(self._ask(request), lambda: None, lambda: None)
 
     async def _ask(self, request: MadeCall) -> ProbeAnswer:
         secrets = Secrets()
@@ -87,7 +90,7 @@ class CompensateActivities:
         try:
             bound = bind_real(self._toolbox, request.step, request.outputs, secrets, must_know=False).args
         except RefError:
-            bound = dict(request.step.args)  # an output was let go meanwhile; the token is what counts
+            bound = dict(request.step.args)  # an output was discarded; the undo token suffices
         args = as_model(tool, bound, complete=False)
         call = self._toolbox.call(tool, request.plan_id, request.step, Mode.LIVE, secrets, request.undone)
         call.undo = secrets.restore(request.undo)

@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.activities.admit import resource_hash
-from airlock.activities.heartbeat import to_its_end
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
@@ -297,4 +297,4 @@ async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
         except (asyncio.CancelledError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise ApplicationError("interrupted by a shutdown; Temporal retries it", type="Interrupted") from error
 
-    return await to_its_end(outcome(), lambda: None, lambda: _stop(task))
+    return await run_to_completion(outcome(), lambda: None, lambda: _stop(task))

@@ -1,4 +1,4 @@
-"""Activities that heartbeat by themselves and cannot be cut short in the middle of a call."""
+"""Heartbeats of activities, and their protection from cancellation in the middle of a call."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,43 +6,44 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 
-from airlock.activities.options import BEAT
+from airlock.activities.options import HEARTBEAT_INTERVAL
 
 T = TypeVar("T")
 
 
-async def to_its_end(work: Coroutine[Any, Any, T], progress: Callable[[], Any], stop: Callable[[], None]) -> T:
-    """Run something to its end while heartbeating.
+async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[], Any], stop: Callable[[], None]) -> T:
+    """Run work to its end while heartbeating.
 
-    A cancellation, a worker that shuts down and a paused activity only call `stop`: the outcome of a call in flight must
-    be learned, not guessed. The work itself decides whether it can end early.
+    A cancellation, a shutdown of the worker and a pause of the activity only call `stop`: the outcome of a call in flight
+    must be known. The work itself decides whether it can end early.
 
     Args:
-        work: What to run.
-        progress: Gives what a next attempt needs, sent with every heartbeat; None for nothing.
+        work: The work.
+        progress: Returns the details of the next heartbeat, which the next attempt gets; None for no details.
         stop: Called once when the work is to end.
     """
     task = asyncio.ensure_future(work)
-    beats = asyncio.ensure_future(_beat(progress))
+    heartbeats = asyncio.ensure_future(_send_heartbeats(progress))
     try:
         while not task.done():
             try:
                 await asyncio.shield(task)
             except asyncio.CancelledError:
+                # swallowed on purpose: to raise here would abandon a call that may already have taken effect
                 if not task.done():
                     stop()
         return task.result()
     finally:
-        beats.cancel()
+        heartbeats.cancel()
 
 
-async def _beat(progress: Callable[[], Any]) -> None:
+async def _send_heartbeats(progress: Callable[[], Any]) -> None:
     while True:
-        await asyncio.sleep(BEAT)
-        beat(progress())
+        await asyncio.sleep(HEARTBEAT_INTERVAL)
+        send_heartbeat(progress())
 
 
-def beat(details: Any) -> None:
+def send_heartbeat(details: Any) -> None:
     """Send one heartbeat."""
     if details is None:
         activity.heartbeat()

@@ -1,4 +1,4 @@
-"""DRY_RUN of an undo: the tools look at the real systems and say whether a call can still be taken back."""
+"""DRY_RUN of an undo: the tools read the real systems and tell whether a call can still be undone."""
 
 import asyncio
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from airlock.activities.heartbeat import to_its_end
-from airlock.activities.invoke import as_model, bind_real, describe, run, tool_of
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import as_model, bind_real, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.errors import AirlockError, RefError, ToolFailed
 from airlock.base.text import shorten
@@ -18,21 +18,21 @@ from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
 from airlock.run.undo import UndoLook
 
 CONCURRENCY = 8
-"""The number of undos that are looked at at the same time."""
+"""Undo checks at the same time in one activity."""
 
 
 class UndoLookActivities:
-    """Holds no write credentials: an undo check only reads."""
+    """The undo checks of a worker that needs no write credentials."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="look_at_undo")
     async def look_at_undo(self, request: UndoLookRequest) -> UndoLooks:
-        """Ask the tools about every call; one that has no such function, or cannot look, says so."""
+        """Ask the tools about every call. A tool without an undo check, or one that fails, returns `looked=False`."""
         self._toolbox.require_plan(request.plan_id, undo=True)
         stopped: list[bool] = []
-        return await to_its_end(self._all(request, stopped), lambda: None, lambda: stopped.append(True))
+        return await run_to_completion(self._all(request, stopped), lambda: None, lambda: stopped.append(True))
 
     async def _all(self, request: UndoLookRequest, stopped: list[bool]) -> UndoLooks:
         looks: list[UndoLook] = []
@@ -58,9 +58,9 @@ class UndoLookActivities:
                 raise ToolFailed(f"the undo check of {tool.name} must return a Preview, it returned {type(said).__name__}")
         except TimeoutError:
             return UndoLook(step=step, looked=False, error=f"the look took longer than {made.contract.timeout:g} s")
-        except AirlockError as error:  # the tool's own word: this undo would fail
+        except AirlockError as error:  # reported by the tool: the undo would fail
             return UndoLook(step=step, looked=True, error=shorten(describe(error, secrets)))
-        except Exception as error:  # noqa: BLE001  # a check that breaks says nothing about the undo
+        except Exception as error:  # noqa: BLE001  # a defect of the check tells nothing about the undo
             return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
         return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect))))
 
@@ -68,4 +68,4 @@ class UndoLookActivities:
         try:
             return bind_real(self._toolbox, made.step, made.outputs, secrets, must_know=False).args
         except RefError:
-            return dict(made.step.args)  # an output was let go meanwhile; the token is what counts
+            return dict(made.step.args)  # an output was discarded; the undo token suffices

@@ -1,4 +1,4 @@
-"""Messages to monitors, questions to them, and their questions to the operator's policy."""
+"""Start of monitors, reports and queries to them, and their questions to the operator's policy."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,23 +38,23 @@ _CLOSING = (RPCStatusCode.ABORTED, RPCStatusCode.FAILED_PRECONDITION, RPCStatusC
 
 
 class MonitorActivities:
-    """Runs on the operator's worker, next to the workflows."""
+    """Monitoring activities of the operator's worker, on the workflows' queue."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="alarm")
     async def alarm(self, request: AlarmRequest) -> AlarmAnswer:
-        """Say whether the operator's policy wants the live gate locked for an anomaly."""
+        """Return whether the operator's policy wants the live gate locked for an anomaly."""
         severity = self._toolbox.policy.auto_lock_severity
         return AlarmAnswer(lock=severity is not None and request.anomaly.severity >= severity)
 
     @activity.defn(name="lock_wish")
     async def lock_wish(self, asked: AutoLock) -> WishAnswer:
-        """Ask a monitor, for the live gate, what lock it wants.
+        """Return the lock that a monitor wants, asked for by the live gate.
 
         Raises:
-            ApplicationError: If it is no monitor, or none that runs.
+            ApplicationError: If the named workflow is not a running monitor.
         """
         client = activity.client()
         found = await described(client, asked.monitor)
@@ -67,7 +67,7 @@ class MonitorActivities:
 
 
 async def start_monitors(client: Client, policy: Policy) -> None:
-    """See to it that all monitors run.
+    """Start the monitors that are not running.
 
     Raises:
         RPCError: If Temporal does not answer.
@@ -84,17 +84,17 @@ async def start_monitors(client: Client, policy: Policy) -> None:
 
 
 async def send_reports(client: Client, monitor: str, reports: Sequence[Report]) -> None:
-    """Send reports to a monitor, in one signal; a monitor that is missing is started by it. Safe to repeat.
+    """Send reports to a monitor in signals that start it if it is not running. Safe to repeat.
 
     Raises:
-        RPCError: If Temporal does not answer, or the monitor has more signals waiting than a run may have.
+        RPCError: If Temporal does not answer, or refuses further signals to the monitor's run.
     """
     for first in range(0, len(reports), MAX_REPORTS):
         await _send(client, monitor, Reports(reports=tuple(reports[first : first + MAX_REPORTS])))
 
 
 async def _send(client: Client, monitor: str, reports: Reports) -> None:
-    """Send one signal; Temporal takes none for a moment while a run that got many continues as new."""
+    """Send one signal; retry while Temporal refuses signals to a run that is continuing as new."""
     for attempt in range(_TRIES):
         try:
             await client.start_workflow(

@@ -1,4 +1,4 @@
-"""Timeouts and retries of activities. Every number of this kind is here."""
+"""Timeouts and retries of all activities."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from temporalio.common import RetryPolicy
 
 from airlock.plans.contract import Contract
 
-BEAT = 2.0
-"""Seconds between the heartbeats of a running call; tool authors do nothing for them."""
+HEARTBEAT_INTERVAL = 2.0
+"""Seconds between two heartbeats of an activity; tool authors need not send any."""
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
-"""Without a heartbeat for this long, a worker counts as gone."""
+"""Time without a heartbeat after which Temporal counts the worker as lost."""
 MARGIN = 10.0
-"""Seconds an activity may take beyond what its tools may, so that their own timeout is what counts."""
+"""Seconds between the timeouts of an activity's tools and its own, so that a tool's timeout comes first."""
 MOCK_TIMEOUT = 10.0
-"""Seconds one mock may take."""
+"""Timeout of one mock in seconds."""
 UNDO_ATTEMPTS = 5
-"""A compensation is tried at least this often before it parks."""
+"""Attempts of a compensation, at least, before it parks the plan."""
 MAX_BACKOFF = 30.0
-"""Seconds between two attempts of a call, at most."""
+"""Longest backoff between two attempts of a call in seconds."""
 
 _REHEARSAL_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=5
@@ -39,38 +39,38 @@ class Options:
 ADMIT = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 _UNTIL_IT_WORKS = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 ACQUIRE = Options(timedelta(hours=1), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
-"""Asking the gates, of which one plan may need thousands. While they do not answer nothing goes live, however long."""
+"""For `acquire`, which may ask thousands of gates. It is retried for ever: without an answer nothing goes live."""
 LEAVE = Options(timedelta(minutes=10), HEARTBEAT_TIMEOUT, _UNTIL_IT_WORKS)
-"""Giving back, which must not be given up either: others wait."""
+"""For `leave`. It is retried for ever: a slot that is never released would stop other plans."""
 LOOK = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))
-"""A gate's look for those who are gone; it looks again soon anyway."""
+"""For a gate's search for closed holders, which the gate repeats in seconds."""
 ALARM = Options(timedelta(seconds=30), None, RetryPolicy(maximum_attempts=5))
-"""Asking the policy, or a monitor, about a lock; a monitor asks again while an anomaly lasts."""
+"""For questions to the policy and to monitors about a lock; a monitor asks again while an anomaly lasts."""
 RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=5))
-"""Finding out what an earlier run of a gate knew; a gate that cannot stays closed."""
+"""For reading the state of a gate's earlier run; a gate that cannot read it locks itself."""
 
 
 def rehearse(steps: int) -> Options:
-    """For mocking so many steps in one activity."""
+    """Return the limits for mocking so many steps in one activity."""
     return Options(timedelta(seconds=steps * MOCK_TIMEOUT + MARGIN), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def preview(contracts: Iterable[Contract]) -> Options:
-    """For previewing steps with these contracts, one after the other in the worst case."""
+    """Return the limits for previewing steps with these contracts, one after the other in the worst case."""
     return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def call(contracts: Iterable[Contract]) -> Options:
-    """For a chain of live calls.
+    """Return the limits for a chain of live calls.
 
-    Temporal never repeats it: whether a call may be made again is the contract's business, and the workflow must know of
-    every attempt, because one whose worker died may have taken effect.
+    Temporal never retries it: the contract decides whether a call may be repeated. The workflow must know of every
+    attempt, because one whose worker was lost may have taken effect.
     """
     return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _ONCE)
 
 
 def compensate(contract: Contract) -> Options:
-    """For one compensation, which is safe to repeat."""
+    """Return the limits for one compensation, which is safe to repeat."""
     retry = RetryPolicy(
         initial_interval=timedelta(seconds=1),
         maximum_interval=timedelta(seconds=MAX_BACKOFF),
@@ -80,7 +80,7 @@ def compensate(contract: Contract) -> Options:
 
 
 def undo_attempts(contract: Contract) -> int:
-    """Return the number of attempts at a compensation."""
+    """Return the number of attempts that a compensation gets."""
     return max(contract.max_attempts, UNDO_ATTEMPTS)
 
 
@@ -88,17 +88,17 @@ RECOVER = Options(timedelta(seconds=300), None, RetryPolicy(maximum_interval=tim
 
 
 def look_at_undo(contracts: Iterable[Contract]) -> Options:
-    """For looking whether calls with these contracts can be taken back."""
+    """Return the limits for the undo checks of calls with these contracts."""
     return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def probe(contract: Contract) -> Options:
-    """For asking a tool what became of a call."""
+    """Return the limits for probing one call."""
     return Options(_sum([contract]), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))
 
 
 def backoff(attempt: int, asked: float = 0.0) -> timedelta:
-    """Return the wait before the attempt after this one: 1, 2, 4 ... 30 seconds, or longer if the target asked."""
+    """Return the wait after an attempt: 1, 2, 4 ... 30 seconds, or longer if the target asked for it."""
     return timedelta(seconds=max(asked, min(2.0 ** (attempt - 1), MAX_BACKOFF)))
 
 

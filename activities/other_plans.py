@@ -1,4 +1,4 @@
-"""Other open plans that touch the same resources, as Temporal's visibility tells: a hint for the approver, never a gate."""
+"""Other open plans that touch the same resources, by visibility: a hint for the approver, never a gate."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from airlock.base import names
 from airlock.plans.state import State
 
 MAX_NAMED = 20
-"""The number of other plans that an approver is told of."""
+"""Other plans that are named to an approver, at most."""
 
 
 async def others(client: Client, own: str, touched: Mapping[str, tuple[str, str]]) -> tuple[Conflict, ...]:

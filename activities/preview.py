@@ -1,4 +1,4 @@
-"""DRY_RUN: the tools look at the real systems and say what a live call would do."""
+"""DRY_RUN: the tools read the real systems and describe the effect of a live call."""
 
 import asyncio
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from temporalio import activity
 
-from airlock.activities.heartbeat import beat, to_its_end
-from airlock.activities.invoke import as_model, bind_real, bind_shown, describe, run, tool_of
-from airlock.activities.metered import measured
+from airlock.activities.call_metrics import measure
+from airlock.activities.heartbeat import run_to_completion, send_heartbeat
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import as_model, bind_real, bind_shown, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import ToolFailed
@@ -25,30 +25,32 @@ from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 
 PAYLOAD_BUDGET = 1_000_000
-"""An activity stops taking on steps when its previews hold this many bytes of JSON."""
+"""Bytes of JSON in an activity's previews from which it begins no further step."""
 CONCURRENCY = 8
-"""The number of dry runs that look at the same time."""
+"""Dry runs at the same time in one activity."""
 TOO_LARGE = f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes"
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 
 class PreviewActivities:
-    """Holds no write credentials: a dry run only reads."""
+    """The dry runs of a worker that needs no write credentials."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="preview")
     async def preview(self, request: RehearsalRequest) -> PreviewResult:
-        """Preview steps in dependency order, independent ones side by side.
+        """Preview steps in dependency order, independent ones in parallel.
 
-        Resumes after the steps that an earlier attempt finished, when its worker died. Steps that depend on one whose dry
-        run failed are left out: they cannot go live.
+        After the loss of a worker, the next attempt continues after the last heartbeat. Descendants of a step whose dry run
+        failed are left out: they cannot go live.
         """
         details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         stopped: list[bool] = []
-        return await to_its_end(self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True))
+        return await run_to_completion(
+            self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True)
+        )
 
     async def _preview_all(
         self, request: RehearsalRequest, done: list[PreviewOutcome], stopped: list[bool]
@@ -75,16 +77,16 @@ class PreviewActivities:
                     done.append(outcome)
                     _note(outcome, outputs, failed)
                     size += len(canonical_json(outcome.model_dump(mode="json")))
-                beat(_dump(done))
+                send_heartbeat(_dump(done))
         return PreviewResult(previews=tuple(done))
 
     async def _counted(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
-        with measured(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measure:
+        with measure(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measurement:
             outcome = await self._one(request, step, outputs)
             if isinstance(outcome, PreviewFailed):
-                measure.result = CallResult.FAILED
+                measurement.result = CallResult.FAILED
             else:
-                measure.result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
+                measurement.result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
         return outcome
 
     async def _one(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
@@ -96,7 +98,7 @@ class PreviewActivities:
                 raise ToolFailed(TOO_LARGE)
         except TimeoutError:
             return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
-        except Exception as error:  # noqa: BLE001  # whatever a dry run raises lowers the ceiling of its step
+        except Exception as error:  # noqa: BLE001  # any exception of a dry run lowers the ceiling of its step
             return PreviewFailed(step=step.id, error=shorten(describe(error, secrets)))
         return preview
 
@@ -141,7 +143,7 @@ def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
     try:
         return as_model(tool, args, complete=True)
     except ToolFailed:
-        if partly:  # the text that stands for an unknown value does not fit the field's type: it cannot be looked at
+        if partly:  # the placeholder of an unknown value does not fit the field's type
             return None
         raise
 

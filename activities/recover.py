@@ -1,4 +1,4 @@
-"""The remains of an ended plan, for its undo; and the calls of earlier runs, for a run that was reset."""
+"""The final state of an ended plan, for its undo; and the calls of earlier runs, for a run that was reset."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from airlock.activities.options import BEAT
+from airlock.activities.options import HEARTBEAT_INTERVAL
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.text import shorten
@@ -21,24 +21,24 @@ from airlock.temporal.history import Unreadable, described, evidence_of, is_open
 from airlock.wire import Recovered, RecoverRequest
 
 CARRY = "carry"
-"""The query that answers the whole run."""
+"""Name of the query that returns the whole run."""
 _QUERY_TIMEOUT = timedelta(seconds=20)
 
 
 class RecoverActivities:
-    """Runs on the operator's worker, next to the workflows: a closed run is asked, and its history read."""
+    """Recovery activity of the operator's worker, on the workflows' queue; it queries closed runs and reads histories."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="recover")
     async def recover(self, request: RecoverRequest) -> Recovered:
-        """Return the run of an ended plan as it really ended, with what only its history tells, under the policy of today.
+        """Return the run of an ended plan, completed from its history, under the policy of today.
 
-        Where the plan was undone before, in part or in vain, the latest undo knows more than the plan does.
+        If an earlier undo of the plan succeeded only in part, its run is newer than the plan's and is returned instead.
 
         Raises:
-            ApplicationError: If a run or a history cannot be read; it is tried again, and nothing is assumed.
+            ApplicationError: If a run or a history cannot be read; Temporal retries, and nothing is assumed.
         """
         self._toolbox.require_plan(request.plan_id, undo=True)
         client = activity.client()
@@ -66,9 +66,9 @@ class RecoverActivities:
     async def _earlier_undos(
         self, client: Client, request: RecoverRequest, after: WorkflowExecutionInfo
     ) -> list[WorkflowExecutionInfo]:
-        """Return the closed undos that began after the plan's last run did, newest first.
+        """Return the closed undos that began after the plan's last run, newest first.
 
-        Visibility may lag; the latest one is known from the requester of this undo.
+        Visibility may lag: the requester of this undo names the latest one.
         """
         workflow_id = names.undo_workflow_id(request.plan_id)
         found = {info.execution.run_id: info for info in await runs_by_visibility(client, workflow_id)}
@@ -86,23 +86,23 @@ class RecoverActivities:
         quiet_at: datetime | None = None
         if run.in_flight or run.reset_from:
             evidence = await evidence_of(client, execution.workflow_id, (execution.run_id,))
-            if run.reset_from:  # what it has forgotten may have been undone before it was reset
+            if run.reset_from:  # calls that the reset forgot may have been undone before it
                 evidence = await _with_undos(client, run.plan.plan_id, evidence)
             wait = seconds_until_quiet(run, evidence)
             overlay(run, evidence, closed_at, was_reset=bool(run.reset_from))
-            quiet_at = closed_at + timedelta(seconds=wait + BEAT) if wait else None
+            quiet_at = closed_at + timedelta(seconds=wait + HEARTBEAT_INTERVAL) if wait else None
         if run.admitted is not None:
             policy = self._toolbox.policy
             run.admitted = run.admitted.model_copy(update={"policy": policy, "policy_hash": policy.digest()})
-        # the undo has a record and a seal of its own
+        # the undo keeps its own audit and its own seal
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)
 
 
 async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
-    """Return True if a run failed before it commanded anything.
+    """Return True if a run failed on its input, before it started any activity.
 
-    What it was started with made no sense, so it knows nothing.
+    Such a run has no state to recover.
     """
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
@@ -115,14 +115,14 @@ async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:
 
 
 async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
-    """Return the whole run behind an execution; a worker answers, also when it is closed.
+    """Return the whole run of an execution, open or closed, as a worker answers it.
 
     Raises:
-        Unreadable: If none does.
+        Unreadable: If no worker answers.
     """
     handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
     try:
-        # with its type: a payload without one counts as a message from outside, and has a limit
+        # the result type matters: a payload without one is decoded as a message from outside, with its size limit
         carried = await handle.query(CARRY, result_type=dict[str, object], rpc_timeout=_QUERY_TIMEOUT)
         return Run.model_validate(carried)
     except (RPCError, WorkflowQueryFailedError, ValueError) as error:
@@ -130,7 +130,7 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
 
 
 class EarlierRuns:
-    """The calls that a chain of a reset run must not repeat; reads nothing where the run was not reset.
+    """The calls that a chain of a reset run must not repeat. Without a reset it reads no history.
 
     Args:
         request: The chain.
@@ -140,13 +140,13 @@ class EarlierRuns:
         self._request = request
         self._evidence: HistoryEvidence | None = None
         own = str(activity.info().workflow_run_id)
-        # a command that was waiting at the reset point still names the run that gave it
+        # a call that was already scheduled at the reset point still names the run that scheduled it
         self._reset = bool(request.run_id) and not request.run_id == request.first_run_id == own
 
     async def look(self, call: CallRequest) -> tuple[CallRequest, CallSucceeded | CallInDoubt | None]:
-        """Return the call as it may be made, and no answer; or the answer that it has without being made.
+        """Return the call to make and None, or the call and its outcome from an earlier run.
 
-        Where the other runs cannot be read, nothing is made and the call is in doubt.
+        If the other runs cannot be read, the call is in doubt and must not be made.
         """
         if not self._reset:
             return call, None
@@ -164,7 +164,7 @@ async def _evidence(request: ChainRequest) -> HistoryEvidence:
     """Return the calls of other runs of this plan, and of its undo.
 
     Raises:
-        Unreadable: If that cannot be read, or the plan is being undone at this moment.
+        Unreadable: If a history cannot be read, or an undo of the plan is running.
     """
     client, own = activity.client(), str(activity.info().workflow_run_id)
     undo_id = names.undo_workflow_id(request.plan_id)
@@ -177,7 +177,7 @@ async def _evidence(request: ChainRequest) -> HistoryEvidence:
 
 
 async def _with_undos(client: Client, plan_id: str, made: HistoryEvidence) -> HistoryEvidence:
-    """Return the histories of a plan's runs, with the compensations of its undos after the end."""
+    """Add the compensations of the plan's undos to the evidence of its own runs."""
     own = str(activity.info().workflow_run_id)
     undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
     return HistoryEvidence(calls=made.calls, undos=(*made.undos, *undone.undos))

@@ -1,15 +1,15 @@
-"""MOCK: every step of a plan is mocked in one activity, in dependency order."""
+"""MOCK: mocks of all steps of a plan in one activity, in dependency order."""
 
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from airlock.activities.heartbeat import to_its_end
-from airlock.activities.invoke import as_model, bind_shown, checked_output, describe, run, tool_of
-from airlock.activities.metered import measured
+from airlock.activities.call_metrics import measure
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import MOCK_TIMEOUT
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import as_model, bind_shown, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.metrics import CallResult
 from airlock.base.text import shorten
@@ -21,31 +21,31 @@ from airlock.wire import RehearsalRequest, RehearseResult
 
 
 class RehearseActivities:
-    """Needs no credentials: a mock touches nothing outside the process."""
+    """The mocks of a worker that needs no credentials: a mock touches nothing outside the process."""
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
     @activity.defn(name="rehearse")
     async def rehearse(self, request: RehearsalRequest) -> RehearseResult:
-        """Mock steps in the order given; each sees the mocked outputs of those before it."""
+        """Mock steps in the given order. Each step reads the mocked outputs of earlier steps."""
         stopped: list[bool] = []
-        return await to_its_end(self._mock_all(request, stopped), lambda: None, lambda: stopped.append(True))
+        return await run_to_completion(self._mock_all(request, stopped), lambda: None, lambda: stopped.append(True))
 
     async def _mock_all(self, request: RehearsalRequest, stopped: list[bool]) -> RehearseResult:
         outputs = dict(request.outputs)
         failures: list[MockFailed] = []
         for step in request.steps:
-            if stopped:  # what was not mocked must not pass for mocked: the next attempt does it
+            if stopped:  # a partial result would let steps pass that were never mocked: the next attempt mocks all
                 raise ApplicationError("stopped before every step was mocked", type="Stopped")
             contract = request.contracts[request.contract_of[step.id]]
-            with measured(contract.tool, Mode.MOCK, step.id) as measure:
+            with measure(contract.tool, Mode.MOCK, step.id) as measurement:
                 try:
                     outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
-                    measure.result = CallResult.WORKED
-                except Exception as error:  # noqa: BLE001  # whatever a mock raises lowers the ceiling of its step
+                    measurement.result = CallResult.WORKED
+                except Exception as error:  # noqa: BLE001  # any exception of a mock lowers the ceiling of its step
                     failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
-                    measure.result = CallResult.FAILED
+                    measurement.result = CallResult.FAILED
         return RehearseResult(failures=tuple(failures))
 
     async def _mock(self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any]) -> Any:

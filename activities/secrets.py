@@ -1,4 +1,4 @@
-"""Secrets: resolved where they are used, from the worker's environment or its secrets folder, and never let out."""
+"""Secrets of the worker, resolved where they are used and redacted from everything that leaves an activity."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ FOLDER_VARIABLE = "AIRLOCK_SECRETS_DIR"
 
 
 class Secrets:
-    """The secrets of one activity; remembers what it gave out, so that it can be taken out of what leaves."""
+    """The secrets of one activity. It remembers resolved secrets, to redact them from outputs and errors."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
@@ -39,15 +39,15 @@ class Secrets:
         return value
 
     def redact(self, value: Any) -> Any:
-        """Return a JSON value with every part of a secret that was given out, in any encoding, replaced by its name."""
+        """Return a JSON value with every part of a resolved secret, in any encoding, replaced by its name."""
         return self._redactor().shown(value)
 
     def keep(self, value: Any) -> Any:
-        """Return a JSON value redacted like the others, but so that `restore` can put back each part of a secret."""
+        """Return a JSON value redacted like `redact`, in a form from which `restore` can restore each part of a secret."""
         return self._redactor().kept(value)
 
     def restore(self, value: Any) -> Any:
-        """Return a JSON value that was redacted, with the secrets back in it that have been given out again meanwhile."""
+        """Return a redacted JSON value with its secrets restored, as far as this activity has resolved them."""
         return self._redactor().restored(value)
 
     def _redactor(self) -> Redactor:

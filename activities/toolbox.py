@@ -1,4 +1,4 @@
-"""The tools of every activity: the operator's catalogue and policy, given by the worker."""
+"""The operator's catalogue and policy, which the worker gives to every activity."""
 
 from dataclasses import dataclass, field
 
@@ -19,14 +19,15 @@ from airlock.plans.tool import Tool, ToolCall
 
 @dataclass(frozen=True)
 class Toolbox:
-    """The operator's side of every activity. `index_key` keys the hashes of resource names; empty means no index."""
+    """The operator's settings for all activities of a worker."""
 
     catalogue: Catalogue
     policy: Policy
     index_key: str = field(default="", repr=False)
+    """The key of the hashes of resource names; without one, plans are not indexed by resource."""
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
-        """Return the call as its tool sees it."""
+        """Return the context of a call that its tool function gets."""
         return ToolCall(
             plan_id=plan_id,
             step_id=step.id,
@@ -39,10 +40,10 @@ class Toolbox:
 
     @staticmethod
     def require_plan(plan_id: str, *, undo: bool = False) -> None:
-        """Refuse to act for anything but the run of that plan; with `undo`, that of its undo after the end will do too.
+        """Refuse to act for any workflow but the plan's own; with `undo`, the workflow of its undo is accepted too.
 
         Raises:
-            ApplicationError: If the activity was started by something else, for example by hand.
+            ApplicationError: If another workflow, or a client, started the activity.
         """
         info = activity.info()
         allowed = {names.plan_workflow_id(plan_id), *((names.undo_workflow_id(plan_id),) if undo else ())}
@@ -71,5 +72,5 @@ class Toolbox:
             raise ToolFailed(f"agent {step.agent!r} lacks permission {', '.join(missing)} on this worker")
 
     def contract_now(self, step: Step) -> Contract:
-        """Return the contract this worker has for a step today."""
+        """Return the contract that this worker's catalogue has for a step now."""
         return self.catalogue.contract(step.tool, step.args)

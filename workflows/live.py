@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError
-from temporalio.exceptions import TimeoutError as ActivityTimeout
+from temporalio.exceptions import ActivityError
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import JsonValue, TypeAdapter, ValidationError
+    from pydantic import JsonValue
 
     from airlock.activities import options
     from airlock.base.text import shorten
@@ -28,19 +27,17 @@ with workflow.unsafe.imports_passed_through():
         RetryableFailure,
     )
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
-    from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+    from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
     from airlock.run.gate_requests import all_held, drop_duplicates, late_refusal, late_request, take_late, tool_slots
     from airlock.run.state import Run
-    from airlock.temporal.proof_converter import Unproven
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import call_request
+    from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.probes import probe_calls_in_doubt
-
-    _ATTEMPTS = TypeAdapter(list[Attempt])
 
 
 class LiveStage:
@@ -227,56 +224,14 @@ class LiveStage:
         try:
             result = await answered(handle)
         except ActivityError as error:
-            return self._lost(error, requests)
+            return attempts_after_failure(error, requests)
         except NoAnswer as error:
-            return _all_in_doubt(requests, str(error))
+            return all_in_doubt(requests, str(error))
         except asyncio.CancelledError:
             return []  # cancelled before the command was even sent
         finally:
             self._handles.pop(steps[0], None)
-        return self._attempts_in(result, requests)
-
-    def _attempts_in(self, result: Any, requests: list[CallRequest]) -> list[Attempt]:
-        """Return the attempts of a result. A result that no worker returns puts every call of the chain in doubt."""
-        try:
-            answered = ChainResult.model_validate(result)
-        except ValidationError:
-            answered = ChainResult()
-        steps = [made.step for made in answered.attempts]
-        if steps == [asked.step.id for asked in requests[: len(steps)]] and (steps or answered.stopped):
-            return list(answered.attempts)
-        return _all_in_doubt(requests, "its activity was answered with something no worker of Airlock answers")
-
-    def _lost(self, error: ActivityError, requests: list[CallRequest]) -> list[Attempt]:
-        """Return the known outcomes of a chain whose activity did not answer."""
-        if isinstance(error.cause, CancelledError) and error.started_event_id == 0:
-            return []  # dropped before a worker began it: it is tried once only, so it was certainly not made
-        if not isinstance(error.cause, ActivityTimeout):  # it broke, or a client failed it by hand: nothing is known of any
-            # nor of one that was cancelled after it had begun: a worker answers then, a client may have cancelled it
-            return _all_in_doubt(requests, f"the activity failed: {error.cause}")
-        details = error.cause.last_heartbeat_details
-        if any(isinstance(detail, Unproven) for detail in details):
-            return _all_in_doubt(requests, "its worker is gone, and its record was overwritten by another client")
-        made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
-        if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
-            return made
-        lost = requests[len(made)]
-        text = shorten(f"its worker is gone or did not answer in time: {error.cause}")
-        if not lost.last_attempt:
-            # the worker may only be cut off and still calling: repeat after the call's own timeout has ended it there
-            harmless = lost.contract.read_only or lost.contract.idempotent
-            pause = 0.0 if harmless else lost.contract.timeout
-            doubtful = not lost.contract.read_only
-            return [
-                *made,
-                RetryableFailure(
-                    step=lost.step.id, error=text, doubtful=doubtful, undo=lost.undo, after=pause,
-                    token_lost=doubtful and lost.undo is None,
-                ),
-            ]  # fmt: skip
-        if lost.contract.read_only:
-            return [*made, CallFailed(step=lost.step.id, error=text, attempt=lost.attempt)]
-        return [*made, CallInDoubt(step=lost.step.id, error=text, undo=lost.undo, token_lost=lost.undo is None)]
+        return attempts_in(result, requests)
 
     def _final_outcome(self, made: CallOutcome, doubtful: bool, retry: RetryableFailure | None) -> CallOutcome:
         """Return the outcome of a call after its last attempt.
@@ -305,8 +260,3 @@ class LiveStage:
         if left > 0:
             await workflow.sleep(left, summary="the plan's deadline")
         self._deadline_passed = True
-
-
-def _all_in_doubt(requests: list[CallRequest], why: str) -> list[Attempt]:
-    """Return the attempts of calls of which nothing is known."""
-    return [CallInDoubt(step=asked.step.id, error=shorten(why), token_lost=True) for asked in requests]

@@ -1,4 +1,4 @@
-"""Claims of irreversible calls, as Temporal has them: taken, settled, looked at. The id of a claim is the referee."""
+"""Claims of irreversible calls as workflows: taken, settled and read. The unique workflow id decides who has a claim."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,22 +21,22 @@ from airlock.temporal.history import Unreadable, described, is_open
 from airlock.temporal.past_runs import may_have_called
 
 AT_ONCE = 10
-"""The number of claims of one plan that are worked on at the same time."""
+"""Claims of one plan that are processed at the same time."""
 TRIES = 20
-"""The most attempts at a claim that is freed, and taken by another plan again, between two questions."""
+"""Attempts at a claim that another plan takes each time it becomes free."""
 SETTLE_SECONDS = 20.0
-"""The longest wait until a settled claim is closed; a worker has to run for that."""
+"""Seconds to wait until a worker has closed a settled claim."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class ClaimUnsettled(Exception):
-    """A claim that is to be free is still open; trying again later helps."""
+    """A claim was settled as free, but is still open; a retry may succeed."""
 
 
 async def take(client: Client, request: AcquireRequest) -> tuple[dict[str, str], dict[str, str]]:
-    """Claim calls for a plan; asking again changes nothing.
+    """Claim calls for a plan. Safe to repeat.
 
     Of two plans that want the same call at the same moment exactly one gets it. A claim whose holder is closed is taken
     over only when the holder's history proves that the call was never begun.
@@ -73,18 +73,18 @@ async def take(client: Client, request: AcquireRequest) -> tuple[dict[str, str],
 
 
 async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
-    """Say what became of claimed calls; saying it again changes nothing.
+    """Settle claims with the outcome of their calls. Safe to repeat.
 
     Returns:
-        The claims that are not open any more, sorted.
+        The claims that were closed already, sorted.
 
     Raises:
-        RPCError: If Temporal did not answer; those that could be settled are.
+        RPCError: If Temporal did not answer for a claim; all others were settled.
     """
     settled = {each.claim: each.outcome for each in request.settled}
 
     async def say(claim_id: str) -> bool:
-        # only plans claim; the undo of a plan speaks for it
+        # an undo settles under its plan's name: the plan is the holder of the claim
         said = SettledByPlan(holder=names.plan_workflow_id(request.plan_id), outcome=settled[claim_id])
         return await _signal(client, claim_id, None, said)
 
@@ -94,15 +94,15 @@ async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
 
 
 async def standing(client: Client, claims: Sequence[ClaimWanted], holder: str) -> dict[str, str]:
-    """Return the calls that other plans make, made or may have made, as far as Temporal tells now; changes nothing.
+    """Return the calls that another plan makes, made or may have made, as far as Temporal tells now. Read-only.
 
     Args:
         client: A client of the namespace.
         claims: The calls.
-        holder: Whose own claims do not count: a workflow id.
+        holder: The workflow id of the plan that asks; its own claims do not count.
 
     Returns:
-        By step one sentence each. What could not be found out is absent: this is a hint, `take` decides.
+        One sentence per step. A claim that cannot be read is absent: this is a hint, `take` decides.
     """
 
     async def ask(wanted: ClaimWanted) -> str | None:
@@ -119,8 +119,8 @@ async def standing(client: Client, claims: Sequence[ClaimWanted], holder: str) -
     return {wanted.step: sentence for wanted, sentence in zip(claims, said, strict=True) if sentence}
 
 
-class _Found:
-    """A claim that stands: it is open, or was settled as done."""
+class _StandingClaim:
+    """A claim in force: it is open, or was settled as done."""
 
     def __init__(self, claim_id: str, run_id: str, claimed: Claimed, since: datetime, closed_at: datetime | None) -> None:
         self.id = claim_id
@@ -131,21 +131,21 @@ class _Found:
 
 
 async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted) -> str | None:
-    """Take one claim; why not, or None."""
+    """Take one claim. Return None, or the reason why the call must not be made."""
     claim_id = names.claim_id(wanted.tool, wanted.digest)
     for _ in range(TRIES):
         if await _start(client, request, wanted):
             return None
         found = await _look(client, claim_id)
         if found is None:
-            continue  # set free between the two questions
+            continue  # it became free between start and lookup
         again = bool(found.claimed.execution) and found.claimed.execution != request.execution
         if found.claimed.holder == request.holder and again and not request.reset and found.closed_at is None:
-            # the plan was started again under its id: no record tells what its first life did
+            # the plan was started again under its id: no record tells which calls its first execution made
             return claim.doubtful(found.claimed, found.id)
         own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
         if own and (found.closed_at is None or request.reset):
-            return None  # a run that was reset is answered with what its call did before
+            return None  # a call that a reset run repeats is answered with its earlier outcome
         if own:
             return claim.made_before(found.closed_at)
         if found.claimed.holder == request.holder:
@@ -179,8 +179,8 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
     return True
 
 
-async def _look(client: Client, claim_id: str) -> _Found | None:
-    """Return the claim that stands under an id, or None."""
+async def _look(client: Client, claim_id: str) -> _StandingClaim | None:
+    """Return the claim in force under an id, or None."""
     info = await described(client, claim_id)
     done = info is not None and info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
     if info is None or not (done or is_open(info)):
@@ -191,13 +191,13 @@ async def _look(client: Client, claim_id: str) -> _Found | None:
     try:
         claimed = Claimed.model_validate((await client.data_converter.decode(started.input.payloads))[0])
     except (ValidationError, IndexError):
-        return None  # it was started by hand with something that is no claim: it fails at once
+        return None  # a client started it with another input: it fails immediately, which frees the id
     closed_at = info.close_time.ToDatetime(UTC) if done else None
-    return _Found(claim_id, run_id, claimed, claimed.since or info.start_time.ToDatetime(UTC), closed_at)
+    return _StandingClaim(claim_id, run_id, claimed, claimed.since or info.start_time.ToDatetime(UTC), closed_at)
 
 
-async def _objection(client: Client, found: _Found) -> str | None:
-    """Return the objection of another holder's claim; None when its call was certainly never begun."""
+async def _objection(client: Client, found: _StandingClaim) -> str | None:
+    """Return why another holder's claim is in the way; None if its call was certainly never begun."""
     if found.closed_at is not None:
         return claim.made(found.claimed, found.closed_at)
     holder = await described(client, found.claimed.holder)
@@ -210,12 +210,12 @@ async def _objection(client: Client, found: _Found) -> str | None:
     return claim.doubtful(found.claimed, found.id)
 
 
-async def _set_free(client: Client, found: _Found) -> None:
-    """Settle a claim whose call was never begun, and wait until its id may be taken again."""
+async def _set_free(client: Client, found: _StandingClaim) -> None:
+    """Settle a claim whose call was never begun, and wait until its id is free."""
     said = SettledByPlan(
         holder=found.claimed.holder, outcome=ClaimOutcome.FREE, reason="its holder is closed and never began this call"
     )
-    # this very run: another plan may be faster and hold a new claim under the same id by now
+    # with the run id: another plan may already hold a new claim under the same workflow id
     if not await _signal(client, found.id, found.run_id, said):
         return
     try:
@@ -238,7 +238,7 @@ async def _signal(client: Client, claim_id: str, run_id: str | None, said: Settl
 
 
 async def _each(items: Sequence[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
-    """Work on all items, a few at a time; all are tried before the first error is raised."""
+    """Process all items, `AT_ONCE` at a time. All are tried before the first error is raised."""
     free = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> R:

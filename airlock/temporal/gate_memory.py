@@ -20,28 +20,28 @@ _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatu
 
 
 async def left_behind(client: Client, gate: str) -> str:
-    """Return the run of a gate that ended without ending by itself, for the next one to take up what it knew.
+    """Return the last run of a gate if it was terminated, cancelled, failed or timed out, else "".
 
-    Mostly none.
+    The next run restores its state: its holders still rely on their slots.
     """
     found = await described(client, gate)
     return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
-    """Return the state of the last earlier run of a gate, if that run did not end by itself.
+    """Return the state of a gate's last run, if that run did not complete by itself.
 
-    A run that ended before it had taken up what an earlier one knew is passed over for that earlier one.
+        A run that ended before it had restored the state of an earlier one is skipped for that earlier one.
 
     Raises:
-        RPCError: If Temporal does not answer; to be tried again.
-        Unreadable: Likewise.
+        RPCError: If Temporal does not answer; retry.
+                Unreadable: If Temporal does not answer; retry.
     """
     runs = [request.after] if request.after else []
     runs += [run for run in await _earlier(client, request) if run not in runs]
     while runs:
         last = await _last_of_chain(client, request, runs.pop(0))
-        if last is None:  # retention has removed it since, or it leads to the run that asks
+        if last is None:  # removed by retention, or continued by the run that asks
             continue
         if last.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
             return RecallResult()
@@ -52,7 +52,7 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
             if error.status in _NOT_NOW:
                 raise
             return RecallResult(problem=f"run {run} cannot be asked ({error.message[:200]})")
-        except Exception as error:  # noqa: BLE001  # whatever it is, what that run knew is not known
+        except Exception as error:  # noqa: BLE001  # after any other error the state of that run is unknown
             return RecallResult(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
         if carried.ready:
             return RecallResult(carried=carried)
@@ -67,7 +67,7 @@ async def _carried(client: Client, gate: str, run: str) -> CarriedGate:
 
 
 async def _earlier(client: Client, request: RecallRequest) -> list[str]:
-    """Return the runs of the same gate before the one that asks, newest first, as far as visibility knows them."""
+    """Return the other runs of the gate, newest first, as visibility lists them."""
     try:
         found = await runs_by_visibility(client, request.gate)
     except Unreadable as error:
@@ -78,10 +78,7 @@ async def _earlier(client: Client, request: RecallRequest) -> list[str]:
 
 
 async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
-    """Return the run with which a chain of runs that continued each other as new ended.
-
-    None if that is the one that asks.
-    """
+    """Return the last run of a chain of continue-as-new; None if the run that asks belongs to the chain."""
     while run != request.run:
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:

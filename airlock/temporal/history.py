@@ -1,4 +1,4 @@
-"""The calls and compensations that a workflow's runs commanded, as their histories tell."""
+"""Calls and compensations of a workflow's runs, read from their histories."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,11 +38,11 @@ _UNDO_OUTCOME = TypeAdapter[UndoOutcome](UndoOutcome)
 
 
 class Unreadable(AirlockError):
-    """A history that says what may have happened cannot be read."""
+    """A history that may hold the outcome of a call cannot be read."""
 
 
 async def described(client: Client, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo | None:
-    """Return Temporal's description of a run, the latest without a run id; None when there is none any more.
+    """Return Temporal's description of a run, or None if it does not exist. Without a run id, describe the latest.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -58,12 +58,12 @@ async def described(client: Client, workflow_id: str, run_id: str = "") -> Workf
 
 
 def is_open(info: WorkflowExecutionInfo) -> bool:
-    """Return True if a run is not closed; a paused one is open."""
+    """Return True if a run is not closed. A paused run is open."""
     return info.status in _OPEN
 
 
 async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:
-    """Return the runs of a workflow as visibility lists them, newest first, seconds behind at worst.
+    """Return the runs of a workflow, newest first. Visibility may lag by seconds.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -113,7 +113,7 @@ async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterato
 
 
 async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> HistoryEvidence:
-    """Return the activities of all runs of a workflow: those named, those they lead to, and those in visibility.
+    """Return the evidence of a workflow's runs: the given runs, the runs linked to them, and those in visibility.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
     reset more than once, the runs of the earlier resets are known from visibility alone.
@@ -121,8 +121,8 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     Args:
         client: A connected client.
         workflow_id: The workflow.
-        run_ids: Where to begin.
-        leave_out: A run whose own events do not count; it is only followed.
+        run_ids: The runs to begin with.
+        leave_out: A run whose own events do not count; only its links are followed.
 
     Raises:
         Unreadable: If a history that is needed cannot be read.
@@ -139,7 +139,7 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         except Unreadable:
             if must:
                 raise
-            continue  # deleted since visibility, or a run that continued, listed it
+            continue  # deleted since visibility, or another run, named it
         read[run_id] = events
         sure, perhaps = _links(events)
         needed += sure
@@ -152,12 +152,12 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
 
 
 def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[HistoryEvent]]]:
-    # by their ends: a run that was reset begins with the events, and the times, of the one it was reset from
+    # sorted by the last event: a reset run begins with the events, and times, of the run it was reset from
     return sorted(read.items(), key=lambda item: (item[1][-1].event_time.ToNanoseconds(), item[0]))
 
 
 def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
-    """Return the runs that a history leads to: those that must be looked at, and those that may be gone."""
+    """Return the runs that a history names: the required ones, and those that retention may have removed."""
     sure: list[str] = []
     perhaps: list[str] = []
     for event in events:
@@ -167,7 +167,7 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
         elif kind == "workflow_execution_continued_as_new_event_attributes":
             sure.append(event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id)
         elif kind == "workflow_execution_started_event_attributes":
-            # what an earlier run of a chain did is carried in this one; it only leads to runs that were reset before
+            # this run carries the calls of the earlier run; that one matters only for its links to runs that were reset
             perhaps.append(event.workflow_execution_started_event_attributes.continued_execution_run_id)
     return [run for run in sure if run], [run for run in perhaps if run]
 
@@ -205,7 +205,7 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
     if end is None:
         return CallActivity(run_id=run_id, request=chain, lost=every)
     if kind == "activity_task_canceled_event_attributes":
-        # a call that has begun answers; any client can cancel it after a stop was asked for
+        # a worker completes the activity of a call that has begun; any client may have cancelled it instead
         begun = end.activity_task_canceled_event_attributes.started_event_id != 0
         return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
@@ -242,7 +242,7 @@ async def _undo_outcome(client: Client, end: HistoryEvent | None) -> UndoOutcome
 
 
 async def _decoded(client: Client, payloads: Payloads) -> Any:
-    """Return the one value of a payload as plain JSON.
+    """Return the only value of some payloads as plain JSON.
 
     Raises:
         Unreadable: If it cannot be decoded here.

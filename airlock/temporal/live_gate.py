@@ -10,11 +10,11 @@ from airlock.temporal.gate_memory import left_behind
 
 
 async def start_live_gate(client: Client, policy: Policy) -> None:
-    """See to it that the live gate runs, so that it can be locked before the first plan comes.
+    """Start the live gate if it is not running, so that it can be locked before the first plan.
 
     Raises:
         RPCError: If Temporal does not answer.
-        Unreadable: Likewise.
+        Unreadable: If Temporal does not answer.
     """
     await client.start_workflow(
         names.GATE_WORKFLOW,

@@ -1,4 +1,4 @@
-"""The proof in a closed plan's history about one of its calls."""
+"""Proof from a closed plan's history that a call was never begun."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 
 async def may_have_called(client: Client, workflow_id: str, run_id: str, step: str, since: datetime) -> bool:
-    """Return True if a plan may have begun the live call of a step; False is proof that it never did.
+    """Return True if a plan may have begun a step's live call. False is proof that it did not.
 
     The runs that continued each other as new are read, newest first. Where one of them is missing, was reset from a run
     that is not among them, or where all of them are younger than the claim, nothing is proved.
@@ -43,7 +43,7 @@ async def may_have_called(client: Client, workflow_id: str, run_id: str, step: s
 
 
 def _calls(event: HistoryEvent, step: str) -> bool:
-    # the ids that `workflows.commands.call` gives: `<step>:live`, and `<step>:live:<n>` from the second attempt on
+    # the activity ids of `workflows.commands.call`: `<step>:live`, and `<step>:live:<n>` from the second attempt on
     if event.event_type != EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
         return False
     activity_id = event.activity_task_scheduled_event_attributes.activity_id
@@ -51,5 +51,5 @@ def _calls(event: HistoryEvent, step: str) -> bool:
 
 
 def _was_reset(event: HistoryEvent) -> bool:
-    # what the run did that it was reset from is not in this history
+    # this history does not hold the events of the run that it was reset from
     return bool(event.workflow_task_failed_event_attributes.base_run_id)

@@ -1,4 +1,4 @@
-"""The metrics of a worker: Prometheus, Temporal's own and Airlock's beside them, on one address."""
+"""Prometheus metrics of a worker: those of Temporal's SDK and of Airlock on one address."""
 
 import re
 
@@ -11,10 +11,10 @@ _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:]+\]|\d+\.\d+\.\d+\.\d+|localhost):\d{1,
 
 
 def metrics_address(text: str) -> str:
-    """Return an address as `--metrics-address` takes it: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
+    """Parse the value of `--metrics-address`: `127.0.0.1:9464`, `[::1]:9464` or `localhost:9464`.
 
     Raises:
-        ValueError: If it is none; a host's name is not, because what listens must know where.
+        ValueError: If the text is not such an address. Other host names are refused: a listener needs an interface.
     """
     if not _ADDRESS.fullmatch(text) or not 0 < int(text.rpartition(":")[2]) < 65_536:
         raise ValueError(f"{text!r} is not an address to listen on; one is 127.0.0.1:9464")
@@ -22,15 +22,15 @@ def metrics_address(text: str) -> str:
 
 
 def serve_metrics(address: str) -> None:
-    """Serve metrics of this whole process at `http://<address>/metrics`, to every client that can reach it.
+    """Serve the metrics of this process at `http://<address>/metrics`, to every client that can reach it.
 
-    To be called once, before the first connection: every client made after it reports there.
+    Call it once, before the first connection: only clients made afterwards report there.
 
     Args:
-        address: From `metrics_address`.
+        address: A result of `metrics_address`.
 
     Raises:
-        ConfigError: If it cannot listen there.
+        ConfigError: If the process cannot listen there.
     """
     metrics = PrometheusConfig(
         bind_address=address,

@@ -1,4 +1,4 @@
-"""The SDK's tracing interceptor, for headers of any sender. Needs the extra `otel`."""
+"""The SDK's tracing interceptor, made safe against headers of any sender. Needs the extra `otel`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from temporalio.worker import WorkflowInboundInterceptor, WorkflowInterceptorCla
 
 
 class Tracer(TracingInterceptor):
-    """Carries the trace's id from process to process, and nothing else: no baggage gets into a plan's history."""
+    """Interceptor that passes the trace id from process to process. It passes no baggage into a plan's history."""
 
     def __init__(self, tracer: OpenTelemetryTracer) -> None:
         super().__init__(tracer)
@@ -23,7 +23,7 @@ class Tracer(TracingInterceptor):
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """Return the interceptor of each workflow instance."""
+        """Return the interceptor of a workflow instance."""
         super().workflow_interceptor_class(input)
         return _InWorkflow
 
@@ -36,15 +36,12 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
 
 
 class _Carriers(DefaultPayloadConverter):
-    """A reader of trace headers that never raises.
-
-    The sender of a signal could otherwise wedge a run with a header of junk.
-    """
+    """Converter of trace headers that never raises. A signal with a malformed header could otherwise wedge a run."""
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type[Any]] | None = None) -> list[Any]:
         try:
             found = super().from_payloads(payloads, type_hints)
-        except Exception:  # noqa: BLE001  # whatever is wrong with it, it is not a trace
+        except Exception:  # noqa: BLE001  # a malformed header counts as no trace
             found = [{} for _ in payloads]
         return [_strings(carrier) for carrier in found]
 

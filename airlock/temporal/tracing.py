@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: one from the submission of a plan to its last call, across every process in between.
+"""OpenTelemetry traces, from the submission of a plan to its last call, across all processes.
 
 Off unless `AIRLOCK_TRACING` says `1`. Where traces go is OpenTelemetry's own matter: a program that has set a tracer
 provider keeps it; for all others OpenTelemetry's environment variables count (`OTEL_EXPORTER_OTLP_ENDPOINT`,
@@ -15,14 +15,14 @@ from airlock.base.errors import ConfigError, Problem
 
 VARIABLE = "AIRLOCK_TRACING"
 SERVICE = "airlock"
-"""The service that spans belong to, unless `OTEL_SERVICE_NAME` says another."""
+"""Service name of the spans, unless `OTEL_SERVICE_NAME` names another."""
 
 
 def traced(environment: Mapping[str, str] = os.environ) -> bool:
     """Return True if traces are on.
 
     Raises:
-        ConfigError: If the variable says something else than 0 or 1.
+        ConfigError: If the variable is neither 0 nor 1.
     """
     said = environment.get(VARIABLE, "")
     if said not in ("", "0", "1"):
@@ -31,7 +31,7 @@ def traced(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def tracing_interceptors() -> list[Interceptor]:
-    """Return the interceptors that a client, and the workers made of it, need for traces; none when they are off.
+    """Return the tracing interceptors of a client, which its workers inherit; none if traces are off.
 
     Spans hold ids and names, never arguments or outputs. Those of a workflow are points in time and outlive its worker: a
     plan waits for weeks, and its trace goes on in whichever process carries it on.
@@ -69,14 +69,14 @@ def _set_provider() -> None:
 
 
 def send_last_traces(within: float = 5.0) -> None:
-    """Send what is not sent yet, for so many seconds at most; for a process that ends without running its exit handlers."""
+    """Flush the spans within some seconds; for a process that ends without running its exit handlers."""
     if os.environ.get(VARIABLE) != "1":
         return
     from opentelemetry import trace
 
     flush = getattr(trace.get_tracer_provider(), "force_flush", None)
     if flush is not None:
-        # in a thread of its own: the SDK takes a limit and does not keep it, and no collector may be there to take the spans
+        # in a thread: the SDK does not keep the limit it accepts, and without a collector the flush would block
         sending = threading.Thread(target=flush, daemon=True)
         sending.start()
         sending.join(within)

@@ -1,4 +1,4 @@
-"""The Temporal workers of one process, by role."""
+"""Temporal workers of one process, by role."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ from airlock.workflows.registry import WORKFLOWS
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
-"""Heartbeats reach Temporal at least this often, so that a stop reaches a running call as fast."""
+"""Longest interval between heartbeats to Temporal; a stop reaches a running call with the next heartbeat."""
 STICKY_TIMEOUT = timedelta(seconds=5)
-"""The time a run waits for the worker that has it in its cache, before another one takes it over."""
+"""Time that a workflow task waits for the worker that caches its run, before another worker gets it."""
 ORCHESTRATIONS = 32
-"""Admissions and visits to gates that one worker process does at the same time; they wait more than they work."""
+"""Activities on the workflows' queue at the same time in one process; they mostly wait for Temporal."""
 DEADLOCK_AFTER = 30.0
-"""Seconds after which a workflow task that has not come back counts as hanging.
+"""Seconds after which a workflow task counts as hanging.
 
 The SDK's two seconds are wall clock: on a busy machine, a task of a tenth of a second takes that long. A task that fails
 for this reason is replayed from its beginning, which makes the machine busier. Temporal itself gives a task ten seconds
 before it hands the task to another worker.
 """
 SHUTDOWN_MARGIN = 15.0
-"""Seconds a worker waits for running calls beyond the longest that the catalogue allows."""
+"""Seconds that a shutdown waits for running calls beyond the longest timeout of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Limits:
 
 
 def runner() -> SandboxedWorkflowRunner:
-    """Return the sandbox for workflows; a module that is imported twice, once in and once outside of it, is an error."""
+    """Return the sandbox for workflows.
+
+    A module that is imported both inside and outside of it is an error: the two copies of a class are different types.
+    """
     policy = (
         SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
         | SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
     )
-    # cryptography imports its exceptions at the moment it raises them; refused, that aborts the whole process
+    # cryptography imports its exceptions when it raises them; a sandbox that refuses the import aborts the process
     restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography")
     if traced():
         restrictions = restrictions.with_passthrough_modules("opentelemetry")
@@ -67,14 +70,14 @@ def runner() -> SandboxedWorkflowRunner:
 
 
 def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
-    """Return the Temporal workers of one process.
+    """Return the Temporal workers of a process.
 
     Args:
         client: A client made by `airlock_client.connection`.
         toolbox: The operator's catalogue and policy.
         role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls
             and compensations.
-        limits: How much to do at the same time.
+        limits: The number of calls, rehearsals and workflow tasks at the same time.
     """
     allowed = limits or Limits()
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
@@ -123,12 +126,12 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
 
 
 def patient(worker: Worker) -> Worker:
-    """Let a worker's workflow tasks run for `DEADLOCK_AFTER` seconds before they count as hanging.
+    """Set a worker's deadlock detector to `DEADLOCK_AFTER` seconds, and return the worker.
 
     Raises:
-        AirlockError: If this version of the SDK keeps that number elsewhere.
+        AirlockError: If this version of the SDK has another detector.
     """
-    # the SDK has no setting for it, only a debug mode that switches the detector off and runs tasks one at a time
+    # the SDK has no such setting, only a debug mode without a detector that runs one task at a time
     tasks = worker._workflow_worker
     if tasks is not None:
         if not hasattr(tasks, "_deadlock_timeout_seconds"):

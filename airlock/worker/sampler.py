@@ -1,7 +1,7 @@
-"""The gauges: what is open, what waits for people, how full the gates are, how healthy the whole is.
+"""Gauges of open plans, pending approvals, gates and health.
 
-No process knows these by itself, so that they are looked up: every worker that orchestrates asks Temporal now and then and
-sets its gauges to the answer. Several such workers answer alike; a query takes the maximum, not the sum.
+No process counts these by itself, so every orchestrating worker asks Temporal at intervals and sets its gauges to the
+answer. Several workers report the same values: a Prometheus query takes the maximum, not the sum.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from airlock.monitoring.rolling import Window
 from airlock.plans.state import State
 
 EVERY = 15.0
-"""Seconds between two looks, unless the worker is told otherwise."""
+"""Seconds between two samples by default."""
 HEALTH_EVERY = 4
-"""Health is looked up in every fourth round: its windows are an hour and a day, and an answer is large."""
+"""Samples per sample of health, whose windows are an hour and a day, and whose answer is large."""
 _PAGE = 1_000
 _ROUNDS = 10
 _OPEN = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Running'"
@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Looks up the gauges. A look that fails leaves them as they were; `airlock_sampled_at_seconds` tells their age.
+    """Sampler of the gauges. A sample that fails leaves them as they were; `airlock_sampled_at_seconds` tells their age.
 
     Args:
         client: A client made by `airlock_client.connection`.
-        meter: Where gauges are set; that of the client's runtime.
+        meter: The meter of the client's runtime, which serves the gauges.
     """
 
     def __init__(self, client: Client, meter: MetricMeter) -> None:
@@ -51,7 +51,7 @@ class Sampler:
         self._troubled: set[str] = set()
 
     async def run(self, every: float = EVERY) -> None:
-        """Look until cancelled, so many seconds apart."""
+        """Sample at intervals of so many seconds, until cancelled."""
         turn = 0
         while True:
             await self.sample(health=turn % HEALTH_EVERY == 0)
@@ -59,7 +59,7 @@ class Sampler:
             await asyncio.sleep(every)
 
     async def sample(self, *, health: bool = True) -> None:
-        """Look once at everything; `health` left out on demand."""
+        """Sample plans and gates once, and health too if asked for."""
         await self._part("plans", self._plans)
         await self._part("gates", self._gate_gauges)
         if health:
@@ -68,8 +68,8 @@ class Sampler:
     async def _part(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
         try:
             await look()
-        except Exception as error:  # noqa: BLE001  # a gauge that cannot be looked up must not end the others
-            if what not in self._troubled:  # once, not every few seconds
+        except Exception as error:  # noqa: BLE001  # a failure of one part must not stop the others
+            if what not in self._troubled:  # one warning per outage
                 logger.warning("the gauges of %s cannot be looked up: %s", what, error)
             self._troubled.add(what)
             return
@@ -94,9 +94,9 @@ class Sampler:
         return (await self._client.workflow_service.count_workflow_executions(request)).count
 
     async def _first_waiting(self) -> datetime | None:
-        """Since when the plan has waited that has waited longest.
+        """Return the time since which the longest-waiting plan has awaited approval.
 
-        Visibility on SQL sorts by nothing of ours, so that after a full page older ones are asked for until there are none.
+        Visibility on SQL cannot sort by a search attribute: after a full page, ask for older plans until none is left.
         """
         first: datetime | None = None
         for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""A worker process from connection to shutdown; running calls are finished first."""
+"""A worker process from connection to shutdown, which lets running calls finish."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
-from airlock.activities.metered import begin_at_zero
+from airlock.activities.call_metrics import serve_zero_counters
 from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
@@ -25,10 +25,10 @@ from airlock.worker.sampler import Sampler
 
 
 def calm_collector() -> None:
-    """Make Python look for garbage less often; call it once everything is loaded.
+    """Reduce the frequency of garbage collection; call it once all modules are loaded.
 
-    Reading a plan of thousands of steps makes a hundred thousand objects in one go, none of which is garbage. With
-    Python's own settings two thirds of that time went into looking through them, and all that is loaded, repeatedly.
+    Parsing a plan of thousands of steps allocates a hundred thousand objects, none of which is garbage. With Python's
+    defaults two thirds of that time went into scanning them, and all loaded modules, repeatedly.
     """
     gc.collect()
     gc.freeze()
@@ -38,19 +38,19 @@ def calm_collector() -> None:
 async def serve(
     toolbox: Toolbox, role: str, limits: Limits, sample_every: float | None = None, keyring: Keyring | None = None
 ) -> None:
-    """Connect, register what is missing, and work until SIGTERM or SIGINT; running calls are finished first.
+    """Connect, register missing search attributes, and work until SIGTERM or SIGINT. Running calls finish first.
 
     Args:
         toolbox: The operator's catalogue and policy.
         role: One of `ROLES`.
-        limits: How much to do at the same time.
-        sample_every: Seconds between two looks at what the gauges of the metrics show; None looks at nothing.
+        limits: The number of calls, rehearsals and workflow tasks at the same time.
+        sample_every: Seconds between two samples of the gauges; None for no gauges.
         keyring: The keys of this worker.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # tools that are plain functions run in threads: enough that one slow tool does not hold up the others
+    # plain functions of tools run in threads: with too few, one slow tool would hold up the others
     loop.set_default_executor(ThreadPoolExecutor(max_workers=2 * limits.calls + limits.rehearsals))
     keys = keyring or Keyring()
     for left_open in unprotected(keys, role):
@@ -64,18 +64,18 @@ async def serve(
         for worker in workers:
             await stack.enter_async_context(worker)
         if role in ("all", "orchestrate"):
-            await _start_what_runs_for_ever(client, toolbox)
+            await _start_permanent_workflows(client, toolbox)
         print(f"{_health_line(client, toolbox, role)}, {described(keys)}", flush=True)
         if sample_every is not None and role in ("all", "live"):
-            begin_at_zero(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
+            serve_zero_counters(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
         sampling = _sampling(client, role, sample_every)
         await stop.wait()
         if sampling is not None:
             sampling.cancel()
         print("airlock worker stopping: running calls are finished first", flush=True)
-        # all at once: one after the other, those that wait their turn would go on taking new work
+        # concurrently: in sequence, the workers at the end would go on taking new work
         await asyncio.gather(*(worker.shutdown() for worker in workers))
-    # a thread whose call timed out cannot be stopped: the loop would wait for it when it closes
+    # a new executor: a closing loop waits for its threads, and one whose call timed out cannot be stopped
     loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
     print("airlock worker stopped", flush=True)
 
@@ -86,8 +86,8 @@ def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[No
     return asyncio.create_task(Sampler(client, Runtime.default().metric_meter).run(every))
 
 
-async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
-    """Plans would start them too; but the gate must be there to be locked, a monitor to be asked, before the first."""
+async def _start_permanent_workflows(client: Client, toolbox: Toolbox) -> None:
+    """Start the live gate and the monitors. Plans start them too, but an operator may lock the gate before any plan."""
     try:
         await start_live_gate(client, toolbox.policy)
         await start_monitors(client, toolbox.policy)
@@ -96,7 +96,7 @@ async def _start_what_runs_for_ever(client: Client, toolbox: Toolbox) -> None:
 
 
 async def _connected(stop: asyncio.Event, keyring: Keyring) -> Client | None:
-    """Return a client of a server that is ready, or None when the worker is told to stop before there is one."""
+    """Return a client of a ready server, or None if the worker is told to stop first."""
     stopped = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(_ready_client(keyring))
     await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)

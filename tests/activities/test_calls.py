@@ -9,10 +9,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from airlock.activities.call import CallActivities
-from airlock.activities.classify import asked_to_wait, classify
-from airlock.activities.invoke import WrongShape, checked_output
+from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.options import backoff
 from airlock.activities.secrets import Secrets
+from airlock.activities.tool_functions import WrongShape, checked_output
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed

@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-from airlock.activities import rate
+from airlock.activities import rate_limiter
 from airlock.activities.call import CallActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.toolbox import Toolbox
@@ -140,7 +140,7 @@ async def test_a_gate_that_was_terminated_does_not_forget_whose_turn_it_was(gate
 
 
 async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypatch):
-    monkeypatch.setattr(rate, "PATIENCE", 1.5)
+    monkeypatch.setattr(rate_limiter, "PATIENCE", 1.5)
     target = Target("5/s")
     catalogue = Catalogue([target.tool])
     alone = await namespace(client, "nobody-runs-gates-here")
@@ -151,7 +151,7 @@ async def test_when_the_gate_cannot_be_asked_nothing_is_called(client, monkeypat
 
 
 async def test_a_call_that_is_stopped_while_it_waits_is_not_begun(gated, monkeypatch):
-    monkeypatch.setattr(rate, "PATIENCE", 1_000.0)  # so that it waits for a turn that is a minute off
+    monkeypatch.setattr(rate_limiter, "PATIENCE", 1_000.0)  # so that it waits for a turn that is a minute off
     target = Target("1/m")
     catalogue = Catalogue([target.tool])
     assert (await call(gated, catalogue, chain(catalogue, target.tool))).attempts[0].kind == "live"

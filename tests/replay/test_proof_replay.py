@@ -40,7 +40,7 @@ async def failures(paths: list[Path], keys: Keyring | None, namespace: str = NAM
     ids=["demanded from now", "rotated", "made and not demanded"],
 )
 async def test_histories_from_before_there_were_keys_replay_with_them(keys):
-    assert len(BEFORE_KEYS) == 30
+    assert len(BEFORE_KEYS) == 31
     assert await failures(BEFORE_KEYS, keys) == {}
 
 

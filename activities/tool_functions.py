@@ -1,4 +1,4 @@
-"""Carry out one function of a tool: bind its arguments, run it within its time, check what it returns."""
+"""Functions of tools: their bound arguments, their execution within a timeout, their checked output."""
 
 import asyncio
 import inspect
@@ -22,7 +22,7 @@ from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
 
 class WrongShape(Exception):
-    """A tool returned something that is not what it declares, not JSON, or too large."""
+    """The output of a tool does not fit its declaration, is not JSON, or is too large."""
 
 
 def tool_of(catalogue: Catalogue, contract: Contract) -> Tool:
@@ -38,22 +38,22 @@ def tool_of(catalogue: Catalogue, contract: Contract) -> Tool:
 
 
 def bind_shown(args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
-    """Arguments as a person may see them: references filled in, secrets masked."""
+    """Return arguments for people: references resolved, secrets masked."""
     return bind(args, outputs, masked)
 
 
 def bind_real(toolbox: Toolbox, step: Step, outputs: Mapping[str, Any], secrets: Secrets, *, must_know: bool) -> Bound:
-    """Return the arguments as a tool gets them.
+    """Return arguments for the tool: references and secrets resolved.
 
     Args:
-        toolbox: The policy and the contracts that say which secrets may be resolved.
-        step: The step, with the arguments as the plan has them.
-        outputs: By step.
-        secrets: Where secrets come from.
-        must_know: Whether a secret this worker does not have is an error; otherwise it is not known yet.
+        toolbox: The policy and the contracts, which decide which secrets may be resolved.
+        step: The step with its unresolved arguments.
+        outputs: The outputs of earlier steps by step id.
+        secrets: The source of secrets.
+        must_know: True if a missing secret is an error; otherwise it counts as unknown.
 
     Raises:
-        RefError: If a reference finds nothing.
+        RefError: If a reference has no target.
         SecretRefused: If a secret may not be used there, or not by this agent.
         SecretError: If a secret is missing and `must_know`.
     """
@@ -76,10 +76,10 @@ def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseMode
     Args:
         tool: The tool.
         args: Bound arguments.
-        complete: Whether everything must fit; a mock or a compensation also gets arguments of which parts are unknown.
+        complete: True if all arguments must be valid; mocks and compensations also get partly unknown ones.
 
     Raises:
-        ToolFailed: If `complete` and they do not fit; the message names the fields, never their values.
+        ToolFailed: If `complete` and they are invalid; the message names the fields, never their values.
     """
     try:
         return tool.arguments.model_validate(args)
@@ -97,13 +97,13 @@ def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseMode
 
 
 async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: float) -> Any:
-    """Run a tool function, in a thread if it is a plain one.
+    """Run a tool function; a function that is not a coroutine function runs in a thread.
 
     Raises:
-        TimeoutError: If it takes longer than that many seconds; a coroutine is cancelled then.
-        StillRunning: If a thread takes longer: it cannot be stopped and goes on, so that its effect is not known yet.
-        ToolFailed: If no thread was free in that time: the tool was not called, and will not be.
-        InDoubt: If the tool ended with something that is not an ordinary exception, such as SystemExit.
+        TimeoutError: If a coroutine takes longer than `seconds`; it is cancelled then.
+        StillRunning: If a thread takes longer. It cannot be stopped, so its effect is not known yet.
+        ToolFailed: If no thread was free in that time. The tool was not called and will not be.
+        InDoubt: If the tool raised a `BaseException` that is no `Exception`, such as SystemExit.
     """
     running: asyncio.Future[Any] | None = None
     turn = _Turn()
@@ -126,18 +126,18 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
 
 
 class _Turn:
-    """The turn of a call that waits for a thread: it begins or is given up, whichever comes first."""
+    """State of a call that waits for a thread. It either begins or is given up, whichever comes first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken = ""
 
     def begin(self) -> bool:
-        """Begin, unless it was given up."""
+        """Return True if the call may begin: it was not given up."""
         return self._take("begun")
 
     def give_up(self) -> bool:
-        """Give up, unless it has begun."""
+        """Return True if the call was given up: it had not begun."""
         return self._take("given up")
 
     def _take(self, what: str) -> bool:
@@ -153,24 +153,24 @@ def _in_thread(turn: _Turn, function: ToolFunction, args: BaseModel, call: ToolC
         return function(args, call)
     except Exception:
         raise
-    except BaseException as error:  # noqa: BLE001  # a SystemExit that reaches the event loop would stop the whole worker
+    except BaseException as error:  # noqa: BLE001  # a SystemExit in the event loop would stop the whole worker
         raise InDoubt(f"the tool ended with {type(error).__name__}") from None
 
 
 class StillRunning(TimeoutError):
-    """The time is over, but the code of the call goes on."""
+    """The call timed out, but its thread is still running."""
 
 
 def _forget(thread: "asyncio.Future[Any]") -> None:
     if not thread.cancelled():
-        thread.exception()  # looked at, so that asyncio does not complain about it
+        thread.exception()  # retrieved, so that asyncio logs no "exception was never retrieved"
 
 
 def checked_output(tool: Tool, output: Any) -> Any:
-    """Return a tool's output as JSON.
+    """Validate a tool's output and return it as JSON.
 
     Raises:
-        WrongShape: If it is not what the tool declares, not JSON, or larger than `MAX_OUTPUT_BYTES`.
+        WrongShape: If it does not fit the declaration, is not JSON, or is larger than `MAX_OUTPUT_BYTES`.
     """
     try:
         value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
@@ -180,7 +180,7 @@ def checked_output(tool: Tool, output: Any) -> Any:
         raise WrongShape(f"its output does not have the declared shape at: {places}") from None
     except ValueError as error:
         raise WrongShape(f"its output cannot be kept: {error}") from None
-    except Exception as error:  # noqa: BLE001  # serializers of foreign types raise whatever they like
+    except Exception as error:  # noqa: BLE001  # serializers of foreign types raise any exception
         raise WrongShape(f"its output is not JSON: {type(error).__name__}") from None
     if size > MAX_OUTPUT_BYTES:
         raise WrongShape(f"its output is {size:,} bytes, more than the {MAX_OUTPUT_BYTES:,} allowed; return a reference")
@@ -188,7 +188,7 @@ def checked_output(tool: Tool, output: Any) -> Any:
 
 
 def describe(error: BaseException, secrets: Secrets) -> str:
-    """Return an error as text for the history: bounded by the caller, without secrets."""
+    """Return an error as text without secrets; the caller bounds its length."""
     text = str(error) if str(error) else type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and str(error):
         text = f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Counts each attempt of a call where it happens, in the process that makes it, and traces it where traces are on."""
+"""Metrics and spans of call attempts, recorded in the process that makes the call."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ with suppress(ImportError):  # without the extra `otel` there are no spans
     _tracer = trace.get_tracer("airlock")
 
 ROLLBACK = "ROLLBACK"
-"""The label `mode` of compensations; for all else it is the mode of the call."""
+"""Label `mode` of compensations; every other attempt has the mode of its call."""
 
 _ALWAYS = (CallResult.WORKED, CallResult.FAILED, CallResult.AGAIN)
 _AT_ZERO = (
@@ -32,19 +32,19 @@ _AT_ZERO = (
 
 
 @dataclass
-class Measured:
-    """One attempt. Its caller sets the result; an exception that asks for another attempt sets none."""
+class Measurement:
+    """Measurement of one attempt. Its caller sets the result, unless an exception asks Temporal for another attempt."""
 
     result: CallResult = CallResult.AGAIN
 
 
 @contextmanager
-def measured(tool: str, mode: str, step: str) -> Iterator[Measured]:
-    """Count and time what happens inside as one attempt of a call, with a span of its own; within an activity only.
+def measure(tool: str, mode: str, step: str) -> Iterator[Measurement]:
+    """Count, time and trace the body as one attempt of a call; usable within an activity only.
 
-    Neither metric nor span holds arguments, outputs or what an error says.
+    Neither metric nor span holds arguments, outputs or error messages.
     """
-    attempt = Measured()
+    attempt = Measurement()
     started = time.monotonic()
     with _span(tool, mode, step) as span:
         try:
@@ -69,15 +69,15 @@ def _span(tool: str, mode: str, step: str) -> AbstractContextManager[Any]:
     return span
 
 
-def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> None:
-    """Serve the counters of live calls and compensations as 0 before the first of them is made.
+def serve_zero_counters(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> None:
+    """Serve the counters of live calls and compensations as 0 before the first attempt.
 
     A counter that appears with a 1 has not increased, as Prometheus sees it: the first call in doubt would raise no alarm.
 
     Args:
-        meter: That of the runtime the workers use.
-        namespace: The one they work in.
-        tools: The names of all tools they may call.
+        meter: The meter of the workers' runtime.
+        namespace: The namespace of the workers.
+        tools: The names of all tools that they may call.
     """
     for queue, kind, mode, results in _AT_ZERO:
         labels = {"namespace": namespace, "task_queue": queue, "activity_type": kind, "mode": mode}
@@ -88,7 +88,7 @@ def begin_at_zero(meter: MetricMeter, namespace: str, tools: Iterable[str]) -> N
 
 
 def result_of(attempt: Attempt) -> CallResult:
-    """Return the counter's name for the end of a live attempt; one that took effect worked, even with a broken answer."""
+    """Return the counter's label for a live attempt. One that took effect worked, even if its output is unusable."""
     match attempt:
         case CallSucceeded():
             return CallResult.WORKED

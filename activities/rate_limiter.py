@@ -1,4 +1,4 @@
-"""Rate limits at the call: a turn is asked for before a tool is called, and a target that says "later" is believed."""
+"""Rate limits of live calls: a turn at the tool's gate before each call, and a pause when the target asks for one."""
 
 import asyncio
 import time
@@ -19,18 +19,18 @@ from airlock.run.call_messages import CallRequest
 from airlock.temporal.gate_memory import left_behind
 
 PATIENCE = 5.0
-"""Seconds one activity waits for turns, all its calls together: less than the margin its own timeout has for that."""
+"""Seconds that one activity waits for turns, over all its calls; less than `MARGIN`, which its timeout allows for it."""
 SHORTEST = 0.3
-"""Seconds before a gate that did not answer, for example because it was just closing, is asked again."""
+"""Seconds before a gate is asked again that did not answer, for example because its run was ending."""
 HOLD_OFF_SECONDS = 2.0
-"""The time for telling a gate that its target asked to wait; part of that margin too."""
+"""Seconds for passing a target's request to wait on to the gate; part of `MARGIN` too."""
 
 
 class RateLimiter:
-    """The turns of one activity's calls.
+    """Rate limiter of one activity's calls.
 
     Args:
-        stopped: Set when the activity is to end; no turn is waited for then.
+        stopped: Set when the activity is to end; it waits for no further turn then.
     """
 
     def __init__(self, stopped: asyncio.Event) -> None:
@@ -38,7 +38,7 @@ class RateLimiter:
         self._patience = PATIENCE
 
     async def wait_for(self, plan_id: str, request: CallRequest) -> RetryableFailure | None:
-        """Wait until a call may be made, for a short time.
+        """Wait a short time for the call's turn.
 
         A gate that cannot be asked lets no call through. It is asked again after the wait: meanwhile its target may have
         asked everybody to hold off.
@@ -63,7 +63,7 @@ class RateLimiter:
             await self._pause(wait)
             try:
                 wait = await self._ask(contract, permit)
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with the gate: nothing is called without a turn
+            except Exception as error:  # noqa: BLE001  # with any defect of the gate: no call without a turn
                 wait, later = SHORTEST, PATIENCE
                 why = f"the gate of {contract.tool} gave no turn: {type(error).__name__} {error.__cause__ or ''}"
                 continue
@@ -74,12 +74,12 @@ class RateLimiter:
         return None
 
     async def hold_off(self, contract: Contract, seconds: float, why: str) -> None:
-        """Tell the tool's gate that its target asked to wait, so that no plan calls it meanwhile; best effort.
+        """Pass a target's request to wait on to the tool's gate, so that no plan calls it meanwhile. Best effort.
 
         Args:
-            contract: Of the tool; one without a rate limit has no gate that could be told.
-            seconds: How long.
-            why: What the target said.
+            contract: The tool's contract; without a rate limit the tool has no gate.
+            seconds: The wait.
+            why: The target's message.
         """
         if contract.quota is None or seconds <= 0:
             return
@@ -103,7 +103,7 @@ class RateLimiter:
                 await asyncio.wait_for(self.stopped.wait(), seconds)
 
     async def _ask(self, contract: Contract, permit: Permit) -> float:
-        """Ask the tool's gate once; how many seconds to wait until the call may be made."""
+        """Ask the tool's gate once, and return the seconds until the call may be made."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._patience):
@@ -127,7 +127,7 @@ async def _permit(tool: str, permit: Permit) -> PermitAnswer:
             "permit", permit, start_workflow_operation=start, result_type=PermitAnswer
         )
     except BaseException:
-        # the same error is kept for callers that ask for the start's result; if none does, asyncio complains
+        # the SDK stores the error in the start operation too; unread, asyncio logs it as never retrieved
         await asyncio.gather(start.workflow_handle(), return_exceptions=True)
         raise
     return answer

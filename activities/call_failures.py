@@ -1,15 +1,15 @@
-"""The reading of an exception from a live call: no effect, perhaps an effect, or a failure to retry."""
+"""Exceptions of live calls and their meaning: no effect, possible effect, or a failure to retry."""
 
 import httpx
 from pydantic import JsonValue
 
-from airlock.activities.invoke import StillRunning
+from airlock.activities.tool_functions import StillRunning
 from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
 from airlock.base.text import shorten
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, RetryableFailure
 from airlock.run.call_messages import CallRequest
 
-# never reached the target, so certainly without effect
+# the request never reached the target: certainly no effect
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -17,19 +17,19 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     ConnectionRefusedError,
 )
-# said by the tool, or found before it was called
+# reported by the tool, or raised before it was called
 _NO_EFFECT = (*_NOT_SENT, ToolFailed, RefError, SecretError)
-# may have reached it
+# the request may have reached the target
 _LOST = (InDoubt, TimeoutError, ConnectionError, httpx.TransportError)
 
 MAX_WAIT = 86_400.0
-"""Seconds a target may ask to wait, at most."""
+"""Upper limit in seconds of the wait that a target may ask for."""
 
 
 def asked_to_wait(error: Exception) -> float:
-    """Return the seconds that the target asked to wait before it is called again; 0 if it did not."""
+    """Return the seconds that the target asked to wait before the next call; 0 if it named none."""
     asked = error.after if isinstance(error, ToolFailed) else 0.0
-    return min(asked, MAX_WAIT) if asked > 0 else 0.0  # not a number is not more than 0
+    return min(asked, MAX_WAIT) if asked > 0 else 0.0  # NaN compares as False
 
 
 def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue) -> Attempt:
@@ -37,7 +37,7 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
 
     Args:
         request: The call.
-        error: What it raised.
+        error: The exception.
         text: The error as text, without secrets.
         undo: The token the call had set before it raised, if any.
     """
@@ -55,7 +55,7 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
         return CallInDoubt(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     asked = asked_to_wait(error)
-    # a target that says "later, in so many seconds" has done nothing: even a call made only once may be made again
+    # a target that names a time to come back has done nothing: even a call that may not be repeated gets another attempt
     again = again or (asked > 0 and request.attempt < contract.max_attempts)
     if again and not hopeless:
         return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
