@@ -14,6 +14,10 @@ from airlock.base.errors import Problem
 from airlock.base.model import WireModel, WorkerMessage
 from airlock.plans.contract import Contract, Mode, Risk
 
+EPOCH = 1
+"""The rules of the release that admits plans now. A run keeps the rules it was admitted under, so that its history
+replays: code that commands something else than an earlier release asks for `epoch >= N` here and nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdmittedStep:
@@ -65,6 +69,8 @@ class AdmittedColumns(WireModel):
     reassigned: dict[str, str] = Field(default_factory=dict)
     """The new agent of each step that was moved."""
     reliability: dict[str, Reliability] | None = None
+    epoch: int = Field(default=0, ge=0, exclude_if=lambda epoch: not epoch)
+    """Left out when 0, so that an admission from before there were epochs is carried on unchanged."""
 
     def rows(self) -> dict[str, AdmittedStep]:
         """Return the steps, in the plan's order.
@@ -102,6 +108,8 @@ class Admitted(WireModel):
     """The conflicts that were found and answered."""
     reliability: dict[str, Reliability] | None = None
     """The reliability of each tool by which caps were calibrated; None if nothing was calibrated."""
+    epoch: int = Field(default=0, ge=0)
+    """The rules that this run keeps to its end, see `EPOCH`; 0 before there were epochs."""
 
     @model_validator(mode="before")
     @classmethod
@@ -128,6 +136,7 @@ class Admitted(WireModel):
             conflicts=self.conflicts,
             reassigned=self.reassigned,
             reliability=self.reliability,
+            epoch=self.epoch,
         )
 
     # Each property below that returns a dictionary builds it: read it once, before a loop over the steps.

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pydantic import ValidationError
 
-from airlock.admission.admitted import Admission, Admitted, AdmittedStep
+from airlock.admission.admitted import EPOCH, Admission, Admitted, AdmittedStep
 from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import Cap, Ceiling, ceilings, own_caps
 from airlock.admission.conflicts.resolution import resolve
@@ -203,6 +203,7 @@ def _answered(
         catalogue_hash=catalogue_hash,
         conflicts=resolution.conflicts,
         reliability=reliability,
+        epoch=EPOCH,
     )
     return replace(examination, admitted=admitted, situation=before)
 

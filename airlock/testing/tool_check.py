@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from airlock.activities.tool_functions import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.secrets import ENVIRONMENT_PREFIX, Secrets
+from airlock.activities.tool_functions import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import ANY, AgentPolicy, Policy
 from airlock.base import names
