@@ -51,7 +51,8 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     lost = isinstance(error, _LOST) or (contract.irreversible and not certain)
     if lost and not certain:
         if again:
-            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo)
+            running = isinstance(error, StillRunning)
+            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running)
         return CallInDoubt(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     asked = asked_to_wait(error)

@@ -49,9 +49,10 @@ from airlock.gates.protocol import (
     SlotRequest,
 )
 from airlock.monitoring.outbox import LeaveWithReports
+from airlock.run.recovery import unanswered
 from airlock.temporal import claims
 from airlock.temporal.gate_memory import left_behind, recalled
-from airlock.temporal.history import Unreadable, described, is_open
+from airlock.temporal.history import Unreadable, described, evidence_of, is_open
 
 T = TypeVar("T")
 
@@ -176,9 +177,12 @@ class GateActivities:
         limit = asyncio.Semaphore(_AT_ONCE)
         release = Release(holder=request.holder, request=request.request)
 
+        doubts = {"doubts": request.doubts, "lost": request.lost}
+
         async def one(gate: str) -> bool:
             async with limit:
-                return await _release(client, gate, release)
+                told = release.model_copy(update=doubts) if gate == names.LIVE_GATE else release
+                return await _release(client, gate, told)
 
         gates = sorted(set(request.gates))
         there = await _all(one(gate) for gate in gates)
@@ -272,7 +276,17 @@ async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | No
     if is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
         return None
     completed = found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
-    return ClosedHolder(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed)
+    calls = () if completed else await _perhaps_running(client, holder, found.execution.run_id)
+    return ClosedHolder(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed, calls=calls)
+
+
+async def _perhaps_running(client: Client, holder: str, run_id: str) -> tuple[str, ...]:
+    """Return the steps whose calls a closed run began and has no sure answer of; an empty name if that cannot be read."""
+    try:
+        evidence = await evidence_of(client, holder, (run_id,))
+    except (Unreadable, ValueError):
+        return ("",)
+    return unanswered(evidence)
 
 
 async def _all(work: Iterator[Coroutine[Any, Any, T]]) -> list[T]:

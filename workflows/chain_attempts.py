@@ -68,6 +68,7 @@ def _lost_attempt(lost: CallRequest, why: str) -> Attempt:
             undo=lost.undo,
             after=0.0 if harmless else contract.timeout,
             token_lost=doubtful and lost.undo is None,
+            lost=doubtful,
         )
     if contract.read_only:
         return CallFailed(step=step, error=text, attempt=lost.attempt)

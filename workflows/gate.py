@@ -122,6 +122,7 @@ class GateWorkflow:
             self._gate.tell_again()
         if found.problem:
             why = shorten(f"the state of an earlier run of this gate cannot be read: {found.problem}")
+            self._gate.doubts.forget_holders(why, workflow.now())
             self._gate.lock(None, "airlock", why, workflow.now())
         self._ready = True
 

@@ -78,7 +78,7 @@ async def look(gate: Gate, number: int) -> None:
     gate.suspect = False
     now = workflow.now()
     for closed in found.closed:
-        gate.vanished(closed.holder, looked, closed.at or looked, closed.completed, now)
+        gate.vanished(closed.holder, looked, closed.at or looked, closed.completed, now, closed.calls)
     gate.settle(now)
 
 

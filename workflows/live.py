@@ -208,6 +208,14 @@ class LiveStage:
             )
 
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
+        """Make one attempt at some steps, and record an attempt whose code may still be running."""
+        attempts = await self._make(steps, attempt, undo)
+        for made in attempts:
+            if isinstance(made, RetryableFailure) and made.lost:
+                self._run.lose(made.step)
+        return attempts
+
+    async def _make(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
         requests = [call_request(self._run, self._steps[step], self._previews.get(step), steps) for step in steps]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})

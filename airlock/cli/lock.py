@@ -17,6 +17,7 @@ from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, e
 from airlock.cli.screens import moment, plans_table
 from airlock.client import Airlock, NoAnswer
 from airlock.client.live_gate import ChangesSinceLock, HolderState, LiveGate, Proof
+from airlock.gates.lock_proof import LockProof, Proved, ProvedExcept, Unknown
 from airlock.gates.view import GateView
 from airlock.program import program
 
@@ -44,8 +45,9 @@ async def lock(
     """Stop one plan, or everything.
 
     Calls that are running finish. No further call starts until an operator unlocks. Without a plan the command closes the
-    live gate, and shows for every plan that was live when it has stopped. It exits 0 when all have stopped, and 1 when some
-    have not in time. The lock stays either way.
+    live gate, and shows for every plan that was live when it has stopped. It exits 0 when that proves that no call is
+    running. It exits 1 when some plans have not stopped in time, or calls are in doubt and may still take effect; it names
+    them. The lock stays either way.
     """
     _one_or_all(plan, scope)
     airlock = await Airlock.connect()
@@ -64,12 +66,14 @@ async def lock(
                 "decision": "lock",
                 "scope": scope,
                 "quiesced": proof.quiesced,
+                **_proof_fields(proof),
                 **verdict.model_dump(),
-                **proof.model_dump(mode="json"),
+                **proof.model_dump(mode="json", exclude={"doubts", "gaps"}),
             }
         )
     else:
         _conclude(proof, within)
+    # 1 even if all has stopped but a call in doubt: a script must not take that for a proof
     return OK if proof.quiesced else REFUSED
 
 
@@ -167,18 +171,48 @@ async def _watched(gate: LiveGate, scope: str | None, within: float, as_json: bo
     return proof
 
 
+def _proof_fields(proof: Proof) -> dict[str, Any]:
+    value = proof.value
+    return {
+        "proof": value.proof,
+        "calls": [call.model_dump(mode="json", exclude={"scopes"}) for call in getattr(value, "calls", ())],
+        "plans": [plan.model_dump(mode="json") for plan in getattr(value, "plans", ())],
+    }
+
+
 def _conclude(proof: Proof, within: float) -> None:
-    if proof.quiesced:
-        said = (
-            "nothing was live" if not proof.rows else f"{plans(len(proof.rows))} had been live; no call is running any more"
+    value = proof.value
+    match value:
+        case Proved() if not proof.rows:
+            say("Quiesced: nothing was live.")
+        case Proved():
+            say(f"Quiesced: {plans(len(proof.rows))} had been live; no call is running any more.")
+        case Unknown() if proof.problem:
+            warn(f"Not proven: {safe(proof.problem)}.")
+        case Unknown(plans=unknown):
+            left = [row for row in proof.rows if row.standing in (HolderState.FINISHING, HolderState.UNREACHABLE)]
+            named = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in left[:_LISTED])
+            if named:
+                warn(f"Not quiesced after {within:g} s: {named}. The lock stays; no further call starts.")
+            for plan in [plan for plan in unknown if not plan.plan]:
+                warn(f"Not proven: {safe(plan.why)}. The lock stays; no further call starts.")
+        case ProvedExcept():
+            warn("Not proven for the calls in doubt below. Everything else has stopped, and no further call starts.")
+    _print_doubts(value)
+
+
+def _print_doubts(value: LockProof) -> None:
+    calls = () if isinstance(value, Proved) else value.calls
+    for call in calls[:_LISTED]:
+        step = f"step {call.step}" if call.step else "any step"
+        warn(safe(f"In doubt: {call.plan}, {step}, since {moment(call.since)} UTC: {call.why}."))
+    if len(calls) > _LISTED:
+        warn(f"In doubt: {len(calls) - _LISTED} more; --json lists all.")
+    if calls:
+        warn(
+            "A worker that is frozen or cut off may still carry these calls out. Make sure that it has ended, then settle "
+            f"what is in doubt: {program()} resolve PLAN STEP OUTCOME"
         )
-        say(f"Quiesced: {said}.")
-        return
-    if proof.problem:
-        warn(f"Not proven: {safe(proof.problem)}.")
-        return
-    left = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in proof.without(HolderState.QUIESCED)[:_LISTED])
-    warn(f"Not quiesced after {within:g} s: {left}. The lock stays; no further call starts.")
 
 
 def _print_waiting(before: GateView) -> None:

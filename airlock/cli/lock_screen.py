@@ -13,7 +13,12 @@ from airlock.cli.output import console, safe
 from airlock.cli.screens import moment
 from airlock.client.live_gate import HolderState, Proof, ProofRow
 
-_STYLES = {HolderState.QUIESCED: "green", HolderState.FINISHING: "yellow", HolderState.UNREACHABLE: "bold red"}
+_STYLES = {
+    HolderState.QUIESCED: "green",
+    HolderState.IN_DOUBT: "bold red",
+    HolderState.FINISHING: "yellow",
+    HolderState.UNREACHABLE: "bold red",
+}
 _ROWS = 60
 
 
@@ -92,6 +97,8 @@ def note(row: ProofRow) -> str:
     match row.standing:
         case HolderState.QUIESCED:
             return "has given its slot back: no call of it is running"
+        case HolderState.IN_DOUBT:
+            return f"has given its slot back; may still take effect: {', '.join(row.calls[:20])}"
         case HolderState.FINISHING if row.calls:
             return f"in flight: {', '.join(row.calls[:20])}"
         case HolderState.FINISHING:

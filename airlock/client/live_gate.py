@@ -18,6 +18,7 @@ from airlock.base.model import WireModel
 from airlock.client.errors import NoAnswer
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
+from airlock.gates.lock_proof import DoubtfulCall, LockProof, Proved, ProvedExcept, UnknownPlan, lock_proof
 from airlock.gates.locks import GateLock
 from airlock.gates.view import GateView, NotifiedHolderView
 from airlock.temporal.live_gate import start_live_gate
@@ -33,6 +34,8 @@ class HolderState(StrEnum):
 
     QUIESCED = "quiesced"
     """It released its slot, and none of its calls is running."""
+    IN_DOUBT = "in doubt"
+    """It released its slot, and some of its calls may still take effect."""
     FINISHING = "finishing"
     """Its calls are running, and no new one starts."""
     UNREACHABLE = "unreachable"
@@ -50,7 +53,7 @@ class ProofRow(WireModel):
     calls: tuple[str, ...] = ()
     """Steps in flight."""
     why: str = ""
-    """Reason why the plan is unreachable."""
+    """Reason why the plan is unreachable, or in doubt."""
 
 
 class Proof(WireModel):
@@ -61,15 +64,39 @@ class Proof(WireModel):
     """Reason why there is no proof: the gate cannot be read, and so no plan goes live; or the lock was lifted."""
     lifted: bool = False
     """True if the lock was lifted."""
+    doubts: tuple[DoubtfulCall, ...] = ()
+    """Calls that may still take effect, of plans that were live at the lock, or before it."""
+    gaps: tuple[UnknownPlan, ...] = ()
+    """Gaps in the knowledge of the gate itself."""
+
+    @property
+    def value(self) -> LockProof:
+        """The proof in one of its three values."""
+        plans = [UnknownPlan(plan="", why=self.problem)] if self.problem else []
+        running = [row for row in self.rows if row.standing in (HolderState.FINISHING, HolderState.UNREACHABLE)]
+        plans += [UnknownPlan(plan=row.plan_id, why=_why_unknown(row)) for row in running]
+        return lock_proof([*plans, *self.gaps], self.doubts)
 
     @property
     def quiesced(self) -> bool:
-        """True if the gate could be read, and every plan that was live has stopped."""
-        return not self.problem and all(row.standing is HolderState.QUIESCED for row in self.rows)
+        """True if it is proved that no call is running, and none may still take effect."""
+        return isinstance(self.value, Proved)
+
+    @property
+    def final(self) -> bool:
+        """True if waiting longer tells no more: what is in doubt stays so until a person or a probe settles it."""
+        value = self.value
+        return isinstance(value, Proved | ProvedExcept) or (not self.problem and value.plans == self.gaps)
 
     def without(self, standing: HolderState) -> tuple[ProofRow, ...]:
         """Return the rows in any other state."""
         return tuple(row for row in self.rows if row.standing is not standing)
+
+
+def _why_unknown(row: ProofRow) -> str:
+    if row.standing is HolderState.UNREACHABLE:
+        return row.why
+    return f"finishes its calls: {', '.join(row.calls)}" if row.calls else "has not released its slot"
 
 
 class ChangesSinceLock(WireModel):
@@ -131,7 +158,7 @@ class LiveGate:
             raise NoAnswer(f"the live gate cannot be read: {error}") from error
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
-        """Yield the proof of a lock each time it changes, until all plans are quiesced, or the time is over.
+        """Yield the proof of a lock each time it changes, until all plans have stopped, or the time is over.
 
         The lock stays after that, unless an operator has lifted it.
 
@@ -149,7 +176,7 @@ class LiveGate:
                 yield proof
                 last = proof
             left = deadline - time.monotonic()
-            if proof.quiesced or proof.lifted or left <= 0:
+            if proof.final or proof.lifted or left <= 0:
                 return
             # queries cost the workers time that the plans need to finish: ask at most half of the time
             await asyncio.sleep(min(max(every, time.monotonic() - began), left))
@@ -187,14 +214,15 @@ class LiveGate:
         if not locks:
             return Proof(problem=f"there is no lock of {scope or 'everything'} any more: it has been lifted", lifted=True)
         told = [each for each in view.told if locks[0].matches(each.scopes)]
-        return Proof(rows=await self._rows(told))
+        doubts = tuple(call for call in view.doubts if locks[0].matches(call.scopes))
+        return Proof(rows=await self._rows(told, doubts), doubts=doubts, gaps=_gaps(view))
 
-    async def _rows(self, told: Sequence[NotifiedHolderView]) -> tuple[ProofRow, ...]:
+    async def _rows(self, told: Sequence[NotifiedHolderView], doubts: Sequence[DoubtfulCall]) -> tuple[ProofRow, ...]:
         turns = asyncio.Semaphore(_ASKED_AT_ONCE)
 
         async def row(each: NotifiedHolderView) -> ProofRow:
             async with turns:
-                return await self._row(each)
+                return _doubted(await self._row(each), doubts)
 
         return tuple(await asyncio.gather(*(row(each) for each in told)))
 
@@ -221,3 +249,21 @@ class LiveGate:
         except (AirlockError, RPCError) as error:
             why = why or str(error)
         return row.model_copy(update={"standing": HolderState.UNREACHABLE, "why": why})
+
+
+def _gaps(view: GateView) -> tuple[UnknownPlan, ...]:
+    """Return what the gate does not know, or does not list."""
+    if view.finishing is None:
+        return (UnknownPlan(plan="", why="the gate is served by a worker that does not know of calls in doubt"),)
+    unlisted = view.finishing - sum(each.quiesced_at is None for each in view.told)
+    more = (UnknownPlan(plan="", why=f"{unlisted} more plans have not stopped"),) if unlisted > 0 else ()
+    return (*view.unknown, *more)
+
+
+def _doubted(row: ProofRow, doubts: Sequence[DoubtfulCall]) -> ProofRow:
+    """Return the row of a plan, in doubt if it has stopped and some of its calls may still take effect."""
+    calls = [call for call in doubts if call.plan == row.plan_id]
+    if row.standing is not HolderState.QUIESCED or not calls:
+        return row
+    steps = tuple(call.step or "any" for call in calls)
+    return row.model_copy(update={"standing": HolderState.IN_DOUBT, "calls": steps, "why": calls[0].why})

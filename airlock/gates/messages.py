@@ -65,6 +65,8 @@ class ClosedHolder(WireModel):
     """Time of the close, UTC; None if there is no such workflow."""
     completed: bool = False
     """True if it completed normally."""
+    calls: tuple[str, ...] = ("",)
+    """Steps whose calls may be running all the same; the empty name stands for any."""
 
 
 class InquiryResult(WireModel, WorkerMessage):

@@ -51,7 +51,9 @@ class Release(WireModel, WorkerMessage):
     execution: str = ""
     """First run of the holder's chain of continue-as-new. A release of an earlier execution frees nothing."""
     doubts: tuple[str, ...] = ()
-    """Steps of the holder that may still be running, or are in doubt."""
+    """Steps of the holder that are in doubt. The live gate holds them against the proof of a lock."""
+    lost: tuple[str, ...] = ()
+    """Steps of which an attempt was lost with its worker, although a later attempt answered."""
 
 
 class Granted(WireModel, WorkerMessage):
@@ -187,6 +189,10 @@ class LeaveRequest(WireModel, WorkerMessage):
     request: str
     gates: tuple[str, ...] = ()
     settled: tuple[SettledClaim, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """Value of `Release.doubts` for the live gate."""
+    lost: tuple[str, ...] = ()
+    """Value of `Release.lost` for the live gate."""
 
 
 class LeaveResult(WireModel, WorkerMessage):

@@ -13,6 +13,7 @@ from airlock.base.incoming import Verdict
 from airlock.base.names import MONITOR
 from airlock.gates.answers import GateAnswer, GateBusy, GateClosed, OverBudget, SlotGranted, SlotQueued
 from airlock.gates.budget_ledger import BudgetLedger
+from airlock.gates.lock_proof import RESET, VANISHED, Doubts
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
@@ -40,6 +41,8 @@ class Gate(BaseModel):
     """Slot of each holder, in the order of the grants."""
     queue: list[Waiter] = Field(default_factory=list)
     barrier: Barrier = Field(default_factory=Barrier)
+    doubts: Doubts = Field(default_factory=Doubts)
+    """Calls that may still take effect although their plans released their slots."""
     heard: dict[str, datetime] = Field(default_factory=dict)
     """Time of the last lock wish that was obeyed, UTC, by monitor."""
     books: BudgetLedger = Field(default_factory=BudgetLedger)
@@ -80,6 +83,8 @@ class Gate(BaseModel):
         self.capacity = max(wanted.capacity, 1)
         self.settle(now)
         slot, waiter = self.places.get(wanted.holder), self._waiter(wanted.holder)
+        if slot is not None:
+            self._notice_reset(slot, wanted)
         if slot is not None and slot.request == wanted.request:
             slot.seen, slot.run_id = now, wanted.run_id
         if waiter is not None and waiter.wanted.request != wanted.request:
@@ -123,6 +128,9 @@ class Gate(BaseModel):
         slot, waiter = self.places.get(release.holder), self._waiter(release.holder)
         if slot is not None and slot.request == release.request:
             self._free(slot, now)
+            self.doubts.take(release, slot.scopes, now)
+        elif slot is None and (release.doubts or release.lost or self.doubts.knows(release.holder)):
+            self.doubts.take(release, self.doubts.scopes_of(release.holder), now)
         if waiter is not None and waiter.wanted.request == release.request:
             self.queue.remove(waiter)
         self.settle(now)
@@ -143,7 +151,9 @@ class Gate(BaseModel):
         elif news.kind is NoticeKind.GRANTED and slot is not None and not slot.known:
             self.release(Release(holder=news.to, request=news.request), now)
 
-    def vanished(self, holder: str, looked: datetime, closed: datetime, completed: bool, now: datetime) -> None:
+    def vanished(
+        self, holder: str, looked: datetime, closed: datetime, completed: bool, now: datetime, calls: tuple[str, ...] = ("",)
+    ) -> None:
         """Record that a holder's workflow is closed.
 
         Its waiter is removed. Its slot is freed immediately if the workflow completed, otherwise when none of its calls can
@@ -156,6 +166,7 @@ class Gate(BaseModel):
             closed: Time of the close, UTC.
             completed: True if it completed normally.
             now: UTC.
+            calls: Steps whose calls may be running all the same; the empty name stands for any.
         """
         slot, waiter = self.places.get(holder), self._waiter(holder)
         if waiter is not None and waiter.seen <= looked:
@@ -163,6 +174,8 @@ class Gate(BaseModel):
         if slot is not None and slot.seen <= looked:
             free = now if completed else max(now, closed + timedelta(seconds=slot.grace))
             slot.until = min(slot.until or free, free)
+            if slot.known and not completed:
+                slot.doubt, slot.calls = VANISHED, calls
         self.settle(now)
 
     def settle(self, now: datetime) -> None:
@@ -253,6 +266,7 @@ class Gate(BaseModel):
     def _take_over(self, old: Slot, wanted: SlotRequest, now: datetime) -> Slot:
         """Replace the slot of a holder's old request; free slots are added only if the queue is empty."""
         del self.places[old.holder]
+        self._doubt_calls_of(old, now)
         free = 0 if self.queue else max(self.capacity - self.used - old.slots, 0)
         slots = min(max(wanted.slots, 1), old.slots + free)
         return self._admit(wanted, slots, request_size(wanted), now)
@@ -266,10 +280,20 @@ class Gate(BaseModel):
             slot.until = now + timedelta(seconds=slot.grace if slot.known else 0.0)
             self.settle(now)
 
+    def _notice_reset(self, slot: Slot, wanted: SlotRequest) -> None:
+        """Doubt the calls of a run that was granted its slot and knew it, if another run asks for that slot."""
+        if slot.known and slot.run_id and wanted.run_id and slot.run_id != wanted.run_id and not slot.doubt:
+            slot.doubt, slot.calls = RESET, ("",)
+
     def _free(self, slot: Slot, now: datetime) -> None:
         del self.places[slot.holder]
+        self._doubt_calls_of(slot, now)
         if (notice := self.barrier.left(slot.holder, now)) is not None:
             self.news.append(notice)
+
+    def _doubt_calls_of(self, slot: Slot, now: datetime) -> None:
+        if slot.doubt:
+            self.doubts.add(slot.holder, slot.scopes, slot.calls, slot.doubt, now)
 
     def _carried(self) -> int:
         return sum(slot.size for slot in self.places.values()) + sum(waiter.size for waiter in self.queue)

@@ -33,6 +33,10 @@ class Slot(BaseModel):
     size: int = 0
     """Approximate size as JSON, in bytes."""
     run_id: str = ""
+    doubt: str = ""
+    """Reason why calls of the holder may be running after `until`; empty if none can."""
+    calls: tuple[str, ...] = ()
+    """Steps that these may be; the empty name stands for any."""
 
 
 class Waiter(BaseModel):

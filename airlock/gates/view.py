@@ -4,6 +4,7 @@ from datetime import datetime
 
 from airlock.base.model import WireModel
 from airlock.base.text import inline
+from airlock.gates.lock_proof import DoubtfulCall, UnknownPlan
 from airlock.gates.locks import GateLock
 from airlock.gates.messages import RefusedMessage
 from airlock.gates.semaphore import Gate
@@ -71,6 +72,12 @@ class GateView(WireModel):
     locks: tuple[GateLock, ...]
     told: tuple[NotifiedHolderView, ...]
     """Holders that were notified of a lock: the proof."""
+    finishing: int | None = None
+    """Number of them that have not released their slot; None from a worker that does not know of doubts."""
+    doubts: tuple[DoubtfulCall, ...] = ()
+    """Calls that may still take effect although their plans released their slots."""
+    unknown: tuple[UnknownPlan, ...] = ()
+    """Gaps in the knowledge of the gate about calls."""
     kept_out: int
     """Number of workflows that locks exclude."""
     kept_out_first: tuple[str, ...]
@@ -111,6 +118,9 @@ def gate_view(
             )
             for line in list(barrier.told.values())[:rows]
         ),
+        finishing=len(barrier.finishing),
+        doubts=gate.doubts.calls()[:rows],
+        unknown=gate.doubts.unknown(rows),
         kept_out=len(barrier.kept_out) + barrier.forgotten,
         kept_out_first=tuple(barrier.kept_out)[:_NAMED],
         not_remembered=barrier.forgotten,
@@ -143,6 +153,13 @@ def gate_details(view: GateView) -> str:
         proof = view.told[:_DETAIL_ROWS]
         lines += [f"| {inline(row.holder)} | {_at(row.told_at)} | {inline(proven(row))} |" for row in proof]
         lines += _more(len(view.told))
+    if view.doubts:
+        lines += ["", "| may still take effect | step | since | why |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"| {inline(call.plan)} | {inline(call.step or 'any')} | {_at(call.since)} | {inline(call.why)} |"
+            for call in view.doubts[:_DETAIL_ROWS]
+        ]
+        lines += _more(len(view.doubts))
     if view.kept_out:
         lines += ["", f"{view.kept_out} kept out, among them {inline(', '.join(view.kept_out_first[:5]))}"]
     if view.refusals:

@@ -119,6 +119,8 @@ class RetryableFailure(WireModel):
     """True if the attempt may have left a token that was lost with its worker."""
     turned_away: bool = False
     """True if the target was never called, so that this does not count as an attempt."""
+    lost: bool = False
+    """True if the attempt's code may still be running: its worker was lost, or its thread could not be stopped."""
 
 
 CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Field(discriminator="kind")]

@@ -240,6 +240,7 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
 
 def _settle(run: Run, message: Resolve, now: datetime) -> None:
     record = run.calls[message.step]
+    run.lost = tuple(step for step in run.lost if step != message.step)
     match message.outcome:
         case Settlement.HAPPENED:
             run.change_call(message.step, CallEvent.HAPPENED, now, error="")
@@ -253,6 +254,8 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
             run.change_call(message.step, retry, now, token_lost=False)
         case Settlement.SKIP:
             run.change_call(message.step, CallEvent.SKIP, now)
+            if record.status is CallStatus.IN_DOUBT:  # given up, not settled
+                run.lose(message.step)
         case Settlement.COMPENSATED:
             run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None)
     if run.parked or run.lock is not None:

@@ -215,9 +215,22 @@ def leave_request(run: Run, holder: str) -> LeaveRequest | None:
         for step, claim in sorted(run.claims.items())
         if (outcome := _settled(run, step)) is not None
     )
+    if _doubts_are_news(run):
+        gates.append(LIVE_GATE)
     if not gates and not settled:
         return None
     return _leave(run, holder, gates, settled)
+
+
+def _doubts_are_news(run: Run) -> bool:
+    """Return True if the live gate knows of calls in doubt that are none any more, or does not know of some."""
+    if run.undoing is not None or run.admitted is None or run.admitted.epoch < 1:
+        return False
+    return run.told_doubts != _doubts(run)
+
+
+def _doubts(run: Run) -> tuple[str, ...]:
+    return tuple(sorted({*run.steps_with[CallStatus.IN_DOUBT], *run.lost}))
 
 
 def must_start_over(run: Run, holder: str) -> bool:
@@ -236,14 +249,18 @@ def start_over(run: Run, holder: str) -> LeaveRequest | None:
 
 
 def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[SettledClaim, ...]) -> LeaveRequest:
+    in_doubt = run.steps_with[CallStatus.IN_DOUBT]
     return LeaveRequest(
-        plan_id=run.plan.plan_id, holder=holder, request=str(run.stays), gates=tuple(sorted(set(gates))), settled=settled
-    )
+        plan_id=run.plan.plan_id, holder=holder, request=str(run.stays), gates=tuple(sorted(set(gates))), settled=settled,
+        doubts=in_doubt, lost=tuple(step for step in run.lost if step not in in_doubt),
+    )  # fmt: skip
 
 
 def take_left(run: Run, request: LeaveRequest) -> None:
     """Remove the slots and claims that were returned."""
     run.gates = tuple(held for held in run.gates if held.gate not in request.gates)
+    if LIVE_GATE in request.gates:
+        run.told_doubts = tuple(sorted({*request.doubts, *request.lost}))
     if run.gate_wait is not None and run.gate_wait.gate in request.gates:
         run.gate_wait = None
     settled = {claim.step for claim in request.settled}

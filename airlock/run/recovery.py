@@ -105,6 +105,20 @@ def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome |
     return doubt or outcome
 
 
+def unanswered(evidence: HistoryEvidence) -> tuple[str, ...]:
+    """Return the steps with an attempt that may still be running or have an effect: lost, in doubt, or not answered."""
+    steps: set[str] = set()
+    for activity in evidence.calls:
+        writing = {call.step.id for call in activity.request.calls if not call.contract.read_only}
+        unsure = {
+            answer.step
+            for answer in activity.attempts
+            if isinstance(answer, CallInDoubt) or (isinstance(answer, RetryableFailure) and answer.doubtful)
+        }
+        steps |= writing & (unsure | set(activity.lost))
+    return tuple(sorted(steps))
+
+
 def _after_doubt(error: str) -> str:
     return shorten(f"an earlier attempt may have taken effect; then: {error}")
 

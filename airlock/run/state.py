@@ -113,6 +113,10 @@ class Run(BaseModel, WorkerMessage):
     """The run's claim for each irreversible step, by step."""
     stays: int = 0
     """The number of times that the run went to the gates; it names the request there."""
+    lost: tuple[str, ...] = ()
+    """The steps of which an attempt was lost with its worker, which may only be frozen, although a later one answered."""
+    told_doubts: tuple[str, ...] = ()
+    """The steps in doubt, and those in `lost`, that the live gate knows of."""
     displaced: bool = False
     """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None
@@ -255,7 +259,17 @@ class Run(BaseModel, WorkerMessage):
         if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
             self.displaced = True
             self.claims = {}
+            if self.state is State.LIVE:  # the run that was reset may be making any of these
+                for step in self.approved:
+                    if step not in self.live:
+                        self.lose(step)
             self.moves += 1
+
+    def lose(self, step: str) -> None:
+        """Record that an attempt at a step's call may still be running although the run goes on without it."""
+        contract = self.contracts().contract(step)
+        if not contract.read_only and step not in self.lost:
+            self.lost = (*self.lost, step)
 
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Begin at MOCK: live steps stay live, all others are rehearsed again."""

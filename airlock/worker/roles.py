@@ -70,7 +70,7 @@ def runner() -> SandboxedWorkflowRunner:
 
 
 def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
-    """Return the Temporal workers of a process.
+    """Return the Temporal workers of a role, for one event loop; `service` gives each role a loop of its own.
 
     Args:
         client: A client made by `airlock_client.connection`.
@@ -79,50 +79,63 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
             and compensations.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
     """
-    allowed = limits or Limits()
-    grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
-    workers: list[Worker] = []
-    if role in ("all", "orchestrate"):
-        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
-        workers.append(
-            patient(
-                Worker(
-                    client,
-                    task_queue=names.WORKFLOW_QUEUE,
-                    workflows=list(WORKFLOWS),
-                    activities=[
-                        RecoverActivities(toolbox).recover,
-                        AdmitActivities(toolbox).admit,
-                        gates.acquire,
-                        gates.leave,
-                        gates.look,
-                        gates.recall,
-                        monitors.alarm,
-                        monitors.lock_wish,
-                    ],
-                    max_concurrent_activities=ORCHESTRATIONS,
-                    max_concurrent_workflow_tasks=allowed.workflow_tasks,
-                    max_cached_workflows=allowed.cached_workflows,
-                    sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-                    workflow_runner=runner(),
-                    interceptors=[SafeSignals(), EndedPlans()],
-                    graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
-                )
-            )
-        )
-    if role in ("all", "rehearse"):
-        activities = [
-            RehearseActivities(toolbox).rehearse,
-            PreviewActivities(toolbox).preview,
-            UndoLookActivities(toolbox).look_at_undo,
-        ]
-        workers.append(_activity_worker(client, names.REHEARSE_QUEUE, activities, allowed.rehearsals, grace))
-    if role in ("all", "live"):
-        compensations = CompensateActivities(toolbox)
-        workers.append(_activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], allowed.calls, grace))
-        undo = [compensations.compensate, compensations.probe]
-        workers.append(_activity_worker(client, names.UNDO_QUEUE, undo, allowed.calls, grace))
-    return workers
+    build = {"orchestrate": _orchestrating, "rehearse": _rehearsing, "live": _calling}
+    chosen = [build[part] for part in parts_of(role)]
+    return [worker for made in chosen for worker in made(client, toolbox, limits or Limits())]
+
+
+def parts_of(role: str) -> tuple[str, ...]:
+    """Return the roles that a role consists of."""
+    return ROLES[1:] if role == "all" else (role,)
+
+
+def grace_of(toolbox: Toolbox) -> float:
+    """Return the seconds that a shutdown waits for running calls."""
+    return toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN
+
+
+def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
+    gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
+    worker = Worker(
+        client,
+        task_queue=names.WORKFLOW_QUEUE,
+        workflows=list(WORKFLOWS),
+        activities=[
+            RecoverActivities(toolbox).recover,
+            AdmitActivities(toolbox).admit,
+            gates.acquire,
+            gates.leave,
+            gates.look,
+            gates.recall,
+            monitors.alarm,
+            monitors.lock_wish,
+        ],
+        max_concurrent_activities=ORCHESTRATIONS,
+        max_concurrent_workflow_tasks=limits.workflow_tasks,
+        max_cached_workflows=limits.cached_workflows,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        workflow_runner=runner(),
+        interceptors=[SafeSignals(), EndedPlans()],
+        graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
+    )
+    return [patient(worker)]
+
+
+def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
+    activities = [
+        RehearseActivities(toolbox).rehearse,
+        PreviewActivities(toolbox).preview,
+        UndoLookActivities(toolbox).look_at_undo,
+    ]
+    return [_activity_worker(client, names.REHEARSE_QUEUE, activities, limits.rehearsals, grace_of(toolbox))]
+
+
+def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
+    compensations, grace = CompensateActivities(toolbox), grace_of(toolbox)
+    return [
+        _activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], limits.calls, grace),
+        _activity_worker(client, names.UNDO_QUEUE, [compensations.compensate, compensations.probe], limits.calls, grace),
+    ]
 
 
 def patient(worker: Worker) -> Worker:
@@ -140,7 +153,7 @@ def patient(worker: Worker) -> Worker:
     return worker
 
 
-def _activity_worker(client: Client, queue: str, activities: Sequence[object], slots: int, grace: timedelta) -> Worker:
+def _activity_worker(client: Client, queue: str, activities: Sequence[object], slots: int, grace: float) -> Worker:
     return Worker(
         client,
         task_queue=queue,
@@ -148,5 +161,5 @@ def _activity_worker(client: Client, queue: str, activities: Sequence[object], s
         max_concurrent_activities=slots,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=grace,
+        graceful_shutdown_timeout=timedelta(seconds=grace),
     )

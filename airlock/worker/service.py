@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -20,8 +20,12 @@ from airlock.temporal.connection import address, connect_patiently, ensure_searc
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.keys import described, unprotected
-from airlock.worker.roles import Limits, build_workers
+from airlock.worker.role_loop import RoleLoop
+from airlock.worker.roles import ORCHESTRATIONS, SHUTDOWN_MARGIN, Limits, build_workers, grace_of, parts_of
 from airlock.worker.sampler import Sampler
+
+HANGING = 71
+"""Exit code of a worker that was told to stop while a tool did not give back its event loop."""
 
 
 def calm_collector() -> None:
@@ -50,8 +54,6 @@ async def serve(
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # plain functions of tools run in threads: with too few, one slow tool would hold up the others
-    loop.set_default_executor(ThreadPoolExecutor(max_workers=2 * limits.calls + limits.rehearsals))
     keys = keyring or Keyring()
     for left_open in unprotected(keys, role):
         print(f"airlock worker: NOT PROTECTED: {left_open}", flush=True)
@@ -59,25 +61,53 @@ async def serve(
     client = await connecting
     if client is None:
         return
-    workers = build_workers(client, toolbox, role, limits)
-    async with AsyncExitStack() as stack:
-        for worker in workers:
-            await stack.enter_async_context(worker)
-        if role in ("all", "orchestrate"):
+    parts = {part: _loop_for(part, client, toolbox, limits) for part in parts_of(role)}
+    try:
+        for part in parts.values():
+            await part.start()
+        if "orchestrate" in parts:
             await _start_permanent_workflows(client, toolbox)
         print(f"{_health_line(client, toolbox, role)}, {described(keys)}", flush=True)
-        if sample_every is not None and role in ("all", "live"):
+        if sample_every is not None and "live" in parts:
             serve_zero_counters(Runtime.default().metric_meter, client.namespace, toolbox.catalogue.names)
         sampling = _sampling(client, role, sample_every)
-        await stop.wait()
+        await _first(stop, *(part.ended for part in parts.values()))
         if sampling is not None:
             sampling.cancel()
-        print("airlock worker stopping: running calls are finished first", flush=True)
-        # concurrently: in sequence, the workers at the end would go on taking new work
-        await asyncio.gather(*(worker.shutdown() for worker in workers))
-    # a new executor: a closing loop waits for its threads, and one whose call timed out cannot be stopped
-    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    finally:
+        await _stopped(parts, grace_of(toolbox) + SHUTDOWN_MARGIN)
     print("airlock worker stopped", flush=True)
+
+
+async def _stopped(parts: Mapping[str, RoleLoop], within: float) -> None:
+    """Stop every role, at the same time.
+
+    Raises:
+        BaseException: What ended a role before.
+    """
+    print("airlock worker stopping: running calls are finished first", flush=True)
+    stopped = await asyncio.gather(*(part.stop(within) for part in parts.values()))
+    hanging = [part for part, has_stopped in zip(parts, stopped, strict=True) if not has_stopped]
+    if hanging:
+        # a tool has not given back its loop; nothing in this process can make it
+        print(f"airlock worker: tools hang in {', '.join(hanging)}; it ends without them", flush=True)
+        os._exit(HANGING)
+    for part in parts.values():
+        if part.error is not None:
+            raise part.error
+
+
+def _loop_for(part: str, client: Client, toolbox: Toolbox, limits: Limits) -> RoleLoop:
+    threads = {"orchestrate": ORCHESTRATIONS, "rehearse": limits.rehearsals, "live": 2 * limits.calls}[part]
+    return RoleLoop(part, lambda: build_workers(client, toolbox, part, limits), threads)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of some events is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[None] | None:
