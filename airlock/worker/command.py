@@ -22,6 +22,7 @@ from airlock.worker.keys import require_usable
 from airlock.worker.roles import Limits
 from airlock.worker.sampler import EVERY
 from airlock.worker.service import calm_collector, serve
+from airlock.worker.watchdog import start_watchdog
 
 PROGRAM = "airlock-worker"
 Role = Literal["all", "orchestrate", "rehearse", "live"]
@@ -84,9 +85,11 @@ def work(
 ) -> None:
     """Run Airlock's workflows and tool calls, until SIGTERM or SIGINT. Connects with Temporal's own settings.
 
-    Exits 0 when it was told to stop, 1 when its settings or the namespace cannot be used.
+    Exits 0 when it was told to stop, 1 when its settings or the namespace cannot be used, 70 when it was frozen for so long
+    that Temporal may have given its calls to another worker, and 71 when it was told to stop and a tool hangs.
     """  # fmt: skip
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_watchdog()
     limits = Limits(max_calls, max_rehearsals, max_workflow_tasks, max_cached_workflows)
     try:
         path = find_config(config)
