@@ -15,6 +15,7 @@ from airlock.activities.heartbeat import run_to_completion, send_heartbeat
 from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
+from airlock.activities.still_mine import PATIENCE, clock, may_ask
 from airlock.activities.tool_functions import (
     WrongShape,
     as_model,
@@ -35,6 +36,7 @@ from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, C
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress
+from airlock.tools.common import require_mine
 
 
 class CallActivities:
@@ -66,11 +68,13 @@ class CallActivities:
             if position and (activity.is_worker_shutdown() or not await _recorded(attempts)):
                 left_out = True
                 break
+            began = clock()
             call, answered = await earlier.look(asked)
             known = answered or await turns.wait_for(request.plan_id, call)
             if stopped.is_set():  # the stop may have come during the two awaits above; after this line a call is made
                 left_out = True
                 break
+            turns.waited = clock() - began
             attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
             attempts.append(attempt if call is asked else _counted(attempt, call.undone))
             if not isinstance(attempt, CallSucceeded) or attempt.broken:
@@ -101,9 +105,12 @@ class CallActivities:
             real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
             args = as_model(tool, real.args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
-            call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
+            call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence or 0
+            may_ask(call)
             call.undo = secrets.restore(request.undo)
             call.observed = secrets.restore(request.preview.observed) if request.preview else None
+            if turns.waited > PATIENCE:
+                await require_mine(call)
             started = time.monotonic()
             # from here on the call may have taken effect: every exception becomes an outcome, none may be lost
             returned = await run(tool.live, args, call, request.contract.timeout)
@@ -191,7 +198,7 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
 def _told_again(call: CallRequest, number: int) -> CallInDoubt:
     # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
     error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
-    return CallInDoubt(step=call.step.id, error=error, token_lost=True)
+    return CallInDoubt(step=call.step.id, error=error, token_lost=True, lost=True)
 
 
 async def _recorded(attempts: list[Attempt]) -> bool:

@@ -9,6 +9,7 @@ from airlock.activities.call_metrics import ROLLBACK, measure
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import undo_attempts
 from airlock.activities.secrets import Secrets
+from airlock.activities.still_mine import may_ask
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.errors import RefError, ToolFailed
@@ -93,5 +94,7 @@ class CompensateActivities:
             bound = dict(request.step.args)  # an output was discarded; the undo token suffices
         args = as_model(tool, bound, complete=False)
         call = self._toolbox.call(tool, request.plan_id, request.step, Mode.LIVE, secrets, request.undone)
-        call.undo = secrets.restore(request.undo)
+        # Temporal repeats a compensation with the same request
+        call.undo, call.fence = secrets.restore(request.undo), request.fence + activity.info().attempt - 1
+        may_ask(call)
         return tool, args, call

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 
 from airlock.activities.options import HEARTBEAT_INTERVAL
+from airlock.activities.still_mine import begin_beating, note_heartbeat
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
         progress: Returns the details of the next heartbeat, which the next attempt gets; None for no details.
         stop: Called once when the work is to end.
     """
+    begin_beating()
     task = asyncio.ensure_future(work)
     heartbeats = asyncio.ensure_future(_send_heartbeats(progress))
     try:
@@ -45,6 +47,7 @@ async def _send_heartbeats(progress: Callable[[], Any]) -> None:
 
 def send_heartbeat(details: Any) -> None:
     """Send one heartbeat."""
+    note_heartbeat()
     if details is None:
         activity.heartbeat()
     else:

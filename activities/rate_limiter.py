@@ -35,6 +35,8 @@ class RateLimiter:
 
     def __init__(self, stopped: asyncio.Event) -> None:
         self.stopped = stopped
+        self.waited = 0.0
+        """Seconds that the current call waited for its turn, and for what else comes before it."""
         self._patience = PATIENCE
 
     async def wait_for(self, plan_id: str, request: CallRequest) -> RetryableFailure | None:

@@ -155,7 +155,7 @@ class EarlierRuns:
                 self._evidence = await _evidence(self._request)
         except Unreadable as error:
             text = shorten(f"an earlier run may have made it, and nothing was called now: {error}")
-            return call, CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+            return call, CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None, lost=True)
         known = repeat_or_answer(call, self._evidence)
         return (known, None) if isinstance(known, CallRequest) else (call, known)
 

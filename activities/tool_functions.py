@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.activities.redaction import masked
 from airlock.activities.secrets import Secrets
+from airlock.activities.still_mine import PATIENCE, clock
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
@@ -19,6 +20,7 @@ from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
+from airlock.tools.common import require_mine_sync
 
 
 class WrongShape(Exception):
@@ -131,6 +133,12 @@ class _Turn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken = ""
+        self._since = clock()
+
+    @property
+    def late(self) -> bool:
+        """True if the call waited so long that it must ask whether it is still its worker's."""
+        return clock() - self._since > PATIENCE
 
     def begin(self) -> bool:
         """Return True if the call may begin: it was not given up."""
@@ -147,8 +155,11 @@ class _Turn:
 
 
 def _in_thread(turn: _Turn, function: ToolFunction, args: BaseModel, call: ToolCall) -> Any:
+    late = turn.late
     if not turn.begin():
         return None
+    if late:
+        require_mine_sync(call)
     try:
         return function(args, call)
     except Exception:

@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.plan import Step
     from airlock.plans.refs import referenced_steps
     from airlock.run.call_messages import CallRequest, MadeCall
-    from airlock.run.gate_requests import fence_of
+    from airlock.run.gate_requests import next_fence
     from airlock.run.state import Run
 
 
@@ -31,7 +31,7 @@ def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Seque
         outputs={name: run.outputs[name] for name in read},
         undone=record.undone if record else 0,
         undo=record.undo if record else None,
-        fence=fence_of(run, step),
+        fence=next_fence(run, step, workflow.now()),
     )
 
 
@@ -47,4 +47,5 @@ def made_call(run: Run, step_id: str) -> MadeCall:
         undo=record.undo,
         outputs={name: run.outputs[name] for name in read},
         undone=record.undone,
+        fence=next_fence(run, step, workflow.now()),
     )

@@ -51,7 +51,7 @@ def attempts_after_failure(error: ActivityError, requests: Sequence[CallRequest]
 
 def all_in_doubt(requests: Sequence[CallRequest], why: str) -> list[Attempt]:
     """Return the attempts of a chain of which nothing is known."""
-    return [CallInDoubt(step=asked.step.id, error=shorten(why), token_lost=True) for asked in requests]
+    return [CallInDoubt(step=asked.step.id, error=shorten(why), token_lost=True, lost=True) for asked in requests]
 
 
 def _lost_attempt(lost: CallRequest, why: str) -> Attempt:
@@ -72,4 +72,4 @@ def _lost_attempt(lost: CallRequest, why: str) -> Attempt:
         )
     if contract.read_only:
         return CallFailed(step=step, error=text, attempt=lost.attempt)
-    return CallInDoubt(step=step, error=text, undo=lost.undo, token_lost=lost.undo is None)
+    return CallInDoubt(step=step, error=text, undo=lost.undo, token_lost=lost.undo is None, lost=True)

@@ -257,7 +257,7 @@ class LiveStage:
 
     def _outcome_of_last_retry(self, last: RetryableFailure, doubtful: bool) -> CallOutcome:
         if doubtful:
-            return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
+            return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost, lost=last.lost)
         return CallFailed(step=last.step, error=last.error, undo=last.undo)
 
     async def _watch_deadline(self) -> None:

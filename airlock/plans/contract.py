@@ -85,6 +85,12 @@ class Contract(FileModel):
     max_attempts: int = Field(default=3, ge=1, le=100)
     """The most attempts, the first one included."""
     idempotent: bool = False
+    fenced: bool = Field(default=False, exclude_if=lambda fenced: not fenced)
+    """True if no attempt that began earlier can have an effect once a probe was answered "no", or a later attempt succeeded.
+
+    The target itself must see to that, by `ToolCall.fence` and the idempotency key. Only then does the probe's "no" settle a
+    call whose worker was lost: the worker may only be frozen.
+    """
     approval_required: bool = True
     max_concurrent: int | None = Field(default=None, ge=1)
     rate_limit: str | None = Field(default=None, pattern=r"^[1-9]\d*/[smhd]$")
@@ -156,8 +162,8 @@ class Contract(FileModel):
         return self.risk is Risk.HIGH or self.irreversible
 
     def digest(self) -> str:
-        """Return the hash over the whole contract."""
-        return digest(self.model_dump(mode="json"))
+        """Return the hash over the contract, without `fenced`: it promises nothing about what the call does."""
+        return digest(self.model_dump(mode="json", exclude={"fenced"}))
 
     def takes_secret(self, keys: tuple[str | int, ...]) -> bool:
         """Return True if a `$secret` may stand at these keys of the arguments; positions in lists do not count."""
@@ -206,6 +212,11 @@ def contradictions(contract: Contract) -> tuple[str, ...]:
         (
             contract.read_only and contract.risk is Risk.HIGH,
             "a read_only tool cannot be HIGH risk: declare the reversibility it really has, or lower the risk",
+        ),
+        (
+            contract.fenced and not contract.has_probe,
+            "fenced says what the probe's answer is worth, but there is no probe function: add one with "
+            f"@{contract.tool}.probe, or remove fenced",
         ),
         (
             contract.fidelity is Fidelity.NONE and contract.has_dry_run,

@@ -100,6 +100,8 @@ class CallInDoubt(WireModel):
     """True if the call may have left a token that was lost with its worker."""
     undone: int = 0
     """As in `CallSucceeded`."""
+    lost: bool = False
+    """True if an attempt was lost with its worker, which may only be frozen: the call may still take effect."""
 
 
 class RetryableFailure(WireModel):

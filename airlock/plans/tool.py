@@ -9,7 +9,7 @@ async def _(args: SendEmail, call: ToolCall) -> Preview: ...            # also .
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -51,6 +51,10 @@ def _no_secret(name: str) -> str:
     raise SecretError(f"secret {name!r} is not available here")
 
 
+async def _always() -> bool:
+    return True
+
+
 @dataclass
 class ToolCall:
     """The context of one call, as a tool's functions get it."""
@@ -75,12 +79,24 @@ class ToolCall:
     """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
     settings: Any = None
     """The tool's validated settings model."""
-    fence: int | None = None
-    """The fencing token of the gate that this call holds, if any."""
+    fence: int = 0
+    """The fencing token of this attempt: greater than that of every earlier attempt, of any call, at the same resource.
+
+    A target that keeps the greatest token it has seen, and refuses a smaller one, lets no attempt of a frozen worker
+    through. 0 for mocks and dry runs.
+    """
     secret: Callable[[str], str] = _no_secret
     """A function that resolves the name of a secret."""
     cancelled: Callable[[], bool] = field(default=lambda: False)
     """A function that returns True once the call was cancelled."""
+    still_mine: Callable[[], Awaitable[bool]] = field(default=_always)
+    """An async function that asks Temporal whether this attempt still belongs to this worker, at the cost of one request.
+
+    Call it right before an effect that must not happen twice. False: another attempt may have begun, or Temporal cannot be
+    asked; raise `ToolFailed` then.
+    """
+    still_mine_sync: Callable[[], bool] = field(default=lambda: True)
+    """The same for functions that run in a thread."""
 
 
 class Tool:

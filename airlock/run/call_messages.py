@@ -25,7 +25,7 @@ class CallRequest(WireModel):
     undo: JsonValue = None
     """The undo token that an earlier attempt left, if any."""
     fence: int | None = None
-    """The fencing token of the first resource that the call touches, if any."""
+    """The fencing token of the attempt; None from a workflow of version 0.1 for a call that touches no resource."""
 
     @property
     def last_attempt(self) -> bool:
@@ -65,6 +65,8 @@ class MadeCall(WireModel, WorkerMessage):
     undo: JsonValue = None
     outputs: dict[str, Any] = Field(default_factory=dict)
     undone: int = 0
+    fence: int = 0
+    """The fencing token of the compensation or the probe, greater than that of every attempt at the call."""
 
 
 class UndoLookRequest(WireModel, WorkerMessage):

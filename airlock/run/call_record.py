@@ -75,7 +75,7 @@ _EVENT_MEANING: Final = {
     CallEvent.DUPLICATE: "another plan has claimed the same call",
     CallEvent.PROBE_HAPPENED: "the tool's probe found that the call took effect",
     CallEvent.PROBE_DID_NOT_HAPPEN: "the tool's probe found that the call did not take effect",
-    CallEvent.PROBE_CANNOT_TELL: "the tool's probe could not tell",
+    CallEvent.PROBE_CANNOT_TELL: "the tool's probe could not tell, or its no is not certain to last",
     CallEvent.UNDONE: "the compensation succeeded",
     CallEvent.UNDO_FAILED: "the compensation failed",
     CallEvent.KEPT: "a rollback reached a call that is irreversible",
@@ -170,8 +170,10 @@ class CallRecord(WireModel):
     """True if the call's code may still be running."""
     token_lost: bool = False
     """True if the call may have left an undo token that was lost with its worker."""
+    lost: bool = False
+    """True if an attempt at the call was lost with its worker, which may only be frozen."""
     probed: bool = False
-    """True if the tool's probe was asked about the call and could not tell."""
+    """True if the tool's probe was asked about the call and could not settle it."""
 
 
 _NEW_CALL: Final = (CallEvent.SUCCEEDED, CallEvent.FAILED, CallEvent.IN_DOUBT, CallEvent.DUPLICATE)

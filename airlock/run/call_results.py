@@ -21,6 +21,10 @@ from airlock.run.decisions import steps_to_undo
 from airlock.run.outputs import drop_output, keep_output
 from airlock.run.state import Outcome, RollbackRequest, Run
 
+_NOT_YET = (
+    "the probe says that it has not happened, but its worker was lost, may only be frozen, and may still make the call: "
+    "make sure that it has ended, then settle the step"
+)
 _NOT_KEPT = "its output cannot be kept: it is not JSON, or all outputs together are too large"
 
 
@@ -42,7 +46,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
                 if run.change_call(
                     outcome.step, CallEvent.IN_DOUBT, now, number=run.audited + 1, undo=outcome.undo,
                     error=shorten(outcome.error), undone=_times_undone(run, outcome), running=outcome.running,
-                    token_lost=outcome.token_lost,
+                    token_lost=outcome.token_lost, lost=outcome.lost or outcome.step in run.lost,
                 ):  # fmt: skip
                     run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
             case CallStale():
@@ -81,6 +85,10 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
     probe's answer, and the audit records it.
     """
     record = run.calls[answer.step]
+    if answer.happened is False and not _no_is_certain(run, answer.step):
+        answer = answer.model_copy(update={"happened": None, "why": f"{_NOT_YET}{f' ({answer.why})' if answer.why else ''}"})
+        if not record.probed and record.status is CallStatus.IN_DOUBT:
+            run.calls[answer.step] = record.model_copy(update={"error": shorten(f"{record.error}; {_NOT_YET}")})
     if answer.happened is None:
         if run.change_call(answer.step, CallEvent.PROBE_CANNOT_TELL, now, probed=True):
             run.record(AuditKind.CALL, "probe_cannot_tell", now, step=answer.step, reason=answer.why)
@@ -94,6 +102,14 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
         error = f"{record.error} (the probe says it did not happen)"
         if run.change_call(answer.step, CallEvent.PROBE_DID_NOT_HAPPEN, now, undo=None, error=error, failed=True):
             run.record(AuditKind.CALL, "probe_did_not_happen", now, step=answer.step, reason=answer.why)
+
+
+def _no_is_certain(run: Run, step: str) -> bool:
+    """Return True if a call that has no effect when its probe looks can have none afterwards."""
+    contract = run.contracts().contract(step)
+    lost = run.calls[step].lost or run.calls[step].running
+    # a run from before there were epochs goes on as it began
+    return not lost or contract.fenced or run.contracts().epoch < 1
 
 
 def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:

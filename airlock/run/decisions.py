@@ -255,7 +255,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
         case Settlement.SKIP:
             run.change_call(message.step, CallEvent.SKIP, now)
             if record.status is CallStatus.IN_DOUBT:  # given up, not settled
-                run.lose(message.step)
+                run.lose(message.step, given_up=True)
         case Settlement.COMPENSATED:
             run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None)
     if run.parked or run.lock is not None:

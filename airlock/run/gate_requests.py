@@ -45,6 +45,9 @@ from airlock.run.decisions import decide, steps_to_undo
 from airlock.run.messages import Lock
 from airlock.run.state import Run
 
+_ATTEMPTS_IN_ONE = 1_000
+"""Tokens of attempts between two tokens of a gate, which are milliseconds."""
+
 
 def entry_request(run: Run, holder: str) -> AcquireRequest:
     """Return the request of a run before it goes LIVE, for every need that is known by then.
@@ -298,11 +301,21 @@ def tool_slots(run: Run) -> dict[str, int]:
     }
 
 
-def fence_of(run: Run, step: Step) -> int | None:
-    """Return the fencing token of the first resource that a call touches, or None."""
+def next_fence(run: Run, step: Step, now: datetime) -> int:
+    """Return the fencing token of the next attempt at a step's call, and count it.
+
+    It is greater than that of every attempt before it: of this run, of a run that this one was reset from, and of all
+    plans that held one of its resources before. Tokens of gates begin at the clock, too.
+
+    Args:
+        run: The plan's run.
+        step: The step.
+        now: Time of the workflow, UTC.
+    """
     fences = {held.name: held.fence for held in run.gates}
-    names = resources_of(run, step, run.outputs)
-    return next((fences[name] for name in names if name in fences), None)
+    place = max((fences.get(name, 0) for name in resources_of(run, step, run.outputs)), default=0)
+    run.fence = max(run.fence + 1, int(now.timestamp() * 1_000) * _ATTEMPTS_IN_ONE, place * _ATTEMPTS_IN_ONE + 1)
+    return run.fence
 
 
 def _resources(run: Run, steps: Collection[str]) -> tuple[str, ...]:

@@ -91,13 +91,13 @@ def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome |
             doubt = answer
         elif answer is None:
             if not trial.request.contract.read_only:
-                doubt = CallInDoubt(step=step, error=_UNANSWERED, undo=undo, token_lost=undo is None)
+                doubt = CallInDoubt(step=step, error=_UNANSWERED, undo=undo, token_lost=undo is None, lost=True)
             outcome = outcome or CallFailed(step=step, error=_UNANSWERED)
         elif isinstance(answer, RetryableFailure):
             sure = sure and answer.certain
             outcome = CallFailed(step=step, error=answer.error, undo=undo)
             if answer.doubtful:
-                doubt = CallInDoubt(step=step, error=answer.error, undo=undo, token_lost=answer.token_lost)
+                doubt = CallInDoubt(step=step, error=answer.error, undo=undo, token_lost=answer.token_lost, lost=answer.lost)
         elif isinstance(answer, CallStale) and not sure:
             doubt = CallInDoubt(step=step, error=_after_doubt(answer.error), undo=undo)
         else:

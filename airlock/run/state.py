@@ -115,6 +115,8 @@ class Run(BaseModel, WorkerMessage):
     """The number of times that the run went to the gates; it names the request there."""
     lost: tuple[str, ...] = ()
     """The steps of which an attempt was lost with its worker, which may only be frozen, although a later one answered."""
+    fence: int = 0
+    """The fencing token of the latest attempt, compensation or probe."""
     told_doubts: tuple[str, ...] = ()
     """The steps in doubt, and those in `lost`, that the live gate knows of."""
     displaced: bool = False
@@ -265,10 +267,16 @@ class Run(BaseModel, WorkerMessage):
                         self.lose(step)
             self.moves += 1
 
-    def lose(self, step: str) -> None:
-        """Record that an attempt at a step's call may still be running although the run goes on without it."""
+    def lose(self, step: str, *, given_up: bool = False) -> None:
+        """Record that an attempt at a step's call may still be running although the run goes on without it.
+
+        Args:
+            step: The step.
+            given_up: True if no later attempt answered that would keep a fenced target from taking this one.
+        """
         contract = self.contracts().contract(step)
-        if not contract.read_only and step not in self.lost:
+        harmless = contract.read_only or (contract.fenced and not given_up)
+        if not harmless and step not in self.lost:
             self.lost = (*self.lost, step)
 
     def begin_rehearsal(self, admitted: Admitted) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.tool import Preview, ToolCall
+from airlock.tools.file_fences import fenced
 from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
 
 NEW_FILE_MODE = 0o644
@@ -77,7 +78,9 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
         if now not in (change.before, change.after):
             raise InDoubt(f"an earlier attempt to change {path!r} was interrupted, and the file is now in a third state")
         if now != change.after:
-            _put(entry, target, change.after, content or b"")
+            draft = _draft(entry, change.after, content or b"")
+            with fenced(root, path, call):
+                _put(draft, target)
         with suppress(OSError):  # optional: a repeat also recognizes the state of the file
             (entry / "done").touch()
     return change
@@ -108,7 +111,9 @@ def undo_change(call: ToolCall) -> None:
         if now == change.after != change.before:
             if not entry.exists():
                 raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
-            _put(entry, target, change.before, (entry / "before").read_bytes() if change.before.exists else b"")
+            draft = _draft(entry, change.before, (entry / "before").read_bytes() if change.before.exists else b"")
+            with fenced(root, change.path, call):
+                _put(draft, target)
         _remove_folders(root, change)
         shutil.rmtree(entry, ignore_errors=True)
         _remove_if_empty(root / PRIVATE)
@@ -163,15 +168,22 @@ def _record(root: Path, entry: Path, path: str, before: FileState, after: FileSt
     return change
 
 
-def _put(entry: Path, target: Path, state: FileState, content: bytes) -> None:
-    """Bring the file into a state; a reader sees the old file or the new one, never a part."""
+def _draft(entry: Path, state: FileState, content: bytes) -> Path | None:
+    """Write the next state of a file beside it; None if there is to be no file."""
     if not state.exists:
-        target.unlink()
-        return
+        return None
     draft = entry / "new"
     draft.write_bytes(content)
     draft.chmod(int(state.mode or "0600", 8))
     _flush(draft)
+    return draft
+
+
+def _put(draft: Path | None, target: Path) -> None:
+    """Bring the file into its next state; a reader sees the old file or the new one, never a part."""
+    if draft is None:
+        target.unlink()
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     draft.replace(target)
 

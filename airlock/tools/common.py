@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import ToolCall
 
 
 class Arguments(BaseModel):
@@ -48,6 +49,28 @@ def _email(value: str) -> str:
 
 Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_email)]
 """One plain address, or `UNKNOWN`."""
+
+
+async def require_mine(call: ToolCall) -> None:
+    """Refuse the effect of an attempt that does not belong to this worker any more. Call it right before the effect.
+
+    Raises:
+        ToolFailed: If so; nothing was done.
+    """
+    if not await call.still_mine():
+        raise _not_mine()
+
+
+def require_mine_sync(call: ToolCall) -> None:
+    """Do what `require_mine` does, in a thread."""
+    if not call.still_mine_sync():
+        raise _not_mine()
+
+
+def _not_mine() -> ToolFailed:
+    text = "this attempt does not belong to its worker any more, or Temporal cannot be asked: nothing was done"
+    # with a time: a call that may be made once only gets another attempt if nothing but the question failed
+    return ToolFailed(text, retry=True, after=5.0)
 
 
 def required(value: str, key: str) -> str:

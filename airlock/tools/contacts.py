@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 from airlock.base.canonical import digest
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools.common import Arguments, Email, Settings, required
-from airlock.tools.web import GONE, LATER, Reply, TargetRefused, exchange
+from airlock.tools.common import Arguments, Email, Settings, require_mine, required
+from airlock.tools.web import GONE, LATER, READ_METHODS, Reply, TargetRefused, exchange
 
 API_VERSION = "2021-07-28"
 NAMES = ("name", "firstName", "lastName")
@@ -82,6 +82,7 @@ class Crm:
         settings: GhlSettings = call.settings
         self.location = required(settings.location_id, "settings.ghl.location_id")
         self._settings = settings
+        self._call = call
         self._token = call.secret(settings.token_secret)
 
     async def find(self, email: str) -> FoundContact | None:
@@ -144,6 +145,8 @@ class Crm:
                 request = client.build_request(method, url, params=query, json=body, headers=headers)
             except (ValueError, httpx.InvalidURL) as error:
                 raise ToolFailed(f"settings.ghl cannot be used: {type(error).__name__}") from error
+            if method not in READ_METHODS and changes is not False:
+                await require_mine(self._call)
             return await exchange(client, request, hide=[self._token], changes=changes)
 
 

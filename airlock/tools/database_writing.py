@@ -14,7 +14,7 @@ from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools import rows
 from airlock.tools.cascades import refuse_cascade
-from airlock.tools.common import Arguments, fits
+from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Ledger
 from airlock.tools.values import Row, bound, exact, plain, restored
@@ -64,6 +64,7 @@ class Written(TypedDict):
     permissions={"database:write"},
     timeout=30,
     idempotent=True,
+    fenced=True,
     settings=DatabaseSettings,
 )
 def database_write(args: DatabaseWrite, call: ToolCall) -> Written:
@@ -81,7 +82,10 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
     with transaction(call, write=True) as connection:
         ledger = Ledger(connection)
         earlier = ledger.find(call.idempotency_key)
-        if earlier is not None:
+        barred = earlier is not None and earlier.barred and not earlier.undone
+        if earlier is not None and barred and call.fence <= earlier.fence:
+            raise ToolFailed("a probe has found that this attempt had no effect: it may have none any more")
+        if earlier is not None and not barred:
             if earlier.undone or earlier.undo["request"] != request:
                 raise ToolFailed("this idempotency key was used for a call that was undone, or for another one")
             output: Written = earlier.output
@@ -92,7 +96,9 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
         output = {"table": args.table, "operation": args.operation, "row": plain(row)}
         if len(json.dumps(output)) > MAX_OUTPUT_BYTES:
             raise ToolFailed(f"the row is larger than {MAX_OUTPUT_BYTES} bytes")
-        ledger.keep(call.idempotency_key, output, {**undo, "request": request, "table": args.table})
+        record = {**undo, "request": request, "table": args.table, "fence": call.fence}
+        (ledger.replace if barred else ledger.keep)(call.idempotency_key, output, record)
+        require_mine_sync(call)
     return output
 
 
@@ -155,6 +161,8 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
         if entry is None:  # the call had no effect, and this entry stops an attempt that is still under way
             ledger.create()
             ledger.keep(key, None, {"request": None}, undone=True)
+        elif entry.barred:
+            ledger.mark_undone(key)
         elif not entry.undone:
             _take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
             ledger.mark_undone(key)
@@ -165,7 +173,7 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
     """Check that the row is still as this call left it."""
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(_key(call))
-        if entry is None or entry.undone:
+        if entry is None or entry.undone or entry.barred:
             return Preview(effect="Nothing to do: the ledger has no such call, or it is undone.")
         table = open_table(connection, entry.undo["table"], call.settings)
         before, after, now = _sides(connection, table, entry.undo)
@@ -179,9 +187,9 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
 
 @database_write.probe
 def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
-    """Check whether the ledger, written in the same transaction as the row, has the call."""
-    with transaction(call, write=False) as connection:
-        entry = Ledger(connection).find(call.idempotency_key)
+    """Check whether the ledger, written in the same transaction as the row, has the call; if not, bar its attempts."""
+    with transaction(call, write=True) as connection:
+        entry = Ledger(connection).bar(call.idempotency_key, call.fence)
     if entry is None or entry.undone:
         return Probe(happened=False, why="the ledger has no such call, or it is undone")
     call.undo = {"call": call.idempotency_key}

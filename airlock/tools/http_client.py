@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from airlock.base.errors import ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.tool import ToolCall
+from airlock.tools.common import require_mine
 from airlock.tools.web import READ_METHODS, HttpSettings, Reply, exchange, json_bytes
 
 Query = Mapping[str, str | int | float | bool]
@@ -74,6 +75,8 @@ async def send(
         raise ToolFailed(f"header {reserved[0]!r} is set by the tool itself: remove it")
     async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
         request = _request(client, method, target.copy_merge_params(dict(query or {})), sent, body)
+        if method not in READ_METHODS:
+            await require_mine(call)
         reply = await exchange(client, request, hide=[value for value in sent.values() if len(value) >= 8])
     return answer(reply, reads=method in READ_METHODS)
 

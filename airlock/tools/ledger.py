@@ -28,6 +28,16 @@ class Entry:
     """The data for its undo."""
     undone: bool
 
+    @property
+    def barred(self) -> bool:
+        """True if it is no call: it only keeps out attempts that began before a probe found that there was none."""
+        return isinstance(self.undo, dict) and bool(self.undo.get("barred"))
+
+    @property
+    def fence(self) -> int:
+        """The greatest fencing token that came with this key."""
+        return int(self.undo.get("fence") or 0) if isinstance(self.undo, dict) else 0
+
 
 class Ledger:
     """The ledger of one database, within one transaction."""
@@ -51,6 +61,28 @@ class Ledger:
         """Record a call."""
         values = {"idempotency_key": key, "output": json.dumps(output), "undo": json.dumps(undo), "undone": undone}
         self._connection.execute(sa.insert(_TABLE).values(values))
+
+    def replace(self, key: str, output: Any, undo: JsonValue) -> None:
+        """Replace the record of a call that was barred."""
+        values = {"output": json.dumps(output), "undo": json.dumps(undo), "undone": False}
+        self._connection.execute(sa.update(_TABLE).where(_TABLE.c.idempotency_key == key).values(values))
+
+    def bar(self, key: str, fence: int) -> Entry | None:
+        """Return the call with that key. If it had no effect, let no attempt with a smaller fencing token have one.
+
+        The record of a call and its effect are one transaction, so an attempt that is under way either is found here or
+        finds this record.
+        """
+        entry = self.find(key)
+        if entry is None:
+            self.create()
+            self.keep(key, None, {"request": None, "barred": True, "fence": fence})
+            return None
+        if not entry.barred:
+            return entry
+        if not entry.undone and fence > entry.fence:
+            self.replace(key, None, {"request": None, "barred": True, "fence": fence})
+        return None
 
     def mark_undone(self, key: str) -> None:
         """Mark a call as undone; it can then neither be undone nor made again."""

@@ -17,7 +17,7 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, Email, Settings, json_of, required
+from airlock.tools.common import Arguments, Email, Settings, json_of, require_mine_sync, required
 
 OK = 250
 
@@ -69,6 +69,7 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
     message = _message(args, settings, call.idempotency_key)
     with _session(call) as server:
         _address(server, settings, args)
+        require_mine_sync(call)
         try:
             code, said = server.data(message.as_bytes())
         except smtplib.SMTPDataError as error:

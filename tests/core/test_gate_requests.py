@@ -1,5 +1,7 @@
 """The requests of a run to the gates, its reading of their answers, and what it returns in which state."""
 
+from datetime import timedelta
+
 import pytest
 
 from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireGranted, AcquireQueued, AcquireRefused
@@ -13,9 +15,9 @@ from airlock.run.gate_requests import (
     all_held,
     drop_duplicates,
     entry_request,
-    fence_of,
     late_request,
     leave_request,
+    next_fence,
     resources_of,
     rollback_request,
     start_over,
@@ -73,7 +75,21 @@ def test_a_resource_that_only_an_output_tells_is_asked_for_late_and_without_wait
     run.gates = (*run.gates, OTHER_ROW)
     assert late_request(run, HOLDER, later) is None
     assert all_held(run, later)
-    assert fence_of(run, later) == 9
+
+
+def test_a_token_grows_with_every_attempt_and_with_every_holder() -> None:
+    run = entered(live_run(TWO_ROWS), ROW)
+    a, b = run.plan.steps[:2]
+    first = next_fence(run, a, NOW)
+    assert first < next_fence(run, b, NOW) < next_fence(run, a, NOW), "in the same moment"
+    assert first > ROW.fence * 1_000
+    later = NOW + timedelta(milliseconds=5)
+    # a run that was reset has forgotten its attempts, but not the time; another plan holds the place after the first one
+    assert next_fence(entered(live_run(TWO_ROWS)), a, later) > next_fence(run, a, NOW)
+    behind = HeldSlot(gate=ROW.gate, name=ROW.name, fence=int((later + timedelta(hours=1)).timestamp() * 1_000))
+    held = next_fence(entered(live_run(TWO_ROWS), behind), a, later)
+    assert held > behind.fence * 1_000, "whatever its clock says"
+    assert held < 2**53, "every JSON reader takes it for an integer"
 
 
 def test_an_argument_that_finds_nothing_needs_no_resource() -> None:

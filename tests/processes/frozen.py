@@ -1,0 +1,70 @@
+"""A worker that is stopped by SIGSTOP in the middle of a call, counts as lost, and wakes up when others have gone on."""
+
+import os
+import signal
+
+from airlock.client.live_gate import LiveGate
+from airlock.gates.lock_proof import ProvedExcept
+from airlock.plans.state import State
+from airlock.worker.watchdog import FROZEN
+from tests.processes.harness import Process
+from tests.processes.kills import Onboarding
+from tests.processes.registry import Stage, scenario
+
+
+async def _thawed(worker: Process) -> None:
+    """Let a worker go on; it ends itself instead."""
+    os.kill(worker.pid, signal.SIGCONT)
+    assert await worker.code() == FROZEN, worker.said()
+    assert "airlock worker ends: the process " in worker.said()
+
+
+async def _frozen_in(stage: Stage, step: str) -> None:
+    plan = Onboarding(stage.scene())
+    await plan.live_until(step, "live_before")
+    os.kill(plan.first.pid, signal.SIGSTOP)
+    plan.scene.release()
+    await plan.scene.worker()
+    await plan.completed()
+    assert plan.times(step, "live_before") == 2
+    await _thawed(plan.first)
+    await plan.completed()  # the effects once more: they are there once
+    assert plan.times(step, "live_after") == 1, "the frozen attempt never came to its end"
+
+
+@scenario
+async def frozen_before_a_row_is_written(stage: Stage) -> None:
+    """Another worker writes the row; the frozen one ends."""
+    await _frozen_in(stage, "account")
+
+
+@scenario
+async def frozen_before_a_file_is_written(stage: Stage) -> None:
+    """Another worker writes the file; the frozen one ends."""
+    await _frozen_in(stage, "note")
+
+
+@scenario
+async def frozen_before_a_contact_is_created(stage: Stage) -> None:
+    """Another worker creates the contact; the frozen one ends."""
+    await _frozen_in(stage, "contact")
+
+
+@scenario
+async def frozen_before_a_mail_is_sent(stage: Stage) -> None:
+    """The plan says that the mail is in doubt, a lock proves all but that, and the frozen worker sends nothing."""
+    plan = Onboarding(stage.scene())
+    await plan.live_until("mail", "live_before")
+    os.kill(plan.first.pid, signal.SIGSTOP)
+    plan.scene.release()
+    await plan.scene.worker()
+    gate = LiveGate(await plan.scene.client())
+    assert (await gate.lock("olga", "stop")).accepted
+    proofs = [proof async for proof in gate.barrier(within=120)]
+    value = proofs[-1].value
+    assert isinstance(value, ProvedExcept), value
+    assert [(call.plan, call.step) for call in value.calls] == [(plan.id, "mail")]
+    assert (await plan.scene.status(plan.handle, State.LOCKED)).parked == ("mail",)
+    await _thawed(plan.first)
+    assert plan.scene.outside.mails(plan.email) == []
+    assert (await plan.handle.status()).parked == ("mail",)
