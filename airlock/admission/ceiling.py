@@ -8,7 +8,7 @@ from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability, calibrated_confidence
 from airlock.base.model import WireModel
 from airlock.plans.contract import Contract, Mode, Risk, lowest
-from airlock.plans.graph import Parents
+from airlock.plans.parents import Parents
 from airlock.plans.plan import Plan, Step
 
 DRY_RUN_FROM: Final = {Risk.LOW: 0.50, Risk.MEDIUM: 0.65, Risk.HIGH: 0.80}

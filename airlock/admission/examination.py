@@ -19,7 +19,8 @@ from airlock.base.errors import ContractError, Problem
 from airlock.base.text import shorten
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode, resource_names
-from airlock.plans.graph import Parents, PlanGraph, graph_problems
+from airlock.plans.graph import PlanGraph, graph_problems
+from airlock.plans.parents import Parents
 from airlock.plans.plan import Plan, Step
 
 

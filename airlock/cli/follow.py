@@ -15,7 +15,8 @@ from rich.text import Text
 from airlock.base.model import WireModel
 from airlock.cli.hints import status_as_started
 from airlock.cli.output import console, emit_line, safe
-from airlock.cli.screens import settled, state_style
+from airlock.cli.screens import state_style
+from airlock.cli.status_screens import settled
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK

@@ -31,7 +31,8 @@ from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
 from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
-from airlock.client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
+from airlock.client.facts import PlanFacts, plan_facts
+from airlock.client.listing import PlanSummary, list_plans
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State

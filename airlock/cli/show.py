@@ -1,6 +1,5 @@
-"""`list` and `show`: all plans, and the state of one. Both work when no worker does."""
+"""`show`: the state of one plan. It works when no worker does."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -8,55 +7,12 @@ from rich.table import Table
 
 from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
-from airlock.cli.screens import facts_screen, lock_lines, moment, plans_table, status_screen
+from airlock.cli.screens import moment
+from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
-from airlock.client.live_gate import LiveGate
-from airlock.gates.view import GateView
-from airlock.plans.state import State
-from airlock.program import program
 from airlock.run.views import AuditView
 
-_GATE_WITHIN = 5.0
-"""Seconds that a list waits for the live gate to say whether it is locked."""
-
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
-
-
-@command
-async def list_(
-    state: Annotated[
-        State | None,
-        typer.Option(
-            "--state", metavar="STATE", help=f"Only plans in this state: {', '.join(State)}.", case_sensitive=False
-        ),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most plans to list.")] = 50,
-    as_json: AsJson = False,
-) -> int:
-    """List plans, newest first.
-
-    The list comes from Temporal's visibility. It needs no worker, and is a second behind at worst.
-    """
-    airlock = await Airlock.connect()
-    plans, gate = await asyncio.gather(airlock.plans(state=state, limit=limit), _live_gate(airlock))
-    if as_json:
-        emit({"plans": list(plans), "locks": None if isinstance(gate, str) else [] if gate is None else list(gate.locks)})
-        return OK
-    for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
-        warn(line)
-    if not plans:
-        say("There are no plans" + (f" in {state.value}." if state else f". Submit one: {program()} start PLAN.json"))
-    else:
-        console().print(plans_table(plans))
-    return OK
-
-
-async def _live_gate(airlock: Airlock) -> GateView | str | None:
-    """Return the live gate, None if there is none yet, or the reason why it cannot be read."""
-    try:
-        return await LiveGate(airlock.client).status(within=_GATE_WITHIN)
-    except NoAnswer as error:
-        return f"{error}; while no worker answers, no plan can enter LIVE"
 
 
 @command
