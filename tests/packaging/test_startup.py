@@ -20,8 +20,8 @@ HEAVY = (
     "airlock.client",
 )
 NOT_FOR_A_LIST = (
-    "networkx", "numpy", "pandas", "matplotlib", "jmespath", "ddsketch", "sqlalchemy", "httpx", "jsonschema", "opentelemetry",
-    "yaml",
+    "networkx", "numpy", "pandas", "matplotlib", "jmespath", "ddsketch", "sqlalchemy", "httpx", "jsonschema",
+    "opentelemetry", "yaml",
 )  # fmt: skip
 """Libraries of graphs, charts, tools and worker: a list of plans shows none of what they make."""
 ROOMS_NOT_FOR_A_LIST = (
