@@ -1,4 +1,4 @@
-"""What a gate tells whom when it is locked, unlocked, taken up again, or cannot reach a workflow."""
+"""Notices of a gate that is locked, unlocked or taken up again, and those that cannot reach their workflow."""
 
 from datetime import UTC, datetime, timedelta
 
