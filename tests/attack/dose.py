@@ -17,7 +17,7 @@ from tests.workflows.world import WORLD
 
 @dataclass
 class Told:
-    """What a run did: the deeds of the attacker by kind, and the effects in the world."""
+    """The account of a run: the deeds of the attacker by kind, and the effects in the world."""
 
     deeds: Counter[str] = field(default_factory=Counter)
     effects: int = 0

@@ -145,7 +145,7 @@ class Attack(RuleBasedStateMachine):
         await handle.decide("approve", by="alice", digest=preview.digest, signature=signature)
 
     def _honest(self, work: Coroutine[Any, Any, _T]) -> _T | None:
-        """What an honest person attempts. An attacker may make it fail, never do something else."""
+        """Attempt something as an honest person. An attacker may make it fail, never do something else."""
         try:
             return self.loop.run(work, REACHABLE)
         except (AirlockError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What anybody can do who reaches a namespace and has no key of Airlock's: every call here is one of Temporal's own."""
+"""The powers of a client that reaches a namespace and has no key of Airlock: every call here is one of Temporal's own."""
 
 import asyncio
 import uuid
