@@ -36,6 +36,7 @@ from airlock.client.listing import PlanSummary, list_plans
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
+from airlock.run.preview_check import checked_preview
 from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
@@ -72,8 +73,14 @@ class PlanHandle:
         return await self._query("status", StatusView)
 
     async def preview(self) -> PreviewView:
-        """Return the sealed preview. Raises like `status`."""
-        return await self._query("preview", PreviewView)
+        """Return the sealed preview, with a text made here from what its digest covers.
+
+        Raises:
+            PreviewMismatch: If the digest does not cover the content. Nothing of it may be approved.
+            NoAnswer: If no worker answers within 15 seconds.
+            NoSuchPlan: If there is no such plan.
+        """
+        return checked_preview(await self._query("preview", PreviewView), self.workflow.id)
 
     async def audit(self) -> AuditView:
         """Return the audit of the run. Raises like `status`."""
