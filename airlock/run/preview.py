@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from airlock.base.names import plan_workflow_id, undo_workflow_id
+from airlock.base.person import folded, spellings
 from airlock.base.text import printable
 from airlock.plans.contract import Mode
 from airlock.run.sealed import Sealed, SealedStep
@@ -46,8 +47,9 @@ def _about(sealed: Sealed) -> Iterator[str]:
 def approve_command(sealed: Sealed, digest: str) -> str:
     """Return the Temporal CLI command that approves this seal, ready to paste into a shell."""
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
-    barred = {sealed.requested_by, *agents, *(step.agent for step in (sealed.undo.steps if sealed.undo else ()))}
-    approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
+    undone = (step.agent for step in (sealed.undo.steps if sealed.undo else ()))
+    barred = spellings(name for name in (sealed.requested_by, *agents, *undone) if name is not None)
+    approver = next((name for name in sealed.approvers if folded(name) not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
     workflow = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
     return f"temporal workflow signal --workflow-id {workflow} --name approve --input {shlex.quote(message)}"
