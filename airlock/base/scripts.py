@@ -22,6 +22,10 @@ _LOOK_ALIKES = frozenset(
     "ՕօսոհցգԼՏք"  # Armenian
 )
 _COMMON = ("Modifier", "Mathematical", "Fullwidth", "Halfwidth", "Superscript", "Subscript", "Double-struck", "Script")
+_OTHER_NAMES = {
+    "Cjk": "Han", "Ideographic": "Han", "Hangzhou": "Han", "Hentaigana": "Hiragana", "Turned": "Latin", "Roman": "Latin",
+}  # fmt: skip
+"""The few first words of names that are not the script."""
 _CHUNK = re.compile(r"\S+")
 _ADDRESS = re.compile(r"\w@\w|://|\w\.\w")
 """An address is one word with all its separators: in `jo@xyz.com` with a Cyrillic
@@ -74,14 +78,13 @@ def script_of(character: str) -> str:
     """Return the script of a letter, such as `Latin` or `Cyrillic`; empty for everything that all scripts share."""
     if character.isascii():
         return "Latin" if character.isalpha() else ""
-    if unicodedata.category(character) not in ("Ll", "Lu", "Lt", "Lo", "Nl"):
+    if unicodedata.category(character) not in ("Ll", "Lu", "Lt", "Lo"):
         return ""
-    first = unicodedata.name(character, "").partition(" ")[0].capitalize()
-    if first == "Cjk":
-        return "Han"
-    if first in _COMMON or unicodedata.normalize("NFKC", character).isascii():
+    plain = unicodedata.normalize("NFKC", character).strip()
+    first = unicodedata.name(plain[:1] or character, "").partition(" ")[0].capitalize()
+    if plain.isascii() or first in _COMMON:
         return ""  # judged as an imitation, or shared by all
-    return first
+    return _OTHER_NAMES.get(first, first)
 
 
 @lru_cache(maxsize=4_096)
@@ -99,7 +102,7 @@ def _imitation(character: str) -> str:
 
 
 def _same_in_ascii(character: str) -> bool:
-    plain = unicodedata.normalize("NFKC", character)
+    plain = unicodedata.normalize("NFKC", character).strip()
     return len(plain) == 1 and plain.isascii() and character not in "ªº"
 
 

@@ -65,6 +65,21 @@ def visible(text: str) -> str:
     return _SPACES.sub(_count, "".join(shown))
 
 
+def printable(line: str) -> str:
+    """Replace what is left of control and formatting characters in a line that is made of visible texts."""
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(
+        character if character.isprintable() and not is_invisible(character) else "\N{REPLACEMENT CHARACTER}"
+        for character in line
+    )
+
+
+def inline(text: str) -> str:
+    """Escape a text for Markdown: nothing in it becomes a link, an image or mark-up, and all of it can be seen."""
+    return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", visible(text).replace("|", "/").replace("`", "'"))
+
+
 def marks(text: str) -> tuple[str, ...]:
     """Return what is marked in a text, each thing once, in its order; empty for a text that hides nothing."""
     plain = text.replace("\r\n", "\n").replace("\n", " ").replace("\t", " ")  # line ends of a letter are no finding

@@ -164,7 +164,7 @@ class Bars:
             self._tasks[seen.plan_id],
             total=seen.total or None,
             completed=seen.done,
-            state=f"[{state_style(seen.state)}]{_state(seen)}[/]" if state_style(seen.state) else _state(seen),
+            state=f"[{state_style(seen.state)}]{_state(seen)}[/]" if state_style(seen.state) else escape(_state(seen)),
             note=escape(_note(seen)[:300]),
         )
         _print_command(self._progress.console, seen, self._commands)
@@ -219,7 +219,7 @@ async def follow(handles: Sequence[PlanHandle], screen: Screen) -> dict[str, Sna
 
 
 def _state(seen: Snapshot) -> str:
-    return f"{seen.state or 'unknown'}" + (f" ({seen.outcome})" if seen.outcome else "")
+    return safe(f"{seen.state or 'unknown'}" + (f" ({seen.outcome})" if seen.outcome else ""))
 
 
 def _note(seen: Snapshot) -> str:

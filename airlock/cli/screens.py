@@ -48,7 +48,7 @@ def headline(status: StatusView) -> Text:
     """Return one line: the plan, its state and the reason."""
     ended = f" ({status.outcome.value})" if status.outcome else ""
     return Text.assemble(
-        (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
+        (safe(status.plan_id), "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
         f"  {safe(status.why)}",
     )  # fmt: skip
 
@@ -91,8 +91,8 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
     summary = facts.summary
     lines: list[RenderableType] = [
         Text.assemble(
-            (summary.plan_id, "bold"), "  ", (summary.state or "(state unknown)", state_style(summary.state)),
-            f"  outcome {summary.outcome or '-'}, Temporal says {summary.status}",
+            (safe(summary.plan_id), "bold"), "  ", (safe(summary.state or "(state unknown)"), state_style(summary.state)),
+            f"  outcome {safe(summary.outcome or '-')}, Temporal says {summary.status}",
         ),
         Text(f"{safe(facts.goal)}"),
         Text(f"started {moment(summary.started_at)} UTC, closed {moment(summary.closed_at) or '-'}"),
@@ -102,7 +102,8 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
         lines.append(steps_table(facts.result.steps))
     for call in facts.pending:
         failed = f", last failure: {safe(call.last_failure)}" if call.last_failure else ""
-        lines.append(Text(f"pending: {call.activity} ({call.kind}) {call.state}, attempt {call.attempt}{failed}"))
+        named = f"{safe(call.activity)} ({safe(call.kind)})"
+        lines.append(Text(f"pending: {named} {call.state}, attempt {call.attempt}{failed}"))
     lines.append(Text("last events of the history, newest first:", style="dim"))
     lines += [Text(f"  {event.number:>5}  {moment(event.at)}  {event.event}  {safe(event.what)}") for event in facts.events]
     return Group(*lines)
@@ -111,7 +112,7 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
 def lock_lines(gate: GateView) -> list[str]:
     """Return one line for each lock of the live gate, with the command that lifts it."""
     return [
-        f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
+        f"LOCKED: {safe(lock.scope or 'everything')}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
         f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
         for lock in gate.locks
     ]
@@ -124,10 +125,10 @@ def plans_table(plans: Sequence[PlanSummary]) -> Table:
         table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(
-            Text(plan.plan_id, style="bold"),
-            Text(plan.state or "", style=state_style(plan.state)),
-            plan.outcome or "",
-            plan.risk or "",
+            Text(safe(plan.plan_id), style="bold"),
+            Text(safe(plan.state or ""), style=state_style(plan.state)),
+            safe(plan.outcome or ""),
+            safe(plan.risk or ""),
             Text(safe(", ".join(plan.agents))),
             plan.status,
             moment(plan.started_at),

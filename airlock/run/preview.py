@@ -8,10 +8,10 @@ from itertools import chain
 
 from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.base.person import folded, spellings
-from airlock.base.text import printable
+from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
 from airlock.run.sealed import Sealed, SealedStep
-from airlock.run.undo_preview import undo_lines
+from airlock.run.undo_preview import quoted, undo_lines
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _WIDTH = 160
@@ -56,9 +56,9 @@ def approve_command(sealed: Sealed, digest: str) -> str:
 
 
 def _header(sealed: Sealed) -> Iterator[str]:
-    yield f"Plan {sealed.plan_id}: {json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else '(no goal given)'}"
+    yield f"Plan {sealed.plan_id}: {quoted(sealed.goal) if sealed.goal else '(no goal given)'}"
     yield f"requested by {_name(sealed.requested_by)}, submitted {sealed.submitted_at}" + "".join(
-        f", {name} {value}"
+        f", {name} {visible(value)}"
         for name, value in (
             ("phase 21 plan", sealed.phase21_plan_id),
             ("phase 22 validation", sealed.phase22_validation_id),
@@ -90,17 +90,17 @@ def _step(step: SealedStep) -> Iterator[str]:
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
     yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
-        yield f"      effect: {step.preview.effect}"
+        yield f"      effect: {visible(step.preview.effect)}"
         for name, value in sorted(step.preview.args.items()):
-            yield f"        {name} = {_short(value)}"
+            yield f"        {visible(name)} = {_short(value)}"
         if step.preview.observed is not None:
             yield f"      relies on: {_short(step.preview.observed)}"
         if not step.preview.looked:
             yield "      not looked at: the outcome is (known after live)"
     for reason in step.reasons:
-        yield f"      ceiling: {reason}"
+        yield f"      ceiling: {visible(reason)}"
     if step.ceiling is Mode.LIVE and not step.already_live:
-        yield f"      undo: {step.undo}"
+        yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
 
@@ -119,7 +119,7 @@ def _conflicts(sealed: Sealed) -> Iterator[str]:
     if sealed.conflicts:
         yield "Conflicts:"
         for conflict in sealed.conflicts:
-            yield f"  {conflict.kind.value} -> {conflict.answer.value}: {conflict.detail}"
+            yield f"  {conflict.kind.value} -> {conflict.answer.value}: {visible(conflict.detail)}"
         yield ""
 
 
@@ -139,8 +139,8 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
-    who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
-    needed = f"{sealed.approvals_required} approval(s) by a person other than {sealed.requested_by}{who}"
+    who = f" ({visible(', '.join(sealed.approvers))})" if sealed.approvers else ""
+    needed = f"{sealed.approvals_required} approval(s) by a person other than {_name(sealed.requested_by)}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with airlock approve --sign-key"
@@ -149,13 +149,13 @@ def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    """Return a value as JSON, a long one cut in the middle; a run of spaces is counted, so that it can hide nothing."""
-    text = re.sub(" {4,}", lambda run: f"⟨{len(run[0])} spaces⟩", json.dumps(value, ensure_ascii=False, sort_keys=True))
+    """Return a value as JSON in which everything can be seen; a long one is cut in the middle."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     if len(text) <= _WIDTH:
-        return text
-    return f"{text[: _WIDTH - 60]} … {text[-60:]} ({len(text)} characters, all of them sealed)"
+        return visible(text)
+    return f"{visible(text[: _WIDTH - 60])} … {visible(text[-60:])} ({len(text)} characters, all of them sealed)"
 
 
 def _name(text: str) -> str:
-    """Return a plain word as it is, any other name quoted in ASCII: it must not read like part of the preview."""
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)
+    """Return a plain word as it is, any other name quoted: it must not read like part of the preview."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)

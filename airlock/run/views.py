@@ -7,7 +7,7 @@ from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.model import WireModel
-from airlock.base.text import inline, printable
+from airlock.base.visible import inline, visible
 from airlock.plans.contract import Mode
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
@@ -167,7 +167,7 @@ def preview_view(run: Run) -> PreviewView:
     """Return the answer of the query `preview`."""
     if run.sealed is None or run.digest is None:
         text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
-        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
+        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=visible(text))
     return PreviewView(
         plan_id=run.name,
         state=run.state,

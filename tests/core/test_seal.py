@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.canonical import canonical_json, differences, digest
-from airlock.base.text import printable
+from airlock.base.visible import printable
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest, seal
 from airlock.run.preview import approve_command, render_preview
