@@ -11,7 +11,7 @@ from airlock.base.scripts import mixed, words
 
 OPEN, CLOSE = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 MAX_MARKS = 2
-"""Combining marks that one letter may carry; no living language stacks more. Further ones are escaped."""
+"""Combining marks that one letter may carry; few languages stack more. Further ones are escaped."""
 MAX_SPACES = 2
 """Spaces in a row that stay as they are. More could draw lines and columns of their own."""
 _LISTED = 5
@@ -96,14 +96,14 @@ def _plain(text: str) -> str:
 def _judged(text: str) -> list[tuple[str, bool]]:
     """Return each character with True if it must be escaped."""
     found: list[tuple[str, bool]] = []
-    stacked = MAX_MARKS  # an accent at the beginning has no letter of its own, and would sit on ours
+    stacked = MAX_MARKS  # an accent without a letter of its own would sit on our quotation mark
     for character in text:
         if unicodedata.category(character)[0] == "M" and not is_invisible(character):
             stacked += 1
             found.append((character, stacked > MAX_MARKS))
             continue
         escape = character in (OPEN, CLOSE) or not character.isprintable() or is_invisible(character)
-        stacked = MAX_MARKS if escape or character == " " else 0
+        stacked = 0 if character.isalnum() and not escape else MAX_MARKS
         found.append((character, escape))
     return found
 

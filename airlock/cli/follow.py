@@ -1,6 +1,7 @@
 """The display of plans that are followed: bars on a terminal, lines elsewhere, JSON lines for programs."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from airlock.cli.screens import settled, state_style
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
+from airlock.program import program
 from airlock.run.state import Outcome
 from airlock.run.views import StatusView
 
@@ -143,7 +145,7 @@ class Lines:
         self._commands: set[str] | None = set() if commands else None
 
     def show(self, seen: Snapshot) -> None:
-        """Print the change; where a plan waits for approval, the command that approves it, once."""
+        """Print the change; where a plan waits for approval, the command that shows it, once."""
         self._console.print(_sentence(seen), soft_wrap=True)
         _print_command(self._console, seen, self._commands)
 
@@ -177,7 +179,7 @@ def open_screen(*, as_json: bool = False, silent: bool = False, commands: bool =
     Args:
         as_json: Print JSON lines.
         silent: Print nothing.
-        commands: Print the command that approves a plan, too.
+        commands: Print the command that shows a plan that waits for approval, too.
     """
     screen = console()
     if silent:
@@ -233,6 +235,8 @@ def _sentence(seen: Snapshot) -> Text:
 
 
 def _print_command(screen: Console, seen: Snapshot, said: set[str] | None) -> None:
+    # nothing of the preview is shown here, and so there is no command that approves it either
     if said is not None and seen.approve_command and seen.approve_command not in said:
         said.add(seen.approve_command)
-        screen.print(Text(f"waiting for approval: {seen.approve_command}"), soft_wrap=True)
+        plan = shlex.quote(seen.plan_id)
+        screen.print(Text(f"waiting for approval: read it with {program()} show {plan}"), soft_wrap=True)

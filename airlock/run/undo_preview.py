@@ -133,11 +133,16 @@ def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
         yield f"replaces the preview {sealed.replaces[:16]}: what was approved then must be approved again"
     yield ""
     for step in content.steps:
-        kind = f"[{step.risk}, {step.reversibility}]"
-        tool, agent = quoted(step.tool), quoted(step.agent)
-        yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
-        if step.says:
-            yield f"      {visible(step.says)}"
+        yield from undo_step_lines(step)
     yield ""
     yield f"Order: {', '.join(sealed.order)}"
     yield "If an undo fails: the undos that do not depend on it go on, then the plan waits for `resolve`"
+
+
+def undo_step_lines(step: UndoStep) -> Iterator[str]:
+    """Yield the lines of one step of an undo."""
+    kind = f"[{step.risk}, {step.reversibility}]"
+    tool, agent = quoted(step.tool), quoted(step.agent)
+    yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
+    if step.says:
+        yield f"      {visible(step.says)}"

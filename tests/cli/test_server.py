@@ -105,7 +105,8 @@ async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, pl
     assert (await starter("deny", "denied", "--by", "bob", "--reason", "not today")).code == 0
     denied = await denying
     assert denied.code == 1
-    assert "waiting for approval: temporal workflow signal --workflow-id plan-denied --name approve" in denied.out
+    assert "waiting for approval: read it with" in denied.out
+    assert "--name approve" not in denied.out  # nothing of the preview is shown there
     assert "denied ended: denied (not today)" in denied.out
 
 

@@ -339,10 +339,10 @@ def test_printable_leaves_one_line_of_the_same_length(line: str) -> None:
     assert len(shown) == len(line)
 
 
-def test_long_values_are_cut_and_say_so() -> None:
-    run = awaiting(plan(step("a")), a=preview("a", args={"body": "x" * 10_000}))
+def test_long_values_of_a_call_that_reads_are_cut_and_say_so() -> None:
+    run = awaiting(plan(step("a", "read")), a=preview("a", args={"body": "x" * 10_000}))
     text = render_preview(sealed_of(run), "d")
-    assert "10,002" in text or "10002 characters, all of them sealed" in text
+    assert "10002 characters, all of them sealed" in text
     assert max(map(len, text.split("\n"))) < 400
 
 
