@@ -80,14 +80,18 @@ def _with_its_end(line: str) -> str:
 
 
 def _wrapped(shown: str) -> Iterator[str]:
-    """Yield a visible text in parts; neither a mark nor a letter with its accents is divided."""
-    part, length = [""], 0
+    """Yield a visible text in parts, behind spaces where there are any; a mark or a letter with accents stays whole."""
+    part: list[str] = []
+    length = space = 0
     for unit in _UNIT.findall(shown):
-        if length and length + len(unit) > _WRAPPED and unicodedata.category(unit[0])[0] != "M":
-            yield "".join(part)
-            part, length = [""], 0
+        if length + len(unit) > _WRAPPED and part and unicodedata.category(unit[0])[0] != "M":
+            cut = space if space > len(part) // 2 else len(part)
+            yield "".join(part[:cut])
+            part, space = part[cut:], 0
+            length = sum(map(len, part))
         part.append(unit)
         length += len(unit)
+        space = len(part) if unit == " " else space
     yield "".join(part)
 
 
