@@ -24,6 +24,7 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.base.visible import visible
 from airlock.gates.answers import (
     AcquireBusy,
     AcquireClosed,
@@ -199,7 +200,7 @@ async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
             id=gate,
             task_queue=names.WORKFLOW_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"gate: {wanted.name}"[:200],
+            static_summary=f"gate: {visible(wanted.name)}"[:200],
         )
         try:
             answer: GateAnswer = await client.execute_update_with_start_workflow(

@@ -38,7 +38,7 @@ def moment(at: datetime | None) -> str:
 def lock_lines(gate: GateView) -> list[str]:
     """Return one line for each lock of the live gate, with the command that lifts it."""
     return [
-        f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
+        f"LOCKED: {safe(lock.scope or 'everything')}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
         f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
         for lock in gate.locks
     ]
@@ -51,10 +51,10 @@ def plans_table(plans: Sequence[PlanSummary]) -> Table:
         table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(
-            Text(plan.plan_id, style="bold"),
-            Text(plan.state or "", style=state_style(plan.state)),
-            plan.outcome or "",
-            plan.risk or "",
+            Text(safe(plan.plan_id), style="bold"),
+            Text(safe(plan.state or ""), style=state_style(plan.state)),
+            safe(plan.outcome or ""),
+            safe(plan.risk or ""),
             Text(safe(", ".join(plan.agents))),
             plan.status,
             moment(plan.started_at),

@@ -5,11 +5,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from airlock.base.errors import Problem
+from airlock.base.text import shorten
 from airlock.cli.hints import preview_as_started, status_as_started
-from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
+from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.screens import moment
 from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.program import program
+from airlock.run.preview import step_text
 from airlock.run.views import AuditView
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
@@ -19,18 +23,43 @@ PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or i
 async def show(
     plan: PlanName,
     audit: Annotated[bool, typer.Option("--audit", help="Everything the run recorded, oldest first.")] = False,
+    step: Annotated[
+        str | None, typer.Option("--step", metavar="ID", help="Only this step of the preview, with all its arguments.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Show a plan: its preview, its steps, what it waits for.
 
-    The preview is the one that an approver reads. Each step has its ceiling and its status. Without a worker the command
-    shows the facts that Temporal itself has, and says so.
+    The preview is the one that an approver reads: of calls that write it leaves out nothing. Each step has its ceiling and
+    its status. Without a worker the command shows the facts that Temporal itself has, and says so.
     """
     handle = (await Airlock.connect()).plan(plan)
+    if step is not None:
+        return await _show_step(handle, step, as_json=as_json)
     try:
         await _show_answered(handle, audit=audit, as_json=as_json)
     except NoAnswer as error:
         await _show_facts(handle, str(error), as_json=as_json)
+    return OK
+
+
+async def _show_step(handle: PlanHandle, step: str, *, as_json: bool) -> int:
+    """Show one step; without the digest, because one step alone is not what is approved."""
+    sealed = (await handle.preview()).sealed
+    text = None if sealed is None else step_text(sealed, step)
+    if sealed is None or text is None:
+        known = [] if sealed is None else [each.id for each in sealed.steps or (sealed.undo.steps if sealed.undo else ())]
+        problem = Problem(
+            where="--step",
+            message="there is no preview yet" if sealed is None else f"there is no step {shorten(step, 100)!r}",
+            fix=f"see {program()} show {handle.plan_id}" + (f"; its steps: {', '.join(known[:20])}" if known else ""),
+        )
+        raise Refusal("this step cannot be shown", [problem])
+    if as_json:
+        steps = sealed.steps if sealed.undo is None else sealed.undo.steps
+        emit({"plan_id": handle.plan_id, "step": next(each for each in steps if each.id == step)})
+    else:
+        say(text)
     return OK
 
 

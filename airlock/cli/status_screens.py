@@ -25,7 +25,7 @@ def headline(status: StatusView) -> Text:
     """Return one line: the plan, its state and the reason."""
     ended = f" ({status.outcome.value})" if status.outcome else ""
     return Text.assemble(
-        (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
+        (safe(status.plan_id), "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
         f"  {safe(status.why)}",
     )  # fmt: skip
 
@@ -68,8 +68,8 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
     summary = facts.summary
     lines: list[RenderableType] = [
         Text.assemble(
-            (summary.plan_id, "bold"), "  ", (summary.state or "(state unknown)", state_style(summary.state)),
-            f"  outcome {summary.outcome or '-'}, Temporal says {summary.status}",
+            (safe(summary.plan_id), "bold"), "  ", (safe(summary.state or "(state unknown)"), state_style(summary.state)),
+            f"  outcome {safe(summary.outcome or '-')}, Temporal says {summary.status}",
         ),
         Text(f"{safe(facts.goal)}"),
         Text(f"started {moment(summary.started_at)} UTC, closed {moment(summary.closed_at) or '-'}"),
@@ -79,7 +79,8 @@ def facts_screen(facts: PlanFacts) -> RenderableType:
         lines.append(steps_table(facts.result.steps))
     for call in facts.pending:
         failed = f", last failure: {safe(call.last_failure)}" if call.last_failure else ""
-        lines.append(Text(f"pending: {call.activity} ({call.kind}) {call.state}, attempt {call.attempt}{failed}"))
+        named = f"{safe(call.activity)} ({safe(call.kind)})"
+        lines.append(Text(f"pending: {named} {call.state}, attempt {call.attempt}{failed}"))
     lines.append(Text("last events of the history, newest first:", style="dim"))
     lines += [Text(f"  {event.number:>5}  {moment(event.at)}  {event.event}  {safe(event.what)}") for event in facts.events]
     return Group(*lines)

@@ -29,6 +29,7 @@ from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.base.visible import visible
 from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
 from airlock.client.facts import PlanFacts, plan_facts
@@ -283,5 +284,5 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
 
 
 def _summary(plan: Plan) -> str:
-    goal = " ".join(plan.goal.split())
-    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {plan.requested_by[:60]})"
+    goal = visible(" ".join(plan.goal.split()))
+    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]})"

@@ -71,7 +71,7 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
             capacity=admitted.policy.max_live_escalations,
             scopes=scopes(run.steps, admitted, open_steps),
             spending=spending_by_agent(run.steps, admitted, open_steps),
-            budgets=budgets_of(admitted.policy, sorted({by_id[step].agent for step in open_steps})),
+            budgets=budgets_of(admitted, (by_id[step].agent for step in open_steps)),
         ),
         claims=tuple(wanted for step in open_steps if (wanted := _claim(run, by_id[step])) is not None),
         held=run.gates,

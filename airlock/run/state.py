@@ -235,6 +235,11 @@ class Run(BaseModel, WorkerMessage):
         return self.plan.requested_by if self.undoing is None else self.undoing.by
 
     @property
+    def folds_names(self) -> bool:
+        """True if every spelling of a name is one person in this run: it was admitted under the rules of epoch 1."""
+        return self.admitted is not None and self.admitted.epoch >= 1
+
+    @property
     def deadline_at(self) -> datetime | None:
         """The plan's deadline, UTC; None without one, and for an undo after the end, which has none."""
         allowed = self.plan.deadline_seconds if self.undoing is None else None
