@@ -11,6 +11,7 @@ from airlock.base.person import folded, spellings
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
 from airlock.run.argument_lines import argument_lines, short
+from airlock.run.derived import derived_mark
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.undo_preview import quoted, undo_lines, undo_step_lines
 
@@ -139,7 +140,8 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
     if step.preview is not None and not step.already_live:
         yield f"      effect: {visible(step.preview.effect)}"
         for name, value in sorted(step.preview.args.items()):
-            yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step))
+            mark = derived_mark(step, name)
+            yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
         if step.preview.observed is not None:
             yield from _observed(step.preview.observed, whole)
         if not step.preview.looked:
