@@ -13,7 +13,7 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import workflow_id_of
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
-from airlock.cli.plans import PlanName
+from airlock.cli.show import PlanName
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import as_started
 from airlock.run.messages import Settlement

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from airlock.admission.policy import SignatureRule
 from airlock.base.incoming import Verdict
+from airlock.base.person import same_person
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
@@ -33,7 +34,7 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
         return refusal
     if run.expires_at is not None and now >= run.expires_at:
         return _no("the time for approval has expired")
-    if any(_same(vote.approval.by, approval.by) for vote in run.votes):
+    if any(_same(run, vote.approval.by, approval.by) for vote in run.votes):
         return _no(f"{approval.by!r} has already approved this: one vote per approver")
     if run.sealed.undo is not None and approval.steps is not None:
         return _no("an undo is approved as a whole: leave out steps, or request an undo that goes back to one step only")
@@ -51,10 +52,7 @@ def judge_denial(run: Run, denial: Deny) -> Verdict:
         return stale
     if run.state is not State.AWAITING_APPROVAL:
         return _no(f"the plan is in {run.state.value}, it does not wait for approval; use abort or lock")
-    approvers = run.contracts().policy.approvers
-    if approvers and denial.by not in approvers:
-        return _no(f"{denial.by!r} is not among the approvers ({', '.join(approvers)})")
-    return Verdict(accepted=True, reason="denied")
+    return _not_an_approver(run, denial.by) or Verdict(accepted=True, reason="denied")
 
 
 def approved_steps(run: Run) -> tuple[str, ...]:
@@ -114,16 +112,20 @@ def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
 
 
 def _not_allowed(run: Run, by: str) -> Verdict | None:
-    approvers = run.contracts().policy.approvers
-    if _same(by, run.requester):
+    if _same(run, by, run.requester):
         subject = "plan" if run.undoing is None else "undo"
         return _no(f"{by!r} requested this {subject} and cannot approve it")
     # both lists: a conflict may have moved a step from the agent that the plan names to another one
-    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):
+    if any(_same(run, by, step.agent) for step in (*run.plan.steps, *run.steps)):
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
-    if approvers and by not in approvers:
-        return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
-    return None
+    return _not_an_approver(run, by)
+
+
+def _not_an_approver(run: Run, by: str) -> Verdict | None:
+    approvers = run.contracts().policy.approvers
+    if not approvers or by in approvers or (run.folds_names and any(same_person(by, name) for name in approvers)):
+        return None
+    return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
 
 
 def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
@@ -177,12 +179,13 @@ def _must_sign(run: Run, approval: Approve) -> bool:
 
 
 def _signature_problem(run: Run, approval: Approve, digest: str) -> str | None:
-    return signature_refusal(run.name, approval, digest, run.contracts().policy.authorized_keys)
+    keys = run.contracts().policy.authorized_keys
+    return signature_refusal(run.name, approval, digest, keys, any_spelling=run.folds_names)
 
 
-def _same(one: str, other: str) -> bool:
-    """Return True if two names are the same person: another spelling in capitals is no second vote."""
-    return one.strip().casefold() == other.strip().casefold()
+def _same(run: Run, one: str, other: str) -> bool:
+    """Return True if two names are the same person; runs of earlier releases know capital letters only."""
+    return same_person(one, other) if run.folds_names else one.strip().casefold() == other.strip().casefold()
 
 
 def _no(reason: str) -> Verdict:

@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from airlock.base.incoming import Verdict
+from airlock.base.names import RESERVED
+from airlock.base.person import name_problem
 from airlock.base.text import shorten
 from airlock.plans.graph import descendants
 from airlock.plans.refs import referenced_steps
@@ -70,6 +72,8 @@ def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
 def _answer(run: Run, message: Message, now: datetime) -> Verdict:
     if run.state.closed or run.outcome is not None:
         return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
+    if problem := _name_problem(run, message):
+        return _no(f"by: {problem}")
     match message:
         case Approve():
             return judge_approval(run, message, now)
@@ -85,6 +89,13 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
             return _answer_abort(run)
         case Resolve():
             return _answer_resolve(run, message)
+
+
+def _name_problem(run: Run, message: Message) -> str:
+    # Whatever a name looks like, it may stop a plan; and what a gate has stopped under any name, it may start again.
+    stops = isinstance(message, Lock) or (isinstance(message, Unlock) and message.gate)
+    # the exact names of Airlock never come from people: the parser has refused them
+    return "" if stops or not run.folds_names or message.by in RESERVED else name_problem(message.by)
 
 
 def _by_table(run: Run, event: Event) -> Verdict:

@@ -200,13 +200,8 @@ class Run(BaseModel, WorkerMessage):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The plan's steps, with the agents that admission assigned because of a conflict."""
-        moved = self.admitted.reassigned if self.admitted else {}
-        if not moved:
-            return self.plan.steps
-        return tuple(
-            step.model_copy(update={"agent": moved[step.id]}) if step.id in moved else step for step in self.plan.steps
-        )
+        """The plan's steps as admission froze them: with their agents after a conflict and their canonical arguments."""
+        return tuple(map(self.admitted.step, self.plan.steps)) if self.admitted else self.plan.steps
 
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
@@ -239,6 +234,11 @@ class Run(BaseModel, WorkerMessage):
     def requester(self) -> str:
         """The person who requested the plan, or its undo, and therefore must not approve it."""
         return self.plan.requested_by if self.undoing is None else self.undoing.by
+
+    @property
+    def folds_names(self) -> bool:
+        """True if every spelling of a name is one person in this run: it was admitted under the rules of epoch 1."""
+        return self.admitted is not None and self.admitted.epoch >= 1
 
     @property
     def deadline_at(self) -> datetime | None:
