@@ -29,6 +29,7 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
@@ -124,7 +125,7 @@ class CallActivities:
             return classify(request, error, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
             text = describe(error, secrets)
-            await turns.hold_off(request.contract, asked_to_wait(error), text)
+            await turns.hold_off(request.contract, asked_to_wait(error, MAX_HOLD_OFF), text)
             return classify(request, error, text, _token_if_any(call, secrets))
         return CallSucceeded(
             step=request.step.id,

@@ -23,13 +23,13 @@ _NO_EFFECT = (*_NOT_SENT, ToolFailed, RefError, SecretError)
 _LOST = (InDoubt, TimeoutError, ConnectionError, httpx.TransportError)
 
 MAX_WAIT = 86_400.0
-"""Upper limit in seconds of the wait that a target may ask for."""
+"""Longest wait in seconds for another attempt. A target that asks for more gets none: an earlier one would be too early."""
 
 
-def asked_to_wait(error: Exception) -> float:
+def asked_to_wait(error: Exception, at_most: float = MAX_WAIT) -> float:
     """Return the seconds that the target asked to wait before the next call; 0 if it named none."""
     asked = error.after if isinstance(error, ToolFailed) else 0.0
-    return min(asked, MAX_WAIT) if asked > 0 else 0.0  # NaN compares as False
+    return min(asked, at_most) if asked > 0 else 0.0  # NaN compares as False
 
 
 def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue) -> Attempt:
@@ -54,10 +54,15 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
             running = isinstance(error, StillRunning)
             return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running)
         return CallInDoubt(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
-    hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
+    hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not _may_return(error))
     asked = asked_to_wait(error)
     # a target that names a time to come back has done nothing: even a call that may not be repeated gets another attempt
     again = again or (asked > 0 and request.attempt < contract.max_attempts)
     if again and not hopeless:
         return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return CallFailed(step=step, error=text, undo=undo, attempt=request.attempt)
+
+
+def _may_return(error: ToolFailed) -> bool:
+    """Return True if another attempt could help, and may come as early as it would."""
+    return error.retry and not error.after > MAX_WAIT

@@ -22,7 +22,8 @@ GONE = (404, 410)
 LATER = (429, 503)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 _UNKNOWN_EFFECT = (502, 504)
-_LONGEST_WAIT = 3_600.0
+_LONGEST_WAIT = 366 * 86_400.0
+"""Any finite limit: what waits so long is not called again."""
 
 
 class HttpSettings(Settings):
@@ -125,7 +126,7 @@ def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    """Return the seconds that the server asks to wait, at most an hour; 0 if its header is missing or invalid."""
+    """Return the seconds that the server asks to wait, whole; 0 if its header is missing or invalid."""
     asked = headers.get("retry-after", "").strip()
     if asked.isdecimal():
         return min(float(asked), _LONGEST_WAIT)

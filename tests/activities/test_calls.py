@@ -87,6 +87,19 @@ def test_what_a_tool_asks_to_wait_is_bounded(asked, waits):
     assert asked_to_wait(ToolFailed("later", retry=True, after=asked)) == waits
 
 
+@pytest.mark.parametrize(
+    ("asked", "kind", "after"),
+    [(7_200.0, "again", 7_200.0), (86_400.0, "again", 86_400.0), (86_401.0, "failed", None), (math.inf, "failed", None)],
+)
+@pytest.mark.parametrize("contract", [{"risk": "HIGH", "reversibility": "irreversible"}, READ])
+def test_no_attempt_comes_earlier_than_the_target_asked(contract, asked, kind, after):
+    request = CallRequest(
+        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **contract), attempt=1
+    )
+    found = classify(request, ToolFailed("later", retry=True, after=asked), "later", None)
+    assert (found.kind, getattr(found, "after", None)) == (kind, after)
+
+
 @tool(name="shaped", **READ)
 async def shaped(args: Anything, call: ToolCall) -> dict[str, int]:
     return {}

@@ -140,16 +140,17 @@ SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     [
         ({}, 0.0),
         ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "99999"}, 3_600.0),
+        ({"retry-after": "7200"}, 7_200.0),
+        ({"retry-after": "99999"}, 99_999.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:10 GMT", **SERVER_TIME}, 10.0),
         ({"retry-after": "Wed, 21 Oct 2026 08:28:10 +0100", **SERVER_TIME}, 10.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", **SERVER_TIME}, 0.0),
-        ({"retry-after": "Thu, 21 Oct 2027 07:28:10 GMT", **SERVER_TIME}, 3_600.0),
+        ({"retry-after": "Thu, 21 Oct 2027 07:28:10 GMT", **SERVER_TIME}, 365 * 86_400.0 + 10),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:10 GMT"}, 0.0),
         ({"retry-after": "soon"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
         ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:10 GMT"}, 0.0),
-        ({"retry-after": "9" * 400}, 3_600.0),
+        ({"retry-after": "9" * 400}, 366 * 86_400.0),
     ],
 )
 def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
