@@ -118,7 +118,8 @@ async def test_a_call_that_temporal_is_told_to_repeat_is_made_once(either, plan)
 async def test_what_a_chain_had_done_when_it_timed_out_is_believed_only_with_a_proof(
     made_place, plan, monkeypatch, forged, keys, parked
 ):
-    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)  # the last word is what was recorded, or what the attacker wrote over it
+    # the last word is what was recorded, or what the attacker wrote over it
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)
     where = await made_place(keys)
     document = plan(step("a", "once", key="a", value=1), step("b", "once", ("a",), key="b", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
