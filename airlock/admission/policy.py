@@ -13,6 +13,9 @@ from airlock.plans.plan import seconds
 
 ANY = "*"
 
+NO_APPROVER = "no approver is in both policies" + "." * 200
+"""The only entry of a list of approvers that lets no person approve. It is longer than the name of any sender."""
+
 
 class SignatureRule(StrEnum):
     """The approvals that must carry a signature."""
@@ -81,6 +84,8 @@ class Policy(FileModel):
     approvals_required: int = Field(default=1, ge=1, le=50)
     approval_timeout: str = "24h"
     """The time for approval, as a duration such as `24h`. A plan without approval by then is denied."""
+    approval_valid_for: str | None = Field(default=None, exclude_if=is_empty)
+    """The age at which an approval expires, as a duration such as `24h`; without it, the time for approval."""
     approvers: tuple[str, ...] = ()
     """The people who may approve. Empty, everyone but the requester may."""
     signature_required: SignatureRule = SignatureRule.NEVER
@@ -96,10 +101,11 @@ class Policy(FileModel):
     monitor_shards: int = Field(default=1, ge=1, le=100)
     """The number of monitors that share the counting."""
 
-    @field_validator("approval_timeout")
+    @field_validator("approval_timeout", "approval_valid_for")
     @classmethod
-    def _duration(cls, value: str) -> str:
-        seconds(value)
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds(value)
         return value
 
     @field_validator("authorized_keys")
@@ -116,6 +122,15 @@ class Policy(FileModel):
     def approval_timeout_seconds(self) -> float:
         """Seconds that a plan waits for approval before it is denied."""
         return seconds(self.approval_timeout)
+
+    @property
+    def approval_valid_for_seconds(self) -> float:
+        """Seconds after which an approval no longer lets a call begin."""
+        return seconds(self.approval_valid_for or self.approval_timeout)
+
+    def may_approve(self, by: str) -> bool:
+        """Return True if the list of approvers lets a person approve; an empty list lets everyone."""
+        return not self.approvers or (NO_APPROVER not in self.approvers and by in self.approvers)
 
     def permissions_of(self, agent: str) -> tuple[str, ...]:
         """Return the permissions of an agent; the entry `"*"` stands for every agent without one of its own."""
