@@ -3,6 +3,7 @@
 The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -26,6 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
     from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
     from airlock.workflows.activity_options import activity_options
+
+
+_SHORTEST = timedelta(seconds=1)
+"""The least time for a worker to begin a call: zero would mean that there is no limit."""
 
 
 def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
@@ -80,8 +85,8 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     )
 
 
-def call(request: ChainRequest) -> ActivityHandle[Any]:
-    """Start a chain of live calls.
+def call(request: ChainRequest, before: datetime | None = None) -> ActivityHandle[Any]:
+    """Start a chain of live calls, which a worker must begin before a time if one is given.
 
     Cancelling the handle drops the calls that have not begun, and waits for the call in flight. The caller must validate
     the result, which is plain JSON: an operator may complete the activity by hand with any value.
@@ -93,7 +98,10 @@ def call(request: ChainRequest) -> ActivityHandle[Any]:
     if first.attempt > 1:
         summary += f" (attempt {first.attempt})"
     return workflow.start_activity(
-        "call", request, **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True)
+        "call",
+        request,
+        schedule_to_start_timeout=None if before is None else max(before - workflow.now(), _SHORTEST),
+        **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True),
     )
 
 
