@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.compensate import CompensateActivities
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
+    from airlock.activities.policy import PolicyActivities
     from airlock.activities.preview import PreviewActivities
     from airlock.activities.recover import RecoverActivities
     from airlock.activities.rehearse import RehearseActivities
@@ -25,7 +26,18 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
-    from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
+    from airlock.wire import (
+        AdmitRequest,
+        PolicyNow,
+        PolicyRequest,
+        PreviewResult,
+        Recovered,
+        RecoverRequest,
+        RehearsalRequest,
+        RehearseResult,
+        StoredAt,
+        StoredAtRequest,
+    )
     from airlock.workflows.activity_options import activity_options
 
 
@@ -37,6 +49,27 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
         AdmitActivities.admit, request, **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit")
+    )
+
+
+def policy_now(request: PolicyRequest) -> ActivityHandle[PolicyNow]:
+    """Start reading today's policy: a local activity, which costs a marker and no task of its own."""
+    return workflow.start_local_activity_method(
+        PolicyActivities.policy_now,
+        request,
+        activity_id="policy_now",
+        start_to_close_timeout=options.POLICY.start_to_close,
+        retry_policy=options.POLICY.retry,
+        summary="today's policy",
+    )
+
+
+def stored_at(request: StoredAtRequest) -> ActivityHandle[StoredAt]:
+    """Start reading from the run's own history when Temporal stored some approvals."""
+    return workflow.start_activity_method(
+        PolicyActivities.stored_at,
+        request,
+        **activity_options(options.STORED_AT, names.WORKFLOW_QUEUE, "stored_at", "when were the approvals stored?"),
     )
 
 

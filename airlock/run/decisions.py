@@ -2,19 +2,20 @@
 
 from datetime import datetime
 
+from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.base.text import shorten
 from airlock.plans.graph import descendants
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
-from airlock.run.approval import approved_steps, judge_approval, judge_denial
-from airlock.run.approval_age import expiry_of_votes, votes_in_force
+from airlock.run.approval import judge_approval, judge_denial
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock, parse_message
 from airlock.run.outputs import keep_output
 from airlock.run.state import LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.run.undo import Undoing
+from airlock.run.votes import take_vote
 
 _MESSAGE_OF = {
     Event.APPROVED: "approve",
@@ -33,7 +34,9 @@ _SETTLED_BY = {
 }
 
 
-def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
+def decide(
+    run: Run, name: str, message: Message, now: datetime, *, today: Policy | None = None, given: datetime | None = None
+) -> Verdict:
     """Judge a message, record the verdict in the audit, and apply the message if it was accepted.
 
     Args:
@@ -41,8 +44,10 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
         name: The name of the signal.
         message: The message.
         now: UTC.
+        today: The policy of today, for an approval; None if only the plan's policy counts.
+        given: The time at which an approval was given, UTC; without it, now.
     """
-    verdict = _answer(run, message, now)
+    verdict = _answer(run, message, given or now, today)
     reason = getattr(message, "reason", "") or verdict.reason
     kind = AuditKind.DECISION if verdict.accepted else AuditKind.REFUSED
     step = getattr(message, "step", None) or getattr(message, "to_step", None)
@@ -56,7 +61,11 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
         digest=run.digest,
         answer=message.outcome.value if isinstance(message, Resolve) else None,
     )
-    if verdict.accepted:
+    if not verdict.accepted:
+        return verdict
+    if isinstance(message, Approve):
+        take_vote(run, Vote(approval=message, at=given or now), now, today)
+    else:
         _apply(run, message, now)
     return verdict
 
@@ -68,12 +77,12 @@ def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
     return Verdict(accepted=False, reason=why)
 
 
-def _answer(run: Run, message: Message, now: datetime) -> Verdict:
+def _answer(run: Run, message: Message, now: datetime, today: Policy | None) -> Verdict:
     if run.state.closed or run.outcome is not None:
         return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
     match message:
         case Approve():
-            return judge_approval(run, message, now)
+            return judge_approval(run, message, now, today)
         case Deny():
             return judge_denial(run, message)
         case Lock():
@@ -172,16 +181,8 @@ def _either(settlements: tuple[Settlement, ...]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _apply(run: Run, message: Message, now: datetime) -> None:
+def _apply(run: Run, message: Deny | Lock | Unlock | Rollback | Abort | Resolve, now: datetime) -> None:
     match message:
-        case Approve():
-            valid_for = run.contracts().policy.approval_valid_for_seconds
-            run.votes = (*votes_in_force(run, valid_for, now), Vote(approval=message, at=now))
-            run.approved = approved_steps(run)
-            run.approved_until = expiry_of_votes(run, valid_for)
-            if run.approved:
-                by = ", ".join(vote.approval.by for vote in run.votes)
-                run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
         case Deny():
             run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
             run.outcome = Outcome.DENIED

@@ -94,6 +94,8 @@ class Run(BaseModel, WorkerMessage):
     sealed: Sealed | None = None
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
+    pending_votes: tuple[Vote, ...] = ()
+    """The approvals that arrived as signals and are not judged yet, with the time at which the run learned of them."""
     approved_until: datetime | None = None
     """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()

@@ -15,6 +15,7 @@ from airlock.activities.compensate import CompensateActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
+from airlock.activities.policy import PolicyActivities
 from airlock.activities.preview import PreviewActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
@@ -83,7 +84,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
     workers: list[Worker] = []
     if role in ("all", "orchestrate"):
-        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
+        gates, monitors, policy = GateActivities(toolbox), MonitorActivities(toolbox), PolicyActivities(toolbox)
         workers.append(
             patient(
                 Worker(
@@ -93,6 +94,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     activities=[
                         RecoverActivities(toolbox).recover,
                         AdmitActivities(toolbox).admit,
+                        policy.policy_now,
+                        policy.stored_at,
                         gates.acquire,
                         gates.leave,
                         gates.look,
