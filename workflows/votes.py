@@ -7,6 +7,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from airlock.admission.policy import Policy
+    from airlock.base import names
     from airlock.base.incoming import Verdict
     from airlock.plans.state import State
     from airlock.run.approval import judge_by_plan
@@ -88,8 +89,14 @@ class Votes:
     def _late(self, at: datetime) -> bool:
         return self._run.expires_at is not None and at >= self._run.expires_at
 
-    async def _policy_now(self) -> Policy | str:
-        """Return the policy of today, or why it is not known."""
+    async def _policy_now(self) -> Policy | str | None:
+        """Return the policy of today, or why it is not known; None if it is the plan's own policy.
+
+        The build id of the worker tells the last case at no cost: it is recorded with the workflow task, so that a replay
+        sees the same. Otherwise a local activity asks.
+        """
+        if workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash):
+            return None
         try:
             answer = await answered(commands.policy_now(PolicyRequest(plan_id=self._run.plan.plan_id)))
         except (ActivityError, NoAnswer) as error:

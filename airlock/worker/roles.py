@@ -22,6 +22,7 @@ from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.temporal.connection import records_build_ids
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -106,6 +107,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     max_concurrent_activities=ORCHESTRATIONS,
                     max_concurrent_workflow_tasks=allowed.workflow_tasks,
                     max_cached_workflows=allowed.cached_workflows,
+                    # a run sees without a question that the policy is still the one it was admitted under
+                    build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
                     interceptors=[SafeSignals(), EndedPlans()],
