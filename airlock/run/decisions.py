@@ -15,6 +15,7 @@ from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, R
 from airlock.run.outputs import keep_output
 from airlock.run.state import LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.run.undo import Undoing
+from airlock.run.unlocking import needs_settling
 from airlock.run.votes import take_vote
 
 _MESSAGE_OF = {
@@ -116,9 +117,9 @@ def _answer_lock(run: Run, message: Lock) -> Verdict:
 def _answer_unlock(run: Run, message: Unlock) -> Verdict:
     if message.gate and not (run.lock is not None and run.lock.gate):
         return _no("the plan was not locked by the live gate")
-    if message.gate and (run.parked or run.in_flight):
+    if message.gate and (needs_settling(run) or run.in_flight):
         return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan still waits for its steps")
-    if run.state is State.LOCKED and run.parked:
+    if run.state is State.LOCKED and needs_settling(run):
         return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
     if run.state is State.LOCKED and run.in_flight:
         # one of them may end in doubt; it must not be rehearsed and called again
@@ -187,7 +188,8 @@ def _apply(run: Run, message: Deny | Lock | Unlock | Rollback | Abort | Resolve,
             run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
             run.outcome = Outcome.DENIED
         case Lock():
-            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate)
+            came_from = run.lock.came_from if run.lock is not None else run.state
+            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate, came_from=came_from)
             run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
         case Unlock():
             _unlock(run, message, now)
@@ -225,7 +227,7 @@ def rollback_of(undoing: Undoing) -> RollbackRequest:
 
 
 def _unlock(run: Run, message: Unlock, now: datetime) -> None:
-    if message.gate and run.parked:
+    if message.gate and needs_settling(run):
         run.lock = None
         return
     if message.gate and run.in_flight:

@@ -59,6 +59,8 @@ class LockHeld(WireModel):
     reason: str
     gate: bool = False
     """True if the lock came with a lock of the live gate, and is lifted with it."""
+    came_from: State | None = None
+    """The state that the lock stopped."""
 
 
 class RollbackRequest(WireModel):
