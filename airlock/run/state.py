@@ -59,6 +59,8 @@ class LockHeld(WireModel):
     reason: str
     gate: bool = False
     """True if the lock came with a lock of the live gate, and is lifted with it."""
+    came_from: State | None = None
+    """The state that the lock stopped."""
 
 
 class RollbackRequest(WireModel):
@@ -94,6 +96,10 @@ class Run(BaseModel, WorkerMessage):
     sealed: Sealed | None = None
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
+    pending_votes: tuple[Vote, ...] = ()
+    """The approvals that arrived as signals and are not judged yet, with the time at which the run learned of them."""
+    approved_until: datetime | None = None
+    """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)

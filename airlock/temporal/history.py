@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.enums.v1 import TimeoutType, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -210,6 +210,8 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
         return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
+        if failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+            return CallActivity(run_id=run_id, request=chain)  # no worker began it while its approval was valid
         attempts = await _heartbeat(client, failure.timeout_failure_info.last_heartbeat_details)
         return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))
     if kind == "activity_task_completed_event_attributes":
