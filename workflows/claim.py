@@ -16,6 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.claim import SettledByPlan, claim_details, parse_settle
     from airlock.gates.protocol import Claimed, ClaimOutcome
+    from airlock.temporal import proof
+    from airlock.workflows import origin
     from airlock.workflows.history_budget import HistoryBudget
 
 FREE = "Free"
@@ -34,7 +36,9 @@ class ClaimWorkflow:
 
     @workflow.init
     def __init__(self, claimed: Any) -> None:
-        self._problem = ""
+        self._problem = origin.repeated(workflow.info()) or _foreign(claimed)
+        if self._problem:
+            return
         try:
             self._claimed = Claimed.model_validate(claimed)
         except ValidationError as error:
@@ -117,3 +121,15 @@ class ClaimWorkflow:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
         return self._claimed.model_dump(mode="json")  # not the message: people read this, and a proof would hide the text
+
+
+def _foreign(claimed: Any) -> str:
+    """Return why a claim was made by no worker; empty if a worker made it, or a run of Airlock carried it on."""
+    info = workflow.info()
+    if not origin.proofs_are_due(claimed, info):
+        return ""
+    if info.continued_run_id is not None:
+        why = origin.foreign(claimed, Claimed.__name__, info)
+    else:
+        why = claimed.objection(Claimed.__name__, proof.BY_WORKER, info.workflow_start_time)
+    return why and f"claim: {why}"

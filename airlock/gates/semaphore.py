@@ -230,6 +230,14 @@ class Gate(BaseModel):
             elif line.unlock is None and (lock := self.barrier.closed_for(line.scopes)):
                 self.news.append(Notice(kind=NoticeKind.LOCK, to=slot.holder, by=lock.told_by, reason=lock.why))
 
+    def unite(self, other: "Gate") -> None:
+        """Add the locks of another state of this gate, and fall behind neither its fence nor its news of monitors."""
+        known = {lock.scope for lock in self.barrier.locks}
+        self.barrier.locks += [lock for lock in other.barrier.locks if lock.scope not in known]
+        self.fence = max(self.fence, other.fence)
+        for monitor, at in other.heard.items():
+            self.heard[monitor] = max(at, self.heard.get(monitor, at))
+
     def _grant(self, now: datetime) -> None:
         while self.queue and (free := self.capacity - self.used) > 0:
             waiter = self.queue.pop(0)

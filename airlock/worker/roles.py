@@ -24,6 +24,7 @@ from airlock.base.errors import AirlockError
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.resets import Resets
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -105,7 +106,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     max_cached_workflows=allowed.cached_workflows,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
-                    interceptors=[SafeSignals(), EndedPlans()],
+                    interceptors=[SafeSignals(), Resets(), EndedPlans()],
                     graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
                 )
             )
