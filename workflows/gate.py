@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from temporalio import workflow
@@ -24,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
         parse_release,
         parse_wanted,
     )
-    from airlock.gates.protocol import PermitAnswer
+    from airlock.gates.protocol import HoldOff, Permit, PermitAnswer, Release, SlotRequest
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
@@ -181,11 +182,12 @@ class GateWorkflow:
             wanted = wanted.model_copy(update={"capacity": 1})
         answer = self._gate.acquire(wanted, workflow.now())
         self._show()
-        return answer
+        return answer.model_copy(update={"nonce": wanted.nonce})
 
     @acquire.validator
     def _may_ask(self, *arguments: Any) -> None:
         wanted = valid(parse_wanted, arguments)
+        valid(partial(origin.require_worker, "acquire", SlotRequest, workflow.now()), arguments)
         if wanted.holder == self._id:
             raise ApplicationError("acquire: holder: a gate waits in no queue", type="Malformed", non_retryable=True)
 
@@ -201,6 +203,7 @@ class GateWorkflow:
     @permit.validator
     def _may_call(self, *arguments: Any) -> None:
         valid(parse_permit, arguments)
+        valid(partial(origin.require_worker, "permit", Permit, workflow.now()), arguments)
 
     @workflow.update(
         name="decide", description='{"decision": "lock" or "unlock", "by", "reason", "scope"?}; returns a verdict'
@@ -248,9 +251,12 @@ class GateWorkflow:
     @workflow.signal(name="release", description='{"holder", "request"}: release a slot')
     async def release(self, *arguments: Any) -> None:
         """Release the slots of a request, or remove it from the queue."""
+        arrived = workflow.now()
         await self._memory.wait()
         try:
-            self._gate.release(parse_release(arguments), workflow.now())
+            release = parse_release(arguments)
+            origin.require_worker("release", Release, arrived, arguments)
+            self._gate.release(release, workflow.now())
         except MalformedMessage as error:
             self.refuse_signal("release", str(error))
         self._show()
@@ -258,9 +264,12 @@ class GateWorkflow:
     @workflow.signal(name="hold_off", description='{"seconds", "reason"?}: no call of this tool for that time')
     async def hold_off(self, *arguments: Any) -> None:
         """Give no turns for the seconds that the tool's target asked for."""
+        arrived = workflow.now()
         await self._memory.wait()
         try:
-            self._gate.hold_off(parse_hold_off(arguments), workflow.now())
+            hold = parse_hold_off(arguments)
+            origin.require_worker("hold_off", HoldOff, arrived, arguments)
+            self._gate.hold_off(hold, workflow.now())
         except MalformedMessage as error:
             self.refuse_signal("hold_off", str(error))
 

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class GateRecall:
-    """What a gate still has to take up before it may grant anything.
+    """Earlier state that a gate still has to take up before it may grant anything.
 
     Args:
         gate_id: The workflow id of the gate.

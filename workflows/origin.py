@@ -4,9 +4,11 @@ Any client can start a workflow with any input: directly, by a cron schedule, a 
 signal, or as the child of a workflow of its own. Such an input can be a copy of one that Airlock once carried on.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from airlock.base.incoming import MalformedMessage
 from airlock.temporal import proof
 from airlock.temporal.proof_converter import SentObject
 
@@ -66,3 +68,21 @@ def foreign(start: Any, kind: str, info: Life) -> str:
     if (stamp.run, stamp.first) != (info.continued_run_id, info.first_execution_run_id):
         return "it is a copy: another run carried it on"
     return ""
+
+
+def require_worker(name: str, kind: type, at: datetime, arguments: Sequence[Any]) -> None:
+    """Refuse a signal or an update that only workers of Airlock send, where it needs a proof of that and has none.
+
+    Args:
+        name: The signal or the update.
+        kind: The class of its argument.
+        at: The time of its arrival, UTC.
+        arguments: Its arguments.
+
+    Raises:
+        MalformedMessage: If no worker of Airlock is known to have sent it.
+    """
+    for given in arguments:
+        why = given.objection(kind.__name__, proof.BY_WORKER, at) if isinstance(given, SentObject) else ""
+        if why:
+            raise MalformedMessage(f"{name}: no worker of Airlock is known to have sent it: {why}")

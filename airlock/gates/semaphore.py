@@ -16,7 +16,7 @@ from airlock.gates.budget_ledger import BudgetLedger
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
-from airlock.gates.slots import Slot, Waiter, bounded_request, request_key, request_size
+from airlock.gates.slots import Slot, Waiter, bounded_request, is_released, request_key, request_size
 
 MAX_SLOTS_BYTES = 500_000
 """Size limit of slots and queue together, as JSON."""
@@ -121,9 +121,9 @@ class Gate(BaseModel):
     def release(self, release: Release, now: datetime) -> None:
         """Free a slot, or remove a waiter; an unknown request changes nothing."""
         slot, waiter = self.places.get(release.holder), self._waiter(release.holder)
-        if slot is not None and slot.request == release.request:
+        if slot is not None and is_released(release, slot.request, slot.execution):
             self._free(slot, now)
-        if waiter is not None and waiter.wanted.request == release.request:
+        if waiter is not None and is_released(release, waiter.wanted.request, waiter.wanted.execution):
             self.queue.remove(waiter)
         self.settle(now)
 
@@ -254,6 +254,7 @@ class Gate(BaseModel):
         slot = Slot(
             holder=wanted.holder, request=wanted.request, slots=slots, fence=self.fence, since=now, seen=now,
             grace=wanted.grace, scopes=wanted.scopes, size=size, run_id=wanted.run_id,
+            execution=wanted.execution,
         )  # fmt: skip
         self.places[wanted.holder] = slot
         return slot

@@ -37,8 +37,8 @@ async def left_behind(client: Client, gate: str) -> str:
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """Return the state of a gate's latest other run, if that run did not complete by itself.
 
-    A run that ended before it had restored the state of an earlier one is skipped for that earlier one. What the gate
-    itself, or whoever started it, says about its earlier run only adds to the runs that Temporal lists.
+    A run that ended before it had restored the state of an earlier one is skipped for that earlier one. The run that
+    the gate names only adds to those that Temporal lists: any client can start a gate, and name one.
 
     Raises:
         RPCError: If Temporal does not answer; retry.
