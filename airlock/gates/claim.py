@@ -13,6 +13,9 @@ from airlock.base.incoming import MalformedMessage, Person, Reason, require_pers
 from airlock.base.model import FileModel, WorkerMessage
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
+FREE = "Free"
+"""Error type of a claim whose call was certainly not made; its workflow id may be used again."""
+
 
 class SettledByPlan(FileModel, WorkerMessage):
     """Signal `settle` from the plan that holds the claim."""

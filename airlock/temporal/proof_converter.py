@@ -147,24 +147,15 @@ class ProofConverter(ForgivingPayloadConverter):
             self._demand(payloads)
         return super().from_payloads(payloads, type_hints)
 
-    @property
-    def demands_proofs(self) -> bool:
-        """True if answers of workers need a proof now; for use outside of workflows."""
-        return self._demands.due(Channel.RUN, _now())
+    def is_due(self, at: datetime) -> bool:
+        """Return True if what a workflow or a gate said at a time needs a proof here."""
+        return self._demands.due(Channel.RUN, at)
 
-    def unlike(self, payload: Payload, kind: str, run_id: str) -> str:
-        """Return why a payload is not what a run of a workflow says now; empty if it is, or if no proof is demanded.
-
-        Args:
-            payload: A payload that the codec has decoded.
-            kind: The class of the message.
-            run_id: The run.
-        """
-        sent = SentObject()
-        sent.stamp, sent.demands = Stamp.of(payload), self._demands
-        if why := sent.objection(kind, proof.BY_WORKFLOW, _now()):
-            return why
-        return f"it is that of run {sent.stamp.run}" if self.demands_proofs and sent.stamp.run != run_id else ""
+    def sent(self, payload: Payload) -> SentObject:
+        """Return an empty object with what is proved about a payload that the codec has decoded."""
+        empty = SentObject()
+        empty.stamp, empty.demands = Stamp.of(payload), self._demands
+        return empty
 
     def _answer(self, payload: Payload, question: _Question, type_hints: list[type] | None) -> Any:
         """Return the answer to a question, or `Unproven`; details of failures come here too."""
