@@ -117,7 +117,9 @@ class GateVisits:
         run, reports = self._run, self._outbox.due(self._run, giving_back=request is not None)
         if request is None and not reports:
             return
-        given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=workflow.info().workflow_id, request=str(run.stays))
+        info = workflow.info()
+        given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=info.workflow_id, request=str(run.stays))
+        given = given.model_copy(update={"execution": info.first_execution_run_id})
         self._requests += 1
         asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests
         # retried until it succeeds: a slot that is never released would stop other plans for good

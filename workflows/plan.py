@@ -32,7 +32,9 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.wire import PlanStart
+    from airlock.workflows import origin
     from airlock.workflows.plan_stages import PlanStages
+    from airlock.workflows.resets import SEEN_RESET
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
@@ -46,7 +48,9 @@ class PlanWorkflow:
 
     @workflow.init
     def __init__(self, start: Any) -> None:
-        self._problem = ""
+        self._problem = origin.repeated(workflow.info())
+        if self._problem:
+            return
         try:
             self._run, outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
@@ -63,6 +67,12 @@ class PlanWorkflow:
             self._problem = (
                 f"plan {self._run.plan.plan_id!r} must run as workflow {expected!r}: keys of its calls depend on it"
             )
+
+    def was_reset(self) -> None:
+        """Note a reset to the first workflow task; called by the worker's interceptor before the run begins."""
+        # older code did not see such a reset: a run that went on then keeps going as its history says
+        if not self._problem and self._run.can_be_displaced and workflow.patched(SEEN_RESET):
+            self._run.displace()
 
     @workflow.run
     async def run(self, start: Any) -> PlanResult:
@@ -190,9 +200,12 @@ class PlanWorkflow:
 
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
-    if read.run is not None and workflow.info().continued_run_id is None:
-        # otherwise any client that starts a workflow could supply a run that claims to be approved
+    info = workflow.info()
+    # otherwise any client that starts a workflow could supply a run that claims to be approved
+    if read.run is not None and info.continued_run_id is None:
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
+    if read.run is not None and (why := origin.foreign(start, PlanStart.__name__, info)):
+        raise ValueError(f"run: {why}")
     if read.run is not None:
         return read.run, read.outbox or Outbox()
     if read.plan is None:

@@ -192,6 +192,8 @@ class LeaveRequest(WireModel, WorkerMessage):
     request: str
     gates: tuple[str, ...] = ()
     settled: tuple[SettledClaim, ...] = ()
+    execution: str = ""
+    """First of the runs that this one continues, as in `AcquireRequest`."""
 
 
 class LeaveResult(WireModel, WorkerMessage):

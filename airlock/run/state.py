@@ -256,9 +256,14 @@ class Run(BaseModel, WorkerMessage):
             raise RuntimeError("the plan is not admitted yet")
         return self.admitted
 
+    @property
+    def can_be_displaced(self) -> bool:
+        """True if the run holds, or may hold, what other plans can hold after a reset."""
+        return bool(self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims)
+
     def displace(self) -> None:
         """Record a reset: other plans may hold by now what this run held at the point it was reset to."""
-        if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
+        if self.can_be_displaced:
             self.displaced = True
             self.claims = {}
             self.moves += 1

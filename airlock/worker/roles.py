@@ -26,6 +26,7 @@ from airlock.temporal.connection import records_build_ids
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.resets import Resets
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -111,7 +112,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
-                    interceptors=[SafeSignals(), EndedPlans()],
+                    interceptors=[SafeSignals(), Resets(), EndedPlans()],
                     graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
                 )
             )
