@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, late_refusal, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import all_held, drop_duplicates, held_names, late_refusal, late_request, take_late, tool_slots
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
@@ -69,14 +69,16 @@ class LiveStage:
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
-        contracts = {step: admitted.contract(step) for step in run.approved}
+        contracts, held = {step: admitted.contract(step) for step in run.approved}, held_names(run)
         self._schedule = Schedule(
             admitted.parents,
             wanted=run.approved,
             done=run.live,
             late=[step for step, contract in contracts.items() if contract.irreversible],
             chainable=[
-                step for step, contract in contracts.items() if not contract.guarded and all_held(run, self._steps[step])
+                step
+                for step, contract in contracts.items()
+                if not contract.guarded and all_held(run, self._steps[step], held)
             ],
             group={step: contract.tool for step, contract in contracts.items() if contract.max_concurrent is not None},
             slots=tool_slots(run),

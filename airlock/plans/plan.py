@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
@@ -101,6 +102,11 @@ class Plan(FileModel):
     def deadline_seconds(self) -> float | None:
         """Seconds from submission after which no call may start, or None."""
         return None if self.deadline is None else seconds(self.deadline)
+
+    @cached_property
+    def read_steps(self) -> frozenset[str]:
+        """The steps whose output another step reads."""
+        return frozenset(name for step in self.steps for name in referenced_steps(step.args))
 
     def step(self, step_id: str) -> Step | None:
         """Return the step of that id, or None."""

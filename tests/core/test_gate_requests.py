@@ -14,6 +14,7 @@ from airlock.run.gate_requests import (
     drop_duplicates,
     entry_request,
     fence_of,
+    held_names,
     late_request,
     leave_request,
     resources_of,
@@ -66,13 +67,13 @@ def test_a_resource_that_only_an_output_tells_is_asked_for_late_and_without_wait
     later = run.plan.steps[1]
     assert entry_request(run, HOLDER).resources == ("row:a",)
     call(entered(run, ROW), live("a", output={"id": "b"}))
-    assert not all_held(run, later)
+    assert not all_held(run, later, held_names(run))
     late = late_request(run, HOLDER, later)
     assert late is not None
     assert (late.resources, late.wait, late.live) == (("row:b",), False, None)
     run.gates = (*run.gates, OTHER_ROW)
     assert late_request(run, HOLDER, later) is None
-    assert all_held(run, later)
+    assert all_held(run, later, held_names(run))
     assert fence_of(run, later) == 9
 
 
