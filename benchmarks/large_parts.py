@@ -87,8 +87,9 @@ def measured(count: int, width: int) -> dict[str, float]:
     clock.time("seal_run", lambda: seal_run(run, _NOW))
     run.apply(Event.PREVIEWED, _NOW)
     clock.time("details", lambda: details(run))
-    assert run.sealed is not None and run.digest is not None
     sealed, digest = run.sealed, run.digest
+    assert sealed is not None
+    assert digest is not None
     clock.time("preview text (query)", lambda: render_preview(sealed, digest))
     clock.time("status (query)", lambda: status_view(run))
     _live(run, clock)

@@ -37,7 +37,7 @@ def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Seque
 
 def made_call(run: Run, step_id: str) -> MadeCall:
     """Return the description of a live call that its compensation and its probe need."""
-    step = next(step for step in run.steps if step.id == step_id)
+    step = run.step(step_id)
     record = run.calls[step_id]
     read = [name for name in referenced_steps(step.args) if name in run.outputs]
     return MadeCall(

@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
     from airlock.run.gate_requests import all_held, drop_duplicates, held_names, late_refusal, late_request, take_late, tool_slots
+    from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
@@ -63,6 +64,7 @@ class LiveStage:
         self._handles: dict[str, ActivityHandle[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._started_any = False
+        self._load = Load(self._weight)
         self._deadline_passed = False
         self._steps = {step.id: step for step in run.steps}
         self._previews = {shown.id: shown.preview for shown in run.sealed.steps} if run.sealed else {}
@@ -126,11 +128,20 @@ class LiveStage:
             self._changed = False
 
     def _start(self) -> None:
-        for chain in self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
+        limit = MAX_IN_FLIGHT - len(self._tasks)
+        weighed = self._run.contracts().epoch >= 1
+        for chain in self._schedule.take(limit, self._load.take) if weighed else self._schedule.take(limit):
             self._started_any = True
             task = asyncio.create_task(self._call_chain(chain))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._ended, chain))
+
+    def _ended(self, chain: tuple[str, ...], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._load.drop(chain)
+
+    def _weight(self, step: str) -> int:
+        return weight(call_request(self._run, self._steps[step], self._previews.get(step), ()))
 
     def _should_wake(self, knew_stopped: bool) -> bool:
         return self._changed or not self._tasks or (self._stopped() and not knew_stopped)

@@ -222,9 +222,7 @@ def steps_left(run: Run) -> tuple[str, ...]:
     """Return the steps that an undo would compensate or that must be settled first, in the plan's order."""
     parked = frozenset(run.parked)
     covered = parked.union(steps_to_undo(run))
-    return tuple(
-        step.id for step in run.plan.steps if step.id in covered and (step.id in parked or _remains(run, step.id))
-    )
+    return tuple(step.id for step in run.plan.steps if step.id in covered and (step.id in parked or _remains(run, step.id)))
 
 
 def _remains(run: Run, step: str) -> bool:

@@ -202,6 +202,18 @@ class Run(BaseModel, WorkerMessage):
             step.model_copy(update={"agent": moved[step.id]}) if step.id in moved else step for step in self.plan.steps
         )
 
+    def step(self, step_id: str) -> Step:
+        """Return one of the plan's steps, with the agent that admission assigned.
+
+        Raises:
+            KeyError: If there is no such step; a mistake of the caller.
+        """
+        step = self.plan.step(step_id)
+        if step is None:
+            raise KeyError(step_id)
+        agent = self.admitted.steps[step_id].agent if self.admitted else None
+        return step if agent is None else step.model_copy(update={"agent": agent})
+
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
         """The steps in each call status, in the plan's order."""
