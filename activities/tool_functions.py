@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from airlock.activities.redaction import masked
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import bounded_json
+from airlock.base.canonical import bounded_json, require_bounded
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.catalogue import Catalogue
@@ -19,6 +19,10 @@ from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
+
+
+_RAW_DEPTH = 1_000
+"""Levels of a tool's output before its declaration drops fields that it does not name; what is left is bounded again."""
 
 
 class WrongShape(Exception):
@@ -173,6 +177,7 @@ def checked_output(tool: Tool, output: Any) -> Any:
         WrongShape: If it does not fit the declaration, is not JSON, or is larger than `MAX_OUTPUT_BYTES`.
     """
     try:
+        require_bounded(output, _RAW_DEPTH)
         value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
         size = len(bounded_json(value))
     except ValidationError as error:
@@ -189,7 +194,16 @@ def checked_output(tool: Tool, output: Any) -> Any:
 
 def describe(error: BaseException, secrets: Secrets) -> str:
     """Return an error as text without secrets; the caller bounds its length."""
-    text = str(error) if str(error) else type(error).__name__
-    if not isinstance(error, ToolFailed | WrongShape) and str(error):
+    said = _said(error)
+    text = said or type(error).__name__
+    if not isinstance(error, ToolFailed | WrongShape) and said:
         text = f"{type(error).__name__}: {text}"
     return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))
+
+
+def _said(error: BaseException) -> str:
+    try:
+        require_bounded(error.args)
+        return str(error)
+    except Exception:  # noqa: BLE001  # what a tool puts into its exception is as foreign as its output
+        return ""

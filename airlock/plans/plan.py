@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
-from airlock.base.canonical import MAX_DEPTH, canonical_json, deeper_than, digest
+from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
@@ -38,7 +38,7 @@ def seconds(duration: str) -> float:
     """
     match = _DURATION.fullmatch(duration.strip())
     if match is None or float(match[1]) == 0:
-        raise ValueError(f"{duration!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
+        raise ValueError(f"{duration[:40]!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
     length = float(match[1]) * _UNITS[match[2]]
     if length > MAX_DURATION:
         raise ValueError(f"{duration[:40]!r} is longer than ten years")
@@ -140,13 +140,14 @@ def parse_plan(document: Any) -> Plan:
 
 
 def _too_large(document: Mapping[str, Any]) -> Problem | None:
-    if deeper_than(document, MAX_DEPTH):
-        deep = f"is nested more than {MAX_DEPTH} levels deep"
-        return Problem(where="plan", message=deep, fix="make its arguments flatter")
+    try:
+        require_bounded(document)
+    except ValueError as error:
+        return Problem(where="plan", message=str(error).removeprefix("it "), fix="make its arguments flatter and smaller")
     try:
         text = canonical_json(document)
         size, compressed = len(text), len(zlib.compress(text.encode()))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
     if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
