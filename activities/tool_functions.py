@@ -4,18 +4,20 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from airlock.activities.redaction import masked
+from airlock.activities.rehearsal_threads import REHEARSALS
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, require_bounded
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.contract import Contract
+from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
@@ -115,7 +117,10 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
         async with asyncio.timeout(seconds):
             if inspect.iscoroutinefunction(function):
                 return await function(args, call)
-            running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
+            if call.mode is Mode.LIVE:
+                running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
+            else:
+                running = REHEARSALS.start(turn, partial(_in_thread, turn, function, args, call))
             return await asyncio.shield(running)
     except TimeoutError:
         if running is not None and turn.give_up():
@@ -123,6 +128,8 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
             raise ToolFailed(f"no thread was free to call it within {seconds:g} s", retry=True) from None
         if running is not None and not running.done():
             running.add_done_callback(_forget)
+            if call.mode is not Mode.LIVE:
+                REHEARSALS.left_hanging(turn)
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
