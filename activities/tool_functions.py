@@ -22,7 +22,6 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, Bound, bind
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
-
 _RAW_DEPTH = 1_000
 """Levels of a tool's output before its declaration drops fields that it does not name; what is left is bounded again."""
 

@@ -1,4 +1,4 @@
-"""What a large plan costs in the workflow's own code, part by part: seconds of computing, without a server.
+"""The seconds that a large plan computes in the workflow's own code, part by part, without a server.
 
 Run with `make bench`, or alone with numbers of steps: `.venv/bin/python -m benchmarks.large_parts 1000 5000`. A part that
 runs inside one workflow task may take a fraction of the two seconds that the SDK gives such a task.

@@ -53,7 +53,7 @@ JSON: dict[str, Callable[[], Any]] = {
     "a secret with a path": lambda: {"$secret": "../" * 100_000},
     "the placeholder": lambda: "(known after live)",
 }
-"""What JSON can write."""
+"""Values that JSON can write."""
 OTHER: dict[str, Callable[[], Any]] = {
     "5,000 digits": lambda: 10**5_000,
     "NaN": lambda: math.nan,
@@ -69,7 +69,7 @@ OTHER: dict[str, Callable[[], Any]] = {
     "numbers as keys": lambda: {1: 2, None: 3},
     "a type": lambda: dict,
 }
-"""What only Python code can hand on, such as a tool or a caller of the client."""
+"""Values that only Python code can hand on, such as a tool or a caller of the client."""
 PYTHON = JSON | OTHER
 RAW: dict[str, bytes] = {
     "100,000 lists": b"[" * 100_000 + b"]" * 100_000,

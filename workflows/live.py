@@ -30,7 +30,15 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, held_names, late_refusal, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import (
+        all_held,
+        drop_duplicates,
+        held_names,
+        late_refusal,
+        late_request,
+        take_late,
+        tool_slots,
+    )
     from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands

@@ -1,4 +1,4 @@
-"""What of a run Temporal can store at once: a run that grows beyond that stops with the reason, and is never terminated."""
+"""The size at which Temporal stores a run at once; a run that grows beyond it stops with the reason."""
 
 import zlib
 

@@ -26,7 +26,7 @@ KEPT = {
     "an integer beyond 64 bits",
     "a tiny number", "an odd path", "an expression", "a reference in a reference", "the placeholder",
 }  # fmt: skip
-"""What may be kept: bounded JSON, whatever it says."""
+"""Poison that may be kept: bounded JSON, whatever it says."""
 STEP = Step(id="s", agent="a", tool="keeps", confidence=1.0)
 CATALOGUE = Catalogue([keeps])
 CONTRACT = CATALOGUE.contract("keeps", {})
@@ -114,7 +114,7 @@ async def test_an_exception(name):
 
 
 NULL = {"NaN", "Infinity"}
-"""What pydantic writes as null."""
+"""Values that pydantic writes as null."""
 READ_AS_JSON = {"a set", "numbers as keys"}
 """Python's own types that pydantic writes as JSON."""
 

@@ -1,4 +1,4 @@
-"""What a plan has under way at a time, in bytes."""
+"""The bytes that a plan has under way at a time."""
 
 from collections import Counter
 
