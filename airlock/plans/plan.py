@@ -23,7 +23,7 @@ MAX_COMPRESSED_BYTES = 300_000
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds. Dates beyond it cannot be computed."""
-
+_NOT_JSON = "replace NaN and Infinity by numbers or null, and half of a surrogate pair by the character"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -148,7 +148,7 @@ def _too_large(document: Mapping[str, Any]) -> Problem | None:
         text = canonical_json(document)
         size, compressed = len(text), len(zlib.compress(text.encode()))
     except (TypeError, ValueError) as error:
-        return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
+        return Problem(where="plan", message=f"is not JSON: {error}", fix=_NOT_JSON)
     if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
     limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"
