@@ -31,7 +31,16 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.gate_requests import all_held, drop_duplicates, late_refusal, late_request, take_late, tool_slots
+    from airlock.run.gate_requests import (
+        all_held,
+        drop_duplicates,
+        held_names,
+        late_refusal,
+        late_request,
+        take_late,
+        tool_slots,
+    )
+    from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
@@ -64,6 +73,7 @@ class LiveStage:
         self._handles: dict[str, ActivityHandle[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._started_any = False
+        self._load = Load(self._weight)
         self._deadline_passed = False
         self._aged = ""
         self._steps = {step.id: step for step in run.steps}
@@ -71,14 +81,16 @@ class LiveStage:
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
-        contracts = {step: admitted.contract(step) for step in run.approved}
+        contracts, held = {step: admitted.contract(step) for step in run.approved}, held_names(run)
         self._schedule = Schedule(
             admitted.parents,
             wanted=run.approved,
             done=run.live,
             late=[step for step, contract in contracts.items() if contract.irreversible],
             chainable=[
-                step for step, contract in contracts.items() if not contract.guarded and all_held(run, self._steps[step])
+                step
+                for step, contract in contracts.items()
+                if not contract.guarded and all_held(run, self._steps[step], held)
             ],
             group={step: contract.tool for step, contract in contracts.items() if contract.max_concurrent is not None},
             slots=tool_slots(run),
@@ -131,11 +143,20 @@ class LiveStage:
             self._changed = False
 
     def _start(self) -> None:
-        for chain in self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
+        limit = MAX_IN_FLIGHT - len(self._tasks)
+        weighed = self._run.contracts().epoch >= 1
+        for chain in self._schedule.take(limit, self._load.take) if weighed else self._schedule.take(limit):
             self._started_any = True
             task = asyncio.create_task(self._call_chain(chain))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._ended, chain))
+
+    def _ended(self, chain: tuple[str, ...], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._load.drop(chain)
+
+    def _weight(self, step: str) -> int:
+        return weight(call_request(self._run, self._steps[step], self._shown.get(step), ()))
 
     def _should_wake(self, knew_stopped: bool) -> bool:
         return self._changed or not self._tasks or (self._stopped() and not knew_stopped)

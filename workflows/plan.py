@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import asked_undo, decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
     from airlock.run.state import Run
+    from airlock.run.stored import storable
     from airlock.run.views import (
         AuditView,
         PlanResult,
@@ -82,7 +83,7 @@ class PlanWorkflow:
         await uncancellable(self._stages.run(), self._stages.cancel)
         # the client of an update in progress would get no verdict if the run completed now
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return plan_result(self._run)
+        return storable(plan_result(self._run))
 
     def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
         """Parse, judge and record a signal. Never raise: an exception in a signal handler would wedge the run."""

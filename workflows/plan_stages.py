@@ -7,11 +7,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
-    from airlock.run.call_results import outcome_of
+    from airlock.run.call_results import outcome_of, stop_calls
     from airlock.run.decisions import decide
     from airlock.run.gate_requests import leave_request
     from airlock.run.messages import Abort, Lock, Rollback
     from airlock.run.state import Outcome, Run
+    from airlock.run.stored import MAX_STORED, too_large
     from airlock.wire import PlanStart
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.history_budget import HistoryBudget
@@ -39,8 +40,9 @@ class PlanStages:
         self._outbox = outbox
         self._display = PlanDisplay(run)
         self._cancelled = False
+        self._cannot_continue = False
         self.votes = Votes(run)
-        self.gates = GateVisits(run, outbox, self._display.update, HISTORY.is_spent)
+        self.gates = GateVisits(run, outbox, self._display.update, self._full)
 
     async def run(self) -> None:
         """Run stages until the plan has an outcome, and continue as new between them when the history is long."""
@@ -90,10 +92,10 @@ class PlanStages:
                 await self._await_approval()
             case State.LIVE:
                 if await self.gates.enter():
-                    await LiveStage(self._run, self.gates, self._display.update, HISTORY.is_spent).run()
+                    await LiveStage(self._run, self.gates, self._display.update, self._full).run()
             case State.ROLLBACK:
                 if await self.gates.enter():
-                    await UndoStage(self._run, self._display.update, HISTORY.is_spent).run()
+                    await UndoStage(self._run, self._display.update, self._full).run()
             case State.LOCKED:
                 await self._await_unlock()
             case _:
@@ -116,7 +118,7 @@ class PlanStages:
             decide(run, "unlock", later, workflow.now())
         holder = workflow.info().workflow_id
         await workflow.wait_condition(
-            lambda: run.state is not State.LOCKED or HISTORY.is_spent() or leave_request(run, holder) is not None
+            lambda: run.state is not State.LOCKED or self._full() or leave_request(run, holder) is not None
         )
 
     async def _await_approval(self) -> None:
@@ -127,7 +129,7 @@ class PlanStages:
             left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
             try:
                 await workflow.wait_condition(
-                    lambda: self._decided() or bool(run.pending_votes) or HISTORY.is_spent(),
+                    lambda: self._decided() or bool(run.pending_votes) or self._full(),
                     timeout=max(left, 0.001) if left is not None else None,
                     timeout_summary="the time for approval",
                 )
@@ -159,5 +161,19 @@ class PlanStages:
         if workflow.cancellation_reason() is not None and not self._cancelled:
             self.cancel()
             return
-        if HISTORY.is_spent() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
+        run = self._run
+        if not HISTORY.is_spent() or run.outcome is not None or run.state.closed:
+            return
+        start = PlanStart(run=run, outbox=self._outbox)
+        weighed = run.admitted is not None and run.admitted.epoch >= 1
+        why = too_large(start, MAX_STORED, "undo tokens, outputs and texts of this plan are too large together")
+        if not (weighed and why):
+            workflow.continue_as_new(start)
+        # Temporal would terminate the run, with its calls live. What is live is undone in this run, however long it gets.
+        self._cannot_continue = True
+        if run.state is State.LIVE:
+            stop_calls(run, why, workflow.now())
+
+    def _full(self) -> bool:
+        """Return True if the run should continue as new, and can."""
+        return HISTORY.is_spent() and not self._cannot_continue

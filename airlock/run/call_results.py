@@ -140,6 +140,11 @@ def after_calls(
         _fail(run, "the remaining steps depend on steps that are not live", now)
 
 
+def stop_calls(run: Run, reason: str, now: datetime) -> None:
+    """Make no further call of a LIVE plan, for a reason of Airlock's own; the policy decides about those that are live."""
+    _fail(run, reason, now)
+
+
 def _fail(run: Run, reason: str, now: datetime) -> None:
     if run.contracts().policy.enable_rollback_on_failure:
         run.rollback = RollbackRequest(by="airlock", reason=reason)

@@ -172,7 +172,8 @@ def _answer_resolve(run: Run, message: Resolve) -> Verdict:
         return _no(f"step {message.step!r} {problem}: say {_either(allowed)}")
     if message.outcome is Settlement.HAPPENED and message.output is None and run.rollback is None:
         readers = [step.id for step in run.plan.steps if message.step in referenced_steps(step.args)]
-        if open_readers := [step for step in readers if step not in run.live]:
+        live = frozenset(run.live)
+        if open_readers := [step for step in readers if step not in live]:
             return _no(f"step {', '.join(open_readers)} reads the output of {message.step!r}: give it as output")
     return Verdict(accepted=True, reason=f"step {message.step!r} settled: {message.outcome.value}")
 

@@ -95,8 +95,8 @@ def sealed_content(
         submitted_at: The time at which the run was submitted, UTC. It binds an approval to this run of the plan.
     """
     policy = admitted.policy
-    by_id = {step.id: step for step in plan.steps}
-    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in live]
+    by_id, gone_live = {step.id: step for step in plan.steps}, frozenset(live)
+    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in gone_live]
     irreversible = frozenset(step for step in wanted if admitted.contract(step).irreversible)
     order = live_order(admitted.parents, wanted, live, irreversible)
     return Sealed(
@@ -122,7 +122,7 @@ def sealed_content(
                 reasons=ceilings[step].reasons,
                 preview=previews.get(step),
                 undo=undo_sentence(row.contract, previews.get(step)),
-                already_live=step in live,
+                already_live=step in gone_live,
                 approval_waived=_waived(policy, row.contract),
                 dedupe_key=by_id[step].dedupe_key,
                 may_drift=_may_drift(admitted, row.contract, previews.get(step)),

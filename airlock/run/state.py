@@ -203,6 +203,17 @@ class Run(BaseModel, WorkerMessage):
         """The plan's steps as admission froze them: with their agents after a conflict and their canonical arguments."""
         return tuple(map(self.admitted.step, self.plan.steps)) if self.admitted else self.plan.steps
 
+    def step(self, step_id: str) -> Step:
+        """Return one of the plan's steps as admission froze it.
+
+        Raises:
+            KeyError: If there is no such step; a mistake of the caller.
+        """
+        step = self.plan.step(step_id)
+        if step is None:
+            raise KeyError(step_id)
+        return self.admitted.step(step) if self.admitted else step
+
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
         """The steps in each call status, in the plan's order."""
