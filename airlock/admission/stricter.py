@@ -90,9 +90,8 @@ def _in_both(plan: tuple[str, ...], today: tuple[str, ...]) -> tuple[str, ...]:
     """Return the approvers that both lists allow."""
     if not plan or not today:
         return plan or today
-    both = ((name, [other for other in today if same_person(name, other)]) for name in plan)
     # an empty list allows everyone
-    return tuple(min(name, *same) for name, same in both if same) or (NO_APPROVER,)
+    return tuple(name for name in plan if any(same_person(name, other) for other in today)) or (NO_APPROVER,)
 
 
 def _agent(plan: Policy, today: Policy, agent: str) -> AgentPolicy:

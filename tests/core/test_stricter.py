@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from airlock.admission.budget import Spending, exceeded
 from airlock.admission.policy import NO_APPROVER, Budget, Policy
 from airlock.admission.stricter import stricter
+from airlock.base.person import folded
 from airlock.plans.contract import Contract, Reversibility, Risk
 from airlock.plans.plan import seconds
 
@@ -213,7 +214,7 @@ def _strictness(policy: Policy) -> dict[str, Any]:
     rules = policy.model_dump(exclude={"enable_rollback_on_failure", "rollback_on_stale", "monitor_shards", "agents"})
     rules["approval_timeout"] = policy.approval_timeout_seconds
     rules["approval_valid_for"] = policy.approval_valid_for_seconds
-    rules["approval_waived_for"], rules["approvers"] = set(policy.approval_waived_for), set(policy.approvers)
+    rules["approval_waived_for"], rules["approvers"] = set(policy.approval_waived_for), set(map(folded, policy.approvers))
     for agent in (*AGENTS, "unlisted"):
         permissions, budget = set(policy.permissions_of(agent)), policy.budget_of(agent)
         secrets = {secret.upper() for secret in policy.secrets_of(agent)}
