@@ -62,6 +62,7 @@ bench: setup ## measure what a plan costs, what a contended resource loses, how 
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
 	@$(BIN)/python -m benchmarks.monitor
+	@$(BIN)/python -m benchmarks.large_parts
 	@$(BIN)/python -m benchmarks.large
 
 schemas: setup ## write the JSON Schemas under schemas/

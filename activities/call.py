@@ -1,7 +1,6 @@
 """LIVE: the only activity through which a tool changes the outside world."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
@@ -26,9 +25,9 @@ from airlock.activities.tool_functions import (
     tool_of,
 )
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import bounded_json, canonical_json
+from airlock.activities.undo_token import UnkeptToken, undo_token
 from airlock.base.errors import RefError, ToolFailed
-from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.base.text import shorten
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
@@ -112,7 +111,7 @@ class CallActivities:
             started = time.monotonic()
             # from here on the call may have taken effect: every exception becomes an outcome, none may be lost
             returned = await run(tool.live, args, call, request.contract.timeout)
-            undo = _token(call, secrets)
+            undo = undo_token(call, secrets)
             output, broken = _output(tool, returned, secrets)
         except UnkeptToken as error:
             return CallInDoubt(
@@ -169,31 +168,9 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
         return None, f"the call took effect, but {describe(error, secrets)}"
 
 
-class UnkeptToken(Exception):
-    """The call took effect, but its undo token cannot be stored."""
-
-
-def _token(call: ToolCall, secrets: Secrets) -> JsonValue:
-    """Return the undo token as bounded JSON with its secrets masked; the compensation restores them.
-
-    Raises:
-        UnkeptToken: If the token is not JSON, or larger than `MAX_OUTPUT_BYTES`.
-    """
-    try:
-        written = bounded_json(call.undo)
-        token: JsonValue = secrets.keep(json.loads(written)) if len(written) <= MAX_OUTPUT_BYTES else None
-    except (TypeError, RecursionError) as error:
-        raise UnkeptToken(f"its undo token is not JSON ({type(error).__name__})") from None
-    except ValueError as error:
-        raise UnkeptToken(f"its undo token cannot be kept: {error}") from None
-    if max(len(written), len(canonical_json(token))) > MAX_OUTPUT_BYTES:
-        raise UnkeptToken(f"its undo token is larger than {MAX_OUTPUT_BYTES:,} bytes")
-    return token
-
-
 def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:
     try:
-        return _token(call, secrets) if call else None
+        return undo_token(call, secrets) if call else None
     except UnkeptToken:
         return None
 

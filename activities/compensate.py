@@ -12,9 +12,11 @@ from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
+from airlock.activities.undo_token import undo_token
+from airlock.base.canonical import require_bounded
 from airlock.base.errors import RefError, ToolFailed
 from airlock.base.metrics import CallResult
-from airlock.base.text import shorten
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import ProbeAnswer, Undone, UndoOutcome
 from airlock.plans.outcome import UndoFailed as UndoFailedOutcome
@@ -80,10 +82,12 @@ class CompensateActivities:
             said = await run(function, args, call, request.contract.timeout)
             if not isinstance(said, Probe):
                 raise ToolFailed(f"the probe of {tool.name} must return a Probe, it returned {type(said).__name__}")
+            require_bounded(vars(said))
             output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
+            undo = undo_token(call, secrets)
+            why = shorten(str(secrets.redact(said.why[:MAX_OUTPUT_BYTES])))
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
             return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
-        undo, why = secrets.keep(call.undo), shorten(secrets.redact(said.why))
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:

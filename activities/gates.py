@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 from collections.abc import Coroutine, Iterator
 from datetime import UTC
 from typing import Any, TypeVar, cast
@@ -53,8 +54,10 @@ from airlock.gates.protocol import (
 from airlock.monitoring.outbox import LeaveWithReports
 from airlock.run.recovery import unanswered
 from airlock.temporal import claims
+from airlock.temporal.carried import demands_proofs
 from airlock.temporal.gate_memory import left_behind, recalled
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open
+from airlock.temporal.proof_converter import UnprovenAnswer
 
 T = TypeVar("T")
 
@@ -159,6 +162,8 @@ class GateActivities:
             wait=request.wait,
             urgent=request.urgent,
             grace=request.grace,
+            execution=request.execution,
+            nonce=secrets.token_hex(8),
         )
         by_gate = {self._resource_gate(name): name for name in request.resources}
         for gate, name in sorted(by_gate.items()):
@@ -178,7 +183,7 @@ class GateActivities:
 
     async def _leave(self, client: Client, request: LeaveWithReports) -> LeaveResult:
         limit = asyncio.Semaphore(_AT_ONCE)
-        release = Release(holder=request.holder, request=request.request)
+        release = Release(holder=request.holder, request=request.request, execution=request.execution)
 
         doubts = {"doubts": request.doubts, "lost": request.lost}
 
@@ -218,6 +223,8 @@ async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
             # jitter: plans that were turned away together must not come back together
             await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))
         else:
+            if demands_proofs(client) and answer.nonce != wanted.nonce:
+                raise UnprovenAnswer(f"{gate} answered another question than this one")
             return answer
     raise AssertionError("unreachable")
 

@@ -10,8 +10,9 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import as_model, bind_real, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
+from airlock.base.canonical import require_bounded
 from airlock.base.errors import AirlockError, RefError, ToolFailed
-from airlock.base.text import shorten
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
 from airlock.plans.tool import Preview
 from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
@@ -56,13 +57,14 @@ class UndoLookActivities:
             said = await run(function, args, call, made.contract.timeout)
             if not isinstance(said, Preview):
                 raise ToolFailed(f"the undo check of {tool.name} must return a Preview, it returned {type(said).__name__}")
+            require_bounded(vars(said))
         except TimeoutError:
             return UndoLook(step=step, looked=False, error=f"the look took longer than {made.contract.timeout:g} s")
         except AirlockError as error:  # reported by the tool: the undo would fail
             return UndoLook(step=step, looked=True, error=shorten(describe(error, secrets)))
         except Exception as error:  # noqa: BLE001  # a defect of the check tells nothing about the undo
             return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
-        return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect))))
+        return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect[:MAX_OUTPUT_BYTES]))))
 
     def _bound(self, made: MadeCall, secrets: Secrets) -> dict[str, Any]:
         try:

@@ -11,7 +11,7 @@ from airlock.activities.heartbeat import run_to_completion, send_heartbeat
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import BoundCall, as_model, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import bounded_json, canonical_json
+from airlock.base.canonical import bounded_json, canonical_json, require_bounded
 from airlock.base.errors import ToolFailed
 from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
@@ -123,6 +123,7 @@ class PreviewActivities:
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
+        require_bounded(vars(said))
         answer = said.model_dump(mode="json")
         if len(bounded_json(answer)) > MAX_OUTPUT_BYTES:  # the search for secrets takes time, so it is looked at first
             raise ToolFailed(TOO_LARGE)

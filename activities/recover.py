@@ -11,17 +11,18 @@ from temporalio.service import RPCError
 
 from airlock.activities.options import HEARTBEAT_INTERVAL
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.admitted import EPOCH
 from airlock.base import names
 from airlock.base.text import shorten
 from airlock.plans.outcome import CallInDoubt, CallSucceeded
 from airlock.run.call_messages import CallRequest, ChainRequest
 from airlock.run.recovery import HistoryEvidence, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run.state import Run
+from airlock.temporal.carried import carried_by
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
+from airlock.temporal.proof_converter import UnprovenAnswer
 from airlock.wire import Recovered, RecoverRequest
 
-CARRY = "carry"
-"""Name of the query that returns the whole run."""
 _QUERY_TIMEOUT = timedelta(seconds=20)
 
 
@@ -93,7 +94,8 @@ class RecoverActivities:
             quiet_at = closed_at + timedelta(seconds=wait + HEARTBEAT_INTERVAL) if wait else None
         if run.admitted is not None:
             policy = self._toolbox.policy
-            run.admitted = run.admitted.model_copy(update={"policy": policy, "policy_hash": policy.digest()})
+            today = {"policy": policy, "policy_hash": policy.digest(), "epoch": EPOCH}
+            run.admitted = run.admitted.model_copy(update=today)
         # the undo keeps its own audit and its own seal
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)
@@ -120,13 +122,11 @@ async def _carried(client: Client, info: WorkflowExecutionInfo) -> Run:
     Raises:
         Unreadable: If no worker answers.
     """
-    handle = client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)
+    execution = info.execution
     try:
-        # the result type matters: a payload without one is decoded as a message from outside, with its size limit
-        carried = await handle.query(CARRY, result_type=dict[str, object], rpc_timeout=_QUERY_TIMEOUT)
-        return Run.model_validate(carried)
-    except (RPCError, WorkflowQueryFailedError, ValueError) as error:
-        raise Unreadable(f"run {info.execution.run_id} of {info.execution.workflow_id} cannot answer: {error}") from error
+        return await carried_by(client, execution.workflow_id, execution.run_id, Run, within=_QUERY_TIMEOUT)
+    except (RPCError, WorkflowQueryFailedError, UnprovenAnswer, ValueError) as error:
+        raise Unreadable(f"run {execution.run_id} of {execution.workflow_id} cannot answer: {error}") from error
 
 
 class EarlierRuns:

@@ -4,24 +4,29 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from airlock.activities.redaction import masked
+from airlock.activities.rehearsal_threads import REHEARSALS
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import PATIENCE, clock
 from airlock.activities.toolbox import Toolbox
-from airlock.base.canonical import bounded_json
+from airlock.base.canonical import bounded_json, require_bounded
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.canonical_args import Open, bind_canonical, bind_open, filled, validated
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.contract import Contract
+from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.refs import REF, SECRET, UNKNOWN, Bound, bind, markers
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
 from airlock.tools.common import require_mine_sync
+
+_RAW_DEPTH = 1_000
+"""Levels of a tool's output before its declaration drops fields that it does not name; what is left is bounded again."""
 
 
 class WrongShape(Exception):
@@ -171,7 +176,10 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
         async with asyncio.timeout(seconds):
             if inspect.iscoroutinefunction(function):
                 return await function(args, call)
-            running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
+            if call.mode is Mode.LIVE:
+                running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
+            else:
+                running = REHEARSALS.start(turn, partial(_in_thread, turn, function, args, call))
             return await asyncio.shield(running)
     except TimeoutError:
         if running is not None and turn.give_up():
@@ -179,6 +187,8 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
             raise ToolFailed(f"no thread was free to call it within {seconds:g} s", retry=True) from None
         if running is not None and not running.done():
             running.add_done_callback(_forget)
+            if call.mode is not Mode.LIVE:
+                REHEARSALS.left_hanging(turn)
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
@@ -242,6 +252,7 @@ def checked_output(tool: Tool, output: Any) -> Any:
         WrongShape: If it does not fit the declaration, is not JSON, or is larger than `MAX_OUTPUT_BYTES`.
     """
     try:
+        require_bounded(output, _RAW_DEPTH)
         value = tool.output.dump_python(tool.output.validate_python(output), mode="json")
         size = len(bounded_json(value))
     except ValidationError as error:
@@ -258,7 +269,16 @@ def checked_output(tool: Tool, output: Any) -> Any:
 
 def describe(error: BaseException, secrets: Secrets) -> str:
     """Return an error as text without secrets; the caller bounds its length."""
-    text = str(error) if str(error) else type(error).__name__
-    if not isinstance(error, ToolFailed | WrongShape) and str(error):
+    said = _said(error)
+    text = said or type(error).__name__
+    if not isinstance(error, ToolFailed | WrongShape) and said:
         text = f"{type(error).__name__}: {text}"
     return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))
+
+
+def _said(error: BaseException) -> str:
+    try:
+        require_bounded(error.args)
+        return str(error)
+    except Exception:  # noqa: BLE001  # what a tool puts into its exception is as foreign as its output
+        return ""

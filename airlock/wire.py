@@ -5,11 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
+from airlock.admission.policy import Policy
 from airlock.base.model import WireModel, WorkerMessage
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
 from airlock.plans.plan import Plan, Step
+from airlock.run.messages import Approve
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
@@ -29,6 +31,31 @@ class AdmitRequest(WireModel, WorkerMessage):
     """A plan to judge by the operator's catalogue and policy."""
 
     plan: Plan
+
+
+class PolicyRequest(WireModel, WorkerMessage):
+    """The plan whose approval is to be judged by today's policy too."""
+
+    plan_id: str
+
+
+class PolicyNow(WireModel, WorkerMessage):
+    """The policy of the worker that answers."""
+
+    policy: Policy
+
+
+class StoredAtRequest(WireModel, WorkerMessage):
+    """Approvals that a run learned of after the time for approval, because no worker was there earlier."""
+
+    plan_id: str
+    approvals: tuple[Approve, ...]
+
+
+class StoredAt(WireModel, WorkerMessage):
+    """When Temporal stored each of the approvals, UTC; None for one that the history does not show."""
+
+    times: tuple[datetime | None, ...] = ()
 
 
 class RehearsalRequest(WireModel, WorkerMessage):

@@ -22,7 +22,7 @@ from airlock.worker.service import calm_collector
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 
-SHAPES = (("in rows of 30", 30), ("all at once", 0))
+SHAPES = (("in rows of 30", 30), ("all at once", 0), ("one chain", 1))
 SHOWN = 4
 
 

@@ -39,8 +39,7 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
 
 def made_call(run: Run, step_id: str) -> MadeCall:
     """Return the description of a live call that its compensation and its probe need."""
-    # the one step only: `run.steps` copies every step, which a rollback of thousands would pay thousands of times
-    step = run.contracts().step(next(step for step in run.plan.steps if step.id == step_id))
+    step = run.step(step_id)
     record = run.calls[step_id]
     read = [name for name in referenced_steps(step.args) if name in run.outputs]
     return MadeCall(

@@ -14,12 +14,13 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import MalformedMessage
     from airlock.base.text import shorten
-    from airlock.gates.claim import SettledByPlan, claim_details, parse_settle
+    from airlock.gates.claim import FREE, SettledByPlan, claim_details, parse_settle
     from airlock.gates.protocol import Claimed, ClaimOutcome
+    from airlock.temporal import proof
+    from airlock.temporal.proof_converter import SentObject
+    from airlock.workflows import origin
     from airlock.workflows.history_budget import HistoryBudget
 
-FREE = "Free"
-"""Error type of a claim whose call was certainly not made; its workflow id may be used again."""
 HISTORY = HistoryBudget(events=1_200)
 """Only a flood of signals takes a claim that far."""
 
@@ -34,7 +35,9 @@ class ClaimWorkflow:
 
     @workflow.init
     def __init__(self, claimed: Any) -> None:
-        self._problem = ""
+        self._problem = origin.repeated(workflow.info()) or _foreign(claimed)
+        if self._problem:
+            return
         try:
             self._claimed = Claimed.model_validate(claimed)
         except ValidationError as error:
@@ -100,11 +103,28 @@ class ClaimWorkflow:
         if self._claimed.outcome is not None:
             self._refuse(f"settle: it is settled already as {self._claimed.outcome.value}")
             return
+        if isinstance(said, SettledByPlan) and (why := self._foreign_settlement(said, arguments)):
+            self._refuse(f"settle: {why}")
+            return
         if isinstance(said, SettledByPlan) and said.holder != self._claimed.holder:
             self._refuse(f"settle: {shorten(said.holder, 150)} does not hold this claim, {self._claimed.holder} does")
             return
         by = said.holder if isinstance(said, SettledByPlan) else said.by
         self._claimed = self._claimed.model_copy(update={"outcome": said.outcome, "note": {"by": by, "reason": said.reason}})
+
+    def _foreign_settlement(self, said: SettledByPlan, arguments: Sequence[Any]) -> str:
+        """Return why no worker settles this very claim; empty if one does, or if no proof is demanded yet."""
+        for given in arguments:
+            if not isinstance(given, SentObject):
+                continue
+            why = given.objection(SettledByPlan.__name__, proof.BY_WORKER, workflow.now())
+            if why:
+                return f"no worker of Airlock is known to have sent it: {why}"
+            if not given.is_due(workflow.now()):
+                return ""  # workers of earlier versions do not say which claim they mean
+        if (said.execution, said.stay) != (self._claimed.execution, self._claimed.stay):
+            return "it means an earlier claim of the same call"
+        return ""
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
@@ -117,3 +137,15 @@ class ClaimWorkflow:
         if self._problem:
             raise ApplicationError(self._problem, type="InvalidClaim", non_retryable=True)
         return self._claimed.model_dump(mode="json")  # not the message: people read this, and a proof would hide the text
+
+
+def _foreign(claimed: Any) -> str:
+    """Return why a claim was made by no worker; empty if a worker made it, or a run of Airlock carried it on."""
+    info = workflow.info()
+    if not origin.proofs_are_due(claimed, info):
+        return ""
+    if info.continued_run_id is not None:
+        why = origin.foreign(claimed, Claimed.__name__, info)
+    else:
+        why = claimed.objection(Claimed.__name__, proof.BY_WORKER, info.workflow_start_time)
+    return why and f"claim: {why}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from temporalio import workflow
@@ -15,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.incoming import MalformedMessage, Verdict, parse_as
     from airlock.base.text import shorten
     from airlock.gates.answers import GateAnswer
-    from airlock.gates.messages import CarriedGate, GateStart, RecallRequest
+    from airlock.gates.messages import CarriedGate, GateStart
     from airlock.gates.parsing import (
         GateDecision,
         parse_gate_decision,
@@ -24,18 +25,21 @@ with workflow.unsafe.imports_passed_through():
         parse_release,
         parse_wanted,
     )
-    from airlock.gates.protocol import PermitAnswer
+    from airlock.gates.protocol import HoldOff, Permit, PermitAnswer, Release, SlotRequest
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
-    from airlock.workflows import gate_rounds
+    from airlock.workflows import gate_rounds, origin
     from airlock.workflows.answers import NoAnswer
+    from airlock.workflows.gate_recall import GateRecall
     from airlock.workflows.history_budget import HistoryBudget
     from airlock.workflows.refusals import Refusals
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
 HISTORY = HistoryBudget(events=1_000, bytes=8_000_000)
+MAX_NONCE = 100
+"""Characters of a nonce that the query `carry` repeats."""
 LOOK_EVERY = 10.0
 """Seconds between two searches for closed holders while a plan waits."""
 
@@ -53,13 +57,20 @@ class GateWorkflow:
         self._looks = 0
         self._wishes = 0
         self._id = workflow.info().workflow_id
-        self._after = ""
-        read = self._read_start(start)
+        self._memory = GateRecall(self._id, self._refusals)
+        self._problem = origin.repeated(workflow.info())
+        read = GateStart() if self._problem else self._read_start(start)
         self._gate = read.gate or Gate(capacity=max(read.capacity, 1))
         self._gate.label = "live gate" if self._id == names.LIVE_GATE else f"gate {self._id}"
         self._refusals.add_earlier(read.refused, read.refusals)
-        self._after = read.after or self._after
-        self._ready = read.gate is not None or not (self._after or self._id == names.LIVE_GATE)
+        memory = self._memory
+        memory.after = read.after or memory.after
+        memory.ready = not self._problem and (read.gate is not None or not (memory.after or self._id == names.LIVE_GATE))
+        workflow.register_random_seed_callback(lambda _: self.was_reset())
+
+    def was_reset(self) -> None:
+        """Note a reset, which forgets holders and locks; the worker's interceptor calls this too."""
+        self._memory.was_reset()
 
     @workflow.run
     async def run(self, *start: Any) -> None:
@@ -67,17 +78,21 @@ class GateWorkflow:
 
         A cancellation is refused, because the holders rely on the gate.
         """
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidGate", non_retryable=True)
         why = "a gate cannot be cancelled: it would forget its holders"
         await uncancellable(self._run_until_idle(), lambda: self.refuse_signal("cancel", why))
 
     async def _run_until_idle(self) -> None:
-        if not self._ready:
-            await self._recall()
+        self._gate = await self._memory.take_up(self._gate)
         watch = asyncio.create_task(self._watch())
         try:
             while not self._is_idle():
                 self._show()
-                await workflow.wait_condition(lambda: bool(self._gate.news) or HISTORY.is_spent() or self._is_idle())
+                await workflow.wait_condition(
+                    lambda: bool(self._gate.news) or HISTORY.is_spent() or self._is_idle() or self._memory.forgot
+                )
+                self._gate = await self._memory.take_up(self._gate)
                 await gate_rounds.tell(self._gate, self._id, HISTORY.is_spent)
                 if HISTORY.is_spent():
                     # an update in progress would be lost, and its plan would not know that it holds a slot
@@ -88,43 +103,29 @@ class GateWorkflow:
             watch.cancel()
 
     def _read_start(self, start: tuple[Any, ...]) -> GateStart:
-        continued = workflow.info().continued_run_id
+        info = workflow.info()
+        continued, given = info.continued_run_id, start[0] if start else None
         try:
-            read = GateStart.model_validate(start[0]) if start else GateStart()
+            read = GateStart.model_validate(given) if start else GateStart()
         except ValidationError as error:
-            # the carried state cannot be read here: `_recall` asks the previous run for it
-            self._after = continued or ""
+            # the carried state cannot be read here: the previous run is asked for it
+            self._memory.after = continued or ""
             self.refuse_signal("start", f"the input is not a GateStart: {error}")
             return GateStart()
-        if read.gate is not None and continued is None:
-            # a client that starts a workflow could otherwise hand in a gate that is not locked
+        # a client that starts a workflow could otherwise hand in a gate that is not locked
+        if read.gate is not None and origin.proofs_are_due(given, info):
+            why = origin.foreign(given, GateStart.__name__, info)
+            self._problem = why and f"gate: {why}"
+        elif read.gate is not None and continued is None:
             self.refuse_signal("start", "only a continue-as-new may carry a gate on")
             return GateStart(capacity=read.capacity, after=read.after)
         return read
 
     def _is_idle(self) -> bool:
         """Return True if no plan needs this gate. A plan that asks while the run ends starts the next run."""
-        if self._id == names.LIVE_GATE or not workflow.all_handlers_finished():
+        if self._id == names.LIVE_GATE or self._memory.forgot or not workflow.all_handlers_finished():
             return False
         return self._gate.idle_in(workflow.now()) == 0
-
-    async def _recall(self) -> None:
-        """Restore the state of an earlier run. If that state cannot be read, the gate locks itself.
-
-        Until this returns the gate grants nothing: the earlier run may have granted every slot.
-        """
-        request = RecallRequest(gate=self._id, run=workflow.info().run_id, after=self._after)
-        found = await gate_rounds.recall(request)
-        if found.carried is not None:
-            label, self._gate = self._gate.label, found.carried.gate
-            self._gate.label = label
-            self._refusals.add_earlier(found.carried.refused, found.carried.refusals)
-            self._gate.tell_again()
-        if found.problem:
-            why = shorten(f"the state of an earlier run of this gate cannot be read: {found.problem}")
-            self._gate.doubts.forget_holders(why, workflow.now())
-            self._gate.lock(None, "airlock", why, workflow.now())
-        self._ready = True
 
     async def _watch(self) -> None:
         """Search for closed holders while a plan waits, and wake the gate when its last rate-limit turn expires."""
@@ -140,7 +141,7 @@ class GateWorkflow:
                 except TimeoutError:
                     continue
             await workflow.sleep(LOOK_EVERY, summary="until the next search for closed holders")
-            if self._gate.restless:
+            if self._gate.restless and self._memory.ready:
                 self._looks += 1
                 await gate_rounds.look(self._gate, self._looks)
                 self._show()
@@ -154,18 +155,14 @@ class GateWorkflow:
         workflow.set_current_details(gate_details(self._view(rows=41)))
 
     def _view(self, rows: int = 1_000) -> GateView:
-        return gate_view(self._id, self._gate, self._ready, self._refusals.count, self._refusals.latest, rows)
-
-    async def _until_ready(self) -> None:
-        if not self._ready:
-            await workflow.wait_condition(lambda: self._ready)
+        return gate_view(self._id, self._gate, self._memory.ready, self._refusals.count, self._refusals.latest, rows)
 
     def refuse_signal(self, name: str, why: str) -> None:
         """Record a message that was refused; the worker's interceptor calls this too."""
         self._refusals.record(name, why)
 
     async def _decide(self, name: str, decision: GateDecision) -> Verdict:
-        await self._until_ready()
+        await self._memory.wait()
         reason = shorten(decision.reason)
         if name == "lock":
             verdict = self._gate.lock(decision.scope, decision.by, reason, workflow.now())
@@ -179,24 +176,25 @@ class GateWorkflow:
     @workflow.update(name="acquire", description="SlotRequest: a slot, a position in the queue, or a refusal")
     async def acquire(self, *arguments: Any) -> GateAnswer:
         """Grant a slot, queue the request, or refuse it. A repeated request gets the slot that it has."""
-        await self._until_ready()  # granting before the earlier run's holders are known could exceed the capacity
+        await self._memory.wait()  # granting before the earlier run's holders are known could exceed the capacity
         wanted = parse_wanted(arguments)
         if self._id.startswith(names.RESOURCE_GATE_PREFIX):  # one plan at a time, whatever capacity a message names
             wanted = wanted.model_copy(update={"capacity": 1})
         answer = self._gate.acquire(wanted, workflow.now())
         self._show()
-        return answer
+        return answer.model_copy(update={"nonce": wanted.nonce})
 
     @acquire.validator
     def _may_ask(self, *arguments: Any) -> None:
         wanted = valid(parse_wanted, arguments)
+        valid(partial(origin.require_worker, "acquire", SlotRequest, workflow.now()), arguments)
         if wanted.holder == self._id:
             raise ApplicationError("acquire: holder: a gate waits in no queue", type="Malformed", non_retryable=True)
 
     @workflow.update(name="permit", description="Permit: the seconds until a call under a rate limit may be made")
     async def permit(self, *arguments: Any) -> PermitAnswer:
         """Give a call its turn under a rate limit. A repeated request keeps its turn."""
-        await self._until_ready()
+        await self._memory.wait()
         answer = self._gate.permit(parse_permit(arguments), workflow.now())
         if answer is None:
             raise ApplicationError("too many calls already wait for their turn", type="TooManyTurns")
@@ -205,6 +203,7 @@ class GateWorkflow:
     @permit.validator
     def _may_call(self, *arguments: Any) -> None:
         valid(parse_permit, arguments)
+        valid(partial(origin.require_worker, "permit", Permit, workflow.now()), arguments)
 
     @workflow.update(
         name="decide", description='{"decision": "lock" or "unlock", "by", "reason", "scope"?}; returns a verdict'
@@ -234,7 +233,7 @@ class GateWorkflow:
     )
     async def auto_lock(self, *arguments: Any) -> None:
         """Lock the live gate if the named monitor confirms it: any client can send this signal."""
-        await self._until_ready()
+        await self._memory.wait()
         try:
             asked = parse_auto_lock(arguments)
             if self._id != names.LIVE_GATE:
@@ -252,9 +251,12 @@ class GateWorkflow:
     @workflow.signal(name="release", description='{"holder", "request"}: release a slot')
     async def release(self, *arguments: Any) -> None:
         """Release the slots of a request, or remove it from the queue."""
-        await self._until_ready()
+        arrived = workflow.now()
+        await self._memory.wait()
         try:
-            self._gate.release(parse_release(arguments), workflow.now())
+            release = parse_release(arguments)
+            origin.require_worker("release", Release, arrived, arguments)
+            self._gate.release(release, workflow.now())
         except MalformedMessage as error:
             self.refuse_signal("release", str(error))
         self._show()
@@ -262,9 +264,12 @@ class GateWorkflow:
     @workflow.signal(name="hold_off", description='{"seconds", "reason"?}: no call of this tool for that time')
     async def hold_off(self, *arguments: Any) -> None:
         """Give no turns for the seconds that the tool's target asked for."""
-        await self._until_ready()
+        arrived = workflow.now()
+        await self._memory.wait()
         try:
-            self._gate.hold_off(parse_hold_off(arguments), workflow.now())
+            hold = parse_hold_off(arguments)
+            origin.require_worker("hold_off", HoldOff, arrived, arguments)
+            self._gate.hold_off(hold, workflow.now())
         except MalformedMessage as error:
             self.refuse_signal("hold_off", str(error))
 
@@ -287,12 +292,13 @@ class GateWorkflow:
         return self._view()
 
     @workflow.query(name="carry", description="the whole state of the gate, for a run that restores it")
-    def carry(self) -> CarriedGate:
+    def carry(self, *nonce: Any) -> CarriedGate:
         """Return the whole state of the gate, as a continue-as-new would carry it on."""
         return CarriedGate(
-            ready=self._ready,
+            nonce=str(nonce[0])[:MAX_NONCE] if nonce else "",
+            ready=self._memory.ready,
             gate=self._gate,
-            after=self._after,
+            after=self._memory.after,
             refused=self._refusals.count,
             refusals=self._refusals.latest,
         )

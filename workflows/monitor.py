@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.workflows import origin
     from airlock.workflows.activity_options import activity_options
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.history_budget import HistoryBudget
@@ -66,11 +67,21 @@ class MonitorWorkflow:
         self._judging = False
         self._alarms = 0
         self._monitor = Monitor()
-        self._read_start(start)
+        self._problem = origin.repeated(workflow.info())
+        if not self._problem:
+            self._read_start(start)
+        self._forgot = False
+        workflow.register_random_seed_callback(lambda _: self.was_reset())
+
+    def was_reset(self) -> None:
+        """Note a reset, after which reports are missing; the worker's interceptor calls this too."""
+        self._forgot = True
 
     @workflow.run
     async def run(self, *start: Any) -> None:
         """Count reports until the history is long. A cancellation is refused: the counts exist nowhere else."""
+        if self._problem:
+            raise ApplicationError(self._problem, type="InvalidMonitor", non_retryable=True)
         why = "a monitor cannot be cancelled: terminate it to forget what it counted"
         await uncancellable(self._count_reports(), lambda: self.refuse_signal("cancel", why))
 
@@ -107,8 +118,13 @@ class MonitorWorkflow:
         except ValidationError as error:
             self.refuse_signal("start", f"the input is not a MonitorStart: {error}")
             return
-        if read.state is not None and workflow.info().continued_run_id is None:
-            # otherwise any client that starts a workflow could supply the counts
+        # otherwise any client that starts a workflow could supply the counts
+        info = workflow.info()
+        if read.state is not None and origin.proofs_are_due(start[0], info):
+            if why := origin.foreign(start[0], MonitorStart.__name__, info):
+                self._problem = f"state: {why}"
+                return
+        elif read.state is not None and info.continued_run_id is None:
             self.refuse_signal("start", "only a continue-as-new may carry counts on")
             return
         self._monitor = Monitor(read.state)
@@ -120,6 +136,9 @@ class MonitorWorkflow:
     def _count_some(self) -> int:
         """Count a bounded number of reports, and return the number of signals that were taken from the inbox."""
         now = workflow.now()
+        if self._forgot:
+            self._forgot = False
+            self.refuse_signal("reset", "what was counted after the point of the reset is forgotten")
         taken, self._inbox = self._inbox[:AT_ONCE], self._inbox[AT_ONCE:]
         for arguments in taken:
             try:

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import asked_undo, decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
     from airlock.run.state import Run
+    from airlock.run.stored import storable
     from airlock.run.views import (
         AuditView,
         PlanResult,
@@ -32,7 +33,9 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.wire import PlanStart
+    from airlock.workflows import origin
     from airlock.workflows.plan_stages import PlanStages
+    from airlock.workflows.resets import SEEN_RESET
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
@@ -46,7 +49,9 @@ class PlanWorkflow:
 
     @workflow.init
     def __init__(self, start: Any) -> None:
-        self._problem = ""
+        self._problem = origin.repeated(workflow.info())
+        if self._problem:
+            return
         try:
             self._run, outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
@@ -64,6 +69,12 @@ class PlanWorkflow:
                 f"plan {self._run.plan.plan_id!r} must run as workflow {expected!r}: keys of its calls depend on it"
             )
 
+    def was_reset(self) -> None:
+        """Note a reset to the first workflow task; called by the worker's interceptor before the run begins."""
+        # older code did not see such a reset: a run that went on then keeps going as its history says
+        if not self._problem and self._run.can_be_displaced and workflow.patched(SEEN_RESET):
+            self._run.displace()
+
     @workflow.run
     async def run(self, start: Any) -> PlanResult:
         """Run the plan. Cancellation rolls back its live calls, then returns normally."""
@@ -72,7 +83,7 @@ class PlanWorkflow:
         await uncancellable(self._stages.run(), self._stages.cancel)
         # the client of an update in progress would get no verdict if the run completed now
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return plan_result(self._run)
+        return storable(plan_result(self._run))
 
     def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
         """Parse, judge and record a signal. Never raise: an exception in a signal handler would wedge the run."""
@@ -84,6 +95,8 @@ class PlanWorkflow:
             return refuse(self._run, name, str(error), workflow.now())
         if isinstance(message, Unlock) and message.gate:
             self._stages.gates.reopened()
+        if self._stages.votes.take(message):
+            return Verdict(accepted=False, reason="it is judged by today's policy first")
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:
@@ -149,10 +162,10 @@ class PlanWorkflow:
         self._decide_by_signal(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
-    def decide_update(self, *arguments: Any) -> Verdict:
+    async def decide_update(self, *arguments: Any) -> Verdict:
         """Decide, and return the verdict. A refusal is recorded like that of a signal."""
         name, message = parse_decision(arguments)
-        return decide(self._run, name, message, workflow.now())
+        return await self._stages.votes.decide(name, message)
 
     @decide_update.validator
     def _well_formed(self, *arguments: Any) -> None:
@@ -188,9 +201,12 @@ class PlanWorkflow:
 
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     read = PlanStart.model_validate(start)
-    if read.run is not None and workflow.info().continued_run_id is None:
-        # otherwise any client that starts a workflow could supply a run that claims to be approved
+    info = workflow.info()
+    # otherwise any client that starts a workflow could supply a run that claims to be approved
+    if read.run is not None and info.continued_run_id is None:
         raise ValueError('run: only a continue-as-new may carry a run on; start a plan with {"plan": ...}')
+    if read.run is not None and (why := origin.foreign(start, PlanStart.__name__, info)):
+        raise ValueError(f"run: {why}")
     if read.run is not None:
         return read.run, read.outbox or Outbox()
     if read.plan is None:

@@ -7,11 +7,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
-    from airlock.run.call_results import outcome_of
+    from airlock.run.call_results import outcome_of, stop_calls
     from airlock.run.decisions import decide
     from airlock.run.gate_requests import leave_request
     from airlock.run.messages import Abort, Lock, Rollback
     from airlock.run.state import Outcome, Run
+    from airlock.run.stored import MAX_STORED, too_large
     from airlock.wire import PlanStart
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.history_budget import HistoryBudget
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.rehearse import Rehearsal
     from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
+    from airlock.workflows.votes import Votes
 
 HISTORY = HistoryBudget(events=1_200, bytes=8_000_000)
 """The calls in flight at that point still fit below 2,000 events."""
@@ -38,7 +40,9 @@ class PlanStages:
         self._outbox = outbox
         self._display = PlanDisplay(run)
         self._cancelled = False
-        self.gates = GateVisits(run, outbox, self._display.update, HISTORY.is_spent)
+        self._cannot_continue = False
+        self.votes = Votes(run)
+        self.gates = GateVisits(run, outbox, self._display.update, self._full)
 
     async def run(self) -> None:
         """Run stages until the plan has an outcome, and continue as new between them when the history is long."""
@@ -52,7 +56,8 @@ class PlanStages:
             self._display.update()
             self._report(state)
             await self.gates.leave()
-            self._continue_as_new_if_due()
+            await self._continue_as_new_if_due()
+        await self.votes.settle()  # they came too late, and are recorded as refused
         if not self._outbox.ended:  # a decision ended the plan during `leave`, or before its first stage
             self._report(self._run.state)
             await self.gates.leave()
@@ -87,10 +92,10 @@ class PlanStages:
                 await self._await_approval()
             case State.LIVE:
                 if await self.gates.enter():
-                    await LiveStage(self._run, self.gates, self._display.update, HISTORY.is_spent).run()
+                    await LiveStage(self._run, self.gates, self._display.update, self._full).run()
             case State.ROLLBACK:
                 if await self.gates.enter():
-                    await UndoStage(self._run, self._display.update, HISTORY.is_spent).run()
+                    await UndoStage(self._run, self._display.update, self._full).run()
             case State.LOCKED:
                 await self._await_unlock()
             case _:
@@ -113,35 +118,62 @@ class PlanStages:
             decide(run, "unlock", later, workflow.now())
         holder = workflow.info().workflow_id
         await workflow.wait_condition(
-            lambda: run.state is not State.LOCKED or HISTORY.is_spent() or leave_request(run, holder) is not None
+            lambda: run.state is not State.LOCKED or self._full() or leave_request(run, holder) is not None
         )
 
     async def _await_approval(self) -> None:
-        """Wait in AWAITING_APPROVAL for a decision or the expiry. No activity runs, however many weeks it takes."""
+        """Wait in AWAITING_APPROVAL for a decision or the expiry. No activity runs while nothing arrives."""
         run = self._run
-        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
-        try:
-            await workflow.wait_condition(
-                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or HISTORY.is_spent(),
-                timeout=max(left, 0.001) if left is not None else None,
-                timeout_summary="the time for approval",
-            )
-        except TimeoutError:
-            # a decision may arrive in the same workflow task as the expiry: the decision counts
-            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
-                run.apply(Event.EXPIRED, workflow.now())
-                run.outcome = Outcome.EXPIRED
+        while True:
+            await self.votes.settle()
+            left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
+            try:
+                await workflow.wait_condition(
+                    lambda: self._decided() or bool(run.pending_votes) or self._full(),
+                    timeout=max(left, 0.001) if left is not None else None,
+                    timeout_summary="the time for approval",
+                )
+            except TimeoutError:
+                if self.votes.judging:  # an update that arrived in time waits for its verdict
+                    await workflow.wait_condition(lambda: not self.votes.judging)
+                # a decision may arrive in the same workflow task as the expiry: the decision counts
+                if not run.pending_votes and not self._decided():
+                    run.apply(Event.EXPIRED, workflow.now())
+                    run.outcome = Outcome.EXPIRED
+            if not run.pending_votes:
+                return
+
+    def _decided(self) -> bool:
+        return self._run.state is not State.AWAITING_APPROVAL or self._run.outcome is not None
 
     def _report(self, state: State) -> None:
         self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
 
-    def _continue_as_new_if_due(self) -> None:
+    async def _continue_as_new_if_due(self) -> None:
         """Continue as new if the history is long. No call is in flight between stages, and no handler waits.
 
         A cancellation that arrived in this very workflow task is honoured first: the next run would not know of it.
         """
+        if HISTORY.is_spent() and self.votes.judging:
+            await workflow.wait_condition(lambda: not self.votes.judging)
+        if self._run.pending_votes and not self._decided():
+            return  # the stage begins again and judges them: the next run would not find them in its history
         if workflow.cancellation_reason() is not None and not self._cancelled:
             self.cancel()
             return
-        if HISTORY.is_spent() and self._run.outcome is None and not self._run.state.closed:
-            workflow.continue_as_new(PlanStart(run=self._run, outbox=self._outbox))
+        run = self._run
+        if not HISTORY.is_spent() or run.outcome is not None or run.state.closed:
+            return
+        start = PlanStart(run=run, outbox=self._outbox)
+        weighed = run.admitted is not None and run.admitted.epoch >= 1
+        why = too_large(start, MAX_STORED, "undo tokens, outputs and texts of this plan are too large together")
+        if not (weighed and why):
+            workflow.continue_as_new(start)
+        # Temporal would terminate the run, with its calls live. What is live is undone in this run, however long it gets.
+        self._cannot_continue = True
+        if run.state is State.LIVE:
+            stop_calls(run, why, workflow.now())
+
+    def _full(self) -> bool:
+        """Return True if the run should continue as new, and can."""
+        return HISTORY.is_spent() and not self._cannot_continue

@@ -7,12 +7,16 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import BaseModel
+
     from airlock.plans.contract import Mode
+    from airlock.plans.refs import referenced_steps
     from airlock.plans.state import Event
     from airlock.run.approval import approved_steps, waived_by_policy
     from airlock.run.audit import AuditKind
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
+    from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
     from airlock.wire import AdmitRequest, RehearsalRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import abort, answered_or_aborted
@@ -60,6 +64,8 @@ class Rehearsal:
         outputs = dict(run.outputs)
         while asked:
             request = self._request(asked, outputs)
+            if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
+                return
             result = await answered_or_aborted(run, partial(commands.preview, request))
             if result is None or run.moves != moves:
                 return
@@ -71,21 +77,31 @@ class Rehearsal:
             run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
             return
         seal_run(run, workflow.now())
+        if self._too_large(run, MAX_SEALED, "arguments, previews and texts of this plan are too large together"):
+            return
         run.apply(Event.PREVIEWED, workflow.now())
         if waived_by_policy(run):
             run.approved = approved_steps(run)
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
+    def _too_large(self, message: BaseModel, limit: int, what: str) -> bool:
+        """Return True after ending the rehearsal, with the reason, of a plan that Temporal could not store."""
+        run = self._run
+        why = too_large(message, limit, what) if run.contracts().epoch >= 1 else ""
+        return bool(why) and run.apply(Event.CAPPED, workflow.now(), reason=why)
+
     def _request(self, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
         admitted = self._run.contracts()
         by_id = {step.id: step for step in self._run.steps}
+        steps = tuple(by_id[step] for step in wanted)
+        read = {name for step in steps for name in referenced_steps(step.args)}
         return RehearsalRequest(
             plan_id=self._run.plan.plan_id,
-            steps=tuple(by_id[step] for step in wanted),
+            steps=steps,
             contracts=admitted.contracts,
             contract_of=admitted.contract_of,
-            outputs=dict(outputs),
+            outputs={name: output for name, output in outputs.items() if name in read},
             epoch=admitted.epoch,
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -15,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_rollback, keep, take_undo
     from airlock.run.decisions import steps_to_undo
+    from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
@@ -42,6 +44,7 @@ class UndoStage:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: tuple[str, ...] = ()
         self._schedule = Schedule({}, wanted=())
+        self._load = Load(lambda step: weight(made_call(run, step)))
 
     async def run(self) -> None:
         """Compensate the calls, then advance the run to its next state."""
@@ -70,14 +73,23 @@ class UndoStage:
         return bool(set(steps_to_undo(self._run)).intersection(self._wanted))
 
     def _start(self) -> None:
-        while chains := self._schedule.take(MAX_IN_FLIGHT - len(self._tasks)):
+        weighed = self._run.contracts().epoch >= 1
+        while chains := self._take(MAX_IN_FLIGHT - len(self._tasks), weighed):
             for (step,) in chains:
                 if self._needs_no_compensation(step):
                     self._schedule.finish(step)
+                    self._load.drop((step,))
                 else:
                     task = asyncio.create_task(self._undo(step))
                     self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                    task.add_done_callback(partial(self._ended, step))
+
+    def _take(self, limit: int, weighed: bool) -> tuple[tuple[str, ...], ...]:
+        return self._schedule.take(limit, self._load.take) if weighed else self._schedule.take(limit)
+
+    def _ended(self, step: str, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._load.drop((step,))
 
     def _needs_no_compensation(self, step: str) -> bool:
         """Return True if a step needs no compensation: it only read, failed before it wrote, or is irreversible."""

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event, State
     from airlock.run.call_messages import UndoLookRequest
     from airlock.run.call_record import CallStatus
+    from airlock.run.load import portions, weight
     from airlock.run.recovery import begin_undo, steps_left
     from airlock.run.state import Run
     from airlock.run.undo import UndoLook
@@ -70,15 +71,20 @@ class UndoRun:
             if run.calls[step].status is not CallStatus.IN_DOUBT and run.contracts().contract(step).undoable
         ]
         looks: list[UndoLook] = []
-        for start in range(0, len(undoable), LOOKS_AT_ONCE):
-            calls = tuple(made_call(run, step) for step in undoable[start : start + LOOKS_AT_ONCE])
-            request = UndoLookRequest(plan_id=run.plan.plan_id, calls=calls)
+        weighed = run.contracts().epoch >= 1
+        start = 0
+        for steps in portions(((step, self._weight(step) if weighed else 0) for step in undoable), LOOKS_AT_ONCE):
+            request = UndoLookRequest(plan_id=run.plan.plan_id, calls=tuple(made_call(run, step) for step in steps))
             looked = await answered_or_aborted(run, partial(commands.look_at_undo, request, start))
+            start += len(steps)
             if looked is None:
                 return
             looks += looked.looks
         seal_undo(run, looks, workflow.now())
         run.apply(Event.PREVIEWED, workflow.now(), reason="the undo was previewed and sealed")
+
+    def _weight(self, step: str) -> int:
+        return weight(made_call(self._run, step))
 
     async def _wait_until_quiet(self) -> None:
         """Wait until no call of the ended run can still be in flight, or until this run is stopped.

@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from airlock.admission.policy import Policy, contradictions
+from airlock.base.canonical import require_bounded
 from airlock.base.errors import ConfigError, Problem
 from airlock.base.model import FileModel
+from airlock.base.text import shorten
 
 SETTINGS_PREFIX = "AIRLOCK_SETTINGS__"
 BUILT_IN_TOOLS = "airlock.tools"
@@ -52,9 +54,10 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Con
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        require_bounded(document)
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what tomllib leaves to Python
         raise ConfigError(
-            [Problem(where="airlock.toml", message=f"is not TOML: {error}", fix="correct the syntax")]
+            [Problem(where="airlock.toml", message=f"is not TOML: {shorten(str(error))}", fix="correct the syntax")]
         ) from error
     try:
         config = Config.model_validate(document)

@@ -26,6 +26,11 @@ from airlock.plans.parents import Parents
 from airlock.plans.plan import Plan, Step
 from airlock.plans.tool import Tool
 
+_SUGGESTED = 20
+"""Steps with an unknown tool for which a similar name is looked for."""
+_RECORDED = 100
+"""Problems that admission records; a plan may have a hundred thousand, which no payload holds."""
+
 
 @dataclass(frozen=True)
 class Examination:
@@ -52,8 +57,8 @@ class Examination:
 
     @property
     def admission(self) -> Admission:
-        """The answer of admission, as the operator's worker records it."""
-        return Admission(admitted=self.admitted, problems=self.problems)
+        """The answer of admission, as the operator's worker records it: with the first problems, if there are many."""
+        return Admission(admitted=self.admitted, problems=self.problems[:_RECORDED])
 
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
@@ -141,7 +146,7 @@ class _Calls:
         for step in plan.steps:
             tool = catalogue.get(step.tool)
             if tool is None:
-                problems.append(tool_problem(step, catalogue.names))
+                problems.append(tool_problem(step, catalogue.names, suggest=len(problems) < _SUGGESTED))
                 continue
             missing, wrong = argument_problems(step, tool)
             problems += wrong if plan.allow_missing_arguments else [*missing, *wrong]

@@ -26,6 +26,8 @@ _SECRET_WORDS = (
     "credential",
 )
 _MARKS_NAMED = 5
+_NAMED = 20
+"""Steps that one warning names; with thousands in each of thousands of warnings they would be gigabytes."""
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
 
 
@@ -43,17 +45,18 @@ def reference_problems(plan: Plan) -> list[Problem]:
     ]
 
 
-def tool_problem(step: Step, names: tuple[str, ...]) -> Problem:
+def tool_problem(step: Step, names: tuple[str, ...], *, suggest: bool = True) -> Problem:
     """Return the problem of a step whose tool is not in the catalogue.
 
     Args:
         step: The step.
         names: The names of all tools.
+        suggest: True to look for a similar name, which takes a millisecond.
     """
     return Problem(
         where=f"steps.{step.id}.tool",
         message=f"no tool {step.tool!r} in the catalogue",
-        fix=_nearest(step.tool, names),
+        fix=_nearest(step.tool, names) if suggest else "use a tool of the catalogue",
     )
 
 
@@ -111,14 +114,23 @@ def _reversible_after_irreversible(plan: Plan, contracts: Mapping[str, Contract]
     return [
         Problem(
             where=f"steps.{step.id}",
-            message=f"is irreversible and comes before reversible {', '.join(later)}: if one of these fails, it stays",
+            message=f"is irreversible and comes before reversible {_some(undoable, behind[step.id])}: "
+            "if one of these fails, it stays",
             fix=f"let {step.id!r} come after them, if it does not need to be first",
         )
         for step in plan.steps
-        if step.id in contracts
-        and contracts[step.id].irreversible
-        and (later := [name for name in undoable if behind[step.id] & bit[name]])
+        if step.id in contracts and contracts[step.id].irreversible and behind[step.id]
     ]
+
+
+def _some(names: list[str], chosen: int) -> str:
+    """Return the first names whose bit is set, and the number of the others."""
+    shown: list[str] = []
+    while chosen and len(shown) < _NAMED:
+        lowest = chosen & -chosen
+        shown.append(names[lowest.bit_length() - 1])
+        chosen ^= lowest
+    return ", ".join(shown) + (f" and {chosen.bit_count()} more" if chosen else "")
 
 
 def _clear_text_secrets(step: Step) -> list[Problem]:

@@ -8,11 +8,14 @@ from airlock.base.canonical import digest
 from airlock.base.errors import Problem
 from airlock.base.keys import SignatureError, read_key
 from airlock.base.model import FileModel, is_empty
-from airlock.base.person import folded, name_problem, spellings
+from airlock.base.person import folded, name_problem, same_person, spellings
 from airlock.plans.contract import Contract, Risk
 from airlock.plans.plan import seconds
 
 ANY = "*"
+
+NO_APPROVER = "no approver is in both policies" + "." * 200
+"""The only entry of a list of approvers that lets no person approve. It is longer than the name of any sender."""
 
 
 class SignatureRule(StrEnum):
@@ -82,6 +85,8 @@ class Policy(FileModel):
     approvals_required: int = Field(default=1, ge=1, le=50)
     approval_timeout: str = "24h"
     """The time for approval, as a duration such as `24h`. A plan without approval by then is denied."""
+    approval_valid_for: str | None = Field(default=None, exclude_if=is_empty)
+    """The age at which an approval expires, as a duration such as `24h`; without it, the time for approval."""
     approvers: tuple[str, ...] = ()
     """The people who may approve. Empty, everyone but the requester may."""
     signature_required: SignatureRule = SignatureRule.NEVER
@@ -99,10 +104,11 @@ class Policy(FileModel):
     monitor_shards: int = Field(default=1, ge=1, le=100)
     """The number of monitors that share the counting."""
 
-    @field_validator("approval_timeout")
+    @field_validator("approval_timeout", "approval_valid_for")
     @classmethod
-    def _duration(cls, value: str) -> str:
-        seconds(value)
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds(value)
         return value
 
     @field_validator("authorized_keys")
@@ -127,6 +133,17 @@ class Policy(FileModel):
         form = folded(agent)
         same = (entry for name, entry in self.agents.items() if name != ANY and folded(name) == form)
         return next(same, self.agents.get(ANY))
+
+    @property
+    def approval_valid_for_seconds(self) -> float:
+        """Seconds after which an approval no longer lets a call begin."""
+        return seconds(self.approval_valid_for or self.approval_timeout)
+
+    def may_approve(self, by: str) -> bool:
+        """Return True if the list of approvers lets a person approve; an empty list lets everyone."""
+        if NO_APPROVER in self.approvers:
+            return False
+        return not self.approvers or any(same_person(by, name) for name in self.approvers)
 
     def permissions_of(self, agent: str) -> tuple[str, ...]:
         """Return the permissions of an agent; the entry `"*"` stands for every agent without one of its own."""

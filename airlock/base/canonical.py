@@ -2,11 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 MAX_DEPTH = 100
 """Levels of lists and objects inside one another that a value from outside may have; pydantic's parser reads 200."""
+MAX_VALUES = 1_000_000
+"""Values that a value from outside may hold, counted as often as they appear.
+
+A plan or an answer of the largest legal size holds fewer. Twenty lists that each hold the next one twice hold a million:
+a tool that reads YAML with aliases returns such a value, and every walk over it would take until the end of the world.
+"""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -30,11 +36,35 @@ def bounded_json(value: Any) -> str:
     A deeper value would be accepted here and could not be decoded by the next worker, which fails its task for ever.
 
     Raises:
-        ValueError: If the value is not JSON, or is nested more than `MAX_DEPTH` levels deep.
+        ValueError: If the value is not JSON, is nested more than `MAX_DEPTH` levels deep, or holds too many values.
     """
-    if deeper_than(value, MAX_DEPTH):
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    require_bounded(value)
     return canonical_json(value)
+
+
+def require_bounded(value: Any, levels: int = MAX_DEPTH) -> None:
+    """Refuse a value that no other function should walk: too deep, circular, or with too many values.
+
+    Args:
+        value: The value; containers of any type are looked into.
+        levels: The levels of containers inside one another that it may have.
+
+    Raises:
+        ValueError: If it is beyond `levels` or `MAX_VALUES`.
+    """
+    open_parents, left = [iter((value,))], MAX_VALUES
+    while open_parents:
+        for child in open_parents[-1]:
+            left -= 1
+            if left < 0:
+                raise ValueError(f"it holds more than {MAX_VALUES:,} values")
+            if len(open_parents) > levels + 1:
+                raise ValueError(f"it is nested more than {levels} levels deep")
+            if children := _children(child):
+                open_parents.append(iter(children))
+                break
+        else:
+            open_parents.pop()
 
 
 def deeper_than(value: Any, levels: int) -> bool:
@@ -47,10 +77,10 @@ def deeper_than(value: Any, levels: int) -> bool:
     return False
 
 
-def _children(value: Any) -> Iterable[Any]:
+def _children(value: Any) -> Collection[Any]:
     if isinstance(value, Mapping):
         return value.values()
-    return value if _is_list(value) else ()
+    return value if _is_list(value) or isinstance(value, Set) else ()
 
 
 def digest(value: Any) -> str:

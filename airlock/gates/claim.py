@@ -14,6 +14,9 @@ from airlock.base.model import FileModel, WorkerMessage
 from airlock.base.visible import inline, visible
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
+FREE = "Free"
+"""Error type of a claim whose call was certainly not made; its workflow id may be used again."""
+
 
 class SettledByPlan(FileModel, WorkerMessage):
     """Signal `settle` from the plan that holds the claim."""

@@ -43,6 +43,8 @@ class CarriedGate(WireModel, WorkerMessage):
     gate: Gate
     after: str = ""
     """Run id of that earlier run; empty if it is unknown."""
+    nonce: str = ""
+    """The argument of the query, so that an old answer fits no new question."""
     refused: int = 0
     refusals: tuple[RefusedMessage, ...] = ()
 
@@ -84,6 +86,8 @@ class RecallRequest(WireModel, WorkerMessage):
     """Run id that asks."""
     after: str = ""
     """Run id of the earlier run; empty if it is unknown."""
+    reset: bool = False
+    """True if the run that asks was reset: the earlier run is the one it was reset from."""
 
 
 class RecallResult(WireModel, WorkerMessage):

@@ -198,6 +198,8 @@ class LeaveRequest(WireModel, WorkerMessage):
     """Value of `Release.doubts` for the live gate."""
     lost: tuple[str, ...] = ()
     """Value of `Release.lost` for the live gate."""
+    execution: str = ""
+    """First of the runs that this one continues, as in `AcquireRequest`."""
 
 
 class LeaveResult(WireModel, WorkerMessage):

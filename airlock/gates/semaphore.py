@@ -17,7 +17,7 @@ from airlock.gates.lock_proof import RESET, VANISHED, Doubts
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
-from airlock.gates.slots import Slot, Waiter, bounded_request, request_key, request_size
+from airlock.gates.slots import Slot, Waiter, bounded_request, is_released, request_key, request_size
 
 MAX_SLOTS_BYTES = 500_000
 """Size limit of slots and queue together, as JSON."""
@@ -126,12 +126,12 @@ class Gate(BaseModel):
     def release(self, release: Release, now: datetime) -> None:
         """Free a slot, or remove a waiter; an unknown request changes nothing."""
         slot, waiter = self.places.get(release.holder), self._waiter(release.holder)
-        if slot is not None and slot.request == release.request:
+        if slot is not None and is_released(release, slot.request, slot.execution):
             self._free(slot, now)
             self.doubts.take(release, slot.scopes, now)
         elif slot is None and (release.doubts or release.lost or self.doubts.knows(release.holder)):
             self.doubts.take(release, self.doubts.scopes_of(release.holder), now)
-        if waiter is not None and waiter.wanted.request == release.request:
+        if waiter is not None and is_released(release, waiter.wanted.request, waiter.wanted.execution):
             self.queue.remove(waiter)
         self.settle(now)
 
@@ -243,6 +243,14 @@ class Gate(BaseModel):
             elif line.unlock is None and (lock := self.barrier.closed_for(line.scopes)):
                 self.news.append(Notice(kind=NoticeKind.LOCK, to=slot.holder, by=lock.told_by, reason=lock.why))
 
+    def unite(self, other: "Gate") -> None:
+        """Add the locks of another state of this gate, and fall behind neither its fence nor its news of monitors."""
+        known = {lock.scope for lock in self.barrier.locks}
+        self.barrier.locks += [lock for lock in other.barrier.locks if lock.scope not in known]
+        self.fence = max(self.fence, other.fence)
+        for monitor, at in other.heard.items():
+            self.heard[monitor] = max(at, self.heard.get(monitor, at))
+
     def _grant(self, now: datetime) -> None:
         while self.queue and (free := self.capacity - self.used) > 0:
             waiter = self.queue.pop(0)
@@ -259,6 +267,7 @@ class Gate(BaseModel):
         slot = Slot(
             holder=wanted.holder, request=wanted.request, slots=slots, fence=self.fence, since=now, seen=now,
             grace=wanted.grace, scopes=wanted.scopes, size=size, run_id=wanted.run_id,
+            execution=wanted.execution,
         )  # fmt: skip
         self.places[wanted.holder] = slot
         return slot

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from airlock.gates.protocol import SlotRequest
+from airlock.gates.protocol import Release, SlotRequest
 
 _OVERHEAD = 150
 _SCOPE_BYTES = 2_000
@@ -37,6 +37,8 @@ class Slot(BaseModel):
     """Reason why calls of the holder may be running after `until`; empty if none can."""
     calls: tuple[str, ...] = ()
     """Steps that these may be; the empty name stands for any."""
+    execution: str = ""
+    """First run of the holder's chain of continue-as-new; empty if its worker did not say."""
 
 
 class Waiter(BaseModel):
@@ -48,6 +50,12 @@ class Waiter(BaseModel):
     """Time of the holder's last request."""
     size: int = 0
     """Approximate size as JSON, in bytes."""
+
+
+def is_released(release: Release, request: str, execution: str) -> bool:
+    """Return True if a release means this request, and not one of the same name of an earlier execution of the holder."""
+    same = not release.execution or not execution or release.execution == execution
+    return release.request == request and same
 
 
 def request_key(wanted: SlotRequest) -> str:

@@ -141,4 +141,16 @@ def waves(parents: Parents, steps: Collection[str]) -> tuple[tuple[str, ...], ..
 
 def descendants(parents: Parents, step: str) -> tuple[str, ...]:
     """Return everything that depends on a step, directly or through other steps, sorted."""
-    return tuple(sorted(nx.descendants(_digraph(parents), step)))
+    return tuple(sorted(dependents(parents, (step,)) - {step}))
+
+
+def dependents(parents: Parents, steps: Iterable[str]) -> frozenset[str]:
+    """Return some steps and everything that depends on any of them, in one walk, however many steps these are."""
+    children = reversed_parents(parents)
+    seen = set(steps)
+    pending = list(seen)
+    while pending:
+        found = [child for child in children[pending.pop()] if child not in seen]
+        seen.update(found)
+        pending += found
+    return frozenset(seen)

@@ -3,11 +3,12 @@
 import re
 import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
-from airlock.base.canonical import MAX_DEPTH, canonical_json, deeper_than, digest
+from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
@@ -22,7 +23,7 @@ MAX_COMPRESSED_BYTES = 300_000
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds. Dates beyond it cannot be computed."""
-
+_NOT_JSON = "replace NaN and Infinity by numbers or null, and half of a surrogate pair by the character"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -37,7 +38,7 @@ def seconds(duration: str) -> float:
     """
     match = _DURATION.fullmatch(duration.strip())
     if match is None or float(match[1]) == 0:
-        raise ValueError(f"{duration!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
+        raise ValueError(f"{duration[:40]!r} is not a duration; write for example '90s', '30m', '2h' or '1d'")
     length = float(match[1]) * _UNITS[match[2]]
     if length > MAX_DURATION:
         raise ValueError(f"{duration[:40]!r} is longer than ten years")
@@ -107,6 +108,11 @@ class Plan(FileModel):
         """Seconds from submission after which no call may start, or None."""
         return None if self.deadline is None else seconds(self.deadline)
 
+    @cached_property
+    def read_steps(self) -> frozenset[str]:
+        """The steps whose output another step reads."""
+        return frozenset(name for step in self.steps for name in referenced_steps(step.args))
+
     def step(self, step_id: str) -> Step | None:
         """Return the step of that id, or None."""
         return next((step for step in self.steps if step.id == step_id), None)
@@ -139,14 +145,15 @@ def parse_plan(document: Any) -> Plan:
 
 
 def _too_large(document: Mapping[str, Any]) -> Problem | None:
-    if deeper_than(document, MAX_DEPTH):
-        deep = f"is nested more than {MAX_DEPTH} levels deep"
-        return Problem(where="plan", message=deep, fix="make its arguments flatter")
+    try:
+        require_bounded(document)
+    except ValueError as error:
+        return Problem(where="plan", message=str(error).removeprefix("it "), fix="make its arguments flatter and smaller")
     try:
         text = canonical_json(document)
         size, compressed = len(text), len(zlib.compress(text.encode()))
-    except ValueError as error:
-        return Problem(where="plan", message=f"is not JSON: {error}", fix="replace NaN and Infinity by numbers or null")
+    except (TypeError, ValueError) as error:
+        return Problem(where="plan", message=f"is not JSON: {error}", fix=_NOT_JSON)
     if size <= MAX_PLAN_BYTES and compressed <= MAX_COMPRESSED_BYTES:
         return None
     limits = f"{MAX_PLAN_BYTES:,} ({MAX_COMPRESSED_BYTES:,} compressed)"

@@ -17,6 +17,8 @@ SECRET = "$secret"
 UNKNOWN = "(known after live)"
 """The placeholder in a preview for a value that only the live call can produce."""
 
+MAX_FILLED = 8_000_000
+"""Characters and values that all references of one call may read together: an output may be read thousands of times."""
 MAX_REFERENCE = 500
 """Characters of a `$ref`."""
 
@@ -116,14 +118,19 @@ def bind(args: Mapping[str, Any], outputs: Mapping[str, Any], secret: Callable[[
         secret: A function that resolves the name of a secret; it may return `UNKNOWN`.
 
     Raises:
-        RefError: If a reference reads a known output and finds nothing.
+        RefError: If a reference reads a known output and finds nothing, or all of them together find too much.
     """
     unknown: list[str] = []
+    left = MAX_FILLED
 
     def fill(value: Any, path: str) -> Any:
         if isinstance(value, Mapping):
             if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
                 found = secret(value[SECRET]) if kind == SECRET else _look_up(Marker(path, kind, value[REF]), outputs)
+                nonlocal left
+                left -= _extent(found)
+                if left < 0:
+                    raise RefError(f"{shorten(path, 100)}: what the references of this step read is too large together")
                 if contains_unknown(found):
                     unknown.append(path)
                 return copy.deepcopy(found)  # a tool may change its arguments, other steps read this too
@@ -148,6 +155,14 @@ def contains_unknown(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(contains_unknown(child) for child in value)
     return bool(value == UNKNOWN)
+
+
+def _extent(value: Any) -> int:
+    """Return the number of values in a JSON value, with the characters of its texts."""
+    if isinstance(value, str):
+        return 1 + len(value)
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return 1 + sum(map(_extent, children))
 
 
 def _look_up(marker: Marker, outputs: Mapping[str, Any]) -> Any:

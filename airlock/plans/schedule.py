@@ -2,8 +2,8 @@
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice, takewhile
 
 from airlock.plans.parents import Parents, reversed_parents
 
@@ -51,11 +51,19 @@ class Schedule:
         """The steps that have started and are not finished, sorted."""
         return tuple(sorted(self._running))
 
-    def take(self, limit: int = MAX_IN_FLIGHT) -> tuple[tuple[str, ...], ...]:
-        """Start up to `limit` independent chains and return them; the steps of a chain run in its order."""
-        chains = tuple(self._chain(step) for step in islice(self._free(), max(limit, 0)))
-        if not chains and not self._running and self._ready and limit > 0:
-            chains = ((self._ready[0],),)
+    def take(
+        self, limit: int = MAX_IN_FLIGHT, admit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda chain: chain
+    ) -> tuple[tuple[str, ...], ...]:
+        """Start up to `limit` independent chains and return them; the steps of a chain run in its order.
+
+        Args:
+            limit: The most chains to start.
+            admit: Returns the beginning of a chain that may start now, or () if it and all others must wait.
+        """
+        free = [self._chain(step) for step in islice(self._free(), max(limit, 0))]
+        if not free and not self._running and self._ready and limit > 0:
+            free = [(self._ready[0],)]
+        chains = tuple(takewhile(bool, map(admit, free)))
         for chain in chains:
             self._ready.remove(chain[0])
             self._running.update(chain)

@@ -35,7 +35,7 @@ from airlock.gates.protocol import (
     ToolSlots,
 )
 from airlock.plans.contract import Contract, resource_names
-from airlock.plans.graph import descendants
+from airlock.plans.graph import dependents
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown, referenced_steps
 from airlock.plans.state import State
@@ -103,7 +103,8 @@ def rollback_request(run: Run, holder: str) -> AcquireRequest | None:
 def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
     """Return the request for needs of a call that were unknown at the entry, usually None. It does not wait in a queue."""
     resources = resources_of(run, step, run.outputs)
-    missing = tuple(name for name in resources if name not in {held.name for held in run.gates})
+    held = held_names(run) if resources else frozenset()
+    missing = tuple(name for name in resources if name not in held)
     claim = _claim(run, step)
     if not missing and claim is None:
         return None
@@ -187,16 +188,19 @@ def late_refusal(result: AcquireResult) -> str:
 
 def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> None:
     """Leave out the steps whose call another plan makes or made, and every step that depends on them."""
+    left_out: list[str] = []
     for step, why in sorted(duplicates.items()):
         before = run.calls.get(step)
         undone = before.undone if before else 0
         if not run.change_call(step, CallEvent.DUPLICATE, now, error=shorten(why), undone=undone):
             continue  # the run's own call may have taken effect: that must not be forgotten
-        behind = {step, *descendants(run.contracts().parents, step)}
-        run.approved = tuple(other for other in run.approved if other not in behind)
+        left_out.append(step)
         run.record(
             AuditKind.CONFLICT, ConflictKind.DUPLICATE_ACTION.value, now, step=step, reason=why, answer=Answer.ABORT.value
         )  # fmt: skip
+    if left_out:
+        behind = dependents(run.contracts().parents, left_out)
+        run.approved = tuple(other for other in run.approved if other not in behind)
 
 
 def leave_request(run: Run, holder: str) -> LeaveRequest | None:
@@ -282,12 +286,22 @@ def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str,
     return resource_names(contract, {name: value for name, value in known.items() if not contains_unknown(value)})
 
 
-def all_held(run: Run, step: Step) -> bool:
-    """Return True if the run holds every resource of a step already, so that the call needs no more."""
+def held_names(run: Run) -> frozenset[str]:
+    """Return the names of everything that the run holds: thousands, in a plan that touches thousands of resources."""
+    return frozenset(held.name for held in run.gates)
+
+
+def all_held(run: Run, step: Step, names: frozenset[str]) -> bool:
+    """Return True if the run holds every resource of a step already, so that the call needs no more.
+
+    Args:
+        run: The plan's run.
+        step: The step.
+        names: What the run holds, `held_names`: once for all steps.
+    """
     contract = run.contracts().contract(step.id)
     if contract.read_only or not contract.resources:
         return True
-    names = {held.name for held in run.gates}
     actual = resources_of(run, step, run.outputs)
     return len(actual) == len(set(contract.resources)) and names.issuperset(actual)
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from airlock.base.canonical import canonical_json
-from airlock.plans.refs import referenced_steps
 from airlock.run.state import Run
 
 MAX_CARRIED_BYTES = 600_000
@@ -28,9 +27,9 @@ def keep_output(run: Run, step: str, output: Any) -> bool:
     if run.carried <= MAX_CARRIED_BYTES:
         return True
     # what live steps read stays too: a compensation gets the same arguments as its call
-    needed = {name for other in run.plan.steps for name in referenced_steps(other.args)}
-    run.outputs = {name: kept for name, kept in run.outputs.items() if name in needed}
-    run.carried = sum(_size(kept) for kept in run.outputs.values())
+    needed = run.plan.read_steps
+    for name in [name for name in run.outputs if name not in needed]:
+        drop_output(run, name)
     if run.carried <= MAX_CARRIED_BYTES:
         return True
     drop_output(run, step)

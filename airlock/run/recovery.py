@@ -234,14 +234,13 @@ def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
 
 def steps_left(run: Run) -> tuple[str, ...]:
     """Return the steps that an undo would compensate or that must be settled first, in the plan's order."""
-    covered = {*steps_to_undo(run), *run.parked}
-    return tuple(step.id for step in run.plan.steps if step.id in covered and _remains(run, step.id))
+    parked = frozenset(run.parked)
+    covered = parked.union(steps_to_undo(run))
+    return tuple(step.id for step in run.plan.steps if step.id in covered and (step.id in parked or _remains(run, step.id)))
 
 
 def _remains(run: Run, step: str) -> bool:
     record = run.calls[step]
-    if step in run.parked:
-        return True
     return run.contracts().contract(step).undoable and (record.status is CallStatus.LIVE or record.undo is not None)
 
 

@@ -62,6 +62,7 @@ class Sealed(WireModel):
     approvers: tuple[str, ...] = ()
     signature_required: str = "never"
     approval_timeout: str = "24h"
+    approval_valid_for: str | None = Field(default=None, exclude_if=is_empty)
     rolls_back_on_failure: bool = True
     replaces: str | None = None
     """The digest of the previous seal: it makes an approval count once, even if nothing else has changed."""
@@ -94,8 +95,8 @@ def sealed_content(
         submitted_at: The time at which the run was submitted, UTC. It binds an approval to this run of the plan.
     """
     policy = admitted.policy
-    by_id = {step.id: step for step in plan.steps}
-    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in live]
+    by_id, gone_live = {step.id: step for step in plan.steps}, frozenset(live)
+    wanted = [step for step in admitted.order if ceilings[step].mode is Mode.LIVE and step not in gone_live]
     irreversible = frozenset(step for step in wanted if admitted.contract(step).irreversible)
     order = live_order(admitted.parents, wanted, live, irreversible)
     return Sealed(
@@ -121,7 +122,7 @@ def sealed_content(
                 reasons=ceilings[step].reasons,
                 preview=previews.get(step),
                 undo=undo_sentence(row.contract, previews.get(step)),
-                already_live=step in live,
+                already_live=step in gone_live,
                 approval_waived=_waived(policy, row.contract),
                 dedupe_key=by_id[step].dedupe_key,
                 may_drift=_may_drift(admitted, row.contract, previews.get(step)),
@@ -136,6 +137,7 @@ def sealed_content(
         approvers=policy.approvers,
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
+        approval_valid_for=policy.approval_valid_for,
         rolls_back_on_failure=policy.enable_rollback_on_failure,
         conflicts=admitted.conflicts,
     )

@@ -8,10 +8,12 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from airlock.admission.policy import SignatureRule
 from airlock.base.canonical import canonical_json
 from airlock.base.keys import SignatureError, read_key
 from airlock.base.person import same_person
 from airlock.run.messages import Approve
+from airlock.run.sealed import Sealed
 
 
 def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
@@ -42,6 +44,18 @@ def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, passw
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError("the key is not an Ed25519 key; make one with: ssh-keygen -t ed25519")
     return base64.b64encode(key.sign(signed_text(plan_id, approval, digest))).decode()
+
+
+def must_sign(sealed: Sealed, approval: Approve, rule: SignatureRule) -> bool:
+    """Return True if an approval must carry a signature under a rule. A signature that is there must always be good."""
+    if approval.signature is not None or rule is SignatureRule.ALWAYS:
+        return True
+    if rule is SignatureRule.NEVER:
+        return False
+    if sealed.undo is not None:
+        return any(step.risk == "HIGH" for step in sealed.undo.steps if step.id in sealed.order)
+    chosen = set(sealed.live_steps if approval.steps is None else approval.steps)
+    return any(step.risk == "HIGH" for step in sealed.steps if step.id in chosen)
 
 
 def signature_refusal(

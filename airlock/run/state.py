@@ -59,6 +59,8 @@ class LockHeld(WireModel):
     reason: str
     gate: bool = False
     """True if the lock came with a lock of the live gate, and is lifted with it."""
+    came_from: State | None = None
+    """The state that the lock stopped."""
 
 
 class RollbackRequest(WireModel):
@@ -94,6 +96,10 @@ class Run(BaseModel, WorkerMessage):
     sealed: Sealed | None = None
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
+    pending_votes: tuple[Vote, ...] = ()
+    """The approvals that arrived as signals and are not judged yet, with the time at which the run learned of them."""
+    approved_until: datetime | None = None
+    """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)
@@ -203,6 +209,17 @@ class Run(BaseModel, WorkerMessage):
         """The plan's steps as admission froze them: with their agents after a conflict and their canonical arguments."""
         return tuple(map(self.admitted.step, self.plan.steps)) if self.admitted else self.plan.steps
 
+    def step(self, step_id: str) -> Step:
+        """Return one of the plan's steps as admission froze it.
+
+        Raises:
+            KeyError: If there is no such step; a mistake of the caller.
+        """
+        step = self.plan.step(step_id)
+        if step is None:
+            raise KeyError(step_id)
+        return self.admitted.step(step) if self.admitted else step
+
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
         """The steps in each call status, in the plan's order."""
@@ -256,9 +273,14 @@ class Run(BaseModel, WorkerMessage):
             raise RuntimeError("the plan is not admitted yet")
         return self.admitted
 
+    @property
+    def can_be_displaced(self) -> bool:
+        """True if the run holds, or may hold, what other plans can hold after a reset."""
+        return bool(self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims)
+
     def displace(self) -> None:
         """Record a reset: other plans may hold by now what this run held at the point it was reset to."""
-        if self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims:
+        if self.can_be_displaced:
             self.displaced = True
             self.claims = {}
             if self.state is State.LIVE:  # the run that was reset may be making any of these

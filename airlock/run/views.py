@@ -17,6 +17,7 @@ from airlock.run.call_results import outcome_of
 from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_preview
 from airlock.run.sealed import Sealed
 from airlock.run.state import Outcome, ReplacedSeal, Run
+from airlock.run.unlocking import needs_settling
 
 _DETAIL_ROWS = 40
 """Steps that the Temporal UI shows."""
@@ -243,7 +244,7 @@ def waits_for(run: Run) -> str:
 def _locked_waits_for(run: Run) -> str:
     if run.in_flight:
         return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
-    if run.parked:
+    if needs_settling(run):
         step = run.parked[0]
         doubt = run.calls[step].status is CallStatus.IN_DOUBT
         words = "happened|did_not_happen" if doubt else "retry|skip|compensated"

@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import TypeVar
 
-from pydantic import ValidationError
-from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -19,6 +17,7 @@ from airlock.gates.claim import SettledByPlan
 from airlock.gates.protocol import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest
 from airlock.temporal.history import Unreadable, described, is_open
 from airlock.temporal.past_runs import may_have_called
+from airlock.temporal.standing_claims import StandingClaim, standing_claims
 
 AT_ONCE = 10
 """Claims of one plan that are processed at the same time."""
@@ -85,8 +84,13 @@ async def settle(client: Client, request: LeaveRequest) -> tuple[str, ...]:
 
     async def say(claim_id: str) -> bool:
         # an undo settles under its plan's name: the plan is the holder of the claim
-        said = SettledByPlan(holder=names.plan_workflow_id(request.plan_id), outcome=settled[claim_id])
-        return await _signal(client, claim_id, None, said)
+        holder, undoing = names.plan_workflow_id(request.plan_id), request.holder != names.plan_workflow_id(request.plan_id)
+        for found in await standing_claims(client, claim_id):
+            claimed = found.claimed
+            mine = claimed.holder == holder and (undoing or request.execution in ("", claimed.execution))
+            if mine and found.open:
+                return await _signal(client, claim_id, found.run_id, _said(claimed, settled[claim_id]))
+        return await _signal(client, claim_id, None, SettledByPlan(holder=holder, outcome=settled[claim_id]))
 
     ids = sorted(settled)
     found = await _each(ids, say)
@@ -108,52 +112,58 @@ async def standing(client: Client, claims: Sequence[ClaimWanted], holder: str) -
     async def ask(wanted: ClaimWanted) -> str | None:
         claim_id = names.claim_id(wanted.tool, wanted.digest)
         try:
-            found = await _look(client, claim_id)
-            if found is None or found.claimed.holder == holder:
-                return None
-            return await _objection(client, found)
+            for found in await standing_claims(client, claim_id):
+                objection = None if found.claimed.holder == holder else await _objection(client, found)
+                if objection is not None:
+                    return objection
         except (RPCError, Unreadable):
             return None
+        return None
 
     said = await _each(claims, ask)
     return {wanted.step: sentence for wanted, sentence in zip(claims, said, strict=True) if sentence}
-
-
-class _StandingClaim:
-    """A claim in force: it is open, or was settled as done."""
-
-    def __init__(self, claim_id: str, run_id: str, claimed: Claimed, since: datetime, closed_at: datetime | None) -> None:
-        self.id = claim_id
-        self.run_id = run_id
-        self.claimed = claimed
-        self.since = since
-        self.closed_at = closed_at
 
 
 async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted) -> str | None:
     """Take one claim. Return None, or the reason why the call must not be made."""
     claim_id = names.claim_id(wanted.tool, wanted.digest)
     for _ in range(TRIES):
+        held = await standing_claims(client, claim_id)
+        for found in held:
+            refusal = await _refusal(client, request, wanted, found)
+            if refusal is not None:
+                if not any(each.open or each.made_at for each in held):
+                    await _restore(client, found)
+                return refusal
+        if any(found.claimed.holder == request.holder and (found.open or found.made_at) for found in held):
+            return None  # it holds the claim already
+        for found in held:
+            if found.open:
+                await _set_free(client, found)
         if await _start(client, request, wanted):
             return None
-        found = await _look(client, claim_id)
-        if found is None:
-            continue  # it became free between start and lookup
-        again = bool(found.claimed.execution) and found.claimed.execution != request.execution
-        if found.claimed.holder == request.holder and again and not request.reset and found.closed_at is None:
-            # the plan was started again under its id: no record tells which calls its first execution made
-            return claim.doubtful(found.claimed, found.id)
-        own = found.claimed.holder == request.holder and found.claimed.step == wanted.step
-        if own and (found.closed_at is None or request.reset):
-            return None  # a call that a reset run repeats is answered with its earlier outcome
-        if own:
-            return claim.made_before(found.closed_at)
-        if found.claimed.holder == request.holder:
-            return of_this_plan(found.claimed.step)
-        if objection := await _objection(client, found):
-            return objection
-        await _set_free(client, found)
     raise ClaimUnsettled(f"{claim_id} changes hands all the time")
+
+
+async def _refusal(client: Client, request: AcquireRequest, wanted: ClaimWanted, found: StandingClaim) -> str | None:
+    """Return why a claim in force forbids the call; None if the plan holds it, or if its call was never begun."""
+    claimed = found.claimed
+    if claimed.holder != request.holder:
+        return await _objection(client, found)
+    again = bool(claimed.execution) and claimed.execution != request.execution
+    if again and not request.reset and found.made_at is None:
+        # the plan was started again under its id: no record tells which calls its first execution made
+        return claim.doubtful(claimed, found.id)
+    if claimed.step != wanted.step:
+        return of_this_plan(claimed.step)
+    # a call that a reset run repeats is answered with its earlier outcome
+    return None if found.made_at is None or request.reset else claim.made_before(found.made_at)
+
+
+async def _restore(client: Client, found: StandingClaim) -> None:
+    """Start a claim again that was ended without being settled, so that its holder or a person can settle it."""
+    with suppress(WorkflowAlreadyStartedError):
+        await _begin(client, found.id, found.claimed.model_copy(update={"since": found.since}))
 
 
 async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -> bool:
@@ -163,43 +173,31 @@ async def _start(client: Client, request: AcquireRequest, wanted: ClaimWanted) -
         holder=request.holder,
         tool=wanted.tool,
         execution=request.execution,
+        stay=request.request,
     )
     try:
-        await client.start_workflow(
-            names.CLAIM_WORKFLOW,
-            claimed,
-            id=names.claim_id(wanted.tool, wanted.digest),
-            task_queue=names.WORKFLOW_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            static_summary=f"{request.holder}, step {wanted.step}: {wanted.tool}"[:200],
-        )
+        await _begin(client, names.claim_id(wanted.tool, wanted.digest), claimed)
     except WorkflowAlreadyStartedError:
         return False
     return True
 
 
-async def _look(client: Client, claim_id: str) -> _StandingClaim | None:
-    """Return the claim in force under an id, or None."""
-    info = await described(client, claim_id)
-    done = info is not None and info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
-    if info is None or not (done or is_open(info)):
-        return None
-    run_id = info.execution.run_id
-    events = client.get_workflow_handle(claim_id, run_id=run_id).fetch_history_events(page_size=1)
-    started = (await anext(events)).workflow_execution_started_event_attributes
-    try:
-        claimed = Claimed.model_validate((await client.data_converter.decode(started.input.payloads))[0])
-    except (ValidationError, IndexError):
-        return None  # a client started it with another input: it fails immediately, which frees the id
-    closed_at = info.close_time.ToDatetime(UTC) if done else None
-    return _StandingClaim(claim_id, run_id, claimed, claimed.since or info.start_time.ToDatetime(UTC), closed_at)
+async def _begin(client: Client, claim_id: str, claimed: Claimed) -> None:
+    await client.start_workflow(
+        names.CLAIM_WORKFLOW,
+        claimed,
+        id=claim_id,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        static_summary=f"{claimed.holder}, step {claimed.step}: {claimed.tool}"[:200],
+    )
 
 
-async def _objection(client: Client, found: _StandingClaim) -> str | None:
+async def _objection(client: Client, found: StandingClaim) -> str | None:
     """Return why another holder's claim is in the way; None if its call was certainly never begun."""
-    if found.closed_at is not None:
-        return claim.made(found.claimed, found.closed_at)
+    if found.made_at is not None:
+        return claim.made(found.claimed, found.made_at)
     holder = await described(client, found.claimed.holder)
     if holder is not None and is_open(holder):
         return claim.under_way(found.claimed)
@@ -210,11 +208,9 @@ async def _objection(client: Client, found: _StandingClaim) -> str | None:
     return claim.doubtful(found.claimed, found.id)
 
 
-async def _set_free(client: Client, found: _StandingClaim) -> None:
+async def _set_free(client: Client, found: StandingClaim) -> None:
     """Settle a claim whose call was never begun, and wait until its id is free."""
-    said = SettledByPlan(
-        holder=found.claimed.holder, outcome=ClaimOutcome.FREE, reason="its holder is closed and never began this call"
-    )
+    said = _said(found.claimed, ClaimOutcome.FREE, "its holder is closed and never began this call")
     # with the run id: another plan may already hold a new claim under the same workflow id
     if not await _signal(client, found.id, found.run_id, said):
         return
@@ -225,6 +221,13 @@ async def _set_free(client: Client, found: _StandingClaim) -> None:
         return
     except TimeoutError:
         raise ClaimUnsettled(f"{found.id} was settled as free, but no worker has closed it yet") from None
+
+
+def _said(claimed: Claimed, outcome: ClaimOutcome, reason: str = "") -> SettledByPlan:
+    """Return the signal that settles this very claim, and no other of the same call."""
+    return SettledByPlan(
+        holder=claimed.holder, outcome=outcome, reason=reason, execution=claimed.execution, stay=claimed.stay
+    )
 
 
 async def _signal(client: Client, claim_id: str, run_id: str | None, said: SettledByPlan) -> bool:

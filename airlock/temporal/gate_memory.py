@@ -1,12 +1,18 @@
 """The state of an earlier run of a gate: a terminated gate must not forget its holders, or that it was locked."""
 
+import math
+import secrets
+
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
+from airlock.base.names import LIVE_GATE
 from airlock.gates.messages import CarriedGate, RecallRequest, RecallResult
-from airlock.temporal.history import Unreadable, described, runs_by_visibility
+from airlock.temporal.carried import carried_by, demands_proofs
+from airlock.temporal.history import Unreadable, described, read_run, runs_by_visibility
+from airlock.temporal.proof_converter import UnprovenAnswer
 
 _ENDED_BADLY = (
     Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
@@ -29,21 +35,24 @@ async def left_behind(client: Client, gate: str) -> str:
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
-    """Return the state of a gate's last run, if that run did not complete by itself.
+    """Return the state of a gate's latest other run, if that run did not complete by itself.
 
-        A run that ended before it had restored the state of an earlier one is skipped for that earlier one.
+    A run that ended before it had restored the state of an earlier one is skipped for that earlier one. The run that
+    the gate names only adds to those that Temporal lists: any client can start a gate, and name one.
 
     Raises:
         RPCError: If Temporal does not answer; retry.
-                Unreadable: If Temporal does not answer; retry.
+        Unreadable: If Temporal does not answer; retry.
     """
-    runs = [request.after] if request.after else []
-    runs += [run for run in await _earlier(client, request) if run not in runs]
-    while runs:
-        last = await _last_of_chain(client, request, runs.pop(0))
+    named = [request.after, *(await bases(client, request.gate, request.run) if request.reset else [])]
+    earlier = await _earlier(client, request, named)
+    completed = Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
+    while earlier:
+        last = await _last_of_chain(client, request, earlier.pop(0).execution.run_id)
         if last is None:  # removed by retention, or continued by the run that asks
             continue
-        if last.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+        # the live gate never completes by itself, and a run that was reset has forgotten what the completed one knew
+        if last.status == completed and not request.reset and request.gate != LIVE_GATE:
             return RecallResult()
         run = last.execution.run_id
         try:
@@ -56,28 +65,55 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
             return RecallResult(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
         if carried.ready:
             return RecallResult(carried=carried)
-        if carried.after:
-            runs.insert(0, carried.after)
-    return RecallResult()
+        named = [carried.after, *await bases(client, request.gate, run)]
+        earlier = await _with(client, request, earlier, named, before=last)
+    return RecallResult(problem="the run from which it was reset is not there any more" if request.reset else "")
+
+
+async def bases(client: Client, workflow_id: str, run_id: str) -> list[str]:
+    """Return the runs from which a run was reset.
+
+    Raises:
+        Unreadable: If its history cannot be read.
+    """
+    events = await read_run(client, workflow_id, run_id)
+    return [base for event in events if (base := event.workflow_task_failed_event_attributes.base_run_id)]
 
 
 async def _carried(client: Client, gate: str, run: str) -> CarriedGate:
-    answer: CarriedGate = await client.get_workflow_handle(gate, run_id=run).query("carry", result_type=CarriedGate)
-    return answer
+    nonce = secrets.token_hex(8) if demands_proofs(client) else ""
+    carried = await carried_by(client, gate, run, CarriedGate, nonce)
+    if carried.nonce != nonce:
+        raise UnprovenAnswer("it answers another question")
+    return carried
 
 
-async def _earlier(client: Client, request: RecallRequest) -> list[str]:
-    """Return the other runs of the gate, newest first, as visibility lists them."""
+async def _with(
+    client: Client, request: RecallRequest, known: list[Info], named: list[str], before: Info | None = None
+) -> list[Info]:
+    """Return the known runs together with the named ones that still exist, the latest first."""
+    found = {info.execution.run_id: info for info in known}
+    for run in named:
+        if run and run != request.run and run not in found and (info := await described(client, request.gate, run)):
+            found[run] = info
+    limit = before.start_time.ToNanoseconds() if before else math.inf
+    older = [info for info in found.values() if info.start_time.ToNanoseconds() < limit]
+    return sorted(older, key=lambda info: info.start_time.ToNanoseconds(), reverse=True)
+
+
+async def _earlier(client: Client, request: RecallRequest, named: list[str]) -> list[Info]:
+    """Return the other runs of the gate, latest first: those that visibility lists, and the named ones."""
     try:
-        found = await runs_by_visibility(client, request.gate)
+        listed = await runs_by_visibility(client, request.gate)
     except Unreadable as error:
-        if isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED:
-            return []  # only the time-skipping test server cannot list
-        raise
-    return [run.execution.run_id for run in found[:_RUNS] if run.execution.run_id != request.run]
+        if not (isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED):
+            raise
+        listed = []  # only the time-skipping test server cannot list
+    others = [info for info in listed if info.execution.run_id != request.run]
+    return await _with(client, request, others[:_RUNS], named)
 
 
-async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> WorkflowExecutionInfo | None:
+async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> Info | None:
     """Return the last run of a chain of continue-as-new; None if the run that asks belongs to the chain."""
     while run != request.run:
         found = await described(client, request.gate, run)

@@ -1,11 +1,11 @@
 """Calls and compensations of a workflow's runs, read from their histories."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.enums.v1 import TimeoutType, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -16,10 +16,11 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.base.errors import AirlockError
 from airlock.plans.outcome import Attempt, UndoOutcome
 from airlock.run.call_messages import ChainRequest, ChainResult, MadeCall
 from airlock.run.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
+from airlock.temporal.past_activities import ActivityReader
+from airlock.temporal.past_activities import Unreadable as Unreadable
 
 CALL = "call"
 COMPENSATE = "compensate"
@@ -35,10 +36,6 @@ _CLOSING = (
 )
 _ATTEMPTS = TypeAdapter[list[Attempt]](list[Attempt])
 _UNDO_OUTCOME = TypeAdapter[UndoOutcome](UndoOutcome)
-
-
-class Unreadable(AirlockError):
-    """A history that may hold the outcome of a call cannot be read."""
 
 
 async def described(client: Client, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo | None:
@@ -144,7 +141,11 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         sure, perhaps = _links(events)
         needed += sure
         optional += perhaps
-    found = [await activities_of(client, run_id, events) for run_id, events in _oldest_first(read) if run_id != leave_out]
+    found = [
+        await activities_of(client, workflow_id, run_id, events)
+        for run_id, events in _oldest_first(read)
+        if run_id != leave_out
+    ]
     return HistoryEvidence(
         calls=tuple(call for each in found for call in each.calls),
         undos=tuple(undo for each in found for undo in each.undos),
@@ -172,8 +173,10 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
     return [run for run in sure if run], [run for run in perhaps if run]
 
 
-async def activities_of(client: Client, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
+async def activities_of(client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
     """Return the calls and compensations of one history.
+
+    What no worker of Airlock is known to have said counts as lost, never as "not made".
 
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
@@ -186,21 +189,21 @@ async def activities_of(client: Client, run_id: str, events: list[HistoryEvent])
     calls: list[CallActivity] = []
     undos: list[UndoActivity] = []
     for event in events:
-        if event.WhichOneof("attributes") != "activity_task_scheduled_event_attributes":
-            continue
-        scheduled = event.activity_task_scheduled_event_attributes
+        name = event.activity_task_scheduled_event_attributes.activity_type.name
         end = closed.get(event.event_id)
-        if scheduled.activity_type.name == CALL:
-            chain = ChainRequest.model_validate(await _decoded(client, scheduled.input))
-            calls.append(await _call(client, run_id, chain, end))
-        elif scheduled.activity_type.name == COMPENSATE:
-            made = MadeCall.model_validate(await _decoded(client, scheduled.input))
-            undos.append(UndoActivity(run_id=run_id, request=made, outcome=await _undo_outcome(client, end)))
+        if name == CALL:
+            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end))
+        elif name == COMPENSATE:
+            undos.append(await _undo(ActivityReader(client, workflow_id, event), run_id, end))
     return HistoryEvidence(calls=tuple(calls), undos=tuple(undos))
 
 
-async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEvent | None) -> CallActivity:
+async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None) -> CallActivity:
+    chain = ChainRequest.model_validate(await reader.question())
     every = tuple(call.step.id for call in chain.calls)
+    if not reader.asked_by_airlock:  # nothing that it says about the calls is known, their undo tokens least of all
+        calls = tuple(call.model_copy(update={"undo": None}) for call in chain.calls)
+        return CallActivity(run_id=run_id, request=chain.model_copy(update={"calls": calls}), lost=every)
     kind = end.WhichOneof("attributes") if end is not None else None
     if end is None:
         return CallActivity(run_id=run_id, request=chain, lost=every)
@@ -210,11 +213,15 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
         return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
-        attempts = await _heartbeat(client, failure.timeout_failure_info.last_heartbeat_details)
+        if failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+            return CallActivity(run_id=run_id, request=chain)  # no worker began it while its approval was valid
+        attempts = await _heartbeat(reader, failure.timeout_failure_info.last_heartbeat_details)
+        if attempts is None:
+            return CallActivity(run_id=run_id, request=chain, lost=every)
         return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))
     if kind == "activity_task_completed_event_attributes":
         try:
-            said = await _decoded(client, end.activity_task_completed_event_attributes.result)
+            said = await reader.answer(end.activity_task_completed_event_attributes.result)
             result = ChainResult.model_validate(said)
         except (ValidationError, Unreadable):
             return CallActivity(run_id=run_id, request=chain, lost=every)
@@ -223,32 +230,23 @@ async def _call(client: Client, run_id: str, chain: ChainRequest, end: HistoryEv
     return CallActivity(run_id=run_id, request=chain, lost=every)
 
 
-async def _heartbeat(client: Client, details: Payloads) -> tuple[Attempt, ...]:
+async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:
+    """Return the attempts that were recorded; None if no worker of Airlock is known to have recorded them."""
     if not details.payloads:
         return ()
     try:
-        return tuple(_ATTEMPTS.validate_python(await _decoded(client, details)))
-    except (ValidationError, Unreadable):
+        return tuple(_ATTEMPTS.validate_python(await reader.answer(details)))
+    except ValidationError:
         return ()
-
-
-async def _undo_outcome(client: Client, end: HistoryEvent | None) -> UndoOutcome | None:
-    if end is None or end.WhichOneof("attributes") != "activity_task_completed_event_attributes":
-        return None
-    try:
-        return _UNDO_OUTCOME.validate_python(await _decoded(client, end.activity_task_completed_event_attributes.result))
-    except (ValidationError, Unreadable):
+    except Unreadable:
         return None
 
 
-async def _decoded(client: Client, payloads: Payloads) -> Any:
-    """Return the only value of some payloads as plain JSON.
-
-    Raises:
-        Unreadable: If it cannot be decoded here.
-    """
-    try:
-        (value,) = await client.data_converter.decode(payloads.payloads)
-    except Exception as error:
-        raise Unreadable(f"what is in a history cannot be decoded here: {type(error).__name__}") from error
-    return value
+async def _undo(reader: ActivityReader, run_id: str, end: HistoryEvent | None) -> UndoActivity:
+    made = MadeCall.model_validate(await reader.question())
+    outcome: UndoOutcome | None = None
+    if reader.asked_by_airlock and end is not None and end.HasField("activity_task_completed_event_attributes"):
+        with suppress(ValidationError, Unreadable):
+            said = await reader.answer(end.activity_task_completed_event_attributes.result)
+            outcome = _UNDO_OUTCOME.validate_python(said)
+    return UndoActivity(run_id=run_id, request=made, outcome=outcome)

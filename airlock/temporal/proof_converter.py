@@ -12,7 +12,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import ActivitySerializationContext, SerializationContext, WorkflowSerializationContext
 
 from airlock.base.errors import AirlockError
-from airlock.base.keyring import Demands
+from airlock.base.keyring import Channel, Demands
 from airlock.base.model import WorkerMessage
 from airlock.temporal import proof
 from airlock.temporal.converter import ForgivingPayloadConverter, Undecodable
@@ -34,6 +34,27 @@ class SentObject(dict[str, Any]):
     """A JSON object that was sent to a workflow, with what is proved about it."""
 
     stamp: Stamp = Stamp()
+    demands: Demands = Demands()
+
+    def is_due(self, at: datetime) -> bool:
+        """Return True if a message of that moment that claims to come from a worker needs a proof."""
+        return self.demands.due(Channel.RUN, at)
+
+    def objection(self, kind: str, by: str, at: datetime) -> str:
+        """Return why this is not what a worker said; empty if it is, or if no proof was demanded at that moment.
+
+        Args:
+            kind: The class of the message.
+            by: The part of a worker that says it: `BY_WORKFLOW` or `BY_WORKER`.
+            at: The time of its arrival, UTC.
+        """
+        if not self.is_due(at):
+            return ""
+        if not self.stamp.proven:
+            return self.stamp.checked
+        if (self.stamp.by, self.stamp.kind) != (by, kind):
+            return f"it is a {self.stamp.kind} of a {self.stamp.by}, not a {kind} of a {by}"
+        return f"its key {self.stamp.key} is revoked" if self.demands.revokes(self.stamp.key, at) else ""
 
 
 class Progress(list[Any], WorkerMessage):
@@ -126,6 +147,16 @@ class ProofConverter(ForgivingPayloadConverter):
             self._demand(payloads)
         return super().from_payloads(payloads, type_hints)
 
+    def is_due(self, at: datetime) -> bool:
+        """Return True if what a workflow or a gate said at a time needs a proof here."""
+        return self._demands.due(Channel.RUN, at)
+
+    def sent(self, payload: Payload) -> SentObject:
+        """Return an empty object with what is proved about a payload that the codec has decoded."""
+        empty = SentObject()
+        empty.stamp, empty.demands = Stamp.of(payload), self._demands
+        return empty
+
     def _answer(self, payload: Payload, question: _Question, type_hints: list[type] | None) -> Any:
         """Return the answer to a question, or `Unproven`; details of failures come here too."""
         stamp = Stamp.of(payload)
@@ -175,7 +206,7 @@ class ProofConverter(ForgivingPayloadConverter):
         if not self._of_a_workflow or not isinstance(value, dict):
             return value
         sent = SentObject(value)
-        sent.stamp = Stamp.of(payload)
+        sent.stamp, sent.demands = Stamp.of(payload), self._demands
         return sent
 
 

@@ -15,15 +15,18 @@ from airlock.activities.compensate import CompensateActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
+from airlock.activities.policy import PolicyActivities
 from airlock.activities.preview import PreviewActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.temporal.connection import records_build_ids
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.resets import Resets
 
 ROLES = ("all", "orchestrate", "rehearse", "live")
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -95,7 +98,7 @@ def grace_of(toolbox: Toolbox) -> float:
 
 
 def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
-    gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
+    gates, monitors, policy = GateActivities(toolbox), MonitorActivities(toolbox), PolicyActivities(toolbox)
     worker = Worker(
         client,
         task_queue=names.WORKFLOW_QUEUE,
@@ -103,6 +106,8 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         activities=[
             RecoverActivities(toolbox).recover,
             AdmitActivities(toolbox).admit,
+            policy.policy_now,
+            policy.stored_at,
             gates.acquire,
             gates.leave,
             gates.look,
@@ -113,9 +118,11 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         max_concurrent_activities=ORCHESTRATIONS,
         max_concurrent_workflow_tasks=limits.workflow_tasks,
         max_cached_workflows=limits.cached_workflows,
+        # a run sees without a question that the policy is still the one it was admitted under
+        build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         workflow_runner=runner(),
-        interceptors=[SafeSignals(), EndedPlans()],
+        interceptors=[SafeSignals(), Resets(), EndedPlans()],
         graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
     )
     return [patient(worker)]

@@ -43,3 +43,11 @@ def test_two_settings_models_of_one_section_are_refused():
 
     with pytest.raises(ConfigError, match="two settings models share this section"):
         Catalogue([make("a", One), make("b", Other)])
+
+
+@pytest.mark.parametrize("poison", ["[" * 5_000 + "]" * 5_000, "[" * 150 + "]" * 150, "9" * 5_000, '"\\ud800"', "[[1"])
+def test_a_file_that_no_parser_ends_well_with_is_refused(poison):
+    with pytest.raises(ConfigError) as refused:
+        parse_config(f"[settings.x]\ny = {poison}\n")
+    assert "is not TOML" in str(refused.value)
+    assert len(str(refused.value)) < 1_000

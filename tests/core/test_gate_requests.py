@@ -1,13 +1,16 @@
 """The requests of a run to the gates, its reading of their answers, and what it returns in which state."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
 
 from airlock.gates.answers import AcquireBusy, AcquireClosed, AcquireGranted, AcquireQueued, AcquireRefused
 from airlock.gates.protocol import ClaimOutcome, ClosedGate, GateWait, HeldSlot
+from airlock.plans.graph import Parents, dependents
 from airlock.plans.outcome import CallInDoubt
 from airlock.plans.state import State
+from airlock.run import gate_requests
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import after_calls
@@ -15,6 +18,7 @@ from airlock.run.gate_requests import (
     all_held,
     drop_duplicates,
     entry_request,
+    held_names,
     late_request,
     leave_request,
     next_fence,
@@ -68,13 +72,13 @@ def test_a_resource_that_only_an_output_tells_is_asked_for_late_and_without_wait
     later = run.plan.steps[1]
     assert entry_request(run, HOLDER).resources == ("row:a",)
     call(entered(run, ROW), live("a", output={"id": "b"}))
-    assert not all_held(run, later)
+    assert not all_held(run, later, held_names(run))
     late = late_request(run, HOLDER, later)
     assert late is not None
     assert (late.resources, late.wait, late.live) == (("row:b",), False, None)
     run.gates = (*run.gates, OTHER_ROW)
     assert late_request(run, HOLDER, later) is None
-    assert all_held(run, later)
+    assert all_held(run, later, held_names(run))
 
 
 def test_a_token_grows_with_every_attempt_and_with_every_holder() -> None:
@@ -275,3 +279,19 @@ def test_a_step_that_admission_moved_to_another_agent_is_shown_and_called_as_tha
     run.admitted = reassigned(run.contracts(), "b", "crm")
     assert {step.id: step.agent for step in run.steps} == {"a": "bot", "b": "crm", "r": "bot"}
     assert entry_request(run, HOLDER).live.spending["crm"].live_calls == 1  # type: ignore[union-attr]
+
+
+def test_what_depends_on_many_duplicates_is_looked_for_once(monkeypatch) -> None:
+    """One walk over a large plan for each of thousands of duplicates took minutes, within one workflow task."""
+    walks: list[int] = []
+
+    def counted(parents: Parents, steps: Iterable[str]) -> frozenset[str]:
+        walks.append(len(parents))
+        return dependents(parents, steps)
+
+    monkeypatch.setattr(gate_requests, "dependents", counted)
+    mails = [step(f"m{n:03}", "mail", args={"to": f"{n}"}) for n in range(100)]
+    run = live_run(plan(*mails, step("alone", args={"key": "a"}), step("behind", "order", "m000", "m099")))
+    drop_duplicates(run, {mail.id: "made by plan-x" for mail in mails}, NOW)
+    assert run.approved == ("alone",)
+    assert walks == [102]

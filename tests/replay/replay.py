@@ -17,6 +17,7 @@ from airlock.temporal.connection import data_converter
 from airlock.worker.roles import runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.resets import Resets
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -40,7 +41,7 @@ def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace")
         data_converter=data_converter(keyring),
         namespace=namespace,
         workflow_runner=runner(),
-        interceptors=[SafeSignals()],
+        interceptors=[SafeSignals(), Resets()],
     )
 
 

@@ -47,6 +47,7 @@ def catalogue() -> Catalogue:
     return Catalogue(
         [
             world.put, world.linger, world.send, world.look, world.once, world.share, world.brief, world.narrow, world.hasty,
+            world.vast,
         ]
     )  # fmt: skip
 

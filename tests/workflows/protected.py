@@ -23,6 +23,7 @@ from airlock.temporal.connection import data_converter
 from airlock.worker.roles import build_workers, patient, runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
+from airlock.workflows.resets import Resets
 from tests import running
 from tests.workflows import world
 from tests.workflows.attacker import Attacker
@@ -112,7 +113,7 @@ class Place:
         """Run a worker that carries out workflows and no activity."""
         worker = Worker(
             self.workers, task_queue=names.WORKFLOW_QUEUE, workflows=list(WORKFLOWS), workflow_runner=runner(),
-            interceptors=[SafeSignals()],
+            interceptors=[SafeSignals(), Resets()],
         )  # fmt: skip
         async with self._running([patient(worker)]):
             yield

@@ -6,7 +6,7 @@ from temporalio.api.enums.v1 import EventType
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.test_cost import history
-from tests.workflows.world import WORLD
+from tests.workflows.world import WORLD, noise
 
 
 async def chain_of_runs(handle):
@@ -45,6 +45,41 @@ async def test_a_large_plan_continues_as_new_and_makes_every_call_once(airlock, 
     assert len(runs) > 1
     assert all(run.history_length < 2000 for run in runs), [run.history_length for run in runs]
     assert sum([await failed_tasks(handle, run.run_id) for run in runs]) == 0
+
+
+async def test_many_steps_read_one_large_output(airlock, plan):
+    """Together their requests are more than the 4 MiB that one workflow task may command, and Temporal ends such a run."""
+    readers = [step(f"r{n:03}", "put", key=f"k{n}", value={"$ref": "a.found"}) for n in range(120)]
+    document = plan(step("a", "vast"), *readers)
+    WORLD.state[document["plan_id"]]["output"] = 60_000
+    handle = await airlock.submit(document)
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    assert WORLD.state[handle.plan_id]["k119"] == noise("output of a", 60_000)
+    assert all(WORLD.attempts[f"{handle.plan_id}/{made['id']}"] == 1 for made in readers)
+
+
+async def test_undo_tokens_that_no_run_can_carry_on_stop_the_plan_and_are_used(airlock, plan):
+    document = plan(*[step(f"s{n:03}", "vast") for n in range(150)])
+    WORLD.state[document["plan_id"]]["token"] = 60_000
+    handle = await airlock.submit(document)
+    await approved(handle)
+    result = await handle.result()
+    assert result.outcome == "aborted"
+    assert "are too large together" in result.why
+    assert "split the plan" in result.why
+    called = {made for kind, plan_id, made in WORLD.log if plan_id == handle.plan_id and kind == "live"}
+    assert len(called) > 100
+    assert set(result.undone) == called
+
+
+async def test_previews_that_no_run_can_carry_end_the_rehearsal_with_the_reason(airlock, plan):
+    document = plan(*[step(f"s{n:04}", "look", key=f"k{n}") for n in range(1_100)])
+    WORLD.state[document["plan_id"]] |= {f"k{n}": noise(f"{n}", 1_500) for n in range(1_100)}
+    handle = await airlock.submit(document)
+    result = await handle.result()
+    assert result.outcome == "rehearsed"
+    assert "previews and texts of this plan are too large together" in result.why
 
 
 async def test_an_output_that_is_too_large_fails_its_step_and_is_undone(airlock, plan):

@@ -1,6 +1,8 @@
 """A small world for workflow tests: real state in this process, and tools that change it, fail, hang and lose answers."""
 
 import asyncio
+import random
+import string
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -195,6 +197,29 @@ async def look(args: Look, call: ToolCall) -> dict[str, Any]:
 @look.dry_run
 async def _look_dry(args: Look, call: ToolCall) -> Preview:
     return Preview(effect=f"read {args.key}", output={"found": WORLD.state[call.plan_id].get(args.key)})
+
+
+@tool(name="vast", risk="LOW", reversibility="compensable", timeout=30)
+async def vast(args: Look, call: ToolCall) -> dict[str, Any]:
+    """Return a text that nothing predicted, and keep one as undo token; the world says how long they are."""
+    sizes = WORLD.state[call.plan_id]
+    call.undo = noise(f"token of {call.step_id}", sizes.get("token", 0))
+    return await WORLD.live(call, lambda: None) | {"found": noise(f"output of {call.step_id}", sizes.get("output", 0))}
+
+
+def noise(seed: str, size: int) -> str:
+    """Return a text that hardly compresses."""
+    return "".join(random.Random(seed).choices(string.ascii_letters + string.digits, k=size))
+
+
+@vast.dry_run
+async def _vast_dry(args: Look, call: ToolCall) -> Preview:
+    return Preview(effect=f"read {args.key}")
+
+
+@vast.compensate
+async def _vast_undo(args: Look, call: ToolCall) -> None:
+    WORLD.log.append(("undo", call.plan_id, call.step_id))
 
 
 @tool(name="once", risk="MEDIUM", reversibility="compensable", timeout=30)

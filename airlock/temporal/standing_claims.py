@@ -1,0 +1,121 @@
+"""Claims in force, read from the runs under a claim's workflow id. A run that was terminated settled nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
+from temporalio.client import Client, WorkflowHistoryEventFilterType
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base import names
+from airlock.gates.claim import FREE
+from airlock.gates.protocol import Claimed
+from airlock.temporal import proof
+from airlock.temporal.carried import Reader
+from airlock.temporal.history import Unreadable, described, is_open, runs_by_visibility
+
+
+@dataclass(frozen=True)
+class StandingClaim:
+    """A claim in force: it is open, was settled as done, or was ended without being settled."""
+
+    id: str
+    run_id: str
+    claimed: Claimed
+    since: datetime
+    made_at: datetime | None
+    """The time at which it was settled as done, UTC; None if it is not settled."""
+    open: bool
+    """True if its workflow is open, so that a person can settle it."""
+
+
+async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
+    """Return the claims in force under an id, the latest first; none if the call is free.
+
+    Usually this is one claim at most. A client that terminates a claim, and starts another one with a copy of an old
+    input, leaves two.
+
+    Raises:
+        RPCError: If Temporal does not answer.
+        Unreadable: Likewise.
+    """
+    latest = await described(client, claim_id)
+    if latest is None:
+        return []
+    found: list[StandingClaim] = []
+    for info in await _runs(client, claim_id, latest):
+        if info.type.name != names.CLAIM_WORKFLOW or info.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
+            continue
+        if await _was_freed(client, info):
+            break
+        claim = await _standing(client, info)
+        if claim is not None:
+            found.append(claim)
+            if claim.made_at is not None:
+                break
+    return found
+
+
+async def _runs(client: Client, claim_id: str, latest: Info) -> list[Info]:
+    """Return the runs under an id, the latest first; only the latest where it settles the question."""
+    if latest.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED or await _was_freed(client, latest):
+        return [latest]
+    try:
+        listed = await runs_by_visibility(client, claim_id)
+    except Unreadable as error:
+        if not (isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED):
+            raise
+        listed = []  # only the time-skipping test server cannot list
+    # visibility lags: what it says about the latest run may be old
+    earlier = [info for info in listed if info.execution.run_id != latest.execution.run_id]
+    return [latest, *earlier]
+
+
+async def _was_freed(client: Client, info: Info) -> bool:
+    """Return True if a claim settled itself as free; a client could let a run of its own fail in the same way."""
+    if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
+        return False
+    event = await _event(client, info, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    failed = event.workflow_execution_failed_event_attributes.failure.application_failure_info
+    if failed.type != FREE:
+        return False
+    reader = Reader(client, info.execution.workflow_id)
+    for payload in await reader.decoded(failed.details.payloads):
+        return not reader.objection(
+            payload, Claimed.__name__, proof.BY_WORKFLOW, _started(info), run_id=info.execution.run_id
+        )
+    return not reader.is_due(_started(info))
+
+
+async def _standing(client: Client, info: Info) -> StandingClaim | None:
+    """Return the claim of one run that was not freed; None if its input is no claim of a worker."""
+    event = await _event(client, info, WorkflowHistoryEventFilterType.ALL_EVENT)
+    started = event.workflow_execution_started_event_attributes
+    reader = Reader(client, info.execution.workflow_id)
+    try:
+        (payload,) = await reader.decoded(started.input.payloads)
+        claimed = Claimed.model_validate(reader.value(payload))
+    except ValueError:  # a client started it with another input
+        return None
+    continued = started.continued_execution_run_id
+    by = proof.BY_WORKFLOW if continued else proof.BY_WORKER
+    if reader.objection(payload, Claimed.__name__, by, _started(info), run_id=continued):
+        return None
+    made = info.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
+    return StandingClaim(
+        id=info.execution.workflow_id, run_id=info.execution.run_id, claimed=claimed, since=claimed.since or _started(info),
+        made_at=info.close_time.ToDatetime(UTC) if made else None, open=is_open(info),
+    )  # fmt: skip
+
+
+async def _event(client: Client, info: Info, wanted: WorkflowHistoryEventFilterType) -> HistoryEvent:
+    """Return the first event, or the closing one, of a run."""
+    execution = info.execution
+    handle = client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+    return await anext(handle.fetch_history_events(page_size=1, event_filter_type=wanted))
+
+
+def _started(info: Info) -> datetime:
+    return info.start_time.ToDatetime(UTC)
