@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check corpus chaos export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,7 +32,7 @@ test: setup ## all tests, three at a time: they wait more than they compute
 
 # the core alone, by its pure tests alone: what only a server shows is no table. See CONTRIBUTING.md for the bar.
 CORE := base plans admission gates run monitoring export wire
-BRANCHES := 94
+BRANCHES := 95
 coverage: setup ## branch coverage of the pure core by tests/core; fails below the bar
 	@mkdir -p .airlock/coverage
 	@COVERAGE_FILE=.airlock/coverage/data $(BIN)/python -m pytest tests/core -n 2 -q $(CORE:%=--cov=airlock.%) \
@@ -50,6 +50,9 @@ corpus: setup ## 200 real plans through Airlock, compared with calling the APIs 
 
 chaos: setup ## a hundred plans while workers and the server are killed; then the real systems are asked
 	@$(BIN)/python -m devtools.chaos
+
+attack: setup ## an attacker with the namespace's API and without keys; bounded and seeded: make attack SEED=7
+	@$(BIN)/python -m tests.attack $(if $(SEED),--seed $(SEED))
 
 export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500

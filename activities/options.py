@@ -50,6 +50,12 @@ RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_a
 """For reading the state of a gate's earlier run; a gate that cannot read it locks itself."""
 
 
+POLICY = Options(timedelta(seconds=10), None, RetryPolicy(maximum_attempts=3))
+"""For reading the worker's own policy; an approval for which it cannot be read is refused."""
+STORED_AT = Options(timedelta(seconds=60), None, RetryPolicy(maximum_attempts=5))
+"""For reading when approvals were stored; one for which that cannot be read counts as too late."""
+
+
 def rehearse(steps: int) -> Options:
     """Return the limits for mocking so many steps in one activity."""
     return Options(timedelta(seconds=steps * MOCK_TIMEOUT + MARGIN), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)

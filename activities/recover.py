@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 
 from airlock.activities.options import HEARTBEAT_INTERVAL
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.admitted import EPOCH
 from airlock.base import names
 from airlock.base.text import shorten
 from airlock.plans.outcome import CallInDoubt, CallSucceeded
@@ -93,7 +94,8 @@ class RecoverActivities:
             quiet_at = closed_at + timedelta(seconds=wait + HEARTBEAT_INTERVAL) if wait else None
         if run.admitted is not None:
             policy = self._toolbox.policy
-            run.admitted = run.admitted.model_copy(update={"policy": policy, "policy_hash": policy.digest()})
+            today = {"policy": policy, "policy_hash": policy.digest(), "epoch": EPOCH}
+            run.admitted = run.admitted.model_copy(update=today)
         # the undo keeps its own audit and its own seal
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)

@@ -5,11 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
+from airlock.admission.policy import Policy
 from airlock.base.model import WireModel, WorkerMessage
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
 from airlock.plans.plan import Plan, Step
+from airlock.run.messages import Approve
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
@@ -31,6 +33,31 @@ class AdmitRequest(WireModel, WorkerMessage):
     plan: Plan
 
 
+class PolicyRequest(WireModel, WorkerMessage):
+    """The plan whose approval is to be judged by today's policy too."""
+
+    plan_id: str
+
+
+class PolicyNow(WireModel, WorkerMessage):
+    """The policy of the worker that answers."""
+
+    policy: Policy
+
+
+class StoredAtRequest(WireModel, WorkerMessage):
+    """Approvals that a run learned of after the time for approval, because no worker was there earlier."""
+
+    plan_id: str
+    approvals: tuple[Approve, ...]
+
+
+class StoredAt(WireModel, WorkerMessage):
+    """When Temporal stored each of the approvals, UTC; None for one that the history does not show."""
+
+    times: tuple[datetime | None, ...] = ()
+
+
 class RehearsalRequest(WireModel, WorkerMessage):
     """Steps to mock or to preview, each after all that it depends on."""
 
@@ -40,6 +67,8 @@ class RehearsalRequest(WireModel, WorkerMessage):
     contract_of: dict[str, str]
     outputs: dict[str, Any] = Field(default_factory=dict)
     """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
+    epoch: int = 0
+    """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
 
 
 class RehearseResult(WireModel, WorkerMessage):

@@ -14,7 +14,7 @@ import typer
 from airlock.base.errors import AirlockError
 from airlock.cli.follow import Snapshot, open_screen, snapshots
 from airlock.cli.output import INTERRUPTED, OK, command, console, say
-from airlock.cli.screens import steps_table
+from airlock.cli.status_screens import steps_table
 from airlock.cli.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
 from airlock.client.monitors import HealthReport, Monitors

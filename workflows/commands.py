@@ -3,6 +3,7 @@
 The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -14,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.compensate import CompensateActivities
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
+    from airlock.activities.policy import PolicyActivities
     from airlock.activities.preview import PreviewActivities
     from airlock.activities.recover import RecoverActivities
     from airlock.activities.rehearse import RehearseActivities
@@ -24,14 +26,50 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
-    from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
+    from airlock.wire import (
+        AdmitRequest,
+        PolicyNow,
+        PolicyRequest,
+        PreviewResult,
+        Recovered,
+        RecoverRequest,
+        RehearsalRequest,
+        RehearseResult,
+        StoredAt,
+        StoredAtRequest,
+    )
     from airlock.workflows.activity_options import activity_options
+
+
+_SHORTEST = timedelta(seconds=1)
+"""The least time for a worker to begin a call: zero would mean that there is no limit."""
 
 
 def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
         AdmitActivities.admit, request, **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit")
+    )
+
+
+def policy_now(request: PolicyRequest) -> ActivityHandle[PolicyNow]:
+    """Start reading today's policy: a local activity, which costs a marker and no task of its own."""
+    return workflow.start_local_activity_method(
+        PolicyActivities.policy_now,
+        request,
+        activity_id="policy_now",
+        start_to_close_timeout=options.POLICY.start_to_close,
+        retry_policy=options.POLICY.retry,
+        summary="today's policy",
+    )
+
+
+def stored_at(request: StoredAtRequest) -> ActivityHandle[StoredAt]:
+    """Start reading from the run's own history when Temporal stored some approvals."""
+    return workflow.start_activity_method(
+        PolicyActivities.stored_at,
+        request,
+        **activity_options(options.STORED_AT, names.WORKFLOW_QUEUE, "stored_at", "when were the approvals stored?"),
     )
 
 
@@ -80,8 +118,8 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     )
 
 
-def call(request: ChainRequest) -> ActivityHandle[Any]:
-    """Start a chain of live calls.
+def call(request: ChainRequest, before: datetime | None = None) -> ActivityHandle[Any]:
+    """Start a chain of live calls, which a worker must begin before a time if one is given.
 
     Cancelling the handle drops the calls that have not begun, and waits for the call in flight. The caller must validate
     the result, which is plain JSON: an operator may complete the activity by hand with any value.
@@ -93,7 +131,10 @@ def call(request: ChainRequest) -> ActivityHandle[Any]:
     if first.attempt > 1:
         summary += f" (attempt {first.attempt})"
     return workflow.start_activity(
-        "call", request, **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True)
+        "call",
+        request,
+        schedule_to_start_timeout=None if before is None else max(before - workflow.now(), _SHORTEST),
+        **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True),
     )
 
 

@@ -9,7 +9,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.answers import AcquireClosed, AcquireResult
     from airlock.gates.protocol import AcquireRequest, LeaveRequest
     from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
-    from airlock.plans.state import State
+    from airlock.plans.state import Event, State
+    from airlock.run.approval_age import too_old
     from airlock.run.call_results import after_calls
     from airlock.run.gate_requests import (
         entry_request,
@@ -74,12 +75,11 @@ class GateVisits:
         if not run.gates and run.gate_wait is None:
             run.stays += 1
         while run.moves == moves and not self._full():
+            if self._too_late():
+                return False
             request = self._request()
             if request is None:
                 return True
-            if self._deadline_passed():
-                after_calls(run, [], workflow.now(), deadline_passed=True)
-                return False
             self._slot_announced = self._reopened = False
             # signals arrive during this await: the plan may be stopped, and a lock be lifted that the answer still reports
             result = await self.acquire(request)
@@ -91,7 +91,8 @@ class GateVisits:
                 take_late(run, result)
                 continue
             if take_acquired(run, result, workflow.now()):
-                return True
+                # the gates may have let the run wait for longer than its approval is valid
+                return not self._approval_too_old()
             self._publish()
             if run.gate_wait is not None:
                 await self._wait_for_slot(moves)
@@ -137,6 +138,8 @@ class GateVisits:
         limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
             limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
+        if run.approved_until is not None and (run.state is State.LIVE or run.undoing is not None):
+            limit = max(timedelta(seconds=1), min(limit, run.approved_until - workflow.now()))
         waits = run.gate_wait.name if run.gate_wait else ""
         try:
             await workflow.wait_condition(
@@ -147,6 +150,16 @@ class GateVisits:
         except TimeoutError:
             return
 
-    def _deadline_passed(self) -> bool:
-        deadline = self._run.deadline_at
-        return self._run.state is State.LIVE and deadline is not None and workflow.now() >= deadline
+    def _too_late(self) -> bool:
+        """Return True after the plan's deadline, or once its approval is too old: the run has then left the state."""
+        run, now = self._run, workflow.now()
+        if run.state is State.LIVE and run.deadline_at is not None and now >= run.deadline_at:
+            after_calls(run, [], now, deadline_passed=True)
+            return True
+        return self._approval_too_old()
+
+    def _approval_too_old(self) -> bool:
+        """Send the run back to a new preview and approval if the one it has is too old; return True if so."""
+        run, now = self._run, workflow.now()
+        aged = too_old(run, now) if run.state is State.LIVE or run.undoing is not None else ""
+        return bool(aged) and run.apply(Event.STALE, now, reason=aged)

@@ -94,6 +94,8 @@ class PlanWorkflow:
             return refuse(self._run, name, str(error), workflow.now())
         if isinstance(message, Unlock) and message.gate:
             self._stages.gates.reopened()
+        if self._stages.votes.take(message):
+            return Verdict(accepted=False, reason="it is judged by today's policy first")
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:
@@ -159,10 +161,10 @@ class PlanWorkflow:
         self._decide_by_signal(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
-    def decide_update(self, *arguments: Any) -> Verdict:
+    async def decide_update(self, *arguments: Any) -> Verdict:
         """Decide, and return the verdict. A refusal is recorded like that of a signal."""
         name, message = parse_decision(arguments)
-        return decide(self._run, name, message, workflow.now())
+        return await self._stages.votes.decide(name, message)
 
     @decide_update.validator
     def _well_formed(self, *arguments: Any) -> None:

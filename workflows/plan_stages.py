@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.rehearse import Rehearsal
     from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
+    from airlock.workflows.votes import Votes
 
 HISTORY = HistoryBudget(events=1_200, bytes=8_000_000)
 """The calls in flight at that point still fit below 2,000 events."""
@@ -38,6 +39,7 @@ class PlanStages:
         self._outbox = outbox
         self._display = PlanDisplay(run)
         self._cancelled = False
+        self.votes = Votes(run)
         self.gates = GateVisits(run, outbox, self._display.update, HISTORY.is_spent)
 
     async def run(self) -> None:
@@ -52,7 +54,8 @@ class PlanStages:
             self._display.update()
             self._report(state)
             await self.gates.leave()
-            self._continue_as_new_if_due()
+            await self._continue_as_new_if_due()
+        await self.votes.settle()  # they came too late, and are recorded as refused
         if not self._outbox.ended:  # a decision ended the plan during `leave`, or before its first stage
             self._report(self._run.state)
             await self.gates.leave()
@@ -117,29 +120,42 @@ class PlanStages:
         )
 
     async def _await_approval(self) -> None:
-        """Wait in AWAITING_APPROVAL for a decision or the expiry. No activity runs, however many weeks it takes."""
+        """Wait in AWAITING_APPROVAL for a decision or the expiry. No activity runs while nothing arrives."""
         run = self._run
-        left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
-        try:
-            await workflow.wait_condition(
-                lambda: run.state is not State.AWAITING_APPROVAL or run.outcome is not None or HISTORY.is_spent(),
-                timeout=max(left, 0.001) if left is not None else None,
-                timeout_summary="the time for approval",
-            )
-        except TimeoutError:
-            # a decision may arrive in the same workflow task as the expiry: the decision counts
-            if run.state is State.AWAITING_APPROVAL and run.outcome is None:
-                run.apply(Event.EXPIRED, workflow.now())
-                run.outcome = Outcome.EXPIRED
+        while True:
+            await self.votes.settle()
+            left = (run.expires_at - workflow.now()).total_seconds() if run.expires_at else None
+            try:
+                await workflow.wait_condition(
+                    lambda: self._decided() or bool(run.pending_votes) or HISTORY.is_spent(),
+                    timeout=max(left, 0.001) if left is not None else None,
+                    timeout_summary="the time for approval",
+                )
+            except TimeoutError:
+                if self.votes.judging:  # an update that arrived in time waits for its verdict
+                    await workflow.wait_condition(lambda: not self.votes.judging)
+                # a decision may arrive in the same workflow task as the expiry: the decision counts
+                if not run.pending_votes and not self._decided():
+                    run.apply(Event.EXPIRED, workflow.now())
+                    run.outcome = Outcome.EXPIRED
+            if not run.pending_votes:
+                return
+
+    def _decided(self) -> bool:
+        return self._run.state is not State.AWAITING_APPROVAL or self._run.outcome is not None
 
     def _report(self, state: State) -> None:
         self._outbox.stage_ended(self._run, state, workflow.info().first_execution_run_id, workflow.now())
 
-    def _continue_as_new_if_due(self) -> None:
+    async def _continue_as_new_if_due(self) -> None:
         """Continue as new if the history is long. No call is in flight between stages, and no handler waits.
 
         A cancellation that arrived in this very workflow task is honoured first: the next run would not know of it.
         """
+        if HISTORY.is_spent() and self.votes.judging:
+            await workflow.wait_condition(lambda: not self.votes.judging)
+        if self._run.pending_votes and not self._decided():
+            return  # the stage begins again and judges them: the next run would not find them in its history
         if workflow.cancellation_reason() is not None and not self._cancelled:
             self.cancel()
             return

@@ -8,8 +8,8 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
-    from airlock.plans.graph import reversed_parents
     from airlock.plans.outcome import UndoFailed, UndoOutcome
+    from airlock.plans.parents import reversed_parents
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.plans.state import State
     from airlock.run.call_record import CallStatus

@@ -7,6 +7,7 @@ from airlock.admission.admitted import Admitted
 from airlock.admission.policy import Budget, Policy, WindowBudget
 from airlock.base.errors import Problem
 from airlock.base.model import WireModel
+from airlock.base.person import folded, spellings
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
 from airlock.plans.refs import markers
@@ -37,18 +38,23 @@ def spending_by_agent(steps: Iterable[Step], admitted: Admitted, approved: Colle
     calls: dict[str, list[Contract]] = {}
     for step in steps:
         if step.id in wanted:
-            calls.setdefault(step.agent, []).append(admitted.contract(step.id))
+            calls.setdefault(_account(step.agent, admitted), []).append(admitted.contract(step.id))
     return {agent: spending(calls[agent]) for agent in sorted(calls)}
 
 
-def budgets_of(policy: Policy, agents: Iterable[str]) -> dict[str, WindowBudget]:
+def budgets_of(admitted: Admitted, agents: Iterable[str]) -> dict[str, WindowBudget]:
     """Return the budget of each agent that has one, by agent, sorted."""
-    found = {agent: policy.budget_of(agent) for agent in sorted(set(agents))}
-    return {agent: budget for agent, budget in found.items() if budget is not None}
+    found = {_account(agent, admitted): admitted.policy.budget_of(agent) for agent in sorted(set(agents))}
+    return {agent: budget for agent, budget in sorted(found.items()) if budget is not None}
+
+
+def _account(agent: str, admitted: Admitted) -> str:
+    """Return the name under which a gate books the calls of an agent: one for all its spellings."""
+    return folded(agent) if admitted.epoch >= 1 else agent
 
 
 def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str]) -> tuple[str, ...]:
-    """Return the scopes by which a lock stops the approved steps: `agent:x`, `tool:y` and `resource:z`, sorted.
+    """Return the scopes by which a lock stops the approved steps: `agent:x`, `agent=x`, `tool:y` and `resource:z`, sorted.
 
     `resource:*` stands for resources that are not known before their step runs, and for more than `MAX_SCOPED_RESOURCES` of
     them. A lock on any resource then stops the plan, because the plan might touch that one.
@@ -61,7 +67,14 @@ def scopes(steps: Iterable[Step], admitted: Admitted, approved: Collection[str])
     elif any(_has_unknown_resource(step, admitted) for step in calls):
         resources.add(ANY_RESOURCE)
     others = {f"agent:{step.agent}" for step in calls} | {f"tool:{step.tool}" for step in calls}
+    if admitted.epoch >= 1:
+        others |= {agent_scope(step.agent) for step in calls}
     return tuple(sorted(others | resources))
+
+
+def agent_scope(agent: str) -> str:
+    """Return the scope `agent=x` that all spellings of an agent share, so that a lock finds it under any of them."""
+    return f"agent={folded(agent)}"
 
 
 def _has_unknown_resource(step: Step, admitted: Admitted) -> bool:
@@ -117,10 +130,11 @@ def budget_problems(steps: Iterable[Step], contracts: Mapping[str, Contract], po
         Problem(where="plan", message=sentence, fix="split the plan, or ask the operator for a larger budget")
         for sentence in exceeded(spending(contracts[step.id] for step in candidates), policy.budget, "policy.budget")
     ]
-    for agent in sorted({step.agent for step in candidates}):
+    for names in spellings(sorted({step.agent for step in candidates})).values():
+        agent = names[0]
         if (budget := policy.budget_of(agent)) is None:
             continue
-        own = spending(contracts[step.id] for step in candidates if step.agent == agent)
+        own = spending(contracts[step.id] for step in candidates if step.agent in names)
         key = f"policy.agents.{agent if agent in policy.agents else '*'}.budget"
         problems += [
             Problem(

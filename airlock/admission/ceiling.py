@@ -1,20 +1,25 @@
 """Ceilings: the highest mode that a step may reach, and the reasons for it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from math import floor
-from typing import Final
+from typing import Any, Final
 
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability, calibrated_confidence
 from airlock.base.model import WireModel
 from airlock.plans.contract import Contract, Mode, Risk, lowest
-from airlock.plans.graph import Parents
+from airlock.plans.parents import Parents
 from airlock.plans.plan import Plan, Step
 
 DRY_RUN_FROM: Final = {Risk.LOW: 0.50, Risk.MEDIUM: 0.65, Risk.HIGH: 0.80}
 """The lowest confidence at which a step is previewed (DESIGN section 6)."""
 LIVE_FROM: Final = {Risk.LOW: 0.70, Risk.MEDIUM: 0.80, Risk.HIGH: 0.85}
 """The lowest confidence at which a step may go live, before the policy's threshold (DESIGN section 6)."""
+
+
+MAX_SHOWN = 65_536
+"""The longest argument of a call that writes, in bytes of JSON: an approver reads all of it."""
 
 
 class Cap(WireModel):
@@ -54,7 +59,20 @@ def own_caps(
         caps.append(Cap(mode=plan.max_mode, reason=f"the plan asks for {plan.max_mode.value} at most (max_mode)"))
     if policy.dry_run_only:
         caps.append(Cap(mode=Mode.DRY_RUN, reason="the policy allows dry runs only (dry_run_only)"))
+    if reason := too_long_to_show(contract, step.args):
+        caps.append(Cap(mode=Mode.DRY_RUN, reason=reason))
     return tuple(caps)
+
+
+def too_long_to_show(contract: Contract, args: Mapping[str, Any]) -> str:
+    """Return the reason why no approver could read the arguments of a call, which therefore stays a dry run; or empty."""
+    if contract.read_only:
+        return ""
+    for name, value in sorted(args.items()):
+        size = len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        if size > MAX_SHOWN:
+            return f"argument {name!r} has {size:,} bytes, more than the {MAX_SHOWN:,} that an approver can read"
+    return ""
 
 
 def _calibrated(step: Step, policy: Policy, reliability: Mapping[str, Reliability] | None) -> tuple[float, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airlock.base.errors import Problem
+from airlock.base.visible import marks
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
@@ -24,6 +25,7 @@ _SECRET_WORDS = (
     "authorization",
     "credential",
 )
+_MARKS_NAMED = 5
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
 
 
@@ -84,14 +86,15 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
 
 
 def lint_warnings(plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph) -> list[Problem]:
-    """Return the findings that refuse nothing: secrets in clear text, irreversible calls before reversible ones.
+    """Return the findings that refuse nothing: secrets in clear text, hidden characters, late reversible calls.
 
     Args:
         plan: A plan whose structure has no problems.
         contracts: The contract of each step; steps of unknown tools may be absent.
         graph: The plan's graph.
     """
-    found = [problem for step in plan.steps for problem in _clear_text_secrets(step)]
+    found = [problem for step in plan.steps for problem in (*_clear_text_secrets(step), *_hidden_in_step(step))]
+    found += _hidden("goal", plan.goal) + _hidden("requested_by", plan.requested_by)
     return found + _reversible_after_irreversible(plan, contracts, graph)
 
 
@@ -127,6 +130,27 @@ def _clear_text_secrets(step: Step) -> list[Problem]:
         )
         for path, value in _strings(step.args)
         if _looks_secret(path, value)
+    ]
+
+
+def _hidden_in_step(step: Step) -> list[Problem]:
+    named = _hidden(f"steps.{step.id}.agent", step.agent) + _hidden(f"steps.{step.id}.dedupe_key", step.dedupe_key or "")
+    texts = [(f"steps.{step.id}.args.{path}", value) for path, value in _strings(step.args)]
+    return named + [problem for where, value in texts for problem in _hidden(where, value, *marks(where))]
+
+
+def _hidden(where: str, text: str, *more: str) -> list[Problem]:
+    """Return a warning if characters of a text cannot be seen, or imitate others."""
+    if not (found := (*more, *marks(text))):
+        return []
+    more_of_them = f"; and {len(found) - _MARKS_NAMED} more" if len(found) > _MARKS_NAMED else ""
+    listed = "; ".join(found[:_MARKS_NAMED]) + more_of_them
+    return [
+        Problem(
+            where=where,
+            message=f"holds characters that cannot be seen or look like others: {listed}",
+            fix="write plain characters, unless these are meant; approvers see each of them marked",
+        )
     ]
 
 

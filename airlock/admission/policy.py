@@ -8,10 +8,14 @@ from airlock.base.canonical import digest
 from airlock.base.errors import Problem
 from airlock.base.keys import SignatureError, read_key
 from airlock.base.model import FileModel, is_empty
+from airlock.base.person import folded, name_problem, same_person, spellings
 from airlock.plans.contract import Contract, Risk
 from airlock.plans.plan import seconds
 
 ANY = "*"
+
+NO_APPROVER = "no approver is in both policies" + "." * 200
+"""The only entry of a list of approvers that lets no person approve. It is longer than the name of any sender."""
 
 
 class SignatureRule(StrEnum):
@@ -81,12 +85,16 @@ class Policy(FileModel):
     approvals_required: int = Field(default=1, ge=1, le=50)
     approval_timeout: str = "24h"
     """The time for approval, as a duration such as `24h`. A plan without approval by then is denied."""
+    approval_valid_for: str | None = Field(default=None, exclude_if=is_empty)
+    """The age at which an approval expires, as a duration such as `24h`; without it, the time for approval."""
     approvers: tuple[str, ...] = ()
     """The people who may approve. Empty, everyone but the requester may."""
     signature_required: SignatureRule = SignatureRule.NEVER
     authorized_keys: tuple[str, ...] = ()
     agents: dict[str, AgentPolicy] = Field(default_factory=dict)
     """The rights by agent name. `"*"` stands for every other agent; without it, an agent that is absent has no rights."""
+    may_drift: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The arguments of each tool that a live call may find changed since its preview, as paths such as `row.amount`."""
     budget: Budget = Budget()
     """The budget of one plan."""
     auto_lock_severity: int | None = Field(default=None, ge=1, le=10)
@@ -96,10 +104,11 @@ class Policy(FileModel):
     monitor_shards: int = Field(default=1, ge=1, le=100)
     """The number of monitors that share the counting."""
 
-    @field_validator("approval_timeout")
+    @field_validator("approval_timeout", "approval_valid_for")
     @classmethod
-    def _duration(cls, value: str) -> str:
-        seconds(value)
+    def _duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            seconds(value)
         return value
 
     @field_validator("authorized_keys")
@@ -117,14 +126,33 @@ class Policy(FileModel):
         """Seconds that a plan waits for approval before it is denied."""
         return seconds(self.approval_timeout)
 
+    def _entry(self, agent: str) -> AgentPolicy | None:
+        """Return the rights of an agent. Another spelling of its name has no others, and no budget of its own."""
+        if agent in self.agents:
+            return self.agents[agent]
+        form = folded(agent)
+        same = (entry for name, entry in self.agents.items() if name != ANY and folded(name) == form)
+        return next(same, self.agents.get(ANY))
+
+    @property
+    def approval_valid_for_seconds(self) -> float:
+        """Seconds after which an approval no longer lets a call begin."""
+        return seconds(self.approval_valid_for or self.approval_timeout)
+
+    def may_approve(self, by: str) -> bool:
+        """Return True if the list of approvers lets a person approve; an empty list lets everyone."""
+        if NO_APPROVER in self.approvers:
+            return False
+        return not self.approvers or any(same_person(by, name) for name in self.approvers)
+
     def permissions_of(self, agent: str) -> tuple[str, ...]:
         """Return the permissions of an agent; the entry `"*"` stands for every agent without one of its own."""
-        entry = self.agents.get(agent) or self.agents.get(ANY)
+        entry = self._entry(agent)
         return entry.permissions if entry else ()
 
     def budget_of(self, agent: str) -> WindowBudget | None:
         """Return the budget of an agent over all its plans; the entry `"*"` counts separately for each agent."""
-        entry = self.agents.get(agent) or self.agents.get(ANY)
+        entry = self._entry(agent)
         return entry.budget if entry else None
 
     def missing_permissions(self, agent: str, contract: Contract) -> tuple[str, ...]:
@@ -134,7 +162,7 @@ class Policy(FileModel):
 
     def secrets_of(self, agent: str) -> tuple[str, ...]:
         """Return the secrets granted to an agent; the entry `"*"` stands for every agent without an entry of its own."""
-        entry = self.agents.get(agent) or self.agents.get(ANY)
+        entry = self._entry(agent)
         return entry.secrets if entry else ()
 
     def grants_secret(self, agent: str, name: str) -> bool:
@@ -160,12 +188,13 @@ class Policy(FileModel):
 
 def contradictions(policy: Policy) -> tuple[Problem, ...]:
     """Return the rules that no plan can satisfy; without this check, plans would wait for approval in vain."""
-    problems: list[Problem] = []
-    if policy.approvers and len(policy.approvers) < policy.approvals_required:
+    problems = [*_approvers_twice(policy), *_agents_twice(policy)]
+    people = len(spellings(policy.approvers))
+    if policy.approvers and people < policy.approvals_required:
         problems.append(
             Problem(
                 where="policy.approvals_required",
-                message=f"is {policy.approvals_required}, but there are only {len(policy.approvers)} approvers",
+                message=f"is {policy.approvals_required}, but there are only {people} approvers",
                 fix="name more approvers, or require fewer approvals",
             )
         )
@@ -178,3 +207,32 @@ def contradictions(policy: Policy) -> tuple[Problem, ...]:
             )
         )
     return tuple(problems)
+
+
+def _approvers_twice(policy: Policy) -> list[Problem]:
+    unfit = [
+        Problem(where="policy.approvers", message=f"{name!a}: {problem}", fix="correct or remove this approver")
+        for name in policy.approvers
+        if (problem := name_problem(name))
+    ]
+    return unfit + [
+        Problem(
+            where="policy.approvers",
+            message=f"{', '.join(ascii(name) for name in names)} are spellings of one name, and have one voice together",
+            fix="name each approver once",
+        )
+        for names in spellings(policy.approvers).values()
+        if len(names) > 1
+    ]
+
+
+def _agents_twice(policy: Policy) -> list[Problem]:
+    return [
+        Problem(
+            where="policy.agents",
+            message=f"{', '.join(ascii(name) for name in names)} are spellings of one agent",
+            fix="give each agent one section",
+        )
+        for names in spellings(policy.agents).values()
+        if len(names) > 1
+    ]

@@ -35,6 +35,11 @@ PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
+def build_id(policy_hash: str) -> str:
+    """Return the build id of a worker under a policy. Temporal records it with every workflow task that a worker ends."""
+    return f"airlock-policy-{policy_hash}"
+
+
 def plan_workflow_id(plan_id: str) -> str:
     """Return the workflow id of a plan."""
     return PLAN_PREFIX + plan_id

@@ -12,7 +12,7 @@ from airlock.base.keys import SignatureError
 from airlock.cli.decisions import ByOption, decide, me
 from airlock.cli.hints import preview_as_started
 from airlock.cli.output import AsJson, Refusal, command, say
-from airlock.cli.plans import PlanName
+from airlock.cli.show import PlanName
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.seal import names_digest
 from airlock.program import program

@@ -13,7 +13,7 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import workflow_id_of
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
-from airlock.cli.plans import PlanName
+from airlock.cli.show import PlanName
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import as_started
 from airlock.run.messages import Settlement
@@ -80,7 +80,9 @@ def _print_verdict(decision: str, verdict: Verdict) -> None:
 def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
     message = json.dumps({key: value for key, value in fields.items() if value is not None})
     return (
-        "To leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
+        f"It is not certain that this {decision} counts: without a worker Temporal does not store it.\n"
+        "To leave it for the next worker, send it as a signal. An approval then counts from the time at which Temporal"
+        " stored it:\n  temporal workflow signal --workflow-id "
         f"{workflow_id_of(plan_id)} --name {decision} --input {shlex.quote(message)}"
     )
 

@@ -1,6 +1,7 @@
 """The display of plans that are followed: bars on a terminal, lines elsewhere, JSON lines for programs."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from rich.text import Text
 from airlock.base.model import WireModel
 from airlock.cli.hints import status_as_started
 from airlock.cli.output import console, emit_line, safe
-from airlock.cli.screens import settled, state_style
+from airlock.cli.screens import state_style
+from airlock.cli.status_screens import settled
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
+from airlock.program import program
 from airlock.run.state import Outcome
 from airlock.run.views import StatusView
 
@@ -143,7 +146,7 @@ class Lines:
         self._commands: set[str] | None = set() if commands else None
 
     def show(self, seen: Snapshot) -> None:
-        """Print the change; where a plan waits for approval, the command that approves it, once."""
+        """Print the change; where a plan waits for approval, the command that shows it, once."""
         self._console.print(_sentence(seen), soft_wrap=True)
         _print_command(self._console, seen, self._commands)
 
@@ -164,7 +167,7 @@ class Bars:
             self._tasks[seen.plan_id],
             total=seen.total or None,
             completed=seen.done,
-            state=f"[{state_style(seen.state)}]{_state(seen)}[/]" if state_style(seen.state) else _state(seen),
+            state=f"[{state_style(seen.state)}]{_state(seen)}[/]" if state_style(seen.state) else escape(_state(seen)),
             note=escape(_note(seen)[:300]),
         )
         _print_command(self._progress.console, seen, self._commands)
@@ -177,7 +180,7 @@ def open_screen(*, as_json: bool = False, silent: bool = False, commands: bool =
     Args:
         as_json: Print JSON lines.
         silent: Print nothing.
-        commands: Print the command that approves a plan, too.
+        commands: Print the command that shows a plan that waits for approval, too.
     """
     screen = console()
     if silent:
@@ -219,7 +222,7 @@ async def follow(handles: Sequence[PlanHandle], screen: Screen) -> dict[str, Sna
 
 
 def _state(seen: Snapshot) -> str:
-    return f"{seen.state or 'unknown'}" + (f" ({seen.outcome})" if seen.outcome else "")
+    return safe(f"{seen.state or 'unknown'}" + (f" ({seen.outcome})" if seen.outcome else ""))
 
 
 def _note(seen: Snapshot) -> str:
@@ -233,6 +236,8 @@ def _sentence(seen: Snapshot) -> Text:
 
 
 def _print_command(screen: Console, seen: Snapshot, said: set[str] | None) -> None:
+    # nothing of the preview is shown here, and so there is no command that approves it either
     if said is not None and seen.approve_command and seen.approve_command not in said:
         said.add(seen.approve_command)
-        screen.print(Text(f"waiting for approval: {seen.approve_command}"), soft_wrap=True)
+        plan = shlex.quote(seen.plan_id)
+        screen.print(Text(f"waiting for approval: read it with {program()} show {plan}"), soft_wrap=True)

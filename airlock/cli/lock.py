@@ -102,7 +102,7 @@ async def unlock(
         emit({"decision": "unlock", "scope": scope, "since": since.isoformat(), **verdict.model_dump(),
               "waiting": held_up(before), "queue": before.waits, **changed.model_dump(mode="json")})  # fmt: skip
     else:
-        say(f"{verdict.reason}. It was locked since {moment(since)} UTC.")
+        say(f"{safe(verdict.reason)}. It was locked since {moment(since)} UTC.")
         _print_waiting(before)
         _print_changed(changed)
     return OK

@@ -18,7 +18,7 @@ from rich.text import Text
 from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError, ConfigError, PlanError, Problem
-from airlock.base.text import printable
+from airlock.base.visible import is_invisible, printable, visible
 from airlock.program import as_started
 
 OK = 0
@@ -50,27 +50,42 @@ def console(*, stderr: bool = False) -> Console:
 
 def say(text: str = "", style: str = "") -> None:
     """Print one text as it is, without markup and wrapping, so that commands can be pasted."""
-    console().print(Text(text, style=style), soft_wrap=True)
+    console().print(Text(_printable(text), style=style), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Print one text on stderr."""
-    console(stderr=True).print(Text(text, style="yellow"), soft_wrap=True)
+    console(stderr=True).print(Text(_printable(text), style="yellow"), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """Return a text in lines of ours, without what may be left in it of a foreign text that a worker did not mark."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def safe(text: str) -> str:
-    """Return a foreign text as one line without control characters: it must not fake lines or hide others."""
-    return printable(" ".join(text.splitlines()))
+    """Return a foreign text as one line in which everything can be seen: it must not fake lines or hide others."""
+    return visible(text.replace("\r\n", " ").replace("\n", " "))
 
 
 def emit(document: Any) -> None:
     """Print one JSON document on stdout."""
-    print(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    print(_json(document, indent=2))
 
 
 def emit_line(document: Any) -> None:
     """Print one JSON document on one line of stdout, immediately."""
-    print(json.dumps(plain(document), ensure_ascii=False), flush=True)
+    print(_json(document), flush=True)
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    """Return a document as JSON; what cannot be seen in a text of it is escaped as JSON does, and so means the same."""
+    text = json.dumps(plain(document), indent=indent, ensure_ascii=False)
+    if text.isascii():
+        return text
+    return "".join(
+        json.dumps(each)[1:-1] if each != "\n" and (is_invisible(each) or not each.isprintable()) else each for each in text
+    )
 
 
 def plain(document: Any) -> Any:
@@ -158,4 +173,4 @@ def _count(problems: Sequence[Problem]) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(printable(line) for line in text.splitlines())
+    return "\n".join(visible(line) for line in text.split("\n"))

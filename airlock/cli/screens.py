@@ -1,19 +1,17 @@
-"""The screens of a plan's status. Texts of agents are printed as they are, never as markup."""
+"""The list of plans and the locks on a screen, with the state and the time as every screen shows them."""
 
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from airlock.cli.output import safe
-from airlock.client import PlanFacts, PlanSummary
+from airlock.client.listing import PlanSummary
 from airlock.gates.view import GateView
 from airlock.plans.state import State
-from airlock.program import as_started, program
-from airlock.run.views import StatusView, StepView
+from airlock.program import program
 
 _STATE_STYLES = {
     State.MOCK: "cyan",
@@ -25,8 +23,6 @@ _STATE_STYLES = {
     State.ABORTED: "red",
     State.COMPLETED: "bold green",
 }
-_STATUS_STYLES = {"live": "green", "calling": "magenta", "failed": "red", "in_doubt": "bold red", "undo_failed": "red"}
-_UNTOUCHED = ("waiting", "calling")
 
 
 def state_style(state: str | None) -> str:
@@ -34,84 +30,15 @@ def state_style(state: str | None) -> str:
     return _STATE_STYLES.get(State(state), "") if state in set(State) else ""
 
 
-def settled(steps: Sequence[StepView]) -> int:
-    """Return the number of steps whose live call has ended, in any way."""
-    return sum(step.status not in _UNTOUCHED for step in steps)
-
-
 def moment(at: datetime | None) -> str:
     """Return a UTC time as text; empty for None."""
     return f"{at:%Y-%m-%d %H:%M:%S}" if at else ""
 
 
-def headline(status: StatusView) -> Text:
-    """Return one line: the plan, its state and the reason."""
-    ended = f" ({status.outcome.value})" if status.outcome else ""
-    return Text.assemble(
-        (status.plan_id, "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
-        f"  {safe(status.why)}",
-    )  # fmt: skip
-
-
-def status_screen(status: StatusView) -> RenderableType:
-    """Return the state of a plan: its steps, its next event, and the messages refused lately."""
-    lines: list[RenderableType] = [headline(status), steps_table(status.steps)]
-    lines.append(Text(f"Waits for: {safe(status.waits_for)}"))
-    if status.refused:
-        lines.append(Text(f"Refused messages: {status.refused}, the last ones:", style="yellow"))
-        lines += [
-            Text(f"  {moment(entry.at)}  {safe(entry.what)} by {safe(entry.by)}: {safe(entry.reason)}")
-            for entry in status.refusals
-        ]
-    return Group(*lines)
-
-
-def steps_table(steps: Sequence[StepView]) -> Table:
-    """Return a table of all steps with their ceilings, statuses and reasons."""
-    table = Table()
-    for column in ("step", "tool", "agent", "risk", "ceiling", "status", "why"):
-        table.add_column(column, overflow="fold")
-    for step in steps:
-        why = as_started(step.error) or "; ".join(step.reasons)
-        drifted = f" (drift: {', '.join(step.drift)})" if step.drift else ""
-        table.add_row(
-            Text(step.id),
-            Text(safe(step.tool)),
-            Text(safe(step.agent)),
-            step.risk or "",
-            step.ceiling.value if step.ceiling else "",
-            Text(step.status, style=_STATUS_STYLES.get(step.status, "")),
-            Text(safe(why + drifted)),
-        )
-    return table
-
-
-def facts_screen(facts: PlanFacts) -> RenderableType:
-    """Return Temporal's own facts about a plan, for when no worker answers."""
-    summary = facts.summary
-    lines: list[RenderableType] = [
-        Text.assemble(
-            (summary.plan_id, "bold"), "  ", (summary.state or "(state unknown)", state_style(summary.state)),
-            f"  outcome {summary.outcome or '-'}, Temporal says {summary.status}",
-        ),
-        Text(f"{safe(facts.goal)}"),
-        Text(f"started {moment(summary.started_at)} UTC, closed {moment(summary.closed_at) or '-'}"),
-    ]  # fmt: skip
-    if facts.result is not None:
-        lines.append(Text(f"Result: {facts.result.outcome.value}: {safe(facts.result.why)}"))
-        lines.append(steps_table(facts.result.steps))
-    for call in facts.pending:
-        failed = f", last failure: {safe(call.last_failure)}" if call.last_failure else ""
-        lines.append(Text(f"pending: {call.activity} ({call.kind}) {call.state}, attempt {call.attempt}{failed}"))
-    lines.append(Text("last events of the history, newest first:", style="dim"))
-    lines += [Text(f"  {event.number:>5}  {moment(event.at)}  {event.event}  {safe(event.what)}") for event in facts.events]
-    return Group(*lines)
-
-
 def lock_lines(gate: GateView) -> list[str]:
     """Return one line for each lock of the live gate, with the command that lifts it."""
     return [
-        f"LOCKED: {lock.scope or 'everything'}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
+        f"LOCKED: {safe(lock.scope or 'everything')}, by {safe(lock.by)} since {moment(lock.at)} UTC: {safe(lock.reason)}. "
         f"To lift it: {program()} unlock {f'--scope {shlex.quote(lock.scope)} ' if lock.scope else ''}--reason ..."
         for lock in gate.locks
     ]
@@ -124,10 +51,10 @@ def plans_table(plans: Sequence[PlanSummary]) -> Table:
         table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(
-            Text(plan.plan_id, style="bold"),
-            Text(plan.state or "", style=state_style(plan.state)),
-            plan.outcome or "",
-            plan.risk or "",
+            Text(safe(plan.plan_id), style="bold"),
+            Text(safe(plan.state or ""), style=state_style(plan.state)),
+            safe(plan.outcome or ""),
+            safe(plan.risk or ""),
             Text(safe(", ".join(plan.agents))),
             plan.status,
             moment(plan.started_at),

@@ -11,8 +11,8 @@ from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, 
 from airlock.cli.follow import Snapshot, follow, open_screen
 from airlock.cli.hints import status_as_started
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
-from airlock.cli.screens import headline
 from airlock.cli.settings import ConfigOption, read_catalogue
+from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.plans.state import State
 from airlock.program import program

@@ -9,7 +9,7 @@ import typer
 from airlock.base.names import UNDO_PREFIX
 from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
-from airlock.cli.plans import PlanName
+from airlock.cli.show import PlanName
 from airlock.client import Airlock, PlanEnded, PlanHandle
 from airlock.client.undo import previewed, undo
 from airlock.plans.state import State

@@ -1,9 +1,17 @@
-"""Python client of Airlock: submit a plan, follow it, decide on it."""
+"""Python client of Airlock: submit a plan, follow it, decide on it.
 
-from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, UndoRefused
-from airlock.client.listing import PlanFacts, PlanSummary
-from airlock.client.plans import Airlock, PlanHandle
-from airlock.temporal.connection import ConnectionFailed
+The names below are loaded on first use: `airlock list` reads a list and needs neither plans nor their graphs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, UndoRefused
+    from airlock.client.facts import PlanFacts
+    from airlock.client.listing import PlanSummary
+    from airlock.client.plans import Airlock, PlanHandle
+    from airlock.temporal.connection import ConnectionFailed
 
 __all__ = [
     "Airlock",
@@ -18,3 +26,22 @@ __all__ = [
     "RunFailed",
     "UndoRefused",
 ]
+
+_HOME = {
+    **dict.fromkeys(__all__, "airlock.client.errors"),
+    **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client.plans"),
+    "ConnectionFailed": "airlock.temporal.connection",
+    "PlanFacts": "airlock.client.facts",
+    "PlanSummary": "airlock.client.listing",
+}
+"""The module that defines each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,7 +18,8 @@ RESOURCES = "gate-resource"
 MOST = 200
 """Limit of gates asked; beyond it the numbers cover a part of them."""
 _AT_ONCE = 10
-_WITHIN = timedelta(seconds=10)
+QUERY_TIMEOUT = 10.0
+"""Seconds for the answer of a gate."""
 _RUNNING = f"WorkflowType = '{names.GATE_WORKFLOW}' AND ExecutionStatus = 'Running'"
 
 
@@ -65,15 +66,34 @@ async def gates_now(client: Client) -> dict[str, GateNow]:
 
 
 async def _ask(client: Client, gate: str) -> GateNow | None:
+    view = await read_gate(client, gate)
+    if view is None:
+        return None
+    return GateNow(waiting=view.waits, used=view.used, capacity=view.capacity, locks=len(view.locks))
+
+
+async def read_gate(client: Client, gate: str, within: float = QUERY_TIMEOUT) -> GateView | None:
+    """Return the current state of a gate; None if it was never started, and so has no holder and no lock.
+
+    Args:
+        client: A connected client.
+        gate: Workflow id of the gate.
+        within: Seconds for the answer.
+
+    Raises:
+        NoAnswer: If no worker answers.
+    """
+    called = "the live gate" if gate == names.LIVE_GATE else gate
     try:
-        view = await client.get_workflow_handle(gate).query("status", result_type=GateView, rpc_timeout=_WITHIN)
+        handle = client.get_workflow_handle(gate)
+        answer = await handle.query("status", result_type=GateView, rpc_timeout=timedelta(seconds=within))
+        return GateView.model_validate(answer)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
-        raise NoAnswer(f"{gate} cannot be read: {error.message}") from error
+        raise NoAnswer(f"{called} cannot be read: {error.message}") from error
     except Exception as error:
-        raise NoAnswer(f"{gate} cannot be read: {error}") from error
-    return GateNow(waiting=view.waits, used=view.used, capacity=view.capacity, locks=len(view.locks))
+        raise NoAnswer(f"{called} cannot be read: {error}") from error
 
 
 def _summed(found: Iterable[tuple[str, GateNow | None]]) -> dict[str, GateNow]:

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from airlock.admission.policy import Policy
 from airlock.base import names
@@ -16,6 +16,7 @@ from airlock.base.errors import AirlockError
 from airlock.base.incoming import Verdict
 from airlock.base.model import WireModel
 from airlock.client.errors import NoAnswer
+from airlock.client.gate_status import read_gate
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
 from airlock.gates.locks import GateLock
@@ -119,16 +120,7 @@ class LiveGate:
         Raises:
             NoAnswer: If no worker answers; no plan can go live then.
         """
-        timeout = timedelta(seconds=QUERY_TIMEOUT if within is None else within)
-        try:
-            answer = await self._workflow.query("status", result_type=GateView, rpc_timeout=timeout)
-            return GateView.model_validate(answer)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise NoAnswer(f"the live gate cannot be read: {error.message}") from error
-        except Exception as error:
-            raise NoAnswer(f"the live gate cannot be read: {error}") from error
+        return await read_gate(self._client, names.LIVE_GATE, QUERY_TIMEOUT if within is None else within)
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
         """Yield the proof of a lock each time it changes, until all plans are quiesced, or the time is over.

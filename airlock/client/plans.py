@@ -29,12 +29,15 @@ from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.base.visible import visible
 from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
-from airlock.client.listing import PlanFacts, PlanSummary, list_plans, plan_facts
+from airlock.client.facts import PlanFacts, plan_facts
+from airlock.client.listing import PlanSummary, list_plans
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
+from airlock.run.preview_check import checked_preview
 from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
@@ -71,8 +74,14 @@ class PlanHandle:
         return await self._query("status", StatusView)
 
     async def preview(self) -> PreviewView:
-        """Return the sealed preview. Raises like `status`."""
-        return await self._query("preview", PreviewView)
+        """Return the sealed preview, with a text made here from what its digest covers.
+
+        Raises:
+            PreviewMismatch: If the digest does not cover the content. Nothing of it may be approved.
+            NoAnswer: If no worker answers within 15 seconds.
+            NoSuchPlan: If there is no such plan.
+        """
+        return checked_preview(await self._query("preview", PreviewView), self.workflow.id)
 
     async def audit(self) -> AuditView:
         """Return the audit of the run. Raises like `status`."""
@@ -275,5 +284,5 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
 
 
 def _summary(plan: Plan) -> str:
-    goal = " ".join(plan.goal.split())
-    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {plan.requested_by[:60]})"
+    goal = visible(" ".join(plan.goal.split()))
+    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]})"

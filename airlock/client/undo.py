@@ -14,7 +14,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.incoming import MalformedMessage
 from airlock.client.errors import NoSuchPlan, UndoRefused
-from airlock.client.listing import plan_facts
+from airlock.client.facts import plan_facts
 from airlock.client.plans import PlanHandle, attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State

@@ -11,6 +11,7 @@ from pydantic import StringConstraints, ValidationError
 
 from airlock.base.incoming import MalformedMessage, Person, Reason, require_person, wrong_fields
 from airlock.base.model import FileModel, WorkerMessage
+from airlock.base.visible import inline, visible
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
 FREE = "Free"
@@ -91,7 +92,7 @@ def settle_command(claim: str) -> str:
 
 def claim_details(claimed: Claimed, claim: str) -> str:
     """Return the details of a claim for the Temporal UI, as Markdown."""
-    whose = f"**{claimed.holder}** claims its call of `{claimed.tool}` (step {claimed.step})"
+    whose = f"**{visible(claimed.holder)}** claims its call of `{visible(claimed.tool)}` (step {visible(claimed.step)})"
     if claimed.outcome is not None:
         lines = [f"{whose}: settled as `{claimed.outcome.value}`."]
     else:
@@ -100,5 +101,5 @@ def claim_details(claimed: Claimed, claim: str) -> str:
             f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
         ]
     if claimed.refused:
-        lines.append(f"{claimed.refused} signals were refused; the last: {claimed.last_refusal}")
+        lines.append(f"{claimed.refused} signals were refused; the last: {inline(claimed.last_refusal)}")
     return "\n\n".join(lines)

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
+from airlock.admission.budget import agent_scope
 from airlock.base.incoming import Verdict
 from airlock.base.model import WireModel
 from airlock.base.names import RESERVED
@@ -65,7 +66,9 @@ class GateLock(WireModel):
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
         """Return True if the lock closes the gate for these scopes; `resource:*` stands for any resource."""
-        wide = (f"{self.scope.partition(':')[0]}:*", *_ANY) if self.scope else ()
+        kind, _, name = (self.scope or "").partition(":")
+        # plans of releases that fold names add `agent=x`; earlier ones do not, so no old history is decided otherwise
+        wide = (f"{kind}:*", *((agent_scope(name),) if kind == "agent" else ()), *_ANY) if self.scope else ()
         return self.scope is None or self.scope in scopes or any(scope in scopes for scope in wide)
 
     @property

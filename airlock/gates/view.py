@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from airlock.base.model import WireModel
-from airlock.base.text import inline
+from airlock.base.visible import inline
 from airlock.gates.locks import GateLock
 from airlock.gates.messages import RefusedMessage
 from airlock.gates.semaphore import Gate

@@ -1,15 +1,14 @@
 """The graph of a plan: dependencies between steps, and the orders that follow from them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import networkx as nx
 
 from airlock.base.errors import Problem
+from airlock.plans.parents import Parents, parents_of, reversed_parents
 from airlock.plans.plan import Plan
-
-Parents = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ class PlanGraph:
                 for step, parents in self.parents.items()
             }
         )
-
-
-def parents_of(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return the direct dependencies of each step, sorted."""
-    return {step.id: step.parents for step in plan.steps}
 
 
 def graph_problems(plan: Plan, graph: PlanGraph | None = None) -> list[Problem]:
@@ -148,12 +142,3 @@ def waves(parents: Parents, steps: Collection[str]) -> tuple[tuple[str, ...], ..
 def descendants(parents: Parents, step: str) -> tuple[str, ...]:
     """Return everything that depends on a step, directly or through other steps, sorted."""
     return tuple(sorted(nx.descendants(_digraph(parents), step)))
-
-
-def reversed_parents(parents: Parents) -> dict[str, tuple[str, ...]]:
-    """Return the same graph with every edge reversed, as a rollback walks it."""
-    children: dict[str, list[str]] = {step: [] for step in sorted(parents)}
-    for step in sorted(parents):
-        for parent in parents[step]:
-            children[parent].append(step)
-    return {step: tuple(found) for step, found in children.items()}

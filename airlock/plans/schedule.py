@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
-from airlock.plans.graph import Parents, reversed_parents
+from airlock.plans.parents import Parents, reversed_parents
 
 CHAIN_LIMIT = 3
 """The most calls of a chain that share one activity; guarded calls never share one (ADR 0003)."""

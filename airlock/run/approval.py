@@ -3,18 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from airlock.admission.policy import SignatureRule
+from airlock.admission.policy import Policy
+from airlock.admission.stricter import Stricter
 from airlock.base.incoming import Verdict
+from airlock.base.person import same_person
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
+from airlock.run.approval_today import refusal_by_today, rules_of, signature_problem, votes_that_count
 from airlock.run.messages import Approve, Deny
 from airlock.run.sealed import Sealed, SealedStep
-from airlock.run.signature import signature_refusal
 from airlock.run.state import Run
 
 
-def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
+def judge_approval(run: Run, approval: Approve, now: datetime, today: Policy | None = None) -> Verdict:
     """Return the verdict on an approval.
 
     It counts in the right state only, for the current seal, from an allowed approver who has not approved yet, for steps
@@ -23,8 +25,23 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
     Args:
         run: The plan's run.
         approval: The approval as it was sent.
-        now: UTC.
+        now: The time at which it was given, UTC.
+        today: The policy of today, which counts where it is stricter than the plan's; None if it is not known.
     """
+    verdict = judge_by_plan(run, approval, now)
+    if not verdict.accepted:
+        return verdict
+    rules = rules_of(run, today)
+    problem = refusal_by_today(run, approval, rules, now) or signature_problem(run, approval, rules)
+    if problem:
+        return _no(problem)
+    number, needed = len(votes_that_count(run, rules, now)) + 1, rules.policy.approvals_required
+    whose = " (today's policy)" if rules.whose("approvals_required") == "today's policy" else ""
+    return Verdict(accepted=True, reason=f"approval {number} of {needed} counted{whose}")
+
+
+def judge_by_plan(run: Run, approval: Approve, now: datetime) -> Verdict:
+    """Return the verdict on an approval by the plan's own policy, without a look at its signature."""
     stale = _wrong_seal(run, approval.digest)
     if run.state is not State.AWAITING_APPROVAL or run.sealed is None or run.digest is None:
         return stale or _no(f"the plan is in {run.state.value}, it does not wait for approval")
@@ -33,16 +50,14 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
         return refusal
     if run.expires_at is not None and now >= run.expires_at:
         return _no("the time for approval has expired")
-    if any(_same(vote.approval.by, approval.by) for vote in run.votes):
+    votes = votes_that_count(run, rules_of(run), now)
+    if any(_same(run, vote.approval.by, approval.by) for vote in votes):
         return _no(f"{approval.by!r} has already approved this: one vote per approver")
     if run.sealed.undo is not None and approval.steps is not None:
         return _no("an undo is approved as a whole: leave out steps, or request an undo that goes back to one step only")
     if problem := _steps_problem(run.sealed, approval.steps):
         return _no(problem)
-    if _must_sign(run, approval) and (problem := _signature_problem(run, approval, run.digest)):
-        return _no(problem)
-    needed = run.contracts().policy.approvals_required
-    return Verdict(accepted=True, reason=f"approval {len(run.votes) + 1} of {needed} counted")
+    return Verdict(accepted=True, reason="may count")
 
 
 def judge_denial(run: Run, denial: Deny) -> Verdict:
@@ -51,13 +66,10 @@ def judge_denial(run: Run, denial: Deny) -> Verdict:
         return stale
     if run.state is not State.AWAITING_APPROVAL:
         return _no(f"the plan is in {run.state.value}, it does not wait for approval; use abort or lock")
-    approvers = run.contracts().policy.approvers
-    if approvers and denial.by not in approvers:
-        return _no(f"{denial.by!r} is not among the approvers ({', '.join(approvers)})")
-    return Verdict(accepted=True, reason="denied")
+    return _not_an_approver(run, denial.by) or Verdict(accepted=True, reason="denied")
 
 
-def approved_steps(run: Run) -> tuple[str, ...]:
+def approved_steps(run: Run, today: Policy | None = None) -> tuple[str, ...]:
     """Return the steps that have their quorum, with the waived steps, in the order of the preview.
 
     A step counts one vote for each approver who approved the whole plan or named the step. No step is approved before the
@@ -65,10 +77,11 @@ def approved_steps(run: Run) -> tuple[str, ...]:
     """
     if run.sealed is None:
         return ()
-    needed = run.contracts().policy.approvals_required
+    rules = rules_of(run, today)
+    needed = rules.policy.approvals_required
     if run.sealed.undo is not None:
         return run.sealed.order if len(run.votes) >= needed else ()
-    waived = {step.id for step in run.sealed.steps if step.approval_waived}
+    waived = {step.id for step in run.sealed.steps if step.approval_waived and _still_waived(run, step.id, rules)}
     candidates = run.sealed.live_steps
     if set(candidates) <= waived:
         return candidates
@@ -76,6 +89,12 @@ def approved_steps(run: Run) -> tuple[str, ...]:
     agreed = {step for step in candidates if sum(step in vote for vote in votes) >= needed}
     closed = _closed(run.sealed, tuple(step for step in candidates if step in agreed or step in waived))
     return closed if agreed.intersection(closed) else ()
+
+
+def _still_waived(run: Run, step: str, rules: Stricter) -> bool:
+    """Return True unless today's policy wants an approval that the plan's policy waived."""
+    contract = run.contracts().contract(step)
+    return rules.today == rules.plan or not contract.approval_required or rules.policy.waives_approval(contract)
 
 
 def waived_by_policy(run: Run) -> bool:
@@ -114,16 +133,20 @@ def _wrong_seal(run: Run, claimed: str) -> Verdict | None:
 
 
 def _not_allowed(run: Run, by: str) -> Verdict | None:
-    approvers = run.contracts().policy.approvers
-    if _same(by, run.requester):
+    if _same(run, by, run.requester):
         subject = "plan" if run.undoing is None else "undo"
         return _no(f"{by!r} requested this {subject} and cannot approve it")
     # both lists: a conflict may have moved a step from the agent that the plan names to another one
-    if any(_same(by, step.agent) for step in (*run.plan.steps, *run.steps)):
+    if any(_same(run, by, step.agent) for step in (*run.plan.steps, *run.steps)):
         return _no(f"{by!r} is an agent of this plan: agents propose, they never approve")
-    if approvers and by not in approvers:
-        return _no(f"{by!r} is not among the approvers ({', '.join(approvers)})")
-    return None
+    return _not_an_approver(run, by)
+
+
+def _not_an_approver(run: Run, by: str) -> Verdict | None:
+    approvers = run.contracts().policy.approvers
+    if not approvers or by in approvers or (run.folds_names and any(same_person(by, name) for name in approvers)):
+        return None
+    return _no(f"{by!r} is not among the approvers ({', '.join(approvers)}) of the plan's policy")
 
 
 def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
@@ -164,25 +187,9 @@ def _unapproved(known: Mapping[str, SealedStep], step: str, going: Collection[st
     return tuple(sorted(missing))
 
 
-def _must_sign(run: Run, approval: Approve) -> bool:
-    rule = run.contracts().policy.signature_required
-    if approval.signature is not None or rule is SignatureRule.ALWAYS:
-        return True
-    if rule is SignatureRule.NEVER or run.sealed is None:
-        return False
-    if run.sealed.undo is not None:
-        return any(step.risk == "HIGH" for step in run.sealed.undo.steps if step.id in run.sealed.order)
-    chosen = set(run.sealed.live_steps if approval.steps is None else approval.steps)
-    return any(step.risk == "HIGH" for step in run.sealed.steps if step.id in chosen)
-
-
-def _signature_problem(run: Run, approval: Approve, digest: str) -> str | None:
-    return signature_refusal(run.name, approval, digest, run.contracts().policy.authorized_keys)
-
-
-def _same(one: str, other: str) -> bool:
-    """Return True if two names are the same person: another spelling in capitals is no second vote."""
-    return one.strip().casefold() == other.strip().casefold()
+def _same(run: Run, one: str, other: str) -> bool:
+    """Return True if two names are the same person; runs of earlier releases know capital letters only."""
+    return same_person(one, other) if run.folds_names else one.strip().casefold() == other.strip().casefold()
 
 
 def _no(reason: str) -> Verdict:

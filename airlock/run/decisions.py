@@ -2,18 +2,23 @@
 
 from datetime import datetime
 
+from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
+from airlock.base.names import RESERVED
+from airlock.base.person import name_problem
 from airlock.base.text import shorten
 from airlock.plans.graph import descendants
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
-from airlock.run.approval import approved_steps, judge_approval, judge_denial
+from airlock.run.approval import judge_approval, judge_denial
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock, parse_message
 from airlock.run.outputs import keep_output
 from airlock.run.state import LockHeld, Outcome, RollbackRequest, Run, Vote
 from airlock.run.undo import Undoing
+from airlock.run.unlocking import needs_settling
+from airlock.run.votes import take_vote
 
 _MESSAGE_OF = {
     Event.APPROVED: "approve",
@@ -32,7 +37,9 @@ _SETTLED_BY = {
 }
 
 
-def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
+def decide(
+    run: Run, name: str, message: Message, now: datetime, *, today: Policy | None = None, given: datetime | None = None
+) -> Verdict:
     """Judge a message, record the verdict in the audit, and apply the message if it was accepted.
 
     Args:
@@ -40,8 +47,10 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
         name: The name of the signal.
         message: The message.
         now: UTC.
+        today: The policy of today, for an approval; None if only the plan's policy counts.
+        given: The time at which an approval was given, UTC; without it, now.
     """
-    verdict = _answer(run, message, now)
+    verdict = _answer(run, message, given or now, today)
     reason = getattr(message, "reason", "") or verdict.reason
     kind = AuditKind.DECISION if verdict.accepted else AuditKind.REFUSED
     step = getattr(message, "step", None) or getattr(message, "to_step", None)
@@ -55,7 +64,11 @@ def decide(run: Run, name: str, message: Message, now: datetime) -> Verdict:
         digest=run.digest,
         answer=message.outcome.value if isinstance(message, Resolve) else None,
     )
-    if verdict.accepted:
+    if not verdict.accepted:
+        return verdict
+    if isinstance(message, Approve):
+        take_vote(run, Vote(approval=message, at=given or now), now, today)
+    else:
         _apply(run, message, now)
     return verdict
 
@@ -67,12 +80,14 @@ def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
     return Verdict(accepted=False, reason=why)
 
 
-def _answer(run: Run, message: Message, now: datetime) -> Verdict:
+def _answer(run: Run, message: Message, now: datetime, today: Policy | None) -> Verdict:
     if run.state.closed or run.outcome is not None:
         return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
+    if problem := _name_problem(run, message):
+        return _no(f"by: {problem}")
     match message:
         case Approve():
-            return judge_approval(run, message, now)
+            return judge_approval(run, message, now, today)
         case Deny():
             return judge_denial(run, message)
         case Lock():
@@ -85,6 +100,13 @@ def _answer(run: Run, message: Message, now: datetime) -> Verdict:
             return _answer_abort(run)
         case Resolve():
             return _answer_resolve(run, message)
+
+
+def _name_problem(run: Run, message: Message) -> str:
+    # Whatever a name looks like, it may stop a plan; and what a gate has stopped under any name, it may start again.
+    stops = isinstance(message, Lock) or (isinstance(message, Unlock) and message.gate)
+    # the exact names of Airlock never come from people: the parser has refused them
+    return "" if stops or not run.folds_names or message.by in RESERVED else name_problem(message.by)
 
 
 def _by_table(run: Run, event: Event) -> Verdict:
@@ -106,9 +128,9 @@ def _answer_lock(run: Run, message: Lock) -> Verdict:
 def _answer_unlock(run: Run, message: Unlock) -> Verdict:
     if message.gate and not (run.lock is not None and run.lock.gate):
         return _no("the plan was not locked by the live gate")
-    if message.gate and (run.parked or run.in_flight):
+    if message.gate and (needs_settling(run) or run.in_flight):
         return Verdict(accepted=True, reason="the live gate's lock is lifted; the plan still waits for its steps")
-    if run.state is State.LOCKED and run.parked:
+    if run.state is State.LOCKED and needs_settling(run):
         return _no(f"step {', '.join(run.parked)} must be settled first: use resolve, rollback or abort")
     if run.state is State.LOCKED and run.in_flight:
         # one of them may end in doubt; it must not be rehearsed and called again
@@ -171,19 +193,14 @@ def _either(settlements: tuple[Settlement, ...]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _apply(run: Run, message: Message, now: datetime) -> None:
+def _apply(run: Run, message: Deny | Lock | Unlock | Rollback | Abort | Resolve, now: datetime) -> None:
     match message:
-        case Approve():
-            run.votes = (*run.votes, Vote(approval=message, at=now))
-            run.approved = approved_steps(run)
-            if run.approved:
-                by = ", ".join(vote.approval.by for vote in run.votes)
-                run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
         case Deny():
             run.apply(Event.DENIED, now, by=message.by, reason=message.reason)
             run.outcome = Outcome.DENIED
         case Lock():
-            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate)
+            came_from = run.lock.came_from if run.lock is not None else run.state
+            run.lock = LockHeld(by=message.by, reason=message.reason, gate=message.gate, came_from=came_from)
             run.apply(Event.LOCK, now, by=message.by, reason=message.reason)
         case Unlock():
             _unlock(run, message, now)
@@ -221,7 +238,7 @@ def rollback_of(undoing: Undoing) -> RollbackRequest:
 
 
 def _unlock(run: Run, message: Unlock, now: datetime) -> None:
-    if message.gate and run.parked:
+    if message.gate and needs_settling(run):
         run.lock = None
         return
     if message.gate and run.in_flight:
@@ -229,7 +246,7 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
         return
     run.lock, run.rollback = None, None
     if run.undoing is not None:  # an undo keeps its purpose, but is previewed and approved again
-        run.rollback, run.approved = rollback_of(run.undoing), ()
+        run.rollback, run.approved, run.approved_until = rollback_of(run.undoing), (), None
     for step in run.steps_with[CallStatus.LIVE]:
         if run.calls[step].broken:  # the call stays live and is not made again; the plan goes on without its output
             run.calls[step] = run.calls[step].model_copy(update={"broken": False})

@@ -3,17 +3,19 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from airlock.base.names import plan_workflow_id, undo_workflow_id
-from airlock.base.text import printable
+from airlock.base.person import folded, spellings
+from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
+from airlock.run.argument_lines import argument_lines, short
+from airlock.run.derived import derived_mark
 from airlock.run.sealed import Sealed, SealedStep
-from airlock.run.undo_preview import undo_lines
+from airlock.run.undo_preview import quoted, undo_lines, undo_step_lines
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
-_WIDTH = 160
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 
 
@@ -22,16 +24,58 @@ def render_preview(sealed: Sealed, digest: str) -> str:
     return "\n".join(_lines(sealed, digest))
 
 
-def beginning_of_preview(sealed: Sealed, digest: str, size: int) -> str:
-    """Return the first lines of the preview with at least `size` characters, or all; the rest is not even made."""
-    lines: list[str] = []
-    length = 0
-    for line in _lines(sealed, digest):
-        lines.append(line)
-        length += len(line) + 1
-        if length > size:
+def preview_within(sealed: Sealed, digest: str, size: int, steps: int) -> str | None:
+    """Return the whole preview if it has at most `size` characters and `steps` steps; None if a view cannot hold it."""
+    if len(sealed.steps) > steps:
+        return None
+    found = _up_to(_lines(sealed, digest), size)
+    return None if found is None else "\n".join(found)
+
+
+def beginning_of_preview(sealed: Sealed, size: int, steps: int) -> str:
+    """Return as much of a preview as a view can hold, in whole steps, and what is missing.
+
+    It ends in the command that shows all. It names neither the digest nor a command that approves: what was not shown must
+    not be approved from here.
+    """
+    name = sealed.plan_id if sealed.undo is None else undo_workflow_id(sealed.plan_id)
+    if sealed.undo is not None:
+        return f"This preview is too long to be shown here. Read it, and approve it, with:\n  airlock show {name}"
+    writing = [step.id for step in sealed.steps if _writes_live(step)]
+    lines = list(map(printable, (*_header(sealed), "")))
+    room, shown = size - sum(map(len, lines)) - len(lines), 0
+    for step in sealed.steps[:steps]:
+        found = _up_to(map(printable, (*_step(step), "")), room)
+        if found is None:
             break
+        lines += found
+        room -= sum(map(len, found)) + len(found)
+        shown += _writes_live(step)
+    lines += [
+        f"{shown} of {len(writing)} writing steps are shown. Read the rest, and approve it, with:",
+        f"  airlock show {name}",
+        f"  airlock show {name} --step {writing[shown] if shown < len(writing) else 'ID'}   (one step)",
+    ]
     return "\n".join(lines)
+
+
+def step_text(sealed: Sealed, step_id: str) -> str | None:
+    """Return one step of a preview with all its arguments, whatever it does; None if there is no such step."""
+    if sealed.undo is not None:
+        return next(("\n".join(undo_step_lines(step)) for step in sealed.undo.steps if step.id == step_id), None)
+    step = next((step for step in sealed.steps if step.id == step_id), None)
+    return None if step is None else "\n".join(map(printable, _step(step, whole=True)))
+
+
+def _up_to(lines: Iterable[str], size: int) -> list[str] | None:
+    """Return the lines if they have at most `size` characters together; no more of them are made than that takes."""
+    found: list[str] = []
+    for line in lines:
+        size -= len(line) + 1
+        if size < -1:
+            return None
+        found.append(line)
+    return found
 
 
 def _lines(sealed: Sealed, digest: str) -> Iterator[str]:
@@ -46,17 +90,18 @@ def _about(sealed: Sealed) -> Iterator[str]:
 def approve_command(sealed: Sealed, digest: str) -> str:
     """Return the Temporal CLI command that approves this seal, ready to paste into a shell."""
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
-    barred = {sealed.requested_by, *agents, *(step.agent for step in (sealed.undo.steps if sealed.undo else ()))}
-    approver = next((name for name in sealed.approvers if name not in barred), "YOUR-NAME")
+    undone = (step.agent for step in (sealed.undo.steps if sealed.undo else ()))
+    barred = spellings(name for name in (sealed.requested_by, *agents, *undone) if name is not None)
+    approver = next((name for name in sealed.approvers if folded(name) not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
     workflow = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
     return f"temporal workflow signal --workflow-id {workflow} --name approve --input {shlex.quote(message)}"
 
 
 def _header(sealed: Sealed) -> Iterator[str]:
-    yield f"Plan {sealed.plan_id}: {json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else '(no goal given)'}"
+    yield f"Plan {sealed.plan_id}: {quoted(sealed.goal) if sealed.goal else '(no goal given)'}"
     yield f"requested by {_name(sealed.requested_by)}, submitted {sealed.submitted_at}" + "".join(
-        f", {name} {value}"
+        f", {name} {visible(value)}"
         for name, value in (
             ("phase 21 plan", sealed.phase21_plan_id),
             ("phase 22 validation", sealed.phase22_validation_id),
@@ -82,25 +127,42 @@ def _steps(sealed: Sealed) -> Iterator[str]:
         yield ""
 
 
-def _step(step: SealedStep) -> Iterator[str]:
+def _writes_live(step: SealedStep) -> bool:
+    """Return True if an approval would let this step change something."""
+    return step.ceiling is Mode.LIVE and not step.already_live and step.reversibility != "read_only"
+
+
+def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
     state = "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
     yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
-        yield f"      effect: {step.preview.effect}"
+        yield f"      effect: {visible(step.preview.effect)}"
         for name, value in sorted(step.preview.args.items()):
-            yield f"        {name} = {_short(value)}"
+            mark = derived_mark(step, name)
+            yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
         if step.preview.observed is not None:
-            yield f"      relies on: {_short(step.preview.observed)}"
+            yield from _observed(step.preview.observed, whole)
         if not step.preview.looked:
             yield "      not looked at: the outcome is (known after live)"
+    elif whole:
+        for name, value in sorted(step.args.items()):
+            yield from argument_lines(name, value, "        ", whole=True)
     for reason in step.reasons:
-        yield f"      ceiling: {reason}"
+        yield f"      ceiling: {visible(reason)}"
     if step.ceiling is Mode.LIVE and not step.already_live:
-        yield f"      undo: {step.undo}"
+        yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _observed(value: object, whole: bool) -> Iterator[str]:
+    if whole:
+        yield "      relies on:"
+        yield from argument_lines("observed", value, "        ", whole=True)
+    else:
+        yield f"      relies on: {short(value)}"
 
 
 def _beside_the_call(step: SealedStep) -> Iterator[str]:
@@ -117,7 +179,7 @@ def _conflicts(sealed: Sealed) -> Iterator[str]:
     if sealed.conflicts:
         yield "Conflicts:"
         for conflict in sealed.conflicts:
-            yield f"  {conflict.kind.value} -> {conflict.answer.value}: {conflict.detail}"
+            yield f"  {conflict.kind.value} -> {conflict.answer.value}: {visible(conflict.detail)}"
         yield ""
 
 
@@ -137,23 +199,17 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
-    who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
-    needed = f"{sealed.approvals_required} approval(s) by a person other than {sealed.requested_by}{who}"
+    who = f" ({visible(', '.join(sealed.approvers))})" if sealed.approvers else ""
+    needed = f"{sealed.approvals_required} approval(s) by a person other than {_name(sealed.requested_by)}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
+    if sealed.approval_valid_for is not None:
+        yield f"An approval is valid for {sealed.approval_valid_for}: a call that begins later needs another one."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with airlock approve --sign-key"
     yield "To approve exactly this:"
     yield f"  {approve_command(sealed, digest)}"
 
 
-def _short(value: object) -> str:
-    """Return a value as JSON, a long one cut in the middle; a run of spaces is counted, so that it can hide nothing."""
-    text = re.sub(" {4,}", lambda run: f"⟨{len(run[0])} spaces⟩", json.dumps(value, ensure_ascii=False, sort_keys=True))
-    if len(text) <= _WIDTH:
-        return text
-    return f"{text[: _WIDTH - 60]} … {text[-60:]} ({len(text)} characters, all of them sealed)"
-
-
 def _name(text: str) -> str:
-    """Return a plain word as it is, any other name quoted in ASCII: it must not read like part of the preview."""
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=True)
+    """Return a plain word as it is, any other name quoted: it must not read like part of the preview."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from airlock.admission.ceiling import too_long_to_show
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.canonical import canonical_json, differences
 from airlock.base.text import shorten
@@ -57,7 +58,15 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
         else:
             run.previews[preview.step] = preview
             run.heavy_previews += heavy
+            _cap_unreadable(run, preview)
     run.update_ceilings()
+
+
+def _cap_unreadable(run: Run, preview: StepPreview) -> None:
+    """Keep a call below LIVE whose arguments, with the values read from other steps, no approver could read."""
+    admitted = run.contracts()
+    if admitted.epoch >= 1 and (reason := too_long_to_show(admitted.contract(preview.step), preview.args)):
+        run.fall(preview.step, Mode.DRY_RUN, reason)
 
 
 def seal_run(run: Run, now: datetime) -> None:
@@ -79,7 +88,7 @@ def seal_run(run: Run, now: datetime) -> None:
         run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=_why_replaced(run), changed=changed))
         run.replaced = run.replaced[-MAX_REPLACED:]
     run.sealed, run.digest = sealed, seal(sealed)
-    run.previews, run.votes, run.approved = {}, (), ()
+    run.previews, run.votes, run.approved, run.approved_until = {}, (), (), None
     run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
     deadline = run.deadline_at
     if deadline is not None:

@@ -8,9 +8,12 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from airlock.admission.policy import SignatureRule
 from airlock.base.canonical import canonical_json
 from airlock.base.keys import SignatureError, read_key
+from airlock.base.person import same_person
 from airlock.run.messages import Approve
+from airlock.run.sealed import Sealed
 
 
 def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
@@ -43,8 +46,30 @@ def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, passw
     return base64.b64encode(key.sign(signed_text(plan_id, approval, digest))).decode()
 
 
-def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str]) -> str | None:
-    """Return the reason why the signature of an approval does not count; None if it counts."""
+def must_sign(sealed: Sealed, approval: Approve, rule: SignatureRule) -> bool:
+    """Return True if an approval must carry a signature under a rule. A signature that is there must always be good."""
+    if approval.signature is not None or rule is SignatureRule.ALWAYS:
+        return True
+    if rule is SignatureRule.NEVER:
+        return False
+    if sealed.undo is not None:
+        return any(step.risk == "HIGH" for step in sealed.undo.steps if step.id in sealed.order)
+    chosen = set(sealed.live_steps if approval.steps is None else approval.steps)
+    return any(step.risk == "HIGH" for step in sealed.steps if step.id in chosen)
+
+
+def signature_refusal(
+    plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str], *, any_spelling: bool = True
+) -> str | None:
+    """Return the reason why the signature of an approval does not count; None if it counts.
+
+    Args:
+        plan_id: The plan.
+        approval: The approval, with its signature.
+        digest: The whole digest of the seal.
+        authorized_keys: The keys of the policy, each with its approver.
+        any_spelling: False if a key counts only for the approver as its line spells the name.
+    """
     if approval.signature is None:
         return "the policy requires a signature here: approve with --sign-key, using a key listed in authorized_keys"
     try:
@@ -52,7 +77,11 @@ def signature_refusal(plan_id: str, approval: Approve, digest: str, authorized_k
     except (binascii.Error, ValueError):
         return "the signature is not base64"
     try:
-        keys = [key for name, key in map(read_key, authorized_keys) if name == approval.by]
+        keys = [
+            key
+            for name, key in map(read_key, authorized_keys)
+            if name == approval.by or (any_spelling and same_person(name, approval.by))
+        ]
     except SignatureError as error:
         return f"authorized_keys of the policy cannot be read: {error}"
     if not keys:

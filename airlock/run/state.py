@@ -59,6 +59,8 @@ class LockHeld(WireModel):
     reason: str
     gate: bool = False
     """True if the lock came with a lock of the live gate, and is lifted with it."""
+    came_from: State | None = None
+    """The state that the lock stopped."""
 
 
 class RollbackRequest(WireModel):
@@ -94,6 +96,10 @@ class Run(BaseModel, WorkerMessage):
     sealed: Sealed | None = None
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
+    pending_votes: tuple[Vote, ...] = ()
+    """The approvals that arrived as signals and are not judged yet, with the time at which the run learned of them."""
+    approved_until: datetime | None = None
+    """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)
@@ -194,13 +200,8 @@ class Run(BaseModel, WorkerMessage):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The plan's steps, with the agents that admission assigned because of a conflict."""
-        moved = self.admitted.reassigned if self.admitted else {}
-        if not moved:
-            return self.plan.steps
-        return tuple(
-            step.model_copy(update={"agent": moved[step.id]}) if step.id in moved else step for step in self.plan.steps
-        )
+        """The plan's steps as admission froze them: with their agents after a conflict and their canonical arguments."""
+        return tuple(map(self.admitted.step, self.plan.steps)) if self.admitted else self.plan.steps
 
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:
@@ -233,6 +234,11 @@ class Run(BaseModel, WorkerMessage):
     def requester(self) -> str:
         """The person who requested the plan, or its undo, and therefore must not approve it."""
         return self.plan.requested_by if self.undoing is None else self.undoing.by
+
+    @property
+    def folds_names(self) -> bool:
+        """True if every spelling of a name is one person in this run: it was admitted under the rules of epoch 1."""
+        return self.admitted is not None and self.admitted.epoch >= 1
 
     @property
     def deadline_at(self) -> datetime | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from airlock.base.names import idempotency_key
 from airlock.base.text import shorten
+from airlock.base.visible import visible
 from airlock.plans.graph import topological_order
 from airlock.plans.plan import Step
 from airlock.plans.seal import seal
@@ -54,13 +55,14 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         approvers=policy.approvers,
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
+        approval_valid_for=policy.approval_valid_for,
         replaces=run.digest,
         undo=UndoContent(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step, steps=steps),
     )
     if run.digest is not None and run.sealed is not None and run.sealed.undo is not None:
         run.replaced = (ReplacedSeal(digest=run.digest, why=run.why, changed=_changed(run.sealed.undo, steps)),)
     run.sealed, run.digest = sealed, seal(sealed)
-    run.votes, run.approved = (), ()
+    run.votes, run.approved, run.approved_until = (), (), None
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 
 
@@ -116,22 +118,32 @@ def _changed(before: UndoContent, after: tuple[UndoStep, ...]) -> tuple[str, ...
     return tuple(f"undo.{step}" for step in sorted({*old, *new}) if old.get(step) != new.get(step))[:50]
 
 
+def quoted(text: str) -> str:
+    """Return a foreign text between quotation marks, all of it visible: it cannot end itself and go on as ours."""
+    return visible(json.dumps(text, ensure_ascii=False))
+
+
 def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
     """Yield the preview of an undo, line by line, without its digest and commands."""
-    goal = json.dumps(sealed.goal, ensure_ascii=False) if sealed.goal else "(no goal given)"
+    goal = quoted(sealed.goal) if sealed.goal else "(no goal given)"
     yield f"Undo of plan {sealed.plan_id}, which has ended: {goal}"
-    yield f"requested by {json.dumps(content.by)}, {sealed.submitted_at}: {json.dumps(content.reason, ensure_ascii=False)}"
+    yield f"requested by {quoted(content.by)}, {sealed.submitted_at}: {quoted(content.reason)}"
     if content.to_step is not None:
         yield f"back to step {content.to_step}: that step and everything after or depending on it"
     if sealed.replaces:
         yield f"replaces the preview {sealed.replaces[:16]}: what was approved then must be approved again"
     yield ""
     for step in content.steps:
-        kind = f"[{step.risk}, {step.reversibility}]"
-        tool, agent = json.dumps(step.tool), json.dumps(step.agent)
-        yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
-        if step.says:
-            yield f"      {step.says}"
+        yield from undo_step_lines(step)
     yield ""
     yield f"Order: {', '.join(sealed.order)}"
     yield "If an undo fails: the undos that do not depend on it go on, then the plan waits for `resolve`"
+
+
+def undo_step_lines(step: UndoStep) -> Iterator[str]:
+    """Yield the lines of one step of an undo."""
+    kind = f"[{step.risk}, {step.reversibility}]"
+    tool, agent = quoted(step.tool), quoted(step.agent)
+    yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
+    if step.says:
+        yield f"      {visible(step.says)}"

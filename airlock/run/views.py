@@ -1,5 +1,6 @@
 """Snapshots of a run for people and programs: the answers of the queries, and the result."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,17 +8,19 @@ from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.model import WireModel
-from airlock.base.text import inline, printable
+from airlock.base.visible import inline, visible
 from airlock.plans.contract import Mode
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import outcome_of
-from airlock.run.preview import approve_command, beginning_of_preview, render_preview
+from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_preview
 from airlock.run.sealed import Sealed
 from airlock.run.state import Outcome, ReplacedSeal, Run
+from airlock.run.unlocking import needs_settling
 
 _DETAIL_ROWS = 40
+"""Steps that the Temporal UI shows."""
 _DETAIL_TEXT = 20_000
 """Characters of the preview that the Temporal UI shows."""
 
@@ -167,7 +170,7 @@ def preview_view(run: Run) -> PreviewView:
     """Return the answer of the query `preview`."""
     if run.sealed is None or run.digest is None:
         text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
-        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=printable(text))
+        return PreviewView(plan_id=run.name, state=run.state, digest=None, text=visible(text))
     return PreviewView(
         plan_id=run.name,
         state=run.state,
@@ -241,7 +244,7 @@ def waits_for(run: Run) -> str:
 def _locked_waits_for(run: Run) -> str:
     if run.in_flight:
         return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
-    if run.parked:
+    if needs_settling(run):
         step = run.parked[0]
         doubt = run.calls[step].status is CallStatus.IN_DOUBT
         words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
@@ -264,10 +267,7 @@ def details(run: Run) -> str:
     if run.outcome is not None or run.state.closed:
         lines[4] = f"Outcome: **{outcome_of(run).value}**"
     if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
-        lines += ["", "To approve what is shown below:", "", "```sh", approve_command(run.sealed, run.digest), "```"]
-        text = beginning_of_preview(run.sealed, run.digest, _DETAIL_TEXT).replace("`", "'")
-        cut = text if len(text) < _DETAIL_TEXT else text[:_DETAIL_TEXT] + "\n… (use the query preview)"
-        lines += ["", "```text", cut, "```"]
+        lines += _preview_details(run.sealed, run.digest)
     lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
     for step in run.plan.steps[:_DETAIL_ROWS]:
         view = _step_view(run, step.id, step.agent, step.tool)
@@ -276,3 +276,17 @@ def details(run: Run) -> str:
     if len(run.plan.steps) > _DETAIL_ROWS:
         lines.append(f"\n… and {len(run.plan.steps) - _DETAIL_ROWS} more steps")
     return "\n".join(lines)
+
+
+def _preview_details(sealed: Sealed, digest: str) -> list[str]:
+    whole = preview_within(sealed, digest, _DETAIL_TEXT, _DETAIL_ROWS)
+    if whole is None:
+        return ["", *_fenced(beginning_of_preview(sealed, _DETAIL_TEXT, _DETAIL_ROWS), "text")]
+    command = _fenced(approve_command(sealed, digest), "sh")
+    return ["", "To approve what is shown below:", "", *command, "", *_fenced(whole, "text")]
+
+
+def _fenced(text: str, language: str) -> list[str]:
+    """Return a block of code. Its fence is longer than any run of backticks in the text, which so stays as it is."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return [f"{fence}{language}", text, fence]

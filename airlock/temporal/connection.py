@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
@@ -36,6 +38,8 @@ def data_converter(keyring: Keyring | None = None) -> DataConverter:
 
 DATA_CONVERTER = data_converter()
 
+_RECORDS_BUILD_IDS: WeakSet[Client] = WeakSet()
+"""The clients whose server says that it knows build ids."""
 _AT_THE_END = 0.2
 """Seconds that a connected program waits before it exits; see `_let_threads_finish`."""
 
@@ -83,7 +87,8 @@ async def connect(keyring: Keyring | None = None) -> Client:
     interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
-        return await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
+        client = await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
+        return await _known(client)
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
@@ -99,9 +104,10 @@ async def connect_to(address: str, namespace: str = "default", keyring: Keyring 
     """
     _wait_at_the_end()
     try:
-        return await Client.connect(
+        client = await Client.connect(
             address, namespace=namespace, data_converter=data_converter(keyring), interceptors=tracing_interceptors()
         )
+        return await _known(client)
     except (RuntimeError, RPCError) as error:
         raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
 
@@ -147,6 +153,21 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
             if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another worker registered them first
                 raise
     return tuple(sorted(missing))
+
+
+def records_build_ids(client: Client) -> bool:
+    """Return True if the server of a client is known to record the build id of a worker with each workflow task.
+
+    The time-skipping test server does not: a replay could not tell there which worker ended a task.
+    """
+    return client in _RECORDS_BUILD_IDS
+
+
+async def _known(client: Client) -> Client:
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    if info.capabilities.build_id_based_versioning:
+        _RECORDS_BUILD_IDS.add(client)
+    return client
 
 
 def _wait_at_the_end() -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.enums.v1 import TimeoutType, WorkflowExecutionStatus
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -212,8 +212,10 @@ async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None) -
         begun = end.activity_task_canceled_event_attributes.started_event_id != 0
         return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
-        details = end.activity_task_timed_out_event_attributes.failure.timeout_failure_info.last_heartbeat_details
-        attempts = await _heartbeat(reader, details)
+        failure = end.activity_task_timed_out_event_attributes.failure
+        if failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+            return CallActivity(run_id=run_id, request=chain)  # no worker began it while its approval was valid
+        attempts = await _heartbeat(reader, failure.timeout_failure_info.last_heartbeat_details)
         if attempts is None:
             return CallActivity(run_id=run_id, request=chain, lost=every)
         return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))

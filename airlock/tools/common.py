@@ -1,6 +1,10 @@
 """The common parts of the built-in tools: arguments, settings and outputs."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
@@ -38,10 +42,34 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list of texts; an environment variable holds one text with commas."""
 
 
-def _email(value: str) -> str:
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
+_MAX_LOCAL = 64
+"""Characters before the @ that a mail server takes (RFC 5321)."""
+
+
+def is_plain_address(value: str) -> bool:
+    """Return True for one address that means the same to every mail server: no comment, quote, group or name beside it.
+
+    `jo(boss)@acme.test` would be shown as one mailbox, and told to the server as another.
+    """
     local, at, domain = value.partition("@")
-    plain = value.isascii() and not any(character.isspace() or character in '<>,;"' for character in value)
-    if value != UNKNOWN and not (local and at and domain and plain and "@" not in domain):
+    if not (at and len(local) <= _MAX_LOCAL and _LOCAL.fullmatch(local) and _DOMAIN.fullmatch(domain)):
+        return False
+    try:
+        return Address(addr_spec=value).addr_spec == value
+    except (ValueError, IndexError, HeaderParseError):
+        return False
+
+
+def not_in_headers(text: str) -> str:
+    """Return the first character of a text that no header may hold, such as `U+2028`; empty if there is none."""
+    found = next((each for each in text if unicodedata.category(each) in ("Cc", "Zl", "Zp", "Cs")), "")
+    return f"U+{ord(found):04X}" if found else ""
+
+
+def _email(value: str) -> str:
+    if value != UNKNOWN and not is_plain_address(value):
         raise ValueError("is not an email address")
     return value
 

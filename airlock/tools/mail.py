@@ -1,25 +1,27 @@
 """`send_email`: one plain text mail, through the operator's mail server."""
 
-import hashlib
 import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate, parseaddr
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, Email, Settings, json_of, required
+from airlock.tools.common import Arguments, Email, Settings, json_of, not_in_headers, required
+from airlock.tools.mail_message import Mail, build
 
 OK = 250
+_SEND_NOW = 354
+_MOCK_ADDRESS = "jo@mock.test"
+"""Stands in for an address that is not known."""
+_NO_TEXT = "The text is known after live."
+"""Stands in for a text that is not known yet, so that the rest of the mail can be built."""
 
 
 class SmtpSettings(Settings):
@@ -39,11 +41,19 @@ class SmtpSettings(Settings):
     """Seconds for connecting, and for each answer."""
 
 
+def _subject(value: str) -> str:
+    if found := not_in_headers(value):
+        raise ValueError(f"holds {found}, which no header of a mail may hold")
+    return value
+
+
 class SendEmail(Arguments):
     """The mail."""
 
     to: Annotated[Email, Field(description="one recipient")]
-    subject: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]+$", description="one line")]
+    subject: Annotated[
+        str, Field(min_length=1, max_length=300, pattern=r"^[^\r\n]+$", description="one line"), AfterValidator(_subject)
+    ]
     body: Annotated[str, Field(max_length=100_000, description="plain text")]
 
 
@@ -66,18 +76,18 @@ class Sent(TypedDict):
 def send_email(args: SendEmail, call: ToolCall) -> Sent:
     """Send a mail; a repeat under the same idempotency key carries the same Message-ID."""
     settings: SmtpSettings = call.settings
-    message = _message(args, settings, call.idempotency_key)
+    mail = _built(args, settings, call.idempotency_key)
     with _session(call) as server:
-        _address(server, settings, args)
+        _address(server, mail)
+        _ask_to_send(server)
         try:
-            code, said = server.data(message.as_bytes())
-        except smtplib.SMTPDataError as error:
-            raise ToolFailed(f"the mail server takes no mail now: {_text(error.smtp_error)}") from error
+            server.send(mail.content + b".\r\n")
+            code, said = server.getreply()
         except (smtplib.SMTPException, OSError) as error:
             raise InDoubt(f"the connection was lost while the mail was sent: {type(error).__name__}") from error
         if code != OK:
             raise ToolFailed(f"the mail server refused the mail: {code} {_text(said)}")
-    return {"to": args.to, "message_id": str(message["Message-ID"])}
+    return {"to": args.to, "message_id": mail.message_id}
 
 
 @send_email.dry_run(partial=True)
@@ -86,9 +96,10 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
     effect = f"Would send {args.subject!r} ({len(args.body)} characters) to {args.to}."
     if UNKNOWN in (args.subject, args.body):
         effect = f"Would send a mail to {args.to} whose text is known after live."
+    mail = _built(args, call.settings, call.idempotency_key)
     with _session(call) as server:
         if args.to != UNKNOWN:
-            _address(server, call.settings, args)
+            _address(server, mail)
             server.rset()
     return Preview(effect=effect, output=json_of({"to": args.to, "message_id": UNKNOWN}))
 
@@ -96,7 +107,10 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
 @send_email.mock
 def mock(args: SendEmail, call: ToolCall) -> Sent:
     """Return a Message-ID as if the mail had been sent."""
-    return {"to": str(args.to), "message_id": _message_id(call.idempotency_key, "mock.test")}
+    return {
+        "to": str(args.to),
+        "message_id": build(_MOCK_ADDRESS, _MOCK_ADDRESS, "mock", "", call.idempotency_key).message_id,
+    }
 
 
 @contextmanager
@@ -144,34 +158,39 @@ def _open(server: smtplib.SMTP, settings: SmtpSettings, password: str) -> None:
             raise ToolFailed("the mail server refused settings.smtp.username and its password") from error
 
 
-def _address(server: smtplib.SMTP, settings: SmtpSettings, args: SendEmail) -> None:
+def _built(args: SendEmail, settings: SmtpSettings, key: str) -> Mail:
+    """Return the mail, with a stand-in for each value that only the live run will know.
+
+    Raises:
+        ToolFailed: If it cannot be sent as it is written, which the dry run finds as the live call would.
+    """
+    sender = required(settings.sender, "settings.smtp.sender")
+    to = _MOCK_ADDRESS if args.to == UNKNOWN else args.to
+    return build(sender, to, args.subject, _NO_TEXT if args.body == UNKNOWN else args.body, key)
+
+
+def _address(server: smtplib.SMTP, mail: Mail) -> None:
     """Name the sender and the recipient.
 
     Raises:
         ToolFailed: If the server refuses one of them.
     """
-    sender = required(settings.sender, "settings.smtp.sender")
-    for what, (code, said) in (("sender", server.mail(sender)), ("recipient", server.rcpt(args.to))):
+    for what, address, tell in (("sender", mail.sender, server.mail), ("recipient", mail.to, server.rcpt)):
+        code, said = tell(address)
         if code not in (OK, 251):
             temporary = 400 <= code < 500
-            address = sender if what == "sender" else args.to
             raise ToolFailed(f"the mail server refused {what} {address}: {code} {_text(said)}", retry=temporary)
 
 
-def _message(args: SendEmail, settings: SmtpSettings, key: str) -> EmailMessage:
-    sender = required(settings.sender, "settings.smtp.sender")
-    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # any server can carry it
-    message["From"] = sender
-    message["To"] = args.to
-    message["Subject"] = args.subject
-    message["Date"] = formatdate()
-    message["Message-ID"] = _message_id(key, parseaddr(sender)[1].rpartition("@")[2])
-    message.set_content(args.body)
-    return message
+def _ask_to_send(server: smtplib.SMTP) -> None:
+    """Ask the server to take the mail. No byte of it has been sent before the answer, so a lost one is no doubt.
 
-
-def _message_id(key: str, domain: str) -> str:
-    return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
+    Raises:
+        ToolFailed: If the server takes no mail.
+    """
+    code, said = server.docmd("DATA")
+    if code != _SEND_NOW:
+        raise ToolFailed(f"the mail server takes no mail now: {code} {_text(said)}", retry=400 <= code < 500)
 
 
 def _text(said: bytes | str) -> str:

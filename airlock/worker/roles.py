@@ -15,12 +15,14 @@ from airlock.activities.compensate import CompensateActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
+from airlock.activities.policy import PolicyActivities
 from airlock.activities.preview import PreviewActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.temporal.connection import records_build_ids
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -84,7 +86,7 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     grace = timedelta(seconds=toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN)
     workers: list[Worker] = []
     if role in ("all", "orchestrate"):
-        gates, monitors = GateActivities(toolbox), MonitorActivities(toolbox)
+        gates, monitors, policy = GateActivities(toolbox), MonitorActivities(toolbox), PolicyActivities(toolbox)
         workers.append(
             patient(
                 Worker(
@@ -94,6 +96,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     activities=[
                         RecoverActivities(toolbox).recover,
                         AdmitActivities(toolbox).admit,
+                        policy.policy_now,
+                        policy.stored_at,
                         gates.acquire,
                         gates.leave,
                         gates.look,
@@ -104,6 +108,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
                     max_concurrent_activities=ORCHESTRATIONS,
                     max_concurrent_workflow_tasks=allowed.workflow_tasks,
                     max_cached_workflows=allowed.cached_workflows,
+                    # a run sees without a question that the policy is still the one it was admitted under
+                    build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
                     sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                     workflow_runner=runner(),
                     interceptors=[SafeSignals(), Resets(), EndedPlans()],

@@ -177,7 +177,7 @@ async def test_a_scoped_lock_keeps_out_its_scope_only(starter: Starter, airlock:
     assert "starter.py unlock --scope tool:file_write" in (await starter("list")).err
     unlocked = await starter("unlock", *REASON, "--scope", "tool:file_write")
     assert unlocked.code == 0, unlocked.err
-    assert "tool:file_write is unlocked: 1 told" in unlocked.out
+    assert "tool:file_write is unlocked: 1 notified" in unlocked.out
     assert "Meanwhile ended: 1 plan." in unlocked.out
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -105,7 +106,8 @@ async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, pl
     assert (await starter("deny", "denied", "--by", "bob", "--reason", "not today")).code == 0
     denied = await denying
     assert denied.code == 1
-    assert "waiting for approval: temporal workflow signal --workflow-id plan-denied --name approve" in denied.out
+    assert "waiting for approval: read it with" in denied.out
+    assert "--name approve" not in denied.out  # nothing of the preview is shown there
     assert "denied ended: denied (not today)" in denied.out
 
 
@@ -237,6 +239,39 @@ async def test_agents_text_is_shown_as_it_is(starter: Starter, airlock: Airlock)
     shown = await starter("show", "markup")
     assert "[bold red]not[/] a markup" in shown.out
     assert "\x1b" not in shown.out
+
+
+async def test_what_an_approver_reads_is_whole_and_can_be_seen(
+    starter: Starter, airlock: Airlock, plan_file: PlanFile
+) -> None:
+    hidden = "pay\u200bme\ufe0f \u0430t acme\u2028now"
+    content = "Dear Jo,\n" + "thank you for your order. " * 40 + f"\n{hidden}\n" + "Kind regards. " * 40
+    plan = note_plan("hidden", goal="A" + " " * 80 + "-> LIVE\u202e", requested_by="Jos\u00e9")
+    plan["steps"][0]["args"]["content"] = content
+    checked = await starter("check", plan_file(plan))
+    assert "U+200B; U+FE0F; mixed: Cyrillic \u0430 U+0430; U+2028" in checked.out + checked.err
+    digest = await waiting(airlock, plan)
+    first = plan["steps"][0]["id"]
+    shown, step = await starter("show", "hidden"), await starter("show", "hidden", "--step", first)
+    mixed = "\u27e8mixed: Cyrillic \u0430 U+0430\u27e9"
+    marked = f"pay\u27e8U+200B\u27e9me\u27e8U+FE0F\u27e9 \u0430t{mixed} acme\u27e8U+2028\u27e9now"
+    for said in (shown, step):
+        assert marked in said.out
+        unwrapped = re.sub(r"\n +\u2502", "", said.out)
+        assert "thank you for your order. " * 39 in unwrapped
+        assert "Kind regards. " * 39 in unwrapped
+    assert "A\u27e880 spaces\u27e9-> LIVE\u27e8U+202E\u27e9" in shown.out
+    assert (digest[:12] in shown.out, digest[:12] in step.out) == (True, False)
+    for said in (shown, step, await starter("list"), await starter("show", "hidden", "--audit")):
+        assert not any(character in said.out for character in "\u200b\ufe0f\u2028\u202e")
+    document = await starter("show", "hidden", "--step", first, "--json")
+    assert document.json["step"]["args"]["content"] == content
+    assert "\u200b" not in document.out  # written as JSON writes it
+    unknown = await starter("show", "hidden", "--step", "no\u200bne")
+    assert (unknown.code, "there is no step 'no\\u200bne'" in unknown.err) == (1, True)
+    refused = await starter("approve", "hidden", "--digest", digest, "--by", "\u0430lice")
+    assert (refused.code, "Cyrillic \u0430 U+0430" in refused.err) == (1, True)
+    assert "requested this plan" in (await starter("approve", "hidden", "--digest", digest, "--by", "JOSE\u0301")).err
 
 
 async def test_on_a_terminal_approve_shows_the_preview_and_asks(starter: Starter, airlock: Airlock) -> None:

@@ -151,7 +151,8 @@ def test_spending_is_by_agent_and_counts_approved_steps_only() -> None:
 
 def test_only_agents_with_a_budget_have_one() -> None:
     rules = policy(agents={"a": {"budget": {"live_calls": 1}}, "b": {}, "*": {"budget": {"cost": 2, "per": "7d"}}})
-    assert budgets_of(rules, ["c", "b", "a", "c"]) == {
+    found = admitted(plan(step("a", "read"))).model_copy(update={"policy": rules})
+    assert budgets_of(found, ["c", "b", "a", "c", "\uff21", "C"]) == {
         "a": WindowBudget(live_calls=1),
         "c": WindowBudget(cost=2, per="7d"),
     }
@@ -165,7 +166,8 @@ def test_scopes_name_agents_tools_and_resources_of_the_approved_steps() -> None:
     )
     found = admitted(plan(*steps))
     assert scopes(steps, found, ["b", "a"]) == (
-        "agent:bot", "agent:zoe", "resource:box:jo", "resource:row:k", "resource:shelf:3", "tool:mail", "tool:write",
+        "agent:bot", "agent:zoe", "agent=bot", "agent=zoe",
+        "resource:box:jo", "resource:row:k", "resource:shelf:3", "tool:mail", "tool:write",
     )  # fmt: skip
     assert scopes(steps, found, []) == ()
 
@@ -190,5 +192,5 @@ def test_a_resource_that_is_not_known_yet_might_be_any(args: dict[str, Any], unk
 def test_more_resources_than_a_gate_remembers_stand_for_any() -> None:
     steps = [step(f"s{number}", "read", args={"key": number}) for number in range(MAX_SCOPED_RESOURCES + 1)]
     found = admitted(plan(*steps))
-    assert scopes(steps, found, [each.id for each in steps]) == ("agent:bot", "resource:*", "tool:read")
-    assert len(scopes(steps, found, [each.id for each in steps[1:]])) == MAX_SCOPED_RESOURCES + 2
+    assert scopes(steps, found, [each.id for each in steps]) == ("agent:bot", "agent=bot", "resource:*", "tool:read")
+    assert len(scopes(steps, found, [each.id for each in steps[1:]])) == MAX_SCOPED_RESOURCES + 3

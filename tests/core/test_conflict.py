@@ -19,7 +19,8 @@ from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
-from airlock.plans.graph import PlanGraph, parents_of
+from airlock.plans.graph import PlanGraph
+from airlock.plans.parents import parents_of
 from airlock.plans.plan import Plan, Step
 from airlock.plans.seal import seal
 from airlock.plans.state import State

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.admission.examination import examine
-from airlock.plans.graph import descendants, graph_problems, parents_of, reversed_parents, topological_order, waves
+from airlock.plans.graph import descendants, graph_problems, topological_order, waves
+from airlock.plans.parents import parents_of, reversed_parents
 from tests.core.build import dags, plan, step
 
 Graph = dict[str, tuple[str, ...]]

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from airlock.base.incoming import MalformedMessage
 from airlock.plans.contract import Mode
-from airlock.plans.graph import reversed_parents
 from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFailed, ProbeAnswer, UndoFailed, Undone
+from airlock.plans.parents import reversed_parents
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.approval import waived_by_policy

@@ -24,7 +24,7 @@ from airlock.run.recovery import (
 from airlock.run.state import Run
 from airlock.run.undo import Prospect, Undoing, UndoLook
 from airlock.run.undo_preview import seal_undo
-from airlock.run.views import preview_view
+from airlock.run.views import preview_view, waits_for
 from tests.core.build import NOW, admitted, call, contract, failed, later, live, live_run, plan, policy, say, step
 
 READS = contract(reversibility="read_only", has_compensate=False)
@@ -324,6 +324,62 @@ def test_no_way_leads_round_the_approval_of_an_undo():
     assert not say(approved, "rollback", to_step="a").accepted, "further back than what was approved"
     assert say(approved, "rollback").accepted
     assert approved.rollback.to_step == "b"
+
+
+def doubtful_undo(**statuses: CallStatus) -> Run:
+    """Return an undo that waits for its approval and begins with a call in doubt."""
+    run, _ = undo_run(ended_run(**{"a": CallStatus.IN_DOUBT, **statuses}))
+    run.apply(Event.REHEARSED, NOW)
+    seal_undo(run, (), NOW)
+    run.apply(Event.PREVIEWED, NOW)
+    return run
+
+
+@pytest.mark.parametrize("by_gate", [False, True])
+@pytest.mark.parametrize("approved", [False, True])
+def test_an_unlock_lets_an_undo_go_on_with_the_doubts_it_began_with(by_gate, approved):
+    run = doubtful_undo()
+    if approved:
+        assert say(run, "approve", by="alice").accepted
+        run.apply(Event.ROLLBACK, NOW)
+        by_gate = False  # the live gate's lock stops no rollback
+    assert say(run, "lock", gate=by_gate).accepted
+    assert "airlock unlock" in waits_for(run)
+    assert say(run, "unlock", gate=by_gate).accepted
+    assert (run.state, run.approved, run.lock) == (State.MOCK, (), None)
+
+
+def test_a_lock_over_the_live_gates_lock_remembers_what_was_stopped():
+    run = doubtful_undo()
+    assert say(run, "lock", gate=True).accepted
+    assert say(run, "lock").accepted
+    assert say(run, "unlock").accepted
+
+
+def test_an_unlock_settles_no_doubt_that_stopped_the_undo_by_itself():
+    run = doubtful_undo()
+    say(run, "approve", by="alice")
+    run.apply(Event.ROLLBACK, NOW)
+    run.apply(Event.COMPENSATION_FAILED, NOW)
+    assert "must be settled first" in say(run, "unlock").reason
+    assert say(run, "lock").accepted
+    assert "must be settled first" in say(run, "unlock").reason
+
+
+def test_an_unlock_settles_no_failed_compensation():
+    run = doubtful_undo(b=CallStatus.LIVE)
+    say(run, "approve", by="alice")
+    run.apply(Event.ROLLBACK, NOW)
+    run.calls["b"] = run.calls["b"].model_copy(update={"status": CallStatus.UNDO_FAILED})
+    assert say(run, "lock").accepted
+    assert "must be settled first" in say(run, "unlock").reason
+
+
+def test_a_plan_with_a_call_in_doubt_is_settled_before_it_is_unlocked():
+    ended = ended_run(a=CallStatus.IN_DOUBT)
+    ended.state = State.LIVE
+    assert say(ended, "lock").accepted
+    assert "must be settled first" in say(ended, "unlock").reason
 
 
 def test_a_call_whose_token_is_lost_is_shown_as_one_that_would_fail():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.canonical import canonical_json, differences, digest
-from airlock.base.text import printable
+from airlock.base.visible import printable
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest, seal
 from airlock.run.preview import approve_command, render_preview
@@ -339,10 +339,10 @@ def test_printable_leaves_one_line_of_the_same_length(line: str) -> None:
     assert len(shown) == len(line)
 
 
-def test_long_values_are_cut_and_say_so() -> None:
-    run = awaiting(plan(step("a")), a=preview("a", args={"body": "x" * 10_000}))
+def test_long_values_of_a_call_that_reads_are_cut_and_say_so() -> None:
+    run = awaiting(plan(step("a", "read")), a=preview("a", args={"body": "x" * 10_000}))
     text = render_preview(sealed_of(run), "d")
-    assert "10,002" in text or "10002 characters, all of them sealed" in text
+    assert "10002 characters, all of them sealed" in text
     assert max(map(len, text.split("\n"))) < 400
 
 

@@ -1,7 +1,14 @@
 """The texts about a run: what it waits for, and its details for the Temporal UI."""
 
+import copy
+
+import pytest
+
+from airlock.gates.protocol import GateWait
+from airlock.plans.outcome import CallInDoubt, UndoFailed
+from airlock.run.call_results import after_rollback, take_undo
 from airlock.run.views import details, preview_view, status_view, waits_for
-from tests.core.build import awaiting, live_run, new_run, plan, say, step
+from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
 
 
 def test_a_run_that_waits_for_approval_shows_how_to_approve():
@@ -44,3 +51,53 @@ def test_a_run_that_ended_waits_for_nothing():
     assert say(run, "deny", by="olga", reason="too early").accepted
     assert waits_for(run) == "nothing, it has ended"
     assert "Outcome: **denied**" in details(run)
+
+
+@pytest.mark.parametrize(
+    ("holders", "said"),
+    [
+        ((), "its turn at crm/contact-7 (place 2 in the queue)"),
+        (("plan-a", "plan-b"), "its turn at crm/contact-7 (place 2 in the queue, held by plan-a, plan-b)"),
+    ],
+)
+def test_a_run_in_a_queue_says_where_it_stands_and_who_holds_the_gate(holders: tuple[str, ...], said: str):
+    run = live_run(plan(step("a")))
+    assert waits_for(run) == "a worker"
+    run.gate_wait = GateWait(gate="gate-resource-1", name="crm/contact-7", position=2, holders=holders)
+    assert waits_for(run) == said
+
+
+def test_a_run_names_the_calls_that_are_running_live_and_locked():
+    run = live_run(plan(step("a"), step("b")))
+    run.in_flight = ("a", "b")
+    assert waits_for(run) == "calls that are running: a, b"
+    assert say(run, "lock", by="olga", reason="an incident").accepted
+    assert waits_for(run) == "calls that are still finishing: a, b"
+    run.in_flight = ()
+    assert waits_for(run) == f"unlock, rollback or abort: airlock unlock {run.name} --reason ..."
+
+
+def test_votes_for_different_steps_leave_the_quorum_open():
+    run = awaiting(plan(step("a"), step("b")), policy(approvals_required=2))
+    assert waits_for(run).startswith("2 approval(s) until ")
+    for by, chosen in (("olga", ["a"]), ("paul", ["b"])):
+        assert say(run, "approve", by=by, digest=run.digest, steps=chosen).accepted
+    assert waits_for(run) == "more approvals: no step has its quorum yet"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("happened", "happened|did_not_happen"), ("retry", "retry|skip|compensated")],
+)
+def test_a_parked_run_names_the_outcomes_that_resolve_takes(outcome: str, words: str):
+    run = live_run(plan(step("a"), step("b", "write", "a")))
+    if outcome == "happened":
+        call(run, CallInDoubt(step="a", error="connection lost"), after=True)
+    else:
+        call(run, live("a"), failed("b"), after=True)
+        take_undo(run, UndoFailed(step="a", error="the target says no"), NOW)
+        after_rollback(run, NOW)
+    assert waits_for(run) == f"a human to settle a: airlock resolve {run.name} a {words} --reason ..."
+    for said in words.split("|"):
+        twin = copy.deepcopy(run)
+        assert say(twin, "resolve", by="olga", step="a", outcome=said, reason="looked", output={"id": "a"}).accepted

@@ -1,16 +1,23 @@
 """`send_email` through a real SMTP server; what it delivered is read from its mailbox."""
 
+import asyncio
+import re
 import socket
 from collections.abc import Callable
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import send_email
+from airlock.tools.mail_message import build
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
 
@@ -107,8 +114,91 @@ async def test_what_is_not_set_up_is_named(runner: Make, mailbox: Mailbox) -> No
     [
         {"to": "jo@acme.test\r\nRCPT TO:<x@y.test>"}, {"to": "a@x.test, b@x.test"}, {"to": "Jo <jo@acme.test>"},
         {"subject": "a\nBcc: x@y.test"}, {"subject": ""}, {"cc": "x@y.test"},
+        *({"subject": f"a{bad}b"} for bad in "\x00\t\x0b\x0c\x1b\x1c\x1d\x1e\x7f\x80\x85\x9f\u2028\u2029"),
+        {"to": "jo(boss)@acme.test"}, {"to": "boss(1)@b.test"}, {"to": "jo@(x)acme.test"}, {"to": '"jo"@acme.test'},
+        {"to": "team: jo@acme.test;"}, {"to": "jo\x00@acme.test"}, {"to": "jo@acme.test\x00"}, {"to": "jo @acme.test"},
+        {"to": "jo@[127.0.0.1]"}, {"to": ".jo@acme.test"}, {"to": "jo..x@acme.test"}, {"to": "jo\\@acme.test"},
+        {"to": "jo@acme.test."}, {"to": "jo@-acme.test"}, {"to": "j\u043e@acme.test"}, {"to": "jo\uff20acme.test"},
+        {"to": "x" * 65 + "@acme.test"}, {"to": "jo@acme.test>"}, {"to": "jo%\u200b@acme.test"}, {"to": "a:b@acme.test"},
     ],
 )  # fmt: skip
 async def test_nothing_can_be_smuggled_into_the_headers(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         send_email.arguments.model_validate({**MAIL, **wrong})
+
+
+@pytest.mark.parametrize("to", ["jo@acme.test", "Jo.O'Neil+a/b=c@Mail.acme-1.test", "#!$%&'*/=?^_`{|}~-@a.test", "a@b"])
+async def test_the_address_shown_is_the_address_told(runner: Make, mailbox: Mailbox, to: str) -> None:
+    tool = runner(send_email, mailbox.settings)
+    mail = {**MAIL, "to": to}
+    assert f"to {to}." in (await tool.dry_run(**mail)).effect
+    assert (await tool.live(**mail))["to"] == to
+    (found,) = mailbox.new()
+    assert (found["to"], found["headers"]["To"]) == ([to], to)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("subject", "=?utf-8?q?Free_money?=", "would arrive as 'Free money'"),
+        ("subject", "Re: =?iso-8859-1?b?SGVsbG8=?= you", "would arrive as"),
+        ("body", "a\x00b", "U+0000"),
+    ],
+)
+async def test_what_would_arrive_otherwise_fails_in_both_runs_and_certainly(
+    runner: Make, mailbox: Mailbox, field: str, value: str, words: str
+) -> None:
+    tool = runner(send_email, mailbox.settings)
+    for attempt in (tool.dry_run, tool.live):
+        with pytest.raises(ToolFailed, match=re.escape(words)):
+            await attempt(**{**MAIL, field: value})
+    assert mailbox.new() == []
+
+
+@pytest.mark.parametrize("sender", ["jo(x)@a.test", "A <a@b.test>, c@d.test", "A\u2028 <a@b.test>", "a", "A <a@b.test\x00>"])
+async def test_a_sender_that_is_not_one_address_fails_before_a_server_is_asked(runner: Make, sender: str) -> None:
+    tool = runner(send_email, {"host": "127.0.0.1", "port": 1, "sender": sender, "starttls": False})
+    for attempt in (tool.dry_run, tool.live):
+        with pytest.raises(ToolFailed, match=r"settings\.smtp\.sender is"):
+            await attempt(**MAIL)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(min_size=1, max_size=300), st.text(max_size=400), st.text('ab.@()"<>:;,\\ \x00\u2028[]', max_size=12))
+def test_a_mail_is_built_whole_or_certainly_not_sent(subject: str, body: str, local: str) -> None:
+    for to in ("jo@acme.test", f"{local}@acme.test"):
+        try:
+            mail = build("A <a@b.test>", to, subject, body, "key")
+        except ToolFailed:
+            continue
+        assert mail.to == to
+        assert re.fullmatch(rb"([^\r\n\x00-\x08\x80-\xff]{0,998}\r\n)+", mail.content)
+        assert b"\r\n.\r\n" not in mail.content
+        arrived = message_from_bytes(re.sub(rb"(?m)^\.", b"", mail.content), policy=default)
+        assert (str(arrived["To"]), str(arrived["Subject"])) == (to, subject)
+        text = arrived.get_content()
+        assert text.splitlines() == body.splitlines() or text.split() == body.split()
+
+
+async def test_a_server_that_leaves_before_the_first_byte_leaves_no_doubt(runner: Make) -> None:
+    """A real socket that answers every command but DATA."""
+    said: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        while line := await reader.readline():
+            said.append(line)
+            if line.startswith(b"DATA"):
+                break
+            writer.write(b"250 OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        tool = runner(send_email, {"host": "127.0.0.1", "port": port, "sender": "a@b.test", "starttls": False})
+        with pytest.raises(ToolFailed, match="closed the connection before the mail") as refusal:
+            await tool.live(**MAIL)
+    assert refusal.value.retry
+    assert said[-1] == b"DATA\r\n"
+    assert b"rcpt TO:<jo@acme.test>\r\n" in said

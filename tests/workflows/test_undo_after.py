@@ -243,6 +243,35 @@ async def test_a_call_in_flight_of_a_terminated_plan_is_in_doubt_until_somebody_
     assert live_log(plan_id) == ["a", "o"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["put", "once"])
+async def test_a_locked_undo_with_a_call_in_doubt_goes_on_after_the_unlock(airlock, plan, tool):
+    document = plan(step("o", tool, key="o", value=1))
+    plan_id = document["plan_id"]
+    await terminated_in_flight(airlock, document, "o")
+    handle = await asked(airlock, plan_id)
+    seen = (await handle.status()).digest
+    assert (await handle.decide("lock", by="op", reason="all plans")).accepted
+    status = await handle.status()
+    assert status.parked == ("o",)
+    assert "airlock unlock" in status.waits_for
+    verdict = await handle.decide("unlock", by="op", reason="go on")
+    assert verdict.accepted, verdict
+    status = await awaiting(handle)
+    assert status.digest != seen, "the lock took back no approval, but the world may have moved"
+    await approved(handle)
+    if tool == "once":  # it has no probe, so that only a person can say what became of the call
+        assert (await handle.wait_for(State.LOCKED)).parked == ("o",)
+        refused = await handle.decide("unlock", by="op", reason="go on")
+        assert "must be settled first" in refused.reason
+        assert (await handle.decide("lock", by="op", reason="while I look")).accepted
+        assert "must be settled first" in (await handle.decide("unlock", by="op", reason="go on")).reason
+        assert (await handle.decide("abort", by="op", reason="by hand")).accepted
+        return
+    assert (await handle.result()).undone == ("o",)
+    assert WORLD.state[plan_id] == {}
+
+
 async def _parked_again(handle: PlanHandle) -> Any:
     status = await handle.status()
     views = {view.id: view.status for view in status.steps}

@@ -9,7 +9,8 @@ from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.base.errors import Problem
 from airlock.plans.contract import Contract, Mode
-from airlock.plans.graph import Parents, PlanGraph
+from airlock.plans.graph import PlanGraph
+from airlock.plans.parents import Parents
 from airlock.plans.plan import Step
 
 

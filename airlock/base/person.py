@@ -1,0 +1,54 @@
+"""Names of people and agents: every spelling of a name is the same person."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from airlock.base.names import RESERVED
+from airlock.base.scripts import mixed, words
+from airlock.base.text import shorten
+from airlock.base.visible import is_invisible
+
+
+def folded(name: str) -> str:
+    """Return the one form of all spellings of a name: capitals, full width, composed accents and invisible characters.
+
+    White space at the ends does not count, and any between is one space. Empty for a name of which nothing can be seen.
+    """
+    before, name = "", name
+    while before != name:  # folding a letter can free an accent that then composes with the letter before
+        before = name
+        name = "".join(character for character in name if not is_invisible(character))
+        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+        name = " ".join(name.split())
+    return name
+
+
+def same_person(one: str, other: str) -> bool:
+    """Return True if two names are spellings of one."""
+    return one == other or folded(one) == folded(other)
+
+
+def name_problem(name: str) -> str:
+    """Return the reason why a person may not decide under a name, in words that follow `by: `; empty for a fit name.
+
+    A name that mixes alphabets looks like another person's, and another spelling of `airlock` like Airlock itself.
+    """
+    form = folded(name)
+    if not form:
+        return "no character of this name can be seen; write your own name"
+    if form in RESERVED:
+        return f"{', '.join(RESERVED)} are not people; write your own name"
+    seen = "".join(character for character in name if not is_invisible(character))
+    for word in words(seen):
+        foreign = [f"{kind} {letter} U+{ord(letter):04X}" for kind, letter in mixed(word.text) if kind[0].isupper()]
+        if foreign:
+            return f"{shorten(word.text, 60)!r} mixes alphabets ({', '.join(foreign[:5])}); write the name in one"
+    return ""
+
+
+def spellings(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the spellings of each person among some names, by the folded name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        found[folded(name)] = (*found.get(folded(name), ()), name)
+    return found

@@ -1,0 +1,36 @@
+"""Votes: the approvals of a run that were accepted, and what they add up to."""
+
+from datetime import datetime
+
+from airlock.admission.policy import Policy
+from airlock.plans.state import Event
+from airlock.run.approval import approved_steps
+from airlock.run.approval_age import expiry_of_votes
+from airlock.run.approval_today import rules_of, votes_that_count
+from airlock.run.audit import AuditKind
+from airlock.run.state import Run, Vote
+
+
+def take_vote(run: Run, vote: Vote, now: datetime, today: Policy | None = None) -> None:
+    """Count an accepted approval, and go live once the votes are enough.
+
+    Earlier votes that got too old, or that today's policy does not count any more, are dropped.
+
+    Args:
+        run: The plan's run; changed in place.
+        vote: The approval, with the time at which it was given.
+        now: UTC.
+        today: The policy of today; None if only the plan's policy counts.
+    """
+    rules = rules_of(run, today)
+    counted = votes_that_count(run, rules, vote.at)
+    for lost in run.votes:
+        if lost not in counted:
+            why = "this approval does not count any more: it is too old, or today's policy refuses it"
+            run.record(AuditKind.REFUSED, "approve", now, by=lost.approval.by, reason=why, digest=run.digest)
+    run.votes = (*counted, vote)
+    run.approved = approved_steps(run, today)
+    run.approved_until = expiry_of_votes(run, rules.policy.approval_valid_for_seconds)
+    if run.approved:
+        by = ", ".join(vote.approval.by for vote in run.votes)
+        run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")

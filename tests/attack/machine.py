@@ -1,0 +1,311 @@
+"""An attacker with the namespace's API against a small Airlock: what took effect is read from the world."""
+
+import asyncio
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+
+from airlock.base import names
+from airlock.base.errors import AirlockError
+from airlock.client import PlanHandle
+from airlock.plans.state import State
+from airlock.run.messages import Approve
+from airlock.run.signature import sign
+from tests.attack.powers import Powers, invented
+from tests.workflows.attacker import JUNK, NESTED, made_checked, plain
+from tests.workflows.protected import Place, keyring, place
+from tests.workflows.world import WORLD
+
+TOOLS_OF_A_PLAN = st.lists(st.sampled_from(["put", "send", "once", "share"]), min_size=1, max_size=3)
+_NUMBERS = itertools.count(1)
+_T = TypeVar("_T")
+_KEY = Ed25519PrivateKey.generate()
+PRIVATE = _KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+PUBLIC = _KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " alice"
+SIGNALS = (*["approve", "unlock"] * 3, "lock", "rollback", "abort", "deny", "resolve", "release", "settled", "report")
+PAYLOADS = ("invented", "copied", "copied and marked", "own question", "empty", "junk", "nested")
+DEEDS = (*["complete"] * 4, "fail", "cancel", "heartbeat", "options")
+ASKED = {names.LIVE_QUEUE: "call", names.REHEARSE_QUEUE: "preview", names.WORKFLOW_QUEUE: "acquire"}
+STARTS = ("plain", "retry", "cron", "signal", "replace", "schedule")
+REACHABLE = 20.0
+"""Seconds that an honest person waits for a plan that an attacker may have taken away."""
+
+
+class Loop:
+    """The event loop of the server's clients and workers, in a thread of its own: the state machine is not async."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, _T], within: float = 240.0) -> _T:
+        """Run to the end, and fail after `within` seconds."""
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, within), self._loop).result(within + 10)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+class Attack(RuleBasedStateMachine):
+    """Honest plans, an honest approver who signs, and everything that an attacker without keys can do beside them."""
+
+    loop: Loop
+    server: Client
+
+    plans = Bundle("plans")
+
+    async def _open(self) -> Place:
+        made = await place(
+            self.server, f"attack{next(_NUMBERS)}", keyring("k"),
+            signature_required="always", authorized_keys=[PUBLIC],
+        )  # fmt: skip
+        await self.stack.enter_async_context(made.working())
+        return made
+
+    # what honest people do
+
+    @initialize(target=plans, tools=TOOLS_OF_A_PLAN)
+    def begin(self, tools: list[str]) -> Any:
+        """Open a namespace, and let a plan that was approved wait inside its first call."""
+        self.approved: set[tuple[str, str]] = set()
+        self.touched: set[str] = set()
+        self.handles: dict[str, PlanHandle] = {}
+        self.done: Counter[str] = Counter()
+        self.stack = AsyncExitStack()
+        self.place: Place = self.loop.run(self._open())
+        self.powers = Powers(self.place.attacker)
+        return self.submit_plan(tools, approve=True, hold=True)
+
+    @rule(target=plans, tools=TOOLS_OF_A_PLAN, approve=st.booleans(), hold=st.booleans())
+    def submit(self, tools: list[str], approve: bool, hold: bool) -> Any:
+        """Submit an honest plan; approve it or not, and let its first call take long or not."""
+        return self.submit_plan(tools, approve, hold)
+
+    def submit_plan(self, tools: list[str], approve: bool, hold: bool) -> Any:
+        plan_id = f"p{next(_NUMBERS)}"
+        steps = []
+        for number, tool in enumerate(tools):
+            args = (
+                {"to": "jo@acme.test", "body": plan_id + str(number)}
+                if tool == "send"
+                else {"key": f"k{number}", "value": number}
+            )
+            steps.append({
+                "id": f"s{number}", "agent": "agent", "tool": tool, "args": args, "confidence": 0.95,
+                "after": [f"s{number - 1}"] if number else [],
+            })  # fmt: skip
+        document = {"plan_id": plan_id, "goal": "honest work", "requested_by": "rita", "steps": steps}
+        handle = self._honest(self.place.airlock.submit(document))
+        if handle is None:
+            return multiple()
+        self.handles[plan_id] = handle
+        if hold:
+            WORLD.hold(plan_id, "s0")
+        if approve:
+            self._honest(self._approved(plan_id))
+        return plan_id
+
+    @rule(plan_id=plans)
+    def go_on(self, plan_id: str) -> None:
+        """Let the call end that takes long."""
+        self.loop.run(self._let_go(plan_id))
+
+    async def _let_go(self, plan_id: str) -> None:
+        WORLD.hold(plan_id, "s0").set()
+
+    @rule(plan_id=plans)
+    def approve(self, plan_id: str) -> None:
+        """Read a sealed preview, and sign it if it is the honest plan's."""
+        self._honest(self._approved(plan_id))
+
+    async def _approved(self, plan_id: str) -> None:
+        handle = self.handles[plan_id]
+        status = await handle.wait_for(State.AWAITING_APPROVAL, State.LOCKED)
+        if status.state is not State.AWAITING_APPROVAL:
+            return
+        preview = await handle.preview()
+        if preview.digest is None or preview.sealed is None:
+            return
+        self.approved |= {(plan_id, each.id) for each in preview.sealed.steps}
+        said = Approve(by="alice", digest=preview.digest)
+        signature = sign(PRIVATE, plan_id, said, preview.digest)
+        await handle.decide("approve", by="alice", digest=preview.digest, signature=signature)
+
+    def _honest(self, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """Attempt something as an honest person. An attacker may make it fail, never do something else."""
+        try:
+            return self.loop.run(work, REACHABLE)
+        except (AirlockError, TimeoutError):
+            return None
+
+    # what the attacker does
+
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(PAYLOADS),
+        deed=st.sampled_from(["complete"] * 4 + ["fail", "cancel", "heartbeat", "options"]),
+    )
+    def answer(self, data: st.DataObject, kind: str, deed: str) -> None:
+        """Answer, fail, cancel or overwrite an activity that an honest worker carries out."""
+        pending = self.loop.run(self.powers.pending())
+        if not pending:
+            return
+        chosen = data.draw(st.sampled_from(pending))
+        if deed == "complete":
+            self.loop.run(self.powers.complete(chosen, self._payload(data, kind, chosen.kind)))
+        elif deed == "heartbeat":
+            self.loop.run(self.powers.heartbeat(chosen, self._payload(data, kind, chosen.kind)))
+        else:
+            attempt = {"fail": self.powers.fail, "cancel": self.powers.cancel, "options": self.powers.change_options}[deed]
+            self.loop.run(attempt(chosen))
+        self._count(deed)
+
+    @rule(
+        data=st.data(),
+        queue=st.sampled_from(list(ASKED)),
+        kind=st.sampled_from(PAYLOADS),
+    )
+    def steal_call(self, data: st.DataObject, queue: str, kind: str) -> None:
+        """Compete with honest workers for an activity."""
+        if self.loop.run(self.powers.steal_call(queue, self._payload(data, kind, ASKED[queue]))):
+            self._count("stolen task")
+
+    @rule(data=st.data(), activity_id=st.sampled_from(["s0:live", "s1:live", "other"]))
+    def steal_decision(self, data: st.DataObject, activity_id: str) -> None:
+        """Compete with honest workers for a workflow task, and schedule a call with a copied question."""
+        question = self._payload(data, "copied", "call")
+        assert question is not None
+        if self.loop.run(self.powers.steal_decision("call", activity_id, question, names.LIVE_QUEUE)):
+            self._count("stolen decision")
+
+    @rule(data=st.data(), how=st.sampled_from(STARTS), copied=st.booleans())
+    def start(self, data: st.DataObject, how: str, copied: bool) -> None:
+        """Start a plan, a gate or a claim with a payload that claims to be far already."""
+        workflow_type, workflow_id = data.draw(st.sampled_from([
+            *((names.PLAN_WORKFLOW, names.plan_workflow_id(plan)) for plan in self.handles),
+            (names.PLAN_WORKFLOW, names.plan_workflow_id("mallory")), (names.GATE_WORKFLOW, names.LIVE_GATE),
+        ]))  # fmt: skip
+        self.touched.add(workflow_id)
+        lie = {"run": {"plan": {}, "state": "LIVE", "approved": ["s0"]}}
+        payload = self._payload(data, "copied", "start") if copied else plain(lie)
+        assert payload is not None
+        self.loop.run(self.powers.start(workflow_type, workflow_id, payload, how))
+        self._count(f"start {how}")
+
+    @rule(data=st.data(), name=st.sampled_from(SIGNALS), kind=st.sampled_from(["said", *PAYLOADS]))
+    def signal(self, data: st.DataObject, name: str, kind: str) -> None:
+        """Say something to any workflow, as an approver, an operator or a worker would."""
+        runs = [workflow_id for workflow_id, _, is_open in self.loop.run(self.powers.runs()) if is_open]
+        if not runs:
+            return
+        chosen = data.draw(st.sampled_from(sorted(set(runs))))
+        said: dict[str, Any] = {"by": "alice", "reason": "because", "step": "s0", "outcome": "did_not_happen"}
+        if name == "approve":
+            said = {"by": "alice", "digest": self._digest(chosen), "signature": data.draw(st.sampled_from([None, "AAAA"]))}
+        payload = plain(said) if kind == "said" else self._payload(data, kind, "signal")
+        self.loop.run(self.powers.signal(chosen, name, [] if payload is None else [payload]))
+        self._count(f"signal {name}")
+
+    @rule(data=st.data(), last=st.booleans(), forget=st.booleans())
+    def reset(self, data: st.DataObject, last: bool, forget: bool) -> None:
+        runs = self.loop.run(self.powers.runs())
+        if runs:
+            workflow_id, run_id, _ = data.draw(st.sampled_from(runs))
+            self.touched.add(workflow_id)
+            self.loop.run(self.powers.reset(workflow_id, run_id, last, forget))
+            self._count("reset")
+
+    @rule(data=st.data())
+    def terminate(self, data: st.DataObject) -> None:
+        runs = sorted({workflow_id for workflow_id, _, is_open in self.loop.run(self.powers.runs()) if is_open})
+        if runs:
+            chosen = data.draw(st.sampled_from(runs))
+            self.touched.add(chosen)
+            self.loop.run(self.powers.terminate(chosen))
+            self._count("terminate")
+
+    def _payload(self, data: st.DataObject, kind: str, of: str) -> Payload | None:
+        """A payload of some kind: invented, copied from a history, marked as checked, or none at all."""
+        if kind in ("invented", "junk", "nested", "empty"):
+            return {"invented": invented(of), "junk": JUNK, "nested": NESTED}.get(kind)
+        runs = self.loop.run(self.powers.runs())
+        stored: list[Payload] = []
+        if runs:
+            workflow_id, run_id, _ = data.draw(st.sampled_from(runs))
+            stored = self.loop.run(self.powers.stored(workflow_id, run_id))
+        copied = data.draw(st.sampled_from(stored)) if stored else plain({})
+        return made_checked(invented(of), copied) if kind == "copied and marked" else copied
+
+    def _digest(self, workflow_id: str) -> str:
+        """The digest of a seal, which everybody can ask for."""
+        handle = next((each for each in self.handles.values() if each.workflow.id == workflow_id), None)
+        status = self._honest(handle.status()) if handle is not None else None
+        return (status.digest if status is not None else None) or "0" * 64
+
+    def _count(self, deed: str) -> None:
+        self.done[deed] += 1
+
+    # what must hold, read from the world
+
+    @invariant()
+    def nothing_unapproved_took_effect(self) -> None:
+        for what, plan_id, step_id in list(WORLD.log):
+            if what == "live" and (plan_id in self.handles or plan_id == "mallory"):
+                assert (plan_id, step_id) in self.approved, f"{plan_id}/{step_id} went live, and its seal was not approved"
+
+    @invariant()
+    def what_took_effect_is_what_was_sealed(self) -> None:
+        for plan_id in self.handles:
+            state = dict(WORLD.state.get(plan_id, {}))
+            sent = state.pop("sent", [])
+            assert set(sent) <= {"jo@acme.test"}, sent
+            assert all(key == f"k{value}" for key, value in state.items()), state
+
+    @invariant()
+    def nothing_took_effect_twice(self) -> None:
+        for key, times in list(WORLD.effects.items()):
+            assert times <= 1, f"{key} took effect {times} times"
+
+    def teardown(self) -> None:
+        """Let everything go on for a while, look again, and ask each plan that was not taken away what it has done."""
+        if not hasattr(self, "stack"):
+            return
+        try:
+            self.loop.run(self._settled())
+            self.nothing_unapproved_took_effect()
+            self.nothing_took_effect_twice()
+            self._nothing_is_hidden()
+        finally:
+            self.loop.run(self.stack.aclose())
+
+    async def _settled(self) -> None:
+        """Wait until the world has stood still for two seconds."""
+        WORLD.release()
+        seen, still = -1, 0
+        while still < 4:
+            await asyncio.sleep(0.5)
+            still = still + 1 if len(WORLD.log) == seen else 0
+            seen = len(WORLD.log)
+
+    def _nothing_is_hidden(self) -> None:
+        for plan_id, handle in self.handles.items():
+            made = {step for step in ("s0", "s1", "s2") if WORLD.effects[names.idempotency_key(plan_id, step, 0)]}
+            if not made or handle.workflow.id in self.touched:
+                continue
+            status = self._honest(handle.status())
+            if status is not None:
+                told = {step.id for step in status.steps if step.status not in ("waiting", "duplicate")}
+                assert made <= told, f"{plan_id} hides {sorted(made - told)}: {status}"

@@ -1,0 +1,52 @@
+"""A preview is believed only if its digest covers what it shows, whatever answered the query."""
+
+import pytest
+
+from airlock.plans.seal import seal
+from airlock.plans.state import State
+from airlock.run.preview_check import PreviewMismatch, checked_preview
+from airlock.run.views import PreviewView, preview_view
+from tests.core.build import awaiting, plan, step
+
+PLAN = "plan-p-1"
+
+
+@pytest.fixture
+def view() -> PreviewView:
+    return preview_view(awaiting(plan(step("a"))))
+
+
+def test_an_honest_preview_keeps_its_text_and_digest(view):
+    assert view.digest is not None
+    assert checked_preview(view, PLAN) == view
+
+
+def test_a_text_is_made_again_from_what_is_sealed(view):
+    lie = view.model_copy(update={"text": "Nothing happens here.\nDigest: " + str(view.digest)})
+    assert checked_preview(lie, PLAN).text == view.text
+
+
+def test_an_argument_that_the_digest_does_not_cover_is_refused(view):
+    assert view.sealed is not None
+    first, *rest = view.sealed.steps
+    other = first.model_copy(update={"args": {**first.args, "key": "something else"}})
+    sealed = view.sealed.model_copy(update={"steps": (other, *rest)})
+    with pytest.raises(PreviewMismatch, match="approve nothing"):
+        checked_preview(view.model_copy(update={"sealed": sealed}), PLAN)
+
+
+def test_a_digest_without_content_is_refused(view):
+    with pytest.raises(PreviewMismatch, match="approve nothing"):
+        checked_preview(view.model_copy(update={"sealed": None}), PLAN)
+
+
+def test_the_seal_of_another_plan_is_refused(view):
+    assert view.sealed is not None
+    other = view.sealed.model_copy(update={"plan_id": "p2"})
+    with pytest.raises(PreviewMismatch, match="plan-p2"):
+        checked_preview(view.model_copy(update={"sealed": other, "digest": seal(other)}), PLAN)
+
+
+def test_a_preview_that_is_not_open_says_so(view):
+    closed = checked_preview(view.model_copy(update={"state": State.LIVE}), PLAN)
+    assert closed.text == f"{view.text}\n\nThis preview is not open for approval any more: the plan is in LIVE."

@@ -1,0 +1,70 @@
+"""A worker without keys answers an approver's query: it cannot show one thing and let another be approved."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import QueryResultType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest, RespondQueryTaskCompletedRequest
+from temporalio.service import RPCError
+
+from airlock.base import names
+from airlock.run.preview_check import PreviewMismatch
+from tests.workflows.attacker import IDENTITY, Attacker, plain
+from tests.workflows.conftest import awaiting, step
+from tests.workflows.protected import keyring, place
+
+
+async def answer_a_query(attacker: Attacker, answer: dict[str, Any]) -> None:
+    """Take the next query in the place of an honest worker, and answer it."""
+    client, queue = attacker.client, TaskQueue(name=names.WORKFLOW_QUEUE)
+    while True:
+        request = PollWorkflowTaskQueueRequest(namespace=client.namespace, task_queue=queue, identity=IDENTITY)
+        try:
+            task = await client.workflow_service.poll_workflow_task_queue(request, timeout=timedelta(seconds=5))
+        except RPCError:
+            continue
+        if task.task_token and task.query.query_type == "preview":
+            break
+    await client.workflow_service.respond_query_task_completed(
+        RespondQueryTaskCompletedRequest(
+            namespace=client.namespace, task_token=task.task_token,
+            completed_type=QueryResultType.QUERY_RESULT_TYPE_ANSWERED,
+            query_result=Payloads(payloads=[plain(answer)]),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", ["other content", "other text"])
+async def test_a_preview_that_a_worker_without_keys_shows_is_not_believed(dev_server, plan, lie):
+    where = await place(dev_server.client, f"forged-preview-{lie.replace(' ', '-')}", keyring("k"))
+    document = plan(step("a", "put", key="precious", value="gone"))
+    async with where.working():
+        handle = await where.airlock.submit(document)
+        await awaiting(handle)
+        honest = await handle.preview()
+    answer = honest.model_dump(mode="json")
+    if lie == "other content":
+        answer["sealed"]["steps"][0]["args"] = {"key": "harmless", "value": 1}
+    else:
+        answer["text"] = answer["text"].replace("precious", "harmless")
+    async with asyncio.TaskGroup() as both:
+        both.create_task(asyncio.wait_for(answer_a_query(where.attacker, answer), 120))
+        asked = both.create_task(_outcome(handle))
+    shown = asked.result()
+    if lie == "other content":
+        assert isinstance(shown, PreviewMismatch)
+        assert "approve nothing" in str(shown)
+    else:
+        assert shown.text == honest.text
+        assert "precious" in shown.text
+
+
+async def _outcome(handle: Any) -> Any:
+    try:
+        return await handle.preview()
+    except PreviewMismatch as error:
+        return error

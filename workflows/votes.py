@@ -1,0 +1,122 @@
+"""Approvals between their arrival and their verdict: each is judged by today's policy too."""
+
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from airlock.admission.policy import Policy
+    from airlock.base import names
+    from airlock.base.incoming import Verdict
+    from airlock.plans.state import State
+    from airlock.run.approval import judge_by_plan
+    from airlock.run.decisions import decide, refuse
+    from airlock.run.messages import Approve, Message
+    from airlock.run.state import Run, Vote
+    from airlock.wire import PolicyRequest, StoredAtRequest
+    from airlock.workflows import commands
+    from airlock.workflows.answers import NoAnswer, answered
+
+MAX_PENDING = 100
+"""The approvals that may wait for a verdict at the same time; any client can send more."""
+
+
+class Votes:
+    """The approvals of a run that are on their way to a verdict.
+
+    A run admitted before there were epochs judges each at once, by its own policy alone.
+
+    Args:
+        run: The plan's run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._judging = 0
+
+    @property
+    def judging(self) -> bool:
+        """True while an update waits for its verdict."""
+        return self._judging > 0
+
+    def take(self, message: Message) -> bool:
+        """Keep an approval that arrived as a signal until `settle`. Return False if it can be judged at once."""
+        if not isinstance(message, Approve) or not self._may_count(message):
+            return False
+        if len(self._run.pending_votes) >= MAX_PENDING:
+            refuse(self._run, "approve", "too many approvals at the same time: send it again", workflow.now())
+            return True
+        self._run.pending_votes = (*self._run.pending_votes, Vote(approval=message, at=workflow.now()))
+        return True
+
+    async def decide(self, name: str, message: Message) -> Verdict:
+        """Judge a decision that arrived as an update. It is judged again in full once today's policy is known."""
+        given = workflow.now()
+        if not isinstance(message, Approve) or not self._may_count(message) or self._late(given):
+            return decide(self._run, name, message, given)
+        self._judging += 1
+        try:
+            today = await self._policy_now()
+        finally:
+            self._judging -= 1
+        if isinstance(today, str):
+            return refuse(self._run, name, today, workflow.now())
+        return decide(self._run, name, message, workflow.now(), today=today, given=given)
+
+    async def settle(self) -> None:
+        """Judge the approvals that arrived as signals, in the order of their arrival."""
+        run = self._run
+        while run.pending_votes:
+            votes = run.pending_votes
+            waits = run.state is State.AWAITING_APPROVAL and run.outcome is None
+            today = await self._policy_now() if waits else None
+            given = await self._given(votes) if waits else {}
+            run.pending_votes = run.pending_votes[len(votes) :]
+            for vote in votes:
+                if isinstance(today, str):
+                    refuse(run, "approve", today, workflow.now())
+                else:
+                    decide(run, "approve", vote.approval, workflow.now(), today=today, given=given.get(vote))
+
+    def _may_count(self, approval: Approve) -> bool:
+        """Return True if the plan's own policy would let an approval count, signature aside, if it was given in time."""
+        run = self._run
+        if run.admitted is None or run.admitted.epoch < 1 or run.outcome is not None:
+            return False
+        return judge_by_plan(run, approval, run.since).accepted
+
+    def _late(self, at: datetime) -> bool:
+        return self._run.expires_at is not None and at >= self._run.expires_at
+
+    async def _policy_now(self) -> Policy | str | None:
+        """Return the policy of today, or why it is not known; None if it is the plan's own policy.
+
+        The build id of the worker tells the last case at no cost: it is recorded with the workflow task, so that a replay
+        sees the same. Otherwise a local activity asks.
+        """
+        if workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash):
+            return None
+        try:
+            answer = await answered(commands.policy_now(PolicyRequest(plan_id=self._run.plan.plan_id)))
+        except (ActivityError, NoAnswer) as error:
+            return f"today's policy could not be read, approve again: {error}"
+        return answer.policy
+
+    async def _given(self, votes: tuple[Vote, ...]) -> dict[Vote, datetime]:
+        """Return when each approval was given.
+
+        That is when the run learned of it. No worker was there to tell it in time, perhaps: for an approval that seems too
+        late, the time at which Temporal stored it counts.
+        """
+        given = {vote: vote.at for vote in votes}
+        late = [vote for vote in votes if self._late(vote.at)]
+        if not late:
+            return given
+        request = StoredAtRequest(plan_id=self._run.plan.plan_id, approvals=tuple(vote.approval for vote in late))
+        try:
+            found = await answered(commands.stored_at(request))
+        except (ActivityError, NoAnswer) as error:
+            workflow.logger.warning("it is not known when an approval was stored, so it counts as too late: %s", error)
+            return given
+        return given | {vote: at for vote, at in zip(late, found.times, strict=False) if at is not None}
