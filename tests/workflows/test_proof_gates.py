@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 from temporalio.client import Client
 
 from airlock.activities.toolbox import Toolbox
@@ -207,3 +208,32 @@ async def test_an_undo_does_not_believe_a_forged_answer_that_nothing_was_called(
         await previewed(undoing)
         (shown,) = (await undoing.status()).steps
         assert "in doubt" in str(shown).lower() or "in_doubt" in str(shown).lower()
+
+
+@EITHER
+async def test_a_report_that_no_worker_sent_is_not_counted(made_place, plan, keys):
+    where = await made_place(keys)
+    async with where.working():
+        handle = await where.airlock.submit(plan(step("a", "once", key="a", value=1)))
+        await approved(handle)
+        assert (await handle.result()).outcome == "completed"
+        (monitor,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'MonitorWorkflow'")]
+        reports = [
+            payload
+            for event in await history(where.attacker.client, monitor.id)
+            for payload in event.workflow_execution_signaled_event_attributes.input.payloads
+        ]
+        asked = where.attacker.client.get_workflow_handle(monitor.id)
+        counted = (await asked.query("health"))["counted"]
+        assert counted > 0
+        lie = from_json(reports[0].data)
+        for each in lie["reports"]:
+            each["key"]["run_id"] = "another"
+        await asked.signal("report", lie)
+        seen = await until(lambda: _changed(asked, counted))
+        assert (seen["counted"] > counted, seen["refused"]) == (not keys.keys, int(bool(keys.keys)))
+
+
+async def _changed(asked: Any, counted: int) -> Any:
+    seen = await asked.query("health")
+    return seen if seen["counted"] > counted or seen["refused"] else None
