@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         HealthSnapshot,
         MonitorStart,
         ReliabilityAnswer,
+        Reports,
         SignalsSnapshot,
         WishAnswer,
         parse_question,
@@ -142,6 +143,7 @@ class MonitorWorkflow:
         taken, self._inbox = self._inbox[:AT_ONCE], self._inbox[AT_ONCE:]
         for arguments in taken:
             try:
+                origin.require_worker("report", Reports, now, arguments)
                 self._waiting += parse_reports(arguments)
             except MalformedMessage as error:
                 self.refuse_signal("report", str(error))

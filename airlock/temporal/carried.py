@@ -1,4 +1,4 @@
-"""What a workflow says outside of its own messages: the query `carry`, inputs and endings in a history."""
+"""Reader of what a workflow says beyond its messages: the query `carry`, inputs and endings in a history."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What one activity of a history was asked and answered, with the proof that a worker of Airlock said so."""
+"""Question and answer of one activity in a history, with the proof that a worker of Airlock said so."""
 
 from datetime import UTC
 from typing import Any
