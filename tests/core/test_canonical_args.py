@@ -50,11 +50,10 @@ class Order(BaseModel):
         [{"number": 100}, {"number": "100"}, {"number": 100.0}, {"number": 1e2}],
         [{"exact": 100}, {"exact": "100"}, {"exact": "1e2"}, {"exact": 100.0}, {"exact": "100.000"}],
         [{"exact": 0}, {"exact": "-0.00"}, {"exact": "0e7"}],
-        [{"price": 0}, {"price": -0.0}, {"price": "0"}],
+        [{"price": 100}, {"price": "1e2"}, {"price": "100"}, {"price": 100.0}],
         [{"at": "2026-01-01T10:00:00Z"}, {"at": "2026-01-01T11:00:00+01:00"}, {"at": "2026-01-01 10:00:00.000+00:00"}],
         [{"names": ["a", "b", "c"]}, {"names": ["c", "a", "b", "a"]}],
         [{"mail": "Jo@Acme.Test"}, {"mail": "jo@acme.test"}],
-        [{"anything": {"n": [1.0]}}, {"anything": {"n": [1]}}],
     ],
 )
 def test_every_spelling_has_one_form(spellings):
@@ -85,6 +84,13 @@ def test_canonical_arguments_are_their_own_canonical_form():
 
 def test_the_identity_of_a_call_leaves_out_what_is_at_its_default():
     assert identity(Order, canonical(Order, {"number": "3", "from": "me"})) == {"number": 3}
+
+
+def test_numbers_of_an_open_type_are_called_as_written_and_claimed_as_numbers():
+    one, other = ({"anything": {"n": [value]}} for value in (1.0, 1))
+    assert canonical_json(canonical(Order, one)) != canonical_json(canonical(Order, other))
+    assert canonical_json(identity(Order, one)) == canonical_json(identity(Order, other)) == '{"anything":{"n":[1]}}'
+    assert identity(Order, {"price": -0.0}) == identity(Order, {"price": 0.0})
 
 
 def test_a_marker_keeps_its_place_and_the_arguments_beside_it_are_canonical():

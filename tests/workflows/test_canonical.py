@@ -23,7 +23,7 @@ from tests.workflows.conftest import POLICY, approved, awaiting, namespace, step
 
 _NUMBERS = count(1)
 KNOWN: dict[str, Any] = {}
-"""What `find` finds, by key; a test changes it between the preview and the call."""
+"""The values that `find` finds, by key; a test changes it between the preview and the call."""
 MADE: dict[str, list[dict[str, Any]]] = defaultdict(list)
 """The arguments of every call that took effect, by the plan that made it."""
 
