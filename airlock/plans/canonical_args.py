@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
-from airlock.plans.normal_form import normal_form
+from airlock.plans.normal_form import normal_form, numbers_alike
 from airlock.plans.refs import REF, SECRET, Bound, Marker, bind, contains_unknown, markers
 
 _VALIDATORS = {"before": BeforeValidator, "after": AfterValidator, "plain": PlainValidator, "wrap": WrapValidator}
@@ -102,9 +102,9 @@ def identity(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {field.key: field.default for field in _fields(model).values() if field.has_default}
     plain = {name: filled(value, _as_marker) for name, value in args.items()}
     return {
-        name: value
+        name: numbers_alike(value)
         for name, value in plain.items()
-        if name not in defaults or canonical_json(value) != canonical_json(defaults[name])
+        if name not in defaults or _compared(value) != _compared(defaults[name])
     }
 
 
@@ -366,6 +366,10 @@ def _opened(value: Any) -> Any:
             return Open(kind, value[kind])
         return {key: _opened(child) for key, child in value.items()}
     return [_opened(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def _compared(value: Any) -> str:
+    return canonical_json(numbers_alike(value))
 
 
 def _about(marker: Marker) -> tuple[str, str]:

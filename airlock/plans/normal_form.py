@@ -1,4 +1,4 @@
-"""One spelling for values that JSON can write in several ways: numbers, instants, sets."""
+"""One spelling for values that JSON can write in several ways: decimals, instants, sets, and numbers in a comparison."""
 
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
@@ -19,14 +19,12 @@ _DATETIME = TypeAdapter(datetime)
 def normal_form(value: Any, written: Any) -> Any:
     """Return the one JSON form of a value.
 
-    Whole numbers have no fraction, decimals no trailing zeros, instants with an offset are in UTC, and sets are sorted.
+    Decimals have no trailing zeros, instants with an offset are in UTC, and sets are sorted.
 
     Args:
         value: The value, with objects of models as dictionaries.
         written: The same value as JSON, as its model writes it. What a model writes in a way of its own stays so.
     """
-    if isinstance(value, float) and isinstance(written, float):
-        return int(written) if written.is_integer() and abs(written) < _EXACT else written
     if isinstance(value, Decimal) and written == str(value):
         return _decimal(value)
     if isinstance(value, datetime) and value.tzinfo is not None and written == _DATETIME.dump_python(value, mode="json"):
@@ -40,6 +38,18 @@ def normal_form(value: Any, written: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(written, list):
         return list(map(normal_form, value, written))
     return written
+
+
+def numbers_alike(written: Any) -> Any:
+    """Return a JSON value with whole numbers without a fraction: to JSON 100 and 100.0 are one number.
+
+    Only for comparisons. A tool whose model leaves the type open may tell them apart, and gets what the plan says.
+    """
+    if isinstance(written, float):
+        return int(written) if written.is_integer() and abs(written) < _EXACT else written
+    if isinstance(written, Mapping):
+        return {key: numbers_alike(child) for key, child in written.items()}
+    return [numbers_alike(child) for child in written] if isinstance(written, list | tuple) else written
 
 
 def _decimal(value: Decimal) -> str:

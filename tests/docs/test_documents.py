@@ -129,8 +129,8 @@ def test_the_defaults_of_the_policy_are_the_documented_ones(key):
         assert getattr(Policy(), key) is None
         return
     default = tomllib.loads(f"value = {row[1].strip().strip('`')}")["value"]
-    actual = Policy().model_dump(mode="json", exclude_none=True)[key]  # TOML has no word for "no limit"
-    assert default == actual
+    actual = Policy().model_dump(mode="json", exclude_none=True)  # TOML has no word for "no limit"
+    assert default == actual.get(key, getattr(Policy(), key))  # what came after 0.1 is left out at its default
 
 
 def test_every_field_of_a_contract_is_explained():
