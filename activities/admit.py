@@ -16,6 +16,7 @@ from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.examination import examine
+from airlock.base.names import occasion_of
 from airlock.gates.protocol import ClaimWanted
 from airlock.plans.plan import Plan
 from airlock.temporal import claims
@@ -88,7 +89,7 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) ->
     wanted = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
         for step in admitted.live_candidates
-        if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
+        if (digest := known_digest(by_id[step], admitted.contract(step), {}, occasion_of(plan.plan_id))) is not None
     ]
     if not wanted:
         return {}
