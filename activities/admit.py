@@ -17,6 +17,7 @@ from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.examination import examine
+from airlock.base.names import occasion_of
 from airlock.gates.protocol import ClaimWanted
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
@@ -90,9 +91,9 @@ async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted, ca
     known = [
         ClaimWanted(step=step, tool=by_id[step].tool, digest=digest, args=by_id[step].claimed_args)
         for step in admitted.live_candidates
-        if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
+        if (digest := known_digest(by_id[step], admitted.contract(step), {}, occasion_of(plan.plan_id))) is not None
     ]
-    wanted = [in_any_spelling(catalogue, each) for each in known[:_MAX_CLAIMS]]
+    wanted = [in_any_spelling(catalogue, each, plan.plan_id) for each in known[:_MAX_CLAIMS]]
     if not wanted:
         return {}
     try:

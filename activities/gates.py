@@ -146,7 +146,7 @@ class GateActivities:
             held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
         if not request.claims:
             return AcquireGranted(held=tuple(held))
-        calls = tuple(in_any_spelling(self._toolbox.catalogue, claim) for claim in request.claims)
+        calls = tuple(in_any_spelling(self._toolbox.catalogue, claim, request.plan_id) for claim in request.claims)
         claimed, duplicates = await claims.take(client, request.model_copy(update={"claims": calls}))
         return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
 

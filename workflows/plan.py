@@ -214,4 +214,8 @@ def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
     if deeper_than([step.args for step in read.plan.steps], _MAX_DEPTH):
         raise ValueError(f"plan: its arguments are nested more than {_MAX_DEPTH} levels deep; make them flatter")
     undoing = None if read.undo is None else asked_undo(read.undo)
-    return Run(plan=read.plan, undoing=undoing, submitted_at=now, since=now), Outbox()
+    if undoing is None and names.occasion_of(read.plan.plan_id):
+        # a plan that names a time itself would make the calls again that another plan has made
+        raise ValueError("plan_id: ends with a time, which only a schedule appends; leave it out")
+    plan = read.plan.on_occasion(workflow.info().workflow_id)
+    return Run(plan=plan, undoing=undoing, submitted_at=now, since=now), Outbox()

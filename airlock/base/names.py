@@ -31,7 +31,11 @@ ATTRIBUTE_OUTCOME = "AirlockOutcome"
 ATTRIBUTE_AGENTS = "AirlockAgents"
 ATTRIBUTE_RESOURCES = "AirlockResources"
 
-PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_OCCASION = r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z"
+"""The time in UTC, to the second, that Temporal appends to the workflow id of each run that a schedule starts."""
+OCCASION = re.compile(rf"{_OCCASION}\Z")
+PLAN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}({_OCCASION})?")
+"""A person writes the id without the time, which only a schedule appends."""
 STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -48,6 +52,12 @@ def plan_workflow_id(plan_id: str) -> str:
 def plan_id_of(workflow_id: str) -> str:
     """Return the plan id of a workflow id; a plan id is returned unchanged."""
     return workflow_id.removeprefix(PLAN_PREFIX)
+
+
+def occasion_of(plan_id: str) -> str:
+    """Return the time that a schedule appended to the id of a plan or of its workflow; empty for any other plan."""
+    found = OCCASION.search(plan_id)
+    return found[0] if found else ""
 
 
 def undo_workflow_id(plan_id: str) -> str:

@@ -142,7 +142,7 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
     if read.is_no_plan:
         return None
     if not read.carried_out:
-        return await _as_started(client, read)
+        return await _as_started(client, workflow_id, read)
     handle = client.get_workflow_handle(workflow_id, run_id=read.run_id)
     try:
         # with a type: a payload without one counts as a message from outside, whose size is limited
@@ -155,7 +155,7 @@ async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | Non
         raise Unreadable(f"{workflow_id}, run {read.run_id}, cannot answer: {shorten(str(error), 200)}") from error
 
 
-async def _as_started(client: Client, read: _RunRead) -> Run | None:
+async def _as_started(client: Client, workflow_id: str, read: _RunRead) -> Run | None:
     """Return the state of a run that no worker has begun, from its input."""
     given = read.first.workflow_execution_started_event_attributes.input.payloads
     try:
@@ -164,7 +164,8 @@ async def _as_started(client: Client, read: _RunRead) -> Run | None:
     except Exception:  # noqa: BLE001  any client may start it, with any input: it will be refused
         return None
     at = workflow_time(read.first)
-    return start.run or (Run(plan=start.plan, undoing=start.undo, submitted_at=at, since=at) if start.plan else None)
+    plan = start.plan.on_occasion(workflow_id) if start.plan else None
+    return start.run or (Run(plan=plan, undoing=start.undo, submitted_at=at, since=at) if plan else None)
 
 
 async def _status(client: Client, workflow_id: str, read: _RunRead) -> str:

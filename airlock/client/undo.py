@@ -106,7 +106,7 @@ async def _plan_of(client: Client, plan_id: str) -> Plan:
     given = page.history.events[0].workflow_execution_started_event_attributes.input
     try:
         (start,) = await client.data_converter.decode(given.payloads)
-        return _plan_in(PlanStart.model_validate(start))
+        return _plan_in(PlanStart.model_validate(start)).on_occasion(execution.workflow_id)
     except Exception as error:
         raise AirlockError(f"the input of plan {plan_id!r} cannot be read: {error}") from error
 

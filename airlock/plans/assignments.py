@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
-from airlock.base.names import STEP_ID
+from airlock.base.names import STEP_ID, occasion_of
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Plan, parse_plan
 
@@ -48,6 +48,8 @@ def read_plan(document: Any, validation: Any = None) -> Plan:
         PlanError: If the document is not an acceptable plan; it names every problem.
     """
     plan = parse_plan(_converted(document) if is_assignments(document) else document)
+    if occasion_of(plan.plan_id):
+        raise PlanError([Problem(where="plan_id", message="ends with a time", fix="leave it out: a schedule appends it")])
     if validation is None:
         return plan
     validation_id = validation.get("validation_id") if isinstance(validation, Mapping) else None

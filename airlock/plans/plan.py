@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, field
 from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
-from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID
+from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
 from airlock.plans.contract import Mode
 from airlock.plans.refs import referenced_steps
@@ -116,6 +116,17 @@ class Plan(FileModel):
     def step(self, step_id: str) -> Step | None:
         """Return the step of that id, or None."""
         return next((step for step in self.steps if step.id == step_id), None)
+
+    def on_occasion(self, workflow_id: str) -> "Plan":
+        """Return the plan as a schedule started it: a plan of its own, with the time of its start in its id.
+
+        Args:
+            workflow_id: The workflow id of the run. If no schedule made it out of this plan's id, the plan stays as it is.
+        """
+        occasion = occasion_of(workflow_id)
+        if not occasion or workflow_id != plan_workflow_id(self.plan_id) + occasion:
+            return self
+        return self.model_copy(update={"plan_id": self.plan_id + occasion})
 
     def digest(self) -> str:
         """Return the hash over the plan's content: two files with one digest propose the same."""

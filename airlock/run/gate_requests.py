@@ -14,7 +14,7 @@ from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.errors import RefError
-from airlock.base.names import LIVE_GATE, RESOURCE_GATE_PREFIX
+from airlock.base.names import LIVE_GATE, RESOURCE_GATE_PREFIX, occasion_of
 from airlock.base.text import shorten
 from airlock.gates.answers import (
     AcquireBusy,
@@ -356,7 +356,7 @@ def _claim(run: Run, step: Step) -> ClaimWanted | None:
     contract = run.contracts().contract(step.id)
     if not contract.irreversible or step.id in run.claims:
         return None
-    digest = known_digest(step, contract, run.outputs)
+    digest = known_digest(step, contract, run.outputs, occasion_of(run.plan.plan_id))
     if digest is None:
         return None
     wanted = ClaimWanted(step=step.id, tool=contract.tool, digest=digest)

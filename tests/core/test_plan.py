@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airlock.admission.call_digest import call_digest
 from airlock.admission.examination import examine
 from airlock.base.errors import PlanError
 from airlock.base.names import idempotency_key, plan_id_of, plan_workflow_id
@@ -17,6 +18,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.plan import MAX_PLAN_BYTES, MAX_STEPS, Plan, parse_plan, seconds
 from airlock.plans.tool import ToolCall, tool
+from tests.core import build
 from tests.core.build import OPEN_POLICY, Free, catalogue, json_values
 
 STEP: dict[str, Any] = {"id": "create", "agent": "crm", "tool": "write", "confidence": 0.9}
@@ -385,3 +387,37 @@ def test_the_other_format_refuses_missing_arguments() -> None:
 def test_an_older_plan_is_admitted() -> None:
     document = {**OLD, "agent_assignments": {"research": ["read"], "sales": ["write", "mail"]}}
     assert examine(read_plan(document), catalogue(), OPEN_POLICY).admitted is not None
+
+
+SCHEDULED = "weekly-2026-11-28T15:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("workflow_id", "plan_id"),
+    [
+        (f"plan-{SCHEDULED}", SCHEDULED),
+        ("plan-weekly", "weekly"),
+        ("plan-weekly-2026-11-28T15:00:00", "weekly"),
+        ("plan-weekly-2026-11-28T15:00:00Z\n", "weekly"),
+        ("plan-monthly-2026-11-28T15:00:00Z", "weekly"),
+        (f"undo-{SCHEDULED}", "weekly"),
+    ],
+)
+def test_a_schedule_makes_a_plan_of_its_own_out_of_each_run(workflow_id, plan_id):
+    made = build.plan(build.step("a"), plan_id="weekly").on_occasion(workflow_id)
+    assert made.plan_id == plan_id
+    assert Plan.model_validate(made.model_dump(mode="json")) == made  # as a continue-as-new carries it
+    assert made.on_occasion(f"plan-{plan_id}") == made
+
+
+def test_a_plan_file_names_no_time():
+    document = build.plan(build.step("a")).model_dump(mode="json") | {"plan_id": SCHEDULED}
+    with pytest.raises(PlanError, match="a schedule appends it"):
+        read_plan(document)
+
+
+def test_the_same_call_counts_once_in_each_run_of_a_schedule():
+    once = call_digest("mail", {"to": "jo"}, None)
+    assert call_digest("mail", {"to": "jo"}, None, "") == once
+    runs = {call_digest("mail", {"to": "jo"}, key, at) for key in (None, "key") for at in ("", "-1Z", "-2Z")}
+    assert len(runs) == 6
