@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -92,6 +92,8 @@ class Run(BaseModel, WorkerMessage):
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
+    sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
+    """The time of the sealing, UTC."""
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
     replaced: tuple[ReplacedSeal, ...] = ()
