@@ -1,11 +1,13 @@
 """Answers of activities: one that none of Airlock's workers made is no answer, and neither is nothing."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, CancelledError
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
@@ -109,6 +111,42 @@ async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
             run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
         await workflow.sleep(timedelta(seconds=pause), summary="before the gates are asked again")
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def answered_unless_dropped(
+    run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool], left: timedelta | None
+) -> T | None:
+    """Like `answered_at_last`, but drop the question once the run needs no answer; None if no worker had begun with it.
+
+    An answer under way is awaited: the run must know what it was given.
+
+    Args:
+        run: The plan's run.
+        ask: Starts the activity.
+        over: Says whether the run needs no answer any more.
+        left: The time after which it needs none either; None for no limit.
+    """
+    handle = ask()
+    with suppress(asyncio.TimeoutError):
+        await workflow.wait_condition(
+            lambda: handle.done() or over(),
+            timeout=None if left is None else max(left, timedelta(seconds=1)),
+            timeout_summary="the plan's deadline",
+        )
+    if not handle.done():
+        handle.cancel()
+    try:
+        return await answered(handle)
+    except ActivityError as error:
+        if not isinstance(error.cause, CancelledError):
+            raise
+        if error.started_event_id == 0:
+            return None
+        # a client said that it was cancelled after it had begun: what it was given is known only to the gates
+    except NoAnswer as error:
+        run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
+        await workflow.sleep(timedelta(seconds=1), summary="before the gates are asked again")
+    return await answered_at_last(run, ask)
 
 
 async def _done_or_moved(run: Run, moves: int, handle: ActivityHandle[T]) -> None:

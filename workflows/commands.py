@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
     from airlock.activities.admit import AdmitActivities
     from airlock.activities.compensate import CompensateActivities
+    from airlock.activities.entry import EntryActivities
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
     from airlock.activities.preview import PreviewActivities
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
+    from airlock.run.evidence import EntryRequest
     from airlock.wire import AdmitRequest, PreviewResult, Recovered, RecoverRequest, RehearsalRequest, RehearseResult
     from airlock.workflows.activity_options import activity_options
 
@@ -36,10 +38,21 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
 
 
 def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResult]:
-    """Request slots at gates. `number` counts the requests of one run and keeps their activity ids apart."""
+    """Request slots at gates; the live role answers an `EntryRequest`.
+
+    Args:
+        request: The request.
+        number: The number of requests of this run so far; it keeps their activity ids apart.
+    """
     names_asked = [*request.resources, *request.tools, *(["live"] if request.live else [])]
     summary = f"gates: {', '.join(names_asked) or 'claims'}"
     activity_id = f"acquire:{request.request}:{number}"
+    if isinstance(request, EntryRequest):
+        return workflow.start_activity_method(
+            EntryActivities.acquire,
+            request,
+            **activity_options(options.ACQUIRE, names.PERMIT_QUEUE, activity_id, summary, finish=True),
+        )
     return workflow.start_activity_method(
         GateActivities.acquire,
         request,

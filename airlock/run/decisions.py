@@ -175,6 +175,7 @@ def _apply(run: Run, message: Message, now: datetime) -> None:
     match message:
         case Approve():
             run.votes = (*run.votes, Vote(approval=message, at=now))
+            run.entry_refusals = 0
             run.approved = approved_steps(run)
             if run.approved:
                 by = ", ".join(vote.approval.by for vote in run.votes)

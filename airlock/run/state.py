@@ -22,6 +22,7 @@ from airlock.plans.state import Event, State, advance
 from airlock.run.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, is_possible
 from airlock.run.messages import Approve, Unlock
+from airlock.run.permit import RunPermit
 from airlock.run.sealed import Sealed
 from airlock.run.undo import Undoing
 
@@ -115,6 +116,10 @@ class Run(BaseModel, WorkerMessage):
     """The run's claim for each irreversible step, by step."""
     stays: int = 0
     """The number of times that the run went to the gates; it names the request there."""
+    permit: RunPermit | None = Field(default=None, exclude=True)
+    """The permit of this run. It is bound to the run, so that a continue-as-new does not carry it."""
+    entry_refusals: int = Field(default=0, exclude_if=is_empty)
+    """The number of refused entries to LIVE since the last vote or the last entry."""
     displaced: bool = False
     """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None

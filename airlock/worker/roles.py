@@ -12,6 +12,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from airlock.activities.admit import AdmitActivities
 from airlock.activities.call import CallActivities
 from airlock.activities.compensate import CompensateActivities
+from airlock.activities.entry import EntryActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
@@ -21,6 +22,7 @@ from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.temporal.connection import keyring_of
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -32,6 +34,8 @@ STICKY_TIMEOUT = timedelta(seconds=5)
 """Time that a workflow task waits for the worker that caches its run, before another worker gets it."""
 ORCHESTRATIONS = 32
 """Activities on the workflows' queue at the same time in one process; they mostly wait for Temporal."""
+ENTRIES = 16
+"""Entries to LIVE that one process examines at the same time; they mostly wait for gates."""
 DEADLOCK_AFTER = 30.0
 """Seconds after which a workflow task counts as hanging.
 
@@ -75,8 +79,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     Args:
         client: A client made by `airlock_client.connection`.
         toolbox: The operator's catalogue and policy.
-        role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls
-            and compensations.
+        role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls,
+            compensations and the entry to LIVE.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
     """
     allowed = limits or Limits()
@@ -122,6 +126,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
         workers.append(_activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], allowed.calls, grace))
         undo = [compensations.compensate, compensations.probe]
         workers.append(_activity_worker(client, names.UNDO_QUEUE, undo, allowed.calls, grace))
+        entry = EntryActivities(toolbox, keyring_of(client)).acquire
+        workers.append(_activity_worker(client, names.PERMIT_QUEUE, [entry], ENTRIES, timedelta(seconds=SHUTDOWN_MARGIN)))
     return workers
 
 

@@ -70,7 +70,7 @@ async def out_of_flight(handle):
 
 async def test_a_call_dropped_before_any_worker_began_it_is_not_in_doubt(either, plan):
     document = plan(step("a", "once", key="a", value=1))
-    async with either.working("orchestrate", "rehearse"):
+    async with either.working("orchestrate", "rehearse", "entries"):
         handle = await either.airlock.submit(document)
         await approved(handle)
         await until(lambda: _commanded(either, document))
@@ -118,7 +118,7 @@ async def test_a_call_that_temporal_is_told_to_repeat_is_made_once(either, plan)
 async def test_what_a_chain_had_done_when_it_timed_out_is_believed_only_with_a_proof(
     made_place, plan, monkeypatch, forged, keys, parked
 ):
-    monkeypatch.setattr(heartbeat, "BEAT", 3_600.0)  # the last word is what was recorded, or what the attacker wrote over it
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)  # what was recorded, or overwritten, is the last word
     where = await made_place(keys)
     document = plan(step("a", "once", key="a", value=1), step("b", "once", ("a",), key="b", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
