@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
@@ -17,6 +18,7 @@ from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.examination import examine
 from airlock.gates.protocol import ClaimWanted
+from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
 from airlock.temporal import claims
 from airlock.wire import AdmitRequest
@@ -53,7 +55,7 @@ class AdmitActivities:
         examination = await asyncio.to_thread(examine, plan, catalogue, policy, reliability=known)
         if examination.admitted is None:
             return examination.admission
-        standing = await _standing(client, own, plan, examination.admitted)
+        standing = await _standing(client, own, plan, examination.admitted, catalogue)
         examination = await asyncio.to_thread(examination.with_standing, standing)
         if examination.admitted is None or not self._toolbox.index_key:
             return examination.admission
@@ -82,19 +84,20 @@ def _touched(admitted: Admitted, key: str) -> dict[str, tuple[str, str]]:
     return {resource_hash(key, name): (name, first[name]) for name in sorted(first)[:_MAX_INDEXED]}
 
 
-async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted) -> dict[str, str]:
+async def _standing(client: Client, own: str, plan: Plan, admitted: Admitted, catalogue: Catalogue) -> dict[str, str]:
     """Return, by step, why another plan's claim stands in the way of an irreversible call."""
-    by_id = {step.id: step for step in plan.steps}
-    wanted = [
-        ClaimWanted(step=step, tool=by_id[step].tool, digest=digest)
+    by_id = {step.id: admitted.step(step) for step in plan.steps}
+    known = [
+        ClaimWanted(step=step, tool=by_id[step].tool, digest=digest, args=by_id[step].claimed_args)
         for step in admitted.live_candidates
         if (digest := known_digest(by_id[step], admitted.contract(step), {})) is not None
     ]
+    wanted = [in_any_spelling(catalogue, each) for each in known[:_MAX_CLAIMS]]
     if not wanted:
         return {}
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            return await claims.standing(client, wanted[:_MAX_CLAIMS], own)
+            return await claims.standing(client, wanted, own)
     except (RPCError, TimeoutError) as error:
         activity.logger.warning("claims of other plans could not be looked at: %s", error)
         return {}

@@ -16,10 +16,9 @@ from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import (
+    BoundCall,
     WrongShape,
     as_model,
-    bind_real,
-    bind_shown,
     checked_output,
     describe,
     run,
@@ -28,9 +27,9 @@ from airlock.activities.tool_functions import (
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import RefError, ToolFailed
-from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
-from airlock.plans.drift import drift, matched
+from airlock.plans.drift import drift, drift_beside, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
@@ -91,15 +90,13 @@ class CallActivities:
             if refusal := self._changed_contract(request):
                 return refusal
             tool = tool_of(self._toolbox.catalogue, request.contract)
-            shown = bind_shown(request.step.args, outputs)
-            if shown.unknown:
-                raise RefError(f"still unknown: {', '.join(shown.unknown)}")
-            drifted = drift(request.preview.args, shown.args) if request.preview else ()
-            if drifted and request.contract.guarded:
-                what = f"{', '.join(drifted)} differs from what was approved"
-                return CallStale(step=request.step.id, error=f"{what}, and the step is {request.contract.risk.value} risk")
-            real = bind_real(self._toolbox, request.step, outputs, secrets, must_know=True)
-            args = as_model(tool, real.args, complete=True)
+            bound = BoundCall(self._toolbox, tool, request.step, outputs, request.epoch)
+            if bound.unknown:
+                raise RefError(f"still unknown: {', '.join(bound.unknown)}")
+            drifted = drift(request.preview.args, bound.shown) if request.preview else ()
+            if stale := self._drifted_too_far(request, drifted, bound.shown):
+                return stale
+            args = as_model(tool, bound.real(secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence
             call.undo = secrets.restore(request.undo)
@@ -132,6 +129,20 @@ class CallActivities:
             seconds=round(time.monotonic() - started, 3),
             broken=broken,
         )
+
+    def _drifted_too_far(self, request: CallRequest, drifted: tuple[str, ...], shown: dict[str, Any]) -> CallStale | None:
+        """Return the refusal of a call with arguments that the approver did not see, unless they may differ."""
+        contract = request.contract
+        if not drifted or request.preview is None or contract.read_only:
+            return None
+        if request.epoch < 1:
+            what = f"{', '.join(drifted)} differs from what was approved, and the step is {contract.risk.value} risk"
+            return CallStale(step=request.step.id, error=what) if contract.guarded else None
+        # what the approver was shown as open, as far as the rules of this worker still allow it
+        now = {*contract.may_drift, *self._toolbox.policy.may_drift.get(contract.tool, ())}
+        refused = drift_beside(request.preview.args, shown, now.intersection(request.may_drift))
+        error = shorten(f"{', '.join(refused)} differs from what was approved")
+        return CallStale(step=request.step.id, error=error) if refused else None
 
     def _changed_contract(self, request: CallRequest) -> CallFailed | None:
         if self._toolbox.catalogue.get(request.contract.tool) is None:

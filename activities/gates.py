@@ -20,6 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.activities.admit import resource_hash
+from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
 from airlock.activities.toolbox import Toolbox
@@ -146,7 +147,8 @@ class GateActivities:
             held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
         if not request.claims:
             return AcquireGranted(held=tuple(held))
-        claimed, duplicates = await claims.take(client, request)
+        calls = tuple(in_any_spelling(self._toolbox.catalogue, claim) for claim in request.claims)
+        claimed, duplicates = await claims.take(client, request.model_copy(update={"claims": calls}))
         return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:

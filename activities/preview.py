@@ -9,7 +9,7 @@ from temporalio import activity
 from airlock.activities.call_metrics import measure
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import as_model, bind_real, bind_shown, describe, run, tool_of
+from airlock.activities.tool_functions import BoundCall, as_model, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.errors import ToolFailed
@@ -93,7 +93,7 @@ class PreviewActivities:
         secrets = Secrets()
         contract = request.contracts[request.contract_of[step.id]]
         try:
-            preview = await self._look(request.plan_id, step, contract, outputs, secrets)
+            preview = await self._look(request, step, contract, outputs, secrets)
             if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
                 raise ToolFailed(TOO_LARGE)
         except TimeoutError:
@@ -103,22 +103,22 @@ class PreviewActivities:
         return preview
 
     async def _look(
-        self, plan_id: str, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
+        self, request: RehearsalRequest, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
     ) -> StepPreview:
         tool = tool_of(self._toolbox.catalogue, contract)
         self._toolbox.require_permissions(step)  # whatever the request says: a dry run reads
         self._toolbox.require_grants(step)
-        shown = bind_shown(step.args, outputs)
+        bound = BoundCall(self._toolbox, tool, step, outputs, request.epoch)
         function = tool.functions.get("dry_run")
         if function is None or not contract.has_dry_run:
-            return _not_looked(step, shown.args, f"calls {tool.name}; it has no dry run {UNKNOWN}")
-        real = bind_real(self._toolbox, step, outputs, secrets, must_know=False)
+            return _not_looked(step, bound, f"calls {tool.name}; it has no dry run {UNKNOWN}")
+        real = bound.real(secrets, must_know=False)
         if real.unknown and not tool.partial:
-            return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
+            return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         args = _model(tool, real.args, partly=bool(real.unknown))
         if args is None:
-            return _not_looked(step, shown.args, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
-        call = self._toolbox.call(tool, plan_id, step, Mode.DRY_RUN, secrets)
+            return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
+        call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
@@ -132,10 +132,11 @@ class PreviewActivities:
             step=step.id,
             looked=True,
             effect=shorten(said.effect),
-            args=shown.args,
+            args=bound.shown,
             output=said.output,
             observed=said.observed,
             undo=None if said.undo is None else shorten(said.undo),
+            derived=bound.derived,
         )
 
 
@@ -148,8 +149,8 @@ def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
         raise
 
 
-def _not_looked(step: Step, args: dict[str, Any], effect: str) -> StepPreview:
-    return StepPreview(step=step.id, looked=False, effect=effect, args=args)
+def _not_looked(step: Step, bound: BoundCall, effect: str) -> StepPreview:
+    return StepPreview(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
 
 
 def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) -> None:

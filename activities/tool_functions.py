@@ -14,10 +14,11 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, SecretError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
+from airlock.plans.canonical_args import Open, bind_canonical, bind_open, filled, validated
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
-from airlock.plans.refs import UNKNOWN, Bound, bind
+from airlock.plans.refs import REF, SECRET, UNKNOWN, Bound, bind, markers
 from airlock.plans.tool import Tool, ToolCall, ToolFunction
 
 
@@ -70,6 +71,63 @@ def bind_real(toolbox: Toolbox, step: Step, outputs: Mapping[str, Any], secrets:
     return bind(step.args, outputs, resolve)
 
 
+class BoundCall:
+    """The arguments of one call: bound, canonical, and the same for the approver, the claim and the tool.
+
+    Args:
+        toolbox: The policy and the contracts, which decide which secrets may be resolved.
+        tool: The tool.
+        step: The step with its canonical arguments.
+        outputs: The outputs of earlier steps by step id.
+        epoch: The rules of the run. Before 1, every value stays as the plan or an output spells it.
+
+    Raises:
+        RefError: If a reference has no target.
+        NotCanonical: If the tool's model does not accept its own form of them.
+    """
+
+    def __init__(self, toolbox: Toolbox, tool: Tool, step: Step, outputs: Mapping[str, Any], epoch: int) -> None:
+        self._toolbox = toolbox
+        self._step = step
+        self._bound = bind_canonical(tool.arguments, step.args, outputs) if epoch else bind_open(step.args, outputs)
+        self.shown: dict[str, Any] = filled(self._bound.args, lambda place: masked(place.text))
+        self.derived: dict[str, str] = {}
+        if epoch:
+            self.derived = {marker.path: str(marker.text) for marker in markers(step.args) if marker.kind == REF}
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The paths of the values that only the live run will know."""
+        return self._bound.unknown
+
+    def real(self, secrets: Secrets, *, must_know: bool) -> Bound:
+        """Return the arguments for the tool, with the secrets resolved.
+
+        Args:
+            secrets: The source of secrets.
+            must_know: True if a missing secret is an error; otherwise it counts as unknown.
+
+        Raises:
+            SecretRefused: If a secret may not be used there, or not by this agent.
+            SecretError: If a secret is missing and `must_know`.
+        """
+        self._toolbox.require_grants(self._step)
+        absent: set[str] = set()
+
+        def resolve(place: Open) -> str:
+            try:
+                return secrets.resolve(place.text)
+            except SecretError:
+                if must_know:
+                    raise
+                absent.add(place.text)
+                return UNKNOWN
+
+        args = filled(self._bound.args, resolve)
+        closed = (marker.path for marker in markers(self._step.args) if marker.kind == SECRET and marker.text in absent)
+        return Bound(args, (*self._bound.unknown, *closed))
+
+
 def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseModel:
     """Return the tool's argument model.
 
@@ -82,7 +140,7 @@ def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseMode
         ToolFailed: If `complete` and they are invalid; the message names the fields, never their values.
     """
     try:
-        return tool.arguments.model_validate(args)
+        return validated(tool.arguments, args)
     except ValidationError as error:
         if complete:
             wrong = "; ".join(

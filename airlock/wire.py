@@ -40,6 +40,8 @@ class RehearsalRequest(WireModel, WorkerMessage):
     contract_of: dict[str, str]
     outputs: dict[str, Any] = Field(default_factory=dict)
     """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
+    epoch: int = 0
+    """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
 
 
 class RehearseResult(WireModel, WorkerMessage):

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.plans.outcome import StepPreview
     from airlock.plans.plan import Step
     from airlock.plans.refs import referenced_steps
     from airlock.run.call_messages import CallRequest, MadeCall
     from airlock.run.gate_requests import fence_of
+    from airlock.run.sealed import SealedStep
     from airlock.run.state import Run
 
 
-def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Sequence[str]) -> CallRequest:
+def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence[str]) -> CallRequest:
     """Return the request for the first attempt of a step's live call.
 
     Args:
         run: The plan's run.
         step: The step.
-        preview: The preview that was approved, if the step has one.
+        shown: The step as it was approved.
         chain: The steps of the same activity; their outputs are unknown yet, so the worker passes them on.
     """
     record = run.calls.get(step.id)
@@ -27,7 +27,9 @@ def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Seque
     return CallRequest(
         step=step,
         contract=run.contracts().contract(step.id),
-        preview=preview,
+        preview=shown.preview if shown else None,
+        may_drift=shown.may_drift if shown else (),
+        epoch=run.contracts().epoch,
         outputs={name: run.outputs[name] for name in read},
         undone=record.undone if record else 0,
         undo=record.undo if record else None,
@@ -37,7 +39,8 @@ def call_request(run: Run, step: Step, preview: StepPreview | None, chain: Seque
 
 def made_call(run: Run, step_id: str) -> MadeCall:
     """Return the description of a live call that its compensation and its probe need."""
-    step = next(step for step in run.steps if step.id == step_id)
+    # the one step only: `run.steps` copies every step, which a rollback of thousands would pay thousands of times
+    step = run.contracts().step(next(step for step in run.plan.steps if step.id == step_id))
     record = run.calls[step_id]
     read = [name for name in referenced_steps(step.args) if name in run.outputs]
     return MadeCall(

@@ -65,7 +65,7 @@ class LiveStage:
         self._started_any = False
         self._deadline_passed = False
         self._steps = {step.id: step for step in run.steps}
-        self._previews = {shown.id: shown.preview for shown in run.sealed.steps} if run.sealed else {}
+        self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
@@ -209,7 +209,7 @@ class LiveStage:
 
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
-        requests = [call_request(self._run, self._steps[step], self._previews.get(step), steps) for step in steps]
+        requests = [call_request(self._run, self._steps[step], self._shown.get(step), steps) for step in steps]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()
         handle = commands.call(

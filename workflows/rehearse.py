@@ -86,6 +86,7 @@ class Rehearsal:
             contracts=admitted.contracts,
             contract_of=admitted.contract_of,
             outputs=dict(outputs),
+            epoch=admitted.epoch,
         )
 
 

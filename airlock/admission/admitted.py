@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, JsonValue, model_serializer, model_validator
 
 from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import Problem
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.plans.contract import Contract, Mode, Risk
+from airlock.plans.plan import Step
 
 EPOCH = 1
 """The rules of the release that admits plans now. A run keeps the rules it was admitted under, so that its history
@@ -38,6 +39,8 @@ class AdmittedStep:
     """The resources that the call touches. A resource that depends on a value not known yet is left out."""
     agent: str | None = None
     """The agent that admission moved the step to; None if it stays with the plan's agent."""
+    args: dict[str, JsonValue] | None = None
+    """The canonical arguments; None if they are those of the plan."""
 
     @property
     def uncapped(self) -> bool:
@@ -68,6 +71,8 @@ class AdmittedColumns(WireModel):
     conflicts: tuple[Conflict, ...] = ()
     reassigned: dict[str, str] = Field(default_factory=dict)
     """The new agent of each step that was moved."""
+    args: dict[str, dict[str, JsonValue]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The canonical arguments of each step whose plan states them in another way."""
     reliability: dict[str, Reliability] | None = None
     epoch: int = Field(default=0, ge=0, exclude_if=lambda epoch: not epoch)
     """Left out when 0, so that an admission from before there were epochs is carried on unchanged."""
@@ -87,6 +92,7 @@ class AdmittedColumns(WireModel):
                     caps=self.caps[step],
                     resources=self.resources.get(step, ()),
                     agent=self.reassigned.get(step),
+                    args=self.args.get(step),
                 )
                 for step in self.order
             }
@@ -135,9 +141,18 @@ class Admitted(WireModel):
             resource_index=self.resource_index,
             conflicts=self.conflicts,
             reassigned=self.reassigned,
+            args={step: row.args for step, row in self.steps.items() if row.args is not None},
             reliability=self.reliability,
             epoch=self.epoch,
         )
+
+    def step(self, step: Step) -> Step:
+        """Return a step of the plan as admission froze it: with its agent and its canonical arguments."""
+        row = self.steps[step.id]
+        changed: dict[str, Any] = {} if row.agent is None else {"agent": row.agent}
+        if row.args is not None:
+            changed["args"] = row.args
+        return step.model_copy(update=changed) if changed else step
 
     # Each property below that returns a dictionary builds it: read it once, before a loop over the steps.
 

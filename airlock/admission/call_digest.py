@@ -5,9 +5,11 @@ from typing import Any
 
 from airlock.base.canonical import digest
 from airlock.base.errors import RefError
+from airlock.plans.canonical_args import bind_canonical, identity
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind
+from airlock.plans.tool import Tool
 
 DIGEST_LENGTH = 32
 """The number of hex characters of a SHA-256 that identify a call; they are part of a workflow id."""
@@ -52,6 +54,25 @@ def known_digest(step: Step, contract: Contract, outputs: Mapping[str, Any]) -> 
     except RefError:
         return None
     return None if bound.unknown else call_digest(contract.tool, bound.args, None)
+
+
+def canonical_digest(tool: Tool, args: Mapping[str, Any], outputs: Mapping[str, Any]) -> str | None:
+    """Return the identity of a call without a `dedupe_key`, the same in every spelling.
+
+    Args:
+        tool: The tool.
+        args: The canonical arguments of the step.
+        outputs: As in `known_digest`.
+
+    Returns:
+        The digest; None if an argument is not known yet.
+
+    Raises:
+        RefError: If a reference finds nothing.
+        NotCanonical: If the arguments have no canonical form.
+    """
+    bound = bind_canonical(tool.arguments, args, outputs)
+    return None if bound.unknown else call_digest(tool.name, identity(tool.arguments, bound.args), None)
 
 
 def of_this_plan(step: str) -> str:

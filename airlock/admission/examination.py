@@ -15,12 +15,15 @@ from airlock.admission.lint import argument_problems, lint_warnings, reference_p
 from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.admission.secret_grants import secret_problems
+from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
 from airlock.base.text import shorten
+from airlock.plans.canonical_args import NotCanonical, canonical
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode, resource_names
 from airlock.plans.graph import Parents, PlanGraph, graph_problems
 from airlock.plans.plan import Plan, Step
+from airlock.plans.tool import Tool
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def examine(
     if examination.problems or catalogue is None:
         return examination
     calls = _Calls.of(plan, catalogue)
-    problems = calls.problems or secret_problems(plan.steps, calls.contracts, policy)
+    problems = calls.problems or secret_problems(calls.steps.values(), calls.contracts, policy)
     examination = replace(examination, contracts=calls.contracts, problems=problems)
     if examination.problems or policy is None or examination.graph is None:
         return examination
@@ -119,6 +122,8 @@ def _structure(plan: Plan) -> Examination:
 class _Calls:
     """The calls of a plan, compared with the catalogue."""
 
+    steps: Mapping[str, Step]
+    """The steps with their canonical arguments."""
     contracts: Mapping[str, Contract]
     missing: Mapping[str, tuple[str, ...]]
     """The required arguments that a step lacks."""
@@ -127,6 +132,7 @@ class _Calls:
     @classmethod
     def of(cls, plan: Plan, catalogue: Catalogue) -> "_Calls":
         """Compare each step with its tool; a tool's own rules count only where the arguments fit."""
+        steps: dict[str, Step] = {}
         contracts: dict[str, Contract] = {}
         lacking: dict[str, tuple[str, ...]] = {}
         problems: list[Problem] = []
@@ -140,11 +146,28 @@ class _Calls:
             problems += wrong if plan.allow_missing_arguments else [*missing, *wrong]
             if missing:
                 lacking[step.id] = tuple(problem.where.rpartition(".")[2] for problem in missing)
+            steps[step.id] = step
+            if wrong:
+                continue
             try:
-                contracts[step.id] = catalogue.contract(step.tool, step.args)
+                steps[step.id] = _canonical(step, tool)
+                contracts[step.id] = catalogue.contract(step.tool, steps[step.id].args)
+            except NotCanonical as error:
+                refused.append(_not_canonical(step, error))
             except (ContractError, ValidationError) as error:
                 refused.append(_contract_problem(step, error))
-        return cls(contracts, lacking, tuple(problems or refused))
+        return cls(steps, contracts, lacking, tuple(problems or refused))
+
+
+def _canonical(step: Step, tool: Tool) -> Step:
+    args = canonical(tool.arguments, step.args)
+    # as JSON: to Python 1, 1.0 and True are equal
+    return step if canonical_json(args) == canonical_json(step.args) else step.model_copy(update={"args": args})
+
+
+def _not_canonical(step: Step, error: NotCanonical) -> Problem:
+    where = f"steps.{step.id}.args.{error.field}".removesuffix(".")
+    return Problem(where=where, message=shorten(error.why), fix="fix the argument model of the tool, or state another value")
 
 
 def _contract_problem(step: Step, error: Exception) -> Problem:
@@ -161,11 +184,11 @@ def _situation(
             reason = f"required arguments are missing: {', '.join(names)}"
             caps[step.id] += (Cap(mode=Mode.MOCK, reason=reason),)
     return Situation(
-        steps={step.id: step for step in plan.steps},
+        steps=dict(calls.steps),
         contracts=calls.contracts,
         graph=graph,
         caps=caps,
-        resources={step.id: resource_names(calls.contracts[step.id], step.args) for step in plan.steps},
+        resources={step.id: resource_names(calls.contracts[step.id], calls.steps[step.id].args) for step in plan.steps},
         policy=policy,
         deadline=plan.deadline_seconds,
     )
@@ -186,6 +209,7 @@ def _answered(
     if problems:
         return replace(examination, problems=problems, admitted=None, situation=before)
     agents, digests = dict(resolution.reassigned), _digests(situation.contracts)
+    stated = {step.id: step.args for step in examination.plan.steps}
     admitted = Admitted(
         steps={
             step: AdmittedStep(
@@ -195,6 +219,7 @@ def _answered(
                 caps=situation.caps[step],
                 resources=situation.resources[step],
                 agent=agents.get(step),
+                args=None if situation.steps[step].args is stated[step] else situation.steps[step].args,
             )
             for step in situation.order
         },

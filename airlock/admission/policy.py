@@ -92,6 +92,8 @@ class Policy(FileModel):
     authorized_keys: tuple[str, ...] = ()
     agents: dict[str, AgentPolicy] = Field(default_factory=dict)
     """The rights by agent name. `"*"` stands for every other agent; without it, an agent that is absent has no rights."""
+    may_drift: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The arguments of each tool that a live call may find changed since its preview, as paths such as `row.amount`."""
     budget: Budget = Budget()
     """The budget of one plan."""
     auto_lock_severity: int | None = Field(default=None, ge=1, le=10)

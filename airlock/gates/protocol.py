@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field, JsonValue
 
@@ -120,6 +121,10 @@ class ClaimWanted(WireModel):
     tool: str
     digest: str
     """Digest of the call, from `airlock.admission.call_digest.call_digest`."""
+    args: dict[str, JsonValue] | None = None
+    """Canonical arguments with their references; from them and `outputs` a worker computes the digest. None: as it is."""
+    outputs: dict[str, Any] = Field(default_factory=dict)
+    """Outputs that the references read."""
 
 
 class AcquireRequest(WireModel, WorkerMessage):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, ContractError, Problem
+from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
 from airlock.plans.tool import Tool
@@ -105,6 +106,8 @@ class Catalogue:
         for name in self._tools:
             try:
                 self.contract(name)
+                if wrong := round_trip_problems(self._tools[name].arguments):
+                    raise ContractError(f"tool {name!r}: {'; '.join(wrong)}")
             except ValidationError as error:
                 problems += [
                     Problem(

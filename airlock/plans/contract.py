@@ -76,6 +76,8 @@ class Contract(FileModel):
     permissions: tuple[str, ...] = ()
     secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The arguments that may hold a `$secret`, as paths: `headers` allows `headers.Authorization` too."""
+    may_drift: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The arguments that a live call may find changed since its preview, as paths: `row` allows `row.amount` too."""
     resources: tuple[str, ...] = ()
     """Templates over the arguments, such as `contact:{email}`."""
     depends_on_tools: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Contract(FileModel):
     has_compensate: bool = False
     has_probe: bool = False
 
-    @field_validator("permissions", "secrets", "depends_on_tools", mode="before")
+    @field_validator("permissions", "secrets", "may_drift", "depends_on_tools", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
         # authors write sets, whose order depends on the hash seed and must not reach a digest
@@ -152,7 +154,7 @@ class Contract(FileModel):
 
     @property
     def guarded(self) -> bool:
-        """True if the arguments of the live call must equal those of the preview: HIGH risk or irreversible."""
+        """True if the call is made alone, not in a chain: HIGH risk or irreversible."""
         return self.risk is Risk.HIGH or self.irreversible
 
     def digest(self) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.plans.refs import UNKNOWN
 
 
@@ -31,6 +31,8 @@ class StepPreview(WireModel):
     """The state that the preview relied on."""
     undo: str | None = None
     """The way to undo the effect, in one sentence."""
+    derived: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
+    """The `$ref` from which each argument, or part of one, comes, by its path."""
 
 
 class PreviewFailed(WireModel):
@@ -79,7 +81,7 @@ class CallFailed(WireModel):
 
 
 class CallStale(WireModel):
-    """A call that was not made: the state that its preview relied on has changed, or a guarded argument drifted."""
+    """A call that was not made: the state that its preview relied on has changed, or an argument drifted."""
 
     kind: Literal["stale"] = "stale"
     step: str

@@ -66,6 +66,11 @@ class Step(FileModel):
         """The steps that must run before this one, sorted: `after`, and every step that a `$ref` reads from."""
         return tuple(sorted({*self.after, *referenced_steps(self.args)}))
 
+    @property
+    def claimed_args(self) -> dict[str, JsonValue] | None:
+        """The arguments that tell this call from another one; None if its `dedupe_key` does."""
+        return self.args if self.dedupe_key is None else None
+
 
 class Plan(FileModel):
     """A proposal of agents: steps and their order."""

@@ -11,6 +11,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, JsonValue, TypeAdapter
@@ -18,6 +19,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter
 from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, SecretError
 from airlock.base.model import WireModel
+from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.refs import UNKNOWN
 
@@ -189,15 +191,23 @@ class Tool:
         return contract
 
     def _unknown_arguments(self, contract: Contract) -> tuple[str, ...]:
-        fields = self.arguments.model_fields
         if self.arguments.model_config.get("extra") == "allow":
             return ()
-        known = {*fields, *(field.alias for field in fields.values() if field.alias)}
-        return tuple(
-            f"secrets names {path!r}, but the tool takes only: {', '.join(fields) or '(no arguments)'}"
-            for path in contract.secrets
+        names = canonical_names(self.arguments)
+        known = dict.fromkeys(names.values())
+        unknown = [
+            f"{promise} names {path!r}, but the tool takes only: {', '.join(known) or '(no arguments)'}"
+            for promise, paths in (("secrets", contract.secrets), ("may_drift", contract.may_drift))
+            for path in paths
             if path.split(".")[0] not in known
-        )
+        ]
+        renamed = [
+            f"resources names the argument {field!r}, whose name is {names[field]!r}"
+            for template in contract.resources
+            for _, field, _, _ in Formatter().parse(template)
+            if field in names and field not in known
+        ]
+        return (*unknown, *renamed)
 
     def _varied(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
         assert self._variant is not None

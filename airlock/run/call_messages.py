@@ -26,6 +26,10 @@ class CallRequest(WireModel):
     """The undo token that an earlier attempt left, if any."""
     fence: int | None = None
     """The fencing token of the first resource that the call touches, if any."""
+    may_drift: tuple[str, ...] = ()
+    """The arguments whose rule, not whose value, was approved."""
+    epoch: int = 0
+    """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
 
     @property
     def last_attempt(self) -> bool:

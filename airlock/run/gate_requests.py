@@ -37,7 +37,7 @@ from airlock.gates.protocol import (
 from airlock.plans.contract import Contract, resource_names
 from airlock.plans.graph import descendants
 from airlock.plans.plan import Step
-from airlock.plans.refs import as_marker, bind, contains_unknown
+from airlock.plans.refs import as_marker, bind, contains_unknown, referenced_steps
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallStatus
@@ -321,7 +321,14 @@ def _claim(run: Run, step: Step) -> ClaimWanted | None:
     if not contract.irreversible or step.id in run.claims:
         return None
     digest = known_digest(step, contract, run.outputs)
-    return None if digest is None else ClaimWanted(step=step.id, tool=contract.tool, digest=digest)
+    if digest is None:
+        return None
+    wanted = ClaimWanted(step=step.id, tool=contract.tool, digest=digest)
+    if run.contracts().epoch < 1:
+        return wanted
+    # only a worker has the tool's model, and with it the canonical form of what the references read
+    read = {name: run.outputs[name] for name in referenced_steps(step.args) if name in run.outputs}
+    return wanted.model_copy(update={"args": step.claimed_args, "outputs": read})
 
 
 def _grace(run: Run, steps: Collection[str]) -> float:

@@ -9,6 +9,7 @@ from itertools import chain
 from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.base.text import printable
 from airlock.plans.contract import Mode
+from airlock.run.derived import derived_mark
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.undo_preview import undo_lines
 
@@ -90,7 +91,7 @@ def _step(step: SealedStep) -> Iterator[str]:
     if step.preview is not None and not step.already_live:
         yield f"      effect: {step.preview.effect}"
         for name, value in sorted(step.preview.args.items()):
-            yield f"        {name} = {_short(value)}"
+            yield f"        {name} = {_short(value)}{derived_mark(step, name)}"
         if step.preview.observed is not None:
             yield f"      relies on: {_short(step.preview.observed)}"
         if not step.preview.looked:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Ceiling
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.plans.contract import Contract, Mode, Reversibility
+from airlock.plans.drift import overlap
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Plan
 from airlock.plans.schedule import live_order
@@ -39,6 +40,8 @@ class SealedStep(WireModel):
     """The agent that the plan names, if a conflict moved the step to another one, `agent`."""
     dedupe_key: str | None = None
     """The key that replaces the arguments in the decision whether another plan made the same call."""
+    may_drift: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The arguments whose rule is approved, not their value: the call may find another one there."""
 
 
 class Sealed(WireModel):
@@ -108,7 +111,7 @@ def sealed_content(
                 id=step,
                 agent=row.agent or by_id[step].agent,
                 tool=by_id[step].tool,
-                args=by_id[step].args,
+                args=row.args if row.args is not None else by_id[step].args,
                 after=row.parents,
                 confidence=by_id[step].confidence,
                 risk=row.contract.risk.value,
@@ -121,6 +124,7 @@ def sealed_content(
                 already_live=step in live,
                 approval_waived=_waived(policy, row.contract),
                 dedupe_key=by_id[step].dedupe_key,
+                may_drift=_may_drift(admitted, row.contract, previews.get(step)),
                 moved_from=by_id[step].agent if row.agent is not None else None,
             )
             for step, row in admitted.steps.items()
@@ -135,6 +139,14 @@ def sealed_content(
         rolls_back_on_failure=policy.enable_rollback_on_failure,
         conflicts=admitted.conflicts,
     )
+
+
+def _may_drift(admitted: Admitted, contract: Contract, preview: StepPreview | None) -> tuple[str, ...]:
+    """Return the allowed arguments of a call that come from another step; no other argument can differ."""
+    if preview is None or admitted.epoch < 1:
+        return ()
+    allowed = sorted({*contract.may_drift, *admitted.policy.may_drift.get(contract.tool, ())})
+    return tuple(path for path in allowed if any(overlap(path, derived) for derived in preview.derived))
 
 
 def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:

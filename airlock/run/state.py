@@ -201,13 +201,8 @@ class Run(BaseModel, WorkerMessage):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The plan's steps, with the agents that admission assigned because of a conflict."""
-        moved = self.admitted.reassigned if self.admitted else {}
-        if not moved:
-            return self.plan.steps
-        return tuple(
-            step.model_copy(update={"agent": moved[step.id]}) if step.id in moved else step for step in self.plan.steps
-        )
+        """The plan's steps as admission froze them: with their agents after a conflict and their canonical arguments."""
+        return tuple(map(self.admitted.step, self.plan.steps)) if self.admitted else self.plan.steps
 
     @property
     def steps_with(self) -> dict[CallStatus, tuple[str, ...]]:

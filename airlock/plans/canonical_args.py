@@ -1,0 +1,389 @@
+"""The canonical form of a call's arguments: what the tool's own model makes of them, once.
+
+The same call in another spelling has the same canonical arguments: `"100"`, `100` and `1e2` for a number, an optional
+argument left out or given at its default, one instant in two time zones. This form is sealed, shown, claimed and called.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, TypeAdapter, ValidationError, WrapValidator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError
+
+from airlock.base.canonical import canonical_json
+from airlock.base.errors import ToolFailed
+from airlock.base.text import shorten
+from airlock.plans.normal_form import normal_form
+from airlock.plans.refs import REF, SECRET, Bound, Marker, bind, contains_unknown, markers
+
+_VALIDATORS = {"before": BeforeValidator, "after": AfterValidator, "plain": PlainValidator, "wrap": WrapValidator}
+
+
+@dataclass(frozen=True)
+class Open:
+    """The place of a value that is filled in later, in arguments that are made canonical before.
+
+    Only a marker of the plan becomes one. An output may hold any data, a `{"$secret": ...}` too.
+    """
+
+    kind: str
+    """`$ref` or `$secret`."""
+    text: Any
+
+
+class NotCanonical(ToolFailed):
+    """Arguments that would not come back as they are from their own canonical form.
+
+    Args:
+        field: The argument; empty if it is not known which.
+        why: The reason, without any value.
+    """
+
+    def __init__(self, field: str, why: str) -> None:
+        self.field = field
+        self.why = why
+        super().__init__(f"the argument {field!r} {why}" if field else f"the arguments together: {why}")
+
+
+def canonical(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the canonical form of arguments as a plan states them, each `$ref` and `$secret` kept in its place.
+
+    Arguments that do not fit the model stay as they are: other checks refuse them, and name the field.
+
+    Raises:
+        NotCanonical: If the model does not accept its own canonical form as the same arguments.
+    """
+    opened = {name: _opened(value) for name, value in args.items()}
+    made = {name: filled(value, _as_marker) for name, value in _canonical(model, opened).items()}
+    if Counter(map(_about, markers(made))) != Counter(map(_about, markers(args))):
+        raise NotCanonical("", "the tool's model makes a $ref or $secret out of other text, or drops one")
+    return made
+
+
+def bind_canonical(model: type[BaseModel], args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
+    """Return the canonical arguments of a call with its references filled in, and an `Open` for each secret.
+
+    Args:
+        model: The argument model of the tool.
+        args: The arguments as admission made them canonical.
+        outputs: The outputs by step, as in `airlock.plans.refs.bind`.
+
+    Raises:
+        RefError: If a reference reads a known output and finds nothing.
+        NotCanonical: As in `canonical`.
+    """
+    bound = bind_open(args, outputs)
+    return replace(bound, args=_canonical(model, bound.args))
+
+
+def bind_open(args: Mapping[str, Any], outputs: Mapping[str, Any]) -> Bound:
+    """Return arguments with their references filled in, as they are, and an `Open` for each secret."""
+    return bind(args, outputs, lambda name: Open(SECRET, name))
+
+
+def filled(value: Any, fill: Callable[[Open], Any]) -> Any:
+    """Return a value with every `Open` replaced."""
+    if isinstance(value, Open):
+        return fill(value)
+    if isinstance(value, Mapping):
+        return {key: filled(child, fill) for key, child in value.items()}
+    return [filled(child, fill) for child in value] if isinstance(value, list | tuple) else value
+
+
+def identity(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of canonical arguments that tells one call from another: without optional ones at their default.
+
+    An argument that a later version of the tool adds therefore does not make the calls of before other calls.
+    """
+    defaults = {field.key: field.default for field in _fields(model).values() if field.has_default}
+    plain = {name: filled(value, _as_marker) for name, value in args.items()}
+    return {
+        name: value
+        for name, value in plain.items()
+        if name not in defaults or canonical_json(value) != canonical_json(defaults[name])
+    }
+
+
+def round_trip_problems(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return what keeps the arguments of a model from having a canonical form, one sentence each.
+
+    Looks at aliases, defaults and examples; only a real call has the rest.
+    """
+    found: list[str] = []
+    for name, info in model.model_fields.items():
+        if info.exclude:
+            found.append(f"argument {name!r} is declared with exclude=True, so that no approver would see it: remove that")
+        elif (key := _key(name, info)) not in (name, *_accepted(info)):
+            found.append(f"argument {name!r} is written as {key!r}, but not read under that name: give it one `alias`")
+    if found:
+        return tuple(found)
+    for name, info in model.model_fields.items():
+        try:
+            found += _value_problems(name, info, _fields(model)[name])
+        except NotCanonical as error:
+            found.append(f"argument {name!r} {error.why}")
+    extra = model.model_config.get("json_schema_extra")
+    examples = extra.get("examples", ()) if isinstance(extra, Mapping) else ()
+    for example in examples if isinstance(examples, list | tuple) else ():
+        try:
+            canonical(model, example if isinstance(example, Mapping) else {})
+        except NotCanonical as error:
+            found.append(f"in an example, {error}")
+    return tuple(found)
+
+
+def canonical_names(model: type[BaseModel]) -> dict[str, str]:
+    """Return the name of each argument in canonical arguments by every name under which a plan may state it."""
+    return {
+        spelling: _key(name, info)
+        for name, info in model.model_fields.items()
+        for spelling in (name, _key(name, info), *_accepted(info))
+    }
+
+
+def validated(model: type[BaseModel], args: Mapping[str, Any]) -> BaseModel:
+    """Return the model of canonical arguments, under whichever name the canonical form has a field.
+
+    Raises:
+        ValidationError: If they do not fit.
+    """
+    return model.model_validate(dict(args), by_alias=True, by_name=True)
+
+
+def _canonical(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
+    if any(_is_open(value) for value in args.values()):
+        return _field_by_field(model, args)
+    try:
+        made = validated(model, args)
+    except ValidationError:
+        return _field_by_field(model, args)
+    except Exception as error:  # noqa: BLE001  # validators of a tool raise any exception
+        raise NotCanonical("", f"their check ended with {type(error).__name__}") from None
+    try:
+        written = _dumped(made)
+        again = validated(model, written)
+        same = _dumped(again) == written
+    except ValidationError as error:
+        where = next((str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]), "")
+        raise NotCanonical(where, "does not accept its own value as it is written") from None
+    except NotCanonical:
+        raise
+    except Exception as error:  # noqa: BLE001  # serializers of a tool raise any exception
+        raise NotCanonical(_unwritable(made), f"cannot be written as JSON ({type(error).__name__})") from None
+    changed = [name for name, value in vars(made).items() if vars(again).get(name) != value]
+    if changed or not same or made.__pydantic_extra__ != again.__pydantic_extra__:
+        where = _key(changed[0], model.model_fields[changed[0]]) if changed and changed[0] in model.model_fields else ""
+        raise NotCanonical(where, "is another value after it is written and read again")
+    return written
+
+
+def _dumped(made: BaseModel) -> dict[str, Any]:
+    how: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": "error"}
+    written: dict[str, Any] = normal_form(made.model_dump(**how), made.model_dump(mode="json", **how))
+    canonical_json(written)
+    return written
+
+
+def _unwritable(made: BaseModel) -> str:
+    for name, info in type(made).model_fields.items():
+        try:
+            canonical_json(made.model_dump(mode="json", include={name}, warnings="error"))
+        except Exception:  # noqa: BLE001
+            return _key(name, info)
+    return ""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One argument of a model, checked and written without the others."""
+
+    key: str
+    adapter: TypeAdapter[Any] | None
+    """None if only the whole model writes this field."""
+    has_default: bool = False
+    default: Any = None
+
+    def canonical(self, value: Any) -> Any:
+        """Return the canonical form of one value.
+
+        Raises:
+            ValidationError: If it does not fit.
+            NotCanonical: If it does not come back as it is.
+        """
+        assert self.adapter is not None
+        made = self.adapter.validate_python(value)
+        written = self._dumped(made)
+        try:
+            again = self.adapter.validate_python(written)
+        except ValidationError:
+            raise NotCanonical(self.key, "does not accept its own value as it is written") from None
+        if again != made or self._dumped(again) != written:
+            raise NotCanonical(self.key, "is another value after it is written and read again")
+        return written
+
+    def _dumped(self, made: Any) -> Any:
+        assert self.adapter is not None
+        how: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": "error"}
+        try:
+            written = normal_form(self.adapter.dump_python(made, **how), self.adapter.dump_python(made, mode="json", **how))
+            canonical_json(written)
+        except (PydanticSerializationError, TypeError, ValueError) as error:
+            raise NotCanonical(self.key, f"cannot be written as JSON ({type(error).__name__})") from None
+        return written
+
+
+@lru_cache(maxsize=512)
+def _fields(model: type[BaseModel]) -> dict[str, _Field]:
+    decorators = model.__pydantic_decorators__
+    checks = list(decorators.field_validators.values())
+    alone = {name for found in decorators.field_serializers.values() for name in found.info.fields}
+    fields: dict[str, _Field] = {}
+    for name, info in model.model_fields.items():
+        own = [each for each in checks if name in each.info.fields or "*" in each.info.fields]
+        kind: Any = info.rebuild_annotation()
+        for each in own:
+            kind = Annotated[kind, _VALIDATORS[each.info.mode](each.func)]
+        plain = not ({name, "*"} & alone) and not model.model_config.get("json_encoders")
+        field = _Field(_key(name, info), _adapter(kind, model) if plain else None)
+        fields[name] = _with_default(field, info)
+    return fields
+
+
+def _adapter(kind: Any, model: type[BaseModel]) -> TypeAdapter[Any] | None:
+    config = {key: value for key, value in model.model_config.items() if key in _CONFIG}
+    try:
+        return TypeAdapter(kind, config=config)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001  # a model has a configuration of its own, and a type may refuse to stand alone
+        try:
+            return TypeAdapter(kind)
+        except Exception:  # noqa: BLE001
+            return None
+
+
+_CONFIG = (
+    "strict", "str_strip_whitespace", "str_to_lower", "str_to_upper", "str_min_length", "str_max_length",
+    "coerce_numbers_to_str", "arbitrary_types_allowed", "use_enum_values", "allow_inf_nan", "ser_json_bytes",
+    "val_json_bytes", "ser_json_timedelta", "ser_json_temporal", "val_temporal_unit", "ser_json_inf_nan",
+)  # fmt: skip
+
+
+def _with_default(field: _Field, info: FieldInfo) -> _Field:
+    if info.is_required() or field.adapter is None or info.default_factory_takes_validated_data:
+        return field
+    try:
+        value = info.get_default(call_default_factory=True)
+        return replace(field, has_default=True, default=field.canonical(value))
+    except Exception:  # noqa: BLE001  # `round_trip_problems` tells the author; a plan must then state the argument
+        return field
+
+
+def _value_problems(name: str, info: FieldInfo, field: _Field) -> Iterator[str]:
+    if field.adapter is None:
+        return
+    if not info.is_required() and not info.default_factory_takes_validated_data:
+        try:
+            made = [field.canonical(info.get_default(call_default_factory=True)) for _ in range(3)]
+        except ValidationError:
+            yield f"the default of argument {name!r} does not fit its own type: correct the annotation or the default"
+            return
+        if any(canonical_json(value) != canonical_json(made[0]) for value in made):
+            yield f"the default of argument {name!r} is another one each time: let the tool's function make that value"
+    for example in info.examples or ():
+        try:
+            field.canonical(example)
+        except ValidationError:
+            continue
+
+
+def _field_by_field(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of which some are not known yet, or do not fit, each known one in its canonical form."""
+    by_spelling = {
+        spelling: field
+        for name, field in _fields(model).items()
+        for spelling in (name, field.key, *_accepted(model.model_fields[name]))
+    }
+    found: dict[str, Any] = {}
+    for name, value in args.items():
+        field = by_spelling.get(name)
+        if field is None or field.key in found:
+            found[name] = value
+        else:
+            found[field.key] = _alone(field, value)
+    missing = {field.key: field.default for field in _fields(model).values() if field.has_default and field.key not in found}
+    return found | missing
+
+
+def _alone(field: _Field, value: Any) -> Any:
+    if field.adapter is None or contains_unknown(value) or any(each.kind == REF for _, each in _opens(value)):
+        return value
+    places = dict(_opens(value))
+    try:
+        written = field.canonical(filled(value, _stand_in))
+        for keys, secret in places.items():
+            written = _put_back(written, keys, secret)
+    except NotCanonical:
+        if places:
+            return value
+        raise
+    except Exception:  # noqa: BLE001  # it does not fit: the check of the whole model says so, and names the field
+        return value
+    return written
+
+
+def _put_back(value: Any, keys: tuple[Any, ...], secret: Open) -> Any:
+    if not keys:
+        if value != _stand_in(secret):
+            raise LookupError("the model changed the text that stood for the secret")
+        return secret
+    inside = _put_back(value[keys[0]], keys[1:], secret)
+    if isinstance(value, list):
+        return [*value[: keys[0]], inside, *value[keys[0] + 1 :]]
+    return {**value, keys[0]: inside}
+
+
+def _opens(value: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Open]]:
+    if isinstance(value, Open):
+        yield keys, value
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _opens(child, (*keys, key))
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            yield from _opens(child, (*keys, index))
+
+
+def _is_open(value: Any) -> bool:
+    return contains_unknown(value) or next(_opens(value), None) is not None
+
+
+def _opened(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if len(value) == 1 and (kind := next(iter(value))) in (REF, SECRET):
+            return Open(kind, value[kind])
+        return {key: _opened(child) for key, child in value.items()}
+    return [_opened(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def _about(marker: Marker) -> tuple[str, str]:
+    return marker.kind, str(marker.text)
+
+
+def _as_marker(place: Open) -> dict[str, Any]:
+    return {place.kind: place.text}
+
+
+def _stand_in(place: Open) -> str:
+    return f"(secret {shorten(str(place.text), 100)})"
+
+
+def _key(name: str, info: FieldInfo) -> str:
+    return info.serialization_alias or info.alias or name
+
+
+def _accepted(info: FieldInfo) -> tuple[str, ...]:
+    choices = getattr(info.validation_alias, "choices", (info.validation_alias, info.alias))
+    return tuple(choice for choice in choices if isinstance(choice, str))
