@@ -1,13 +1,12 @@
 """Answers of activities: one that none of Airlock's workers made is no answer, and neither is nothing."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
@@ -113,9 +112,7 @@ async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def answered_unless_dropped(
-    run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool], left: timedelta | None
-) -> T | None:
+async def answered_unless_dropped(run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool]) -> T | None:
     """Like `answered_at_last`, but drop the question once the run needs no answer; None if no worker had begun with it.
 
     An answer under way is awaited: the run must know what it was given.
@@ -124,24 +121,18 @@ async def answered_unless_dropped(
         run: The plan's run.
         ask: Starts the activity.
         over: Says whether the run needs no answer any more.
-        left: The time after which it needs none either; None for no limit.
     """
     handle = ask()
-    with suppress(asyncio.TimeoutError):
-        await workflow.wait_condition(
-            lambda: handle.done() or over(),
-            timeout=None if left is None else max(left, timedelta(seconds=1)),
-            timeout_summary="the plan's deadline",
-        )
+    await workflow.wait_condition(lambda: handle.done() or over())
     if not handle.done():
         handle.cancel()
     try:
         return await answered(handle)
     except ActivityError as error:
+        if error.started_event_id == 0 and isinstance(error.cause, CancelledError | ActivityTimeout):
+            return None
         if not isinstance(error.cause, CancelledError):
             raise
-        if error.started_event_id == 0:
-            return None
         # a client said that it was cancelled after it had begun: what it was given is known only to the gates
     except NoAnswer as error:
         run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))

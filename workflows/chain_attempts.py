@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import ActivityError, CancelledError, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
@@ -47,6 +47,12 @@ def attempts_after_failure(error: ActivityError, requests: Sequence[CallRequest]
     if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
         return made
     return [*made, _lost_attempt(requests[len(made)], f"its worker is gone or did not answer in time: {error.cause}")]
+
+
+def not_begun_in_time(error: ActivityError) -> bool:
+    """Return True if no worker began the activity before its time to begin was over: no call was made."""
+    cause = error.cause
+    return isinstance(cause, ActivityTimeout) and cause.type is TimeoutType.SCHEDULE_TO_START and error.started_event_id == 0
 
 
 def all_in_doubt(requests: Sequence[CallRequest], why: str) -> list[Attempt]:

@@ -3,6 +3,7 @@
 The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
 """
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -30,6 +31,10 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.activity_options import activity_options
 
 
+_SHORTEST = timedelta(seconds=1)
+"""The least time for a worker to begin a call: zero would mean that there is no limit."""
+
+
 def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
@@ -37,12 +42,15 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     )
 
 
-def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResult]:
+def acquire(
+    request: AcquireRequest, number: int, before: datetime | None = None
+) -> ActivityHandle[AcquireResult]:
     """Request slots at gates; the live role answers an `EntryRequest`.
 
     Args:
         request: The request.
         number: The number of requests of this run so far; it keeps their activity ids apart.
+        before: The time by which a worker must begin; None for no limit.
     """
     names_asked = [*request.resources, *request.tools, *(["live"] if request.live else [])]
     summary = f"gates: {', '.join(names_asked) or 'claims'}"
@@ -51,6 +59,7 @@ def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResul
         return workflow.start_activity_method(
             EntryActivities.acquire,
             request,
+            schedule_to_start_timeout=_time_to_begin(before),
             **activity_options(options.ACQUIRE, names.PERMIT_QUEUE, activity_id, summary, finish=True),
         )
     return workflow.start_activity_method(
@@ -93,8 +102,8 @@ def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
     )
 
 
-def call(request: ChainRequest) -> ActivityHandle[Any]:
-    """Start a chain of live calls.
+def call(request: ChainRequest, before: datetime | None = None) -> ActivityHandle[Any]:
+    """Start a chain of live calls, which a worker must begin before a time if one is given.
 
     Cancelling the handle drops the calls that have not begun, and waits for the call in flight. The caller must validate
     the result, which is plain JSON: an operator may complete the activity by hand with any value.
@@ -106,7 +115,10 @@ def call(request: ChainRequest) -> ActivityHandle[Any]:
     if first.attempt > 1:
         summary += f" (attempt {first.attempt})"
     return workflow.start_activity(
-        "call", request, **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True)
+        "call",
+        request,
+        schedule_to_start_timeout=_time_to_begin(before),
+        **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True),
     )
 
 
@@ -158,3 +170,7 @@ def probe(request: MadeCall) -> ActivityHandle[ProbeAnswer]:
             finish=True,
         ),
     )
+
+
+def _time_to_begin(before: datetime | None) -> timedelta | None:
+    return None if before is None else max(before - workflow.now(), _SHORTEST)

@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.answers import AcquireClosed, AcquireDenied, AcquireResult
     from airlock.gates.protocol import AcquireRequest, LeaveRequest
     from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
-    from airlock.plans.state import State
+    from airlock.plans.state import Event, State
+    from airlock.run.approval_age import too_old
     from airlock.run.call_results import after_calls
     from airlock.run.evidence import EntryRequest
     from airlock.run.gate_requests import (
@@ -79,12 +80,11 @@ class GateVisits:
         if not run.gates and run.gate_wait is None:
             run.stays += 1
         while run.moves == moves and not self._full():
+            if self._too_late():
+                return False
             request = self._request()
             if request is None:
                 return True
-            if self._deadline_passed():
-                after_calls(run, [], workflow.now(), deadline_passed=True)
-                return False
             self._slot_announced = self._reopened = False
             # signals arrive during this await: the plan may be stopped, and a lock be lifted that the answer still reports
             result = await self._entered(request, moves)
@@ -98,7 +98,8 @@ class GateVisits:
                 take_late(run, result)
                 continue
             if take_acquired(run, result, workflow.now()):
-                return True
+                # the gates, or a queue without a worker, may have let the run wait for too long
+                return run.contracts().epoch < 1 or not self._too_late()
             self._publish()
             if run.gate_wait is not None:
                 await self._wait_for_slot(moves)
@@ -113,19 +114,16 @@ class GateVisits:
     def _question(self, request: AcquireRequest) -> Callable[[], ActivityHandle[AcquireResult]]:
         self._requests += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        return partial(commands.acquire, asked, self._requests)
+        ends = [time for time in (self._run.deadline_at, self._run.approved_until) if time is not None]
+        known = isinstance(request, EntryRequest) and self._run.contracts().epoch >= 1
+        return partial(commands.acquire, asked, self._requests, min(ends, default=None) if known else None)
 
     async def _entered(self, request: AcquireRequest, moves: int) -> AcquireResult | None:
         """Ask the gates; return None if the question was dropped: no worker had begun when the run could wait no longer."""
         # before there were epochs a worker of the workflows answered, and no question was dropped
         if not isinstance(request, EntryRequest) or self._run.contracts().epoch < 1:
             return await self.acquire(request)
-        left = self._run.deadline_at - workflow.now() if self._run.deadline_at else None
-        result = await answered_unless_dropped(self._run, self._question(request), partial(self._has_moved, moves), left)
-        if result is not None and self._deadline_passed():
-            take_late(self._run, result)
-            return None
-        return result
+        return await answered_unless_dropped(self._run, self._question(request), partial(self._has_moved, moves))
 
     def _has_moved(self, moves: int) -> bool:
         return self._run.moves != moves
@@ -169,6 +167,8 @@ class GateVisits:
         limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
             limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
+        if run.approved_until is not None and (run.state is State.LIVE or run.undoing is not None):
+            limit = max(timedelta(seconds=1), min(limit, run.approved_until - workflow.now()))
         waits = run.gate_wait.name if run.gate_wait else ""
         try:
             await workflow.wait_condition(
@@ -179,6 +179,16 @@ class GateVisits:
         except TimeoutError:
             return
 
-    def _deadline_passed(self) -> bool:
-        deadline = self._run.deadline_at
-        return self._run.state is State.LIVE and deadline is not None and workflow.now() >= deadline
+    def _too_late(self) -> bool:
+        """Return True after the plan's deadline, or once its approval is too old: the run has then left the state."""
+        run, now = self._run, workflow.now()
+        if run.state is State.LIVE and run.deadline_at is not None and now >= run.deadline_at:
+            after_calls(run, [], now, deadline_passed=True)
+            return True
+        return self._approval_too_old()
+
+    def _approval_too_old(self) -> bool:
+        """Send the run back to a new preview and approval if the one it has is too old; return True if so."""
+        run, now = self._run, workflow.now()
+        aged = too_old(run, now) if run.state is State.LIVE or run.undoing is not None else ""
+        return bool(aged) and run.apply(Event.STALE, now, reason=aged)

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         RetryableFailure,
     )
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
+    from airlock.run.approval_age import too_old
     from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
@@ -35,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import call_request
-    from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in
+    from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.probes import probe_calls_in_doubt
 
@@ -64,6 +65,7 @@ class LiveStage:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started_any = False
         self._deadline_passed = False
+        self._aged = ""
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
         by_status = run.steps_with
@@ -92,17 +94,22 @@ class LiveStage:
                 watch.cancel()
         await probe_calls_in_doubt(self._run)
         if not (self._full() and self._may_start()):
+            now = workflow.now()
             after_calls(
                 self._run,
                 self._stale,
-                workflow.now(),
+                now,
                 deadline_passed=self._deadline_passed,
+                aged=self._aged or too_old(self._run, now),
                 stuck=not self._started_any and not self._run.displaced,
             )
 
     def _may_start(self) -> bool:
-        """Return True while another call may begin: no stop, no failure, no call in doubt, no cancellation."""
-        return not self._stopped() and not self._trouble and workflow.cancellation_reason() is None
+        """Return True while another call may begin: the approval is valid, and no stop, failure or doubt is known."""
+        if self._stopped() or self._trouble or workflow.cancellation_reason() is not None:
+            return False
+        self._aged = self._aged or too_old(self._run, workflow.now())
+        return not self._aged
 
     def _stopped(self) -> bool:
         """Return True once the plan has left LIVE, even if it came back since, or its deadline has passed."""
@@ -218,12 +225,16 @@ class LiveStage:
                 calls=tuple(requests),
                 run_id=info.run_id,
                 first_run_id=self._run.reset_from or info.run_id,
-            )
+            ),
+            before=self._run.approved_until,
         )
         self._handles[steps[0]] = handle
         try:
             result = await answered(handle)
         except ActivityError as error:
+            if not_begun_in_time(error):
+                self._aged = self._aged or "no worker began the call while the approval was valid: approve it again"
+                return []
             return attempts_after_failure(error, requests)
         except NoAnswer as error:
             return all_in_doubt(requests, str(error))
@@ -248,6 +259,8 @@ class LiveStage:
         return made
 
     def _outcome_of_last_retry(self, last: RetryableFailure, doubtful: bool) -> CallOutcome:
+        if self._aged and last.certain and not doubtful:  # nothing was done: a new approval may repeat it
+            return CallStale(step=last.step, error=self._aged)
         if doubtful:
             return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost)
         return CallFailed(step=last.step, error=last.error, undo=last.undo)

@@ -8,6 +8,7 @@ from airlock.base.incoming import Verdict
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
+from airlock.run.approval_age import votes_in_force
 from airlock.run.messages import Approve, Deny
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.signature import signature_refusal
@@ -33,7 +34,8 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
         return refusal
     if run.expires_at is not None and now >= run.expires_at:
         return _no("the time for approval has expired")
-    if any(_same(vote.approval.by, approval.by) for vote in run.votes):
+    votes = votes_in_force(run, run.contracts().policy.approval_valid_for_seconds, now)
+    if any(_same(vote.approval.by, approval.by) for vote in votes):
         return _no(f"{approval.by!r} has already approved this: one vote per approver")
     if run.sealed.undo is not None and approval.steps is not None:
         return _no("an undo is approved as a whole: leave out steps, or request an undo that goes back to one step only")
@@ -42,7 +44,7 @@ def judge_approval(run: Run, approval: Approve, now: datetime) -> Verdict:
     if _must_sign(run, approval) and (problem := _signature_problem(run, approval, run.digest)):
         return _no(problem)
     needed = run.contracts().policy.approvals_required
-    return Verdict(accepted=True, reason=f"approval {len(run.votes) + 1} of {needed} counted")
+    return Verdict(accepted=True, reason=f"approval {len(votes) + 1} of {needed} counted")
 
 
 def judge_denial(run: Run, denial: Deny) -> Verdict:

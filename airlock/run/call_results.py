@@ -96,7 +96,15 @@ def take_probe(run: Run, answer: ProbeAnswer, now: datetime) -> None:
             run.record(AuditKind.CALL, "probe_did_not_happen", now, step=answer.step, reason=answer.why)
 
 
-def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline_passed: bool, stuck: bool = False) -> None:
+def after_calls(
+    run: Run,
+    stale: Iterable[CallStale],
+    now: datetime,
+    *,
+    deadline_passed: bool,
+    aged: str = "",
+    stuck: bool = False,
+) -> None:
     """Decide the next state of a LIVE plan once no call is running; do nothing while calls remain to be made.
 
     Args:
@@ -104,6 +112,7 @@ def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline
         stale: The calls that were not made because the state they rely on has changed.
         now: UTC.
         deadline_passed: True if the plan's deadline has passed.
+        aged: Why the approval lets no further call begin; empty while it does.
         stuck: True if no call could begin although some remain.
     """
     if run.state is not State.LIVE:
@@ -125,6 +134,8 @@ def after_calls(run: Run, stale: Iterable[CallStale], now: datetime, *, deadline
         _fail(run, "the plan's deadline passed", now)
     elif stale_calls:
         _stale(run, stale_calls[0], now)
+    elif aged:  # the world has not changed: what is live stays, whatever the policy says about stale calls
+        run.apply(Event.STALE, now, reason=aged)
     elif stuck:
         _fail(run, "the remaining steps depend on steps that are not live", now)
 

@@ -8,6 +8,7 @@ from airlock.plans.graph import descendants
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
 from airlock.run.approval import approved_steps, judge_approval, judge_denial
+from airlock.run.approval_age import expiry_of_votes, votes_in_force
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock, parse_message
@@ -174,9 +175,11 @@ def _either(settlements: tuple[Settlement, ...]) -> str:
 def _apply(run: Run, message: Message, now: datetime) -> None:
     match message:
         case Approve():
-            run.votes = (*run.votes, Vote(approval=message, at=now))
+            valid_for = run.contracts().policy.approval_valid_for_seconds
+            run.votes = (*votes_in_force(run, valid_for, now), Vote(approval=message, at=now))
             run.entry_refusals = 0
             run.approved = approved_steps(run)
+            run.approved_until = expiry_of_votes(run, valid_for)
             if run.approved:
                 by = ", ".join(vote.approval.by for vote in run.votes)
                 run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
@@ -230,7 +233,7 @@ def _unlock(run: Run, message: Unlock, now: datetime) -> None:
         return
     run.lock, run.rollback = None, None
     if run.undoing is not None:  # an undo keeps its purpose, but is previewed and approved again
-        run.rollback, run.approved = rollback_of(run.undoing), ()
+        run.rollback, run.approved, run.approved_until = rollback_of(run.undoing), (), None
     for step in run.steps_with[CallStatus.LIVE]:
         if run.calls[step].broken:  # the call stays live and is not made again; the plan goes on without its output
             run.calls[step] = run.calls[step].model_copy(update={"broken": False})

@@ -141,6 +141,8 @@ def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
     who = f" ({', '.join(sealed.approvers)})" if sealed.approvers else ""
     needed = f"{sealed.approvals_required} approval(s) by a person other than {sealed.requested_by}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
+    if sealed.approval_valid_for is not None:
+        yield f"An approval is valid for {sealed.approval_valid_for}: a call that begins later needs another one."
     if sealed.signature_required != "never":
         yield f"Signatures are required ({sealed.signature_required}): approve with airlock approve --sign-key"
     yield "To approve exactly this:"

@@ -62,6 +62,7 @@ class Sealed(WireModel):
     approvers: tuple[str, ...] = ()
     signature_required: str = "never"
     approval_timeout: str = "24h"
+    approval_valid_for: str | None = Field(default=None, exclude_if=is_empty)
     rolls_back_on_failure: bool = True
     replaces: str | None = None
     """The digest of the previous seal: it makes an approval count once, even if nothing else has changed."""
@@ -136,6 +137,7 @@ def sealed_content(
         approvers=policy.approvers,
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
+        approval_valid_for=policy.approval_valid_for,
         rolls_back_on_failure=policy.enable_rollback_on_failure,
         conflicts=admitted.conflicts,
     )

@@ -97,6 +97,8 @@ class Run(BaseModel, WorkerMessage):
     """The time of the sealing, UTC."""
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
+    approved_until: datetime | None = None
+    """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
     calls: dict[str, CallRecord] = Field(default_factory=dict)

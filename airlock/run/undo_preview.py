@@ -54,13 +54,14 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         approvers=policy.approvers,
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
+        approval_valid_for=policy.approval_valid_for,
         replaces=run.digest,
         undo=UndoContent(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step, steps=steps),
     )
     if run.digest is not None and run.sealed is not None and run.sealed.undo is not None:
         run.replaced = (ReplacedSeal(digest=run.digest, why=run.why, changed=_changed(run.sealed.undo, steps)),)
     run.sealed, run.digest = sealed, seal(sealed)
-    run.votes, run.approved = (), ()
+    run.votes, run.approved, run.approved_until = (), (), None
     run.sealed_at = now
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 

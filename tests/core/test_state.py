@@ -29,7 +29,7 @@ EXPECTED = {
         "call_in_doubt": "LOCKED",
         "lock": "LOCKED",
     },
-    "ROLLBACK": {"compensated": "ABORTED", "compensation_failed": "LOCKED", "lock": "LOCKED"},
+    "ROLLBACK": {"compensated": "ABORTED", "compensation_failed": "LOCKED", "stale": "DRY_RUN", "lock": "LOCKED"},
     "LOCKED": {
         "unlock": "MOCK",
         "rollback": "ROLLBACK",
