@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from airlock.admission.admitted import Admitted
+from airlock.admission.admitted import Admitted, AdmittedStep
 from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import LIVE_FROM
 from airlock.admission.policy import Policy
@@ -18,7 +18,7 @@ from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import EntryRefused
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.contract import Contract, Mode
+from airlock.plans.contract import Contract, Mode, Reversibility, Risk
 from airlock.plans.plan import Plan, Step, seconds
 from airlock.plans.seal import seal
 from airlock.plans.state import State
@@ -128,6 +128,12 @@ def _vote_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, n
         yield _Objection(UNAPPROVED, "age", f"the approval is older than {age} (approval_valid_for)")
 
 
+_ANY_CALL: Final = AdmittedStep(
+    contract=Contract(tool="any", risk=Risk.LOW, reversibility=Reversibility.READ_ONLY), contract_hash=""
+)
+"""Stands for every call while votes are judged: the rules of approval read the seal, not the contracts."""
+
+
 def _voting(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Run:
     """Return a run that waits for exactly these votes, so that the rules of approval exist once."""
     sealed = evidence.sealed
@@ -136,11 +142,11 @@ def _voting(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Run:
     steps = tuple(Step.model_construct(id=step, agent=agent, tool="", args={}, confidence=0.0) for step, agent in agents)
     plan = Plan.model_construct(plan_id=sealed.plan_id, goal="", requested_by=sealed.requested_by, steps=steps)
     undoing = None if sealed.undo is None else Undoing(by=sealed.undo.by, reason=sealed.undo.reason)
-    began = evidence.sealed_at
+    began, rows = evidence.sealed_at, {step.id: _ANY_CALL for step in steps}
     submitted_at = datetime.fromisoformat(sealed.submitted_at)
     return Run.model_construct(
         plan=plan, submitted_at=submitted_at, since=submitted_at, state=State.AWAITING_APPROVAL, undoing=undoing,
-        admitted=Admitted(steps={}, policy=policy, policy_hash="", catalogue_hash=""),
+        admitted=Admitted(steps=rows, policy=policy, policy_hash="", catalogue_hash=""),
         sealed=_waived(sealed, policy, catalogue), digest=evidence.digest,
         expires_at=None if began is None else began + timedelta(seconds=policy.approval_timeout_seconds),
     )  # fmt: skip
