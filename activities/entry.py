@@ -1,14 +1,17 @@
 """The entry to LIVE, on the workers that make live calls: they examine the approval themselves, and mint the permit."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity
 
 from airlock.activities.admit import resource_hash
 from airlock.activities.gates import GateActivities, interruptible
+from airlock.activities.permitted import root_objection
 from airlock.activities.proven_input import unproven_input
+from airlock.activities.server_time import server_time
 from airlock.activities.toolbox import Toolbox
+from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.gates.answers import AcquireDenied, AcquireGranted, AcquireResult
 from airlock.gates.protocol import EntryRefused
@@ -60,7 +63,9 @@ class EntryActivities:
                 return AcquireDenied(held=request.held, refusal=answer)
             root = self._root(request.evidence, answer, now)
             tokens = self._permits.tokens(root, _leaves(request.evidence, answer))
-        result = await self._gates.ask(activity.client(), request)
+        # the live gate is asked each time: that it granted a slot is not the run's to say
+        held = tuple(slot for slot in request.held if slot.gate != names.LIVE_GATE)
+        result = await self._gates.ask(activity.client(), request.model_copy(update={"held": held}))
         found = {"receipt": self._permits.receipt(root), "tokens": tokens}
         if isinstance(result, AcquireGranted):
             fences = [(slot.gate, slot.fence) for slot in result.held]
@@ -91,29 +96,6 @@ class EntryActivities:
         return "" if same else "this worker's AIRLOCK_INDEX_KEY is not that of the orchestrating worker: give both the same"
 
 
-def root_objection(root: Root, policy: str, now: datetime) -> str:
-    """Return the reason why a permit does not hold for the run of this activity; empty if it does.
-
-    Args:
-        root: What the permit is about.
-        policy: The digest of this worker's policy.
-        now: UTC.
-    """
-    info = activity.info()
-    if (root.namespace, root.workflow_id, root.run_id) != (info.namespace, info.workflow_id, info.workflow_run_id):
-        return "it was given to another run"
-    if root.policy != policy:
-        return "the policy is another one by now"
-    if root.until and now >= datetime.fromisoformat(root.until):
-        return "the approval, or the plan's deadline, has ended"
-    return ""
-
-
-def server_time() -> datetime:
-    """Return the time by this worker's clock, or the server's time of this attempt if that is later, UTC."""
-    return max(datetime.now(UTC), activity.info().started_time)
-
-
 def _expiry(root: Root, now: datetime) -> datetime:
     longest = now + LONGEST_PASS
     return min(longest, datetime.fromisoformat(root.until)) if root.until else longest
@@ -123,7 +105,8 @@ def _leaves(evidence: Evidence, answer: Permission) -> dict[str, str]:
     return {
         step.id: leaf_of(
             tool=step.tool, agent=step.agent, args=step.args, contract=step.contract_hash, preview=step.preview,
-            dedupe_key=step.dedupe_key, undone=evidence.undone.get(step.id, 0),
+            dedupe_key=step.dedupe_key, undone=evidence.undone.get(step.id, 0), may_drift=step.may_drift,
+            epoch=evidence.epoch,
         )
         for step in answer.steps
     }  # fmt: skip

@@ -42,9 +42,7 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     )
 
 
-def acquire(
-    request: AcquireRequest, number: int, before: datetime | None = None
-) -> ActivityHandle[AcquireResult]:
+def acquire(request: AcquireRequest, number: int, before: datetime | None = None) -> ActivityHandle[AcquireResult]:
     """Request slots at gates; the live role answers an `EntryRequest`.
 
     Args:

@@ -101,11 +101,14 @@ class GateVisits:
                 # the gates, or a queue without a worker, may have let the run wait for too long
                 return run.contracts().epoch < 1 or not self._too_late()
             self._publish()
-            if run.gate_wait is not None:
-                await self._wait_for_slot(moves)
-            elif isinstance(result, AcquireDenied) and run.moves == moves:
-                await self._pause_after_refusal(moves)
+            await self._wait(result, moves)
         return False
+
+    async def _wait(self, result: AcquireResult, moves: int) -> None:
+        if self._run.gate_wait is not None:
+            await self._wait_for_slot(moves)
+        elif isinstance(result, AcquireDenied) and self._run.moves == moves:
+            await self._pause_after_refusal(moves)
 
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once for all slots and claims of a request."""

@@ -17,6 +17,9 @@ from airlock.run.state import Run
 MAX_REFUSALS: Final = 3
 """Refusals in a row, without a vote between them, after which the orchestrating and the live workers cannot agree."""
 
+MAX_RENEWALS: Final = 5
+"""Entries to LIVE in a row because of calls that were turned away, before the run waits for a human."""
+
 
 def take_permit(run: Run, result: AcquireResult) -> None:
     """Keep the permit that came with an answer of the gates."""
@@ -26,6 +29,19 @@ def take_permit(run: Run, result: AcquireResult) -> None:
         run.permit = RunPermit(digest=run.digest, receipt=result.receipt, tokens=result.tokens)
     if isinstance(result, AcquireGranted):
         run.permit = run.permit.model_copy(update={"entry": result.permit_pass})
+
+
+def take_turned_away(run: Run, why: str, now: datetime) -> None:
+    """Let a run enter LIVE again after a call was turned away, so that its approval is examined again.
+
+    After `MAX_RENEWALS` in a row without a call between them the run waits for a human.
+    """
+    run.permit = None
+    run.renewals += 1
+    if run.renewals > MAX_RENEWALS:
+        reason = f"calls are turned away although the run entered LIVE {run.renewals - 1} times again: {why}"
+        run.renewals = 0
+        decide(run, "lock", Lock(by="airlock", reason=shorten(reason)), now)
 
 
 def take_refusal(run: Run, refusal: EntryRefused, now: datetime) -> None:

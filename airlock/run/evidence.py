@@ -29,6 +29,8 @@ class Evidence(WireModel):
     """The steps that were called under this seal already."""
     undone: dict[str, int] = Field(default_factory=dict)
     """The number of times that the call of a step was compensated, where that is not 0."""
+    epoch: int = 0
+    """The rules of the run."""
     resource: str = ""
     """One resource of the plan, whose hash is in `resource_index` if both workers have the same index key."""
     resource_index: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ def evidence_of(run: Run) -> Evidence | None:
         approved=run.approved,
         live=tuple(step for step in run.approved if step in set(run.live)),
         undone={step: record.undone for step, record in run.calls.items() if record.undone},
+        epoch=admitted.epoch,
         resource=min(touched, default=""),
         resource_index=admitted.resource_index,
     )

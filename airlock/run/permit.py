@@ -150,6 +150,7 @@ class Permits:
 def leaf_of(
     *, tool: str, agent: str, args: Mapping[str, Any], contract: str, preview: StepPreview | None,
     dedupe_key: str | None, undone: int,
+    may_drift: tuple[str, ...] = (), epoch: int = 0,
 ) -> str:  # fmt: skip
     """Return the digest of everything about one call that a token vouches for.
 
@@ -161,9 +162,11 @@ def leaf_of(
         preview: The sealed preview.
         dedupe_key: The sealed dedupe key.
         undone: The number of times that the call was compensated.
+        may_drift: The sealed arguments that may differ.
+        epoch: The rules of the run.
     """
     shown = None if preview is None else [preview.args, preview.observed]
-    return digest([tool, agent, dict(args), contract, shown, dedupe_key, undone])
+    return digest([tool, agent, dict(args), contract, shown, dedupe_key, undone, list(may_drift), epoch])
 
 
 def _token(mac: bytes) -> str:

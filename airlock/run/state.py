@@ -122,6 +122,8 @@ class Run(BaseModel, WorkerMessage):
     """The permit of this run. It is bound to the run, so that a continue-as-new does not carry it."""
     entry_refusals: int = Field(default=0, exclude_if=is_empty)
     """The number of refused entries to LIVE since the last vote or the last entry."""
+    renewals: int = Field(default=0, exclude_if=is_empty)
+    """The number of entries to LIVE, one after the other, because of calls that were turned away."""
     displaced: bool = False
     """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None

@@ -123,7 +123,11 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
         workers.append(_activity_worker(client, names.REHEARSE_QUEUE, activities, allowed.rehearsals, grace))
     if role in ("all", "live"):
         compensations = CompensateActivities(toolbox)
-        workers.append(_activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], allowed.calls, grace))
+        workers.append(
+            _activity_worker(
+                client, names.LIVE_QUEUE, [CallActivities(toolbox, keyring_of(client)).call], allowed.calls, grace
+            )
+        )
         undo = [compensations.compensate, compensations.probe]
         workers.append(_activity_worker(client, names.UNDO_QUEUE, undo, allowed.calls, grace))
         entry = EntryActivities(toolbox, keyring_of(client)).acquire
