@@ -16,7 +16,7 @@ from airlock.base.keyring import Keyring
 from airlock.gates.answers import AcquireDenied, AcquireGranted, AcquireResult
 from airlock.gates.protocol import EntryRefused
 from airlock.run.evidence import EntryRequest, Evidence
-from airlock.run.permission import AGAIN, UNAPPROVED, Permission, examine
+from airlock.run.permission import AGAIN, Permission, examine
 from airlock.run.permit import Permits, Root, leaf_of
 
 LONGEST_PASS = timedelta(hours=1)
@@ -55,7 +55,7 @@ class EntryActivities:
                 return self._denied(AGAIN, f"the receipt of its evidence does not hold: {why}")
         else:
             if why := self._other_index(request.evidence):
-                return self._denied(UNAPPROVED, why)
+                return self._denied(AGAIN, why)
             answer = await asyncio.to_thread(
                 examine, request.evidence, self._toolbox.policy, self._toolbox.catalogue, request.holder, now
             )

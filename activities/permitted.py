@@ -57,7 +57,7 @@ class Permitted:
         return ""
 
     def unreceipted(self, call: CallRequest, shown: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-        """Return the reason why an argument that no approver saw may not be used: no live call returned what it is made of.
+        """Return the reason why an argument that no approver saw may not be used: it comes from no live call.
 
         Args:
             call: The call.
@@ -75,7 +75,7 @@ class Permitted:
                 and self._permits.is_of_output(_place(), step, receipt.undone, outputs.get(step), receipt.proof)
             ):
                 continue
-            return f"an argument that nobody approved comes from the output of {step!r}, which no live call returned"
+            return f"an argument that was not approved comes from the output of {step!r}, which no live call returned"
         return ""
 
     def returned(self, attempt: Attempt, undone: int) -> Attempt:

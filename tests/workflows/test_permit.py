@@ -65,7 +65,7 @@ def times(document: dict, name: str) -> int:
 
 
 async def refused_entry(handle, *words: str) -> str:
-    """What the audit says about a refused entry, once there is one."""
+    """The reason of a refused entry in the audit, once there is one."""
 
     async def said() -> str | None:
         entries = (await handle.audit()).entries
@@ -79,7 +79,7 @@ async def refused_entry(handle, *words: str) -> str:
 
 
 async def test_an_honest_plan_goes_live_with_keys_and_without(either, plan):
-    document = plan(step("a", "put", key="a", value=1), step("b", "put", ("a",), key={"$ref": "a.step"}))
+    document = plan(step("a", "put", key="a", value=1), step("b", "put", ("a",), key="b", value={"$ref": "a.step"}))
     async with either.working():
         handle = await either.airlock.submit(document)
         await approved(handle)
@@ -257,7 +257,7 @@ async def test_genuine_inputs_in_a_run_of_the_attacker_do_nothing(protected, pla
 
 
 async def answers(where: Place, run: Any, number: int = 0) -> list[dict[str, Any]]:
-    """What activities of a run answered, oldest first, once there are so many."""
+    """The answers of the activities of a run, oldest first, once there are so many."""
     events = await where.attacker.events(run.id, run.result_run_id or run.first_execution_run_id)
     done = [event.activity_task_completed_event_attributes for event in events]
     said = [json.loads(each.result.payloads[0].data) for each in done if each.result.payloads]
