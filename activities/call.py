@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -11,6 +12,8 @@ from temporalio.converter import ActivitySerializationContext
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.once import OnceGuard
+from airlock.activities.permitted import Permitted
 from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
@@ -27,11 +30,12 @@ from airlock.activities.tool_functions import (
 from airlock.activities.toolbox import Toolbox
 from airlock.activities.undo_token import UnkeptToken, undo_token
 from airlock.base.errors import RefError, ToolFailed
+from airlock.base.keyring import Channel, Keyring
 from airlock.base.text import shorten
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
-from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded
+from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded, CallUnpermitted
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress
@@ -41,8 +45,10 @@ from airlock.tools.common import require_mine
 class CallActivities:
     """The live calls of a worker that holds the write credentials."""
 
-    def __init__(self, toolbox: Toolbox) -> None:
+    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
+        self._keyring = keyring or Keyring()
+        self._policy = toolbox.policy.digest()
 
     @activity.defn(name="call")
     async def call(self, request: ChainRequest) -> ChainResult:
@@ -60,6 +66,8 @@ class CallActivities:
 
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
         turns, earlier = RateLimiter(stopped), EarlierRuns(request)
+        once = OnceGuard(request.receipt, proofs=self._keyring.demands.due(Channel.RUN, datetime.now(UTC)))
+        permitted = Permitted(request, self._keyring, self._policy)
         outputs: dict[str, Any] = {}
         left_out = False
         for position, asked in enumerate(request.calls):
@@ -67,27 +75,36 @@ class CallActivities:
             if position and (activity.is_worker_shutdown() or not await _recorded(attempts)):
                 left_out = True
                 break
+            if why := permitted.objection(asked):
+                attempts.append(CallUnpermitted(step=asked.step.id, error=shorten(why)))
+                break
             began = clock()
             call, answered = await earlier.look(asked)
-            known = answered or await turns.wait_for(request.plan_id, call)
+            known = answered or await once.objection(asked) or await turns.wait_for(request.plan_id, call)
             if stopped.is_set():  # the stop may have come during the two awaits above; after this line a call is made
                 left_out = True
                 break
             turns.waited = clock() - began
-            attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns)
+            attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns, permitted)
+            if known is None:
+                attempt = permitted.returned(attempt, call.undone)
             attempts.append(attempt if call is asked else _counted(attempt, call.undone))
             if not isinstance(attempt, CallSucceeded) or attempt.broken:
                 break
             outputs[call.step.id] = attempt.output
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
-    async def _counted_one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
+    async def _counted_one(
+        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted
+    ) -> Attempt:
         with measure(request.contract.tool, Mode.LIVE, request.step.id) as measurement:
-            attempt = await self._one(plan_id, request, outputs, turns)
+            attempt = await self._one(plan_id, request, outputs, turns, permitted)
             measurement.result = result_of(attempt)
         return attempt
 
-    async def _one(self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter) -> Attempt:
+    async def _one(
+        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted
+    ) -> Attempt:
         secrets = Secrets()
         call: ToolCall | None = None
         try:
@@ -100,6 +117,8 @@ class CallActivities:
             drifted = drift(request.preview.args, bound.shown) if request.preview else ()
             if stale := self._drifted_too_far(request, drifted, bound.shown):
                 return stale
+            if why := permitted.unreceipted(request, bound.shown, outputs):
+                return CallStale(step=request.step.id, error=why)
             args = as_model(tool, bound.real(secrets, must_know=True).args, complete=True)
             call = self._toolbox.call(tool, plan_id, request.step, Mode.LIVE, secrets, request.undone)
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence or 0

@@ -93,8 +93,8 @@ class GateActivities:
         Raises:
             ApplicationError: If the holder is not the workflow that runs this activity.
         """
-        self._require(request.plan_id, request.holder)
-        return await _interruptible(self._acquire(activity.client(), request))
+        self.require(request.plan_id, request.holder)
+        return await interruptible(self.ask(activity.client(), request))
 
     @activity.defn(name="leave")
     async def leave(self, request: LeaveWithReports) -> LeaveResult:
@@ -103,8 +103,8 @@ class GateActivities:
         Raises:
             ApplicationError: If the holder is not the workflow that runs this activity.
         """
-        self._require(request.plan_id, request.holder)
-        return await _interruptible(self._leave(activity.client(), request))
+        self.require(request.plan_id, request.holder)
+        return await interruptible(self._leave(activity.client(), request))
 
     @activity.defn(name="look")
     async def look(self, inquiry: Inquiry) -> InquiryResult:
@@ -115,22 +115,28 @@ class GateActivities:
             async with limit:
                 return await _closed(client, holder, inquiry.runs.get(holder, ""))
 
-        found = await _interruptible(_all(one(holder) for holder in inquiry.holders))
+        found = await interruptible(_all(one(holder) for holder in inquiry.holders))
         return InquiryResult(closed=tuple(closed for closed in found if closed is not None))
 
     @activity.defn(name="recall")
     async def recall(self, request: RecallRequest) -> RecallResult:
         """Return the state of the gate's last run that was terminated, cancelled, failed or timed out."""
-        return await _interruptible(recalled(activity.client(), request))
+        return await interruptible(recalled(activity.client(), request))
 
-    def _require(self, plan_id: str, holder: str) -> None:
+    def require(self, plan_id: str, holder: str) -> None:
+        """Refuse a holder that is not the workflow of this activity.
+
+        Raises:
+            ApplicationError: If it is another one.
+        """
         self._toolbox.require_plan(plan_id, undo=True)
         if holder != activity.info().workflow_id:
             raise ApplicationError(
                 f"{holder!r} is not the workflow that asks: nothing was done", type="NotThePlan", non_retryable=True
             )
 
-    async def _acquire(self, client: Client, request: AcquireRequest) -> AcquireResult:
+    async def ask(self, client: Client, request: AcquireRequest) -> AcquireResult:
+        """Ask gate after gate for what a request needs, then take its claims."""
         held = list(request.held)
         known = {place.gate for place in held}
         for gate, wanted in self._wanted(request):
@@ -304,10 +310,12 @@ async def _all(work: Iterator[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def _stop(task: asyncio.Future[Any]) -> None:
-    task.cancel()
+    # a run that drops its entry waits for the answer: it must know which slots it got, and release them
+    if activity.is_worker_shutdown():
+        task.cancel()
 
 
-async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+async def interruptible(work: Coroutine[Any, Any, T]) -> T:
     """Heartbeat while the work lasts, and end it when the worker shuts down: the next worker asks again.
 
     Raises:

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
@@ -109,6 +110,34 @@ async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
             run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
         await workflow.sleep(timedelta(seconds=pause), summary="before the gates are asked again")
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+async def answered_unless_dropped(run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool]) -> T | None:
+    """Like `answered_at_last`, but drop the question once the run needs no answer; None if no worker had begun with it.
+
+    An answer under way is awaited: the run must know what it was given.
+
+    Args:
+        run: The plan's run.
+        ask: Starts the activity.
+        over: Says whether the run needs no answer any more.
+    """
+    handle = ask()
+    await workflow.wait_condition(lambda: handle.done() or over())
+    if not handle.done():
+        handle.cancel()
+    try:
+        return await answered(handle)
+    except ActivityError as error:
+        if error.started_event_id == 0 and isinstance(error.cause, CancelledError | ActivityTimeout):
+            return None
+        if not isinstance(error.cause, CancelledError):
+            raise
+        # a client said that it was cancelled after it had begun: what it was given is known only to the gates
+    except NoAnswer as error:
+        run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
+        await workflow.sleep(timedelta(seconds=1), summary="before the gates are asked again")
+    return await answered_at_last(run, ask)
 
 
 async def _done_or_moved(run: Run, moves: int, handle: ActivityHandle[T]) -> None:

@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.plan import Step
     from airlock.plans.refs import referenced_steps
-    from airlock.run.call_messages import CallRequest, MadeCall
+    from airlock.run.call_messages import CallRequest, MadeCall, OutputReceipt
     from airlock.run.gate_requests import next_fence
     from airlock.run.sealed import SealedStep
     from airlock.run.state import Run
@@ -31,10 +31,17 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
         may_drift=shown.may_drift if shown else (),
         epoch=run.contracts().epoch,
         outputs={name: run.outputs[name] for name in read},
+        receipts={name: proof for name in read if (proof := _receipt(run, name)) is not None},
+        token=run.permit.tokens.get(step.id, "") if run.permit else "",
         undone=record.undone if record else 0,
         undo=record.undo if record else None,
         fence=next_fence(run, step, workflow.now()),
     )
+
+
+def _receipt(run: Run, step: str) -> OutputReceipt | None:
+    record = run.calls.get(step)
+    return OutputReceipt(undone=record.undone, proof=record.receipt) if record and record.receipt else None
 
 
 def made_call(run: Run, step_id: str) -> MadeCall:

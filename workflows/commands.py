@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
     from airlock.activities.admit import AdmitActivities
     from airlock.activities.compensate import CompensateActivities
+    from airlock.activities.entry import EntryActivities
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
     from airlock.activities.policy import PolicyActivities
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
+    from airlock.run.evidence import EntryRequest
     from airlock.wire import (
         AdmitRequest,
         PolicyNow,
@@ -73,11 +75,24 @@ def stored_at(request: StoredAtRequest) -> ActivityHandle[StoredAt]:
     )
 
 
-def acquire(request: AcquireRequest, number: int) -> ActivityHandle[AcquireResult]:
-    """Request slots at gates. `number` counts the requests of one run and keeps their activity ids apart."""
+def acquire(request: AcquireRequest, number: int, before: datetime | None = None) -> ActivityHandle[AcquireResult]:
+    """Request slots at gates; the live role answers an `EntryRequest`.
+
+    Args:
+        request: The request.
+        number: The number of requests of this run so far; it keeps their activity ids apart.
+        before: The time by which a worker must begin; None for no limit.
+    """
     names_asked = [*request.resources, *request.tools, *(["live"] if request.live else [])]
     summary = f"gates: {', '.join(names_asked) or 'claims'}"
     activity_id = f"acquire:{request.request}:{number}"
+    if isinstance(request, EntryRequest):
+        return workflow.start_activity_method(
+            EntryActivities.acquire,
+            request,
+            schedule_to_start_timeout=_time_to_begin(before),
+            **activity_options(options.ACQUIRE, names.PERMIT_QUEUE, activity_id, summary, finish=True),
+        )
     return workflow.start_activity_method(
         GateActivities.acquire,
         request,
@@ -133,7 +148,7 @@ def call(request: ChainRequest, before: datetime | None = None) -> ActivityHandl
     return workflow.start_activity(
         "call",
         request,
-        schedule_to_start_timeout=None if before is None else max(before - workflow.now(), _SHORTEST),
+        schedule_to_start_timeout=_time_to_begin(before),
         **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True),
     )
 
@@ -186,3 +201,7 @@ def probe(request: MadeCall) -> ActivityHandle[ProbeAnswer]:
             finish=True,
         ),
     )
+
+
+def _time_to_begin(before: datetime | None) -> timedelta | None:
+    return None if before is None else max(before - workflow.now(), _SHORTEST)

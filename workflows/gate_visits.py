@@ -1,17 +1,22 @@
 """Entry of a run into LIVE and ROLLBACK through the gates, and the release of its slots afterwards."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from temporalio import workflow
+from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
-    from airlock.gates.answers import AcquireClosed, AcquireResult
+    from airlock.gates.answers import AcquireClosed, AcquireDenied, AcquireResult
     from airlock.gates.protocol import AcquireRequest, LeaveRequest
     from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
     from airlock.plans.state import Event, State
     from airlock.run.approval_age import too_old
     from airlock.run.call_results import after_calls
+    from airlock.run.evidence import EntryRequest
     from airlock.run.gate_requests import (
         entry_request,
         leave_request,
@@ -25,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.run.state import Run
     from airlock.workflows import commands
-    from airlock.workflows.answers import answered_at_last
+    from airlock.workflows.answers import answered_at_last, answered_unless_dropped
 
 LOOK_AGAIN = timedelta(minutes=5)
 """Time after which a queued run asks its gate again, in case the gate was terminated with its queue."""
@@ -82,7 +87,9 @@ class GateVisits:
                 return True
             self._slot_announced = self._reopened = False
             # signals arrive during this await: the plan may be stopped, and a lock be lifted that the answer still reports
-            result = await self.acquire(request)
+            result = await self._entered(request, moves)
+            if result is None:
+                continue
             if run.moves != moves:  # the plan moved on: record the slots so that they are released, and enter nothing
                 take_late(run, result)
                 take_wait(run, result)
@@ -91,19 +98,46 @@ class GateVisits:
                 take_late(run, result)
                 continue
             if take_acquired(run, result, workflow.now()):
-                # the gates may have let the run wait for longer than its approval is valid
-                return not self._approval_too_old()
+                # the gates, or a queue without a worker, may have let the run wait for too long
+                return run.contracts().epoch < 1 or not self._too_late()
             self._publish()
-            if run.gate_wait is not None:
-                await self._wait_for_slot(moves)
+            await self._wait(result, moves)
         return False
+
+    async def _wait(self, result: AcquireResult, moves: int) -> None:
+        if self._run.gate_wait is not None:
+            await self._wait_for_slot(moves)
+        elif isinstance(result, AcquireDenied) and self._run.moves == moves:
+            await self._pause_after_refusal(moves)
 
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once for all slots and claims of a request."""
+        return await answered_at_last(self._run, self._question(request))
+
+    def _question(self, request: AcquireRequest) -> Callable[[], ActivityHandle[AcquireResult]]:
         self._requests += 1
         asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        number = self._requests
-        return await answered_at_last(self._run, lambda: commands.acquire(asked, number))
+        ends = [time for time in (self._run.deadline_at, self._run.approved_until) if time is not None]
+        known = isinstance(request, EntryRequest) and self._run.contracts().epoch >= 1
+        return partial(commands.acquire, asked, self._requests, min(ends, default=None) if known else None)
+
+    async def _entered(self, request: AcquireRequest, moves: int) -> AcquireResult | None:
+        """Ask the gates; return None if the question was dropped: no worker had begun when the run could wait no longer."""
+        # before there were epochs a worker of the workflows answered, and no question was dropped
+        if not isinstance(request, EntryRequest) or self._run.contracts().epoch < 1:
+            return await self.acquire(request)
+        return await answered_unless_dropped(self._run, self._question(request), partial(self._has_moved, moves))
+
+    def _has_moved(self, moves: int) -> bool:
+        return self._run.moves != moves
+
+    async def _pause_after_refusal(self, moves: int) -> None:
+        """Wait before the live role is asked again: another worker may answer then, or this one with other keys."""
+        pause = timedelta(seconds=2**self._run.entry_refusals)
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                partial(self._has_moved, moves), timeout=pause, timeout_summary="before the live worker is asked again"
+            )
 
     async def leave(self) -> None:
         """Release the slots that the run's state does not need, and send the reports that are due."""

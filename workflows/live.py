@@ -24,13 +24,16 @@ with workflow.unsafe.imports_passed_through():
         CallOutcome,
         CallStale,
         CallSucceeded,
+        CallUnpermitted,
         RetryableFailure,
     )
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.run.approval_age import too_old
+    from airlock.run.audit import AuditKind
     from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
+    from airlock.run.entry import take_turned_away
     from airlock.run.gate_requests import (
         all_held,
         drop_duplicates,
@@ -76,6 +79,7 @@ class LiveStage:
         self._load = Load(self._weight)
         self._deadline_passed = False
         self._aged = ""
+        self._turned_away = ""
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
         by_status = run.steps_with
@@ -115,10 +119,20 @@ class LiveStage:
                 aged=self._aged or too_old(self._run, now),
                 stuck=not self._started_any and not self._run.displaced,
             )
+        if self._turned_away and not self._stopped():
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Let the run enter LIVE again, where its approval is examined; wait first if that did not help before."""
+        take_turned_away(self._run, self._turned_away, workflow.now())
+        if self._run.renewals > 1 and not self._stopped():
+            pause = timedelta(seconds=2**self._run.renewals)
+            with suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(self._stopped, timeout=pause, timeout_summary="before LIVE is entered again")
 
     def _may_start(self) -> bool:
         """Return True while another call may begin: the approval is valid, and no stop, failure or doubt is known."""
-        if self._stopped() or self._trouble or workflow.cancellation_reason() is not None:
+        if self._stopped() or self._trouble or self._turned_away or workflow.cancellation_reason() is not None:
             return False
         self._aged = self._aged or too_old(self._run, workflow.now())
         return not self._aged
@@ -186,7 +200,7 @@ class LiveStage:
         if not await self._may_call(chain[0]):
             return
         while remaining:
-            attempts = await self._attempt(remaining, attempt, retry.undo if retry else None)
+            attempts = self._made(await self._attempt(remaining, attempt, retry.undo if retry else None))
             for made in attempts:
                 if isinstance(made, RetryableFailure):
                     break
@@ -206,6 +220,17 @@ class LiveStage:
                 break
         if retry is not None:
             self._record_outcome(self._outcome_of_last_retry(retry, doubtful))
+
+    def _made(self, attempts: list[Attempt]) -> list[CallOutcome | RetryableFailure]:
+        """Return the attempts without the call that was turned away; after one the stage ends, and LIVE is entered again."""
+        made: list[CallOutcome | RetryableFailure] = []
+        for attempt in attempts:
+            if isinstance(attempt, CallUnpermitted):
+                self._turned_away, self._changed = attempt.error, True
+                self._run.record(AuditKind.CALL, "turned_away", workflow.now(), step=attempt.step, reason=attempt.error)
+                break
+            made.append(attempt)
+        return made
 
     async def _may_call(self, step: str) -> bool:
         """Acquire, without queueing, the slots that were unknown at entry. Return False if the call must not begin."""
@@ -254,6 +279,8 @@ class LiveStage:
                 calls=tuple(requests),
                 run_id=info.run_id,
                 first_run_id=self._run.reset_from or info.run_id,
+                receipt=self._run.permit.receipt if self._run.permit else "",
+                entry=self._run.permit.entry if self._run.permit else "",
             ),
             before=self._run.approved_until,
         )
@@ -288,8 +315,8 @@ class LiveStage:
         return made
 
     def _outcome_of_last_retry(self, last: RetryableFailure, doubtful: bool) -> CallOutcome:
-        if self._aged and last.certain and not doubtful:  # nothing was done: a new approval may repeat it
-            return CallStale(step=last.step, error=self._aged)
+        if (why := self._aged or self._turned_away) and last.certain and not doubtful:
+            return CallStale(step=last.step, error=why)  # nothing was done: a new approval may repeat it
         if doubtful:
             return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost, lost=last.lost)
         return CallFailed(step=last.step, error=last.error, undo=last.undo)

@@ -23,6 +23,8 @@ WORKFLOW_QUEUE = "airlock"
 REHEARSE_QUEUE = "airlock-rehearse"
 LIVE_QUEUE = "airlock-live"
 UNDO_QUEUE = "airlock-undo"
+PERMIT_QUEUE = "airlock-permit"
+"""The queue of entries to LIVE, which the live role serves: they never wait behind calls."""
 
 ATTRIBUTE_STATE = "AirlockState"
 ATTRIBUTE_SINCE = "AirlockSince"

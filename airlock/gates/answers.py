@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, computed_field, model_validator
 
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
 
 
@@ -77,7 +77,9 @@ class _Acquisition(WireModel, WorkerMessage):
     held: tuple[HeldSlot, ...] = ()
     """All slots that the plan holds now."""
     receipt: str = ""
-    """Receipt for the next entry: the live role need not examine the evidence again."""
+    """Receipt of the live role for the evidence; the run shows it at its next entry and with its calls."""
+    tokens: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
+    """Proof of the live role, by step, that its call was approved; empty if the request carried a receipt already."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,10 +102,6 @@ class AcquireGranted(_Acquisition):
     """Workflow id of the claim, by step."""
     duplicates: dict[str, str] = Field(default_factory=dict)
     """Reason, by step, for steps that must not be called: another plan made the same call, makes it or may have made it."""
-    permit_root: str = ""
-    """Value from which the tokens are derived."""
-    tokens: dict[str, str] = Field(default_factory=dict)
-    """Proof of the live role, by step, that its call was approved."""
     permit_pass: str = ""
     """Proof of the live role that every gate granted this stay."""
 

@@ -161,7 +161,8 @@ class EntryRefused(WireModel):
     """Refusal of the live role to let a run enter."""
 
     kind: str
-    """`stale`: the seal or a contract does not fit; `unapproved`: policy, votes or age; `never`: the policy forbids it."""
+    """`stale`: the seal does not fit; `unapproved`: policy, votes, age or a contract; `never`: the policy forbids it;
+    `again`: the request itself is not proved."""
     why: str
     """One sentence that names the policy that refused."""
     policy: str = ""

@@ -65,6 +65,8 @@ class CallSucceeded(WireModel):
     """The reason why the output cannot be used. The call took effect and is not repeated, but the plan fails."""
     undone: int = 0
     """The number of earlier undos, if a run that this one was reset from knows of more than this run."""
+    receipt: str = Field(default="", exclude_if=is_empty)
+    """Proof of the live role that a live call returned this output."""
 
 
 class CallFailed(WireModel):
@@ -127,8 +129,18 @@ class RetryableFailure(WireModel):
     """True if the attempt's code may still be running: its worker was lost, or its thread could not be stopped."""
 
 
+class CallUnpermitted(WireModel):
+    """A call that was not made, because its permit does not hold on this worker: the run must enter LIVE again."""
+
+    kind: Literal["unpermitted"] = "unpermitted"
+    step: str
+    error: str
+
+
 CallOutcome = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt, Field(discriminator="kind")]
-Attempt = Annotated[CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure, Field(discriminator="kind")]
+Attempt = Annotated[
+    CallSucceeded | CallFailed | CallStale | CallInDoubt | RetryableFailure | CallUnpermitted, Field(discriminator="kind")
+]
 
 
 class Undone(WireModel, WorkerMessage):

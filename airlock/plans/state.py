@@ -35,6 +35,7 @@ class Event(StrEnum):
     CALL_FAILED_KEPT = "call_failed_kept"
     STALE = "stale"
     STALE_UNDO = "stale_undo"
+    ENTRY_REFUSED = "entry_refused"
     CALL_IN_DOUBT = "call_in_doubt"
     COMPENSATED = "compensated"
     COMPENSATION_FAILED = "compensation_failed"
@@ -64,6 +65,7 @@ _MEANING: Final = {
     Event.CALL_FAILED_KEPT: "a call failed and the policy does not roll back automatically",
     Event.STALE: "the previewed state has changed, an argument drifted, or the approval is too old: it is asked for again",
     Event.STALE_UNDO: "the previewed state has changed, and the policy rolls back in that case",
+    Event.ENTRY_REFUSED: "the live worker did not find the approval good enough: the plan is admitted and approved again",
     Event.CALL_IN_DOUBT: "a call may or may not have taken effect",
     Event.COMPENSATED: "every call that can be undone is undone",
     Event.COMPENSATION_FAILED: "a compensation failed",
@@ -95,6 +97,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.LIVE, Event.ROLLBACK): State.ROLLBACK,
     (State.LIVE, Event.STALE): State.DRY_RUN,
     (State.LIVE, Event.STALE_UNDO): State.ROLLBACK,
+    (State.LIVE, Event.ENTRY_REFUSED): State.MOCK,
     (State.LIVE, Event.CALL_IN_DOUBT): State.LOCKED,
     (State.ROLLBACK, Event.COMPENSATED): State.ABORTED,
     (State.ROLLBACK, Event.COMPENSATION_FAILED): State.LOCKED,

@@ -11,6 +11,14 @@ from airlock.plans.plan import Step
 from airlock.run.undo import UndoLook
 
 
+class OutputReceipt(WireModel):
+    """The proof of the live role that a call returned an output."""
+
+    undone: int = 0
+    """The number of times that the call had been compensated."""
+    proof: str
+
+
 class CallRequest(WireModel):
     """One live call to make."""
 
@@ -26,6 +34,10 @@ class CallRequest(WireModel):
     """The undo token that an earlier attempt left, if any."""
     fence: int | None = None
     """The fencing token of the attempt; None from a workflow of version 0.1 for a call that touches no resource."""
+    token: str = ""
+    """Proof of the live role that this very call was approved."""
+    receipts: dict[str, OutputReceipt] = Field(default_factory=dict)
+    """The receipts of `outputs`, where a live call returned them."""
     may_drift: tuple[str, ...] = ()
     """The arguments whose rule, not whose value, was approved."""
     epoch: int = 0
@@ -50,6 +62,10 @@ class ChainRequest(WireModel, WorkerMessage):
     """The id of the run that commanded the calls."""
     first_run_id: str = ""
     """The id of the run that this run was reset from; its own id without a reset."""
+    receipt: str = ""
+    """The receipt of the evidence, from the entry to LIVE."""
+    entry: str = ""
+    """The pass of this stay in LIVE."""
 
 
 class ChainResult(WireModel, WorkerMessage):

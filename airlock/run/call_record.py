@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 
 
 class CallStatus(StrEnum):
@@ -172,6 +172,8 @@ class CallRecord(WireModel):
     """True if the call may have left an undo token that was lost with its worker."""
     lost: bool = False
     """True if an attempt at the call was lost with its worker, which may only be frozen."""
+    receipt: str = Field(default="", exclude_if=is_empty)
+    """Proof of the live role that the call returned its output."""
     probed: bool = False
     """True if the tool's probe was asked about the call and could not settle it."""
 

@@ -33,6 +33,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
     for outcome in outcomes:
         match outcome:
             case CallSucceeded():
+                run.renewals = 0
                 _take_success(run, outcome, now)
             case CallFailed():
                 before = run.calls.get(outcome.step)
@@ -58,7 +59,7 @@ def _take_success(run: Run, outcome: CallSucceeded, now: datetime) -> None:
     if not run.change_call(
         step, CallEvent.SUCCEEDED, now, number=run.audited + 1, undo=outcome.undo, attempt=outcome.attempt,
         undone=_times_undone(run, outcome), drift=outcome.drift, matched=outcome.matched, seconds=outcome.seconds,
-        broken=bool(outcome.broken), error=shorten(outcome.broken),
+        broken=bool(outcome.broken), error=shorten(outcome.broken), receipt=outcome.receipt,
     ):  # fmt: skip
         return
     run.record(AuditKind.CALL, "live", now, step=step, reason=outcome.broken)

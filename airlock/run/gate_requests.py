@@ -42,6 +42,8 @@ from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallStatus
 from airlock.run.decisions import decide, steps_to_undo
+from airlock.run.entry import take_permit, take_refusal
+from airlock.run.evidence import EntryRequest, evidence_of
 from airlock.run.messages import Lock
 from airlock.run.state import Run
 
@@ -49,7 +51,7 @@ _ATTEMPTS_IN_ONE = 1_000
 """Tokens of attempts between two tokens of a gate, which are milliseconds."""
 
 
-def entry_request(run: Run, holder: str) -> AcquireRequest:
+def entry_request(run: Run, holder: str) -> EntryRequest:
     """Return the request of a run before it goes LIVE, for every need that is known by then.
 
     A run that returns with resources it kept does not wait for further ones while it holds these: it takes needs that it
@@ -64,7 +66,11 @@ def entry_request(run: Run, holder: str) -> AcquireRequest:
     touched = sorted({*open_steps, *steps_to_undo(run)})
     by_id = {step.id: step for step in run.steps}
     returning = bool(run.gates) and run.gate_wait is None
-    return AcquireRequest(
+    # the evidence goes with the first request about a seal; a wait of weeks at a gate repeats the short receipt only
+    examined = run.permit is not None and run.permit.digest == run.digest
+    return EntryRequest(
+        evidence=None if examined else evidence_of(run),
+        receipt=run.permit.receipt if run.permit is not None and examined else "",
         plan_id=run.plan.plan_id,
         holder=holder,
         request=str(run.stays),
@@ -127,6 +133,7 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
     A closed live gate or an exhausted budget locks the run, which then waits for a human.
     """
     take_late(run, result)
+    take_permit(run, result)
     waited = run.gate_wait
     take_wait(run, result)
     match result:
@@ -140,8 +147,9 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
         case AcquireRefused(refused=why):
             decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {why}")), now)
         case AcquireDenied(refusal=refusal):
-            decide(run, "lock", Lock(by="airlock", reason=shorten(f"not admitted to LIVE: {refusal.why}")), now)
+            take_refusal(run, refusal, now)
         case AcquireGranted(duplicates=duplicates):
+            run.entry_refusals = 0
             drop_duplicates(run, duplicates, now)
             return True
         case _:

@@ -17,6 +17,7 @@ from airlock.plans.outcome import (
     CallOutcome,
     CallStale,
     CallSucceeded,
+    CallUnpermitted,
     RetryableFailure,
     Undone,
     UndoOutcome,
@@ -63,7 +64,7 @@ class _Trial(WireModel):
 
     run_id: str
     request: CallRequest
-    answer: Attempt | None
+    answer: CallOutcome | RetryableFailure | None
     """None if the answer is unknown: the attempt may have taken effect."""
 
 
@@ -129,6 +130,8 @@ def _trials(evidence: HistoryEvidence, step: str, undone: int) -> list[_Trial]:
         answers = {answer.step: answer for answer in activity.attempts}
         for call in activity.request.calls:
             answer = answers.get(call.step.id)
+            if isinstance(answer, CallUnpermitted):
+                continue  # not begun
             began = answer is not None or call.step.id in activity.lost
             if call.step.id == step and began and max(call.undone, _times_undone(answer)) == undone:
                 trials.append(_Trial(run_id=activity.run_id, request=call, answer=answer))

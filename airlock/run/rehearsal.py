@@ -89,6 +89,7 @@ def seal_run(run: Run, now: datetime) -> None:
         run.replaced = run.replaced[-MAX_REPLACED:]
     run.sealed, run.digest = sealed, seal(sealed)
     run.previews, run.votes, run.approved, run.approved_until = {}, (), (), None
+    run.sealed_at = now
     run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
     deadline = run.deadline_at
     if deadline is not None:

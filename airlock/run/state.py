@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -22,6 +22,7 @@ from airlock.plans.state import Event, State, advance
 from airlock.run.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, is_possible
 from airlock.run.messages import Approve, Unlock
+from airlock.run.permit import RunPermit
 from airlock.run.sealed import Sealed
 from airlock.run.undo import Undoing
 
@@ -94,6 +95,8 @@ class Run(BaseModel, WorkerMessage):
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
+    sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
+    """The time of the sealing, UTC."""
     expires_at: datetime | None = None
     votes: tuple[Vote, ...] = ()
     pending_votes: tuple[Vote, ...] = ()
@@ -125,6 +128,12 @@ class Run(BaseModel, WorkerMessage):
     """The fencing token of the latest attempt, compensation or probe."""
     told_doubts: tuple[str, ...] = ()
     """The steps in doubt, and those in `lost`, that the live gate knows of."""
+    permit: RunPermit | None = Field(default=None, exclude=True)
+    """The permit of this run. It is bound to the run, so that a continue-as-new does not carry it."""
+    entry_refusals: int = Field(default=0, exclude_if=is_empty)
+    """The number of refused entries to LIVE since the last vote or the last entry."""
+    renewals: int = Field(default=0, exclude_if=is_empty)
+    """The number of entries to LIVE, one after the other, because of calls that were turned away."""
     displaced: bool = False
     """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None

@@ -63,6 +63,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         run.replaced = (ReplacedSeal(digest=run.digest, why=run.why, changed=_changed(run.sealed.undo, steps)),)
     run.sealed, run.digest = sealed, seal(sealed)
     run.votes, run.approved, run.approved_until = (), (), None
+    run.sealed_at = now
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 
 

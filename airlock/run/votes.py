@@ -29,6 +29,7 @@ def take_vote(run: Run, vote: Vote, now: datetime, today: Policy | None = None) 
             why = "this approval does not count any more: it is too old, or today's policy refuses it"
             run.record(AuditKind.REFUSED, "approve", now, by=lost.approval.by, reason=why, digest=run.digest)
     run.votes = (*counted, vote)
+    run.entry_refusals = 0
     run.approved = approved_steps(run, today)
     run.approved_until = expiry_of_votes(run, rules.policy.approval_valid_for_seconds)
     if run.approved:

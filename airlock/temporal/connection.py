@@ -38,6 +38,13 @@ def data_converter(keyring: Keyring | None = None) -> DataConverter:
 
 DATA_CONVERTER = data_converter()
 
+
+def keyring_of(client: Client) -> Keyring:
+    """Return the keys that a client was connected with."""
+    codec = client.data_converter.payload_codec
+    return codec.keyring if isinstance(codec, ProofCodec) else Keyring()
+
+
 _RECORDS_BUILD_IDS: WeakSet[Client] = WeakSet()
 """The clients whose server says that it knows build ids."""
 _AT_THE_END = 0.2

@@ -6,7 +6,7 @@ from airlock.base.keyring import CHANNELS_OF, Channel, Keyring
 _WITHOUT = {
     Channel.RUN: "every client that reaches Temporal can answer in the name of a worker",
     Channel.REHEARSE: "every client that reaches Temporal can answer mocks and dry runs in the name of a worker",
-    Channel.LIVE: "live calls are made on the word of the worker that orchestrates",
+    Channel.LIVE: "calls are made without a permit, on the word of the worker that orchestrates",
 }
 
 

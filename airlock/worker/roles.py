@@ -12,6 +12,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from airlock.activities.admit import AdmitActivities
 from airlock.activities.call import CallActivities
 from airlock.activities.compensate import CompensateActivities
+from airlock.activities.entry import EntryActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
@@ -22,7 +23,7 @@ from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
-from airlock.temporal.connection import records_build_ids
+from airlock.temporal.connection import keyring_of, records_build_ids
 from airlock.temporal.tracing import traced
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -35,6 +36,8 @@ STICKY_TIMEOUT = timedelta(seconds=5)
 """Time that a workflow task waits for the worker that caches its run, before another worker gets it."""
 ORCHESTRATIONS = 32
 """Activities on the workflows' queue at the same time in one process; they mostly wait for Temporal."""
+ENTRIES = 16
+"""Entries to LIVE that one process examines at the same time; they mostly wait for gates."""
 DEADLOCK_AFTER = 30.0
 """Seconds after which a workflow task counts as hanging.
 
@@ -78,8 +81,8 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
     Args:
         client: A client made by `airlock_client.connection`.
         toolbox: The operator's catalogue and policy.
-        role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls
-            and compensations.
+        role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls,
+            compensations and the entry to LIVE.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
     """
     build = {"orchestrate": _orchestrating, "rehearse": _rehearsing, "live": _calling}
@@ -138,10 +141,13 @@ def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker
 
 
 def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
-    compensations, grace = CompensateActivities(toolbox), grace_of(toolbox)
+    keyring, compensations, grace = keyring_of(client), CompensateActivities(toolbox), grace_of(toolbox)
+    call, entry = CallActivities(toolbox, keyring).call, EntryActivities(toolbox, keyring).acquire
     return [
-        _activity_worker(client, names.LIVE_QUEUE, [CallActivities(toolbox).call], limits.calls, grace),
+        _activity_worker(client, names.LIVE_QUEUE, [call], limits.calls, grace),
         _activity_worker(client, names.UNDO_QUEUE, [compensations.compensate, compensations.probe], limits.calls, grace),
+        # slots of their own: an entry never waits behind calls
+        _activity_worker(client, names.PERMIT_QUEUE, [entry], ENTRIES, SHUTDOWN_MARGIN),
     ]
 
 

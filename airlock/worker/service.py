@@ -156,10 +156,10 @@ async def _ready_client(keyring: Keyring) -> Client:
 
 def _health_line(client: Client, toolbox: Toolbox, role: str) -> str:
     queues = {
-        "all": (names.WORKFLOW_QUEUE, names.REHEARSE_QUEUE, names.LIVE_QUEUE, names.UNDO_QUEUE),
+        "all": (names.WORKFLOW_QUEUE, names.REHEARSE_QUEUE, names.LIVE_QUEUE, names.UNDO_QUEUE, names.PERMIT_QUEUE),
         "orchestrate": (names.WORKFLOW_QUEUE,),
         "rehearse": (names.REHEARSE_QUEUE,),
-        "live": (names.LIVE_QUEUE, names.UNDO_QUEUE),
+        "live": (names.LIVE_QUEUE, names.UNDO_QUEUE, names.PERMIT_QUEUE),
     }[role]
     return (
         f"airlock worker ready: role {role}, serves {', '.join(queues)} in namespace {client.namespace} at {address()}; "

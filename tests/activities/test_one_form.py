@@ -167,7 +167,7 @@ async def carried_out(catalogue: Catalogue, args: dict[str, Any], read: set[str]
         assert canonical_json(sealed.args[key]) == canonical_json(shown[key])
 
     wanted = ClaimWanted(step="w", tool="write", digest="none", args=step.claimed_args, outputs=outputs)
-    claimed = in_any_spelling(catalogue, wanted).digest
+    claimed = in_any_spelling(catalogue, wanted, "p1").digest
 
     call = CallRequest(step=step, contract=contract, preview=preview, outputs=outputs, epoch=admitted.epoch)
     (made,) = (await env.run(CallActivities(toolbox).call, ChainRequest(plan_id="p", calls=(call,)))).attempts

@@ -26,6 +26,7 @@ EXPECTED = {
         "rollback": "ROLLBACK",
         "stale": "DRY_RUN",
         "stale_undo": "ROLLBACK",
+        "entry_refused": "MOCK",
         "call_in_doubt": "LOCKED",
         "lock": "LOCKED",
     },

@@ -9,18 +9,22 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic_core import to_json
 from temporalio.api.activity.v1 import ActivityOptions
-from temporalio.api.common.v1 import Payload, Payloads, RetryPolicy, WorkflowExecution
+from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
+from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowExecution
+from temporalio.api.enums.v1 import CommandType
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueRequest,
     RecordActivityTaskHeartbeatByIdRequest,
     RespondActivityTaskCanceledByIdRequest,
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedByIdRequest,
+    RespondWorkflowTaskCompletedRequest,
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import Client
@@ -74,6 +78,32 @@ class Attacker:
                 if task.task_token:
                     assert task.activity_type.name == kind, (task.activity_type.name, kind)
                     return task
+
+    async def command(self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str) -> None:
+        """Take a workflow task, as a worker without keys, and command an activity with it."""
+        async with asyncio.timeout(60):
+            while True:
+                request = PollWorkflowTaskQueueRequest(
+                    namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
+                )
+                try:
+                    task = await self.client.workflow_service.poll_workflow_task_queue(request, timeout=timedelta(seconds=8))
+                except RPCError:
+                    continue
+                if task.task_token:
+                    break
+        wanted = ScheduleActivityTaskCommandAttributes(
+            activity_id=activity_id, activity_type=ActivityType(name=kind), task_queue=TaskQueue(name=target), input=given,
+            start_to_close_timeout=Duration(seconds=30), retry_policy=RetryPolicy(maximum_attempts=1),
+        )  # fmt: skip
+        command = Command(
+            command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, schedule_activity_task_command_attributes=wanted
+        )
+        await self.client.workflow_service.respond_workflow_task_completed(
+            RespondWorkflowTaskCompletedRequest(
+                namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY, commands=[command]
+            )
+        )
 
     async def complete(self, task: PollActivityTaskQueueResponse, answer: Payload | None) -> None:
         """Answer a task that was taken; None answers with nothing at all."""

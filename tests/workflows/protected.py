@@ -14,12 +14,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
+from airlock.activities.entry import EntryActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.base.keyring import Channel, Key, Keyring
 from airlock.client import Airlock
-from airlock.temporal.connection import data_converter
+from airlock.temporal.connection import data_converter, keyring_of
 from airlock.worker.roles import build_workers, patient, runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
@@ -102,11 +103,19 @@ class Place:
 
     @asynccontextmanager
     async def working(self, *roles: str) -> AsyncIterator[None]:
-        """Run the workers of some roles; `all` unless given."""
+        """Run the workers of some roles; `all` unless given. `entries` lets runs into LIVE and makes no call."""
         toolbox = Toolbox(catalogue(), self.policy)
-        workers = [worker for role in roles or ("all",) for worker in build_workers(self.workers, toolbox, role)]
+        workers = [
+            worker
+            for role in roles or ("all",)
+            for worker in ([self._entries(toolbox)] if role == "entries" else build_workers(self.workers, toolbox, role))
+        ]
         async with self._running(workers):
             yield
+
+    def _entries(self, toolbox: Toolbox) -> Worker:
+        entries = EntryActivities(toolbox, keyring_of(self.workers))
+        return Worker(self.workers, task_queue=names.PERMIT_QUEUE, activities=[entries.acquire])
 
     @asynccontextmanager
     async def only_workflows(self) -> AsyncIterator[None]:

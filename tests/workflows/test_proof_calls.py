@@ -70,7 +70,7 @@ async def out_of_flight(handle):
 
 async def test_a_call_dropped_before_any_worker_began_it_is_not_in_doubt(either, plan):
     document = plan(step("a", "once", key="a", value=1))
-    async with either.working("orchestrate", "rehearse"):
+    async with either.working("orchestrate", "rehearse", "entries"):
         handle = await either.airlock.submit(document)
         await approved(handle)
         await until(lambda: _commanded(either, document))

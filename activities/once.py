@@ -1,0 +1,156 @@
+"""The guard of calls that must not be repeated: a second command of one, under the same permit, is turned away.
+
+A client without keys that takes a workflow task can command a call again, with the genuine input of the first time. The
+history of a run is linear: of several such commands exactly the first is carried out.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.converter import ActivitySerializationContext
+from temporalio.service import RPCError
+
+from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
+from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.temporal.proof import BY_ACTIVITY, Stamp
+
+_PAGE: Final = 100
+_CLOSING: Final = {
+    f"activity_task_{kind}_event_attributes": kind for kind in ("completed", "failed", "timed_out", "canceled")
+}
+_MADE_NOTHING: Final = (CallStale, CallFailed, CallUnpermitted)
+
+
+class OnceGuard:
+    """Looks in the history of its own run for an earlier command of the same call.
+
+    Args:
+        receipt: The receipt that the chain shows.
+        proofs: True if only a proved answer shows that an earlier command made nothing.
+    """
+
+    def __init__(self, receipt: str, *, proofs: bool) -> None:
+        self._receipt = receipt
+        self._proofs = proofs
+
+    async def objection(self, call: CallRequest) -> CallInDoubt | None:
+        """Return the outcome of a call that may have been commanded before in this run; None if it is the first time.
+
+        Only calls that their contract lets be attempted once are looked for. After a new entry to LIVE, and so after a new
+        approval, a call may be made again: then the run knows what became of the first one.
+        """
+        if not self._receipt or call.contract.attempts(checked=_checked(call)) > 1:
+            return None
+        try:
+            earlier = await self._earlier(call)
+        except (RPCError, ValueError) as error:
+            text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
+            return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+        if earlier is None:
+            return None
+        text = f"it was commanded before, at event {earlier} of this run: nothing was called now"
+        return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+
+    async def _earlier(self, call: CallRequest) -> int | None:
+        """Return the event of the oldest earlier command of a call that may have made it; None if there is none."""
+        ended: dict[int, HistoryEvent] = {}
+        own, found = activity.info().activity_id, None
+        seen_own = False
+        async for event in self._backwards():
+            kind = event.WhichOneof("attributes")
+            if kind in _CLOSING:
+                ended[getattr(event, kind).scheduled_event_id] = event
+            if kind != "activity_task_scheduled_event_attributes":
+                continue
+            scheduled = event.activity_task_scheduled_event_attributes
+            if scheduled.activity_type.name != "call":
+                continue
+            # the newest open activity with this id is this one: Temporal allows no two of them at a time
+            if not seen_own and scheduled.activity_id == own and event.event_id not in ended:
+                seen_own = True
+                continue
+            chain = await self._request(scheduled.activity_id, scheduled.input)
+            same = chain.receipt == self._receipt and any(_same(call, other) for other in chain.calls)
+            if same and not await self._made_nothing(call, scheduled.activity_id, ended.get(event.event_id)):
+                found = event.event_id
+        return found
+
+    async def _backwards(self) -> AsyncIterator[HistoryEvent]:
+        info, client = activity.info(), activity.client()
+        token = b""
+        while True:
+            request = GetWorkflowExecutionHistoryReverseRequest(
+                namespace=info.namespace,
+                execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
+                maximum_page_size=_PAGE,
+                next_page_token=token,
+            )
+            page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+            for event in page.history.events:
+                yield event
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def _request(self, activity_id: str, payloads: Payloads) -> ChainRequest:
+        """Return the chain of calls that an activity was asked for.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        value, _ = await self._decoded(activity_id, payloads)
+        return ChainRequest.model_validate(value)
+
+    async def _made_nothing(self, call: CallRequest, activity_id: str, end: HistoryEvent | None) -> bool:
+        """Return True if an earlier command certainly did not make the call, or its failure allows another attempt."""
+        if end is None:
+            return False
+        kind = end.WhichOneof("attributes")
+        if kind == "activity_task_canceled_event_attributes":
+            return end.activity_task_canceled_event_attributes.started_event_id == 0
+        if kind == "activity_task_timed_out_event_attributes":
+            return end.activity_task_timed_out_event_attributes.started_event_id == 0
+        if kind != "activity_task_completed_event_attributes":
+            return False
+        try:
+            value, stamp = await self._decoded(activity_id, end.activity_task_completed_event_attributes.result)
+            result = ChainResult.model_validate(value)
+        except ValueError:
+            return False
+        if self._proofs and not (stamp.proven and stamp.by == BY_ACTIVITY):
+            return False
+        answer = next((attempt for attempt in result.attempts if attempt.step == call.step.id), None)
+        if answer is None:
+            return result.stopped or bool(result.attempts)
+        return isinstance(answer, _MADE_NOTHING) or (
+            isinstance(answer, RetryableFailure) and (answer.certain or answer.turned_away)
+        )
+
+    async def _decoded(self, activity_id: str, payloads: Payloads) -> tuple[object, Stamp]:
+        """Return the only value of some payloads, and what is proved about it.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        info = activity.info()
+        context = ActivitySerializationContext(
+            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+            activity_id=activity_id, activity_type="call", activity_task_queue=info.task_queue, is_local=False,
+        )  # fmt: skip
+        converter = activity.client().data_converter.with_context(context)
+        codec = converter.payload_codec
+        (payload,) = await codec.decode(payloads.payloads) if codec else payloads.payloads
+        return json.loads(payload.data), Stamp.of(payload)
+
+
+def _same(call: CallRequest, other: CallRequest) -> bool:
+    return other.step.id == call.step.id and other.undone == call.undone
+
+
+def _checked(call: CallRequest) -> bool:
+    return call.preview is not None and call.preview.observed is not None

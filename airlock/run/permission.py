@@ -1,0 +1,229 @@
+"""The judgement of the live role about an approval: the same rules again, under the stricter of two policies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+
+from airlock.admission.admitted import EPOCH, Admitted, AdmittedStep
+from airlock.admission.budget import budget_problems
+from airlock.admission.ceiling import LIVE_FROM
+from airlock.admission.policy import Policy
+from airlock.admission.secret_grants import secret_problems
+from airlock.admission.stricter import stricter
+from airlock.base.errors import ContractError
+from airlock.base.names import plan_workflow_id, undo_workflow_id
+from airlock.base.text import shorten
+from airlock.gates.protocol import EntryRefused
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Contract, Mode, Reversibility, Risk
+from airlock.plans.plan import Plan, Step, seconds
+from airlock.plans.seal import seal
+from airlock.plans.state import State
+from airlock.run.approval import approved_steps, judge_approval
+from airlock.run.evidence import Evidence
+from airlock.run.sealed import Sealed, SealedStep
+from airlock.run.state import Run
+from airlock.run.undo import Undoing
+
+STALE: Final = "stale"
+"""The seal does not fit: it is previewed and approved again."""
+UNAPPROVED: Final = "unapproved"
+"""A contract, a policy or the votes do not allow it: it is admitted, previewed and approved again."""
+NEVER: Final = "never"
+"""The policy allows no live call at all."""
+AGAIN: Final = "again"
+"""The request itself proves nothing: the run asks again, with its evidence."""
+
+_TODAY: Final = "today's policy"
+_PLAN: Final = "the plan's policy"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """The calls that the evidence allows."""
+
+    steps: tuple[SealedStep, ...]
+    """The steps that may be called, none of which is live."""
+    until: datetime | None
+    """The time from which it must be asked for again, UTC: the approval or the plan's deadline ends; None for no end."""
+
+
+def examine(
+    evidence: Evidence, today: Policy, catalogue: Catalogue, workflow_id: str, now: datetime
+) -> Permission | EntryRefused:
+    """Return what the evidence allows under the stricter of the plan's policy and today's, or the refusal.
+
+    Args:
+        evidence: The evidence, from a worker that is not believed.
+        today: The policy of this worker.
+        catalogue: The tools of this worker.
+        workflow_id: The workflow that asks.
+        now: UTC.
+    """
+    if why := _seal_problem(evidence, workflow_id):
+        return EntryRefused(kind=STALE, why=why, policy=today.digest())
+    if evidence.policy.digest() != evidence.sealed.policy_hash:
+        why = "the plan's policy is not the one that was sealed"
+        return EntryRefused(kind=UNAPPROVED, why=why, policy=today.digest())
+    strict = stricter(evidence.policy, today).policy
+    for objection in _objections(evidence, strict, catalogue, now):
+        # today's policy refuses what the plan's own policy, with the same votes and steps, does not object to
+        known = {other.about for other in _objections(evidence, evidence.policy, catalogue, now)}
+        whose, policy = (_PLAN, evidence.policy) if objection.about in known else (_TODAY, today)
+        return EntryRefused(kind=objection.kind, why=shorten(f"{whose}: {objection.why}"), policy=policy.digest())
+    if why := "; ".join(_contract_problems(evidence, catalogue)):
+        return EntryRefused(kind=UNAPPROVED, why=shorten(why), policy=today.digest())
+    wanted = set(evidence.approved) - set(evidence.live)
+    steps = tuple(step for step in evidence.sealed.steps if step.id in wanted)
+    return Permission(steps=steps, until=_until(evidence, strict))
+
+
+def _seal_problem(evidence: Evidence, workflow_id: str) -> str:
+    sealed = evidence.sealed
+    if seal(sealed) != evidence.digest:
+        return "the digest is not that of the sealed content"
+    own = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
+    if own != workflow_id:
+        return f"the sealed content is that of {own}"
+    if unknown := set(evidence.approved) - {*sealed.live_steps, *(sealed.order if sealed.undo else ())}:
+        return f"step {sorted(unknown)[0]!r} is not sealed as a step that may go live"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Objection:
+    """One reason of one policy."""
+
+    kind: str
+    about: str
+    """The vote, the step or the rule; two policies that object to the same thing word it differently."""
+    why: str
+
+
+def _objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime) -> Iterator[_Objection]:
+    if policy.dry_run_only:
+        yield _Objection(NEVER, "dry_run_only", "it allows dry runs only (dry_run_only)")
+    yield from _vote_objections(evidence, policy, catalogue, now)
+    yield from _step_objections(evidence, policy, catalogue)
+
+
+def _vote_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime) -> Iterator[_Objection]:
+    run = _voting(evidence, policy, catalogue)
+    for vote in evidence.votes:
+        verdict = judge_approval(run, vote.approval, vote.at)
+        if verdict.accepted:
+            run.votes = (*run.votes, vote)
+        else:
+            why = f"the approval by {vote.approval.by!r} does not count: {verdict.reason}"
+            yield _Objection(UNAPPROVED, f"vote {vote.approval.by}", why)
+    agreed = set(approved_steps(run))
+    if missing := [step for step in evidence.approved if step not in agreed]:
+        why = f"step {', '.join(missing[:5])} is not approved: {len(run.votes)} of {policy.approvals_required} votes count"
+        yield _Objection(UNAPPROVED, "quorum", why)
+    if (until := _votes_until(evidence, policy)) is not None and now >= until:
+        age = policy.approval_valid_for or policy.approval_timeout
+        yield _Objection(UNAPPROVED, "age", f"the approval is older than {age} (approval_valid_for)")
+
+
+_ANY_CALL: Final = AdmittedStep(
+    contract=Contract(tool="any", risk=Risk.LOW, reversibility=Reversibility.READ_ONLY), contract_hash=""
+)
+"""Stands for every call while votes are judged: the rules of approval read the seal, not the contracts."""
+
+
+def _voting(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Run:
+    """Return a run that waits for exactly these votes, so that the rules of approval exist once."""
+    sealed = evidence.sealed
+    agents = [(step.id, agent) for step in sealed.steps for agent in {step.agent, step.moved_from or step.agent}]
+    agents += [(step.id, step.agent) for step in (sealed.undo.steps if sealed.undo else ())]
+    steps = tuple(Step.model_construct(id=step, agent=agent, tool="", args={}, confidence=0.0) for step, agent in agents)
+    plan = Plan.model_construct(plan_id=sealed.plan_id, goal="", requested_by=sealed.requested_by, steps=steps)
+    undoing = None if sealed.undo is None else Undoing(by=sealed.undo.by, reason=sealed.undo.reason)
+    began, rows = evidence.sealed_at, {step.id: _ANY_CALL for step in steps}
+    submitted_at = datetime.fromisoformat(sealed.submitted_at)
+    return Run.model_construct(
+        plan=plan, submitted_at=submitted_at, since=submitted_at, state=State.AWAITING_APPROVAL, undoing=undoing,
+        admitted=Admitted(steps=rows, policy=policy, policy_hash="", catalogue_hash="", epoch=EPOCH),
+        sealed=_waived(sealed, policy, catalogue), digest=evidence.digest,
+        expires_at=None if began is None else began + timedelta(seconds=policy.approval_timeout_seconds),
+    )  # fmt: skip
+
+
+def _waived(sealed: Sealed, policy: Policy, catalogue: Catalogue) -> Sealed:
+    """Return the seal with the approvals that both it and this policy waive."""
+    steps = tuple(
+        step.model_copy(update={"approval_waived": _waives(step, policy, catalogue)}) if step.approval_waived else step
+        for step in sealed.steps
+    )
+    return sealed.model_copy(update={"steps": steps})
+
+
+def _waives(step: SealedStep, policy: Policy, catalogue: Catalogue) -> bool:
+    contract = _contract_now(step, catalogue)
+    return contract is not None and (policy.waives_approval(contract) or not contract.approval_required)
+
+
+def _step_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Iterator[_Objection]:
+    wanted = set(evidence.approved) - set(evidence.live)
+    known = [
+        (step, contract)
+        for step in evidence.sealed.steps
+        if step.id in wanted and (contract := _contract_now(step, catalogue)) is not None
+    ]
+    for step, contract in known:
+        needed = max(LIVE_FROM[contract.risk], policy.confidence_threshold_for_live)
+        if step.confidence < needed:
+            risk = contract.risk.value
+            why = f"confidence {step.confidence} of step {step.id!r} is below {needed}, from which {risk} risk may go live"
+            yield _Objection(UNAPPROVED, f"confidence {step.id}", why)
+        if missing := policy.missing_permissions(step.agent, contract):
+            why = f"agent {step.agent!r} of step {step.id!r} lacks permission {', '.join(missing)}"
+            yield _Objection(UNAPPROVED, f"permission {step.id}", why)
+    steps = [
+        Step.model_construct(id=step.id, agent=step.agent, tool=step.tool, args=dict(step.args), confidence=step.confidence)
+        for step, _ in known
+    ]
+    contracts = {step.id: contract for step, contract in known}
+    for problem in (*secret_problems(steps, contracts, policy), *budget_problems(steps, contracts, policy)):
+        yield _Objection(UNAPPROVED, problem.where, f"{problem.where}: {problem.message}")
+
+
+def _contract_problems(evidence: Evidence, catalogue: Catalogue) -> Iterator[str]:
+    open_steps = set(evidence.approved) - set(evidence.live)
+    for step in evidence.sealed.steps:
+        if step.id not in open_steps:
+            continue
+        if step.ceiling is not Mode.LIVE:
+            yield f"step {step.id!r} may go {step.ceiling.value} at most"
+        contract = _contract_now(step, catalogue)
+        if contract is None:
+            yield f"this worker's catalogue has no tool {step.tool!r} that takes the arguments of step {step.id!r}"
+        elif contract.digest() != step.contract_hash:
+            yield f"the contract of {step.tool} on this worker is not the one that was approved for step {step.id!r}"
+
+
+def _contract_now(step: SealedStep, catalogue: Catalogue) -> Contract | None:
+    if catalogue.get(step.tool) is None:
+        return None
+    try:
+        return catalogue.contract(step.tool, step.args)
+    except (ContractError, ValidationError):
+        return None
+
+
+def _votes_until(evidence: Evidence, policy: Policy) -> datetime | None:
+    """Return the time at which the oldest vote is too old; None without votes."""
+    if not evidence.votes:
+        return None
+    return min(vote.at for vote in evidence.votes) + timedelta(seconds=policy.approval_valid_for_seconds)
+
+
+def _until(evidence: Evidence, policy: Policy) -> datetime | None:
+    ends = [_votes_until(evidence, policy)]
+    sealed = evidence.sealed
+    if sealed.deadline is not None:
+        ends.append(datetime.fromisoformat(sealed.submitted_at) + timedelta(seconds=seconds(sealed.deadline)))
+    return min((end for end in ends if end is not None), default=None)
