@@ -90,7 +90,7 @@ class GateWorkflow:
             while not self._is_idle():
                 self._show()
                 await workflow.wait_condition(
-                    lambda: bool(self._gate.news) or HISTORY.is_spent() or self._is_idle() or self._memory.forgot
+                    lambda: bool(self._gate.news) or HISTORY.is_spent() or self._is_idle() or self._memory.due
                 )
                 self._gate = await self._memory.take_up(self._gate)
                 await gate_rounds.tell(self._gate, self._id, HISTORY.is_spent)
@@ -123,7 +123,7 @@ class GateWorkflow:
 
     def _is_idle(self) -> bool:
         """Return True if no plan needs this gate. A plan that asks while the run ends starts the next run."""
-        if self._id == names.LIVE_GATE or self._memory.forgot or not workflow.all_handlers_finished():
+        if self._id == names.LIVE_GATE or self._memory.due or not workflow.all_handlers_finished():
             return False
         return self._gate.idle_in(workflow.now()) == 0
 

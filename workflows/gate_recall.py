@@ -37,6 +37,11 @@ class GateRecall:
         """True if the gate was reset, and that has not been considered yet."""
         return self._resets != self._heeded
 
+    @property
+    def due(self) -> bool:
+        """True if there is something to take up. After a reset the first message that waits for it makes it due."""
+        return self.forgot or not self.ready
+
     async def wait(self) -> None:
         """Wait until the gate may grant: the earlier run may have granted every slot, or be locked."""
         self._heed()
@@ -52,7 +57,8 @@ class GateRecall:
         while not self.ready:
             seen = self._resets
             gate = await self._recall(gate, was_reset=seen > 0)
-            self.ready = seen == self._resets
+            # a reset during the recall: its answer may be that of another point
+            self.ready = seen == self._resets or not workflow.patched(SEEN_RESET)
         return gate
 
     def _heed(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import ResetReapplyType
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import (
@@ -137,12 +137,12 @@ async def set_back(
 ) -> str:
     """Reset a run to the end of a workflow task, and return the new run; `forget` drops the messages that came later."""
     chosen = run_id or await latest_run(client, workflow_id)
-    kinds = ResetReapplyType
+    excluded = [ResetReapplyExcludeType.Value(f"RESET_REAPPLY_EXCLUDE_TYPE_{kind}") for kind in ("SIGNAL", "UPDATE")]
     answer = await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=chosen),
             reason="test", workflow_task_finish_event_id=event_id, request_id=str(uuid.uuid4()),
-            reset_reapply_type=kinds.RESET_REAPPLY_TYPE_NONE if forget else kinds.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+            reset_reapply_exclude_types=excluded if forget else [],
         )
     )  # fmt: skip
     return answer.run_id

@@ -63,15 +63,18 @@ async def queued(handle: Any) -> bool:
 
 
 @EITHER
-async def test_a_live_gate_that_is_reset_stays_locked(made_place, plan, keys):
+@pytest.mark.parametrize("point", [0, -1], ids=["first task", "before the lock"])
+async def test_a_live_gate_that_is_reset_stays_locked(made_place, plan, keys, point):
     where = await made_place(keys)
     document = plan(step("a", "once", key="a", value=1))
     async with where.working():
         await start_live_gate(where.workers, Policy())
         gate = LiveGate(where.airlock.client)
-        await until(gate.status)
+        await until(lambda: _ready(gate))
+        assert not (await gate.unlock(by="op", reason="so that a task follows the recall")).accepted
+        before = finished_tasks(await history(where.attacker.client, names.LIVE_GATE))
         assert (await gate.lock(by="op", reason="stop")).accepted
-        await forget_everything(where.attacker.client, names.LIVE_GATE)
+        await set_back(where.attacker.client, names.LIVE_GATE, before[point], forget=True)
         handle = await where.airlock.submit(document)
         await approved(handle)
         status = await handle.wait_for(State.LOCKED)
@@ -79,6 +82,10 @@ async def test_a_live_gate_that_is_reset_stays_locked(made_place, plan, keys):
         assert [lock.reason for lock in (await gate.status()).locks] == ["stop"]
         assert WORLD.attempts[f"{document['plan_id']}/a"] == 0
         assert (await gate.unlock(by="op", reason="go on")).accepted
+
+
+async def _ready(gate: LiveGate) -> bool:
+    return (await gate.status()).ready
 
 
 @EITHER
