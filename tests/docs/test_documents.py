@@ -285,6 +285,14 @@ def test_the_picture_follows_the_import_rules():
     assert inside == ['a_core["a.core"]']
 
 
+def test_the_threat_model_names_tests_that_are_there():
+    page = document("docs/explanation/threat-model.md")
+    rows = re.findall(r"^\| .* \| .* \| (`tests/.*`) \|$", page, re.MULTILINE)
+    assert len(rows) >= 25
+    for name in re.findall(r"`(tests/[^`]*)`", page):
+        assert (ROOT / name).is_file(), name
+
+
 def test_the_page_of_the_architecture_names_files_that_are_there():
     page = document("docs/architecture.md")
     listed = re.findall(r"`([\w/]+\.py)`", page[page.index("## Follow one live call") : page.index("## Where to add")])
