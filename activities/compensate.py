@@ -12,9 +12,11 @@ from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
+from airlock.activities.undo_guard import undo_objection
 from airlock.activities.undo_token import undo_token
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import RefError, ToolFailed
+from airlock.base.keyring import Keyring
 from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
@@ -32,8 +34,9 @@ class CompensateActivities:
     Their queue is separate from that of live calls, so that a rollback never waits behind a backlog.
     """
 
-    def __init__(self, toolbox: Toolbox) -> None:
+    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
+        self._keyring = keyring or Keyring()
 
     @activity.defn(name="compensate")
     async def compensate(self, request: MadeCall) -> UndoOutcome:
@@ -53,6 +56,8 @@ class CompensateActivities:
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:
         secrets = Secrets()
+        if why := await undo_objection(self._keyring):
+            return UndoFailedOutcome(step=request.step.id, error=shorten(f"nothing was undone now: {why}"))
         try:
             tool, args, call = self._prepare(request, secrets)
             function = tool.functions.get("compensate")
@@ -74,6 +79,8 @@ class CompensateActivities:
 
     async def _ask(self, request: MadeCall) -> ProbeAnswer:
         secrets = Secrets()
+        if why := await undo_objection(self._keyring):
+            return ProbeAnswer(step=request.step.id, happened=None, why=shorten(f"nothing was asked: {why}"))
         try:
             tool, args, call = self._prepare(request, secrets)
             function = tool.functions.get("probe")

@@ -4,22 +4,18 @@ A client without keys that takes a workflow task can command a call again, with 
 history of a run is linear: of several such commands exactly the first is carried out.
 """
 
-import json
-from collections.abc import AsyncIterator
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
-from temporalio.converter import ActivitySerializationContext
 from temporalio.service import RPCError
 
+from airlock.activities.own_history import decoded, own_events_backwards
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
 from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
-from airlock.temporal.proof import BY_ACTIVITY, Stamp
+from airlock.temporal.proof import BY_ACTIVITY
 
-_PAGE: Final = 100
 _CLOSING: Final = {
     f"activity_task_{kind}_event_attributes": kind for kind in ("completed", "failed", "timed_out", "canceled")
 }
@@ -61,7 +57,7 @@ class OnceGuard:
         ended: dict[int, HistoryEvent] = {}
         own, found = activity.info().activity_id, None
         seen_own = False
-        async for event in self._backwards():
+        async for event in own_events_backwards():
             kind = event.WhichOneof("attributes")
             if kind in _CLOSING:
                 ended[getattr(event, kind).scheduled_event_id] = event
@@ -80,30 +76,13 @@ class OnceGuard:
                 found = event.event_id
         return found
 
-    async def _backwards(self) -> AsyncIterator[HistoryEvent]:
-        info, client = activity.info(), activity.client()
-        token = b""
-        while True:
-            request = GetWorkflowExecutionHistoryReverseRequest(
-                namespace=info.namespace,
-                execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
-                maximum_page_size=_PAGE,
-                next_page_token=token,
-            )
-            page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
-            for event in page.history.events:
-                yield event
-            token = page.next_page_token
-            if not token:
-                return
-
     async def _request(self, activity_id: str, payloads: Payloads) -> ChainRequest:
         """Return the chain of calls that an activity was asked for.
 
         Raises:
             ValueError: If it cannot be read.
         """
-        value, _ = await self._decoded(activity_id, payloads)
+        value, _ = await decoded(activity_id, "call", payloads)
         return ChainRequest.model_validate(value)
 
     async def _made_nothing(self, call: CallRequest, activity_id: str, end: HistoryEvent | None) -> bool:
@@ -118,7 +97,7 @@ class OnceGuard:
         if kind != "activity_task_completed_event_attributes":
             return False
         try:
-            value, stamp = await self._decoded(activity_id, end.activity_task_completed_event_attributes.result)
+            value, stamp = await decoded(activity_id, "call", end.activity_task_completed_event_attributes.result)
             result = ChainResult.model_validate(value)
         except ValueError:
             return False
@@ -130,22 +109,6 @@ class OnceGuard:
         return isinstance(answer, _MADE_NOTHING) or (
             isinstance(answer, RetryableFailure) and (answer.certain or answer.turned_away)
         )
-
-    async def _decoded(self, activity_id: str, payloads: Payloads) -> tuple[object, Stamp]:
-        """Return the only value of some payloads, and what is proved about it.
-
-        Raises:
-            ValueError: If it cannot be read.
-        """
-        info = activity.info()
-        context = ActivitySerializationContext(
-            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
-            activity_id=activity_id, activity_type="call", activity_task_queue=info.task_queue, is_local=False,
-        )  # fmt: skip
-        converter = activity.client().data_converter.with_context(context)
-        codec = converter.payload_codec
-        (payload,) = await codec.decode(payloads.payloads) if codec else payloads.payloads
-        return json.loads(payload.data), Stamp.of(payload)
 
 
 def _same(call: CallRequest, other: CallRequest) -> bool:

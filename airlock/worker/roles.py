@@ -141,7 +141,8 @@ def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker
 
 
 def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
-    keyring, compensations, grace = keyring_of(client), CompensateActivities(toolbox), grace_of(toolbox)
+    keyring, grace = keyring_of(client), grace_of(toolbox)
+    compensations = CompensateActivities(toolbox, keyring)
     call, entry = CallActivities(toolbox, keyring).call, EntryActivities(toolbox, keyring).acquire
     return [
         _activity_worker(client, names.LIVE_QUEUE, [call], limits.calls, grace),

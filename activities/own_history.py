@@ -1,0 +1,60 @@
+"""The history of the run that an activity works for: read newest first, with what is proved about its payloads."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.converter import ActivitySerializationContext
+
+from airlock.temporal.proof import Stamp
+
+_PAGE: Final = 100
+
+
+async def own_events_backwards() -> AsyncIterator[HistoryEvent]:
+    """Yield the events of the run that this activity works for, newest first.
+
+    Raises:
+        RPCError: If they cannot be read.
+    """
+    info, client = activity.info(), activity.client()
+    token = b""
+    while True:
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=info.namespace,
+            execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
+            maximum_page_size=_PAGE,
+            next_page_token=token,
+        )
+        page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+        for event in page.history.events:
+            yield event
+        token = page.next_page_token
+        if not token:
+            return
+
+
+async def decoded(activity_id: str, activity_type: str, payloads: Payloads) -> tuple[object, Stamp]:
+    """Return the only value of an activity's payloads, and what is proved about it.
+
+    Args:
+        activity_id: The activity, of this run.
+        activity_type: Its type.
+        payloads: Its input or its result.
+
+    Raises:
+        ValueError: If there is not one value, or it cannot be read.
+    """
+    info = activity.info()
+    context = ActivitySerializationContext(
+        namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+        activity_id=activity_id, activity_type=activity_type, activity_task_queue=info.task_queue, is_local=False,
+    )  # fmt: skip
+    converter = activity.client().data_converter.with_context(context)
+    codec = converter.payload_codec
+    (payload,) = await codec.decode(payloads.payloads) if codec else payloads.payloads
+    return json.loads(payload.data), Stamp.of(payload)
