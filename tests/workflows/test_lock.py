@@ -122,7 +122,7 @@ async def test_plans_that_come_meanwhile_are_rehearsed_and_wait_and_unlock_repea
     await until(listed)
 
 
-@pytest.mark.parametrize("scope", ["agent:crm", "tool:share", "resource:shared:scoped"])
+@pytest.mark.parametrize("scope", ["agent:crm", "agent:\uff23RM\u200b", "tool:share", "resource:shared:scoped"])
 async def test_a_scoped_lock_stops_only_plans_in_its_scope(airlock_with, plan, scope):
     airlock = await airlock_with()
     gate = LiveGate(airlock.client)
