@@ -4,7 +4,7 @@ from airlock.admission.call_digest import canonical_digest
 from airlock.base.errors import RefError
 from airlock.base.names import occasion_of
 from airlock.gates.protocol import ClaimWanted
-from airlock.plans.canonical_args import NotCanonical
+from airlock.plans.canonical_field import NotCanonical
 from airlock.plans.catalogue import Catalogue
 
 

@@ -18,7 +18,8 @@ from airlock.admission.secret_grants import secret_problems
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
 from airlock.base.text import shorten
-from airlock.plans.canonical_args import NotCanonical, canonical
+from airlock.plans.canonical_args import canonical
+from airlock.plans.canonical_field import NotCanonical
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode, resource_names
 from airlock.plans.graph import PlanGraph, graph_problems

@@ -7,20 +7,16 @@ argument left out or given at its default, one instant in two time zones. This f
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, TypeAdapter, ValidationError, WrapValidator
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError
 
 from airlock.base.canonical import canonical_json
-from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
+from airlock.plans.canonical_field import CanonicalField, NotCanonical, accepted_names, fields_of, key_of
 from airlock.plans.normal_form import normal_form, numbers_alike
 from airlock.plans.refs import REF, SECRET, Bound, Marker, bind, contains_unknown, markers
-
-_VALIDATORS = {"before": BeforeValidator, "after": AfterValidator, "plain": PlainValidator, "wrap": WrapValidator}
 
 
 @dataclass(frozen=True)
@@ -33,20 +29,6 @@ class Open:
     kind: str
     """`$ref` or `$secret`."""
     text: Any
-
-
-class NotCanonical(ToolFailed):
-    """Arguments that would not come back as they are from their own canonical form.
-
-    Args:
-        field: The argument; empty if it is not known which.
-        why: The reason, without any value.
-    """
-
-    def __init__(self, field: str, why: str) -> None:
-        self.field = field
-        self.why = why
-        super().__init__(f"the argument {field!r} {why}" if field else f"the arguments together: {why}")
 
 
 def canonical(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +81,7 @@ def identity(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any]:
 
     An argument that a later version of the tool adds therefore does not make the calls of before other calls.
     """
-    defaults = {field.key: field.default for field in _fields(model).values() if field.has_default}
+    defaults = {field.key: field.default for field in fields_of(model).values() if field.has_default}
     plain = {name: filled(value, _as_marker) for name, value in args.items()}
     return {
         name: numbers_alike(value)
@@ -117,13 +99,13 @@ def round_trip_problems(model: type[BaseModel]) -> tuple[str, ...]:
     for name, info in model.model_fields.items():
         if info.exclude:
             found.append(f"argument {name!r} is declared with exclude=True, so that no approver would see it: remove that")
-        elif (key := _key(name, info)) not in (name, *_accepted(info)):
+        elif (key := key_of(name, info)) not in (name, *accepted_names(info)):
             found.append(f"argument {name!r} is written as {key!r}, but not read under that name: give it one `alias`")
     if found:
         return tuple(found)
     for name, info in model.model_fields.items():
         try:
-            found += _value_problems(name, info, _fields(model)[name])
+            found += _value_problems(name, info, fields_of(model)[name])
         except NotCanonical as error:
             found.append(f"argument {name!r} {error.why}")
     extra = model.model_config.get("json_schema_extra")
@@ -139,9 +121,9 @@ def round_trip_problems(model: type[BaseModel]) -> tuple[str, ...]:
 def canonical_names(model: type[BaseModel]) -> dict[str, str]:
     """Return the name of each argument in canonical arguments by every name under which a plan may state it."""
     return {
-        spelling: _key(name, info)
+        spelling: key_of(name, info)
         for name, info in model.model_fields.items()
-        for spelling in (name, _key(name, info), *_accepted(info))
+        for spelling in (name, key_of(name, info), *accepted_names(info))
     }
 
 
@@ -176,7 +158,7 @@ def _canonical(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str, Any
         raise NotCanonical(_unwritable(made), f"cannot be written as JSON ({type(error).__name__})") from None
     changed = [name for name, value in vars(made).items() if vars(again).get(name) != value]
     if changed or not same or made.__pydantic_extra__ != again.__pydantic_extra__:
-        where = _key(changed[0], model.model_fields[changed[0]]) if changed and changed[0] in model.model_fields else ""
+        where = key_of(changed[0], model.model_fields[changed[0]]) if changed and changed[0] in model.model_fields else ""
         raise NotCanonical(where, "is another value after it is written and read again")
     return written
 
@@ -193,95 +175,11 @@ def _unwritable(made: BaseModel) -> str:
         try:
             canonical_json(made.model_dump(mode="json", include={name}, warnings="error"))
         except Exception:  # noqa: BLE001
-            return _key(name, info)
+            return key_of(name, info)
     return ""
 
 
-@dataclass(frozen=True)
-class _Field:
-    """One argument of a model, checked and written without the others."""
-
-    key: str
-    adapter: TypeAdapter[Any] | None
-    """None if only the whole model writes this field."""
-    has_default: bool = False
-    default: Any = None
-
-    def canonical(self, value: Any) -> Any:
-        """Return the canonical form of one value.
-
-        Raises:
-            ValidationError: If it does not fit.
-            NotCanonical: If it does not come back as it is.
-        """
-        assert self.adapter is not None
-        made = self.adapter.validate_python(value)
-        written = self._dumped(made)
-        try:
-            again = self.adapter.validate_python(written)
-        except ValidationError:
-            raise NotCanonical(self.key, "does not accept its own value as it is written") from None
-        if again != made or self._dumped(again) != written:
-            raise NotCanonical(self.key, "is another value after it is written and read again")
-        return written
-
-    def _dumped(self, made: Any) -> Any:
-        assert self.adapter is not None
-        how: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": "error"}
-        try:
-            written = normal_form(self.adapter.dump_python(made, **how), self.adapter.dump_python(made, mode="json", **how))
-            canonical_json(written)
-        except (PydanticSerializationError, TypeError, ValueError) as error:
-            raise NotCanonical(self.key, f"cannot be written as JSON ({type(error).__name__})") from None
-        return written
-
-
-@lru_cache(maxsize=512)
-def _fields(model: type[BaseModel]) -> dict[str, _Field]:
-    decorators = model.__pydantic_decorators__
-    checks = list(decorators.field_validators.values())
-    alone = {name for found in decorators.field_serializers.values() for name in found.info.fields}
-    fields: dict[str, _Field] = {}
-    for name, info in model.model_fields.items():
-        own = [each for each in checks if name in each.info.fields or "*" in each.info.fields]
-        kind: Any = info.rebuild_annotation()
-        for each in own:
-            kind = Annotated[kind, _VALIDATORS[each.info.mode](each.func)]
-        plain = not ({name, "*"} & alone) and not model.model_config.get("json_encoders")
-        field = _Field(_key(name, info), _adapter(kind, model) if plain else None)
-        fields[name] = _with_default(field, info)
-    return fields
-
-
-def _adapter(kind: Any, model: type[BaseModel]) -> TypeAdapter[Any] | None:
-    config = {key: value for key, value in model.model_config.items() if key in _CONFIG}
-    try:
-        return TypeAdapter(kind, config=config)  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001  # a model has a configuration of its own, and a type may refuse to stand alone
-        try:
-            return TypeAdapter(kind)
-        except Exception:  # noqa: BLE001
-            return None
-
-
-_CONFIG = (
-    "strict", "str_strip_whitespace", "str_to_lower", "str_to_upper", "str_min_length", "str_max_length",
-    "coerce_numbers_to_str", "arbitrary_types_allowed", "use_enum_values", "allow_inf_nan", "ser_json_bytes",
-    "val_json_bytes", "ser_json_timedelta", "ser_json_temporal", "val_temporal_unit", "ser_json_inf_nan",
-)  # fmt: skip
-
-
-def _with_default(field: _Field, info: FieldInfo) -> _Field:
-    if info.is_required() or field.adapter is None or info.default_factory_takes_validated_data:
-        return field
-    try:
-        value = info.get_default(call_default_factory=True)
-        return replace(field, has_default=True, default=field.canonical(value))
-    except Exception:  # noqa: BLE001  # `round_trip_problems` tells the author; a plan must then state the argument
-        return field
-
-
-def _value_problems(name: str, info: FieldInfo, field: _Field) -> Iterator[str]:
+def _value_problems(name: str, info: FieldInfo, field: CanonicalField) -> Iterator[str]:
     if field.adapter is None:
         return
     if not info.is_required() and not info.default_factory_takes_validated_data:
@@ -303,8 +201,8 @@ def _field_by_field(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str
     """Return arguments of which some are not known yet, or do not fit, each known one in its canonical form."""
     by_spelling = {
         spelling: field
-        for name, field in _fields(model).items()
-        for spelling in (name, field.key, *_accepted(model.model_fields[name]))
+        for name, field in fields_of(model).items()
+        for spelling in (name, field.key, *accepted_names(model.model_fields[name]))
     }
     found: dict[str, Any] = {}
     for name, value in args.items():
@@ -313,11 +211,13 @@ def _field_by_field(model: type[BaseModel], args: Mapping[str, Any]) -> dict[str
             found[name] = value
         else:
             found[field.key] = _alone(field, value)
-    missing = {field.key: field.default for field in _fields(model).values() if field.has_default and field.key not in found}
+    missing = {
+        field.key: field.default for field in fields_of(model).values() if field.has_default and field.key not in found
+    }
     return found | missing
 
 
-def _alone(field: _Field, value: Any) -> Any:
+def _alone(field: CanonicalField, value: Any) -> Any:
     if field.adapter is None or contains_unknown(value) or any(each.kind == REF for _, each in _opens(value)):
         return value
     places = dict(_opens(value))
@@ -382,12 +282,3 @@ def _as_marker(place: Open) -> dict[str, Any]:
 
 def _stand_in(place: Open) -> str:
     return f"(secret {shorten(str(place.text), 100)})"
-
-
-def _key(name: str, info: FieldInfo) -> str:
-    return info.serialization_alias or info.alias or name
-
-
-def _accepted(info: FieldInfo) -> tuple[str, ...]:
-    choices = getattr(info.validation_alias, "choices", (info.validation_alias, info.alias))
-    return tuple(choice for choice in choices if isinstance(choice, str))
