@@ -17,16 +17,14 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.approval_age import too_old
     from airlock.run.call_results import after_calls
     from airlock.run.evidence import EntryRequest
+    from airlock.run.gate_reactions import take_acquired, take_late, take_wait
     from airlock.run.gate_requests import (
         entry_request,
         leave_request,
         must_start_over,
         rollback_request,
         start_over,
-        take_acquired,
-        take_late,
         take_left,
-        take_wait,
     )
     from airlock.run.state import Run
     from airlock.workflows import commands

@@ -34,15 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_calls, take_outcomes
     from airlock.run.entry import take_turned_away
-    from airlock.run.gate_requests import (
-        all_held,
-        drop_duplicates,
-        held_names,
-        late_refusal,
-        late_request,
-        take_late,
-        tool_slots,
-    )
+    from airlock.run.gate_reactions import drop_duplicates, late_refusal, take_late
+    from airlock.run.gate_requests import all_held, held_names, late_request, tool_slots
     from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands

@@ -1,4 +1,4 @@
-"""The requests of a run to gates and claims, its reaction to their answers, and the slots that it returns.
+"""The requests of a run to gates and claims, and the slots that it returns.
 
 A run holds slots only while it is LIVE. In ROLLBACK and while it is parked it holds the slots of its resources only: a plan
 that waits for a human must not delay other plans. A run takes resources first, then tools, then the live gate. All plans
@@ -8,23 +8,12 @@ free at once.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.admission.call_digest import known_digest
-from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.errors import RefError
 from airlock.base.names import LIVE_GATE, RESOURCE_GATE_PREFIX, occasion_of
-from airlock.base.text import shorten
-from airlock.gates.answers import (
-    AcquireBusy,
-    AcquireClosed,
-    AcquireDenied,
-    AcquireGranted,
-    AcquireQueued,
-    AcquireRefused,
-    AcquireResult,
-)
 from airlock.gates.protocol import (
     AcquireRequest,
     ClaimOutcome,
@@ -35,16 +24,12 @@ from airlock.gates.protocol import (
     ToolSlots,
 )
 from airlock.plans.contract import Contract, resource_names
-from airlock.plans.graph import dependents
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown, referenced_steps
 from airlock.plans.state import State
-from airlock.run.audit import AuditKind
-from airlock.run.call_record import CallEvent, CallStatus
-from airlock.run.decisions import decide, steps_to_undo
-from airlock.run.entry import take_permit, take_refusal
+from airlock.run.call_record import CallStatus
+from airlock.run.decisions import steps_to_undo
 from airlock.run.evidence import EntryRequest, evidence_of
-from airlock.run.messages import Lock
 from airlock.run.state import Run
 
 _ATTEMPTS_IN_ONE = 1_000
@@ -125,90 +110,6 @@ def late_request(run: Run, holder: str, step: Step) -> AcquireRequest | None:
         grace=_grace(run, [step.id]),
         reset=bool(run.reset_from),
     )
-
-
-def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
-    """Record the acquired slots; return True if the run may make its calls.
-
-    A closed live gate or an exhausted budget locks the run, which then waits for a human.
-    """
-    take_late(run, result)
-    take_permit(run, result)
-    waited = run.gate_wait
-    take_wait(run, result)
-    match result:
-        case AcquireQueued(waiting=wait) | AcquireBusy(busy=wait):
-            if waited is None or waited.gate != wait.gate:
-                by = f", held by {', '.join(wait.holders[:5])}" if wait.holders else ""
-                reason = f"waits for {wait.name}{by}"
-                run.record(AuditKind.CONFLICT, ConflictKind.RESOURCE.value, now, reason=reason, answer=Answer.DELAY.value)
-        case AcquireClosed(closed=closed):
-            decide(run, "lock", Lock(by=closed.by, reason=closed.reason, gate=True), now)
-        case AcquireRefused(refused=why):
-            decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {why}")), now)
-        case AcquireDenied(refusal=refusal):
-            take_refusal(run, refusal, now)
-        case AcquireGranted(duplicates=duplicates):
-            run.entry_refusals = 0
-            drop_duplicates(run, duplicates, now)
-            return True
-        case _:
-            assert_never(result)
-    return False
-
-
-def take_wait(run: Run, result: AcquireResult) -> None:
-    """Record the queue that the run waits in; `busy` means that the queue itself is full."""
-    match result:
-        case AcquireQueued(waiting=wait) | AcquireBusy(busy=wait):
-            run.gate_wait = wait.model_copy(update={"urgent": run.state is State.ROLLBACK})
-        case _:
-            run.gate_wait = None
-
-
-def take_late(run: Run, result: AcquireResult) -> None:
-    """Record the slots acquired for one call; other calls of the run may have acquired theirs meanwhile."""
-    held = {slot.gate: slot for slot in (*run.gates, *result.held)}
-    run.gates = tuple(held[gate] for gate in sorted(held))
-    if isinstance(result, AcquireGranted):
-        run.claims |= result.claimed
-
-
-def late_refusal(result: AcquireResult) -> str:
-    """Return the reason why a call must not be made after its late request, as a sentence; empty if all was granted."""
-    match result:
-        case AcquireGranted():
-            return ""
-        case AcquireBusy(busy=wait):
-            by = ", ".join(wait.holders) or "another plan"
-            return f"it needs {wait.name}, which {by} holds at the moment"
-        case AcquireQueued(waiting=wait):
-            return f"it needs {wait.name}, and is in the queue for it"
-        case AcquireClosed(closed=closed):
-            return shorten(f"it needs a gate that {closed.by} closed: {closed.reason}")
-        case AcquireRefused(refused=why):
-            return shorten(why)
-        case AcquireDenied(refusal=refusal):
-            return shorten(refusal.why)
-        case _:
-            assert_never(result)
-
-
-def drop_duplicates(run: Run, duplicates: Mapping[str, str], now: datetime) -> None:
-    """Leave out the steps whose call another plan makes or made, and every step that depends on them."""
-    left_out: list[str] = []
-    for step, why in sorted(duplicates.items()):
-        before = run.calls.get(step)
-        undone = before.undone if before else 0
-        if not run.change_call(step, CallEvent.DUPLICATE, now, error=shorten(why), undone=undone):
-            continue  # the run's own call may have taken effect: that must not be forgotten
-        left_out.append(step)
-        run.record(
-            AuditKind.CONFLICT, ConflictKind.DUPLICATE_ACTION.value, now, step=step, reason=why, answer=Answer.ABORT.value
-        )  # fmt: skip
-    if left_out:
-        behind = dependents(run.contracts().parents, left_out)
-        run.approved = tuple(other for other in run.approved if other not in behind)
 
 
 def leave_request(run: Run, holder: str) -> LeaveRequest | None:

@@ -10,13 +10,13 @@ from airlock.gates.protocol import ClaimOutcome, ClosedGate, GateWait, HeldSlot
 from airlock.plans.graph import Parents, dependents
 from airlock.plans.outcome import CallInDoubt
 from airlock.plans.state import State
-from airlock.run import gate_requests
+from airlock.run import gate_reactions
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import after_calls
+from airlock.run.gate_reactions import drop_duplicates, take_acquired
 from airlock.run.gate_requests import (
     all_held,
-    drop_duplicates,
     entry_request,
     held_names,
     late_request,
@@ -25,7 +25,6 @@ from airlock.run.gate_requests import (
     resources_of,
     rollback_request,
     start_over,
-    take_acquired,
     take_left,
 )
 from airlock.run.state import Outcome, Run
@@ -289,7 +288,7 @@ def test_what_depends_on_many_duplicates_is_looked_for_once(monkeypatch) -> None
         walks.append(len(parents))
         return dependents(parents, steps)
 
-    monkeypatch.setattr(gate_requests, "dependents", counted)
+    monkeypatch.setattr(gate_reactions, "dependents", counted)
     mails = [step(f"m{n:03}", "mail", args={"to": f"{n}"}) for n in range(100)]
     run = live_run(plan(*mails, step("alone", args={"key": "a"}), step("behind", "order", "m000", "m099")))
     drop_duplicates(run, {mail.id: "made by plan-x" for mail in mails}, NOW)

@@ -12,7 +12,7 @@ from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFai
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_results import after_rollback, keep, take_probe, take_undo
-from airlock.run.gate_requests import drop_duplicates
+from airlock.run.gate_reactions import drop_duplicates
 from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
 from airlock.run.state import Outcome, Run
 from airlock.run.undo import Undoing
