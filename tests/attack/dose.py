@@ -10,9 +10,8 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis.stateful import run_state_machine_as_test
 
 from airlock.temporal.connection import connect_to, ensure_search_attributes
-from tests.attack.machine import Attack, Loop
+from tests.attack.machine import Attack, Loop, effects_of_attacks
 from tests.processes.harness import Server
-from tests.workflows.world import WORLD
 
 
 @dataclass
@@ -49,7 +48,7 @@ def run(folder: Path, *, seed: int, examples: int, steps: int, tell: Callable[[s
                 tell(f"{len(self.handles)} plans, {dict(self.done)}")
 
         Bounded.loop, Bounded.server = loop, client
-        before = WORLD.effects.total()
+        before = effects_of_attacks().total()
         run_state_machine_as_test(
             hypothesis_seed(seed)(Bounded),
             settings=settings(
@@ -57,7 +56,7 @@ def run(folder: Path, *, seed: int, examples: int, steps: int, tell: Callable[[s
                 phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False,
             ),
         )  # fmt: skip
-        told.effects = WORLD.effects.total() - before
+        told.effects = effects_of_attacks().total() - before
         return told
     finally:
         server.close()
