@@ -125,7 +125,10 @@ def _borrowed(call: ToolCall, kind: str) -> bool:
 
 
 def held(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    """Return the function, logged and waiting where it is told to; of live calls and compensations before and after."""
+    """Return the function, logged and waiting where it is told to; of live calls and compensations before and after.
+
+    A tool that fails by itself is logged as `<kind>_refused`.
+    """
     before, after = (f"{kind}_before", f"{kind}_after") if kind in ("live", "undo") else (kind, "")
     if inspect.iscoroutinefunction(function):
 
@@ -135,7 +138,11 @@ def held(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
                 return await function(args, call)
             await _wait_async(_note(call, before))
             _trouble(call, kind)
-            answer = await function(args, call)
+            try:
+                answer = await function(args, call)
+            except ToolFailed:
+                _note(call, f"{kind}_refused")
+                raise
             if after:
                 await _wait_async(_note(call, after))
             return answer
@@ -148,7 +155,11 @@ def held(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
             return function(args, call)
         _wait(_note(call, before))
         _trouble(call, kind)
-        answer = function(args, call)
+        try:
+            answer = function(args, call)
+        except ToolFailed:
+            _note(call, f"{kind}_refused")
+            raise
         if after:
             _wait(_note(call, after))
         return answer

@@ -98,7 +98,10 @@ async def told_to_stop_while_a_tool_never_returns(stage: Stage) -> None:
 
 @scenario
 async def server_killed(stage: Stage) -> None:
-    """The server comes back with its database: plans that waited and plans whose calls were running go on to their end."""
+    """The server comes back with its database: plans that waited and plans whose calls were running go on to their end.
+
+    While it is away, no call that asks before its effect has one.
+    """
     server = stage.own_server()
     waiting = Onboarding(stage.scene(server))
     first = waiting.scene.launch()
@@ -106,23 +109,31 @@ async def server_killed(stage: Stage) -> None:
     assert READY not in first.said()
     await server.start()
     await first.says(READY)
-    early, late = (Onboarding(waiting.scene, f"{waiting.id}-{when}") for when in ("released-early", "released-late"))
-    for plan in (waiting, early, late):
+    early, refusing, late = (
+        Onboarding(waiting.scene, f"{waiting.id}-{when}") for when in ("released-early", "refusing", "released-late")
+    )
+    for plan in (waiting, early, refusing, late):
         plan.handle = await plan.scene.submit(plan.document)
     await waiting.scene.status(waiting.handle, State.AWAITING_APPROVAL)
-    # one in the middle of a chain, whose next call needs the server's record of this one
-    for plan, step in ((early, "contact"), (late, "note")):
-        plan.scene.hold(plan.id, step, "live_before")
+    # two in the middle of a chain: the next call needs the server's record of one that took effect, and one that did not
+    # yet asks the server first whether it is still its own
+    for plan, step, moment in (
+        (early, "contact", "live_after"), (refusing, "contact", "live_before"), (late, "note", "live_before"),
+    ):  # fmt: skip
+        plan.scene.hold(plan.id, step, moment)
         await plan.scene.approve(plan.handle)
-        await plan.scene.reached(plan.id, step, "live_before")
+        await plan.scene.reached(plan.id, step, moment)
     server.kill()
     early.scene.release(early.id)
-    await early.scene.reached(early.id, "contact", "live_after")
-    assert early.times("account", "live_before") == 0
+    refusing.scene.release(refusing.id)
+    await refusing.scene.reached(refusing.id, "contact", "live_refused")
+    assert refusing.scene.outside.contacts(refusing.email) == []
+    assert [plan.times("account", "live_before") for plan in (early, refusing)] == [0, 0]
+    assert len(early.scene.outside.contacts(early.email)) == 1
     await server.start()
     late.scene.release(late.id)
     await waiting.scene.approve(waiting.handle)
-    for plan in (waiting, early, late):
+    for plan in (waiting, early, refusing, late):
         await plan.completed()
         assert plan.times("mail", "live_before") == 1
     assert first.running
