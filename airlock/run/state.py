@@ -95,6 +95,8 @@ class Run(BaseModel, WorkerMessage):
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
+    life: str = Field(default="", exclude_if=is_empty)
+    """The name of the run's life, unique in the namespace; a reset begins another one."""
     sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
     """The time of the sealing, UTC."""
     expires_at: datetime | None = None
