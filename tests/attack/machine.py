@@ -95,7 +95,7 @@ class Attack(RuleBasedStateMachine):
         return self.submit_plan(tools, approve, hold)
 
     def submit_plan(self, tools: list[str], approve: bool, hold: bool) -> Any:
-        plan_id = f"p{next(_NUMBERS)}"
+        plan_id = f"honest-{next(_NUMBERS)}"  # other tests of this process share the world
         steps = []
         for number, tool in enumerate(tools):
             args = (
@@ -276,7 +276,8 @@ class Attack(RuleBasedStateMachine):
 
     @invariant()
     def nothing_took_effect_twice(self) -> None:
-        for key, times in list(WORLD.effects.items()):
+        own = [(key, times) for key, times in WORLD.effects.items() if key.partition("/")[0] in self.handles]
+        for key, times in own:
             assert times <= 1, f"{key} took effect {times} times"
 
     def teardown(self) -> None:
