@@ -63,7 +63,8 @@ async def test_a_lost_call_is_repeated_only_when_its_worker_must_have_ended_it(d
     live = build_workers(client, tools, "live")
     calls = [worker for worker in live if worker.task_queue == names.LIVE_QUEUE]
     entries = [worker for worker in live if worker.task_queue == names.PERMIT_QUEUE]
-    assert calls and entries
+    assert calls
+    assert entries
     rest = [*build_workers(client, tools, "orchestrate"), *build_workers(client, tools, "rehearse"), *entries]
     async with running(rest):
         handle = await Airlock(client).submit(document)
