@@ -295,8 +295,9 @@ class Run(BaseModel, WorkerMessage):
             self.displaced = True
             self.claims = {}
             if self.state is State.LIVE:  # the run that was reset may be making any of these
+                live = set(self.live)
                 for step in self.approved:
-                    if step not in self.live:
+                    if step not in live:
                         self.lose(step)
             self.moves += 1
 
