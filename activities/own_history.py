@@ -15,25 +15,28 @@ from airlock.temporal.proof import Stamp
 _PAGE: Final = 100
 
 
-async def own_events_backwards() -> AsyncIterator[HistoryEvent]:
+async def own_events_backwards(first: int = _PAGE) -> AsyncIterator[HistoryEvent]:
     """Yield the events of the run that this activity works for, newest first.
+
+    Args:
+        first: The number of events that are asked for first.
 
     Raises:
         RPCError: If they cannot be read.
     """
     info, client = activity.info(), activity.client()
-    token = b""
+    token, size = b"", first
     while True:
         request = GetWorkflowExecutionHistoryReverseRequest(
             namespace=info.namespace,
             execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
-            maximum_page_size=_PAGE,
+            maximum_page_size=size,
             next_page_token=token,
         )
         page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
         for event in page.history.events:
             yield event
-        token = page.next_page_token
+        token, size = page.next_page_token, _PAGE
         if not token:
             return
 
