@@ -16,18 +16,21 @@ from airlock.temporal.proof import Stamp
 _PAGE: Final = 100
 
 
-async def own_events_backwards() -> AsyncIterator[HistoryEvent]:
+async def own_events_backwards(first: int = _PAGE) -> AsyncIterator[HistoryEvent]:
     """Yield the events of the run that this activity works for, newest first.
+
+    Args:
+        first: The number of events that are asked for first.
 
     Raises:
         RPCError: If they cannot be read.
     """
     info = activity.info()
     run = WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or "")
-    service, token = activity.client().workflow_service, b""
+    service, token, size = activity.client().workflow_service, b"", first
     while True:
         request = GetWorkflowExecutionHistoryReverseRequest(
-            namespace=info.namespace, execution=run, maximum_page_size=_PAGE, next_page_token=token
+            namespace=info.namespace, execution=run, maximum_page_size=size, next_page_token=token
         )
         try:
             page = await service.get_workflow_execution_history_reverse(request, retry=True)
@@ -37,7 +40,7 @@ async def own_events_backwards() -> AsyncIterator[HistoryEvent]:
             break  # a server for tests reads forwards only
         for event in page.history.events:
             yield event
-        token = page.next_page_token
+        token, size = page.next_page_token, _PAGE
         if not token:
             return
     handle = activity.client().get_workflow_handle(run.workflow_id, run_id=run.run_id)
