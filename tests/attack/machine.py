@@ -276,7 +276,7 @@ class Attack(RuleBasedStateMachine):
 
     @invariant()
     def nothing_took_effect_twice(self) -> None:
-        own = [(key, times) for key, times in WORLD.effects.items() if key.partition("/")[0] in self.handles]
+        own = [(key, times) for key, times in list(WORLD.effects.items()) if key.partition("/")[0] in self.handles]
         for key, times in own:
             assert times <= 1, f"{key} took effect {times} times"
 
