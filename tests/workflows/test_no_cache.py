@@ -20,7 +20,9 @@ async def test_a_plan_replays_at_every_task(dev_server, plan, way, ending):
     client = await namespace(dev_server.client, f"uncached{next(_NUMBERS)}")
     workers = build_workers(client, Toolbox(catalogue(), POLICY), limits=Limits(cached_workflows=0))
     document = plan(
-        step("a", "put", key="a", value=1), step("b", "once", ("a",), key="b", value=2), step("mail", "send", ("b",), to="jo")
+        step("a", "put", key="a", value=1),
+        step("b", "once", ("a",), key="b", value=2),
+        step("mail", "send", ("b",), to="jo"),
     )
     if ending == "rolled back":
         WORLD.trouble[(document["plan_id"], "mail")] = ["fail"]
