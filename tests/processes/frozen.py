@@ -40,10 +40,11 @@ async def _frozen_in(stage: Stage, step: str) -> None:
         assert status.parked, status
         assert all(order.index(parked) >= order.index(step) for parked in status.parked), status
     before = _effects(plan)
-    assert max(before) <= 1
+    assert max(before) <= 1, (before, status)
     await _thawed(plan.first)
-    assert _effects(plan) == before
-    assert plan.times(step, "live_after") <= 1
+    after = _effects(plan)
+    assert after == before, (before, after, status)
+    assert plan.times(step, "live_after") <= 1, status
 
 
 @scenario
