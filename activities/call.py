@@ -12,6 +12,7 @@ from temporalio.converter import ActivitySerializationContext
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.known_commands import KnownCommands
 from airlock.activities.once import OnceGuard
 from airlock.activities.permitted import Permitted
 from airlock.activities.rate_limiter import RateLimiter
@@ -49,6 +50,7 @@ class CallActivities:
         self._toolbox = toolbox
         self._keyring = keyring or Keyring()
         self._policy = toolbox.policy.digest()
+        self._commands = KnownCommands()
 
     @activity.defn(name="call")
     async def call(self, request: ChainRequest) -> ChainResult:
@@ -66,7 +68,8 @@ class CallActivities:
 
     async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
         turns, earlier = RateLimiter(stopped), EarlierRuns(request)
-        once = OnceGuard(request.receipt, proofs=self._keyring.demands.due(Channel.RUN, datetime.now(UTC)))
+        proofs = self._keyring.demands.due(Channel.RUN, datetime.now(UTC))
+        once = OnceGuard(request.receipt, self._commands, proofs=proofs)
         permitted = Permitted(request, self._keyring, self._policy)
         outputs: dict[str, Any] = {}
         left_out = False

@@ -7,13 +7,13 @@ history of a run is linear: of several such commands exactly the first is carrie
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payloads
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
+from airlock.activities.known_commands import KnownCommands, requested
 from airlock.activities.own_history import decoded, own_events_backwards
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
-from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.run.call_messages import CallRequest, ChainResult
 from airlock.temporal.proof import BY_ACTIVITY
 
 _CLOSING: Final = {
@@ -27,11 +27,13 @@ class OnceGuard:
 
     Args:
         receipt: The receipt that the chain shows.
+        known: The commands that this worker has read.
         proofs: True if only a proved answer shows that an earlier command made nothing.
     """
 
-    def __init__(self, receipt: str, *, proofs: bool) -> None:
+    def __init__(self, receipt: str, known: KnownCommands, *, proofs: bool) -> None:
         self._receipt = receipt
+        self._known = known
         self._proofs = proofs
 
     async def objection(self, call: CallRequest) -> CallInDoubt | None:
@@ -43,7 +45,7 @@ class OnceGuard:
         if not self._receipt or call.contract.attempts(checked=_checked(call)) > 1:
             return None
         try:
-            earlier = await self._earlier(call)
+            earlier = None if await self._is_first(call) else await self._earlier(call)
         except (RPCError, ValueError) as error:
             text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
             return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
@@ -51,6 +53,16 @@ class OnceGuard:
             return None
         text = f"it was commanded before, at event {earlier} of this run: nothing was called now"
         return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+
+    async def _is_first(self, call: CallRequest) -> bool:
+        """Return True if no other command than that of this activity is about a call, whatever became of it."""
+        wanted = (call.step.id, call.undone)
+        same = [
+            command.activity_id
+            for command in (await self._known.of_own_run()).values()
+            if command.receipt == self._receipt and wanted in command.calls
+        ]
+        return same == [activity.info().activity_id]
 
     async def _earlier(self, call: CallRequest) -> int | None:
         """Return the event of the oldest earlier command of a call that may have made it; None if there is none."""
@@ -70,20 +82,11 @@ class OnceGuard:
             if not seen_own and scheduled.activity_id == own and event.event_id not in ended:
                 seen_own = True
                 continue
-            chain = await self._request(scheduled.activity_id, scheduled.input)
+            chain = await requested(scheduled.activity_id, scheduled.input)
             same = chain.receipt == self._receipt and any(_same(call, other) for other in chain.calls)
             if same and not await self._made_nothing(call, scheduled.activity_id, ended.get(event.event_id)):
                 found = event.event_id
         return found
-
-    async def _request(self, activity_id: str, payloads: Payloads) -> ChainRequest:
-        """Return the chain of calls that an activity was asked for.
-
-        Raises:
-            ValueError: If it cannot be read.
-        """
-        value, _ = await decoded(activity_id, "call", payloads)
-        return ChainRequest.model_validate(value)
 
     async def _made_nothing(self, call: CallRequest, activity_id: str, end: HistoryEvent | None) -> bool:
         """Return True if an earlier command certainly did not make the call, or its failure allows another attempt."""

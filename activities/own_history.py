@@ -9,33 +9,43 @@ from temporalio.api.common.v1 import Payloads, WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.converter import ActivitySerializationContext
+from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.temporal.proof import Stamp
 
 _PAGE: Final = 100
 
 
-async def own_events_backwards() -> AsyncIterator[HistoryEvent]:
+async def own_events_backwards(first: int = _PAGE) -> AsyncIterator[HistoryEvent]:
     """Yield the events of the run that this activity works for, newest first.
+
+    Args:
+        first: The number of events that are asked for first.
 
     Raises:
         RPCError: If they cannot be read.
     """
-    info, client = activity.info(), activity.client()
-    token = b""
+    info = activity.info()
+    run = WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or "")
+    service, token, size = activity.client().workflow_service, b"", first
     while True:
         request = GetWorkflowExecutionHistoryReverseRequest(
-            namespace=info.namespace,
-            execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
-            maximum_page_size=_PAGE,
-            next_page_token=token,
+            namespace=info.namespace, execution=run, maximum_page_size=size, next_page_token=token
         )
-        page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+        try:
+            page = await service.get_workflow_execution_history_reverse(request, retry=True)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.UNIMPLEMENTED:
+                raise
+            break  # a server for tests reads forwards only
         for event in page.history.events:
             yield event
-        token = page.next_page_token
+        token, size = page.next_page_token, _PAGE
         if not token:
             return
+    handle = activity.client().get_workflow_handle(run.workflow_id, run_id=run.run_id)
+    for event in reversed([event async for event in handle.fetch_history_events()]):
+        yield event
 
 
 async def decoded(activity_id: str, activity_type: str, payloads: Payloads) -> tuple[object, Stamp]:

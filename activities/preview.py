@@ -47,13 +47,15 @@ class PreviewActivities:
         """
         details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
+        # each is dumped once: a heartbeat after every few steps would otherwise dump a large plan hundreds of times
+        dumped = [outcome.model_dump(mode="json") for outcome in done]
         stopped: list[bool] = []
         return await run_to_completion(
-            self._preview_all(request, done, stopped), lambda: _dump(done), lambda: stopped.append(True)
+            self._preview_all(request, done, dumped, stopped), lambda: Progress(dumped), lambda: stopped.append(True)
         )
 
     async def _preview_all(
-        self, request: RehearsalRequest, done: list[PreviewOutcome], stopped: list[bool]
+        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: list[bool]
     ) -> PreviewResult:
         by_id = {step.id: step for step in request.steps}
         parents = {step.id: tuple(parent for parent in step.parents if parent in by_id) for step in request.steps}
@@ -62,7 +64,7 @@ class PreviewActivities:
         finished = {outcome.step for outcome in done}
         for outcome in done:
             _note(outcome, outputs, failed)
-        size = sum(len(canonical_json(outcome.model_dump(mode="json"))) for outcome in done)
+        size = sum(len(canonical_json(outcome)) for outcome in dumped)
         for wave in waves(parents, by_id):
             for start in range(0, len(wave), CONCURRENCY):
                 group = [step for step in wave[start : start + CONCURRENCY] if step not in finished]
@@ -76,8 +78,9 @@ class PreviewActivities:
                 for outcome in await asyncio.gather(*(self._counted(request, by_id[step], outputs) for step in group)):
                     done.append(outcome)
                     _note(outcome, outputs, failed)
-                    size += len(canonical_json(outcome.model_dump(mode="json")))
-                send_heartbeat(_dump(done))
+                    dumped.append(outcome.model_dump(mode="json"))
+                    size += len(canonical_json(dumped[-1]))
+                send_heartbeat(Progress(dumped))
         return PreviewResult(previews=tuple(done))
 
     async def _counted(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
@@ -159,7 +162,3 @@ def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) ->
         failed.add(outcome.step)
     else:
         outputs[outcome.step] = outcome.output
-
-
-def _dump(outcomes: list[PreviewOutcome]) -> Progress:
-    return Progress(outcome.model_dump(mode="json") for outcome in outcomes)

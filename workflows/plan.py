@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import Outbox
     from airlock.run.decisions import asked_undo, decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
+    from airlock.run.rehearsal import begin_life
     from airlock.run.state import Run
     from airlock.run.stored import storable
     from airlock.run.views import (
@@ -59,7 +60,9 @@ class PlanWorkflow:
             return
         self._stages = PlanStages(self._run, outbox)
         # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset
-        workflow.register_random_seed_callback(lambda _: self._run.displace())
+        workflow.register_random_seed_callback(self._begin_again)
+        if not self._run.life:
+            begin_life(self._run, f"{workflow.random_seed():x}")
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
             self._run.reset_from = first  # carried by continue-as-new: the next run must know it too
@@ -69,8 +72,15 @@ class PlanWorkflow:
                 f"plan {self._run.plan.plan_id!r} must run as workflow {expected!r}: keys of its calls depend on it"
             )
 
+    def _begin_again(self, seed: int) -> None:
+        """Note a reset to a later workflow task."""
+        begin_life(self._run, f"{seed:x}")
+        self._run.displace()
+
     def was_reset(self) -> None:
         """Note a reset to the first workflow task; called by the worker's interceptor before the run begins."""
+        if not self._problem:
+            begin_life(self._run, f"{workflow.random_seed():x}")
         # older code did not see such a reset: a run that went on then keeps going as its history says
         if not self._problem and self._run.can_be_displaced and workflow.patched(SEEN_RESET):
             self._run.displace()

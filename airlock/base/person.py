@@ -8,9 +8,15 @@ from airlock.base.scripts import mixed, words
 from airlock.base.text import shorten
 from airlock.base.visible import is_invisible
 
+_ALIKE = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+    | dict.fromkeys("\u2018\u2019\u02bc\uff07", "'")
+)
+"""Dashes and apostrophes that look like those of a keyboard."""
+
 
 def folded(name: str) -> str:
-    """Return the one form of all spellings of a name: capitals, full width, composed accents and invisible characters.
+    """Return the one form of all spellings of a name: capitals, full width, accents, dashes and invisible characters.
 
     White space at the ends does not count, and any between is one space. Empty for a name of which nothing can be seen.
     """
@@ -19,7 +25,7 @@ def folded(name: str) -> str:
         before = name
         name = "".join(character for character in name if not is_invisible(character))
         name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-        name = " ".join(name.split())
+        name = " ".join(name.translate(_ALIKE).split())
     return name
 
 

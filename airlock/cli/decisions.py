@@ -32,9 +32,12 @@ def me(by: str | None) -> str:
     """Return the name of the person who decides: the name given, or the login name.
 
     Raises:
-        Refusal: If there is neither.
+        Refusal: If there is neither, or the name given is blank, as that of a variable that is not set.
     """
-    if by is not None and by.strip():
+    if by is not None:
+        if not by.strip():
+            problem = Problem(where="--by", message="is blank", fix="say who decides: --by NAME")
+            raise Refusal("the decision would have no name under it", [problem])
         return by
     try:
         return getpass.getuser()

@@ -47,7 +47,7 @@ def evidence_of(run: Run) -> Evidence | None:
     """Return the evidence of a run that was approved; None without a seal."""
     if run.sealed is None or run.digest is None:
         return None
-    admitted = run.contracts()
+    admitted, live = run.contracts(), set(run.live)
     touched = {
         name
         for step in admitted.live_candidates
@@ -61,7 +61,7 @@ def evidence_of(run: Run) -> Evidence | None:
         sealed_at=run.sealed_at,
         votes=run.votes,
         approved=run.approved,
-        live=tuple(step for step in run.approved if step in set(run.live)),
+        live=tuple(step for step in run.approved if step in live),
         undone={step: record.undone for step, record in run.calls.items() if record.undone},
         epoch=admitted.epoch,
         resource=min(touched, default=""),

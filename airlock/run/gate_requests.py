@@ -235,8 +235,9 @@ def next_fence(run: Run, step: Step, now: datetime) -> int:
         step: The step.
         now: Time of the workflow, UTC.
     """
-    fences = {held.name: held.fence for held in run.gates}
-    place = max((fences.get(name, 0) for name in resources_of(run, step, run.outputs)), default=0)
+    resources = resources_of(run, step, run.outputs)
+    fences = {held.name: held.fence for held in run.gates} if resources else {}
+    place = max((fences.get(name, 0) for name in resources), default=0)
     run.fence = max(run.fence + 1, int(now.timestamp() * 1_000) * _ATTEMPTS_IN_ONE, place * _ATTEMPTS_IN_ONE + 1)
     return run.fence
 

@@ -10,7 +10,7 @@ from airlock.base.text import shorten
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
 from airlock.plans.seal import seal
-from airlock.plans.state import Event
+from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.sealed import Sealed, sealed_content
 from airlock.run.state import ReplacedSeal, Run
@@ -82,6 +82,8 @@ def seal_run(run: Run, now: datetime) -> None:
     sealed = sealed_content(
         run.plan, admitted, run.ceilings, run.previews, run.live, run.submitted_at.isoformat(timespec="seconds")
     )
+    if admitted.epoch >= 1:
+        sealed = sealed.model_copy(update={"life": run.life})
     if run.digest is not None and run.sealed is not None:
         changed = _changed(run.sealed, sealed)
         sealed = sealed.model_copy(update={"replaces": run.digest})
@@ -94,6 +96,27 @@ def seal_run(run: Run, now: datetime) -> None:
     deadline = run.deadline_at
     if deadline is not None:
         run.expires_at = min(run.expires_at, deadline)
+
+
+def begin_life(run: Run, life: str) -> None:
+    """Begin a life of a run: at its start, and again after a reset.
+
+    A seal that waits for approval is replaced. Otherwise an approval that was given before the reset, and that every client
+    can read and send again, would count once more for calls that were undone since.
+
+    Args:
+        run: The plan's run; changed in place.
+        life: A name that no other life in the namespace has.
+    """
+    run.life = life
+    if run.admitted is None or run.admitted.epoch < 1 or run.sealed is None or run.digest is None:
+        return
+    if run.state is State.AWAITING_APPROVAL:
+        replaced = ReplacedSeal(digest=run.digest, why="the run was reset", changed=())
+        run.replaced = (*run.replaced, replaced)[-MAX_REPLACED:]
+        run.sealed = run.sealed.model_copy(update={"life": life, "replaces": run.digest})
+        run.digest = seal(run.sealed)
+        run.votes, run.approved, run.approved_until = (), (), None
 
 
 def _why_replaced(run: Run) -> str:
@@ -124,6 +147,6 @@ def _changed(before: Sealed, after: Sealed) -> tuple[str, ...]:
 
 
 def _by_step(sealed: Sealed) -> dict[str, object]:
-    content = sealed.model_dump(mode="json", exclude={"replaces"})
+    content = sealed.model_dump(mode="json", exclude={"replaces", "life"})
     content["steps"] = {step["id"]: step for step in content["steps"]}
     return content

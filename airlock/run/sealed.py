@@ -66,6 +66,8 @@ class Sealed(WireModel):
     rolls_back_on_failure: bool = True
     replaces: str | None = None
     """The digest of the previous seal: it makes an approval count once, even if nothing else has changed."""
+    life: str = ""
+    """The life of the run, which ends with a reset: an approval of an earlier life does not count in the next one."""
     undo: UndoContent | None = None
     """Set for the undo of a plan that has ended; such a seal has no `steps` of its own."""
     conflicts: tuple[Conflict, ...] = ()

@@ -95,6 +95,8 @@ class Run(BaseModel, WorkerMessage):
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
+    life: str = Field(default="", exclude_if=is_empty)
+    """The name of the run's life, unique in the namespace; a reset begins another one."""
     sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
     """The time of the sealing, UTC."""
     expires_at: datetime | None = None
@@ -293,8 +295,9 @@ class Run(BaseModel, WorkerMessage):
             self.displaced = True
             self.claims = {}
             if self.state is State.LIVE:  # the run that was reset may be making any of these
+                live = set(self.live)
                 for step in self.approved:
-                    if step not in self.live:
+                    if step not in live:
                         self.lose(step)
             self.moves += 1
 

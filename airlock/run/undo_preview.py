@@ -57,6 +57,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         approval_timeout=policy.approval_timeout,
         approval_valid_for=policy.approval_valid_for,
         replaces=run.digest,
+        life=run.life if run.contracts().epoch >= 1 else "",
         undo=UndoContent(by=undoing.by, reason=undoing.reason, to_step=undoing.to_step, steps=steps),
     )
     if run.digest is not None and run.sealed is not None and run.sealed.undo is not None:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from airlock.cli.app import app
 from airlock.cli.approve import signed
+from airlock.cli.decisions import me
+from airlock.cli.output import Refusal
 from airlock.plans.state import State
 from airlock.run.messages import Approve
 from airlock.run.signature import signature_refusal
@@ -213,3 +215,11 @@ def test_odd_files_are_named_without_a_traceback(tmp_path: Path, text: str, said
     assert done.exit_code == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_name_does_not_stand_for_the_login_name(blank: str) -> None:
+    """`--by "$ME"` with an unset variable must not let the login name decide."""
+    with pytest.raises(Refusal, match="no name under it"):
+        me(blank)
+    assert me(" alice") == " alice"

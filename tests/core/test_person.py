@@ -19,6 +19,7 @@ from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, contract, plan, policy, say, step
 
 SPELLINGS = {
+    "al-ice o'neil": ("al-ice o'neil", "al\u2010ice o'neil", "al\u2212ice O\u2019Neil", "AL\u2013ICE o\u02bcneil"),
     "alice": [
         "alice",
         "Alice",

@@ -30,7 +30,7 @@ ROOMS_NOT_FOR_A_LIST = (
     "airlock.client.plans", "airlock.client.facts",
 )  # fmt: skip
 # the command line ends with os._exit: the modules are told just before
-PROGRAM = """
+PROGRAM = r"""
 import os, sys
 leave = os._exit
 def tell(code):

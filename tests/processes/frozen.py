@@ -66,10 +66,11 @@ async def _frozen_in(stage: Stage, step: str) -> None:
     if status.state is State.LOCKED:
         _locked_rightly(plan, status, step)
     before = _effects(plan)
-    assert max(map(len, before.values())) <= 1
+    assert max(map(len, before.values())) <= 1, (before, status)
     await _thawed(plan.first)
     # a tool that wakes up may come to its end, as one that finds its work done does; it must not do it again
-    assert _effects(plan) == before
+    after = _effects(plan)
+    assert after == before, (before, after, status)
 
 
 @scenario

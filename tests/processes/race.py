@@ -54,11 +54,16 @@ class Entrant:
     async def run(self) -> Outcome:
         """Approved, settled where it parks, until it has ended."""
         status = await self.scene.status(self.handle, State.AWAITING_APPROVAL)
+        await self.scene.recorded(self.handle, State.AWAITING_APPROVAL)
         await self.handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
-        async with asyncio.timeout(540):
-            while not await self.handle.ended():
-                await self.settle()
-                await asyncio.sleep(0.2)
+        try:
+            async with asyncio.timeout(540):
+                while not await self.handle.ended():
+                    await self.settle()
+                    await asyncio.sleep(0.2)
+        except TimeoutError as error:
+            error.add_note(f"{self.id} has not ended: {await self.handle.status()}")
+            raise
         return (await self.handle.result()).outcome
 
     async def settle(self) -> None:

@@ -125,6 +125,7 @@ async def server_killed(stage: Stage) -> None:
         await plan.scene.reached(plan.id, step, moment)
     server.kill()
     early.scene.release(early.id)
+    # whether a call is still this worker's cannot be asked: nothing is created now, and nothing after it begins
     refusing.scene.release(refusing.id)
     await refusing.scene.reached(refusing.id, "contact", "live_refused")
     assert refusing.scene.outside.contacts(refusing.email) == []

@@ -17,6 +17,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities import monitor as monitor_activities
@@ -174,9 +175,13 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
 
 async def namespace(client: Client, name: str) -> Client:
     """Return a new namespace on the server of a client, with Airlock's search attributes."""
-    await client.workflow_service.register_namespace(
-        RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
-    )
+    request = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
+    try:
+        # a busy server cancels a request now and then
+        await client.workflow_service.register_namespace(request, retry=True)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:  # the request that was repeated had arrived
+            raise
     made = await connect_to(client.service_client.config.target_host, name)
     await ensure_search_attributes(made)
     return made

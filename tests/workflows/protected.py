@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
 from airlock.activities.entry import EntryActivities
+from airlock.activities.policy import PolicyActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base import names
@@ -22,7 +23,7 @@ from airlock.base.keyring import Channel, Key, Keyring
 from airlock.client import Airlock
 from airlock.temporal.connection import data_converter, keyring_of
 from airlock.worker.roles import build_workers, patient, runner
-from airlock.workflows.interceptors import SafeSignals
+from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
 from tests import running
@@ -119,10 +120,11 @@ class Place:
 
     @asynccontextmanager
     async def only_workflows(self) -> AsyncIterator[None]:
-        """Run a worker that carries out workflows and no activity."""
+        """Run a worker that carries out workflows, with the local activity they need, and takes no activity."""
+        policy = PolicyActivities(Toolbox(catalogue(), self.policy))
         worker = Worker(
             self.workers, task_queue=names.WORKFLOW_QUEUE, workflows=list(WORKFLOWS), workflow_runner=runner(),
-            interceptors=[SafeSignals(), Resets()],
+            activities=[policy.policy_now], no_remote_activities=True, interceptors=[SafeSignals(), Resets(), EndedPlans()],
         )  # fmt: skip
         async with self._running([patient(worker)]):
             yield

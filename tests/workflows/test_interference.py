@@ -120,7 +120,7 @@ async def test_a_closed_gate_s_late_answer_does_not_stop_a_rollback(airlock_with
     await approved(handle)
     await handle.wait_for(State.LOCKED)
     assert (await LiveGate(airlock.client).lock("olga", "stop")).accepted
-    original = GateActivities._acquire
+    original = GateActivities.ask
 
     async def late(self, client, request):
         result = await original(self, client, request)
@@ -128,7 +128,7 @@ async def test_a_closed_gate_s_late_answer_does_not_stop_a_rollback(airlock_with
             assert (await handle.decide("rollback", by="olga", reason="undo all")).accepted
         return result
 
-    monkeypatch.setattr(GateActivities, "_acquire", late)
+    monkeypatch.setattr(GateActivities, "ask", late)
     settled = {"outcome": "happened", "output": {"key": "k", "step": "o"}, "reason": "it is there"}
     assert (await handle.decide("resolve", by="op", step="o", **settled)).accepted
     assert (await handle.result()).outcome == "aborted"
@@ -140,7 +140,7 @@ async def test_an_unlock_that_overtakes_the_answer_of_a_closed_gate_is_not_lost(
     gate = LiveGate(airlock.client)
     assert (await gate.lock("olga", "stop")).accepted
     handle = await airlock.submit(plan(step("a", "put", key="x", value=1)))
-    original = GateActivities._acquire
+    original = GateActivities.ask
 
     async def slow(self, client, request):
         result = await original(self, client, request)
@@ -153,7 +153,7 @@ async def test_an_unlock_that_overtakes_the_answer_of_a_closed_gate_is_not_lost(
             await until(heard)
         return result
 
-    monkeypatch.setattr(GateActivities, "_acquire", slow)
+    monkeypatch.setattr(GateActivities, "ask", slow)
     await approved(handle)
     assert (await handle.result()).outcome == "completed"
 

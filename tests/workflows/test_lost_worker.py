@@ -60,13 +60,18 @@ async def test_a_lost_call_is_repeated_only_when_its_worker_must_have_ended_it(d
     client = await namespace(dev_server.client, f"lost-{uuid4().hex[:8]}")
     tools = Toolbox(Catalogue([put, look], overrides={"put": {"timeout": TIMEOUT}}), POLICY)
     document = plan(step("write", "put", key="a", value=1), step("read", "look", key="a"))
-    rest = [*build_workers(client, tools, "orchestrate"), *build_workers(client, tools, "rehearse")]
+    live = build_workers(client, tools, "live")
+    calls = [worker for worker in live if worker.task_queue == names.LIVE_QUEUE]
+    entries = [worker for worker in live if worker.task_queue == names.PERMIT_QUEUE]
+    assert calls
+    assert entries
+    rest = [*build_workers(client, tools, "orchestrate"), *build_workers(client, tools, "rehearse"), *entries]
     async with running(rest):
         handle = await Airlock(client).submit(document)
         await approved(handle)
         await take_a_call_and_vanish(client)
         await take_a_call_and_vanish(client)
-        async with running(build_workers(client, tools, "live")):
+        async with running(calls):
             result = await handle.result()
     assert (result.outcome, WORLD.state[handle.plan_id]) == ("completed", {"a": 1})
     history = await events(handle)

@@ -130,7 +130,7 @@ async def test_a_continued_live_run_that_is_reset_asks_again_before_it_calls(mad
     where = await made_place(keys)
     document = plan(step("a", "put", key="a", value=1))
     workflow_id, client = names.plan_workflow_id(document["plan_id"]), where.attacker.client
-    async with where.working("orchestrate", "rehearse"):  # no live worker: the call waits
+    async with where.working("orchestrate", "rehearse", "entries"):  # nothing makes live calls: the call waits
         handle = await where.airlock.submit(document)
         await approved(handle)
         await until(lambda: _call_waits(where, workflow_id))
