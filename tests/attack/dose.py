@@ -47,15 +47,20 @@ def run(folder: Path, *, seed: int, examples: int, steps: int, tell: Callable[[s
                 told.deeds += self.done
                 tell(f"{len(self.handles)} plans, {dict(self.done)}")
 
-        Bounded.loop, Bounded.server = loop, client
+        Bounded.loop, Bounded.server, Bounded.broken = loop, client, []
         before = effects_of_attacks().total()
-        run_state_machine_as_test(
-            hypothesis_seed(seed)(Bounded),
-            settings=settings(
-                max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-                phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False,
-            ),
-        )  # fmt: skip
+        try:
+            run_state_machine_as_test(
+                hypothesis_seed(seed)(Bounded),
+                settings=settings(
+                    max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+                    phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False,
+                ),
+            )  # fmt: skip
+        except Exception as error:
+            if Bounded.broken:
+                raise AssertionError(Bounded.broken[0]) from error
+            raise
         told.effects = effects_of_attacks().total() - before
         return told
     finally:
