@@ -12,8 +12,7 @@ from temporalio.converter import ActivitySerializationContext
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
-from airlock.activities.known_commands import KnownCommands
-from airlock.activities.once import OnceGuard
+from airlock.activities.once import OnceGuard, known_calls
 from airlock.activities.permitted import Permitted
 from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
@@ -50,7 +49,7 @@ class CallActivities:
         self._toolbox = toolbox
         self._keyring = keyring or Keyring()
         self._policy = toolbox.policy.digest()
-        self._commands = KnownCommands()
+        self._commands = known_calls()
 
     @activity.defn(name="call")
     async def call(self, request: ChainRequest) -> ChainResult:

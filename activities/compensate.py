@@ -12,7 +12,7 @@ from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
 from airlock.activities.toolbox import Toolbox
-from airlock.activities.undo_guard import undo_objection
+from airlock.activities.undo_guard import UndoGuard
 from airlock.activities.undo_token import undo_token
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import RefError, ToolFailed
@@ -36,7 +36,7 @@ class CompensateActivities:
 
     def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
-        self._keyring = keyring or Keyring()
+        self._guard = UndoGuard(keyring or Keyring())
 
     @activity.defn(name="compensate")
     async def compensate(self, request: MadeCall) -> UndoOutcome:
@@ -56,7 +56,7 @@ class CompensateActivities:
 
     async def _undo(self, request: MadeCall) -> UndoOutcome:
         secrets = Secrets()
-        if why := await undo_objection(self._keyring):
+        if why := await self._guard.objection():
             return UndoFailedOutcome(step=request.step.id, error=shorten(f"nothing was undone now: {why}"))
         try:
             tool, args, call = self._prepare(request, secrets)
@@ -79,7 +79,7 @@ class CompensateActivities:
 
     async def _ask(self, request: MadeCall) -> ProbeAnswer:
         secrets = Secrets()
-        if why := await undo_objection(self._keyring):
+        if why := await self._guard.objection():
             return ProbeAnswer(step=request.step.id, happened=None, why=shorten(f"nothing was asked: {why}"))
         try:
             tool, args, call = self._prepare(request, secrets)

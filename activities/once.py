@@ -4,22 +4,39 @@ A client without keys that takes a workflow task can command a call again, with 
 history of a run is linear: of several such commands exactly the first is carried out.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from temporalio import activity
-from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, HistoryEvent
 from temporalio.service import RPCError
 
-from airlock.activities.known_commands import KnownCommands, requested
+from airlock.activities.known_commands import KnownCommands
 from airlock.activities.own_history import decoded, own_events_backwards
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
-from airlock.run.call_messages import CallRequest, ChainResult
+from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof import BY_ACTIVITY
 
 _CLOSING: Final = {
     f"activity_task_{kind}_event_attributes": kind for kind in ("completed", "failed", "timed_out", "canceled")
 }
+CALL: Final = "call"
 _MADE_NOTHING: Final = (CallStale, CallFailed, CallUnpermitted)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a chain of calls."""
+
+    activity_id: str
+    receipt: str
+    calls: frozenset[tuple[str, int]]
+    """The step of each call, with the number of times that it was compensated."""
+
+
+def known_calls() -> KnownCommands[Command]:
+    """Return a memory of the commands of calls, for one worker."""
+    return KnownCommands(frozenset({CALL}), _command)
 
 
 class OnceGuard:
@@ -31,7 +48,7 @@ class OnceGuard:
         proofs: True if only a proved answer shows that an earlier command made nothing.
     """
 
-    def __init__(self, receipt: str, known: KnownCommands, *, proofs: bool) -> None:
+    def __init__(self, receipt: str, known: KnownCommands[Command], *, proofs: bool) -> None:
         self._receipt = receipt
         self._known = known
         self._proofs = proofs
@@ -76,13 +93,13 @@ class OnceGuard:
             if kind != "activity_task_scheduled_event_attributes":
                 continue
             scheduled = event.activity_task_scheduled_event_attributes
-            if scheduled.activity_type.name != "call":
+            if scheduled.activity_type.name != CALL:
                 continue
             # the newest open activity with this id is this one: Temporal allows no two of them at a time
             if not seen_own and scheduled.activity_id == own and event.event_id not in ended:
                 seen_own = True
                 continue
-            chain = await requested(scheduled.activity_id, scheduled.input)
+            chain = await _requested(scheduled)
             same = chain.receipt == self._receipt and any(_same(call, other) for other in chain.calls)
             if same and not await self._made_nothing(call, scheduled.activity_id, ended.get(event.event_id)):
                 found = event.event_id
@@ -100,7 +117,7 @@ class OnceGuard:
         if kind != "activity_task_completed_event_attributes":
             return False
         try:
-            value, stamp = await decoded(activity_id, "call", end.activity_task_completed_event_attributes.result)
+            value, stamp = await decoded(activity_id, CALL, end.activity_task_completed_event_attributes.result)
             result = ChainResult.model_validate(value)
         except ValueError:
             return False
@@ -112,6 +129,22 @@ class OnceGuard:
         return isinstance(answer, _MADE_NOTHING) or (
             isinstance(answer, RetryableFailure) and (answer.certain or answer.turned_away)
         )
+
+
+async def _requested(scheduled: ActivityTaskScheduledEventAttributes) -> ChainRequest:
+    """Return the chain of calls that an activity was asked for.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    value, _ = await decoded(scheduled.activity_id, CALL, scheduled.input)
+    return ChainRequest.model_validate(value)
+
+
+async def _command(scheduled: ActivityTaskScheduledEventAttributes) -> Command:
+    chain = await _requested(scheduled)
+    calls = frozenset((call.step.id, call.undone) for call in chain.calls)
+    return Command(activity_id=scheduled.activity_id, receipt=chain.receipt, calls=calls)
 
 
 def _same(call: CallRequest, other: CallRequest) -> bool:

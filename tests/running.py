@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from airlock.temporal.connection import connect_to, ensure_search_attributes
+from airlock.temporal.connection import connect_to, ensure_search_attributes, learn_of_server
 from tests.processes.harness import Server
 
 STOPPED_WITHIN = 150.0
@@ -48,6 +48,7 @@ async def dev_server(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
         await server.start()
         client: Client = await connect_to(server.address)
         await ensure_search_attributes(client)
+        await learn_of_server(client)
         _SERVERS.append(server)
         yield WorkflowEnvironment.from_client(client)
     finally:

@@ -13,7 +13,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
 
 
-def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence[str]) -> CallRequest:
+def new_fence(run: Run, step: Step) -> int:
+    """Return the fencing token of an attempt that is about to be commanded, and count it."""
+    return next_fence(run, step, workflow.now())
+
+
+def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence[str], fence: int) -> CallRequest:
     """Return the request for the first attempt of a step's live call.
 
     Args:
@@ -21,6 +26,7 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
         step: The step.
         shown: The step as it was approved.
         chain: The steps of the same activity; their outputs are unknown yet, so the worker passes them on.
+        fence: The fencing token.
     """
     record = run.calls.get(step.id)
     read = [name for name in referenced_steps(step.args) if name not in chain and name in run.outputs]
@@ -35,7 +41,7 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
         token=run.permit.tokens.get(step.id, "") if run.permit else "",
         undone=record.undone if record else 0,
         undo=record.undo if record else None,
-        fence=next_fence(run, step, workflow.now()),
+        fence=fence,
     )
 
 
@@ -44,8 +50,14 @@ def _receipt(run: Run, step: str) -> OutputReceipt | None:
     return OutputReceipt(undone=record.undone, proof=record.receipt) if record and record.receipt else None
 
 
+def undo_request(run: Run, step_id: str) -> MadeCall:
+    """Return the request to compensate or probe a live call: an attempt with a fencing token of its own."""
+    fence = new_fence(run, run.step(step_id))
+    return made_call(run, step_id).model_copy(update={"fence": fence})
+
+
 def made_call(run: Run, step_id: str) -> MadeCall:
-    """Return the description of a live call that its compensation and its probe need."""
+    """Return the description of a live call that its compensation, its probe and its undo check need."""
     step = run.step(step_id)
     record = run.calls[step_id]
     read = [name for name in referenced_steps(step.args) if name in run.outputs]
@@ -56,5 +68,5 @@ def made_call(run: Run, step_id: str) -> MadeCall:
         undo=record.undo,
         outputs={name: run.outputs[name] for name in read},
         undone=record.undone,
-        fence=next_fence(run, step, workflow.now()),
+        fence=run.fence,
     )

@@ -1,6 +1,6 @@
 """Interceptors of every worker that runs Airlock's workflows. They issue no commands, so they change no history."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from temporalio import workflow
 from temporalio.worker import (
@@ -15,15 +15,17 @@ from airlock.base.metrics import PLANS_ENDED
 from airlock.run.views import PlanResult
 
 
-class SafeSignals(Interceptor):
-    """Interceptor that records a signal as refused where its handler raises. Such a signal would wedge the run."""
+class OfWorkflows(Interceptor):
+    """Interceptor whose part of each workflow instance is `inbound`."""
+
+    inbound: ClassVar[type[WorkflowInboundInterceptor]]
 
     def workflow_interceptor_class(
         self,
         input: WorkflowInterceptorClassInput,  # the name is the SDK's
     ) -> type[WorkflowInboundInterceptor] | None:
         """Return the interceptor of a workflow instance."""
-        return _SafeSignals
+        return self.inbound
 
 
 class _SafeSignals(WorkflowInboundInterceptor):
@@ -36,15 +38,10 @@ class _SafeSignals(WorkflowInboundInterceptor):
                 refuse(input.signal, f"could not be handled: {type(error).__name__}")
 
 
-class EndedPlans(Interceptor):
-    """Interceptor that counts each plan at its end, once: the SDK's meter is silent while a history is replayed."""
+class SafeSignals(OfWorkflows):
+    """Interceptor that records a signal as refused where its handler raises. Such a signal would wedge the run."""
 
-    def workflow_interceptor_class(
-        self,
-        input: WorkflowInterceptorClassInput,  # the name is the SDK's
-    ) -> type[WorkflowInboundInterceptor] | None:
-        """Return the interceptor of a workflow instance."""
-        return _EndedPlans
+    inbound = _SafeSignals
 
 
 class _EndedPlans(WorkflowInboundInterceptor):
@@ -54,3 +51,9 @@ class _EndedPlans(WorkflowInboundInterceptor):
             counter = workflow.metric_meter().create_counter(PLANS_ENDED.name, PLANS_ENDED.text)
             counter.add(1, {"outcome": result.outcome.value})
         return result
+
+
+class EndedPlans(OfWorkflows):
+    """Interceptor that counts each plan at its end, once: the SDK's meter is silent while a history is replayed."""
+
+    inbound = _EndedPlans

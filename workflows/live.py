@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.call_requests import call_request
+    from airlock.workflows.call_requests import call_request, new_fence
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.probes import probe_calls_in_doubt
@@ -69,7 +69,6 @@ class LiveStage:
         self._handles: dict[str, ActivityHandle[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._started_any = False
-        self._load = Load(self._weight)
         self._deadline_passed = False
         self._aged = ""
         self._turned_away = ""
@@ -78,6 +77,7 @@ class LiveStage:
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
+        self._load = Load(self._weight, bounded=admitted.epoch >= 1)
         contracts, held = {step: admitted.contract(step) for step in run.approved}, held_names(run)
         self._schedule = Schedule(
             admitted.parents,
@@ -151,8 +151,7 @@ class LiveStage:
 
     def _start(self) -> None:
         limit = MAX_IN_FLIGHT - len(self._tasks)
-        weighed = self._run.contracts().epoch >= 1
-        for chain in self._schedule.take(limit, self._load.take) if weighed else self._schedule.take(limit):
+        for chain in self._schedule.take(limit, self._load.take):
             self._started_any = True
             task = asyncio.create_task(self._call_chain(chain))
             self._tasks.add(task)
@@ -163,7 +162,8 @@ class LiveStage:
         self._load.drop(chain)
 
     def _weight(self, step: str) -> int:
-        return weight(call_request(self._run, self._steps[step], self._shown.get(step), ()))
+        # the latest token, which is as long as the next one: to weigh a call begins no attempt
+        return weight(call_request(self._run, self._steps[step], self._shown.get(step), (), self._run.fence))
 
     def _should_wake(self, knew_stopped: bool) -> bool:
         return self._changed or not self._tasks or (self._stopped() and not knew_stopped)
@@ -263,7 +263,10 @@ class LiveStage:
 
     async def _make(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
-        requests = [call_request(self._run, self._steps[step], self._shown.get(step), steps) for step in steps]
+        run, by_id = self._run, self._steps
+        requests = [
+            call_request(run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step])) for step in steps
+        ]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()
         handle = commands.call(

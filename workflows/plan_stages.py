@@ -166,8 +166,9 @@ class PlanStages:
             return
         start = PlanStart(run=run, outbox=self._outbox)
         weighed = run.admitted is not None and run.admitted.epoch >= 1
-        why = too_large(start, MAX_STORED, "undo tokens, outputs and texts of this plan are too large together")
-        if not (weighed and why):
+        what = "undo tokens, outputs and texts of this plan are too large together"
+        why = too_large(start, MAX_STORED, what) if weighed else ""
+        if not why:
             workflow.continue_as_new(start)
         # Temporal would terminate the run, with its calls live. What is live is undone in this run, however long it gets.
         self._cannot_continue = True

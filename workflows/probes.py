@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.call_requests import undo_request
 
 
 async def probe_calls_in_doubt(run: Run) -> None:
@@ -22,7 +22,7 @@ async def probe_calls_in_doubt(run: Run) -> None:
             # the worker may only be cut off and still calling: before the call's own timeout "no" could mean "not yet"
             await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
         try:
-            answer = await answered(commands.probe(made_call(run, step_id)))
+            answer = await answered(commands.probe(undo_request(run, step_id)))
         except (ActivityError, NoAnswer):
             continue
         take_probe(run, answer, workflow.now())

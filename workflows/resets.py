@@ -8,27 +8,12 @@ the run ids is no substitute: they also differ while the events before a later r
 from typing import Any
 
 from temporalio import workflow
-from temporalio.worker import (
-    ExecuteWorkflowInput,
-    Interceptor,
-    WorkflowInboundInterceptor,
-    WorkflowInterceptorClassInput,
-    WorkflowOutboundInterceptor,
-)
+from temporalio.worker import ExecuteWorkflowInput, WorkflowInboundInterceptor, WorkflowOutboundInterceptor
+
+from airlock.workflows.interceptors import OfWorkflows
 
 SEEN_RESET = "a reset to the first workflow task is seen"
 """The patch in the history of a run that was reset so."""
-
-
-class Resets(Interceptor):
-    """Interceptor that calls `was_reset` of a workflow that begins at the point to which it was reset."""
-
-    def workflow_interceptor_class(
-        self,
-        input: WorkflowInterceptorClassInput,  # the name is the SDK's
-    ) -> type[WorkflowInboundInterceptor] | None:
-        """Return the interceptor of a workflow instance."""
-        return _Resets
 
 
 class _Resets(WorkflowInboundInterceptor):
@@ -45,3 +30,9 @@ class _Resets(WorkflowInboundInterceptor):
         if self._seeds and note is not None:
             note()
         return await super().execute_workflow(input)
+
+
+class Resets(OfWorkflows):
+    """Interceptor that calls `was_reset` of a workflow that begins at the point to which it was reset."""
+
+    inbound = _Resets

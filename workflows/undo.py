@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.call_requests import made_call, undo_request
     from airlock.workflows.probes import probe_calls_in_doubt
 
 
@@ -44,7 +44,7 @@ class UndoStage:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wanted: tuple[str, ...] = ()
         self._schedule = Schedule({}, wanted=())
-        self._load = Load(lambda step: weight(made_call(run, step)))
+        self._load = Load(self._weight, bounded=run.contracts().epoch >= 1)
 
     async def run(self) -> None:
         """Compensate the calls, then advance the run to its next state."""
@@ -73,8 +73,7 @@ class UndoStage:
         return bool(set(steps_to_undo(self._run)).intersection(self._wanted))
 
     def _start(self) -> None:
-        weighed = self._run.contracts().epoch >= 1
-        while chains := self._take(MAX_IN_FLIGHT - len(self._tasks), weighed):
+        while chains := self._schedule.take(MAX_IN_FLIGHT - len(self._tasks), self._load.take):
             for (step,) in chains:
                 if self._needs_no_compensation(step):
                     self._schedule.finish(step)
@@ -84,8 +83,8 @@ class UndoStage:
                     self._tasks.add(task)
                     task.add_done_callback(partial(self._ended, step))
 
-    def _take(self, limit: int, weighed: bool) -> tuple[tuple[str, ...], ...]:
-        return self._schedule.take(limit, self._load.take) if weighed else self._schedule.take(limit)
+    def _weight(self, step: str) -> int:
+        return weight(made_call(self._run, step))
 
     def _ended(self, step: str, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -109,7 +108,7 @@ class UndoStage:
             return
         try:
             # the compensation may have taken effect however this await ends; it is safe to repeat
-            outcome: UndoOutcome = await answered(commands.compensate(made_call(self._run, step_id)))
+            outcome: UndoOutcome = await answered(commands.compensate(undo_request(self._run, step_id)))
         except ActivityError as error:
             outcome = UndoFailed(step=step_id, error=shorten(f"no answer from its worker: {error.cause}"))
         except NoAnswer as error:

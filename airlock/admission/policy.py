@@ -1,5 +1,6 @@
 """The operator's policy: thresholds, approvers, permissions. It belongs to the worker, never to the submitter."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import Field, field_validator
@@ -188,7 +189,12 @@ class Policy(FileModel):
 
 def contradictions(policy: Policy) -> tuple[Problem, ...]:
     """Return the rules that no plan can satisfy; without this check, plans would wait for approval in vain."""
-    problems = [*_approvers_twice(policy), *_agents_twice(policy)]
+    voices = "one name, and have one voice together"
+    problems = [
+        *_unfit_approvers(policy),
+        *_named_twice("policy.approvers", policy.approvers, voices, "name each approver once"),
+        *_named_twice("policy.agents", policy.agents, "one agent", "give each agent one section"),
+    ]
     people = len(spellings(policy.approvers))
     if policy.approvers and people < policy.approvals_required:
         problems.append(
@@ -209,30 +215,18 @@ def contradictions(policy: Policy) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _approvers_twice(policy: Policy) -> list[Problem]:
-    unfit = [
+def _unfit_approvers(policy: Policy) -> list[Problem]:
+    return [
         Problem(where="policy.approvers", message=f"{name!a}: {problem}", fix="correct or remove this approver")
         for name in policy.approvers
         if (problem := name_problem(name))
     ]
-    return unfit + [
-        Problem(
-            where="policy.approvers",
-            message=f"{', '.join(ascii(name) for name in names)} are spellings of one name, and have one voice together",
-            fix="name each approver once",
-        )
-        for names in spellings(policy.approvers).values()
-        if len(names) > 1
-    ]
 
 
-def _agents_twice(policy: Policy) -> list[Problem]:
+def _named_twice(where: str, given: Iterable[str], same: str, fix: str) -> list[Problem]:
+    """Return a problem for each name that stands there in several spellings."""
     return [
-        Problem(
-            where="policy.agents",
-            message=f"{', '.join(ascii(name) for name in names)} are spellings of one agent",
-            fix="give each agent one section",
-        )
-        for names in spellings(policy.agents).values()
+        Problem(where=where, message=f"{', '.join(ascii(name) for name in names)} are spellings of {same}", fix=fix)
+        for names in spellings(given).values()
         if len(names) > 1
     ]

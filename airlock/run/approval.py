@@ -143,10 +143,10 @@ def _not_allowed(run: Run, by: str) -> Verdict | None:
 
 
 def _not_an_approver(run: Run, by: str) -> Verdict | None:
-    approvers = run.contracts().policy.approvers
-    if not approvers or by in approvers or (run.folds_names and any(same_person(by, name) for name in approvers)):
+    policy = run.contracts().policy
+    if policy.may_approve(by) if run.folds_names else not policy.approvers or by in policy.approvers:
         return None
-    return _no(f"{by!r} is not among the approvers ({', '.join(approvers)}) of the plan's policy")
+    return _no(f"{by!r} is not among the approvers ({', '.join(policy.approvers)}) of the plan's policy")
 
 
 def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:

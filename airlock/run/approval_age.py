@@ -1,5 +1,6 @@
 """The age of an approval: a call begins only while every vote for it is recent enough."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from airlock.run.state import Run, Vote
@@ -23,9 +24,13 @@ def expiry_of_votes(run: Run, valid_for: float) -> datetime | None:
 
     None where no vote is needed, and for a run from before approvals had an age.
     """
-    if run.contracts().epoch < 1 or not run.votes:
-        return None
-    return min(vote.at for vote in run.votes) + timedelta(seconds=valid_for)
+    return None if run.contracts().epoch < 1 else expiry(run.votes, valid_for)
+
+
+def expiry(votes: Iterable[Vote], valid_for: float) -> datetime | None:
+    """Return the time at which the oldest of some votes gets too old, UTC; None without votes."""
+    oldest = min((vote.at for vote in votes), default=None)
+    return None if oldest is None else oldest + timedelta(seconds=valid_for)
 
 
 def too_old(run: Run, now: datetime) -> str:

@@ -18,7 +18,7 @@ _ADMIT_AGAIN = "lock and unlock the plan: today's policy then applies to all of 
 def rules_of(run: Run, today: Policy | None = None) -> Stricter:
     """Return the rules for a decision: the plan's policy, and today's where it is known and stricter."""
     plan = run.contracts().policy
-    return stricter(plan, plan if today is None else today)
+    return Stricter(plan=plan, today=plan, policy=plan) if today is None else stricter(plan, today)
 
 
 def refusal_by_today(run: Run, approval: Approve, rules: Stricter, now: datetime) -> str | None:
@@ -32,8 +32,8 @@ def refusal_by_today(run: Run, approval: Approve, rules: Stricter, now: datetime
     """
     if rules.today == rules.plan:
         return None
-    if not rules.today.may_approve(approval.by):
-        return f"{approval.by!r} is not among the approvers ({', '.join(rules.today.approvers)}) of today's policy"
+    if whose := rules.refused_approver(approval.by):
+        return f"{approval.by!r} is not among the approvers ({', '.join(rules.today.approvers)}) of {whose}"
     allowed = rules.policy.approval_timeout_seconds
     if rules.whose("approval_timeout") == "today's policy" and now >= run.since + timedelta(seconds=allowed):
         return f"the time for approval has expired: today's policy gives {rules.policy.approval_timeout}"

@@ -14,7 +14,6 @@ from airlock.admission.policy import Policy
 from airlock.admission.secret_grants import secret_problems
 from airlock.admission.stricter import stricter
 from airlock.base.errors import ContractError
-from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import EntryRefused
 from airlock.plans.catalogue import Catalogue
@@ -23,6 +22,7 @@ from airlock.plans.plan import Plan, Step, seconds
 from airlock.plans.seal import seal
 from airlock.plans.state import State
 from airlock.run.approval import approved_steps, judge_approval
+from airlock.run.approval_age import expiry
 from airlock.run.evidence import Evidence
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.state import Run
@@ -85,9 +85,8 @@ def _seal_problem(evidence: Evidence, workflow_id: str) -> str:
     sealed = evidence.sealed
     if seal(sealed) != evidence.digest:
         return "the digest is not that of the sealed content"
-    own = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
-    if own != workflow_id:
-        return f"the sealed content is that of {own}"
+    if sealed.workflow_id != workflow_id:
+        return f"the sealed content is that of {sealed.workflow_id}"
     if unknown := set(evidence.approved) - {*sealed.live_steps, *(sealed.order if sealed.undo else ())}:
         return f"step {sorted(unknown)[0]!r} is not sealed as a step that may go live"
     return ""
@@ -123,7 +122,7 @@ def _vote_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, n
     if missing := [step for step in evidence.approved if step not in agreed]:
         why = f"step {', '.join(missing[:5])} is not approved: {len(run.votes)} of {policy.approvals_required} votes count"
         yield _Objection(UNAPPROVED, "quorum", why)
-    if (until := _votes_until(evidence, policy)) is not None and now >= until:
+    if (until := expiry(evidence.votes, policy.approval_valid_for_seconds)) is not None and now >= until:
         age = policy.approval_valid_for or policy.approval_timeout
         yield _Objection(UNAPPROVED, "age", f"the approval is older than {age} (approval_valid_for)")
 
@@ -214,15 +213,8 @@ def _contract_now(step: SealedStep, catalogue: Catalogue) -> Contract | None:
         return None
 
 
-def _votes_until(evidence: Evidence, policy: Policy) -> datetime | None:
-    """Return the time at which the oldest vote is too old; None without votes."""
-    if not evidence.votes:
-        return None
-    return min(vote.at for vote in evidence.votes) + timedelta(seconds=policy.approval_valid_for_seconds)
-
-
 def _until(evidence: Evidence, policy: Policy) -> datetime | None:
-    ends = [_votes_until(evidence, policy)]
+    ends = [expiry(evidence.votes, policy.approval_valid_for_seconds)]
     sealed = evidence.sealed
     if sealed.deadline is not None:
         ends.append(datetime.fromisoformat(sealed.submitted_at) + timedelta(seconds=seconds(sealed.deadline)))

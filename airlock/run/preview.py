@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from airlock.base.names import plan_workflow_id, undo_workflow_id
+from airlock.base.names import undo_workflow_id
 from airlock.base.person import folded, spellings
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
@@ -94,8 +94,7 @@ def approve_command(sealed: Sealed, digest: str) -> str:
     barred = spellings(name for name in (sealed.requested_by, *agents, *undone) if name is not None)
     approver = next((name for name in sealed.approvers if folded(name) not in barred), "YOUR-NAME")
     message = json.dumps({"by": approver, "digest": digest[:16]})
-    workflow = plan_workflow_id(sealed.plan_id) if sealed.undo is None else undo_workflow_id(sealed.plan_id)
-    return f"temporal workflow signal --workflow-id {workflow} --name approve --input {shlex.quote(message)}"
+    return f"temporal workflow signal --workflow-id {sealed.workflow_id} --name approve --input {shlex.quote(message)}"
 
 
 def _header(sealed: Sealed) -> Iterator[str]:

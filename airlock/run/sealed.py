@@ -9,6 +9,7 @@ from airlock.admission.ceiling import Ceiling
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.base.model import WireModel, is_empty
+from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.plans.contract import Contract, Mode, Reversibility
 from airlock.plans.drift import overlap
 from airlock.plans.outcome import StepPreview
@@ -71,6 +72,11 @@ class Sealed(WireModel):
     undo: UndoContent | None = None
     """Set for the undo of a plan that has ended; such a seal has no `steps` of its own."""
     conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow that made this seal: the plan, or the undo of a plan that has ended."""
+        return plan_workflow_id(self.plan_id) if self.undo is None else undo_workflow_id(self.plan_id)
 
     @property
     def live_steps(self) -> tuple[str, ...]:

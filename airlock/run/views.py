@@ -184,7 +184,12 @@ def preview_view(run: Run) -> PreviewView:
 def _too_late(run: Run) -> str:
     if run.state is State.AWAITING_APPROVAL and run.outcome is None:
         return ""
-    return f"\n\nThis preview is not open for approval any more: the plan is in {run.state.value}."
+    return not_open(run.state)
+
+
+def not_open(state: State) -> str:
+    """Return what follows the text of a preview that cannot be approved any more."""
+    return f"\n\nThis preview is not open for approval any more: the plan is in {state.value}."
 
 
 def audit_view(run: Run) -> AuditView:

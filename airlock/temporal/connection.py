@@ -94,8 +94,7 @@ async def connect(keyring: Keyring | None = None) -> Client:
     interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
-        client = await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
-        return await _known(client)
+        return await Client.connect(**config, data_converter=data_converter(keyring), interceptors=interceptors)
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
@@ -111,10 +110,9 @@ async def connect_to(address: str, namespace: str = "default", keyring: Keyring 
     """
     _wait_at_the_end()
     try:
-        client = await Client.connect(
+        return await Client.connect(
             address, namespace=namespace, data_converter=data_converter(keyring), interceptors=tracing_interceptors()
         )
-        return await _known(client)
     except (RuntimeError, RPCError) as error:
         raise ConnectionFailed(f"Temporal does not answer at {address}: {_first_line(error)}") from error
 
@@ -163,18 +161,22 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
 
 
 def records_build_ids(client: Client) -> bool:
-    """Return True if the server of a client is known to record the build id of a worker with each workflow task.
+    """Return True if the server of a client is known (`learn_of_server`) to record a worker's build id with each task.
 
     The time-skipping test server does not: a replay could not tell there which worker ended a task.
     """
     return client in _RECORDS_BUILD_IDS
 
 
-async def _known(client: Client) -> Client:
+async def learn_of_server(client: Client) -> None:
+    """Ask what the server of a client can do; for a client that workers are made of.
+
+    Raises:
+        RPCError: If it does not answer.
+    """
     info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
     if info.capabilities.build_id_based_versioning:
         _RECORDS_BUILD_IDS.add(client)
-    return client
 
 
 def _wait_at_the_end() -> None:

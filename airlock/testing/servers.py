@@ -15,7 +15,13 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.base.errors import AirlockError
-from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
+from airlock.temporal.connection import (
+    DATA_CONVERTER,
+    SEARCH_ATTRIBUTES,
+    connect_to,
+    ensure_search_attributes,
+    learn_of_server,
+)
 
 ServerKind = Literal["time-skipping", "dev"]
 _PROGRAMS = {"time-skipping": "temporal-test-server", "dev": "temporal"}
@@ -81,4 +87,5 @@ async def own_namespace(env: WorkflowEnvironment) -> Client:
     )
     client = await connect_to(env.client.service_client.config.target_host, name)
     await ensure_search_attributes(client)
+    await learn_of_server(client)
     return client

@@ -16,7 +16,7 @@ from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.keyring import Keyring
-from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes
+from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes, learn_of_server
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.keys import described, unprotected
@@ -141,6 +141,7 @@ async def _ready_client(keyring: Keyring) -> Client:
         client = await connect_patiently(keyring=keyring)
         try:
             added = await ensure_search_attributes(client)
+            await learn_of_server(client)
         except RPCError as error:
             print(
                 f"Temporal at {address()} is not ready yet: {error.message}. Trying again in 2 s.",

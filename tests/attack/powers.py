@@ -7,17 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowExecution
-from temporalio.api.enums.v1 import CommandType, ResetReapplyExcludeType
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueRequest,
-    PollWorkflowTaskQueueRequest,
-    ResetWorkflowExecutionRequest,
-    RespondActivityTaskCompletedRequest,
-    RespondWorkflowTaskCompletedRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
 )
@@ -28,7 +21,8 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from airlock.base import names
-from tests.workflows.attacker import IDENTITY, Attacker, plain
+from tests.workflows.attacker import IDENTITY, Attacker, plain, wrapped
+from tests.workflows.attacker_starts import finished_tasks, plainly, set_back
 
 SHORT = timedelta(seconds=2)
 
@@ -136,23 +130,9 @@ class Powers:
 
     async def reset(self, workflow_id: str, run_id: str, last: bool, forget: bool) -> None:
         """Reset a run to its first or last workflow task, with or without the signals and updates after it."""
-        events = await self._try(self.attacker.events(workflow_id, run_id)) or []
-        points = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")]
+        points = finished_tasks(await self._try(self.attacker.events(workflow_id, run_id)) or [])
         if points:
-            kinds = [
-                ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
-                ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
-            ]
-            await self._try(
-                self._service.reset_workflow_execution(
-                    ResetWorkflowExecutionRequest(
-                        namespace=self._client.namespace, reason="because", request_id=str(uuid.uuid4()),
-                        workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-                        workflow_task_finish_event_id=points[-1 if last else 0],
-                        reset_reapply_exclude_types=kinds if forget else [],
-                    )
-                )
-            )  # fmt: skip
+            await self._try(set_back(self._client, workflow_id, points[-1 if last else 0], run_id, forget=forget))
 
     async def start(self, workflow_type: str, workflow_id: str, payload: Payload, how: str) -> None:
         """Start a workflow with a payload, in one of the ways that Temporal knows."""
@@ -165,12 +145,8 @@ class Powers:
         if how == "schedule":
             await self._try(self._scheduled(workflow_type, workflow_id, payload))
             return
-        await self._try(
-            self._client.start_workflow(
-                workflow_type, RawValue(payload), id=workflow_id, task_queue=names.WORKFLOW_QUEUE,
-                execution_timeout=timedelta(minutes=5), **options,
-            )
-        )  # fmt: skip
+        bounded = {"execution_timeout": timedelta(minutes=5), **options}
+        await self._try(plainly(self._client, workflow_type, workflow_id, payload, **bounded))
 
     async def _scheduled(self, workflow_type: str, workflow_id: str, payload: Payload) -> None:
         action = ScheduleActionStartWorkflow(
@@ -193,43 +169,18 @@ class Powers:
         )
         if polled is None or not polled.task_token:
             return False
-        await self._try(
-            self._service.respond_activity_task_completed(
-                RespondActivityTaskCompletedRequest(
-                    namespace=self._client.namespace, task_token=polled.task_token, identity=IDENTITY,
-                    result=None if answer is None else Payloads(payloads=[answer]),
-                )
-            )
-        )  # fmt: skip
+        await self._try(self.attacker.complete(polled, answer))
         return True
 
     async def steal_decision(self, kind: str, activity_id: str, question: Payload, queue: str) -> bool:
         """Take a workflow task, as a worker without keys, and schedule an activity with a payload of one's choice."""
-        polled = await self._try(
-            self._service.poll_workflow_task_queue(
-                PollWorkflowTaskQueueRequest(
-                    namespace=self._client.namespace, task_queue=TaskQueue(name=names.WORKFLOW_QUEUE), identity=IDENTITY
-                ),
-                timeout=SHORT,
-            )
+        command = self.attacker.command(
+            names.WORKFLOW_QUEUE, activity_id, kind, wrapped(question), queue, within=SHORT.total_seconds()
         )
-        if polled is None or not polled.task_token:
-            return False
-        command = Command(
-            command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK,
-            schedule_activity_task_command_attributes=ScheduleActivityTaskCommandAttributes(
-                activity_id=activity_id, activity_type=ActivityType(name=kind), task_queue=TaskQueue(name=queue),
-                input=Payloads(payloads=[question]), start_to_close_timeout=Duration(seconds=20),
-                heartbeat_timeout=Duration(seconds=10), retry_policy=RetryPolicy(maximum_attempts=1),
-            ),
-        )  # fmt: skip
-        await self._try(
-            self._service.respond_workflow_task_completed(
-                RespondWorkflowTaskCompletedRequest(
-                    namespace=self._client.namespace, task_token=polled.task_token, identity=IDENTITY, commands=[command]
-                )
-            )
-        )
+        return await self._try(self._done(command)) is not None
+
+    async def _done(self, deed: Awaitable[None]) -> bool:
+        await deed
         return True
 
 

@@ -41,6 +41,15 @@ def test_a_step_that_waits_is_weighed_once_and_a_follower_each_time():
     assert load.take(("second", "third")) == ("second",)
 
 
+def test_a_run_from_before_there_were_epochs_weighs_nothing():
+    def weigh(step: str) -> int:
+        raise AssertionError(f"{step} was weighed")
+
+    load = Load(weigh, bounded=False)
+    assert [load.take((step, "next")) for step in "abc"] == [("a", "next"), ("b", "next"), ("c", "next")]
+    load.drop(("a", "next"))
+
+
 def test_late_calls_do_not_overtake_a_step_that_waits_for_the_load():
     load = Load(lambda step: MAX_LOAD)
     schedule = Schedule({"a": (), "b": (), "irreversible": ()}, ["a", "b", "irreversible"], late=["irreversible"])

@@ -136,12 +136,12 @@ def rename_activities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reverse_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     take = Schedule.take
-    monkeypatch.setattr(Schedule, "take", lambda self, limit: take(self, limit)[::-1])
+    monkeypatch.setattr(Schedule, "take", lambda self, limit, *admit: take(self, limit, *admit)[::-1])
 
 
 def call_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     take = Schedule.take
-    monkeypatch.setattr(Schedule, "take", lambda self, limit: () if self.running else take(self, 1))
+    monkeypatch.setattr(Schedule, "take", lambda self, limit, *admit: () if self.running else take(self, 1))
 
 
 @pytest.mark.parametrize("change", [rename_activities, reverse_the_order, call_one_at_a_time])

@@ -66,32 +66,21 @@ class Attacker:
 
     async def take(self, queue: str, kind: str, within: float = 60.0) -> PollActivityTaskQueueResponse:
         """The next activity task of a kind, as a worker without keys; no other worker may serve the queue."""
-        async with asyncio.timeout(within):
-            while True:
-                request = PollActivityTaskQueueRequest(
-                    namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
-                )
-                try:
-                    task = await self.client.workflow_service.poll_activity_task_queue(request, timeout=timedelta(seconds=5))
-                except RPCError:
-                    continue
-                if task.task_token:
-                    assert task.activity_type.name == kind, (task.activity_type.name, kind)
-                    return task
+        request = PollActivityTaskQueueRequest(
+            namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
+        )
+        task = await self._polled(self.client.workflow_service.poll_activity_task_queue, request, within)
+        assert task.activity_type.name == kind, (task.activity_type.name, kind)
+        return task
 
-    async def command(self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str) -> None:
+    async def command(
+        self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str, within: float = 60.0
+    ) -> None:
         """Take a workflow task, as a worker without keys, and command an activity with it."""
-        async with asyncio.timeout(60):
-            while True:
-                request = PollWorkflowTaskQueueRequest(
-                    namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
-                )
-                try:
-                    task = await self.client.workflow_service.poll_workflow_task_queue(request, timeout=timedelta(seconds=8))
-                except RPCError:
-                    continue
-                if task.task_token:
-                    break
+        request = PollWorkflowTaskQueueRequest(
+            namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
+        )
+        task = await self._polled(self.client.workflow_service.poll_workflow_task_queue, request, within)
         wanted = ScheduleActivityTaskCommandAttributes(
             activity_id=activity_id, activity_type=ActivityType(name=kind), task_queue=TaskQueue(name=target), input=given,
             start_to_close_timeout=Duration(seconds=30), retry_policy=RetryPolicy(maximum_attempts=1),
@@ -186,6 +175,16 @@ class Attacker:
         }
         done = [event.activity_task_completed_event_attributes for event in events]
         return [each.result.payloads[0] for each in done if each.scheduled_event_id in asked and each.result.payloads]
+
+    async def _polled(self, poll: Any, request: Any, within: float) -> Any:
+        async with asyncio.timeout(within):
+            while True:
+                try:
+                    task = await poll(request, timeout=timedelta(seconds=8))
+                except RPCError:
+                    continue
+                if task.task_token:
+                    return task
 
     async def _patiently(self, ask: Any) -> None:
         async with asyncio.timeout(60):

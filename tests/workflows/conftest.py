@@ -28,7 +28,13 @@ from airlock.client import live_gate as gate_module
 from airlock.client import monitors as monitor_module
 from airlock.client import plans as client_module
 from airlock.plans.catalogue import Catalogue
-from airlock.temporal.connection import DATA_CONVERTER, SEARCH_ATTRIBUTES, connect_to, ensure_search_attributes
+from airlock.temporal.connection import (
+    DATA_CONVERTER,
+    SEARCH_ATTRIBUTES,
+    connect_to,
+    ensure_search_attributes,
+    learn_of_server,
+)
 from airlock.worker.roles import build_workers
 from tests import running
 from tests.workflows import world
@@ -173,6 +179,17 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
             yield airlock, env
 
 
+@pytest.fixture
+async def skipping() -> AsyncIterator[Callable[..., Awaitable[tuple[Airlock, WorkflowEnvironment]]]]:
+    """Makes an Airlock under a policy on a time-skipping server of its own, as each has one clock for all runs."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**policy: Any) -> tuple[Airlock, WorkflowEnvironment]:
+            return await stack.enter_async_context(time_skipping(**policy))
+
+        yield make
+
+
 async def namespace(client: Client, name: str) -> Client:
     """Return a new namespace on the server of a client, with Airlock's search attributes."""
     request = RegisterNamespaceRequest(namespace=name, workflow_execution_retention_period=Duration(seconds=86_400))
@@ -184,6 +201,7 @@ async def namespace(client: Client, name: str) -> Client:
             raise
     made = await connect_to(client.service_client.config.target_host, name)
     await ensure_search_attributes(made)
+    await learn_of_server(made)
     return made
 
 

@@ -1,14 +1,11 @@
 """The age of an approval: a plan that waits longer than it is valid makes no call, and asks again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
@@ -17,24 +14,12 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
 from tests.running import running
-from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, time_skipping, until
+from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
 from tests.workflows.deadlines import TooSlow, in_time
 from tests.workflows.world import WORLD
 
 RULES = {"max_live_escalations": 1, "approval_valid_for": "3m", "approval_waived_for": ["MEDIUM"]}
 MINUTE = timedelta(minutes=1)
-Skipping = Callable[..., Awaitable[tuple[Airlock, WorkflowEnvironment]]]
-
-
-@pytest.fixture
-async def skipping() -> AsyncIterator[Skipping]:
-    """Makes an Airlock under a policy on a time-skipping server of its own, as each has one clock for all runs."""
-    async with AsyncExitStack() as stack:
-
-        async def make(**policy: Any) -> tuple[Airlock, WorkflowEnvironment]:
-            return await stack.enter_async_context(time_skipping(**policy))
-
-        yield make
 
 
 async def closed(handle: PlanHandle) -> bool:

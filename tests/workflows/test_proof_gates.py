@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from pydantic_core import from_json
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.base.keyring import Keyring
-from airlock.client import UndoRefused
+from airlock.client import PlanHandle, UndoRefused
 from airlock.client.live_gate import LiveGate
 from airlock.client.undo import previewed, undo
 from airlock.plans.state import State
@@ -133,6 +133,15 @@ async def test_a_release_that_no_worker_sent_frees_nothing(made_place, plan, key
         assert (await waiting.result()).outcome == "completed"
 
 
+async def claim_while(where: Place, sending: PlanHandle, other: PlanHandle) -> WorkflowHandle[Any, Any]:
+    """Return the only claim, while the first plan's call `a` holds it and the other plan waits for approval."""
+    await awaiting(other)
+    await approved(sending)
+    await until(lambda: (sending.plan_id, "a") in WORLD.running)
+    (claim,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'ClaimWorkflow'")]
+    return where.attacker.client.get_workflow_handle(claim.id)
+
+
 @EITHER
 async def test_a_claim_that_is_terminated_during_its_call_is_not_free(made_place, plan, keys):
     where, mail = await made_place(keys), f"mail {next(_NUMBERS)} of a terminated claim"
@@ -140,11 +149,7 @@ async def test_a_claim_that_is_terminated_during_its_call_is_not_free(made_place
     hold = WORLD.hold(first["plan_id"], "a")
     async with where.working():
         sending, other = [await where.airlock.submit(document) for document in (first, second)]
-        await awaiting(other)
-        await approved(sending)
-        await until(lambda: (first["plan_id"], "a") in WORLD.running)
-        (claim,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'ClaimWorkflow'")]
-        handle = where.attacker.client.get_workflow_handle(claim.id)
+        handle = await claim_while(where, sending, other)
         await handle.terminate("test")
         await approved(other)
         assert (await other.result()).outcome != "completed"
@@ -174,11 +179,7 @@ async def test_a_settlement_that_no_worker_sent_frees_no_claim(made_place, plan,
     hold = WORLD.hold(first["plan_id"], "a")
     async with where.working():
         sending, other = [await where.airlock.submit(document) for document in (first, second)]
-        await awaiting(other)
-        await approved(sending)
-        await until(lambda: (first["plan_id"], "a") in WORLD.running)
-        (claim,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'ClaimWorkflow'")]
-        handle = where.attacker.client.get_workflow_handle(claim.id)
+        handle = await claim_while(where, sending, other)
         await handle.signal("settle", {"holder": sending.workflow.id, "outcome": "free"})
         await approved(other)
         if keys.keys:

@@ -32,7 +32,6 @@ from tests.workflows.conftest import (
     namespace,
     signal,
     step,
-    time_skipping,
     until,
 )
 from tests.workflows.deadlines import TooSlow, approve_in_time, in_time
@@ -47,18 +46,6 @@ BUSY = (
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
 )
-Skipping = Callable[..., Awaitable[tuple[Airlock, WorkflowEnvironment]]]
-
-
-@pytest.fixture
-async def skipping() -> AsyncIterator[Skipping]:
-    """Makes an Airlock under a policy on a time-skipping server of its own, as each has one clock for all runs."""
-    async with AsyncExitStack() as stack:
-
-        async def make(**policy: Any) -> tuple[Airlock, WorkflowEnvironment]:
-            return await stack.enter_async_context(time_skipping(**policy))
-
-        yield make
 
 
 @pytest.fixture
