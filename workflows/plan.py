@@ -105,8 +105,8 @@ class PlanWorkflow:
             return refuse(self._run, name, str(error), workflow.now())
         if isinstance(message, Unlock) and message.gate:
             self._stages.gates.reopened()
-        if self._stages.votes.take(message):
-            return Verdict(accepted=False, reason="it is judged by today's policy first")
+        if self._stages.votes.take(name, message):
+            return Verdict(accepted=False, reason="it is judged later")
         return decide(self._run, name, message, workflow.now())
 
     def refuse_signal(self, name: str, why: str) -> None:

@@ -53,6 +53,7 @@ class PlanStages:
                 await self._start_over()
             else:
                 await self._run_stage()
+            self.votes.release()
             self._display.update()
             self._report(state)
             await self.gates.leave()

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import Verdict
     from airlock.plans.state import State
-    from airlock.run.approval import judge_by_plan
+    from airlock.run.approval import judge_by_plan, may_mean_next_seal
     from airlock.run.decisions import decide, refuse
     from airlock.run.messages import Approve, Message
     from airlock.run.state import Run, Vote
@@ -20,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
 
 MAX_PENDING = 100
 """The approvals that may wait for a verdict at the same time; any client can send more."""
+MAX_WAITING = 4
+"""The updates that may wait for the end of the dry runs; Temporal lets ten be in progress at the same time."""
 
 
 class Votes:
@@ -34,14 +36,31 @@ class Votes:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._judging = 0
+        self._early: list[tuple[str, Message]] = []
 
     @property
     def judging(self) -> bool:
         """True while an update waits for its verdict."""
         return self._judging > 0
 
-    def take(self, message: Message) -> bool:
-        """Keep an approval that arrived as a signal until `settle`. Return False if it can be judged at once."""
+    def take(self, name: str, message: Message) -> bool:
+        """Keep a decision that arrived as a signal until its seal is there, or until `settle`.
+
+        Return False if it can be judged at once.
+        """
+        if len(self._early) < MAX_PENDING and may_mean_next_seal(self._run, message):
+            self._early.append((name, message))
+            return True
+        return self._take_vote(message)
+
+    def release(self) -> None:
+        """Judge the decisions that waited for the dry runs to end; approvals of the new seal stay until `settle`."""
+        early, self._early = self._early, []
+        for name, message in early:
+            if not self._take_vote(message):
+                decide(self._run, name, message, workflow.now())
+
+    def _take_vote(self, message: Message) -> bool:
         if not isinstance(message, Approve) or not self._may_count(message):
             return False
         if len(self._run.pending_votes) >= MAX_PENDING:
@@ -52,6 +71,8 @@ class Votes:
 
     async def decide(self, name: str, message: Message) -> Verdict:
         """Judge a decision that arrived as an update. It is judged again in full once today's policy is known."""
+        if self._judging < MAX_WAITING and may_mean_next_seal(self._run, message):
+            await self._dry_runs_ended()
         given = workflow.now()
         if not isinstance(message, Approve) or not self._may_count(message) or self._late(given):
             return decide(self._run, name, message, given)
@@ -78,6 +99,14 @@ class Votes:
                     refuse(run, "approve", today, workflow.now())
                 else:
                     decide(run, "approve", vote.approval, workflow.now(), today=today, given=given.get(vote))
+
+    async def _dry_runs_ended(self) -> None:
+        run = self._run
+        self._judging += 1
+        try:
+            await workflow.wait_condition(lambda: run.state is not State.DRY_RUN or run.outcome is not None)
+        finally:
+            self._judging -= 1
 
     def _may_count(self, approval: Approve) -> bool:
         """Return True if the plan's own policy would let an approval count, signature aside, if it was given in time."""

@@ -60,6 +60,21 @@ def judge_by_plan(run: Run, approval: Approve, now: datetime) -> Verdict:
     return Verdict(accepted=True, reason="may count")
 
 
+def may_mean_next_seal(run: Run, message: object) -> bool:
+    """Return True if a decision may be about the preview that is being made, whose digest the run does not know yet.
+
+    A worker that was lost may have shown that preview. The decision can then reach the run in one workflow task with the
+    dry runs, and before them.
+    """
+    if not isinstance(message, Approve | Deny) or message.digest is None or run.admitted is None or run.admitted.epoch < 2:
+        return False
+    if run.state is not State.DRY_RUN or run.outcome is not None or len(message.digest.strip()) < DIGEST_PREFIX_LENGTH:
+        return False
+    if any(names_digest(message.digest, known) for known in (run.digest, *(seal.digest for seal in run.replaced))):
+        return False
+    return (_not_allowed if isinstance(message, Approve) else _not_an_approver)(run, message.by) is None
+
+
 def judge_denial(run: Run, denial: Deny) -> Verdict:
     """Return the verdict on a denial: right state, allowed approver, and the current seal if it names one."""
     if denial.digest is not None and (stale := _wrong_seal(run, denial.digest)):

@@ -25,6 +25,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.temporal.connection import keyring_of, records_build_ids
 from airlock.temporal.tracing import traced
+from airlock.worker.ahead import forgetting
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
 from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
@@ -128,7 +129,7 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         interceptors=[SafeSignals(), Resets(), EndedPlans()],
         graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
     )
-    return [patient(worker)]
+    return [forgetting(patient(worker), client)]
 
 
 def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:

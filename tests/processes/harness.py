@@ -22,9 +22,7 @@ from typing import Any
 
 import httpx
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 
-from airlock.base import names
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
 from airlock.run.views import PlanResult, StatusView
@@ -248,22 +246,8 @@ class Scene:
         async with asyncio.timeout(240):
             return await handle.result()
 
-    async def recorded(self, handle: PlanHandle, state: State) -> None:
-        """Wait until Temporal has recorded a state.
-
-        A query can be answered by a worker that is ahead of the history: the workflow task behind it was lost with another
-        worker, and what it knew comes back in another order. A signal sent on such an answer is refused in a replay.
-        """
-
-        async def is_recorded() -> bool:
-            described = await handle.workflow.describe()
-            return described.typed_search_attributes.get(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)) == state
-
-        await until(is_recorded, f"{handle.plan_id} is not recorded as {state}")
-
     async def approve(self, handle: PlanHandle) -> None:
         status = await self.status(handle, State.AWAITING_APPROVAL)
-        await self.recorded(handle, State.AWAITING_APPROVAL)
         assert all(step.ceiling == "LIVE" for step in status.steps), status.steps
         await self.signal(handle, "approve", digest=status.digest)
 

@@ -54,7 +54,6 @@ class Entrant:
     async def run(self) -> Outcome:
         """Approved, settled where it parks, until it has ended."""
         status = await self.scene.status(self.handle, State.AWAITING_APPROVAL)
-        await self.scene.recorded(self.handle, State.AWAITING_APPROVAL)
         await self.handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
         try:
             async with asyncio.timeout(540):
