@@ -24,8 +24,10 @@ from airlock.activities.admit import resource_hash
 from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
+from airlock.activities.proven_input import unproven_input
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
+from airlock.base.keyring import Keyring
 from airlock.base.visible import visible
 from airlock.gates.answers import (
     AcquireBusy,
@@ -53,7 +55,7 @@ from airlock.gates.protocol import (
 )
 from airlock.monitoring.outbox import LeaveWithReports
 from airlock.run.recovery import unanswered
-from airlock.temporal import claims
+from airlock.temporal import claims, proof
 from airlock.temporal.carried import demands_proofs
 from airlock.temporal.gate_memory import left_behind, recalled
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open
@@ -79,8 +81,9 @@ _ASK_AGAIN = (
 class GateActivities:
     """Gate activities of the operator's worker, on the workflows' queue."""
 
-    def __init__(self, toolbox: Toolbox) -> None:
+    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
+        self._demands = (keyring or Keyring()).demands
         self._asking: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @activity.defn(name="acquire")
@@ -94,6 +97,8 @@ class GateActivities:
             ApplicationError: If the holder is not the workflow that runs this activity.
         """
         self.require(request.plan_id, request.holder)
+        if why := unproven_input(self._demands):
+            return AcquireRefused(refused=f"nothing was asked: {why}")
         return await interruptible(self.ask(activity.client(), request))
 
     @activity.defn(name="leave")
@@ -101,9 +106,13 @@ class GateActivities:
         """Release slots, settle claims and send reports. Safe to repeat.
 
         Raises:
-            ApplicationError: If the holder is not the workflow that runs this activity.
+            ApplicationError: If the holder is not the workflow that runs this activity, or no run of Airlock asks.
         """
         self.require(request.plan_id, request.holder)
+        if why := unproven_input(self._demands):
+            if proof.asked().proven:
+                return LeaveResult()  # the run was reset meanwhile: the answer has no proof, and the run asks again
+            raise ApplicationError(f"nothing was released: {why}", type="Unproven")
         return await interruptible(self._leave(activity.client(), request))
 
     @activity.defn(name="look")

@@ -51,6 +51,27 @@ class Changeling:
         workflow.continue_as_new(given, task_queue=names.WORKFLOW_QUEUE)
 
 
+@workflow.defn(name=names.PLAN_WORKFLOW, sandboxed=False)
+class Leaving:
+    """An attacker's own workflow that lets a worker of Airlock carry out `leave`, with what it was given."""
+
+    @workflow.run
+    async def run(self, given: RawValue) -> None:
+        await workflow.execute_activity(
+            "leave", given, activity_id="leave:1:1", task_queue=names.WORKFLOW_QUEUE,
+            start_to_close_timeout=timedelta(seconds=60), retry_policy=RetryPolicy(maximum_attempts=1),
+        )  # fmt: skip
+
+
+@workflow.defn(name="Done", sandboxed=False)
+class Done:
+    """An attacker's own workflow that completes at once."""
+
+    @workflow.run
+    async def run(self) -> None:
+        return None
+
+
 Start = Callable[[Client, str, str, Payload], Awaitable[None]]
 
 
