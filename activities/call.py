@@ -59,8 +59,8 @@ class CallActivities:
         this worker is stopping. A call that has begun is never interrupted: its outcome is returned.
         """
         self._toolbox.require_plan(request.plan_id)
-        if (number := activity.info().attempt) > 1:
-            return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
+        if told := _told_again(request):
+            return ChainResult(attempts=tuple(_perhaps_made(call, told) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
         return await run_to_completion(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
@@ -205,9 +205,22 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
     )
 
 
-def _told_again(call: CallRequest, number: int) -> CallInDoubt:
-    # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
-    error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
+def _told_again(request: ChainRequest) -> str:
+    """Return what Temporal was told, if this is not the first time that it hands out this activity; empty if it is.
+
+    The workflow asks for one attempt. A client that reaches Temporal can raise that while the first is still at it, and can
+    reset the activity, which makes it attempt 1 again; only the time of its scheduling tells then.
+    """
+    info = activity.info()
+    if info.attempt > 1:
+        return f"make attempt {info.attempt} of what may be tried once"
+    # a workflow that is reset takes along what was not begun, with a new time: the histories of its other runs tell then
+    ours = request.run_id in ("", info.workflow_run_id)
+    return "begin again what may be tried once" if ours and info.current_attempt_scheduled_time > info.scheduled_time else ""
+
+
+def _perhaps_made(call: CallRequest, told: str) -> CallInDoubt:
+    error = f"Temporal was told to {told}: an earlier one may have made this call"
     return CallInDoubt(step=call.step.id, error=error, token_lost=True, lost=True)
 
 

@@ -22,6 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     PollWorkflowTaskQueueRequest,
     RecordActivityTaskHeartbeatByIdRequest,
     RecordActivityTaskHeartbeatRequest,
+    ResetActivityRequest,
     RespondActivityTaskCanceledByIdRequest,
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
@@ -175,6 +176,15 @@ class Attacker:
                 namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), identity=IDENTITY,
                 id=activity_id, activity_options=options,
                 update_mask=FieldMask(paths=["start_to_close_timeout", "retry_policy"]),
+            )
+        )  # fmt: skip
+
+    async def reset_activity(self, workflow_id: str, activity_id: str) -> None:
+        """Let Temporal begin an activity again, as its first attempt."""
+        await self.client.workflow_service.reset_activity(
+            ResetActivityRequest(
+                namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), id=activity_id,
+                identity=IDENTITY,
             )
         )  # fmt: skip
 
