@@ -20,10 +20,12 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from airlock.base import names
+from airlock.gates.claim import FREE
 from tests.workflows.conftest import until
 
 MALLORY = "mallory"
@@ -70,6 +72,15 @@ class Done:
     @workflow.run
     async def run(self) -> None:
         return None
+
+
+@workflow.defn(name=names.CLAIM_WORKFLOW, sandboxed=False)
+class Freed:
+    """An attacker's own workflow that ends like a claim that was settled as free."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise ApplicationError("free", type=FREE, non_retryable=True)
 
 
 Start = Callable[[Client, str, str, Payload], Awaitable[None]]

@@ -20,7 +20,7 @@ from airlock.client.live_gate import LiveGate
 from airlock.run.audit import AuditKind
 from airlock.temporal.standing_claims import standing_claims
 from tests.workflows.attacker import plain, wrapped
-from tests.workflows.attacker_starts import MALLORY, Done, Leaving
+from tests.workflows.attacker_starts import MALLORY, Done, Freed, Leaving
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.world import WORLD
@@ -111,7 +111,8 @@ async def _is_free(where: Place, claim: str) -> bool:
     return not await standing_claims(where.workers, claim)
 
 
-async def test_a_workflow_that_a_client_completes_under_the_id_of_a_claim_does_not_hide_the_claim(dev_server, plan):
+@pytest.mark.parametrize(("kind", "own"), [("Done", Done), (names.CLAIM_WORKFLOW, Freed)], ids=["completed", "freed"])
+async def test_a_workflow_that_a_client_ends_under_the_id_of_a_claim_does_not_hide_the_claim(dev_server, plan, kind, own):
     where = await place(dev_server.client, f"deputies{next(_NUMBERS)}", keyring("k"))
     document = plan(step("a", "send", to="x"))
     client = where.attacker.client
@@ -119,8 +120,9 @@ async def test_a_workflow_that_a_client_completes_under_the_id_of_a_claim_does_n
         handle, hold = await running(where, document)
         (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
         await client.get_workflow_handle(claim).terminate("because")
-        async with Worker(client, task_queue=MALLORY, workflows=[Done]):
-            await client.execute_workflow("Done", id=claim, task_queue=MALLORY)
+        async with Worker(client, task_queue=MALLORY, workflows=[own]):
+            run = await client.start_workflow(kind, id=claim, task_queue=MALLORY)
+            await until(lambda: _closed(run))
         assert [found.claimed.plan_id for found in await standing_claims(where.workers, claim)] == [document["plan_id"]]
         hold.set()
         await until(lambda: not WORLD.running)
