@@ -11,7 +11,7 @@ from airlock.base.visible import marks
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
-from airlock.plans.refs import REF, SECRET, markers, syntax_error
+from airlock.plans.refs import REF, SECRET, markers
 from airlock.plans.tool import Tool
 
 _SECRET_WORDS = (
@@ -29,20 +29,6 @@ _MARKS_NAMED = 5
 _NAMED = 20
 """Steps that one warning names; with thousands in each of thousands of warnings they would be gigabytes."""
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
-
-
-def reference_problems(plan: Plan) -> list[Problem]:
-    """Return each `$ref` and `$secret` of the plan that is not written correctly."""
-    return [
-        Problem(
-            where=f"steps.{step.id}.args.{marker.path}",
-            message=wrong,
-            fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
-        )
-        for step in plan.steps
-        for marker in markers(step.args)
-        if (wrong := syntax_error(marker))
-    ]
 
 
 def tool_problem(step: Step, names: tuple[str, ...], *, suggest: bool = True) -> Problem:
