@@ -38,7 +38,7 @@ class Nowhere:
     """A path that no output of the declared shape has."""
 
     why: str
-    """What the output lacks, as the end of a sentence."""
+    """The missing part, as the end of a sentence about the output."""
     likely: tuple[Part, ...] | None
     """A similar path that the output has; None if there is none."""
     known: tuple[str, ...]
@@ -94,7 +94,7 @@ class _Walk:
         self._definitions: Schema = root.get("$defs", {})
 
     def lacks(self, parts: Sequence[Part], *, suggest: bool = False) -> Nowhere | None:
-        """Return what is wrong with a path; None if the schema allows it."""
+        """Return the first part that the schema does not allow; None if it allows all."""
         here = list(self._branches(self._root))
         for position, part in enumerate(parts):
             below = [branch for schema in here for child in _children(schema, part) for branch in self._branches(child)]
