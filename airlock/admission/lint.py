@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airlock.base.errors import Problem
+from airlock.base.errors import Problem, plain_message
 from airlock.base.visible import marks
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
@@ -69,7 +69,7 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
             else:
-                wrong.append(Problem(where=where, message=item["msg"], fix=_argument_fix(item["type"], path, tool)))
+                wrong.append(Problem(where=where, message=plain_message(item), fix=_argument_fix(item["type"], path, tool)))
         return missing, wrong
     return [], []
 

@@ -55,7 +55,8 @@ def _capped(run: Run, approval: Approve, rules: Stricter) -> str | None:
             if cap.mode is not Mode.LIVE:
                 return f"step {step!r} cannot go live: {cap.reason}"
         if missing := rules.policy.missing_permissions(by_id[step].agent, contract):
-            return f"step {step!r} cannot go live: agent {by_id[step].agent!r} lacks permission {', '.join(missing)}"
+            fix = rules.policy.grant_for(by_id[step].agent, missing)
+            return f"step {step!r} cannot go live: agent {by_id[step].agent!r} lacks permission {', '.join(missing)} ({fix})"
     problems = budget_problems([by_id[step] for step in chosen], {s: admitted.contract(s) for s in chosen}, rules.policy)
     return str(problems[0]) if problems else None
 
