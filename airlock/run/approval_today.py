@@ -10,7 +10,8 @@ from airlock.plans.contract import Mode
 from airlock.run.approval_age import votes_in_force
 from airlock.run.messages import Approve
 from airlock.run.signature import must_sign, signature_refusal
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 _ADMIT_AGAIN = "lock and unlock the plan: today's policy then applies to all of it"
 

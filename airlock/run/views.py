@@ -15,9 +15,10 @@ from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import outcome_of
+from airlock.run.outcome import Outcome
 from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_closed, render_preview
-from airlock.run.sealed import Sealed
-from airlock.run.state import Outcome, ReplacedSeal, Run
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.state import Run
 from airlock.run.unlocking import needs_settling
 
 _DETAIL_ROWS = 40

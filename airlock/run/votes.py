@@ -9,7 +9,8 @@ from airlock.run.approval import approved_steps, steps_without_quorum
 from airlock.run.approval_age import expiry_of_votes
 from airlock.run.approval_today import rules_of, votes_that_count
 from airlock.run.audit import AuditKind
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 
 def take_vote(run: Run, vote: Vote, now: datetime, today: Policy | None = None) -> None:

@@ -11,6 +11,7 @@ from airlock.gates.answers import SlotGranted, SlotQueued
 from airlock.gates.budget_ledger import BudgetLedger
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import AnomalyKind, HoldOff, LockWish, Permit, Release, SlotRequest
+from airlock.gates.restored import tell_again
 from airlock.gates.semaphore import Gate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,7 +39,7 @@ def test_taken_up_again_a_gate_repeats_exactly_the_notices_that_still_hold():
     assert made.lock("agent:y", "olga", "stop", START).accepted
     assert made.unlock("agent:y", "olga", "go on").accepted
     made.news = []
-    made.tell_again()
+    tell_again(made)
     assert [(news.kind, news.to) for news in made.news] == [(NoticeKind.GRANTED, "open"), (NoticeKind.LOCK, "stopped")]
     assert (made.news[1].by, made.news[1].reason) == ("olga", "live gate locked for agent:x: stop")
 
