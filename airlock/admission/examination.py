@@ -18,6 +18,7 @@ from airlock.admission.reliability import Reliability
 from airlock.admission.secret_grants import secret_problems
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
+from airlock.base.incoming import wrong_fields
 from airlock.base.text import shorten
 from airlock.plans.canonical_args import canonical
 from airlock.plans.canonical_field import NotCanonical
@@ -182,7 +183,8 @@ def _not_canonical(step: Step, error: NotCanonical) -> Problem:
 
 
 def _contract_problem(step: Step, error: Exception) -> Problem:
-    return Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="fix the tool, or these arguments")
+    why = wrong_fields(error) if isinstance(error, ValidationError) else str(error)
+    return Problem(where=f"steps.{step.id}.tool", message=shorten(why), fix="fix the tool, or these arguments")
 
 
 def _situation(
