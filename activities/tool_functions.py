@@ -15,7 +15,7 @@ from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import PATIENCE, clock
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, require_bounded
-from airlock.base.errors import InDoubt, SecretError, ToolFailed
+from airlock.base.errors import InDoubt, SecretError, ToolFailed, plain_message
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.canonical_args import Open, bind_canonical, bind_open, filled, validated
 from airlock.plans.catalogue import Catalogue
@@ -151,7 +151,7 @@ def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseMode
     except ValidationError as error:
         if complete:
             wrong = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                f"{'.'.join(str(part) for part in item['loc'])}: {plain_message(item)}"
                 for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]
             )
             raise ToolFailed(f"the arguments do not fit {tool.name}: {wrong}") from None

@@ -22,7 +22,7 @@ from airlock.export.documents import OrchestrationSummary
 from airlock.export.files import SEVEN_FILES, SUMMARY
 from airlock.plans.state import State
 from airlock.program import run_and_leave
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment
 from devtools.programs import alone

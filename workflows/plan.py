@@ -18,7 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
-    from airlock.run.decisions import asked_undo, decide, refuse
+    from airlock.run.consequences import asked_undo
+    from airlock.run.decisions import decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
     from airlock.run.rehearsal import begin_life
     from airlock.run.state import Run

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from airlock.admission.policy import Policy, contradictions
 from airlock.base.canonical import require_bounded
-from airlock.base.errors import ConfigError, Problem
+from airlock.base.errors import ConfigError, Problem, plain_message
 from airlock.base.model import FileModel
 from airlock.base.text import shorten
 
@@ -80,4 +80,4 @@ def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[
 def _problem(item: Any) -> Problem:
     key = ".".join(str(part) for part in item["loc"])
     fix = "remove it, or correct its spelling" if item["type"] == "extra_forbidden" else f"correct the value of {key}"
-    return Problem(where=key, message=item["msg"].removeprefix("Value error, "), fix=fix)
+    return Problem(where=key, message=plain_message(item), fix=fix)

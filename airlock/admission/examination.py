@@ -11,12 +11,14 @@ from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import Cap, Ceiling, ceilings, own_caps
 from airlock.admission.conflicts.resolution import resolve
 from airlock.admission.conflicts.situation import Situation
-from airlock.admission.lint import argument_problems, lint_warnings, reference_problems, tool_problem
+from airlock.admission.lint import argument_problems, lint_warnings, tool_problem
 from airlock.admission.policy import Policy
+from airlock.admission.references import path_problems, reference_problems
 from airlock.admission.reliability import Reliability
 from airlock.admission.secret_grants import secret_problems
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
+from airlock.base.incoming import wrong_fields
 from airlock.base.text import shorten
 from airlock.plans.canonical_args import canonical
 from airlock.plans.canonical_field import NotCanonical
@@ -144,11 +146,13 @@ class _Calls:
         lacking: dict[str, tuple[str, ...]] = {}
         problems: list[Problem] = []
         refused: list[Problem] = []
+        tools: dict[str, Tool] = {}
         for step in plan.steps:
             tool = catalogue.get(step.tool)
             if tool is None:
                 problems.append(tool_problem(step, catalogue.names, suggest=len(problems) < _SUGGESTED))
                 continue
+            tools[step.id] = tool
             missing, wrong = argument_problems(step, tool)
             problems += wrong if plan.allow_missing_arguments else [*missing, *wrong]
             if missing:
@@ -163,6 +167,7 @@ class _Calls:
                 refused.append(_not_canonical(step, error))
             except (ContractError, ValidationError) as error:
                 refused.append(_contract_problem(step, error))
+        problems += path_problems(plan, tools)
         return cls(steps, contracts, lacking, tuple(problems or refused))
 
 
@@ -178,7 +183,8 @@ def _not_canonical(step: Step, error: NotCanonical) -> Problem:
 
 
 def _contract_problem(step: Step, error: Exception) -> Problem:
-    return Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="fix the tool, or these arguments")
+    why = wrong_fields(error) if isinstance(error, ValidationError) else str(error)
+    return Problem(where=f"steps.{step.id}.tool", message=shorten(why), fix="fix the tool, or these arguments")
 
 
 def _situation(

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airlock.base.errors import Problem
+from airlock.base.errors import Problem, plain_message
 from airlock.base.visible import marks
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
-from airlock.plans.refs import REF, SECRET, markers, syntax_error
+from airlock.plans.refs import REF, SECRET, markers
 from airlock.plans.tool import Tool
 
 _SECRET_WORDS = (
@@ -29,20 +29,6 @@ _MARKS_NAMED = 5
 _NAMED = 20
 """Steps that one warning names; with thousands in each of thousands of warnings they would be gigabytes."""
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
-
-
-def reference_problems(plan: Plan) -> list[Problem]:
-    """Return each `$ref` and `$secret` of the plan that is not written correctly."""
-    return [
-        Problem(
-            where=f"steps.{step.id}.args.{marker.path}",
-            message=wrong,
-            fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
-        )
-        for step in plan.steps
-        for marker in markers(step.args)
-        if (wrong := syntax_error(marker))
-    ]
 
 
 def tool_problem(step: Step, names: tuple[str, ...], *, suggest: bool = True) -> Problem:
@@ -83,7 +69,7 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
             else:
-                wrong.append(Problem(where=where, message=item["msg"], fix=_argument_fix(item["type"], path, tool)))
+                wrong.append(Problem(where=where, message=plain_message(item), fix=_argument_fix(item["type"], path, tool)))
         return missing, wrong
     return [], []
 

@@ -1,8 +1,18 @@
 """The errors that Airlock raises on purpose, and the exceptions by which a tool reports what happened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from airlock.base.model import WireModel
+
+_PREFIXES = ("Value error, ", "Assertion failed, ")
+"""The beginnings that pydantic gives to the message of a validator."""
+
+
+def plain_message(item: Mapping[str, Any]) -> str:
+    """Return the message of one error of a `ValidationError`, as its validator raised it."""
+    message = str(item["msg"])
+    return next((message.removeprefix(prefix) for prefix in _PREFIXES if message.startswith(prefix)), message)
 
 
 class AirlockError(Exception):

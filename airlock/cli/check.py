@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from airlock.admission.config import Config
+from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.admission.examination import Examination, examine
+from airlock.base.text import count
 from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
@@ -79,6 +82,7 @@ def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ],
         "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
+        "grants": _grants(findings),
     }
 
 
@@ -90,11 +94,30 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
         print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
+    grants = _grants(findings)
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} warnings"
+        for fix in dict.fromkeys(grants[step] for step in found.steps if step in grants):
+            if found.kind is ConflictKind.PERMISSION:
+                screen.print(Text(f"  fix: {safe(fix)}", style="dim"), soft_wrap=True)
+    verdict = f"{count(len(findings.problems), 'error')}, {count(len(findings.warnings), 'warning')}"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
-    say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
+    say(f"{findings.plan.plan_id}: {count(len(findings.plan.steps), 'step')}, {verdict}{where}")
+
+
+def _grants(findings: Examination) -> dict[str, str]:
+    """Return, for each step whose agent lacks a permission, what the operator can write to grant it."""
+    if findings.admitted is None:
+        return {}
+    policy, grants = findings.admitted.policy, dict[str, str]()
+    lacking: dict[str, set[str]] = {}
+    agents = {step.id: findings.admitted.steps[step.id].agent or step.agent for step in findings.plan.steps}
+    for step, agent in agents.items():
+        lacking.setdefault(agent, set()).update(policy.missing_permissions(agent, findings.admitted.contract(step)))
+    for step, agent in agents.items():
+        if policy.missing_permissions(agent, findings.admitted.contract(step)):
+            grants[step] = policy.grant_for(agent, sorted(lacking[agent]))
+    return grants
 
 
 def _ceiling_table(findings: Examination) -> Table:
@@ -136,7 +159,7 @@ def tools(
     for name in catalogue.names:
         table.add_row(*_tool_row(catalogue, name))
     console().print(table)
-    say(f"{len(catalogue.names)} tools; catalogue {catalogue.digest()[:16]}; * marks required arguments")
+    say(f"{count(len(catalogue.names), 'tool')}; catalogue {catalogue.digest()[:16]}; * marks required arguments")
     return OK
 
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from airlock.base.errors import Problem
 from airlock.base.names import workflow_id_of
+from airlock.base.text import count
 from airlock.cli.export_files import carried_over, export_files
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, say
 from airlock.client import Airlock
@@ -62,8 +63,8 @@ async def export(folder: Folder, since: Since = None, without: Without = None, a
     if as_json:
         emit({"folder": str(folder), "root": summary.hash, "left_out": left_out, "summary": summary})
         return OK
-    plans_said = f"{summary.plans_processed} plans ({summary.plans_open} open) and {summary.undos_processed} undos"
-    say(f"{folder}: seven files, {plans_said}")
+    said = f"{count(summary.plans_processed, 'plan')} ({summary.plans_open} open)"
+    say(f"{folder}: seven files, {said} and {count(summary.undos_processed, 'undo')}")
     say(f"root {summary.hash}")
     return OK
 
@@ -82,8 +83,7 @@ def _check_all_read(unread: list[UnreadablePlan]) -> None:
         )
         for plan in unread
     ]
-    count = "1 plan" if len(unread) == 1 else f"{len(unread)} plans"
-    raise Refusal(f"{count} could not be read, so nothing was written", problems)
+    raise Refusal(f"{count(len(unread), 'plan')} could not be read, so nothing was written", problems)
 
 
 def _since(folder: Path, said: str) -> datetime:

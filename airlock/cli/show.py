@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from airlock.base.errors import Problem
-from airlock.base.text import shorten
+from airlock.base.text import count, shorten
 from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.screens import moment
@@ -88,7 +88,8 @@ async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
 
 
 def _audit_table(audit: AuditView) -> Table:
-    table = Table(title=f"Audit: {len(audit.entries)} entries, {audit.refused} refused messages", title_justify="left")
+    title = f"Audit: {len(audit.entries)} entries, {count(audit.refused, 'refused message')}"
+    table = Table(title=title, title_justify="left")
     for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
         table.add_column(column, overflow="fold")
     for entry in audit.entries:

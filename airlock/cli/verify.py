@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from airlock.base.text import count
 from airlock.cli.export import progress
 from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, safe, say, warn
 from airlock.cli.verify_files import verify as verify_files
@@ -53,7 +54,7 @@ def verify(folder: Folder, root: Root = None, against_temporal: AgainstTemporal 
     if findings:
         return REFUSED
     lines = summary["files"][EXECUTIONS]["lines"]
-    say(f"{folder}: seven files, {lines} plans, nothing is wrong")
+    say(f"{folder}: seven files, {count(lines, 'plan')}, nothing is wrong")
     if compared:
         say(f"{compared.compared} of them are what Temporal's histories tell")
     say(f"root {summary['hash']}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from airlock.base.text import count
 from airlock.cli.exported_lines import PlanFiles
 from airlock.cli.verify_files import MAX_FINDINGS
 from airlock.client.exporting import Key, Plans, Tell, key_of, plans_of, retention_of
@@ -123,4 +124,4 @@ def _not_exported(found: Comparison, plans: Plans, seen: set[Key], end: datetime
         else:
             found.wrong(f"plan {key[0]!r} is missing: Temporal has it (run {key[1]}), the export has not")
     if newer:
-        found.notes.append(f"{newer} plans are newer than the export")
+        found.notes.append(f"{count(newer, 'plan')} newer than the export")

@@ -29,9 +29,10 @@ from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.base.text import count
 from airlock.base.visible import visible
 from airlock.client.documents import read_document
-from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.plans.assignments import read_plan
@@ -108,9 +109,10 @@ class PlanHandle:
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
-            raise self._translated(error) from error
+            translated = self._translated(error)
+            raise await self._with_outcome(translated) if isinstance(translated, PlanEnded) else translated from error
         except Exception as error:
-            raise AirlockError(str(error.__cause__ or error)) from error
+            raise AirlockError(rejection(error)) from error
         return Verdict.model_validate(answer)
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
@@ -180,6 +182,14 @@ class PlanHandle:
             if "WorkflowExecutionStatus" in str(error):  # the SDK does not know this status
                 raise NoAnswer(self._paused()) from error
             raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
+
+    async def _with_outcome(self, ended: PlanEnded) -> PlanEnded:
+        """Return the error with the way in which the plan ended, as far as Temporal tells."""
+        try:
+            result = (await self.facts(last=1)).result
+        except (AirlockError, RPCError):
+            return ended
+        return ended if result is None else PlanEnded(f"{ended}: {result.outcome.value} ({result.why})")
 
     def _translated(self, error: RPCError) -> AirlockError:
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -285,4 +295,4 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
 
 def _summary(plan: Plan) -> str:
     goal = visible(" ".join(plan.goal.split()))
-    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]})"
+    return f"{goal[:150] or plan.plan_id} ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]})"

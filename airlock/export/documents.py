@@ -7,7 +7,7 @@ from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Score, Share, Time
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 
 class Document(ExportedModel):

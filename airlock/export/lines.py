@@ -12,7 +12,7 @@ from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Sh
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 
 class Link(ExportedModel):

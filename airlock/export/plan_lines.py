@@ -22,7 +22,7 @@ from airlock.export.lines import (
 from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.messages import Settlement
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import StepView
 
 UNDONE = "undone"

@@ -12,7 +12,7 @@ from airlock.export.ledger import closed
 from airlock.export.lines import ExecutionLine
 from airlock.export.plan_lines import PlanRecord
 from airlock.run.audit import AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 SUCCESSFUL = (Outcome.COMPLETED, Outcome.PARTIAL, Outcome.REHEARSED)
 """Outcomes of a plan that did everything that its policy and its approver allowed."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.canonical import digest
-from airlock.base.errors import AirlockError
+from airlock.base.errors import AirlockError, plain_message
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
 from airlock.export.documents import Document
@@ -150,7 +150,7 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         line = _line_of(data, str(first["loc"][0])) if first["loc"] else 1
-        raise DamagedContent(f"{shorten(where, 200)}: {first['msg']}", line) from error
+        raise DamagedContent(f"{shorten(where, 200)}: {plain_message(first)}", line) from error
 
 
 def _line_of(data: bytes, name: str) -> int:

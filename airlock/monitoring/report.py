@@ -15,7 +15,8 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_record import CallRecord, CallStatus
 from airlock.run.call_results import outcome_of
-from airlock.run.state import Outcome, Run
+from airlock.run.outcome import Outcome
+from airlock.run.state import Run
 
 SLOW_SHARE = 0.5
 """Share of the contract's timeout from which a call is slow."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
-from airlock.base.errors import PlanError, Problem
+from airlock.base.errors import PlanError, Problem, plain_message
 from airlock.base.model import FileModel
 from airlock.base.names import STEP_ID, occasion_of
 from airlock.plans.contract import Mode
@@ -66,7 +66,7 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
             [
                 Problem(
                     where=".".join(str(part) for part in item["loc"]),
-                    message=item["msg"],
+                    message=plain_message(item),
                     fix="see docs/reference/plans.md, 'The older format'",
                 )
                 for item in error.errors(include_url=False)

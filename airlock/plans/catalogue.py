@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from airlock.base.canonical import digest
-from airlock.base.errors import ConfigError, ContractError, Problem
+from airlock.base.errors import ConfigError, ContractError, Problem, plain_message
 from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
@@ -112,7 +112,7 @@ class Catalogue:
                 problems += [
                     Problem(
                         where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
-                        message=item["msg"].removeprefix("Value error, "),
+                        message=plain_message(item),
                         fix="correct it, or remove it",
                     )
                     for item in error.errors(include_url=False)
@@ -165,7 +165,7 @@ def _validated(
             problems += [
                 Problem(
                     where=".".join(["settings", section, *(str(part) for part in item["loc"])]),
-                    message=item["msg"],
+                    message=plain_message(item),
                     fix=f"set it in [settings.{section}], or in the environment "
                     f"as AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}",
                 )

@@ -12,8 +12,8 @@ from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.sealed import Sealed, sealed_content
-from airlock.run.state import ReplacedSeal, Run
+from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
+from airlock.run.state import Run
 
 MAX_HEAVY_BYTES = 500_000
 """The limit for all large previews together, in bytes of JSON, so that the run fits a continue-as-new."""

@@ -4,14 +4,13 @@ A plain object without Temporal: the workflow reports events to it, and acts on 
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.base.model import WorkerMessage, is_empty
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -21,56 +20,12 @@ from airlock.plans.plan import Plan, Step
 from airlock.plans.state import Event, State, advance
 from airlock.run.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, is_possible
-from airlock.run.messages import Approve, Unlock
+from airlock.run.messages import Unlock
+from airlock.run.outcome import Outcome
 from airlock.run.permit import RunPermit
-from airlock.run.sealed import Sealed
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.standing_decisions import LockHeld, RollbackRequest, Vote
 from airlock.run.undo import Undoing
-
-
-class Outcome(StrEnum):
-    """The outcome of a run that has ended."""
-
-    COMPLETED = "completed"
-    PARTIAL = "partial"
-    REHEARSED = "rehearsed"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    ABORTED = "aborted"
-
-
-class Vote(WireModel):
-    """One approver's accepted approval."""
-
-    approval: Approve
-    at: datetime
-
-
-class ReplacedSeal(WireModel):
-    """An earlier seal of a run, and the paths at which the seal after it differs."""
-
-    digest: str
-    why: str
-    changed: tuple[str, ...] = ()
-
-
-class LockHeld(WireModel):
-    """A lock of a plan. `unlock`, `rollback` and `abort` lift it; settling a parked step does not."""
-
-    by: str
-    reason: str
-    gate: bool = False
-    """True if the lock came with a lock of the live gate, and is lifted with it."""
-    came_from: State | None = None
-    """The state that the lock stopped."""
-
-
-class RollbackRequest(WireModel):
-    """The request that a rollback carries out."""
-
-    by: str
-    reason: str
-    to_step: str | None = None
-    """The step to go back to, with everything after or depending on it; None for the whole plan."""
 
 
 class Run(BaseModel, WorkerMessage):

@@ -12,8 +12,8 @@ from airlock.plans.plan import Step
 from airlock.plans.seal import seal
 from airlock.run.call_record import CallStatus
 from airlock.run.recovery import steps_left
-from airlock.run.sealed import Sealed
-from airlock.run.state import ReplacedSeal, Run
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.state import Run
 from airlock.run.undo import Prospect, UndoContent, UndoLook, UndoStep
 
 _SIGNS = {

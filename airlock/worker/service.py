@@ -16,6 +16,7 @@ from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.keyring import Keyring
+from airlock.base.text import count
 from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes, learn_of_server
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
@@ -164,6 +165,6 @@ def _health_line(client: Client, toolbox: Toolbox, role: str) -> str:
     }[role]
     return (
         f"airlock worker ready: role {role}, serves {', '.join(queues)} in namespace {client.namespace} at {address()}; "
-        f"{len(toolbox.catalogue.names)} tools, catalogue {toolbox.catalogue.digest()[:12]}, "
+        f"{count(len(toolbox.catalogue.names), 'tool')}, catalogue {toolbox.catalogue.digest()[:12]}, "
         f"policy {toolbox.policy.digest()[:12]}"
     )

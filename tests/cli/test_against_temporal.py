@@ -37,7 +37,7 @@ async def test_an_open_plan_that_went_on_since_is_no_fault(place: Place) -> None
     await place.listed("plan-open", "plan-newer")
     said = await place.starter("verify", str(place.out), "--against-temporal", "--json")
     assert (said.code, said.json["verified"], said.json["compared"]) == (0, True, 1), said.json
-    assert said.json["notes"] == ["1 plans are newer than the export"]
+    assert said.json["notes"] == ["1 plan newer than the export"]
 
 
 def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
@@ -135,7 +135,7 @@ async def test_plans_that_are_on_one_side_only(place: Place, monkeypatch: pytest
     if hidden.execution.submitted_at <= datetime.fromisoformat(end):
         assert any("plan 'plan-hidden' is missing" in message for message in messages)
     else:
-        assert compared.notes == ["1 plans are newer than the export"]
+        assert compared.notes == ["1 plan newer than the export"]
     later = await place.compare(after=timedelta(days=2))
     assert "plan 'plan-gone' cannot be compared: Temporal's retention has passed" in later.notes
 

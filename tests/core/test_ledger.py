@@ -18,7 +18,7 @@ from airlock.export.totals import Totals
 from airlock.export.verification import DamagedContent, NumberedLine, PlanLines, check_plan, read_document, read_line
 from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from tests.core.export_build import (
     RUNS,
     completed,

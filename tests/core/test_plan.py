@@ -75,7 +75,7 @@ def test_not_an_object(document: Any) -> None:
         ({"id": None}, "steps.#1.id", "valid string", "'id'"),
         ({"id": ""}, "steps.#1.id", "pattern", "letters, digits"),
         ({"id": "a b"}, "steps.a b.id", "pattern", "letters, digits"),
-        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits"),
+        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits, '-' and '_' only, at most 64"),
         ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "pattern", "letters"),
         ({"agent": 7}, "steps.create.agent", "valid string", "'agent'"),
         ({"agent": "  "}, "steps.create.agent", "at least 1", "'agent'"),
@@ -111,7 +111,7 @@ def test_a_missing_field_of_a_step(field: str) -> None:
 @pytest.mark.parametrize(
     ("change", "where", "fix"),
     [
-        ({"plan_id": "a/b"}, "plan_id", "letters, digits"),
+        ({"plan_id": "a/b"}, "plan_id", "letters, digits, '.', '-' and '_' only, at most 128"),
         ({"plan_id": ""}, "plan_id", "letters, digits"),
         ({"plan_id": "x" * 129}, "plan_id", "letters"),
         ({"plan_id": "p\n"}, "plan_id", "letters"),

@@ -193,7 +193,7 @@ def _to_live(folder: Folder, told: list[str]) -> None:
 def _and_back(folder: Folder) -> None:
     """Undo the plan that has ended, and export both."""
     said = folder.typed("airlock rollback first-plan --reason 'only an example'").stdout
-    assert hints(said) == ["airlock show undo-first-plan", "airlock approve undo-first-plan"]
+    assert hints(said) == ["airlock show undo-first-plan", "airlock approve undo-first-plan --by ANOTHER-NAME"]
     seen = _digest(folder, "undo-first-plan")
     folder.typed(f"airlock approve undo-first-plan --by bob --digest {seen}")
     folder.typed("airlock watch undo-first-plan")
