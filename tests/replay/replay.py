@@ -12,14 +12,24 @@ from pathlib import Path
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from airlock.admission.admitted import EPOCH
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import data_converter
 from airlock.worker.roles import runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
+from tests.workflows.protected import keyring
 
 HISTORIES = Path(__file__).parent / "histories"
+"""Of workers without keys, before there were epochs."""
+WITH_KEYS = Path(__file__).parent / "histories_with_keys"
+"""Of workers with keys, before there were epochs."""
+FOLDER = Path(__file__).parent / f"histories_epoch_{EPOCH}"
+"""Of workers with keys, under the rules of today."""
+NAMESPACE = "proved"
+KEYS = keyring("k")
+"""Namespace and keys of all histories with keys. They protect nothing else."""
 
 
 def read(path: Path) -> WorkflowHistory:
