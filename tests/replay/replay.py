@@ -55,14 +55,20 @@ def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace")
     )
 
 
-async def main(chosen: str = "*.json") -> int:
+def keys_of(path: Path) -> Keyring | None:
+    """Return the keys that a history was recorded with."""
+    return None if path.parent == HISTORIES else KEYS
+
+
+async def main(chosen: str = "histories*/*.json") -> int:
     """0 when all that are chosen replay, 1 otherwise; one line for each."""
-    paths = sorted(HISTORIES.glob(chosen))
+    paths = sorted(HISTORIES.parent.glob(chosen))
     failures = 0
     for path in paths:
-        result = await replayer().replay_workflow(read(path), raise_on_replay_failure=False)
+        result = await replayer(keys_of(path), NAMESPACE).replay_workflow(read(path), raise_on_replay_failure=False)
         failures += result.replay_failure is not None
-        print(f"{path.stem}: {'replays' if result.replay_failure is None else repr(result.replay_failure)}")
+        said = "replays" if result.replay_failure is None else repr(result.replay_failure)
+        print(f"{path.parent.name}/{path.stem}: {said}")
     return 1 if failures or not paths else 0
 
 

@@ -1,4 +1,4 @@
-"""What only workers with keys do, or only under rules that a scene chooses: permits, quorums, undos, settled claims.
+"""Scenes of workers with keys, under rules that each scene chooses: permits, quorums, undos, settled claims.
 
 Every scene runs its own workers, and says under which names the runs are kept that it leaves behind.
 """
