@@ -8,6 +8,7 @@ from rich.table import Table
 
 from airlock.admission.config import Config
 from airlock.admission.examination import Examination, examine
+from airlock.admission.needed_secrets import secrets_of_plan
 from airlock.admission.readable import further_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, safe, say
@@ -119,6 +120,7 @@ def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ],
         "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
+        "secrets": list(secrets_of_plan(findings.plan, findings.contracts)),
     }
 
 
@@ -132,6 +134,8 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
         screen.print(_ceiling_table(findings))
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
+    if needed := secrets_of_plan(findings.plan, findings.contracts):
+        say(safe(f"live workers need the secrets: {', '.join(needed)}"))
     verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} warnings"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")

@@ -94,7 +94,7 @@ def work(
     try:
         path = find_config(config)
         found, catalogue = load_configured(lambda: read_config(path) if path else parse_config("", os.environ))
-        toolbox = Toolbox(catalogue, found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
+        toolbox = Toolbox(catalogue, found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""), live=role in ("all", "live"))
         keyring = find_keyring(keys_file(found, path))
         require_usable(keyring, role)
         if metrics:
