@@ -8,6 +8,7 @@ from rich.table import Table
 from airlock.base.errors import Problem
 from airlock.base.text import shorten
 from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.cli.missing_workers import with_workers
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.screens import moment
 from airlock.cli.status_screens import facts_screen, status_screen
@@ -64,16 +65,18 @@ async def _show_step(handle: PlanHandle, step: str, *, as_json: bool) -> int:
 
 
 async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
-    status = status_as_started(await handle.status())
+    status, missing = await with_workers(handle, status_as_started(await handle.status()))
     preview = preview_as_started(await handle.preview())
     recorded = await handle.audit() if audit else None
     if as_json:
-        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}
+        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview, "missing_workers": missing}
         emit(document if recorded is None else {**document, "audit": recorded})
         return
     say(preview.text)
     say()
     console().print(status_screen(status))
+    for sentence in missing:
+        warn(sentence)
     if recorded is not None:
         console().print(_audit_table(recorded))
 

@@ -10,10 +10,12 @@ from airlock.base.errors import PlanError, Problem
 from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, examine_files
 from airlock.cli.follow import Snapshot, follow, open_screen
 from airlock.cli.hints import status_as_started
+from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
 from airlock.cli.settings import ConfigOption
 from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import StatusView
@@ -50,10 +52,13 @@ async def start(
         raise _refused(handle, status)
     if wait:
         return await _wait(handle, as_json=as_json)
+    missing = await missing_workers(handle, *QUEUES_OF)
     if as_json:
-        emit({**_submitted(handle), "status": status})
+        emit({**_submitted(handle), "status": status, "missing_workers": missing})
     else:
         _say_where(handle, status)
+        for sentence in missing:
+            warn(sentence)
     return OK
 
 

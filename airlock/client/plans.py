@@ -8,8 +8,9 @@ print((await run.result()).outcome)
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,11 @@ from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
+MAX_AGENTS = 100
+MAX_ATTRIBUTE = 2_000
+"""Bytes of one search attribute; Temporal refuses more than 2,048."""
+MAX_SUMMARY = 390
+"""Bytes of a run's summary; Temporal refuses more than 400."""
 """Seconds for a worker's answer to a decision."""
 ENDED_CHECK = 2.0
 """Seconds without a change after which a follower checks that the run is open."""
@@ -264,17 +270,15 @@ class Airlock:
                 ) from None
             return PlanHandle(self.client, read.plan_id, already=True)
         except RPCError as error:
-            if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
-                raise AirlockError(
-                    "the namespace lacks Airlock's search attributes; start a worker once, it registers them"
-                ) from error
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:
+                raise AirlockError(_refused(error.message)) from error
             raise
         return PlanHandle(self.client, names.plan_id_of(started.id))
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
     """Return the search attributes with which a run of a plan, or of its undo, starts."""
-    agents = sorted({step.agent for step in plan.steps})[:100]
+    agents = _indexed({step.agent for step in plan.steps})
     return TypedSearchAttributes(
         [
             SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
@@ -283,6 +287,30 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
     )
 
 
+def _indexed(agents: Iterable[str]) -> list[str]:
+    """Return the agents by which a plan can be found: as many as fit, because the server refuses a longer value."""
+    kept: list[str] = []
+    size = 2
+    for agent in sorted(agents):
+        size += len(json.dumps(agent)) + 1  # a client may escape every character beyond ASCII
+        if size > MAX_ATTRIBUTE or len(kept) == MAX_AGENTS:
+            break
+        kept.append(agent)
+    return kept
+
+
+def _refused(said: str) -> str:
+    if "search attribute" in said.lower() and "limit" not in said.lower():
+        return f"the namespace lacks Airlock's search attributes; start a worker once, it registers them ({said})"
+    return f"Temporal refused to start the plan: {said}"
+
+
 def _summary(plan: Plan) -> str:
     goal = visible(" ".join(plan.goal.split()))
-    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]})"
+    by = _cut(f" ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)
+    return _cut(goal[:150] or plan.plan_id, MAX_SUMMARY - len(by.encode()) - 1) + f"{by})"
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the beginning of a text that has at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")
