@@ -38,10 +38,10 @@ async def with_workers(handle: PlanHandle, status: StatusView) -> tuple[StatusVi
         steps = tuple(
             step.model_copy(update={"status": SCHEDULED}) if step.id in status.in_flight else step for step in status.steps
         )
-        waits = f"a live worker: nobody serves {queue}; scheduled: {', '.join(status.in_flight[:20])}"
+        waits = f"a live worker: no worker serves {queue}; scheduled: {', '.join(status.in_flight[:20])}"
         status = status.model_copy(update={"steps": steps, "waits_for": waits})
     elif queue and not status.in_flight and status.waits_for == "a worker" and "live" in found:
-        status = status.model_copy(update={"waits_for": f"a live worker: nobody serves {', '.join(found['live'])}"})
+        status = status.model_copy(update={"waits_for": f"a live worker: no worker serves {', '.join(found['live'])}"})
     return status, sentences(found)
 
 

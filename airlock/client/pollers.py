@@ -55,6 +55,6 @@ async def unserved(client: Client, *roles: str) -> dict[str, tuple[str, ...]]:
 def sentences(found: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return one sentence for each role that no worker has, with what to do."""
     return tuple(
-        f"no {role} worker: nobody serves {', '.join(queues)}; start one: airlock-worker --role {role}"
+        f"no {role} worker: no worker serves {', '.join(queues)}; start one: airlock-worker --role {role}"
         for role, queues in found.items()
     )

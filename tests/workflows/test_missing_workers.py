@@ -23,7 +23,7 @@ AGENT = "https://agents.acme.example/teams/onboarding/agents/worker-"
 async def test_a_plan_without_a_live_worker_says_so_until_one_comes(dev_server: Any, plan: Any) -> None:
     client = await namespace(dev_server.client, "no-live-worker")
     toolbox = Toolbox(catalogue(), POLICY)
-    handle = Airlock(client).plan("nobody")
+    handle = Airlock(client).plan("unheard")
     found = await missing_workers(handle, *QUEUES_OF)
     assert [sentence.partition(":")[0] for sentence in found] == [
         "no orchestrate worker", "no rehearse worker", "no live worker",
@@ -32,22 +32,22 @@ async def test_a_plan_without_a_live_worker_says_so_until_one_comes(dev_server: 
         handle = await Airlock(client).submit(plan(step("s", "put", key="k", value=1)))
         status, missing = await with_workers(handle, await awaiting(handle))
         assert missing == (
-            "no live worker: nobody serves airlock-permit, airlock-live, airlock-undo; "
+            "no live worker: no worker serves airlock-permit, airlock-live, airlock-undo; "
             "start one: airlock-worker --role live",
         )
         await approved(handle)
         status, _ = await with_workers(handle, await handle.wait_for(State.LIVE))
-        assert status.waits_for == "a live worker: nobody serves airlock-permit, airlock-live, airlock-undo"
-        # an entry alone: the call is asked for, and nobody takes it
+        assert status.waits_for == "a live worker: no worker serves airlock-permit, airlock-live, airlock-undo"
+        # an entry alone: the call is asked for, and no worker takes it
         live = build_workers(client, toolbox, "live")
         entries = [each for each in live if each.task_queue == names.PERMIT_QUEUE]
         async with running(entries):
             status = await until(lambda: _with_a_call(handle))
             status, missing = await with_workers(handle, status)
             assert [each.status for each in status.steps] == ["scheduled"]
-            assert status.waits_for == "a live worker: nobody serves airlock-live; scheduled: s"
+            assert status.waits_for == "a live worker: no worker serves airlock-live; scheduled: s"
             assert missing == (
-                "no live worker: nobody serves airlock-live, airlock-undo; start one: airlock-worker --role live",
+                "no live worker: no worker serves airlock-live, airlock-undo; start one: airlock-worker --role live",
             )
             async with running([each for each in live if each not in entries]):
                 assert (await handle.result()).outcome == "completed"
