@@ -12,6 +12,7 @@ from airlock.cli.screens import lock_lines, plans_table
 from airlock.client.errors import NoAnswer
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import count_plans, list_plans
+from airlock.client.pollers import last_poll
 from airlock.gates.view import GateView
 from airlock.plans.state import State
 from airlock.program import program
@@ -61,4 +62,6 @@ async def _live_gate(client: Client) -> GateView | str | None:
     try:
         return await read_gate(client, names.LIVE_GATE, _GATE_WITHIN)
     except NoAnswer as error:
+        if await last_poll(client) is not None:
+            return f"{error}; a worker polls, so it is busy, or has just stopped"
         return f"{error}; while no worker answers, no plan can enter LIVE"

@@ -10,7 +10,7 @@ print((await run.result()).outcome)
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
+from airlock.client.patience import answered
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
@@ -66,6 +67,8 @@ class PlanHandle:
         self.workflow_client = client
         self.already = already
         """True if the same plan was submitted before, so that this submission started nothing."""
+        self.patient = False
+        """True to wait for an answer for as long as a worker polls: it is busy, not away."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
@@ -74,7 +77,7 @@ class PlanHandle:
         """Return the current status of the plan.
 
         Raises:
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return await self._query("status", StatusView)
@@ -84,7 +87,7 @@ class PlanHandle:
 
         Raises:
             PreviewMismatch: If the digest does not cover the content. Nothing of it may be approved.
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return checked_preview(await self._query("preview", PreviewView), self.workflow.id)
@@ -178,7 +181,11 @@ class PlanHandle:
 
     async def _query(self, name: str, model: type[_View]) -> _View:
         try:
-            answer = await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            def ask() -> Awaitable[_View]:
+                return self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            answer = await (answered(self.workflow_client, ask) if self.patient else ask())
             return model.model_validate(answer)
         except RPCError as error:
             raise self._translated(error) from error

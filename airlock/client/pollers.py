@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from airlock.base import names
 from airlock.client.listing import utc
 
-POLLED_WITHIN = timedelta(seconds=75)
+POLLED_WITHIN = timedelta(seconds=65)
 """The age of the last poll of a worker that is there: a poll lasts a minute, and Temporal remembers it for five."""
 _ASK_WITHIN = timedelta(seconds=5)
 _ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
@@ -27,13 +27,27 @@ QUEUES_OF = {
 
 async def is_served(client: Client, queue: str, kind: TaskQueueType.ValueType) -> bool:
     """Return True if a worker polls a queue, or if Temporal cannot say."""
-    request = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind)
     try:
-        found = await client.workflow_service.describe_task_queue(request, timeout=_ASK_WITHIN)
+        return bool(await _polls(client, queue, kind))
     except RPCError:
         return True
+
+
+async def last_poll(client: Client) -> datetime | None:
+    """Return when a worker last polled for workflows; None if none has for a while, or if Temporal cannot say."""
+    try:
+        polls = await _polls(client, names.WORKFLOW_QUEUE, _WORKFLOWS)
+    except RPCError:
+        return None
+    return max(polls, default=None)
+
+
+async def _polls(client: Client, queue: str, kind: TaskQueueType.ValueType) -> list[datetime]:
+    """Return the last poll of each worker that is there."""
+    request = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind)
+    found = await client.workflow_service.describe_task_queue(request, timeout=_ASK_WITHIN)
     since = datetime.now(UTC) - POLLED_WITHIN
-    return any(utc(poller.last_access_time) > since for poller in found.pollers)
+    return [polled for poller in found.pollers if (polled := utc(poller.last_access_time)) > since]
 
 
 async def unserved(client: Client, *roles: str) -> dict[str, tuple[str, ...]]:

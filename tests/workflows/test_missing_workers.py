@@ -1,14 +1,19 @@
 """A role without a worker is named, and what the server refuses about a plan is not blamed on it."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
+from temporalio.service import RPCError
 
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.cli.missing_workers import missing_workers, with_workers
 from airlock.client import Airlock
 from airlock.client.listing import count_plans, list_plans
+from airlock.client.patience import answered
 from airlock.client.plans import MAX_ATTRIBUTE, attributes_of
 from airlock.client.pollers import QUEUES_OF
 from airlock.plans.plan import Plan
@@ -91,3 +96,30 @@ async def test_a_list_knows_how_many_plans_it_leaves_out(airlock_with: Any, plan
 
 async def _counted(airlock: Airlock, number: int) -> bool:
     return await count_plans(airlock.client, state=State.AWAITING_APPROVAL) == number
+
+
+async def test_a_worker_that_polls_is_busy_and_not_away(airlock: Airlock, plan: Any) -> None:
+    handle = await airlock.submit(plan(step("s", "put", key="k", value=1)))
+    await awaiting(handle)
+    # as on a busy machine: three times without the time for an answer
+    limits = iter([timedelta(microseconds=1)] * 3 + [timedelta(seconds=60)])
+    told = await answered(airlock.client, lambda: handle.workflow.query("status", rpc_timeout=next(limits)))
+    assert told["plan_id"] == handle.plan_id
+    assert list(limits) == []
+    handle.patient = True
+    assert (await handle.status()).plan_id == handle.plan_id
+    await handle.decide("abort", by="alice", reason="enough")
+
+
+async def test_a_question_to_no_worker_ends(dev_server: Any, plan: Any) -> None:
+    client = await namespace(dev_server.client, "never-a-worker")
+    handle = await Airlock(client).submit(plan(step("s", "put", key="k", value=1)))
+    asked: list[int] = []
+
+    async def ask() -> Any:
+        asked.append(1)
+        return await handle.workflow.query("status", rpc_timeout=timedelta(milliseconds=200))
+
+    with pytest.raises(RPCError):
+        await answered(client, ask)
+    assert len(asked) == 1
