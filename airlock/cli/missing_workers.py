@@ -7,7 +7,7 @@ from airlock.client import PlanHandle
 from airlock.client.errors import NoSuchPlan
 from airlock.client.pollers import sentences, unserved
 from airlock.plans.state import State
-from airlock.run.views import StatusView
+from airlock.run.views import StatusView, StepView
 
 _ROLE = {
     State.MOCK: ("rehearse",), State.DRY_RUN: ("rehearse",), State.AWAITING_APPROVAL: ("live",),
@@ -35,14 +35,16 @@ async def with_workers(handle: PlanHandle, status: StatusView) -> tuple[StatusVi
     found = await unserved(handle.workflow_client, *_ROLE[status.state])
     queue = _QUEUE.get(status.state, "")
     if status.in_flight and any(queue in queues for queues in found.values()) and await _none_begun(handle):
-        steps = tuple(
-            step.model_copy(update={"status": SCHEDULED}) if step.id in status.in_flight else step for step in status.steps
-        )
+        steps = tuple(_scheduled(step) if step.id in status.in_flight else step for step in status.steps)
         waits = f"a live worker: no worker serves {queue}; scheduled: {', '.join(status.in_flight[:20])}"
         status = status.model_copy(update={"steps": steps, "waits_for": waits})
     elif queue and not status.in_flight and status.waits_for == "a worker" and "live" in found:
         status = status.model_copy(update={"waits_for": f"a live worker: no worker serves {', '.join(found['live'])}"})
     return status, sentences(found)
+
+
+def _scheduled(step: StepView) -> StepView:
+    return StepView.model_validate({**step.model_dump(), "status": SCHEDULED})
 
 
 async def _none_begun(handle: PlanHandle) -> bool:
