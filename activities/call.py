@@ -18,6 +18,7 @@ from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import PATIENCE, clock, may_ask
+from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import (
     BoundCall,
     WrongShape,
@@ -144,7 +145,7 @@ class CallActivities:
             )
             return classify(request, error, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
-            text = describe(error, secrets)
+            text = explain(error, secrets, f"plan {plan_id}, step {request.step.id}, live call, attempt {request.attempt}")
             await turns.hold_off(request.contract, asked_to_wait(error, MAX_HOLD_OFF), text)
             return classify(request, error, text, _token_if_any(call, secrets))
         return CallSucceeded(

@@ -10,7 +10,8 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import undo_attempts
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
-from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_real, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.activities.undo_guard import UndoGuard
 from airlock.activities.undo_token import undo_token
@@ -65,7 +66,8 @@ class CompensateActivities:
                 raise ToolFailed(f"{tool.name} has no compensate function on this worker")
             await run(function, args, call, request.contract.timeout)
         except Exception as error:  # noqa: BLE001  # any exception is retried, then parks the plan
-            text = shorten(describe(error, secrets))
+            call_of = f"plan {request.plan_id}, step {request.step.id}"
+            text = explain(error, secrets, f"{call_of}, undo, attempt {activity.info().attempt}")
             hopeless = isinstance(error, ToolFailed) and not error.retry
             if hopeless or activity.info().attempt >= undo_attempts(request.contract):
                 return UndoFailedOutcome(step=request.step.id, error=text)
@@ -94,7 +96,11 @@ class CompensateActivities:
             undo = undo_token(call, secrets)
             why = shorten(str(secrets.redact(said.why[:MAX_OUTPUT_BYTES])))
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
-            return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
+            return ProbeAnswer(
+                step=request.step.id,
+                happened=None,
+                why=explain(error, secrets, f"plan {request.plan_id}, step {request.step.id}, probe"),
+            )
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:

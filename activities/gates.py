@@ -26,6 +26,7 @@ from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.gates.answers import (
     AcquireGranted,
+    AcquireRefused,
     AcquireResult,
     SlotGranted,
 )

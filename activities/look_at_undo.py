@@ -8,7 +8,8 @@ from temporalio.exceptions import ApplicationError
 
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import as_model, bind_real, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_real, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import AirlockError, RefError, ToolFailed
@@ -46,6 +47,7 @@ class UndoLookActivities:
 
     async def _one(self, made: MadeCall) -> UndoLook:
         secrets, step = Secrets(), made.step.id
+        during = f"plan {made.plan_id}, step {step}, undo check"
         try:
             tool = tool_of(self._toolbox.catalogue, made.contract)
             function = tool.functions.get("undo_check")
@@ -61,9 +63,9 @@ class UndoLookActivities:
         except TimeoutError:
             return UndoLook(step=step, looked=False, error=f"the look took longer than {made.contract.timeout:g} s")
         except AirlockError as error:  # reported by the tool: the undo would fail
-            return UndoLook(step=step, looked=True, error=shorten(describe(error, secrets)))
+            return UndoLook(step=step, looked=True, error=explain(error, secrets, during))
         except Exception as error:  # noqa: BLE001  # a defect of the check tells nothing about the undo
-            return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
+            return UndoLook(step=step, looked=False, error=explain(error, secrets, during))
         return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect[:MAX_OUTPUT_BYTES]))))
 
     def _bound(self, made: MadeCall, secrets: Secrets) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from temporalio import activity
 from airlock.activities.call_metrics import measure
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import BoundCall, as_model, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import BoundCall, as_model, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json, require_bounded
 from airlock.base.errors import ToolFailed
@@ -102,7 +103,8 @@ class PreviewActivities:
         except TimeoutError:
             return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
         except Exception as error:  # noqa: BLE001  # any exception of a dry run lowers the ceiling of its step
-            return PreviewFailed(step=step.id, error=shorten(describe(error, secrets)))
+            during = f"plan {request.plan_id}, step {step.id}, dry run"
+            return PreviewFailed(step=step.id, error=explain(error, secrets, during))
         return preview
 
     async def _look(

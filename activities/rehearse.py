@@ -9,10 +9,10 @@ from airlock.activities.call_metrics import measure
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import MOCK_TIMEOUT
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import as_model, bind_shown, checked_output, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_shown, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.metrics import CallResult
-from airlock.base.text import shorten
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.outcome import MockFailed
 from airlock.plans.plan import Step
@@ -44,7 +44,8 @@ class RehearseActivities:
                     outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
                     measurement.result = CallResult.WORKED
                 except Exception as error:  # noqa: BLE001  # any exception of a mock lowers the ceiling of its step
-                    failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
+                    text = explain(error, Secrets({}), f"plan {request.plan_id}, step {step.id}, mock")
+                    failures.append(MockFailed(step=step.id, error=text))
                     measurement.result = CallResult.FAILED
         return RehearseResult(failures=tuple(failures))
 

@@ -192,7 +192,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 
 class _Turn:
@@ -232,8 +232,8 @@ def _in_thread(turn: _Turn, function: ToolFunction, args: BaseModel, call: ToolC
         return function(args, call)
     except Exception:
         raise
-    except BaseException as error:  # noqa: BLE001  # a SystemExit in the event loop would stop the whole worker
-        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+    except BaseException as error:  # a SystemExit in the event loop would stop the whole worker
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 
 class StillRunning(TimeoutError):

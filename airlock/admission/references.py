@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from airlock.admission.places import misplaced_markers
 from airlock.base.errors import Problem
 from airlock.base.text import shorten
 from airlock.plans.output_shape import Nowhere, OutputShape, as_path
@@ -24,7 +25,7 @@ def reference_problems(plan: Plan) -> list[Problem]:
         for step in plan.steps
         for marker in markers(step.args)
         if (wrong := syntax_error(marker))
-    ]
+    ] + [problem for step in plan.steps for problem in misplaced_markers(step)]
 
 
 def path_problems(plan: Plan, tools: Mapping[str, Tool]) -> list[Problem]:
@@ -33,7 +34,7 @@ def path_problems(plan: Plan, tools: Mapping[str, Tool]) -> list[Problem]:
     A tool that declares no output, or leaves a part of it open, is taken at its word.
 
     Args:
-        plan: A plan whose references are written correctly.
+        plan: A plan; references that are not written correctly are left to `reference_problems`.
         tools: The tool of each step; steps with an unknown tool are absent.
     """
     paths = _Paths(tools)
@@ -41,7 +42,7 @@ def path_problems(plan: Plan, tools: Mapping[str, Tool]) -> list[Problem]:
         problem
         for step in plan.steps
         for marker in markers(step.args)
-        if marker.kind == REF and (problem := paths.problem(step.id, marker))
+        if marker.kind == REF and not syntax_error(marker) and (problem := paths.problem(step.id, marker))
     ]
 
 

@@ -43,7 +43,16 @@ class PlanError(_Problems):
 
 
 class ConfigError(_Problems):
-    """A configuration that cannot be used; `problems` names each key and fix."""
+    """A configuration that cannot be used; `problems` names each key and fix.
+
+    Args:
+        problems: Each mistake.
+        rest: The configuration without what is wrong, if something is left, so that more mistakes can be looked for.
+    """
+
+    def __init__(self, problems: Sequence[Problem], rest: object = None) -> None:
+        self.rest = rest
+        super().__init__(problems)
 
 
 class ContractError(AirlockError):

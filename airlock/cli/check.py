@@ -10,8 +10,11 @@ from rich.text import Text
 from airlock.admission.config import Config
 from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.admission.examination import Examination, examine
+from airlock.admission.needed_secrets import secrets_of_plan
+from airlock.admission.readable import further_problems
+from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text import count
-from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
 from airlock.plans.assignments import read_plan
@@ -45,6 +48,45 @@ def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Examinat
     return examine(plan, catalogue, config.policy)
 
 
+def examine_files(
+    path: Path, validation: Path | None, config: Path | None, *, no_catalogue: bool
+) -> tuple[Examination, tuple[Config, Catalogue] | None]:
+    """Examine the plan in a file, under the operator's configuration if there is one.
+
+    Raises:
+        PlanError: If the plan cannot be read; with the problems of everything that can be read of it.
+        ConfigError: If the configuration cannot be used; a `Refusal` if the plan has problems too.
+    """
+    try:
+        configured = None if no_catalogue else read_catalogue(config)
+    except ConfigError as error:
+        if found := _problems_of_plan(path, validation):
+            both = (*error.problems, *found)
+            message = f"neither the configuration nor the plan can be accepted: {len(both)} problems"
+            raise Refusal(message, both) from error
+        raise
+    try:
+        return look_at(plan_from_files(path, validation), configured), configured
+    except PlanError as error:
+        catalogue, policy = (configured[1], configured[0].policy) if configured else (None, None)
+        raise PlanError(further_problems(_document_if_any(path), error, catalogue, policy)) from error
+
+
+def _problems_of_plan(path: Path, validation: Path | None) -> tuple[Problem, ...]:
+    """Return the problems of a plan that can be seen without a configuration."""
+    try:
+        return look_at(plan_from_files(path, validation), None).problems
+    except PlanError as error:
+        return further_problems(_document_if_any(path), error)
+
+
+def _document_if_any(path: Path) -> Any:
+    try:
+        return read_document(path)
+    except PlanError:
+        return None
+
+
 @command
 def check(
     plan_file: PlanFile,
@@ -58,8 +100,7 @@ def check(
     Prints every finding with its place and its fix, every conflict, and the ceiling of each step. Exits 1 when there are
     errors; warnings alone exit 0.
     """
-    configured = None if no_catalogue else read_catalogue(config)
-    findings = look_at(plan_from_files(plan_file, validation), configured)
+    findings, configured = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if as_json:
         emit(_as_document(findings, None if no_catalogue else find_config(config)))
     else:
@@ -83,6 +124,7 @@ def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
         ],
         "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
         "grants": _grants(findings),
+        "secrets": list(secrets_of_plan(findings.plan, findings.contracts)),
     }
 
 
@@ -100,6 +142,8 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
         for fix in dict.fromkeys(grants[step] for step in found.steps if step in grants):
             if found.kind is ConflictKind.PERMISSION:
                 screen.print(Text(f"  fix: {safe(fix)}", style="dim"), soft_wrap=True)
+    if needed := secrets_of_plan(findings.plan, findings.contracts):
+        say(safe(f"live workers need the secrets: {', '.join(needed)}"))
     verdict = f"{count(len(findings.problems), 'error')}, {count(len(findings.warnings), 'warning')}"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
     say(f"{findings.plan.plan_id}: {count(len(findings.plan.steps), 'step')}, {verdict}{where}")

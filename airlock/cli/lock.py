@@ -12,9 +12,10 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import LIVE_GATE
 from airlock.base.text import count
-from airlock.cli.decisions import ByOption, ReasonOption, decide, me, patiently
+from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.lock_screen import open_barrier
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.patience import patiently
 from airlock.cli.screens import moment, plans_table
 from airlock.client import Airlock, NoAnswer
 from airlock.client.live_gate import ChangesSinceLock, HolderState, LiveGate, Proof

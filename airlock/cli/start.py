@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from airlock.base.errors import PlanError, Problem
-from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, plan_from_files
+from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, examine_files
 from airlock.cli.follow import Snapshot, follow, open_screen
 from airlock.cli.hints import status_as_started
+from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
-from airlock.cli.settings import ConfigOption, read_catalogue
+from airlock.cli.settings import ConfigOption
 from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.views import StatusView
@@ -38,7 +40,7 @@ async def start(
     when no worker has judged it within 20 seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends
     completed, partial or rehearsed.
     """
-    findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
+    findings, _ = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if findings.problems:
         raise PlanError(findings.problems)
     if not as_json:
@@ -50,10 +52,13 @@ async def start(
         raise _refused(handle, status)
     if wait:
         return await _wait(handle, as_json=as_json)
+    missing = await missing_workers(handle, *QUEUES_OF)
     if as_json:
-        emit({**_submitted(handle), "status": status})
+        emit({**_submitted(handle), "status": status, "missing_workers": missing})
     else:
         _say_where(handle, status)
+        for sentence in missing:
+            warn(sentence)
     return OK
 
 

@@ -8,8 +8,9 @@ print((await run.result()).outcome)
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
+from airlock.client.patience import answered
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
@@ -45,6 +47,11 @@ from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
+MAX_AGENTS = 100
+MAX_ATTRIBUTE = 2_000
+"""Bytes of one search attribute; Temporal refuses more than 2,048."""
+MAX_SUMMARY = 390
+"""Bytes of a run's summary; Temporal refuses more than 400."""
 """Seconds for a worker's answer to a decision."""
 ENDED_CHECK = 2.0
 """Seconds without a change after which a follower checks that the run is open."""
@@ -61,6 +68,8 @@ class PlanHandle:
         self.workflow_client = client
         self.already = already
         """True if the same plan was submitted before, so that this submission started nothing."""
+        self.patient = False
+        """True to wait for an answer for as long as a worker polls: it is busy, not away."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
@@ -69,7 +78,7 @@ class PlanHandle:
         """Return the current status of the plan.
 
         Raises:
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return await self._query("status", StatusView)
@@ -79,7 +88,7 @@ class PlanHandle:
 
         Raises:
             PreviewMismatch: If the digest does not cover the content. Nothing of it may be approved.
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return checked_preview(await self._query("preview", PreviewView), self.workflow.id)
@@ -174,7 +183,11 @@ class PlanHandle:
 
     async def _query(self, name: str, model: type[_View]) -> _View:
         try:
-            answer = await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            def ask() -> Awaitable[_View]:
+                return self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            answer = await (answered(self.workflow_client, ask) if self.patient else ask())
             return model.model_validate(answer)
         except RPCError as error:
             raise self._translated(error) from error
@@ -274,17 +287,15 @@ class Airlock:
                 ) from None
             return PlanHandle(self.client, read.plan_id, already=True)
         except RPCError as error:
-            if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
-                raise AirlockError(
-                    "the namespace lacks Airlock's search attributes; start a worker once, it registers them"
-                ) from error
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:
+                raise AirlockError(_refused(error.message)) from error
             raise
         return PlanHandle(self.client, names.plan_id_of(started.id))
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
     """Return the search attributes with which a run of a plan, or of its undo, starts."""
-    agents = sorted({step.agent for step in plan.steps})[:100]
+    agents = _indexed({step.agent for step in plan.steps})
     return TypedSearchAttributes(
         [
             SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
@@ -293,6 +304,30 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
     )
 
 
+def _indexed(agents: Iterable[str]) -> list[str]:
+    """Return the agents by which a plan can be found: as many as fit, because the server refuses a longer value."""
+    kept: list[str] = []
+    size = 2
+    for agent in sorted(agents):
+        size += len(json.dumps(agent)) + 1  # a client may escape every character beyond ASCII
+        if size > MAX_ATTRIBUTE or len(kept) == MAX_AGENTS:
+            break
+        kept.append(agent)
+    return kept
+
+
+def _refused(said: str) -> str:
+    if "search attribute" in said.lower() and "limit" not in said.lower():
+        return f"the namespace lacks Airlock's search attributes; start a worker once, it registers them ({said})"
+    return f"Temporal refused to start the plan: {said}"
+
+
 def _summary(plan: Plan) -> str:
     goal = visible(" ".join(plan.goal.split()))
-    return f"{goal[:150] or plan.plan_id} ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]})"
+    by = _cut(f" ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)
+    return _cut(goal[:150] or plan.plan_id, MAX_SUMMARY - len(by.encode()) - 1) + f"{by})"
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the beginning of a text that has at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, ContractError, Problem, plain_message
+from airlock.base.likely import likely_fix
 from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
@@ -81,7 +82,7 @@ class Catalogue:
             Problem(
                 where=f"contracts.{name}",
                 message="no tool of that name is in the catalogue",
-                fix=f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}",
+                fix=likely_fix(name, self._tools, f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}"),
             )
             for name in sorted(self._overrides)
             if name not in self._tools
@@ -113,7 +114,7 @@ class Catalogue:
                     Problem(
                         where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
                         message=plain_message(item),
-                        fix="correct it, or remove it",
+                        fix=_contract_fix(item),
                     )
                     for item in error.errors(include_url=False)
                 ]
@@ -128,7 +129,7 @@ class Catalogue:
             Problem(
                 where=f"tool {name}",
                 message=f"depends_on_tools names {other!r}, which is not in the catalogue",
-                fix=f"name one of: {', '.join(self._tools)}",
+                fix=likely_fix(other, self._tools, f"name one of: {', '.join(self._tools)}"),
             )
             for name, others in needed.items()
             for other in others
@@ -144,12 +145,31 @@ class Catalogue:
         ]
 
 
+def _contract_fix(item: Any) -> str:
+    name = str(item["loc"][-1]) if item["loc"] else ""
+    otherwise = "correct it, or remove it"
+    return likely_fix(name, Contract.model_fields, otherwise) if item["type"] == "extra_forbidden" else otherwise
+
+
 def _duplicate(name: str) -> Problem:
     return Problem(where=f"tool {name}", message="two modules declare a tool of this name", fix="rename one of them")
 
 
+def section_names(tools: Iterable[Tool]) -> tuple[str, ...]:
+    """Return the settings sections that some tools read, sorted."""
+    return tuple(sorted({_section(tool.settings_model) for tool in tools if tool.settings_model is not None}))
+
+
 def _section(model: type[BaseModel]) -> str:
     return str(getattr(model, "section", model.__name__.lower()))
+
+
+def _setting_fix(item: Any, section: str, model: type[BaseModel]) -> str:
+    variable = f"AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}"
+    if item["type"] != "extra_forbidden" or len(item["loc"]) != 1:
+        return f"set it in [settings.{section}], or in the environment as {variable}"
+    close = likely_fix(str(item["loc"][0]), model.model_fields, f"there are: {', '.join(model.model_fields)};")
+    return f"{close} it stands in [settings.{section}], or in the environment as {variable}"
 
 
 def _validated(
@@ -166,8 +186,7 @@ def _validated(
                 Problem(
                     where=".".join(["settings", section, *(str(part) for part in item["loc"])]),
                     message=plain_message(item),
-                    fix=f"set it in [settings.{section}], or in the environment "
-                    f"as AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}",
+                    fix=_setting_fix(item, section, model),
                 )
                 for item in error.errors(include_url=False)
             ]

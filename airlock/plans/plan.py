@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, field
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem, plain_message
+from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
@@ -194,7 +195,8 @@ def _fix(item: Any, field: str) -> str:
     if kind == "missing":
         return f"add {field!r}"
     if kind == "extra_forbidden":
-        return f"remove {field!r}, or correct its spelling"
+        fields = Step.model_fields if item["loc"][0] == "steps" else Plan.model_fields
+        return likely_fix(field, fields, f"remove {field!r}, or correct its spelling")
     if kind == "string_pattern_mismatch":
         if field == "plan_id":
             return "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"

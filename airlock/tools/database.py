@@ -112,6 +112,7 @@ def _be_strict(engine: sa.Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connected(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None  # otherwise the driver begins the transaction itself, too late
+        dbapi_connection.execute("PRAGMA foreign_keys = ON")  # SQLite enforces none unless each connection asks
         if not write:
             dbapi_connection.execute("PRAGMA query_only = ON")
 

@@ -127,7 +127,8 @@ def http_tool(
         ContractError: If the promises contradict each other; a reversible route needs an `undo_url`.
     """
     route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
-    promises = {"description": f"{route.method} {url}", "fidelity": "probe", **promises}
+    needed = tuple((secret_headers or {}).values())
+    promises = {"description": f"{route.method} {url}", "fidelity": "probe", "needs_secrets": needed, **promises}
     found = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
     found.dry_run(route.dry_run)
     found.mock(route.mock)

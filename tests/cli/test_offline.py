@@ -51,7 +51,7 @@ FINDINGS = [
     ({"args": {"path": "a", "content": "x", "colour": 1}}, "steps.one.args.colour: ", "remove 'colour'"),
     ({"after": ["two"]}, "steps.one: depends on itself: one -> two -> one", "remove one of these dependencies"),
     ({"after": ["three"]}, "names step 'three', which is not in the plan", "name one of the plan's steps"),
-    ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "names step 'gone'", "name one of the plan's steps"),
+    ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "args.content: names step 'gone'", "did you mean 'one'?"),
     (
         {"args": {"path": "a", "content": {"$ref": "two.["}}},
         "is not a plain path",

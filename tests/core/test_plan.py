@@ -90,7 +90,7 @@ def test_not_an_object(document: Any) -> None:
         ({"confidence": None}, "steps.create.confidence", "valid number", "0.0 to 1.0"),
         ({"after": "find"}, "steps.create.after", "valid tuple", "'after'"),
         ({"after": [1]}, "steps.create.after.0", "valid string", ""),
-        ({"afer": ["find"]}, "steps.create.afer", "Extra inputs", "remove 'afer', or correct its spelling"),
+        ({"afer": ["find"]}, "steps.create.afer", "Extra inputs", "did you mean 'after'?"),
     ],
     ids=lambda value: str(value)[:30],
 )

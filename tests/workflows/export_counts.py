@@ -151,8 +151,8 @@ CONFIDENCE = 0.95
 def _of_health(told: dict[str, Any], raw: list[RawPlan]) -> list[tuple[str, object, object]]:
     """Return the samples, the shares and the score by its formula; reports of a stage come when a plan leaves it."""
     calls, ok = sum(sum(plan.ends.values()) for plan in raw), sum(plan.ends["live"] for plan in raw)
-    looks = [conflicts for plan in raw if plan.status != "OPEN" for conflicts in plan.looks]
-    ended = [plan for plan in raw if plan.status == "COMPLETED" and (plan.was("LIVE") or plan.was("ROLLBACK"))]
+    looks = [plan.looks[0] for plan in raw if plan.status != "OPEN" and plan.looks]
+    ended = [plan for plan in raw if plan.status == "COMPLETED" and plan.was("LIVE")]
     clean = [plan for plan in ended if not plan.was("ROLLBACK") and plan.outcome in ("completed", "partial")]
     approved = sum(plan.moves["AWAITING_APPROVAL", "LIVE"] for plan in raw)
     decisions = approved + sum(plan.moves["AWAITING_APPROVAL", "MOCK"] for plan in raw)
