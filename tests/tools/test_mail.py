@@ -1,10 +1,8 @@
 """`send_email` through a real SMTP server; what it delivered is read from its mailbox."""
 
-import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -21,6 +19,7 @@ from airlock.tools import send_email
 from airlock.tools.mail_message import build
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
+from tests.tools.scripted_smtp import scripted
 
 Make = Callable[..., Any]
 MAIL = {"to": "jo@acme.test", "subject": "Welcome, Jó", "body": "Hi Jó\n.\nthat was a dot\n"}
@@ -181,31 +180,6 @@ def test_a_mail_is_built_whole_or_certainly_not_sent(subject: str, body: str, lo
         assert text.splitlines() == body.splitlines() or text.split() == body.split()
 
 
-@asynccontextmanager
-async def scripted(script: Mapping[str, bytes], said: list[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """A real socket that answers each command as the script says: nothing is a lost connection."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(script.get("GREET", b"220 ready\r\n"))
-        mail = False
-        while line := await reader.readline():
-            said.append(line)
-            if mail and line != b".\r\n":
-                continue
-            command = "DOT" if mail else line[:4].decode().strip().upper()
-            answer = script.get(command, b"354 go on\r\n" if command == "DATA" else b"250 OK\r\n")
-            mail = command == "DATA" and answer.startswith(b"354")
-            if not answer:
-                break
-            writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        yield {"host": "127.0.0.1", "port": port, "sender": "a@b.test", "starttls": False}
-
-
 @pytest.mark.parametrize(
     ("command", "answer", "error", "retry"),
     [
@@ -230,7 +204,7 @@ async def scripted(script: Mapping[str, bytes], said: list[bytes]) -> AsyncItera
 async def test_what_a_reply_to_each_command_means(
     runner: Make, command: str, answer: bytes, error: type[Exception], retry: bool | None
 ) -> None:
-    async with scripted({command: answer}, []) as settings:
+    async with scripted({command: [answer]}, []) as settings:
         with pytest.raises(error) as raised:
             await runner(send_email, settings).live(**MAIL)
     assert type(raised.value) is error
@@ -239,7 +213,7 @@ async def test_what_a_reply_to_each_command_means(
 
 async def test_a_server_that_leaves_before_the_first_byte_leaves_no_doubt(runner: Make) -> None:
     said: list[bytes] = []
-    async with scripted({"DATA": b""}, said) as settings:
+    async with scripted({"DATA": [b""]}, said) as settings:
         tool = runner(send_email, settings)
         with pytest.raises(ToolFailed, match="closed the connection before the mail") as refusal:
             await tool.live(**MAIL)
