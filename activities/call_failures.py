@@ -53,17 +53,17 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     asked = asked_to_wait(error)
     if not certain and (isinstance(error, _LOST) or unknown):
         running = isinstance(error, StillRunning)
-        if again and _may_return(error):
+        if again and not asked_too_much(error):
             return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running, after=asked)
         return CallInDoubt(step=step, error=text, undo=undo, running=running)
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     # the tool says that nothing was done, so even a call that may not be repeated gets another attempt
     again = again or (isinstance(error, ToolFailed) and request.attempt < contract.max_attempts)
-    if again and not hopeless and _may_return(error):
+    if again and not hopeless and not asked_too_much(error):
         return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return CallFailed(step=step, error=text, undo=undo, attempt=request.attempt)
 
 
-def _may_return(error: Exception) -> bool:
-    """Return True unless the target asked to wait longer than any attempt waits: an earlier one would be too early."""
-    return not (isinstance(error, ToolFailed | InDoubt) and error.after > MAX_WAIT)
+def asked_too_much(error: Exception) -> bool:
+    """Return True if the target asked to wait longer than any attempt waits: an earlier one would be too early."""
+    return isinstance(error, ToolFailed | InDoubt) and error.after > MAX_WAIT

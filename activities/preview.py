@@ -1,6 +1,7 @@
 """DRY_RUN: the tools read the real systems and describe the effect of a live call."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -73,10 +74,7 @@ class PreviewActivities:
                 group = [step for step in group if not failed.intersection(parents[step])]
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
                 if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
-                    answered = {outcome.step for outcome in done} | failed
-                    return PreviewResult(
-                        previews=tuple(done), remaining=tuple(step for step in by_id if step not in answered)
-                    )
+                    return _result(done, by_id, failed)
                 looks = [self._counted(request, by_id[step], outputs, stopped) for step in group]
                 for looked in await asyncio.gather(*looks):
                     if looked is None:
@@ -88,7 +86,7 @@ class PreviewActivities:
                 send_heartbeat(Progress(dumped))
                 if any(isinstance(outcome, PreviewFailed) and outcome.unlooked for outcome in done):
                     return PreviewResult(previews=tuple(done))
-        return PreviewResult(previews=tuple(done))
+        return _result(done, by_id, failed)
 
     async def _counted(
         self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], stopped: asyncio.Event
@@ -170,6 +168,12 @@ def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
 
 def _not_looked(step: Step, bound: BoundCall, effect: str) -> StepPreview:
     return StepPreview(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
+
+
+def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str]) -> PreviewResult:
+    """Return the outcomes with the steps that were not looked at, though they could go further."""
+    answered = {outcome.step for outcome in done} | failed
+    return PreviewResult(previews=tuple(done), remaining=tuple(step for step in asked if step not in answered))
 
 
 def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) -> None:
