@@ -16,6 +16,7 @@ from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.plans.state import State
 from airlock.program import program
+from airlock.run.state import Outcome
 from airlock.run.views import StatusView
 
 ADMISSION_WITHIN = 20.0
@@ -34,9 +35,9 @@ async def start(
 ) -> int:
     """Submit a plan.
 
-    The same plan twice starts nothing. Other content under the same id is refused. Exits 0 once the plan is admitted, or
-    when no worker has judged it within 20 seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends
-    completed, partial or rehearsed.
+    The same plan twice starts nothing, unless it ended as unrehearsed: then it is rehearsed again. Other content under the
+    same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20 seconds, and 1 when it
+    is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed.
     """
     findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
     if findings.problems:
@@ -54,7 +55,7 @@ async def start(
         emit({**_submitted(handle), "status": status})
     else:
         _say_where(handle, status)
-    return OK
+    return REFUSED if status is not None and status.outcome is Outcome.UNREHEARSED else OK
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:
