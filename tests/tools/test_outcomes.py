@@ -3,11 +3,17 @@
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
+from airlock.base.errors import InDoubt
+from airlock.tools.backups import _put
+from airlock.tools.database import _answer
+from airlock.tools.folder import ABSENT, FileState
 from airlock.tools.outcomes import ANY, LOST, NOT_SENT, TABLE, Asked, Effect, Row, errno_name, meaning, rows
 
 WRITES = {
@@ -89,3 +95,37 @@ def test_what_was_sent_is_certainly_without_effect_only_where_its_target_says_so
 def test_errors_of_the_operating_system_have_their_name(number: int) -> None:
     assert errno_name(OSError(number, os.strerror(number))) == errno.errorcode[number]
     assert errno_name(OSError("without a number")) == ANY
+
+
+class Driver(Exception):
+    """An error as drivers raise it: psycopg with `sqlstate`, psycopg2 with `pgcode`, others with neither."""
+
+    def __init__(self, **given: str | None) -> None:
+        super().__init__("said no")
+        self.__dict__.update(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({"sqlstate": "40001"}, "40001"), ({"pgcode": "23505"}, "23505"), ({"sqlstate": None}, "OperationalError"),
+        ({}, "OperationalError"), ({"sqlstate": "odd"}, "OperationalError"),
+    ],
+)  # fmt: skip
+def test_a_database_answers_with_its_sqlstate_if_it_gave_one(given: dict[str, str | None], answer: str) -> None:
+    assert _answer(OperationalError("COMMIT", {}, Driver(**given))) == answer
+
+
+def test_a_file_that_is_neither_as_it_was_nor_as_it_should_be_is_in_doubt(tmp_path: Path) -> None:
+    """The operating system refuses to put a file over a folder that came into its place."""
+    draft, target = tmp_path / "draft", tmp_path / "target"
+    draft.write_bytes(b"new")
+    target.mkdir()
+    after = FileState.of(b"new", 0o644)
+    with pytest.raises(InDoubt, match="was being replaced"):
+        _put(draft, target, FileState.of(b"old", 0o644), after)
+    assert (draft.read_bytes(), list(target.iterdir())) == (b"new", [])
+    missing = tmp_path / "no draft"
+    target.rmdir()
+    with pytest.raises(FileNotFoundError):
+        _put(missing, target, ABSENT, after)
