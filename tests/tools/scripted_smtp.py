@@ -23,9 +23,9 @@ async def scripted(script: Mapping[str, list[bytes]], said: list[bytes], port: i
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            writer.write(answer("GREET", b"220 ready\r\n"))
-            mail = False
-            while line := await reader.readline():
+            greeting, mail = answer("GREET", b"220 ready\r\n"), False
+            writer.write(greeting)
+            while greeting and (line := await reader.readline()):
                 said.append(line)
                 if mail and line != b".\r\n":
                     continue

@@ -142,6 +142,16 @@ async def test_a_greylisted_recipient_is_tried_again(dev_server: Any, host: Sand
     assert len([line for line in said if line.lower().startswith(b"rcpt")]) == 3
 
 
+async def shell(where: dict[str, str], *arguments: str) -> tuple[int | None, str]:
+    """Run a command of `airlock`; return its exit code and what it printed, in one line."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "airlock", *arguments, cwd=ROOT, env={**os.environ, **where},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return process.returncode, " ".join(out.decode().split())
+
+
 async def test_a_plan_whose_dry_run_gets_no_answer_ends_visibly_and_can_be_submitted_again(
     dev_server: Any, host: SandboxProcess, plan: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
@@ -155,15 +165,9 @@ async def test_a_plan_whose_dry_run_gets_no_answer_ends_visibly_and_can_be_submi
         file.write_text(json.dumps(document))
         client = airlock.client
         where = {"TEMPORAL_ADDRESS": client.service_client.config.target_host, "TEMPORAL_NAMESPACE": client.namespace}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "airlock", "start", str(file), "--wait", "--no-catalogue", cwd=ROOT,
-            env={**os.environ, **where}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        out, _ = await process.communicate()
-        assert process.returncode == 1, out.decode()
-        assert "ended: unrehearsed (not rehearsed: the dry run of step 'mail' got no answer" in " ".join(
-            out.decode().split()
-        )
+        code, out = await shell(where, "start", str(file), "--wait", "--no-catalogue")
+        assert code == 1, out
+        assert "ended: unrehearsed (not rehearsed: the dry run of step 'mail' got no answer" in out
         first = airlock.plan(document["plan_id"])
         result = await first.result()
         assert (result.outcome, result.state) == ("unrehearsed", "ABORTED")
@@ -174,4 +178,10 @@ async def test_a_plan_whose_dry_run_gets_no_answer_ends_visibly_and_can_be_submi
         await approved(again)
         assert (await again.result()).outcome == "completed"
         assert (await airlock.submit(document)).already, "and neither is one that has called something"
+        code, out = await shell(where, "export", str(tmp_path / "record"))
+        assert code == 0, out
+        code, out = await shell(where, "verify", str(tmp_path / "record"))
+        assert code == 0, out
+        lines = (tmp_path / "record" / "tool_execution_log.jsonl").read_text().splitlines()
+        assert sorted(json.loads(line)["outcome"] for line in lines) == ["completed", "unrehearsed"]
     assert said.count(b".\r\n") == 1
