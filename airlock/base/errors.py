@@ -76,7 +76,8 @@ class ToolFailed(AirlockError):
 
     Args:
         message: The reason, written for the approver and the operator.
-        retry: True if another attempt could succeed; honoured only if the contract allows a repeat.
+        retry: True if another attempt could succeed. Nothing was done, so even a call that is made once gets another one,
+            up to the contract's `max_attempts`. A mock or a dry run is repeated too.
         after: Seconds that the target asked to wait before the next attempt (a Retry-After).
     """
 
@@ -91,4 +92,13 @@ class Stale(AirlockError):
 
 
 class InDoubt(AirlockError):
-    """A failure that a tool raises when its call may have taken effect, for example after a lost connection."""
+    """A failure that a tool raises when its call may have taken effect, for example after a lost connection.
+
+    Args:
+        message: The reason, written for the approver and the operator.
+        after: Seconds that the target asked to wait before the next attempt, if the contract allows one (a Retry-After).
+    """
+
+    def __init__(self, message: str = "", *, after: float = 0.0) -> None:
+        self.after = after
+        super().__init__(message)

@@ -18,6 +18,7 @@ from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
+from airlock.run.outcome import Outcome
 from airlock.run.views import StatusView
 
 ADMISSION_WITHIN = 20.0
@@ -36,9 +37,9 @@ async def start(
 ) -> int:
     """Submit a plan.
 
-    The same plan twice starts nothing. Other content under the same id is refused. Exits 0 once the plan is admitted, or
-    when no worker has judged it within 20 seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends
-    completed, partial or rehearsed.
+    The same plan twice starts nothing, unless it ended as unrehearsed: then it is rehearsed again. Other content under the
+    same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20 seconds, and 1 when it
+    is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed.
     """
     findings, _ = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if findings.problems:
@@ -59,7 +60,7 @@ async def start(
         _say_where(handle, status)
         for sentence in missing:
             warn(sentence)
-    return OK
+    return REFUSED if status is not None and status.outcome is Outcome.UNREHEARSED else OK
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:

@@ -40,6 +40,7 @@ from airlock.client.patience import answered
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
+from airlock.run.outcome import Outcome
 from airlock.run.preview_check import checked_preview
 from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
@@ -252,6 +253,8 @@ class Airlock:
     async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. The same plan submitted again starts nothing, and returns the same handle.
 
+        A plan that ended as `unrehearsed` has called nothing: the same plan starts once more and is rehearsed again.
+
         Args:
             plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
             validation: The decoded validations file of a plan in the older format, if there is one.
@@ -267,30 +270,48 @@ class Airlock:
         read, digest = plan.plan, plan.digest
         handle = PlanHandle(self.client, read.plan_id)
         try:
-            started = await self.client.start_workflow(
-                names.PLAN_WORKFLOW,
-                PlanStart(plan=read),
-                id=handle.workflow.id,
-                task_queue=names.WORKFLOW_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={MEMO_DIGEST: digest},
-                search_attributes=attributes_of(read),
-                static_summary=_summary(read),
-            )
-        except WorkflowAlreadyStartedError:
+            if await self._started(read, digest, WorkflowIDReusePolicy.REJECT_DUPLICATE):
+                return handle
             described = await handle.workflow.describe()
             known = await described.memo_value(MEMO_DIGEST, default=None)
             if known != digest:
                 raise PlanConflict(
                     f"plan {read.plan_id!r} was submitted before with other content; give the new one another plan_id"
-                ) from None
+                )
+            if await _unrehearsed(handle) and await self._started(read, digest, WorkflowIDReusePolicy.ALLOW_DUPLICATE):
+                return handle
             return PlanHandle(self.client, read.plan_id, already=True)
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT:
                 raise AirlockError(_refused(error.message)) from error
             raise
-        return PlanHandle(self.client, names.plan_id_of(started.id))
+
+    async def _started(self, plan: Plan, digest: str, reuse: WorkflowIDReusePolicy) -> bool:
+        """Start the run of a plan; return False if Temporal has one that does not allow another."""
+        try:
+            await self.client.start_workflow(
+                names.PLAN_WORKFLOW,
+                PlanStart(plan=plan),
+                id=names.plan_workflow_id(plan.plan_id),
+                task_queue=names.WORKFLOW_QUEUE,
+                id_reuse_policy=reuse,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={MEMO_DIGEST: digest},
+                search_attributes=attributes_of(plan),
+                static_summary=_summary(plan),
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+
+async def _unrehearsed(handle: PlanHandle) -> bool:
+    """Return True if the last run of a plan has ended without a rehearsal, and so without any call."""
+    facts = await handle.facts(last=1)
+    if facts.summary.open:
+        return False
+    outcome = facts.result.outcome.value if facts.result else facts.summary.outcome
+    return outcome == Outcome.UNREHEARSED.value
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:

@@ -12,3 +12,5 @@ class Outcome(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     ABORTED = "aborted"
+    UNREHEARSED = "unrehearsed"
+    """A mock or a dry run could not look, and no call was made: the same plan may be submitted again."""

@@ -22,7 +22,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
 from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
-from airlock.tools.web import GONE, READ_METHODS, HttpSettings, TargetRefused
+from airlock.tools.web import READ_METHODS, HttpSettings, TargetRefused, is_gone
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
@@ -85,8 +85,8 @@ class _Route:
             headers = self.headers(call, f"{call.idempotency_key}/undo")
             await send(call, str(token["method"]), str(token["url"]), headers=headers)
         except TargetRefused as refusal:
-            if token["method"] != "DELETE" or refusal.status not in GONE:
-                raise  # otherwise it is gone already
+            if token["method"] != "DELETE" or not is_gone(refusal):
+                raise
 
     def mock(self, args: RouteArguments, _call: ToolCall) -> HttpAnswer:
         body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}

@@ -311,6 +311,27 @@ def test_a_validations_file() -> None:
     assert (found.phase21_plan_id, found.phase22_validation_id) == ("p21", "v-1")
 
 
+def test_a_validation_of_this_plan_that_says_yes() -> None:
+    validation = {"validation_id": "v-1", "plan_id": OLD["plan_id"], "approved": True}
+    assert read_plan(OLD, validation).phase22_validation_id == "v-1"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"plan_id": "some-other-plan"}, "validations.plan_id"), ({"plan_id": None}, "validations.plan_id"),
+        *(({"approved": said}, "validations.approved") for said in (False, None, "no", 0, 1, "true")),
+    ],
+)  # fmt: skip
+def test_a_validation_of_another_plan_or_one_that_says_no_is_refused(more: dict[str, Any], where: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        read_plan(OLD, {"validation_id": "v-1", **more})
+    assert [problem.where for problem in refused.value.problems] == [where]
+    with pytest.raises(PlanError) as all_at_once:
+        read_plan(OLD, {"plan_id": "x", "approved": False})
+    assert len(all_at_once.value.problems) == 3
+
+
 @pytest.mark.parametrize("validation", [{}, [], "v-1", {"validation_id": ""}, {"validation_id": 5}], ids=repr)
 def test_a_wrong_validations_file(validation: Any) -> None:
     with pytest.raises(PlanError, match=r"validations\.validation_id"):
