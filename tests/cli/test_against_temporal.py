@@ -9,7 +9,8 @@ import pytest
 
 from airlock.export.files import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.ledger import linked
-from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
+from airlock.export.seal_traces import TracedEntry
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
 from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (

@@ -15,7 +15,7 @@ from airlock.client import plan_history as history
 from airlock.client.exporting import Plans
 from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.files import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.export.files import EXECUTIONS, EXPORT_FILES, HEALTH, SIGNALS, SUMMARY
 from airlock.run.audit import AuditEntry, AuditKind
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import records
@@ -43,10 +43,10 @@ async def test_exported_verified_and_the_same_again(place: Place) -> None:
     await until(lambda: heard(place, 5))
     said = await place.starter("export", str(place.out))
     assert (said.code, said.err) == (0, "")
-    assert "seven files, 4 plans (0 open) and 1 undos" in said.out
+    assert "eight files, 4 plans (0 open) and 1 undos" in said.out
     root = said.out.split("root ")[1].strip()
     first = content(place.out)
-    assert sorted(first) == sorted(SEVEN_FILES)
+    assert sorted(first) == sorted(EXPORT_FILES)
     again = await place.starter("export", str(place.folder / "again"), "--json")
     assert (again.code, again.json["root"], again.json["summary"]["plans_processed"]) == (0, root, 4)
     assert content(place.folder / "again") == first
