@@ -11,7 +11,7 @@ from airlock.cli.output import OK, AsJson, command, console, emit, say, warn
 from airlock.cli.screens import lock_lines, plans_table
 from airlock.client.errors import NoAnswer
 from airlock.client.gate_status import read_gate
-from airlock.client.listing import list_plans
+from airlock.client.listing import count_plans, list_plans
 from airlock.gates.view import GateView
 from airlock.plans.state import State
 from airlock.program import program
@@ -37,9 +37,14 @@ async def list_(
     The list comes from Temporal's visibility. It needs no worker, and is a second behind at worst.
     """
     client = await connect()
-    plans, gate = await asyncio.gather(list_plans(client, state=state, limit=limit), _live_gate(client))
+    plans, counted, gate = await asyncio.gather(
+        list_plans(client, state=state, limit=limit), count_plans(client, state=state), _live_gate(client)
+    )
+    total = max(counted, len(plans))  # a plan may have been submitted between the two
+    truncated = len(plans) >= limit and total > len(plans)
     if as_json:
-        emit({"plans": list(plans), "locks": None if isinstance(gate, str) else [] if gate is None else list(gate.locks)})
+        locks = None if isinstance(gate, str) else [] if gate is None else list(gate.locks)
+        emit({"plans": list(plans), "total": total, "truncated": truncated, "locks": locks})
         return OK
     for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
         warn(line)
@@ -47,6 +52,8 @@ async def list_(
         say("There are no plans" + (f" in {state.value}." if state else f". Submit one: {program()} start PLAN.json"))
     else:
         console().print(plans_table(plans))
+    if truncated:
+        warn(f"{len(plans)} of {total} plans are listed, the newest: --limit lists more")
     return OK
 
 

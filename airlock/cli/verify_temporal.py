@@ -98,19 +98,16 @@ def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
 
 
 def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
-    """Return the file and line of the first entry that differs from the derived one."""
+    """Return the file and line of the first entry, else of the first seal, that differs from the derived one."""
+    here = (EXECUTIONS, lines.execution.number)
     true = {event.seq: event.hash for event in derived.events}
-    for event in lines.record.events:
-        if true.get(event.seq) == event.hash:
-            continue
-        for file, placed in ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks)):
-            for line in placed:
-                if line.value.seq == event.seq:
-                    return file, line.number
-        break
+    if wrong := next((event for event in lines.record.events if true.get(event.seq) != event.hash), None):
+        places = ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks))
+        found = ((file, line.number) for file, placed in places for line in placed if line.value.seq == wrong.seq)
+        return next(found, here)
     known = {seal.seq: seal.hash for seal in derived.seals}
-    other = next((line.number for line in lines.seals if known.get(line.value.seq) != line.value.hash), None)
-    return (EXECUTIONS, lines.execution.number) if other is None else (APPROVALS, other)
+    other = (line.number for line in lines.seals if known.get(line.value.seq) != line.value.hash)
+    return next(((APPROVALS, number) for number in other), here)
 
 
 def _last_sign(exported: PlanRecord) -> datetime:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio import workflow
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from airlock.cli.verify_files import verify
 from airlock.client import plan_history as history
-from airlock.client.exporting import Plans
+from airlock.client.exporting import AT_ONCE, Plans
 from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
 from airlock.export.files import EXECUTIONS, EXPORT_FILES, HEALTH, SIGNALS, SUMMARY
 from airlock.run.audit import AuditEntry, AuditKind
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import records
+from tests.running import running
 from tests.workflows.conftest import dev_server, events, until, working  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     NONSENSE,
@@ -78,6 +81,48 @@ async def test_without_a_worker_nothing_is_written_and_the_plans_are_named(
         without = await idle.starter("export", str(idle.out), "--without", "asked", "--json")
     assert (without.code, without.json.get("left_out")) == (0, ["plan-asked"]), without
     assert without.json["summary"]["plans_processed"] == 0
+
+
+async def test_one_run_that_cannot_be_read_does_not_stop_the_export_and_is_listed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "QUERY_TIMEOUT", timedelta(seconds=2))
+    await denied(place.airlock, "asked")
+    stuck = [f"plan-stuck-open-{number}" for number in range(AT_ONCE + 2)]
+    worker = Worker(
+        place.client, task_queue="elsewhere", workflows=[Foreign], workflow_runner=UnsandboxedWorkflowRunner()
+    )  # fmt: skip
+    async with running([worker]):
+        for workflow_id in stuck:  # newer than the plan: visibility lists them first
+            await place.client.start_workflow("PlanWorkflow", id=workflow_id, task_queue="elsewhere")
+        for workflow_id in stuck:
+            await until(lambda workflow_id=workflow_id: begun(place, workflow_id))
+    await place.listed("plan-asked", *stuck)
+    said = await place.starter("export", str(place.out), "--json")
+    assert said.code == 0, said
+    assert sorted(plan["workflow_id"] for plan in said.json["unreadable"]) == sorted(stuck)
+    assert all(plan["why"] and plan["run_id"] for plan in said.json["unreadable"])
+    assert [line["workflow_id"] for line in lines(place.out, EXECUTIONS)] == ["plan-asked"]
+    checked = await place.starter("verify", str(place.out), "--against-temporal")
+    assert checked.code == 0, checked
+    assert "plan-stuck-open-0 could not be read at the export" in checked.err.replace("\n", " ")
+    again = await place.starter("export", str(place.out), "--since", "last", "--json")
+    assert (again.code, len(again.json["unreadable"])) == (0, len(stuck))
+
+
+@workflow.defn(name="PlanWorkflow")
+class Foreign:
+    """Workflow of another program under the name of a plan's, whose worker is gone."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+async def begun(place: Place, workflow_id: str) -> bool:
+    """Return True if a worker has carried out the first workflow task of a run."""
+    history = await place.client.get_workflow_handle(workflow_id).fetch_history()
+    return any(event.HasField("workflow_task_completed_event_attributes") for event in history.events)
 
 
 async def test_where_no_worker_ever_ran_there_is_what_was_submitted_and_no_data_on_health(idle: Place) -> None:

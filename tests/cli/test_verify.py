@@ -677,3 +677,19 @@ def test_the_earlier_lines_of_a_plan_that_cannot_be_read_now_stay(tmp_path: Path
     export(folder, carried_over(folder, since, stream(others), {stuck.execution.workflow_id}))
     assert verify(folder) == []
     assert len(lines_of(folder, EXECUTIONS)) == PLANS
+
+
+def test_the_statement_has_the_digest_of_every_file_and_the_root(exported: Path, tmp_path: Path) -> None:
+    file = tmp_path / "statement.json"
+    assert said(str(exported), "--statement", str(file)).exit_code == 0
+    told = json.loads(file.read_bytes())
+    assert (told["_type"], told["predicateType"]) == ("https://in-toto.io/Statement/v1", "urn:airlock:export:v1")
+    true = {name: hashlib.sha256(data).hexdigest() for name, data in content(exported).items()}
+    assert {one["name"]: one["digest"]["sha256"] for one in told["subject"]} == true
+    assert told["predicate"]["root"] == json.loads((exported / SUMMARY).read_bytes())["hash"]
+    file.unlink()
+    folder = write(tmp_path / "changed", {**content(exported), SIGNALS: b""})
+    assert said(str(folder), "--statement", str(file)).exit_code == 1
+    assert not file.exists()
+    assert said(str(exported), "--statement", str(exported / "statement.json")).exit_code == 1
+    assert verify(exported) == []
