@@ -21,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
 from airlock.cli.export_files import export_files
-from airlock.cli.verify_files import verify
+from airlock.cli.verify_files import check_export
 from airlock.cli.verify_temporal import verify_against_temporal
 from airlock.client import Airlock
 from airlock.client.exporting import monitored, plans_of
@@ -270,7 +270,9 @@ async def check(client: Client, plans: int, folder: Path) -> list[str]:
     first, second = await exported(client, folder / "one"), await exported(client, folder / "two")
     wrote = time.monotonic() - began - lived
     wrong = [] if first == second else [f"two exports of the same plans: {first} and {second}"]
-    wrong += [f"verify: {finding}" for finding in verify(folder / "one", first)]
+    checked = check_export(folder / "one", first)
+    wrong += [f"verify: {finding}" for finding in (*checked.findings, *checked.seals.notes)]
+    wrong += [f"{checked.seals.missing} seals have no content"] if checked.seals.missing or checked.seals.hidden else []
     compared = await verify_against_temporal(folder / "one", client, datetime.now(UTC))
     wrong += [f"against Temporal: {found}" for found in (*compared.findings, *compared.notes)]
     raw = await raw_plans(client)
