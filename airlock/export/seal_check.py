@@ -130,6 +130,7 @@ def _seal_faults(
     yield from _content_faults(seal, openings, report)
     if seal.content is not None:
         yield from _identity_faults(seal, seal.content)
+        report.notes += _unknown(seal, seal.content)
     if seal.policy is not None and seal.content is not None and digest(seal.policy) != seal.content.get("policy_hash"):
         yield "policy: is not the one whose hash was sealed (content.policy_hash)"
     for name, contract in seal.contracts.items():
@@ -163,6 +164,16 @@ def _content_faults(seal: SealLine, openings: Openings, report: SealReport) -> I
     report.recomputed += 1
 
 
+def _unknown(seal: SealLine, content: Mapping[str, Any]) -> list[str]:
+    """Return notes about the hashes in a seal of which the record does not hold the value."""
+    wanted = {step["contract_hash"] for step in steps_of(content) if isinstance(step.get("contract_hash"), str)}
+    place = f"{seal.workflow_id}: seal {seal.digest[:12]}"
+    notes = [f"{place}: the policy is not in the record: its run did not tell it any more"] if seal.policy is None else []
+    if lost := sorted(wanted - seal.contracts.keys()):
+        notes.append(f"{place}: the contract {lost[0][:12]} is not in the record: its run did not tell it any more")
+    return notes
+
+
 def _identity_faults(seal: SealLine, content: Mapping[str, Any]) -> Iterator[str]:
     undo = seal.workflow_id.startswith(UNDO_PREFIX)
     if content.get("plan_id") != seal.plan_id or (content.get("undo") is not None) != undo:
@@ -184,6 +195,10 @@ def _decision_faults(seal: SealLine, decision: SealDecision, entry: AuditEvent, 
     if decision.steps != (decided_steps(seal.content, decision.message) if decision.counted else ()):
         yield "steps: are not those of the message"
     if decision.message is None or decision.by in RESERVED:
+        if decision.key is not None:
+            yield "key: there is no message that it signed"
+        if decision.stored_at is not None and not decision.left_out and decision.by not in RESERVED:
+            yield "message: is missing without a reason"
         if decision.counted and decision.by not in RESERVED:
             report.notes.append(f"{seal.workflow_id}: the message of {decision.by!r} cannot be checked: {_why(decision)}")
         return

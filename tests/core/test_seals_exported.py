@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from airlock.base.canonical import canonical_json
 from airlock.export.approvals import SealLine
@@ -165,6 +168,44 @@ def test_a_lie_that_was_hashed_again_is_named_with_its_field(lie: str) -> None:
     assert said in message
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a JSON value, except the whole."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@settings(max_examples=600, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_any_other_value_in_any_place_of_a_seal_is_named_although_everything_was_hashed_again(data: st.DataObject) -> None:
+    record = plan_record(trace(resealed()))
+    told = json.loads(line_text(record.seals[1]))
+    every = [path for path in places(told) if path[0] not in ("seq", "prev", "hash", "plan_index", "sealed_at", "replaced")]
+    path = data.draw(st.sampled_from(every))
+    holder = told
+    for key in path[:-1]:
+        holder = holder[key]
+    value = data.draw(JSON)
+    before, holder[path[-1]] = holder[path[-1]], value
+    assume(canonical_json(before) != canonical_json(value))
+    try:
+        forged = SealLine.model_validate_json(json.dumps(told))
+    except ValidationError:
+        return  # it is no line
+    assume(json.loads(line_text(forged)) == told)
+    message, report = checked(relinked(record, record.seals[0], forged))
+    free = path[0] == "missing" or path[-1] in ("stored_at", "left_out") or path[-2:] == ("message", "reason")
+    lost = path[0] in ("policy", "contracts") and not value  # what was not exported is checked against nothing, and noted
+    assert message is not None or free or (lost and report.notes), (path, value)
+
+
 def test_a_seal_that_was_taken_out_or_moved_is_missed() -> None:
     record = plan_record(trace(resealed()))
     first, second = record.seals
@@ -191,8 +232,9 @@ def test_a_seal_whose_signature_nobody_can_check_is_a_fault_and_one_of_a_later_p
     assert "no known key of 'boss' made it" in str(checked(relinked(record, record.seals[0], lost))[0])
     kept = second.model_copy(update={"policy": None})
     message, report = checked(relinked(record, record.seals[0], kept))
-    assert (message, len(report.notes)) == (None, 1)
-    assert "a later policy listed it" in report.notes[0]
+    assert (message, len(report.notes)) == (None, 2)
+    assert "the policy is not in the record" in report.notes[0]
+    assert "a later policy listed it" in report.notes[1]
 
 
 def test_an_approval_by_too_few_people_is_named() -> None:

@@ -378,7 +378,7 @@ class Check {
     if (!same) return `entry: is not what entry ${decision.entry} of the plan says`;
     if ((entry.kind === "decision") !== decision.counted) return `counted: entry ${decision.entry} of the plan says otherwise`;
     const message = decision.message;
-    if (message === null) return "";
+    if (message === null) return decision.key === null ? "" : "key: there is no message that it signed";
     if (decision.counted) {
       if (typeof message !== "object" || String(message.by).trim() !== decision.by) return `message: is not by '${decision.by}'`;
       const named = message.digest === undefined || message.digest === null ? null : String(message.digest).trim().toLowerCase();
