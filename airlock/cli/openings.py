@@ -88,7 +88,10 @@ class OpeningsFile:
         self.key = salt_key_of(file)
         self._file = file
         self._beside = file.parent / f".{file.name}.{secrets.token_hex(4)}"
-        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise AirlockError(f"cannot write {file}: {error.strerror or error}") from error
         self._output = os.fdopen(descriptor, "w", encoding="ascii")
         self._output.write(line_text(SaltKey(salt_key=self.key.hex())))
 

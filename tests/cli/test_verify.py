@@ -631,6 +631,8 @@ def test_the_same_salt_key_gives_the_same_bytes_and_another_one_others(hidden: t
 def test_openings_are_not_kept_in_the_exported_folder_nor_over_another_file(tmp_path: Path) -> None:
     with pytest.raises(AirlockError, match="keep the openings elsewhere"):
         OpeningsFile(tmp_path / "export" / "openings.jsonl", tmp_path / "export")
+    with pytest.raises(AirlockError, match="cannot write"):
+        OpeningsFile(tmp_path / "nowhere" / "openings.jsonl", tmp_path / "export")
     other = tmp_path / "notes.txt"
     other.write_text("mine")
     with pytest.raises(AirlockError, match="is no file of openings"):
