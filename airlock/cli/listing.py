@@ -42,9 +42,10 @@ async def list_(
         list_plans(client, state=state, limit=limit), count_plans(client, state=state), _live_gate(client)
     )
     total = max(counted, len(plans))  # they were asked at the same time, and plans come and go
+    truncated = len(plans) >= limit and total > len(plans)
     if as_json:
         locks = None if isinstance(gate, str) else [] if gate is None else list(gate.locks)
-        emit({"plans": list(plans), "total": total, "truncated": total > len(plans), "locks": locks})
+        emit({"plans": list(plans), "total": total, "truncated": truncated, "locks": locks})
         return OK
     for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
         warn(line)
@@ -52,7 +53,7 @@ async def list_(
         say("There are no plans" + (f" in {state.value}." if state else f". Submit one: {program()} start PLAN.json"))
     else:
         console().print(plans_table(plans))
-        if total > len(plans):
+        if truncated:
             warn(f"the newest {len(plans)} of {total} plans; see more with --limit {total}")
     return OK
 

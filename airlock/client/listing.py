@@ -86,7 +86,11 @@ async def list_plans(
 
 
 async def count_plans(client: Client, *, state: State | None = None) -> int:
-    """Return the number of plans that `list_plans` could list.
+    """Return the number of plans that `list_plans` could list, so that a list can say what it leaves out.
+
+    Args:
+        client: A connected client.
+        state: Only plans in this state.
 
     Raises:
         AirlockError: If the namespace has no Airlock search attributes yet.

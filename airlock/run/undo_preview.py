@@ -65,6 +65,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
     run.sealed, run.digest = sealed, seal(sealed)
     run.votes, run.approved, run.approved_until = (), (), None
     run.sealed_at = now
+    run.keep_seal()
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 
 

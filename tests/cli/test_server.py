@@ -185,7 +185,12 @@ async def test_list_filters_and_limits(starter: Starter, airlock: Airlock) -> No
             break
     assert {plan["state"] for plan in plans} == {"AWAITING_APPROVAL"}
     assert plans[0]["agents"] == ["ops"]
-    assert len((await starter("list", "--limit", "2", "--json")).json["plans"]) == 2
+    some = (await starter("list", "--limit", "2", "--json")).json
+    assert (len(some["plans"]), some["truncated"]) == (2, True)
+    assert some["total"] > 2
+    assert f"2 of {some['total']} plans are listed" in (await starter("list", "--limit", "2")).err
+    whole = (await starter("list", "--limit", "10000", "--json")).json
+    assert (len(whole["plans"]), whole["truncated"]) == (whole["total"], False)
     table = await starter("list", "--state", "AWAITING_APPROVAL")
     assert "listed-3" in table.out
 

@@ -610,7 +610,10 @@ def test_a_run_survives_its_own_json() -> None:
     run = rolling("b")
     take_undo(run, UndoFailed(step="b", error="503"), NOW)
     after_rollback(run, NOW)
-    assert Run.model_validate_json(run.model_dump_json()) == run
+    read = Run.model_validate_json(run.model_dump_json())
+    assert read.seals == []  # only the record needs them: a replay makes them again, and the last one comes from `sealed`
+    read.keep_seal()
+    assert read == run
 
 
 def test_five_thousand_calls_are_judged_at_once() -> None:

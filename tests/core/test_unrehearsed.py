@@ -7,8 +7,8 @@ from airlock.plans.state import Event, State
 from airlock.run.call_results import outcome_of
 from airlock.run.decisions import decide
 from airlock.run.messages import Unlock
-from airlock.run.rehearsal import take_previews
 from airlock.run.outcome import Outcome
+from airlock.run.rehearsal import take_previews
 from airlock.run.state import Run
 from airlock.run.unrehearsed import abort_unrehearsed, end_unrehearsed
 from tests.core.build import NOW, call, failed, live, live_run, new_run, plan, preview, step

@@ -47,9 +47,10 @@ def test_the_wheel_holds_every_module_and_the_linked_folders_once(wheel: Path) -
     assert {name for name in names(wheel) if name.endswith(".py")} == expected
 
 
-def test_the_wheel_says_that_it_is_typed_and_brings_the_example(wheel: Path) -> None:
+def test_the_wheel_says_that_it_is_typed_and_brings_the_example_and_the_page(wheel: Path) -> None:
     data = {name for name in names(wheel) if not name.endswith(".py") and ".dist-info/" not in name}
-    assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json"}
+    page = {f"airlock/cli/report/{name}" for name in ("check.js", "page.html", "report.css", "report.js")}
+    assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json", *page}
 
 
 def test_the_metadata_name_the_programs_and_the_extras(wheel: Path) -> None:
