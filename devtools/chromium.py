@@ -33,9 +33,11 @@ def unpack() -> None:
     Raises:
         subprocess.CalledProcessError: If apt cannot find or download it.
     """
-    wanted = ["apt-get", "--simulate", "--no-install-recommends", "install", PACKAGE]
-    planned = subprocess.run(wanted, check=True, capture_output=True, text=True).stdout
-    packages = [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
+    try:
+        packages = _planned()
+    except subprocess.CalledProcessError:  # a new machine knows no packages yet
+        subprocess.run(["apt-get", "update"], check=True, stdout=subprocess.DEVNULL)
+        packages = _planned()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["apt-get", "download", *packages], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         beside = FOLDER.with_name(f".{FOLDER.name}.{os.getpid()}")
@@ -43,6 +45,13 @@ def unpack() -> None:
             subprocess.run(["dpkg-deb", "--extract", str(package), str(beside)], check=True)
         shutil.rmtree(FOLDER, ignore_errors=True)
         beside.rename(FOLDER)
+
+
+def _planned() -> list[str]:
+    """Return the packages that an installation would add."""
+    wanted = ["apt-get", "--simulate", "--no-install-recommends", "install", PACKAGE]
+    planned = subprocess.run(wanted, check=True, capture_output=True, text=True).stdout
+    return [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
 
 
 def main() -> int:
