@@ -138,6 +138,7 @@ class PreviewActivities:
             return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
+        call.follows_writes = step.id in request.behind_writes
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")

@@ -10,8 +10,11 @@ from airlock.plans.tool import ToolCall
 from airlock.tools.database import stores_text, transaction
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."
+BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
 _FORBIDDEN = ("42501", "25006")
 """SQLSTATEs of a user that may not write, and of a database that is read-only."""
+_FOREIGN_KEY = ("23503", "FOREIGN KEY constraint failed")
+"""The SQLSTATE of a violated foreign key, and SQLite's text for it."""
 
 
 class _RollBack(Exception):
@@ -26,7 +29,8 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
         change: A function that makes the change in the transaction it gets.
 
     Raises:
-        ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger.
+        ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
+            the same plan, a foreign key is told of instead: that step may write or delete the other row.
     """
     try:
         with transaction(call, write=True) as connection:
@@ -37,9 +41,16 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
     except _RollBack:
         return ""
     except ToolFailed as error:
+        if call.follows_writes and _is_foreign_key(error):
+            return BEHIND.format(why=error)
         if why := _could_not_try(error.__cause__):
             return NOT_TRIED.format(why=why)
         raise
+
+
+def _is_foreign_key(error: ToolFailed) -> bool:
+    state, text = _FOREIGN_KEY
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == state or text in str(error)
 
 
 def _could_not_try(error: BaseException | None) -> str:

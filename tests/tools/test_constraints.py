@@ -71,6 +71,21 @@ async def test_a_trial_that_works_leaves_nothing_and_is_not_told(tool: Any, data
         assert Path(database.path).read_bytes() == before
 
 
+@pytest.mark.parametrize(("args", "said"), REFUSED)
+async def test_behind_a_write_of_the_plan_other_rows_refuse_nothing(args: Any, said: str, tool: Any, database: Any) -> None:
+    """The parent of a row may be an earlier step of the same plan; what the row itself violates stays violated."""
+    before = Path(database.path).read_bytes()
+    if said.startswith("FOREIGN KEY"):
+        assert (
+            "before the earlier steps of this plan: the database refused it"
+            in (await tool.dry_run(follows_writes=True, **args)).effect
+        )
+    else:
+        with pytest.raises(ToolFailed, match=said):
+            await tool.dry_run(follows_writes=True, **args)
+    assert Path(database.path).read_bytes() == before
+
+
 async def test_an_older_violation_of_a_deferred_key_is_not_this_calls(tool: Any, database: Any) -> None:
     database.run("INSERT INTO later VALUES (7, 555)")
     assert "Would insert" in (await tool.dry_run(**written("later", customer=1))).effect
