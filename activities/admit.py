@@ -12,11 +12,13 @@ from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
+from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.examination import examine
+from airlock.admission.needed_secrets import absent_secrets
 from airlock.base.names import occasion_of
 from airlock.gates.protocol import ClaimWanted
 from airlock.plans.catalogue import Catalogue
@@ -28,6 +30,8 @@ _MAX_INDEXED = 50
 """Resources of a plan by which other plans can find it."""
 _MAX_CLAIMS = 200
 """Irreversible calls of a plan whose claims are read at admission; at LIVE the claim of every call is taken."""
+_ABSENT = 100
+"""Places with a missing secret that a refusal names."""
 _LOOK_SECONDS = 10.0
 """Seconds for reading the claims, or the plans, of others; the results are only hints here."""
 
@@ -56,6 +60,8 @@ class AdmitActivities:
         examination = await asyncio.to_thread(examine, plan, catalogue, policy, reliability=known)
         if examination.admitted is None:
             return examination.admission
+        if self._toolbox.live and (absent := absent_secrets(plan, examination.admitted, Secrets().has)):
+            return Admission(problems=absent[:_ABSENT])
         standing = await _standing(client, own, plan, examination.admitted, catalogue)
         examination = await asyncio.to_thread(examination.with_standing, standing)
         if examination.admitted is None or not self._toolbox.index_key:

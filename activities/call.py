@@ -18,6 +18,7 @@ from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import PATIENCE, clock, may_ask
+from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import (
     BoundCall,
     WrongShape,
@@ -59,8 +60,8 @@ class CallActivities:
         this worker is stopping. A call that has begun is never interrupted: its outcome is returned.
         """
         self._toolbox.require_plan(request.plan_id)
-        if (number := activity.info().attempt) > 1:
-            return ChainResult(attempts=tuple(_told_again(call, number) for call in request.calls))
+        if told := _told_again(request):
+            return ChainResult(attempts=tuple(_perhaps_made(call, told) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
         return await run_to_completion(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
@@ -144,7 +145,7 @@ class CallActivities:
             )
             return classify(request, error, text, _token_if_any(call, secrets))
         except Exception as error:  # noqa: BLE001  # every exception of a tool becomes a typed outcome of its step
-            text = describe(error, secrets)
+            text = explain(error, secrets, f"plan {plan_id}, step {request.step.id}, live call, attempt {request.attempt}")
             await turns.hold_off(request.contract, asked_to_wait(error, MAX_HOLD_OFF), text)
             return classify(request, error, text, _token_if_any(call, secrets))
         return CallSucceeded(
@@ -205,9 +206,22 @@ def _counted(attempt: Attempt, undone: int) -> Attempt:
     )
 
 
-def _told_again(call: CallRequest, number: int) -> CallInDoubt:
-    # the workflow asks for one attempt; a client that reaches Temporal can raise that while the first is still at it
-    error = f"Temporal was told to make attempt {number} of what may be tried once: an earlier one may have made this call"
+def _told_again(request: ChainRequest) -> str:
+    """Return what Temporal was told, if this is not the first time that it hands out this activity; empty if it is.
+
+    The workflow asks for one attempt. A client that reaches Temporal can raise that while the first is still at it, and can
+    reset the activity, which makes it attempt 1 again; only the time of its scheduling tells then.
+    """
+    info = activity.info()
+    if info.attempt > 1:
+        return f"make attempt {info.attempt} of what may be tried once"
+    # a workflow that is reset takes along what was not begun, with a new time: the histories of its other runs tell then
+    ours = request.run_id in ("", info.workflow_run_id)
+    return "begin again what may be tried once" if ours and info.current_attempt_scheduled_time > info.scheduled_time else ""
+
+
+def _perhaps_made(call: CallRequest, told: str) -> CallInDoubt:
+    error = f"Temporal was told to {told}: an earlier one may have made this call"
     return CallInDoubt(step=call.step.id, error=error, token_lost=True, lost=True)
 
 

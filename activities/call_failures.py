@@ -28,7 +28,7 @@ MAX_WAIT = 86_400.0
 
 def asked_to_wait(error: Exception, at_most: float = MAX_WAIT) -> float:
     """Return the seconds that the target asked to wait before the next call; 0 if it named none."""
-    asked = error.after if isinstance(error, ToolFailed) else 0.0
+    asked = error.after if isinstance(error, ToolFailed | InDoubt) else 0.0
     return min(asked, at_most) if asked > 0 else 0.0  # NaN compares as False
 
 
@@ -48,21 +48,22 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     if isinstance(error, StillRunning) and not (contract.read_only or contract.idempotent):
         return CallInDoubt(step=step, error=text, undo=undo, running=True)
     certain = isinstance(error, _NO_EFFECT) or contract.read_only
-    lost = isinstance(error, _LOST) or (contract.irreversible and not certain)
-    if lost and not certain:
-        if again:
-            running = isinstance(error, StillRunning)
-            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running)
-        return CallInDoubt(step=step, error=text, undo=undo, running=isinstance(error, StillRunning))
-    hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not _may_return(error))
+    # an exception of the tool's own code may come after the effect, and without a token nothing would take that back
+    unknown = not certain and (contract.irreversible or undo is None)
     asked = asked_to_wait(error)
-    # a target that names a time to come back has done nothing: even a call that may not be repeated gets another attempt
-    again = again or (asked > 0 and request.attempt < contract.max_attempts)
-    if again and not hopeless:
+    if not certain and (isinstance(error, _LOST) or unknown):
+        running = isinstance(error, StillRunning)
+        if again and not asked_too_much(error):
+            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running, after=asked)
+        return CallInDoubt(step=step, error=text, undo=undo, running=running)
+    hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
+    # the tool says that nothing was done, so even a call that may not be repeated gets another attempt
+    again = again or (isinstance(error, ToolFailed) and request.attempt < contract.max_attempts)
+    if again and not hopeless and not asked_too_much(error):
         return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return CallFailed(step=step, error=text, undo=undo, attempt=request.attempt)
 
 
-def _may_return(error: ToolFailed) -> bool:
-    """Return True if another attempt could help, and may come as early as it would."""
-    return error.retry and not error.after > MAX_WAIT
+def asked_too_much(error: Exception) -> bool:
+    """Return True if the target asked to wait longer than any attempt waits: an earlier one would be too early."""
+    return isinstance(error, ToolFailed | InDoubt) and error.after > MAX_WAIT

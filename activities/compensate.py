@@ -1,16 +1,20 @@
 """ROLLBACK: compensations of live calls, and probes of calls in doubt."""
 
+from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from airlock.activities.call_failures import asked_to_wait, asked_too_much
 from airlock.activities.call_metrics import ROLLBACK, measure
 from airlock.activities.heartbeat import run_to_completion
-from airlock.activities.options import undo_attempts
+from airlock.activities.options import LONGEST_PAUSE, PROBE_ATTEMPTS, undo_attempts
+from airlock.activities.rehearsal_tries import could_not_look
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
-from airlock.activities.tool_functions import as_model, bind_real, checked_output, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_real, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.activities.undo_guard import UndoGuard
 from airlock.activities.undo_token import undo_token
@@ -65,16 +69,21 @@ class CompensateActivities:
                 raise ToolFailed(f"{tool.name} has no compensate function on this worker")
             await run(function, args, call, request.contract.timeout)
         except Exception as error:  # noqa: BLE001  # any exception is retried, then parks the plan
-            text = shorten(describe(error, secrets))
-            hopeless = isinstance(error, ToolFailed) and not error.retry
+            call_of = f"plan {request.plan_id}, step {request.step.id}"
+            text = explain(error, secrets, f"{call_of}, undo, attempt {activity.info().attempt}")
+            hopeless = (isinstance(error, ToolFailed) and not error.retry) or asked_too_much(error)
             if hopeless or activity.info().attempt >= undo_attempts(request.contract):
                 return UndoFailedOutcome(step=request.step.id, error=text)
-            raise ApplicationError(text, type=RETRY_TYPE) from None
+            raise _again(error, text) from None
         return Undone(step=request.step.id)
 
     @activity.defn(name="probe")
     async def probe(self, request: MadeCall) -> ProbeAnswer:
-        """Ask a tool whether a call in doubt took effect. A probe that fails returns `happened=None`."""
+        """Ask a tool whether a call in doubt took effect. A probe that fails returns `happened=None`.
+
+        Raises:
+            ApplicationError: If the target did not answer now, so that Temporal asks again.
+        """
         return await run_to_completion(self._ask(request), lambda: None, lambda: None)
 
     async def _ask(self, request: MadeCall) -> ProbeAnswer:
@@ -94,7 +103,10 @@ class CompensateActivities:
             undo = undo_token(call, secrets)
             why = shorten(str(secrets.redact(said.why[:MAX_OUTPUT_BYTES])))
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt
-            return ProbeAnswer(step=request.step.id, happened=None, why=shorten(describe(error, secrets)))
+            text = explain(error, secrets, f"plan {request.plan_id}, step {request.step.id}, probe")
+            if _may_ask_again(error):
+                raise _again(error, text) from None
+            return ProbeAnswer(step=request.step.id, happened=None, why=text)
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
@@ -109,3 +121,15 @@ class CompensateActivities:
         call.undo, call.fence = secrets.restore(request.undo), request.fence + activity.info().attempt - 1
         may_ask(call)
         return tool, args, call
+
+
+def _again(error: Exception, text: str) -> ApplicationError:
+    """Return the failure after which Temporal makes another attempt, and not before the target asked for it."""
+    asked = asked_to_wait(error)
+    return ApplicationError(text, type=RETRY_TYPE, next_retry_delay=timedelta(seconds=asked) if asked else None)
+
+
+def _may_ask_again(error: Exception) -> bool:
+    # a probe that took all its time is not asked again: its thread may still hang
+    slow = isinstance(error, TimeoutError) or asked_to_wait(error) > LONGEST_PAUSE
+    return could_not_look(error) and not slow and activity.info().attempt < PROBE_ATTEMPTS

@@ -1,51 +1,38 @@
 """Acquisition and release of slots at gates, and the questions that a gate itself asks Temporal."""
 
 import asyncio
-import random
 import secrets
 from collections.abc import Coroutine, Iterator
 from datetime import UTC
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from temporalio import activity
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.client import (
     Client,
-    WithStartWorkflowOperation,
-    WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
+from airlock.activities import gate_client
 from airlock.activities.admit import resource_hash
 from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
+from airlock.activities.proven_input import unproven_input
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
-from airlock.base.visible import visible
+from airlock.base.keyring import Keyring
 from airlock.gates.answers import (
-    AcquireBusy,
-    AcquireClosed,
     AcquireGranted,
-    AcquireQueued,
     AcquireRefused,
     AcquireResult,
-    GateAnswer,
-    GateBusy,
-    GateClosed,
-    OverBudget,
     SlotGranted,
-    SlotQueued,
 )
-from airlock.gates.messages import ClosedHolder, GateStart, Inquiry, InquiryResult, RecallRequest, RecallResult
+from airlock.gates.messages import ClosedHolder, Inquiry, InquiryResult, RecallRequest, RecallResult
 from airlock.gates.protocol import (
     AcquireRequest,
-    ClosedGate,
-    GateWait,
     HeldSlot,
     LeaveResult,
     Release,
@@ -53,34 +40,24 @@ from airlock.gates.protocol import (
 )
 from airlock.monitoring.outbox import LeaveWithReports
 from airlock.run.recovery import unanswered
-from airlock.temporal import claims
-from airlock.temporal.carried import demands_proofs
-from airlock.temporal.gate_memory import left_behind, recalled
+from airlock.temporal import claims, proof
+from airlock.temporal.gate_memory import recalled
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open
-from airlock.temporal.proof_converter import UnprovenAnswer
 
 T = TypeVar("T")
 
 _AT_ONCE = 10
 """Requests to Temporal that one activity has open at the same time."""
-_ASKS = 12
-"""Attempts to get an answer from one gate before the activity fails and is retried."""
 _ASKS_AT_ONCE = 2
 """Plans of one worker that ask the same gate at the same time; Temporal admits ten open updates per workflow."""
-_ASK_AGAIN = (
-    RPCStatusCode.NOT_FOUND,
-    RPCStatusCode.ABORTED,
-    RPCStatusCode.FAILED_PRECONDITION,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-)
-"""Answers of Temporal while a gate's run ends or continues as new, or while too many plans ask it at once."""
 
 
 class GateActivities:
     """Gate activities of the operator's worker, on the workflows' queue."""
 
-    def __init__(self, toolbox: Toolbox) -> None:
+    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
+        self._demands = (keyring or Keyring()).demands
         self._asking: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @activity.defn(name="acquire")
@@ -94,6 +71,8 @@ class GateActivities:
             ApplicationError: If the holder is not the workflow that runs this activity.
         """
         self.require(request.plan_id, request.holder)
+        if why := unproven_input(self._demands):
+            return AcquireRefused(refused=f"nothing was asked: {why}")
         return await interruptible(self.ask(activity.client(), request))
 
     @activity.defn(name="leave")
@@ -101,9 +80,13 @@ class GateActivities:
         """Release slots, settle claims and send reports. Safe to repeat.
 
         Raises:
-            ApplicationError: If the holder is not the workflow that runs this activity.
+            ApplicationError: If the holder is not the workflow that runs this activity, or no run of Airlock asks.
         """
         self.require(request.plan_id, request.holder)
+        if why := unproven_input(self._demands):
+            if proof.asked().proven:
+                return LeaveResult()  # the run was reset meanwhile: the answer has no proof, and the run asks again
+            raise ApplicationError(f"nothing was released: {why}", type="Unproven")
         return await interruptible(self._leave(activity.client(), request))
 
     @activity.defn(name="look")
@@ -146,9 +129,9 @@ class GateActivities:
             self._asking[gate] = turn
             async with turn:
                 # repeated after a lost answer, this asks with the same request id and gets the same slot
-                answer = await _ask(client, gate, wanted)
+                answer = await gate_client.ask(client, gate, wanted)
             if not isinstance(answer, SlotGranted):
-                return _not_granted(gate, wanted.name, answer, tuple(held))
+                return gate_client.not_granted(gate, wanted.name, answer, tuple(held))
             held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
         if not request.claims:
             return AcquireGranted(held=tuple(held))
@@ -196,7 +179,7 @@ class GateActivities:
         async def one(gate: str) -> bool:
             async with limit:
                 told = release.model_copy(update=doubts) if gate == names.LIVE_GATE else release
-                return await _release(client, gate, told)
+                return await gate_client.release_slots(client, gate, told)
 
         gates = sorted(set(request.gates))
         there = await _all(one(gate) for gate in gates)
@@ -206,77 +189,6 @@ class GateActivities:
         if request.reports:  # last: no plan waits for these
             await send_reports(client, request.monitor, request.reports)
         return LeaveResult(missed=tuple(sorted(missed)))
-
-
-async def _ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
-    """Return the answer of one gate; ask again while its run is ending or too many plans ask it."""
-    for attempt in range(_ASKS):
-        operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            names.GATE_WORKFLOW,
-            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate)),
-            id=gate,
-            task_queue=names.WORKFLOW_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"gate: {visible(wanted.name)}"[:200],
-        )
-        try:
-            answer: GateAnswer = await client.execute_update_with_start_workflow(
-                "acquire", wanted, start_workflow_operation=operation, result_type=cast(Any, GateAnswer)
-            )
-        except (RPCError, WorkflowUpdateFailedError) as error:
-            if attempt + 1 == _ASKS or not _worth_asking_again(error):
-                raise
-            # jitter: plans that were turned away together must not come back together
-            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))
-        else:
-            if demands_proofs(client) and answer.nonce != wanted.nonce:
-                raise UnprovenAnswer(f"{gate} answered another question than this one")
-            return answer
-    raise AssertionError("unreachable")
-
-
-def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
-    if isinstance(error, RPCError):
-        return error.status in _ASK_AGAIN
-    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
-
-
-async def _release(client: Client, gate: str, release: Release) -> bool:
-    """Release the slots of one request at a gate. Return False if that gate no longer exists."""
-    try:
-        await client.get_workflow_handle(gate).signal("release", release)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
-    else:
-        return True
-    if not (after := await left_behind(client, gate)):
-        return False
-    # the gate's next run restores the slots of the terminated one: without this signal it would never free this slot
-    await client.start_workflow(
-        names.GATE_WORKFLOW,
-        GateStart(after=after),
-        id=gate,
-        task_queue=names.WORKFLOW_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal="release",
-        start_signal_args=[release],
-    )
-    return True
-
-
-def _not_granted(
-    gate: str, name: str, answer: SlotQueued | GateBusy | GateClosed | OverBudget, held: tuple[HeldSlot, ...]
-) -> AcquireResult:
-    match answer:
-        case SlotQueued(position=position, holders=holders):
-            return AcquireQueued(held=held, waiting=GateWait(gate=gate, name=name, position=position, holders=holders))
-        case GateBusy(holders=holders):
-            return AcquireBusy(held=held, busy=GateWait(gate=gate, name=name, holders=holders))
-        case GateClosed(by=by, why=why):
-            return AcquireClosed(held=held, closed=ClosedGate(by=by, reason=why))
-        case OverBudget(why=why):
-            return AcquireRefused(held=held, refused=why or "the gate refused")
 
 
 async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | None:

@@ -7,8 +7,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from airlock.activities.heartbeat import run_to_completion
+from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import as_model, bind_real, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_real, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import AirlockError, RefError, ToolFailed
@@ -18,6 +20,7 @@ from airlock.plans.tool import Preview
 from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
 from airlock.run.undo import UndoLook
 
+_STOPPED = "stopped before every undo was looked at"
 CONCURRENCY = 8
 """Undo checks at the same time in one activity."""
 
@@ -32,20 +35,24 @@ class UndoLookActivities:
     async def look_at_undo(self, request: UndoLookRequest) -> UndoLooks:
         """Ask the tools about every call. A tool without an undo check, or one that fails, returns `looked=False`."""
         self._toolbox.require_plan(request.plan_id, undo=True)
-        stopped: list[bool] = []
-        return await run_to_completion(self._all(request, stopped), lambda: None, lambda: stopped.append(True))
+        stopped = asyncio.Event()
+        return await run_to_completion(self._all(request, stopped), lambda: None, stopped.set)
 
-    async def _all(self, request: UndoLookRequest, stopped: list[bool]) -> UndoLooks:
+    async def _all(self, request: UndoLookRequest, stopped: asyncio.Event) -> UndoLooks:
         looks: list[UndoLook] = []
         for start in range(0, len(request.calls), CONCURRENCY):
-            if stopped:
-                raise ApplicationError("stopped before every undo was looked at", type="Stopped")
+            if stopped.is_set():
+                raise ApplicationError(_STOPPED, type="Stopped")
             group = request.calls[start : start + CONCURRENCY]
-            looks += await asyncio.gather(*(self._one(made) for made in group))
+            try:
+                looks += await asyncio.gather(*(self._one(made, stopped) for made in group))
+            except Stopped:
+                raise ApplicationError(_STOPPED, type="Stopped") from None
         return UndoLooks(looks=tuple(looks))
 
-    async def _one(self, made: MadeCall) -> UndoLook:
+    async def _one(self, made: MadeCall, stopped: asyncio.Event) -> UndoLook:
         secrets, step = Secrets(), made.step.id
+        during = f"plan {made.plan_id}, step {step}, undo check"
         try:
             tool = tool_of(self._toolbox.catalogue, made.contract)
             function = tool.functions.get("undo_check")
@@ -54,16 +61,19 @@ class UndoLookActivities:
             args = as_model(tool, self._bound(made, secrets), complete=False)
             call = self._toolbox.call(tool, made.plan_id, made.step, Mode.DRY_RUN, secrets, made.undone)
             call.undo = secrets.restore(made.undo)
-            said = await run(function, args, call, made.contract.timeout)
+            said = await repeated(lambda: run(function, args, call, made.contract.timeout), stopped)
             if not isinstance(said, Preview):
                 raise ToolFailed(f"the undo check of {tool.name} must return a Preview, it returned {type(said).__name__}")
             require_bounded(vars(said))
+        except Stopped:
+            raise
         except TimeoutError:
             return UndoLook(step=step, looked=False, error=f"the look took longer than {made.contract.timeout:g} s")
         except AirlockError as error:  # reported by the tool: the undo would fail
-            return UndoLook(step=step, looked=True, error=shorten(describe(error, secrets)))
+            # a target that did not answer in any try has said nothing about the undo
+            return UndoLook(step=step, looked=not could_not_look(error), error=explain(error, secrets, during))
         except Exception as error:  # noqa: BLE001  # a defect of the check tells nothing about the undo
-            return UndoLook(step=step, looked=False, error=shorten(describe(error, secrets)))
+            return UndoLook(step=step, looked=False, error=explain(error, secrets, during))
         return UndoLook(step=step, looked=True, effect=shorten(str(secrets.redact(said.effect[:MAX_OUTPUT_BYTES]))))
 
     def _bound(self, made: MadeCall, secrets: Secrets) -> dict[str, Any]:

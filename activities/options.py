@@ -16,6 +16,14 @@ MARGIN = 10.0
 """Seconds between the timeouts of an activity's tools and its own, so that a tool's timeout comes first."""
 MOCK_TIMEOUT = 10.0
 """Timeout of one mock in seconds."""
+TRIES = 5
+"""Tries of one mock or dry run, or of one look at an undo, in one activity."""
+PAUSE = 1.0
+"""Seconds before the second try; each later pause is twice as long."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries, at most. A target that asks for more time is not asked again in this activity."""
+PROBE_ATTEMPTS = 3
+"""Attempts of a probe whose target does not answer now."""
 UNDO_ATTEMPTS = 5
 """Attempts of a compensation, at least, before it parks the plan."""
 MAX_BACKOFF = 30.0
@@ -58,12 +66,12 @@ STORED_AT = Options(timedelta(seconds=60), None, RetryPolicy(maximum_attempts=5)
 
 def rehearse(steps: int) -> Options:
     """Return the limits for mocking so many steps in one activity."""
-    return Options(timedelta(seconds=steps * MOCK_TIMEOUT + MARGIN), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
+    return Options(_bounded(steps * _tries(MOCK_TIMEOUT)), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def preview(contracts: Iterable[Contract]) -> Options:
     """Return the limits for previewing steps with these contracts, one after the other in the worst case."""
-    return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
+    return Options(_bounded(sum(_tries(contract.timeout) for contract in contracts)), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def call(contracts: Iterable[Contract]) -> Options:
@@ -95,12 +103,12 @@ RECOVER = Options(timedelta(seconds=300), None, RetryPolicy(maximum_interval=tim
 
 def look_at_undo(contracts: Iterable[Contract]) -> Options:
     """Return the limits for the undo checks of calls with these contracts."""
-    return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
+    return Options(_bounded(sum(_tries(contract.timeout) for contract in contracts)), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def probe(contract: Contract) -> Options:
     """Return the limits for probing one call."""
-    return Options(_sum([contract]), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=3))
+    return Options(_sum([contract]), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=PROBE_ATTEMPTS))
 
 
 def backoff(attempt: int, asked: float = 0.0) -> timedelta:
@@ -109,4 +117,13 @@ def backoff(attempt: int, asked: float = 0.0) -> timedelta:
 
 
 def _sum(contracts: Iterable[Contract]) -> timedelta:
-    return timedelta(seconds=min(sum(contract.timeout for contract in contracts) + MARGIN, 7 * 86_400))
+    return _bounded(sum(contract.timeout for contract in contracts))
+
+
+def _tries(seconds: float) -> float:
+    """Return the most seconds that the tries of a function take, if one takes at most `seconds`."""
+    return TRIES * seconds + (TRIES - 1) * LONGEST_PAUSE
+
+
+def _bounded(seconds: float) -> timedelta:
+    return timedelta(seconds=min(seconds + MARGIN, 7 * 86_400))

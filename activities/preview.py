@@ -1,6 +1,7 @@
 """DRY_RUN: the tools read the real systems and describe the effect of a live call."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -8,8 +9,10 @@ from temporalio import activity
 
 from airlock.activities.call_metrics import measure
 from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import BoundCall, as_model, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import BoundCall, as_model, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, canonical_json, require_bounded
 from airlock.base.errors import ToolFailed
@@ -43,19 +46,20 @@ class PreviewActivities:
         """Preview steps in dependency order, independent ones in parallel.
 
         After the loss of a worker, the next attempt continues after the last heartbeat. Descendants of a step whose dry run
-        failed are left out: they cannot go live.
+        failed are left out: they cannot go live. Where a target does not answer, its dry run is tried again; after the last
+        try no further step is looked at, because the plan is not rehearsed.
         """
         details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         # each is dumped once: a heartbeat after every few steps would otherwise dump a large plan hundreds of times
         dumped = [outcome.model_dump(mode="json") for outcome in done]
-        stopped: list[bool] = []
+        stopped = asyncio.Event()
         return await run_to_completion(
-            self._preview_all(request, done, dumped, stopped), lambda: Progress(dumped), lambda: stopped.append(True)
+            self._preview_all(request, done, dumped, stopped), lambda: Progress(dumped), stopped.set
         )
 
     async def _preview_all(
-        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: list[bool]
+        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event
     ) -> PreviewResult:
         by_id = {step.id: step for step in request.steps}
         parents = {step.id: tuple(parent for parent in step.parents if parent in by_id) for step in request.steps}
@@ -70,39 +74,50 @@ class PreviewActivities:
                 group = [step for step in wave[start : start + CONCURRENCY] if step not in finished]
                 group = [step for step in group if not failed.intersection(parents[step])]
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
-                if stopped or (size > PAYLOAD_BUDGET and group):
-                    answered = {outcome.step for outcome in done} | failed
-                    return PreviewResult(
-                        previews=tuple(done), remaining=tuple(step for step in by_id if step not in answered)
-                    )
-                for outcome in await asyncio.gather(*(self._counted(request, by_id[step], outputs) for step in group)):
-                    done.append(outcome)
-                    _note(outcome, outputs, failed)
-                    dumped.append(outcome.model_dump(mode="json"))
+                if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
+                    return _result(done, by_id, failed)
+                looks = [self._counted(request, by_id[step], outputs, stopped) for step in group]
+                for looked in await asyncio.gather(*looks):
+                    if looked is None:
+                        continue
+                    done.append(looked)
+                    _note(looked, outputs, failed)
+                    dumped.append(looked.model_dump(mode="json"))
                     size += len(canonical_json(dumped[-1]))
                 send_heartbeat(Progress(dumped))
-        return PreviewResult(previews=tuple(done))
+                if any(isinstance(outcome, PreviewFailed) and outcome.unlooked for outcome in done):
+                    return PreviewResult(previews=tuple(done))
+        return _result(done, by_id, failed)
 
-    async def _counted(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
+    async def _counted(
+        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], stopped: asyncio.Event
+    ) -> PreviewOutcome | None:
+        """Return the outcome of a dry run; None if the activity was stopped before its next try."""
         with measure(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measurement:
-            outcome = await self._one(request, step, outputs)
-            if isinstance(outcome, PreviewFailed):
+            outcome = await self._one(request, step, outputs, stopped)
+            if outcome is None or isinstance(outcome, PreviewFailed):
                 measurement.result = CallResult.FAILED
             else:
                 measurement.result = CallResult.WORKED if outcome.looked else CallResult.NOT_LOOKED
         return outcome
 
-    async def _one(self, request: RehearsalRequest, step: Step, outputs: dict[str, Any]) -> PreviewOutcome:
+    async def _one(
+        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], stopped: asyncio.Event
+    ) -> PreviewOutcome | None:
         secrets = Secrets()
         contract = request.contracts[request.contract_of[step.id]]
+        during = f"plan {request.plan_id}, step {step.id}, dry run"
         try:
-            preview = await self._look(request, step, contract, outputs, secrets)
+            preview = await repeated(lambda: self._look(request, step, contract, outputs, secrets), stopped)
             if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
                 raise ToolFailed(TOO_LARGE)
-        except TimeoutError:
-            return PreviewFailed(step=step.id, error=f"it took longer than {contract.timeout:g} s")
+        except Stopped:
+            return None
+        except TimeoutError as error:
+            text = explain(error, secrets, during) if str(error) else f"it took longer than {contract.timeout:g} s"
+            return PreviewFailed(step=step.id, error=text, unlooked=True)
         except Exception as error:  # noqa: BLE001  # any exception of a dry run lowers the ceiling of its step
-            return PreviewFailed(step=step.id, error=shorten(describe(error, secrets)))
+            return PreviewFailed(step=step.id, error=explain(error, secrets, during), unlooked=could_not_look(error))
         return preview
 
     async def _look(
@@ -123,6 +138,7 @@ class PreviewActivities:
             return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
+        call.follows_writes = step.id in request.behind_writes
         said = await run(function, args, call, contract.timeout)
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
@@ -155,6 +171,12 @@ def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
 
 def _not_looked(step: Step, bound: BoundCall, effect: str) -> StepPreview:
     return StepPreview(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
+
+
+def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str]) -> PreviewResult:
+    """Return the outcomes with the steps that were not looked at, though they could go further."""
+    answered = {outcome.step for outcome in done} | failed
+    return PreviewResult(previews=tuple(done), remaining=tuple(step for step in asked if step not in answered))
 
 
 def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) -> None:

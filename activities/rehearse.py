@@ -1,5 +1,7 @@
 """MOCK: mocks of all steps of a plan in one activity, in dependency order."""
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from temporalio import activity
@@ -8,11 +10,12 @@ from temporalio.exceptions import ApplicationError
 from airlock.activities.call_metrics import measure
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import MOCK_TIMEOUT
+from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import as_model, bind_shown, checked_output, describe, run, tool_of
+from airlock.activities.tool_defects import explain
+from airlock.activities.tool_functions import as_model, bind_shown, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
 from airlock.base.metrics import CallResult
-from airlock.base.text import shorten
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.outcome import MockFailed
 from airlock.plans.plan import Step
@@ -28,23 +31,32 @@ class RehearseActivities:
 
     @activity.defn(name="rehearse")
     async def rehearse(self, request: RehearsalRequest) -> RehearseResult:
-        """Mock steps in the given order. Each step reads the mocked outputs of earlier steps."""
-        stopped: list[bool] = []
-        return await run_to_completion(self._mock_all(request, stopped), lambda: None, lambda: stopped.append(True))
+        """Mock steps in the given order. Each step reads the mocked outputs of earlier steps.
 
-    async def _mock_all(self, request: RehearsalRequest, stopped: list[bool]) -> RehearseResult:
+        A mock that says that another try could succeed is tried again.
+        """
+        stopped = asyncio.Event()
+        return await run_to_completion(self._mock_all(request, stopped), lambda: None, stopped.set)
+
+    async def _mock_all(self, request: RehearsalRequest, stopped: asyncio.Event) -> RehearseResult:
         outputs = dict(request.outputs)
         failures: list[MockFailed] = []
         for step in request.steps:
-            if stopped:  # a partial result would let steps pass that were never mocked: the next attempt mocks all
+            if stopped.is_set():  # a partial result would let steps pass that were never mocked: the next attempt mocks all
                 raise ApplicationError("stopped before every step was mocked", type="Stopped")
             contract = request.contracts[request.contract_of[step.id]]
             with measure(contract.tool, Mode.MOCK, step.id) as measurement:
                 try:
-                    outputs[step.id] = await self._mock(request.plan_id, step, contract, outputs)
+                    mock = partial(self._mock, request.plan_id, step, contract, outputs)
+                    outputs[step.id] = await repeated(mock, stopped)
                     measurement.result = CallResult.WORKED
+                except Stopped:
+                    raise ApplicationError("stopped before every step was mocked", type="Stopped") from None
                 except Exception as error:  # noqa: BLE001  # any exception of a mock lowers the ceiling of its step
-                    failures.append(MockFailed(step=step.id, error=shorten(describe(error, Secrets({})))))
+                    # a mock asks no target: one that takes too long is a defect of its own
+                    unlooked = could_not_look(error) and not isinstance(error, TimeoutError)
+                    text = explain(error, Secrets({}), f"plan {request.plan_id}, step {step.id}, mock")
+                    failures.append(MockFailed(step=step.id, error=text, unlooked=unlooked))
                     measurement.result = CallResult.FAILED
         return RehearseResult(failures=tuple(failures))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from airlock.activities.redaction import Redactor, redactor
+from airlock.admission.needed_secrets import variable
 from airlock.base.errors import SecretError
 
-ENVIRONMENT_PREFIX = "AIRLOCK_SECRET_"
 FOLDER_VARIABLE = "AIRLOCK_SECRETS_DIR"
 
 
@@ -25,18 +25,26 @@ class Secrets:
         Raises:
             SecretError: If this worker has no such secret; the message says where it looked, never a value.
         """
-        variable = ENVIRONMENT_PREFIX + "".join(c if c.isalnum() else "_" for c in name).upper()
-        value = self._environment.get(variable)
+        where_set = variable(name)
+        value = self._environment.get(where_set)
         folder = self._environment.get(FOLDER_VARIABLE)
         if value is None and folder and Path(name).name == name:
             path = Path(folder) / name
             value = path.read_text(encoding="utf-8") if path.is_file() else None
         if value is None:
-            where = f"{variable} in its environment" + (f" or a file {name} in {FOLDER_VARIABLE}" if folder else "")
+            where = f"{where_set} in its environment" + (f" or a file {name} in {FOLDER_VARIABLE}" if folder else "")
             raise SecretError(f"this worker has no secret {name!r}: it needs {where}")
         value = value.rstrip("\r\n")  # most files end in one, and so does what `echo` put into a variable
         self._given[name] = value
         return value
+
+    def has(self, name: str) -> bool:
+        """Return True if this worker has a secret of that name."""
+        try:
+            self.resolve(name)
+        except SecretError:
+            return False
+        return True
 
     def redact(self, value: Any) -> Any:
         """Return a JSON value with every part of a resolved secret, in any encoding, replaced by its name."""

@@ -15,7 +15,7 @@ from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import PATIENCE, clock
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import bounded_json, require_bounded
-from airlock.base.errors import InDoubt, SecretError, ToolFailed
+from airlock.base.errors import InDoubt, SecretError, ToolFailed, plain_message
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.canonical_args import Open, bind_canonical, bind_open, filled, validated
 from airlock.plans.catalogue import Catalogue
@@ -151,7 +151,7 @@ def as_model(tool: Tool, args: Mapping[str, Any], *, complete: bool) -> BaseMode
     except ValidationError as error:
         if complete:
             wrong = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                f"{'.'.join(str(part) for part in item['loc'])}: {plain_message(item)}"
                 for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]
             )
             raise ToolFailed(f"the arguments do not fit {tool.name}: {wrong}") from None
@@ -192,7 +192,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 
 class _Turn:
@@ -232,8 +232,8 @@ def _in_thread(turn: _Turn, function: ToolFunction, args: BaseModel, call: ToolC
         return function(args, call)
     except Exception:
         raise
-    except BaseException as error:  # noqa: BLE001  # a SystemExit in the event loop would stop the whole worker
-        raise InDoubt(f"the tool ended with {type(error).__name__}") from None
+    except BaseException as error:  # a SystemExit in the event loop would stop the whole worker
+        raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 
 class StillRunning(TimeoutError):

@@ -25,6 +25,8 @@ class Toolbox:
     policy: Policy
     index_key: str = field(default="", repr=False)
     """The key of the hashes of resource names; without one, plans are not indexed by resource."""
+    live: bool = False
+    """True if the same worker makes live calls: its secrets are those of the calls."""
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
         """Return the context of a call that its tool function gets."""

@@ -1,6 +1,7 @@
 """The messages between the plan workflow and its activities: one object in, one out."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field
@@ -69,6 +70,17 @@ class RehearsalRequest(WireModel, WorkerMessage):
     """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
     epoch: int = 0
     """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
+
+    @cached_property
+    def behind_writes(self) -> frozenset[str]:
+        """The steps that depend on a writing step, directly or through others; a step of another request counts as one."""
+        writing = {step.id for step in self.steps if not self.contracts[self.contract_of[step.id]].read_only}
+        reading = {step.id for step in self.steps} - writing
+        behind: set[str] = set()
+        for step in self.steps:
+            if any(parent not in reading or parent in behind for parent in step.parents):
+                behind.add(step.id)
+        return frozenset(behind)
 
 
 class RehearseResult(WireModel, WorkerMessage):

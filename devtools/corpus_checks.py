@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import PlanResult
 from sandbox.corpus_api import FAULTS
 from sandbox.corpus_data import CorpusPlan

@@ -19,10 +19,10 @@ from airlock.cli.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
 from airlock.client.monitors import HealthReport, Monitors
 from airlock.export.documents import OrchestrationSummary
-from airlock.export.files import SEVEN_FILES, SUMMARY
+from airlock.export.files import EXPORT_FILES, SUMMARY
 from airlock.plans.state import State
 from airlock.program import run_and_leave
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment
 from devtools.programs import alone
@@ -205,12 +205,12 @@ def check_counted(report: HealthReport, results: Sequence[PlanResult]) -> None:
 
 
 def check_exported(folder: Path) -> None:
-    """Check that the seven files are there, and that their summary is right.
+    """Check that the eight files are there, and that their summary is right.
 
     Raises:
         DemoFailed: Naming what is not.
     """
-    _must(sorted(path.name for path in folder.iterdir()) == sorted(SEVEN_FILES), "the folder must hold the seven files")
+    _must(sorted(path.name for path in folder.iterdir()) == sorted(EXPORT_FILES), "the folder must hold the eight files")
     summary = OrchestrationSummary.model_validate_json((folder / SUMMARY).read_bytes())
     told = (summary.plans_processed, summary.plans_successful, summary.plans_failed)
     _must(told == (2, 1, 1), f"the summary must tell of two plans, one successful and one failed, not {told}")

@@ -13,6 +13,7 @@ from airlock.base.metrics import METRICS
 from airlock.cli.app import app
 from airlock.plans.state import TRANSITIONS, Event, State, possible
 from airlock.run.call_record import CALL_TRANSITIONS, CallEvent, CallStatus, possible_events
+from airlock.tools.outcomes import Asked, Effect, rows
 from devtools.environment import ROOT
 from devtools.generated import application
 
@@ -107,6 +108,34 @@ def _status(status: CallStatus | None) -> str:
 
 def _state(status: CallStatus | None) -> str:
     return status.value if status else "[*]"
+
+
+def outcomes() -> str:
+    """Return `docs/reference/outcomes.md`."""
+    return "\n".join(_outcomes()) + "\n"
+
+
+def _outcomes() -> Iterator[str]:
+    yield from ("# What an answer means", "", _MADE, "")
+    yield "A request that may change something and was sent is **in doubt**, unless its target says in a way that can be"
+    yield "relied on that it had no effect. Every built-in tool asks this one table (`airlock/tools/outcomes.py`). In each"
+    yield "section the first row that fits counts; `x` is any digit or letter."
+    yield ""
+    yield "- **success**: it took effect, or the session goes on."
+    yield "- **no effect**: certainly none. `again`: another attempt is made, up to `max_attempts` of the contract, whatever"
+    yield "  else the contract says; a mock or a dry run is repeated too. Without it the step fails."
+    yield "- **in doubt**: it may have taken effect. Another attempt under the same key is made only if the contract allows"
+    yield "  a repeat; then the probe is asked, then a person. See [failures](failure-semantics.md#in-doubt)."
+    yield ""
+    yield "A `Retry-After` is waited for in each case in which there is another attempt, up to a day; if the target asks for"
+    yield "more, there is none."
+    for asked in Asked:
+        yield from ("", f"## {asked.value}", "", "| answer | effect | again | why |", "| --- | --- | --- | --- |")
+        for row in rows(asked):
+            answers = ", ".join(row.answers if " " in row.answers[0] else (f"`{each}`" for each in row.answers))
+            again = "yes" if row.meaning.again and row.meaning.effect is Effect.NONE else ""
+            again = "by contract" if row.meaning.effect is Effect.DOUBT else again
+            yield f"| {answers} | {row.meaning.effect.value} | {again} | {row.meaning.why} |"
 
 
 def reference() -> str:
@@ -224,6 +253,7 @@ def _files() -> dict[Path, str]:
     return {
         REFERENCE / "states.md": states(),
         REFERENCE / "calls.md": calls(),
+        REFERENCE / "outcomes.md": outcomes(),
         REFERENCE / "starter.md": reference(),
         **{page: write(page.read_text(encoding="utf-8")) for page, write in parts.items()},
     }

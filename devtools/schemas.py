@@ -26,10 +26,12 @@ FOLDER = ROOT / "schemas"
 
 
 class Validations(BaseModel):
-    """The validations file that goes with an older plan; only its id is used."""
+    """The validations file that goes with an older plan. It must be about that plan, and approve it."""
 
     model_config = ConfigDict(extra="allow")
     validation_id: str = Field(min_length=1)
+    plan_id: str = ""
+    approved: Literal[True] = True
 
 
 class _Described(GenerateJsonSchema):

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import decide
     from airlock.run.messages import Abort
     from airlock.run.state import Run
+    from airlock.run.unrehearsed import abort_unrehearsed
     from airlock.temporal.proof_converter import Unproven
 
 T = TypeVar("T")
@@ -51,8 +52,9 @@ async def answered(handle: ActivityHandle[T]) -> T:
 async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
     """Return the answer of an activity without effects, or None when the run moved on meanwhile or was aborted.
 
-    An activity that fails for good aborts the run: nothing that could not be looked at may go live. What is no answer is
-    recorded and asked for again; after `TRIES` questions without an answer the run is aborted too.
+    An activity that fails for good aborts the run: nothing that could not be looked at may go live. If the run has made no
+    call, the same plan may be submitted again. What is no answer is recorded and asked for again; after `TRIES` questions
+    without an answer the run is aborted too.
 
     Args:
         run: The plan's run.
@@ -61,7 +63,11 @@ async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]]) ->
     try:
         return await _answered_unless_moved(run, ask)
     except ActivityError as error:
-        abort(run, shorten(f"{error.activity_type} could not be carried out: {error.cause}"))
+        why = shorten(f"{error.activity_type} could not be carried out: {error.cause}")
+        if run.calls or run.undoing is not None:
+            abort(run, why)
+        else:
+            abort_unrehearsed(run, why, workflow.now())
     except NoAnswer as error:
         abort(run, f"answers that no worker of Airlock made: {error}")
     return None

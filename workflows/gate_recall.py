@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.messages import CarriedGate, RecallRequest
+    from airlock.gates.restored import tell_again, unite
     from airlock.gates.semaphore import Gate
     from airlock.workflows import gate_rounds
     from airlock.workflows.refusals import Refusals
@@ -82,7 +83,7 @@ class GateRecall:
         restored = carried.gate
         restored.label = gate.label
         if was_reset:
-            restored.unite(gate)
+            unite(restored, gate)
         self._refusals.add_earlier(carried.refused, carried.refusals)
-        restored.tell_again()
+        tell_again(restored)
         return restored

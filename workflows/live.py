@@ -15,12 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import JsonValue
 
     from airlock.activities import options
-    from airlock.base.text import shorten
     from airlock.gates.answers import AcquireBusy, AcquireGranted
     from airlock.plans.outcome import (
         Attempt,
-        CallFailed,
-        CallInDoubt,
         CallOutcome,
         CallStale,
         CallSucceeded,
@@ -36,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.entry import take_turned_away
     from airlock.run.gate_reactions import drop_duplicates, late_refusal, take_late
     from airlock.run.gate_requests import all_held, held_names, late_request, tool_slots
+    from airlock.run.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands
@@ -197,7 +195,7 @@ class LiveStage:
             for made in attempts:
                 if isinstance(made, RetryableFailure):
                     break
-                self._record_outcome(self._final_outcome(made, doubtful, retry))
+                self._record_outcome(final_outcome(made, doubtful, retry))
                 remaining.remove(made.step)
                 attempt, doubtful, retry = 1, False, None
             if any(not isinstance(made, CallSucceeded | RetryableFailure) for made in attempts):
@@ -212,7 +210,7 @@ class LiveStage:
             if not attempts or not self._may_start():
                 break
         if retry is not None:
-            self._record_outcome(self._outcome_of_last_retry(retry, doubtful))
+            self._record_outcome(outcome_of_last_retry(retry, doubtful, self._aged or self._turned_away))
 
     def _made(self, attempts: list[Attempt]) -> list[CallOutcome | RetryableFailure]:
         """Return the attempts without the call that was turned away; after one the stage ends, and LIVE is entered again."""
@@ -295,27 +293,6 @@ class LiveStage:
         finally:
             self._handles.pop(steps[0], None)
         return attempts_in(result, requests)
-
-    def _final_outcome(self, made: CallOutcome, doubtful: bool, retry: RetryableFailure | None) -> CallOutcome:
-        """Return the outcome of a call after its last attempt.
-
-        A failure after a doubtful attempt leaves the call in doubt. So does a stale state after an attempt that may have
-        written: its own write may be the change that was found.
-        """
-        if isinstance(made, CallFailed | CallStale):
-            unsure = retry is not None and not retry.certain and isinstance(made, CallStale)
-            if doubtful or unsure:
-                undo = made.undo if isinstance(made, CallFailed) else retry.undo if retry else None
-                text = shorten(f"an earlier attempt may have taken effect; then: {made.error}")
-                return CallInDoubt(step=made.step, error=text, undo=undo)
-        return made
-
-    def _outcome_of_last_retry(self, last: RetryableFailure, doubtful: bool) -> CallOutcome:
-        if (why := self._aged or self._turned_away) and last.certain and not doubtful:
-            return CallStale(step=last.step, error=why)  # nothing was done: a new approval may repeat it
-        if doubtful:
-            return CallInDoubt(step=last.step, error=last.error, undo=last.undo, token_lost=last.token_lost, lost=last.lost)
-        return CallFailed(step=last.step, error=last.error, undo=last.undo)
 
     async def _watch_deadline(self) -> None:
         deadline = self._run.deadline_at

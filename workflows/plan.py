@@ -18,9 +18,11 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
-    from airlock.run.decisions import asked_undo, decide, refuse
+    from airlock.run.consequences import asked_undo
+    from airlock.run.decisions import decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
     from airlock.run.rehearsal import begin_life
+    from airlock.run.seal_record import SealsView, seals_view
     from airlock.run.state import Run
     from airlock.run.stored import storable
     from airlock.run.views import (
@@ -202,6 +204,13 @@ class PlanWorkflow:
     def carry(self) -> Run:
         """Return the whole run, as a continue-as-new would carry it on."""
         return self._valid_run()
+
+    @workflow.query(name="seals", description="all that the digests of this run's seals are made of; {number of the first}")
+    def seals(self, first: int = 0) -> SealsView:
+        """Return the seals that this run has made or carried, page by page."""
+        run = self._valid_run().model_copy()  # a query changes nothing
+        run.keep_seal()
+        return seals_view(run.seals, first)
 
     def _valid_run(self) -> Run:
         if self._problem:

@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions import decide
     from airlock.run.gate_requests import leave_request
     from airlock.run.messages import Abort, Lock, Rollback
-    from airlock.run.state import Outcome, Run
+    from airlock.run.outcome import Outcome
+    from airlock.run.state import Run
     from airlock.run.stored import MAX_STORED, too_large
     from airlock.wire import PlanStart
     from airlock.workflows.gate_visits import GateVisits

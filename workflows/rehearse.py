@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
+    from airlock.run.unrehearsed import end_unrehearsed
     from airlock.wire import AdmitRequest, RehearsalRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import abort, answered_or_aborted
@@ -53,6 +54,8 @@ class Rehearsal:
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
+        if end_unrehearsed(run, mocked.failures, workflow.now()):
+            return
         event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
         run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
 
@@ -70,6 +73,8 @@ class Rehearsal:
             if result is None or run.moves != moves:
                 return
             take_previews(run, result.previews)
+            if end_unrehearsed(run, result.previews, workflow.now()):
+                return
             outputs |= {step: preview.output for step, preview in run.previews.items()}
             still = set(run.left(Mode.DRY_RUN))
             asked = tuple(step for step in result.remaining if step in still)

@@ -15,9 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import State
     from airlock.run.call_record import CallStatus
     from airlock.run.call_results import after_rollback, keep, take_undo
-    from airlock.run.decisions import steps_to_undo
     from airlock.run.load import Load, weight
     from airlock.run.state import Run
+    from airlock.run.undo_scope import steps_to_undo
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import made_call, undo_request

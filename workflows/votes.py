@@ -13,7 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.approval import judge_by_plan, may_mean_next_seal
     from airlock.run.decisions import decide, refuse
     from airlock.run.messages import Approve, Message
-    from airlock.run.state import Run, Vote
+    from airlock.run.standing_decisions import Vote
+    from airlock.run.state import Run
     from airlock.wire import PolicyRequest, StoredAtRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered

@@ -1,17 +1,22 @@
 """The operator's file, `airlock.toml`: the modules with tools, the policy, and the settings of the tools."""
 
+import copy
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from itertools import takewhile
+from typing import Any, get_args, get_origin
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from airlock.admission.policy import Policy, contradictions
 from airlock.base.canonical import require_bounded
-from airlock.base.errors import ConfigError, Problem
+from airlock.base.errors import ConfigError, Problem, plain_message
+from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.text import shorten
 
+_ROUNDS = 10
+"""Rounds of leaving out what is wrong; a table that becomes empty may be wrong again."""
 SETTINGS_PREFIX = "AIRLOCK_SETTINGS__"
 BUILT_IN_TOOLS = "airlock.tools"
 
@@ -59,13 +64,46 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Con
         raise ConfigError(
             [Problem(where="airlock.toml", message=f"is not TOML: {shorten(str(error))}", fix="correct the syntax")]
         ) from error
-    try:
-        config = Config.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError([_problem(item) for item in error.errors(include_url=False)]) from error
-    if problems := contradictions(config.policy):
-        raise ConfigError(problems)
-    return config.model_copy(update={"settings": _overridden(config.settings, environment or {})})
+    config, problems = _validated(document)
+    wrong = {".".join(problem.where.split(".")[:2]) for problem in problems}
+    if config is not None:
+        # a key that was left out as wrong does not contradict another one
+        contradicting = () if "policy.authorized_keys" in wrong else contradictions(config.policy)
+        problems += [problem for problem in contradicting if problem.where not in wrong]
+        config = config.model_copy(update={"settings": _overridden(config.settings, environment or {})})
+    if problems or config is None:
+        # without the modules that the file names, each of their settings would look like a mistake
+        named = any(problem.where.partition(".")[0] == "catalogue" for problem in problems)
+        raise ConfigError(problems, None if named else config)
+    return config
+
+
+def _validated(document: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Return the configuration without the keys that are wrong, and a problem for each of these."""
+    problems: list[Problem] = []
+    for _ in range(_ROUNDS):
+        try:
+            return Config.model_validate(document), problems
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+            # what is left out of a list or a table may be named again by the rule over the rest
+            known = {problem.where for problem in problems}
+            problems += [problem for item in wrong if (problem := _problem(item)).where not in known]
+            document = _without(document, [item["loc"] for item in wrong])
+    return None, problems
+
+
+def _without(document: dict[str, Any], places: list[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return a document without some keys; for an entry of a list, the whole list goes."""
+    rest = copy.deepcopy(document)
+    for place in places:
+        names = list(takewhile(lambda part: isinstance(part, str), place))
+        table: Any = rest
+        for name in names[:-1]:
+            table = table.get(name) if isinstance(table, dict) else None
+        if isinstance(table, dict) and names:
+            table.pop(names[-1], None)
+    return rest
 
 
 def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -79,5 +117,23 @@ def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[
 
 def _problem(item: Any) -> Problem:
     key = ".".join(str(part) for part in item["loc"])
-    fix = "remove it, or correct its spelling" if item["type"] == "extra_forbidden" else f"correct the value of {key}"
-    return Problem(where=key, message=item["msg"].removeprefix("Value error, "), fix=fix)
+    fix = f"correct the value of {key}"
+    if item["type"] == "extra_forbidden":
+        fix = likely_fix(str(item["loc"][-1]), _fields(item["loc"][:-1]), "remove it, or correct its spelling")
+    return Problem(where=key, message=plain_message(item), fix=fix)
+
+
+def _fields(place: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Return the keys that a table of the file may hold."""
+    model: type[BaseModel] = Config
+    names = iter(place)
+    for name in names:
+        annotation = model.model_fields[str(name)].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        inside = [kind for kind in kinds if issubclass(kind, BaseModel)]
+        if not inside:
+            return ()
+        model = inside[0]
+        if get_origin(annotation) is dict:
+            next(names, None)  # the name of an agent
+    return tuple(model.model_fields)

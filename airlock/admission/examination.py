@@ -11,12 +11,14 @@ from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import Cap, Ceiling, ceilings, own_caps
 from airlock.admission.conflicts.resolution import resolve
 from airlock.admission.conflicts.situation import Situation
-from airlock.admission.lint import argument_problems, lint_warnings, reference_problems, tool_problem
+from airlock.admission.lint import argument_problems, lint_warnings, tool_problem
 from airlock.admission.policy import Policy
+from airlock.admission.references import path_problems, reference_problems
 from airlock.admission.reliability import Reliability
 from airlock.admission.secret_grants import secret_problems
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
+from airlock.base.incoming import wrong_fields
 from airlock.base.text import shorten
 from airlock.plans.canonical_args import canonical
 from airlock.plans.canonical_field import NotCanonical
@@ -48,6 +50,8 @@ class Examination:
     """The contract of each step; empty without a catalogue. Steps with an unknown tool are absent."""
     admitted: Admitted | None = None
     """The accepted plan; None without a catalogue and a policy, and if there are problems."""
+    policy: Policy | None = None
+    """The rules that it was examined under; None without any."""
     situation: Situation | None = None
     """The plan before its conflicts were answered; None wherever no policy was applied."""
 
@@ -64,7 +68,7 @@ class Examination:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         """The findings that refuse nothing, but that a careful author would change."""
-        return () if self.graph is None else tuple(lint_warnings(self.plan, self.contracts, self.graph))
+        return tuple(lint_warnings(self.plan, self.contracts, self.graph, self.policy))
 
     @cached_property
     def ceilings(self) -> Mapping[str, Ceiling]:
@@ -102,12 +106,14 @@ def examine(
         reliability: The reliability of each tool, for a policy with `calibrated_confidence`; None if it is not known.
     """
     examination = _structure(plan)
-    if examination.problems or catalogue is None:
+    if not examination.digest or catalogue is None:
         return examination
     calls = _Calls.of(plan, catalogue)
-    problems = calls.problems or secret_problems(calls.steps.values(), calls.contracts, policy)
-    examination = replace(examination, contracts=calls.contracts, problems=problems)
-    if examination.problems or policy is None or examination.graph is None:
+    secrets = secret_problems(calls.steps.values(), calls.contracts, policy)
+    # every stage adds what it can see: an author fixes all of it at once, not one stage after another
+    problems = (*examination.problems, *calls.problems, *secrets)
+    examination = replace(examination, contracts=calls.contracts, problems=problems, policy=policy)
+    if calls.problems or policy is None or examination.graph is None:
         return examination
     known = dict(reliability) if policy.calibrated_confidence and reliability is not None else None
     situation = _situation(plan, examination.graph, calls, policy, known)
@@ -144,11 +150,13 @@ class _Calls:
         lacking: dict[str, tuple[str, ...]] = {}
         problems: list[Problem] = []
         refused: list[Problem] = []
+        tools: dict[str, Tool] = {}
         for step in plan.steps:
             tool = catalogue.get(step.tool)
             if tool is None:
                 problems.append(tool_problem(step, catalogue.names, suggest=len(problems) < _SUGGESTED))
                 continue
+            tools[step.id] = tool
             missing, wrong = argument_problems(step, tool)
             problems += wrong if plan.allow_missing_arguments else [*missing, *wrong]
             if missing:
@@ -163,7 +171,8 @@ class _Calls:
                 refused.append(_not_canonical(step, error))
             except (ContractError, ValidationError) as error:
                 refused.append(_contract_problem(step, error))
-        return cls(steps, contracts, lacking, tuple(problems or refused))
+        problems += path_problems(plan, tools)
+        return cls(steps, contracts, lacking, (*problems, *refused))
 
 
 def _canonical(step: Step, tool: Tool) -> Step:
@@ -178,7 +187,8 @@ def _not_canonical(step: Step, error: NotCanonical) -> Problem:
 
 
 def _contract_problem(step: Step, error: Exception) -> Problem:
-    return Problem(where=f"steps.{step.id}.tool", message=shorten(str(error)), fix="fix the tool, or these arguments")
+    why = wrong_fields(error) if isinstance(error, ValidationError) else str(error)
+    return Problem(where=f"steps.{step.id}.tool", message=shorten(why), fix="fix the tool, or these arguments")
 
 
 def _situation(
@@ -212,8 +222,8 @@ def _answered(
     resolution = resolve(before, standing)
     situation, policy = resolution.situation, before.policy
     candidates = (situation.steps[step] for step in sorted(situation.live_candidates))
-    problems = (*resolution.problems, *budget_problems(candidates, situation.contracts, policy))
-    if problems:
+    found = (*resolution.problems, *budget_problems(candidates, situation.contracts, policy))
+    if problems := (*examination.problems, *found):
         return replace(examination, problems=problems, admitted=None, situation=before)
     agents, digests = dict(resolution.reassigned), _digests(situation.contracts)
     stated = {step.id: step.args for step in examination.plan.steps}

@@ -1,17 +1,19 @@
 """Checks of single steps and calls: problems that refuse a plan, and warnings."""
 
-import difflib
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
-from airlock.base.errors import Problem
+from airlock.admission.agent_names import agent_warnings
+from airlock.admission.places import place_warnings, texts
+from airlock.admission.policy import Policy
+from airlock.base.errors import Problem, plain_message
+from airlock.base.likely import likely, likely_fix
 from airlock.base.visible import marks
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
-from airlock.plans.refs import REF, SECRET, markers, syntax_error
+from airlock.plans.refs import SECRET, markers
 from airlock.plans.tool import Tool
 
 _SECRET_WORDS = (
@@ -31,20 +33,6 @@ _NAMED = 20
 _SECRET_SHAPES = ("sk-", "ghp_", "xoxb-", "AKIA", "-----BEGIN", "Bearer ")
 
 
-def reference_problems(plan: Plan) -> list[Problem]:
-    """Return each `$ref` and `$secret` of the plan that is not written correctly."""
-    return [
-        Problem(
-            where=f"steps.{step.id}.args.{marker.path}",
-            message=wrong,
-            fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
-        )
-        for step in plan.steps
-        for marker in markers(step.args)
-        if (wrong := syntax_error(marker))
-    ]
-
-
 def tool_problem(step: Step, names: tuple[str, ...], *, suggest: bool = True) -> Problem:
     """Return the problem of a step whose tool is not in the catalogue.
 
@@ -53,10 +41,11 @@ def tool_problem(step: Step, names: tuple[str, ...], *, suggest: bool = True) ->
         names: The names of all tools.
         suggest: True to look for a similar name, which takes a millisecond.
     """
+    otherwise = "" if names else "use a catalogue with tools; the catalogue is empty"
     return Problem(
         where=f"steps.{step.id}.tool",
         message=f"no tool {step.tool!r} in the catalogue",
-        fix=_nearest(step.tool, names) if suggest else "use a tool of the catalogue",
+        fix=likely_fix(step.tool, names, otherwise) if suggest else "use a tool of the catalogue",
     )
 
 
@@ -83,22 +72,31 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
             else:
-                wrong.append(Problem(where=where, message=item["msg"], fix=_argument_fix(item["type"], path, tool)))
+                wrong.append(Problem(where=where, message=plain_message(item), fix=_argument_fix(item["type"], path, tool)))
         return missing, wrong
     return [], []
 
 
-def lint_warnings(plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph) -> list[Problem]:
-    """Return the findings that refuse nothing: secrets in clear text, hidden characters, late reversible calls.
+def lint_warnings(
+    plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph | None, policy: Policy | None = None
+) -> list[Problem]:
+    """Return the findings that refuse nothing: secrets in clear text, hidden characters, unfilled places, and the like.
 
     Args:
-        plan: A plan whose structure has no problems.
+        plan: The plan.
         contracts: The contract of each step; steps of unknown tools may be absent.
-        graph: The plan's graph.
+        graph: The plan's graph; None if its dependencies are wrong.
+        policy: The operator's rules, if they are known.
     """
-    found = [problem for step in plan.steps for problem in (*_clear_text_secrets(step), *_hidden_in_step(step))]
+    ids = frozenset(step.id for step in plan.steps)
+    found = [
+        problem
+        for step in plan.steps
+        for problem in (*_clear_text_secrets(step), *_hidden_in_step(step), *place_warnings(step, ids))
+    ]
     found += _hidden("goal", plan.goal) + _hidden("requested_by", plan.requested_by)
-    return found + _reversible_after_irreversible(plan, contracts, graph)
+    found += agent_warnings(plan, contracts, policy) if policy is not None else []
+    return found + (_reversible_after_irreversible(plan, contracts, graph) if graph is not None else [])
 
 
 def _reversible_after_irreversible(plan: Plan, contracts: Mapping[str, Contract], graph: PlanGraph) -> list[Problem]:
@@ -140,15 +138,15 @@ def _clear_text_secrets(step: Step) -> list[Problem]:
             message="looks like a secret in clear text; the run's history would keep it for ever",
             fix=f'write {{"{SECRET}": "<name>"}} and give the worker AIRLOCK_SECRET_<NAME>',
         )
-        for path, value in _strings(step.args)
+        for path, value in texts(step.args)
         if _looks_secret(path, value)
     ]
 
 
 def _hidden_in_step(step: Step) -> list[Problem]:
     named = _hidden(f"steps.{step.id}.agent", step.agent) + _hidden(f"steps.{step.id}.dedupe_key", step.dedupe_key or "")
-    texts = [(f"steps.{step.id}.args.{path}", value) for path, value in _strings(step.args)]
-    return named + [problem for where, value in texts for problem in _hidden(where, value, *marks(where))]
+    values = [(f"steps.{step.id}.args.{path}", value) for path, value in texts(step.args)]
+    return named + [problem for where, value in values for problem in _hidden(where, value, *marks(where))]
 
 
 def _hidden(where: str, text: str, *more: str) -> list[Problem]:
@@ -171,18 +169,6 @@ def _looks_secret(path: str, value: str) -> bool:
     return value.startswith(_SECRET_SHAPES) or (bool(value) and any(key.endswith(word) for word in _SECRET_WORDS))
 
 
-def _strings(value: Any, path: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, str):
-        return [(path, value)]
-    if isinstance(value, Mapping):
-        if len(value) == 1 and next(iter(value)) in (REF, SECRET):
-            return []
-        return [pair for key, child in value.items() for pair in _strings(child, f"{path}.{key}" if path else str(key))]
-    if isinstance(value, list | tuple):
-        return [pair for index, child in enumerate(value) for pair in _strings(child, f"{path}[{index}]")]
-    return []
-
-
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for part in location:
@@ -192,10 +178,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _argument_fix(kind: str, path: str, tool: Tool) -> str:
     if kind == "extra_forbidden":
-        return f"remove {path!r}; {tool.name} takes: {', '.join(tool.arguments.model_fields)}"
+        close = likely(path, tool.arguments.model_fields)
+        meant = f"did you mean {close!r}? " if close else f"remove {path!r}; "
+        return f"{meant}{tool.name} takes: {', '.join(tool.arguments.model_fields)}"
     return f"correct the value of {path!r}"
-
-
-def _nearest(name: str, names: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names) or '(the catalogue is empty)'}"

@@ -1,5 +1,7 @@
 """The operator's policy: thresholds, approvers, permissions. It belongs to the worker, never to the submitter."""
 
+import json
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -10,10 +12,13 @@ from airlock.base.errors import Problem
 from airlock.base.keys import SignatureError, read_key
 from airlock.base.model import FileModel, is_empty
 from airlock.base.person import folded, name_problem, same_person, spellings
+from airlock.base.text import count
 from airlock.plans.contract import Contract, Risk
 from airlock.plans.plan import seconds
 
 ANY = "*"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that TOML takes without quotes."""
 
 NO_APPROVER = "no approver is in both policies" + "." * 200
 """The only entry of a list of approvers that lets no person approve. It is longer than the name of any sender."""
@@ -161,6 +166,17 @@ class Policy(FileModel):
         granted = self.permissions_of(agent)
         return () if ANY in granted else tuple(sorted(set(contract.permissions) - set(granted)))
 
+    def grant_for(self, agent: str, missing: Iterable[str]) -> str:
+        """Return the fix for permissions that an agent lacks: the section of airlock.toml and the line to write there.
+
+        An agent without an entry of its own gets one, which takes the place of `"*"`: it keeps what it was granted there.
+        """
+        form = folded(agent)
+        name = next((known for known in self.agents if known != ANY and folded(known) == form), agent)
+        key = name if _BARE_KEY.fullmatch(name) else json.dumps(name)
+        wanted = list(dict.fromkeys((*self.permissions_of(agent), *missing)))
+        return f"in airlock.toml, in the section [policy.agents.{key}]: permissions = {json.dumps(wanted)}"
+
     def secrets_of(self, agent: str) -> tuple[str, ...]:
         """Return the secrets granted to an agent; the entry `"*"` stands for every agent without an entry of its own."""
         entry = self._entry(agent)
@@ -200,7 +216,7 @@ def contradictions(policy: Policy) -> tuple[Problem, ...]:
         problems.append(
             Problem(
                 where="policy.approvals_required",
-                message=f"is {policy.approvals_required}, but there are only {people} approvers",
+                message=f"is {policy.approvals_required}, but the list names {count(people, 'approver')}",
                 fix="name more approvers, or require fewer approvals",
             )
         )

@@ -18,14 +18,14 @@ def secret_problems(steps: Iterable[Step], contracts: Mapping[str, Contract], po
 
     Args:
         steps: The steps of a plan.
-        contracts: The contract of each step.
+        contracts: The contract of each step; steps without one are left out.
         policy: The operator's rules; without them only the arguments are looked at.
     """
     return tuple(
         problem
         for step in steps
         for marker in markers(step.args)
-        if marker.kind == SECRET and (problem := _problem(step, marker, contracts[step.id], policy))
+        if marker.kind == SECRET and step.id in contracts and (problem := _problem(step, marker, contracts[step.id], policy))
     )
 
 

@@ -1,8 +1,18 @@
 """The errors that Airlock raises on purpose, and the exceptions by which a tool reports what happened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from airlock.base.model import WireModel
+
+_PREFIXES = ("Value error, ", "Assertion failed, ")
+"""The beginnings that pydantic gives to the message of a validator."""
+
+
+def plain_message(item: Mapping[str, Any]) -> str:
+    """Return the message of one error of a `ValidationError`, as its validator raised it."""
+    message = str(item["msg"])
+    return next((message.removeprefix(prefix) for prefix in _PREFIXES if message.startswith(prefix)), message)
 
 
 class AirlockError(Exception):
@@ -33,7 +43,16 @@ class PlanError(_Problems):
 
 
 class ConfigError(_Problems):
-    """A configuration that cannot be used; `problems` names each key and fix."""
+    """A configuration that cannot be used; `problems` names each key and fix.
+
+    Args:
+        problems: Each mistake.
+        rest: The configuration without what is wrong, if something is left, so that more mistakes can be looked for.
+    """
+
+    def __init__(self, problems: Sequence[Problem], rest: object = None) -> None:
+        self.rest = rest
+        super().__init__(problems)
 
 
 class ContractError(AirlockError):
@@ -57,7 +76,8 @@ class ToolFailed(AirlockError):
 
     Args:
         message: The reason, written for the approver and the operator.
-        retry: True if another attempt could succeed; honoured only if the contract allows a repeat.
+        retry: True if another attempt could succeed. Nothing was done, so even a call that is made once gets another one,
+            up to the contract's `max_attempts`. A mock or a dry run is repeated too.
         after: Seconds that the target asked to wait before the next attempt (a Retry-After).
     """
 
@@ -72,4 +92,13 @@ class Stale(AirlockError):
 
 
 class InDoubt(AirlockError):
-    """A failure that a tool raises when its call may have taken effect, for example after a lost connection."""
+    """A failure that a tool raises when its call may have taken effect, for example after a lost connection.
+
+    Args:
+        message: The reason, written for the approver and the operator.
+        after: Seconds that the target asked to wait before the next attempt, if the contract allows one (a Retry-After).
+    """
+
+    def __init__(self, message: str = "", *, after: float = 0.0) -> None:
+        self.after = after
+        super().__init__(message)

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import StringConstraints, ValidationError
 
+from airlock.base.errors import plain_message
 from airlock.base.model import WireModel
 from airlock.base.names import RESERVED
-from airlock.base.text import shorten
+from airlock.base.text import count, shorten
 
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
@@ -44,7 +45,7 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
         MalformedMessage: If the arguments are not one JSON object with the fields of the model.
     """
     if len(arguments) != 1:
-        raise MalformedMessage(f"{name} takes one JSON object, got {len(arguments)} arguments")
+        raise MalformedMessage(f"{name} takes one JSON object, got {count(len(arguments), 'argument')}")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
     # Refused here and not by the model: `step` for `steps` would approve the whole plan. The model itself ignores
@@ -63,7 +64,7 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
 def wrong_fields(error: ValidationError) -> str:
     """Return the first wrong fields of a message with their errors, without what was sent."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-    return "; ".join(f"{shorten('.'.join(map(str, item['loc'])), 100)}: {item['msg']}" for item in first)
+    return "; ".join(f"{shorten('.'.join(map(str, item['loc'])), 100)}: {plain_message(item)}" for item in first)
 
 
 def require_person(name: str, by: str) -> None:

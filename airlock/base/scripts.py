@@ -26,6 +26,9 @@ _OTHER_NAMES = {
     "Cjk": "Han", "Ideographic": "Han", "Hangzhou": "Han", "Hentaigana": "Hiragana", "Turned": "Latin", "Roman": "Latin",
 }  # fmt: skip
 """The few first words of names that are not the script."""
+_SEPARATORS = "[\u2024\u3002\uff61\ufe52\u2215\u2044\u29f8\u2571\u27cb\u2236\u02d0\ua789\ufe55\u0589\u05c3\ufe6b]"
+_SEPARATOR = re.compile(rf"(?<=[A-Za-z]){_SEPARATORS}(?=[A-Za-z0-9.@/-])|(?<=[0-9.@/-]){_SEPARATORS}(?=[A-Za-z])")
+"""Look-alikes of the ASCII separators of addresses and paths, beside ASCII letters; a sentence or a fraction has others."""
 _CHUNK = re.compile(r"\S+")
 _ADDRESS = re.compile(r"\w@\w|://|\w\.\w")
 """An address is one word with all its separators: in `jo@xyz.com` with a Cyrillic
@@ -44,7 +47,7 @@ def words(text: str) -> Iterator[Word]:
     for chunk in _CHUNK.finditer(text):
         if chunk[0].isascii():
             continue
-        if _ADDRESS.search(chunk[0]):
+        if _ADDRESS.search(chunk[0]) or _SEPARATOR.search(chunk[0]):
             yield Word(chunk[0], chunk.end())
             continue
         start = chunk.start()
@@ -60,9 +63,11 @@ def mixed(word: str) -> tuple[tuple[str, str], ...]:
     """Return the characters of a word that imitate others, each once, with their kind; empty for an honest word.
 
     These are the letters of other alphabets than Latin in a word that also has Latin ones (or than the first one's), digits
-    and letters in full width or mathematical form, digits of other scripts, and look-alikes of ASCII letters beside digits.
+    and letters in full width or mathematical form, digits of other scripts, look-alikes of ASCII letters beside digits, and
+    look-alikes of the separators of an address.
     """
     found = {character: kind for character in word if (kind := _imitation(character))}
+    found |= dict.fromkeys(_SEPARATOR.findall(word), "separator")
     letters = {character: script for character in word if (script := script_of(character))}
     scripts = set(letters.values())
     if len(scripts) > 1 and not any(scripts <= allowed for allowed in _EAST_ASIAN):
@@ -96,8 +101,9 @@ def _imitation(character: str) -> str:
         return "full-width"
     if name.startswith("MATHEMATICAL") and character.isalnum():
         return "mathematical"
-    if character.isalpha() and unicodedata.category(character) != "Lm" and _same_in_ascii(character):
-        return "look-alike"  # such as the sign for kelvin
+    letter = character.isalpha() or unicodedata.category(character) == "Nl"
+    if letter and unicodedata.category(character) != "Lm" and _same_in_ascii(character):
+        return "look-alike"  # such as the sign for kelvin, or a Roman numeral
     return "digit" if unicodedata.category(character) == "Nd" else ""
 
 

@@ -30,8 +30,8 @@ class Commands(LazyGroup):
         "tools": Home("airlock.cli.check", "tools", "Show the catalogue: every tool with its contract."),
         "check": Home("airlock.cli.check", "check", "Lint a plan offline."),
         "keys": Home("airlock.cli.keys", "keys", "Make, show, rotate and retire the keys of workers."),
-        "export": Home("airlock.cli.export", "export", "Export all plans into seven files, from Temporal alone."),
-        "verify": Home("airlock.cli.verify", "verify", "Check an export: schemas, hash chains, totals, digests."),
+        "export": Home("airlock.cli.export", "export", "Export all plans into eight files, from Temporal alone."),
+        "verify": Home("airlock.cli.verify", "verify", "Check an export: schemas, chains, totals, digests, signatures."),
     }
 
 

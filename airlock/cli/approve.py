@@ -15,6 +15,7 @@ from airlock.cli.output import AsJson, Refusal, command, say
 from airlock.cli.show import PlanName
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.seal import names_digest
+from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.messages import Approve, parse_message
 from airlock.run.signature import sign
@@ -69,7 +70,8 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
     if preview.digest is None:
         raise Refusal(preview.text)
     say(preview.text)
-    if ask and not typer.confirm("Approve exactly this?"):
+    open_still = preview.state is State.AWAITING_APPROVAL  # otherwise the plan's own answer says how it ended
+    if ask and open_still and not typer.confirm("Approve exactly this?"):
         raise Refusal("not approved")
     return preview.digest
 

@@ -5,10 +5,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from airlock.admission.config import Config
+from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.admission.examination import Examination, examine
-from airlock.cli.output import OK, REFUSED, AsJson, command, console, emit, print_problem, safe, say
+from airlock.admission.needed_secrets import secrets_of_plan
+from airlock.admission.readable import further_problems
+from airlock.base.errors import ConfigError, PlanError, Problem
+from airlock.base.text import count
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
 from airlock.plans.assignments import read_plan
@@ -42,6 +48,45 @@ def look_at(plan: Plan, configured: tuple[Config, Catalogue] | None) -> Examinat
     return examine(plan, catalogue, config.policy)
 
 
+def examine_files(
+    path: Path, validation: Path | None, config: Path | None, *, no_catalogue: bool
+) -> tuple[Examination, tuple[Config, Catalogue] | None]:
+    """Examine the plan in a file, under the operator's configuration if there is one.
+
+    Raises:
+        PlanError: If the plan cannot be read; with the problems of everything that can be read of it.
+        ConfigError: If the configuration cannot be used; a `Refusal` if the plan has problems too.
+    """
+    try:
+        configured = None if no_catalogue else read_catalogue(config)
+    except ConfigError as error:
+        if found := _problems_of_plan(path, validation):
+            both = (*error.problems, *found)
+            message = f"neither the configuration nor the plan can be accepted: {len(both)} problems"
+            raise Refusal(message, both) from error
+        raise
+    try:
+        return look_at(plan_from_files(path, validation), configured), configured
+    except PlanError as error:
+        catalogue, policy = (configured[1], configured[0].policy) if configured else (None, None)
+        raise PlanError(further_problems(_document_if_any(path), error, catalogue, policy)) from error
+
+
+def _problems_of_plan(path: Path, validation: Path | None) -> tuple[Problem, ...]:
+    """Return the problems of a plan that can be seen without a configuration."""
+    try:
+        return look_at(plan_from_files(path, validation), None).problems
+    except PlanError as error:
+        return further_problems(_document_if_any(path), error)
+
+
+def _document_if_any(path: Path) -> Any:
+    try:
+        return read_document(path)
+    except PlanError:
+        return None
+
+
 @command
 def check(
     plan_file: PlanFile,
@@ -55,8 +100,7 @@ def check(
     Prints every finding with its place and its fix, every conflict, and the ceiling of each step. Exits 1 when there are
     errors; warnings alone exit 0.
     """
-    configured = None if no_catalogue else read_catalogue(config)
-    findings = look_at(plan_from_files(plan_file, validation), configured)
+    findings, configured = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if as_json:
         emit(_as_document(findings, None if no_catalogue else find_config(config)))
     else:
@@ -79,6 +123,8 @@ def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ],
         "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
+        "grants": _grants(findings),
+        "secrets": list(secrets_of_plan(findings.plan, findings.contracts)),
     }
 
 
@@ -90,11 +136,32 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
         print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
         screen.print(_ceiling_table(findings))
+    grants = _grants(findings)
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-    verdict = f"{len(findings.problems)} errors, {len(findings.warnings)} warnings"
+        for fix in dict.fromkeys(grants[step] for step in found.steps if step in grants):
+            if found.kind is ConflictKind.PERMISSION:
+                screen.print(Text(f"  fix: {safe(fix)}", style="dim"), soft_wrap=True)
+    if needed := secrets_of_plan(findings.plan, findings.contracts):
+        say(safe(f"live workers need the secrets: {', '.join(needed)}"))
+    verdict = f"{count(len(findings.problems), 'error')}, {count(len(findings.warnings), 'warning')}"
     where = "" if catalogue else " (structure only: no catalogue was looked at)"
-    say(f"{findings.plan.plan_id}: {len(findings.plan.steps)} steps, {verdict}{where}")
+    say(f"{findings.plan.plan_id}: {count(len(findings.plan.steps), 'step')}, {verdict}{where}")
+
+
+def _grants(findings: Examination) -> dict[str, str]:
+    """Return, for each step whose agent lacks a permission, what the operator can write to grant it."""
+    if findings.admitted is None:
+        return {}
+    policy, grants = findings.admitted.policy, dict[str, str]()
+    lacking: dict[str, set[str]] = {}
+    agents = {step.id: findings.admitted.steps[step.id].agent or step.agent for step in findings.plan.steps}
+    for step, agent in agents.items():
+        lacking.setdefault(agent, set()).update(policy.missing_permissions(agent, findings.admitted.contract(step)))
+    for step, agent in agents.items():
+        if policy.missing_permissions(agent, findings.admitted.contract(step)):
+            grants[step] = policy.grant_for(agent, sorted(lacking[agent]))
+    return grants
 
 
 def _ceiling_table(findings: Examination) -> Table:
@@ -136,7 +203,7 @@ def tools(
     for name in catalogue.names:
         table.add_row(*_tool_row(catalogue, name))
     console().print(table)
-    say(f"{len(catalogue.names)} tools; catalogue {catalogue.digest()[:16]}; * marks required arguments")
+    say(f"{count(len(catalogue.names), 'tool')}; catalogue {catalogue.digest()[:16]}; * marks required arguments")
     return OK
 
 

@@ -1,10 +1,8 @@
 """The decisions of people about a plan: deny, abort and resolve, and the sending that all decisions share."""
 
-import asyncio
 import getpass
 import json
 import shlex
-from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
@@ -12,14 +10,16 @@ import typer
 from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import workflow_id_of
+from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
+from airlock.cli.patience import patiently
 from airlock.cli.show import PlanName
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import as_started
 from airlock.run.messages import Settlement
 
-_PATIENCE = 3.0
-"""Seconds of silence before the command says what it waits for."""
+_NEED_LIVE = ("approve", "resolve")
+"""The decisions after which a plan needs a live worker."""
 
 ByOption = Annotated[
     str | None,
@@ -53,21 +53,16 @@ async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: 
     except NoAnswer as error:
         raise Refusal(f"{error}\n{_as_signal(handle.plan_id, decision, fields)}") from error
     verdict = answer.model_copy(update={"reason": as_started(answer.reason)})
+    missing = await missing_workers(handle, "live") if verdict.accepted and decision in _NEED_LIVE else ()
     if as_json:
         refused = {} if verdict.accepted else {"error": verdict.reason, "problems": []}
-        emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json")})
+        told = {"missing_workers": missing} if missing else {}
+        emit({**refused, "plan_id": handle.plan_id, "decision": decision, **verdict.model_dump(mode="json"), **told})
     else:
         _print_verdict(decision, verdict)
+        for sentence in missing:
+            warn(sentence)
     return OK if verdict.accepted else REFUSED
-
-
-async def patiently(asked: Coroutine[Any, Any, Verdict]) -> Verdict:
-    """Wait for an answer, and say what for once that takes long."""
-    asking = asyncio.ensure_future(asked)
-    await asyncio.wait({asking}, timeout=_PATIENCE)
-    if not asking.done():
-        warn("waiting for a worker to answer ...")
-    return await asking
 
 
 def _print_verdict(decision: str, verdict: Verdict) -> None:

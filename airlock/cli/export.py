@@ -1,4 +1,4 @@
-"""`export`: the seven files, from Temporal alone."""
+"""`export`: the files of the record, from Temporal alone."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -11,10 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from airlock.base.errors import Problem
 from airlock.base.names import workflow_id_of
+from airlock.base.text import count
 from airlock.cli.export_files import carried_over, export_files
-from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, say
+from airlock.cli.openings import OpeningsFile
+from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.client import Airlock
-from airlock.client.exporting import Plans, Tell, UnreadablePlan, monitored, plans_of
+from airlock.client.exporting import Plans, Tell, monitored, plans_of
 from airlock.export.documents import OrchestrationSummary
 from airlock.export.files import SUMMARY
 from airlock.export.plan_lines import PlanRecord
@@ -23,9 +25,7 @@ LAST = "last"
 _VISIBILITY_LAG = timedelta(minutes=5)
 """The longest delay of visibility. `--since last` goes back so much further."""
 
-Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Where the seven files go; an earlier export there is replaced.")
-]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go; an earlier export there is replaced.")]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -39,15 +39,34 @@ Without = Annotated[
     list[str] | None,
     typer.Option("--without", metavar="PLAN", help="Leave a plan out that no worker can answer for; may be repeated."),
 ]
+OpeningsOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--openings",
+        metavar="FILE",
+        help="Write arguments and previews as salted hashes, and what opens them into FILE, which stays with you.",
+    ),
+]
 
 
 @command
-async def export(folder: Folder, since: Since = None, without: Without = None, as_json: AsJson = False) -> int:
-    """Export all plans into seven files, from Temporal alone.
+async def export(
+    folder: Folder,
+    since: Since = None,
+    without: Without = None,
+    openings: OpeningsOut = None,
+    as_json: AsJson = False,
+) -> int:
+    """Export all plans into eight files, from Temporal alone.
 
     Either all files are written or none. The same plans give the same bytes. Workers must be running, because each run is
-    queried for its records. The command prints the root digest; keep it elsewhere.
+    queried for its records. A plan that cannot be read does not stop the export: the summary lists it, with the reason. The
+    command prints the root digest; keep it elsewhere.
     """
+    if openings is not None and since is not None:
+        raise Refusal(
+            "--openings needs a whole export: leave out --since, whose earlier lines may show what is to be hidden"
+        )
     if folder.exists() and not folder.is_dir():
         raise Refusal(f"{folder} is a file: name a folder, or one that is not there yet")
     begin = _since(folder, since) if since is not None else None
@@ -55,26 +74,53 @@ async def export(folder: Folder, since: Since = None, without: Without = None, a
     client = (await Airlock.connect()).client
     with progress("reading plans", quiet=as_json) as tell:
         async with plans_of(client, since=begin, without=left_out, tell=tell) as plans:
-            _check_all_read(plans.unread)
+            _check_any_read(plans)
             health, signals = await monitored(client)
             records = _records(folder, plans, begin)
-            summary = await export_files(folder, records, pipeline_id=client.namespace, signals=signals, health=health)
+            with contextlib.ExitStack() as stack:
+                file = None
+                if openings is not None:
+                    file = stack.enter_context(contextlib.closing(OpeningsFile(openings, folder)))
+                summary = await export_files(
+                    folder,
+                    records,
+                    pipeline_id=client.namespace,
+                    signals=signals,
+                    health=health,
+                    unreadable=plans.unread,
+                    left_out=left_out,
+                    openings=file,
+                )
     if as_json:
-        emit({"folder": str(folder), "root": summary.hash, "left_out": left_out, "summary": summary})
+        unreadable = list(summary.unreadable or ())
+        emit(
+            {
+                "folder": str(folder),
+                "root": summary.hash,
+                "left_out": left_out,
+                "unreadable": unreadable,
+                "summary": summary,
+            }
+        )
         return OK
-    plans_said = f"{summary.plans_processed} plans ({summary.plans_open} open) and {summary.undos_processed} undos"
-    say(f"{folder}: seven files, {plans_said}")
+    for plan in summary.unreadable or ():
+        warn(safe(f"{plan.workflow_id} could not be read and is listed as unreadable: {plan.why}"))
+    said = f"{count(summary.plans_processed, 'plan')} ({summary.plans_open} open)"
+    say(f"{folder}: eight files, {said} and {count(summary.undos_processed, 'undo')}")
     say(f"root {summary.hash}")
     return OK
 
 
 def _records(folder: Path, plans: Plans, since: datetime | None) -> AsyncIterator[PlanRecord]:
-    return plans.records() if since is None else carried_over(folder, since, plans.records())
+    if since is None:
+        return plans.records()
+    return carried_over(folder, since, plans.records(), {plan.workflow_id for plan in plans.unread})
 
 
-def _check_all_read(unread: list[UnreadablePlan]) -> None:
-    """Refuse to export when a plan could not be read: a silent gap is worse than no export."""
-    if not unread:
+def _check_any_read(plans: Plans) -> None:
+    """Refuse to export when no plan could be read, or no worker is there: that export would only list what it lacks."""
+    unread = plans.unread
+    if not unread or (plans.kept and not plans.gave_up):
         return
     problems = [
         Problem(
@@ -82,8 +128,7 @@ def _check_all_read(unread: list[UnreadablePlan]) -> None:
         )
         for plan in unread
     ]
-    count = "1 plan" if len(unread) == 1 else f"{len(unread)} plans"
-    raise Refusal(f"{count} could not be read, so nothing was written", problems)
+    raise Refusal(f"{count(len(unread), 'plan')} could not be read, so nothing was written", problems)
 
 
 def _since(folder: Path, said: str) -> datetime:

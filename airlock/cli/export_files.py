@@ -1,4 +1,4 @@
-"""The writing of the seven files: streaming, in a fixed order, all of them or none.
+"""The writing of the exported files: streaming, in a fixed order, all of them or none.
 
 The files are written beside the folder and put in its place by renaming, so that a reader finds the old set or the new one,
 never some of each. For the moment between two renames an existing folder is away; what a crash leaves there, the next export
@@ -9,23 +9,35 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from airlock.base.errors import AirlockError
 from airlock.cli.exported_lines import PlanFiles
+from airlock.cli.openings import OpeningsFile
 from airlock.cli.verify_files import verify
-from airlock.export.documents import FileDigest, OrchestrationSummary, SystemHealth
-from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SIGNALS, SUMMARY, TRANSITIONS
+from airlock.export.documents import FileDigest, OrchestrationSummary, SystemHealth, UnreadablePlan
+from airlock.export.files import (
+    APPROVALS,
+    CONFLICTS,
+    EXECUTIONS,
+    EXPORT_FILES,
+    HEALTH,
+    ROLLBACKS,
+    SIGNALS,
+    SUMMARY,
+    TRANSITIONS,
+)
+from airlock.export.hiding import hidden_line
 from airlock.export.ledger import closed, document_text, line_text, linked, signals_genesis
 from airlock.export.lines import LearningSignal, SignalLine
 from airlock.export.plan_lines import PlanRecord
 from airlock.export.totals import Totals
 
-_PLAN_FILES = (EXECUTIONS, TRANSITIONS, ROLLBACKS)
+_PLAN_FILES = (EXECUTIONS, TRANSITIONS, ROLLBACKS, APPROVALS)
 
 
 async def export_files(
@@ -35,8 +47,11 @@ async def export_files(
     pipeline_id: str,
     signals: Iterable[LearningSignal] = (),
     health: SystemHealth,
+    unreadable: Iterable[UnreadablePlan] = (),
+    left_out: Iterable[str] = (),
+    openings: OpeningsFile | None = None,
 ) -> OrchestrationSummary:
-    """Write the seven files into a folder, in place of an earlier export there; in memory there is one plan at a time.
+    """Write the files into a folder, in place of an earlier export there; in memory there is one plan at a time.
 
     Args:
         folder: The target; absent, empty, or with an earlier export and nothing else.
@@ -44,6 +59,9 @@ async def export_files(
         pipeline_id: The namespace or other whole that the plans belong to.
         signals: The learning signals, in the order of the file.
         health: The monitor's view; its digests are made here.
+        unreadable: The plans that could not be read; the summary lists them.
+        left_out: The workflow ids of the plans that the caller chose to leave out.
+        openings: The file for what opens sensitive values, which are then hidden; None to write the values themselves.
 
     Returns:
         The summary; its `hash` is the root digest, worth keeping elsewhere.
@@ -57,8 +75,11 @@ async def export_files(
     beside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
         beside.mkdir(parents=True)
-        summary = await _write_all(beside, plans, pipeline_id, signals, health)
+        known = {"pipeline_id": pipeline_id, "unreadable": tuple(unreadable), "left_out": tuple(left_out)}
+        summary = await _write_all(beside, plans, known, signals, health, openings)
         _sync_folder(beside)
+        if openings is not None:
+            openings.finish()  # before the files: values without their openings would be lost
         _replace(folder, beside)
     except OSError as error:
         raise AirlockError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -67,7 +88,9 @@ async def export_files(
     return summary
 
 
-async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[PlanRecord]) -> AsyncIterator[PlanRecord]:
+async def carried_over(
+    folder: Path, since: datetime, changed: AsyncIterable[PlanRecord], unreadable: Collection[str] = ()
+) -> AsyncIterator[PlanRecord]:
     """Yield all plans of an earlier export, with those that changed since, for `export --since`.
 
     A plan that is in both is taken from `changed`; one that is only in the earlier export is carried over as it stands
@@ -78,6 +101,7 @@ async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[Pla
         since: The caller asked Temporal for all plans that are open, and for those that were closed at this time (UTC) or
             later.
         changed: The answer, in the order of `PlanRecord.order`.
+        unreadable: The workflow ids of plans that Temporal has and that could not be read: their earlier lines stay.
 
     Raises:
         AirlockError: If the earlier export is not as it was written, or has a plan that was still open, or closed since, and
@@ -90,18 +114,20 @@ async def carried_over(folder: Path, since: datetime, changed: AsyncIterable[Pla
         kept = next(earlier, None)
         async for record in changed:
             while kept is not None and kept.order < record.order:
-                yield _settled(kept, since)
+                yield _settled(kept, since, unreadable)
                 kept = next(earlier, None)
             if kept is not None and kept.order == record.order:
                 kept = next(earlier, None)
             yield record
         while kept is not None:
-            yield _settled(kept, since)
+            yield _settled(kept, since, unreadable)
             kept = next(earlier, None)
 
 
-def _settled(record: PlanRecord, since: datetime) -> PlanRecord:
+def _settled(record: PlanRecord, since: datetime, unreadable: Collection[str]) -> PlanRecord:
     closed_at, name = record.execution.closed_at, record.execution.workflow_id
+    if name in unreadable:
+        return record
     if closed_at is None:
         raise AirlockError(f"{name!r} was open in the earlier export, and Temporal told nothing of it: export everything")
     if closed_at >= since:
@@ -110,7 +136,12 @@ def _settled(record: PlanRecord, since: datetime) -> PlanRecord:
 
 
 async def _write_all(
-    folder: Path, plans: AsyncIterable[PlanRecord], pipeline_id: str, signals: Iterable[LearningSignal], health: SystemHealth
+    folder: Path,
+    plans: AsyncIterable[PlanRecord],
+    known: dict[str, Any],
+    signals: Iterable[LearningSignal],
+    health: SystemHealth,
+    openings: OpeningsFile | None,
 ) -> OrchestrationSummary:
     totals, digests = Totals(), dict[str, FileDigest]()
     with ExitStack() as stack:
@@ -124,11 +155,7 @@ async def _write_all(
             last = record.order
             placed = record.at(index)
             totals.add(placed)
-            files[EXECUTIONS].write(line_text(placed.execution))
-            for transition in placed.transitions:
-                files[TRANSITIONS].write(line_text(transition))
-            for rollback in placed.rollbacks:
-                files[ROLLBACKS].write(line_text(rollback))
+            _write_plan(files, placed, openings)
             index += 1
         digests |= {name: file.finished() for name, file in files.items()}
     count = 0
@@ -140,12 +167,25 @@ async def _write_all(
     digests[CONFLICTS] = _write_document(folder / CONFLICTS, document_text(totals.conflicts()))
     digests[HEALTH] = _write_document(folder / HEALTH, document_text(closed(health)))
     summary = closed(
-        OrchestrationSummary(
-            pipeline_id=pipeline_id, **totals.summary(), total_learning_signals=count, files=dict(sorted(digests.items()))
-        )
+        OrchestrationSummary(**known, **totals.summary(), total_learning_signals=count, files=dict(sorted(digests.items())))
     )
     _write_document(folder / SUMMARY, document_text(summary))
     return summary
+
+
+def _write_plan(files: dict[str, "_Output"], plan: PlanRecord, openings: OpeningsFile | None) -> None:
+    files[EXECUTIONS].write(line_text(plan.execution))
+    for transition in plan.transitions:
+        files[TRANSITIONS].write(line_text(transition))
+    for rollback in plan.rollbacks:
+        files[ROLLBACKS].write(line_text(rollback))
+    for seal in plan.seals:
+        line = seal
+        if openings is not None:
+            line, opened = hidden_line(seal, openings.key)
+            for opening in opened:
+                openings.write(opening)
+        files[APPROVALS].write(line_text(line))
 
 
 def _signal_lines(signals: Iterable[LearningSignal]) -> Iterator[SignalLine]:
@@ -203,7 +243,7 @@ def _put_back(folder: Path) -> None:
 def _check_free(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise AirlockError(f"{folder} is no folder: choose another place")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in SEVEN_FILES) if folder.is_dir() else []
+    others = sorted(path.name for path in folder.iterdir() if path.name not in EXPORT_FILES) if folder.is_dir() else []
     if others:
         raise AirlockError(f"{folder} holds {others[0]!r}, which is no part of an export: choose another folder")
 

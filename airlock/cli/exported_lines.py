@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from airlock.export.approvals import SealLine
 from airlock.export.documents import FileDigest
-from airlock.export.files import EXECUTIONS, ROLLBACKS, TRANSITIONS
+from airlock.export.files import APPROVALS, EXECUTIONS, ROLLBACKS, TRANSITIONS
 from airlock.export.lines import ExecutionLine, Link, RollbackLine, TransitionLine
 from airlock.export.verification import DamagedContent, Finding, NumberedLine, PlanLines, read_line
 
 L = TypeVar("L", bound=Link)
-P = TypeVar("P", TransitionLine, RollbackLine)
+P = TypeVar("P", TransitionLine, RollbackLine, SealLine)
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
 """The most bytes of one line. A plan of 5,000 steps that was retried for a year stays far below."""
@@ -90,17 +91,23 @@ class LineFile(Generic[L]):
 
 
 class PlanFiles:
-    """The three files with lines about plans, read side by side, plan by plan."""
+    """The files with lines about plans, read side by side, plan by plan. An export of seven files has no seals."""
 
     def __init__(self, folder: Path) -> None:
         self.executions = LineFile(folder, EXECUTIONS, ExecutionLine)
         self.transitions = LineFile(folder, TRANSITIONS, TransitionLine)
         self.rollbacks = LineFile(folder, ROLLBACKS, RollbackLine)
+        self.approvals = LineFile(folder, APPROVALS, SealLine) if (folder / APPROVALS).is_file() else None
 
     def close(self) -> None:
         """Close it."""
-        for file in (self.executions, self.transitions, self.rollbacks):
+        for file in (self.executions, *self.others):
             file.close()
+
+    @property
+    def others(self) -> tuple["LineFile[TransitionLine] | LineFile[RollbackLine] | LineFile[SealLine]", ...]:
+        """The files with more than one line of a plan."""
+        return self.transitions, self.rollbacks, *(() if self.approvals is None else (self.approvals,))
 
     def plans(self) -> Iterator[PlanLines]:
         """Yield the lines of each plan. Whether they belong together is not judged here.
@@ -112,8 +119,9 @@ class PlanFiles:
         while (execution := self.executions.take()) is not None:
             transitions = _of_plan(self.transitions, index)
             rollbacks = _of_plan(self.rollbacks, index)
-            after = {TRANSITIONS: self.transitions.taken + 1, ROLLBACKS: self.rollbacks.taken + 1}
-            yield PlanLines(index, execution, transitions, rollbacks, after)
+            seals = () if self.approvals is None else _of_plan(self.approvals, index)
+            after = {file.name: file.taken + 1 for file in self.others}
+            yield PlanLines(index, execution, transitions, rollbacks, after, seals)
             index += 1
 
 

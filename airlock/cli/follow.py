@@ -22,7 +22,7 @@ from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
 from airlock.program import program
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import StatusView
 
 GOOD_OUTCOMES = (Outcome.COMPLETED.value, Outcome.PARTIAL.value, Outcome.REHEARSED.value)

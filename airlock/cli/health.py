@@ -10,6 +10,7 @@ from rich.live import Live
 
 from airlock.cli.health_screens import bars_of, health_line, health_screen, print_screen
 from airlock.cli.output import OK, AsJson, command, console, emit, emit_line, plain, safe, say, warn
+from airlock.cli.patience import patiently
 from airlock.cli.plot import plot as draw
 from airlock.cli.plot import usable
 from airlock.client import Airlock, NoAnswer
@@ -46,11 +47,11 @@ async def health(
         if watch:
             raise typer.BadParameter("either --watch or --plot")
         usable(plot)
-    monitors = Monitors((await Airlock.connect()).client)
+    monitors = Monitors((await Airlock.connect()).client, patient=not watch)
     if watch:
         await _watch(monitors, window, as_json)
         return OK
-    counted = await monitors.counted()
+    counted = await patiently(monitors.counted())
     report = health_report(counted, window)
     if plot is not None:
         draw(plot, counted, window)

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from airlock.base.text import count
 from airlock.cli.output import console, safe
 from airlock.cli.screens import moment
 from airlock.cli.sparkline import ASCII_BARS, BARS, sparkline
@@ -91,11 +92,6 @@ def hours_of_the_last_day(at: datetime) -> list[datetime]:
     """Return the beginnings of the last 24 hours of the clock, UTC, the current hour last."""
     last = at.replace(minute=0, second=0, microsecond=0)
     return [last - timedelta(hours=back) for back in reversed(range(HOURS))]
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things, in words."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def bars_of(screen: Console) -> str:
@@ -227,7 +223,7 @@ def _wish_lines(report: HealthReport) -> list[Text]:
 def _refused_lines(report: HealthReport) -> list[Text]:
     if not report.refused:
         return []
-    said = f"{report.refused} signals to monitors made no sense and were refused; their query health says which."
+    said = f"{count(report.refused, 'signal')} to monitors made no sense and had no effect; their query health says which."
     return [Text(), Text(said, style="yellow")]
 
 

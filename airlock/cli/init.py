@@ -54,7 +54,7 @@ def _say_next(folder: Path) -> None:
     say("A Temporal server and a worker, in a terminal of their own:")
     say(f"  {program()} dev")
     say("The plan, from its file to live calls:")
-    for line in ("check plan.json", "start plan.json", f"show {PLAN}", f"approve {PLAN}", f"watch {PLAN}"):
+    for line in ("check plan.json", "start plan.json", f"show {PLAN}", f"approve {PLAN} --by YOUR-NAME", f"watch {PLAN}"):
         say(f"  {program()} {line}")
     say("The two notes are in the folder notes/ then. To take them back:")
     say(f"  {program()} rollback {PLAN} --reason 'only an example'")

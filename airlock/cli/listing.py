@@ -11,7 +11,8 @@ from airlock.cli.output import OK, AsJson, command, console, emit, say, warn
 from airlock.cli.screens import lock_lines, plans_table
 from airlock.client.errors import NoAnswer
 from airlock.client.gate_status import read_gate
-from airlock.client.listing import list_plans
+from airlock.client.listing import count_plans, list_plans
+from airlock.client.pollers import last_poll
 from airlock.gates.view import GateView
 from airlock.plans.state import State
 from airlock.program import program
@@ -37,9 +38,14 @@ async def list_(
     The list comes from Temporal's visibility. It needs no worker, and is a second behind at worst.
     """
     client = await connect()
-    plans, gate = await asyncio.gather(list_plans(client, state=state, limit=limit), _live_gate(client))
+    plans, counted, gate = await asyncio.gather(
+        list_plans(client, state=state, limit=limit), count_plans(client, state=state), _live_gate(client)
+    )
+    total = max(counted, len(plans))  # they were asked at the same time, and plans come and go
+    truncated = len(plans) >= limit and total > len(plans)
     if as_json:
-        emit({"plans": list(plans), "locks": None if isinstance(gate, str) else [] if gate is None else list(gate.locks)})
+        locks = None if isinstance(gate, str) else [] if gate is None else list(gate.locks)
+        emit({"plans": list(plans), "total": total, "truncated": truncated, "locks": locks})
         return OK
     for line in [gate] if isinstance(gate, str) else [] if gate is None else lock_lines(gate):
         warn(line)
@@ -47,6 +53,8 @@ async def list_(
         say("There are no plans" + (f" in {state.value}." if state else f". Submit one: {program()} start PLAN.json"))
     else:
         console().print(plans_table(plans))
+        if truncated:
+            warn(f"the newest {len(plans)} of {total} plans; see more with --limit {total}")
     return OK
 
 
@@ -55,4 +63,6 @@ async def _live_gate(client: Client) -> GateView | str | None:
     try:
         return await read_gate(client, names.LIVE_GATE, _GATE_WITHIN)
     except NoAnswer as error:
+        if await last_poll(client) is not None:
+            return f"{error}; a worker polls, so it is busy, or has just stopped"
         return f"{error}; while no worker answers, no plan can enter LIVE"

@@ -11,9 +11,11 @@ import typer
 from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import LIVE_GATE
-from airlock.cli.decisions import ByOption, ReasonOption, decide, me, patiently
+from airlock.base.text import count
+from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.lock_screen import open_barrier
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.patience import patiently
 from airlock.cli.screens import moment, plans_table
 from airlock.client import Airlock, NoAnswer
 from airlock.client.live_gate import ChangesSinceLock, HolderState, LiveGate, Proof
@@ -112,9 +114,9 @@ async def unlock(
     return OK
 
 
-def plans(count: int) -> str:
+def plans(number: int) -> str:
     """Return a number of plans, in words."""
-    return f"{count or 'no'} plan{'' if count == 1 else 's'}"
+    return count(number, "plan") if number else "no plans"
 
 
 def held_up(view: GateView) -> list[str]:
@@ -218,9 +220,9 @@ def _print_doubts(value: LockProof) -> None:
 def _print_waiting(before: GateView) -> None:
     names = held_up(before)
     said = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
-    count = len(before.told) + before.kept_out
-    say(f"Held up by locks: {plans(count)}{f': {said}' if said else ''}. In the gate's queue: {plans(before.waits)}.")
-    if count:
+    held = len(before.told) + before.kept_out
+    say(f"Held up by locks: {plans(held)}{f': {said}' if said else ''}. In the gate's queue: {plans(before.waits)}.")
+    if held:
         say("Those that no other lock holds are rehearsed now and need a new approval; what is live is not repeated.")
     if before.not_remembered:
         warn(f"{before.not_remembered} more were not remembered: find them with {program()} list --state locked")

@@ -18,6 +18,7 @@ from rich.text import Text
 from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError, ConfigError, PlanError, Problem
+from airlock.base.text import count
 from airlock.base.visible import is_invisible, printable, visible
 from airlock.program import as_started
 
@@ -162,14 +163,10 @@ def print_problem(lead: str, problem: Problem, screen: Console, style: str = "")
 
 def _headline(error: AirlockError) -> str:
     if isinstance(error, PlanError):
-        return f"the plan cannot be accepted: {_count(error.problems)}"
+        return f"the plan cannot be accepted: {count(len(error.problems), 'problem')}"
     if isinstance(error, ConfigError):
-        return f"the configuration cannot be used: {_count(error.problems)}"
+        return f"the configuration cannot be used: {count(len(error.problems), 'problem')}"
     return as_started(str(error))
-
-
-def _count(problems: Sequence[Problem]) -> str:
-    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
 
 
 def _lines(text: str) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from airlock.admission.config import Config
 from airlock.plans.catalogue import Catalogue
-from airlock.tools.loader import load_catalogue
+from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, read_config
 
 ConfigOption = Annotated[
@@ -29,5 +29,4 @@ def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
     path = find_config(given)
     if path is None:
         return None
-    config = read_config(path)
-    return config, load_catalogue(config)
+    return load_configured(lambda: read_config(path))

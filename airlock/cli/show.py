@@ -6,9 +6,11 @@ import typer
 from rich.table import Table
 
 from airlock.base.errors import Problem
-from airlock.base.text import shorten
+from airlock.base.text import count, shorten
 from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.cli.missing_workers import with_workers
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.patience import patiently
 from airlock.cli.screens import moment
 from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
@@ -34,6 +36,7 @@ async def show(
     its status. Without a worker the command shows the facts that Temporal itself has, and says so.
     """
     handle = (await Airlock.connect()).plan(plan)
+    handle.patient = True
     if step is not None:
         return await _show_step(handle, step, as_json=as_json)
     try:
@@ -64,16 +67,18 @@ async def _show_step(handle: PlanHandle, step: str, *, as_json: bool) -> int:
 
 
 async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
-    status = status_as_started(await handle.status())
+    status, missing = await with_workers(handle, status_as_started(await patiently(handle.status())))
     preview = preview_as_started(await handle.preview())
     recorded = await handle.audit() if audit else None
     if as_json:
-        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview}
+        document: dict[str, Any] = {"answered": True, "status": status, "preview": preview, "missing_workers": missing}
         emit(document if recorded is None else {**document, "audit": recorded})
         return
     say(preview.text)
     say()
     console().print(status_screen(status))
+    for sentence in missing:
+        warn(sentence)
     if recorded is not None:
         console().print(_audit_table(recorded))
 
@@ -88,7 +93,8 @@ async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
 
 
 def _audit_table(audit: AuditView) -> Table:
-    table = Table(title=f"Audit: {len(audit.entries)} entries, {audit.refused} refused messages", title_justify="left")
+    title = f"Audit: {len(audit.entries)} entries, {count(audit.refused, 'refused message')}"
+    table = Table(title=title, title_justify="left")
     for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
         table.add_column(column, overflow="fold")
     for entry in audit.entries:

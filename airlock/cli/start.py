@@ -7,15 +7,18 @@ from typing import Annotated
 import typer
 
 from airlock.base.errors import PlanError, Problem
-from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, look_at, plan_from_files
+from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, examine_files
 from airlock.cli.follow import Snapshot, follow, open_screen
 from airlock.cli.hints import status_as_started
+from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
-from airlock.cli.settings import ConfigOption, read_catalogue
+from airlock.cli.settings import ConfigOption
 from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
+from airlock.run.outcome import Outcome
 from airlock.run.views import StatusView
 
 ADMISSION_WITHIN = 20.0
@@ -34,11 +37,11 @@ async def start(
 ) -> int:
     """Submit a plan.
 
-    The same plan twice starts nothing. Other content under the same id is refused. Exits 0 once the plan is admitted, or
-    when no worker has judged it within 20 seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends
-    completed, partial or rehearsed.
+    The same plan twice starts nothing, unless it ended as unrehearsed: then it is rehearsed again. Other content under the
+    same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20 seconds, and 1 when it
+    is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed.
     """
-    findings = look_at(plan_from_files(plan_file, validation), None if no_catalogue else read_catalogue(config))
+    findings, _ = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if findings.problems:
         raise PlanError(findings.problems)
     if not as_json:
@@ -50,11 +53,14 @@ async def start(
         raise _refused(handle, status)
     if wait:
         return await _wait(handle, as_json=as_json)
+    missing = await missing_workers(handle, *QUEUES_OF)
     if as_json:
-        emit({**_submitted(handle), "status": status})
+        emit({**_submitted(handle), "status": status, "missing_workers": missing})
     else:
         _say_where(handle, status)
-    return OK
+        for sentence in missing:
+            warn(sentence)
+    return REFUSED if status is not None and status.outcome is Outcome.UNREHEARSED else OK
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:
@@ -110,4 +116,4 @@ def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
     say(f"  follow it:  {program()} watch {handle.plan_id}")
     ended = status is not None and (status.outcome is not None or status.state.closed)
     if status is None or not ended:
-        say(f"  approve it: {program()} approve {handle.plan_id}   (after reading the preview)")
+        say(f"  approve it: {program()} approve {handle.plan_id} --by YOUR-NAME   (after reading the preview)")

@@ -1,9 +1,11 @@
 """The check of an export against itself: schemas, chains, totals and digests, offline, in constant memory."""
 
 import hashlib
+import json
 import stat
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,9 +13,22 @@ from airlock.base.errors import AirlockError
 from airlock.base.text import shorten
 from airlock.cli.exported_lines import DamagedFile, LineFile, PlanFiles
 from airlock.export.documents import Document, FileDigest, OrchestrationSummary, SystemHealth, ToolConflicts
-from airlock.export.files import CONFLICTS, DOCUMENTS, EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.export.fields import SCHEMA_VERSION
+from airlock.export.files import (
+    APPROVALS,
+    CONFLICTS,
+    DOCUMENTS,
+    EXECUTIONS,
+    EXPORT_FILES,
+    HEALTH,
+    SEVEN_FILES,
+    SIGNALS,
+    SUMMARY,
+)
+from airlock.export.hiding import Openings
 from airlock.export.ledger import signals_genesis
 from airlock.export.lines import SignalLine
+from airlock.export.seal_check import SealReport
 from airlock.export.totals import Totals
 from airlock.export.verification import DamagedContent, Finding, check_plan, read_document
 from airlock.plans.seal import names_digest
@@ -22,45 +37,82 @@ D = TypeVar("D", bound=Document)
 
 MAX_FINDINGS = 50
 """The most findings that are listed. An export with more faults is another export."""
+_SINCE_TWO = ("total_seals", "total_approvals", "total_denials")
+"""Totals that a summary of schema version 1 does not have."""
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
-def verify(folder: Path, root: str | None = None) -> list[Finding]:
-    """Return all faults of an export, the first place first; empty when there is none.
+@dataclass(frozen=True)
+class Checked:
+    """The result of the check of an export."""
 
-    Seven files that were all rewritten consistently pass this check. Only a root digest that was kept elsewhere, or the
+    findings: list[Finding]
+    seals: SealReport
+    summary: OrchestrationSummary | None
+
+
+def verify(folder: Path, root: str | None = None, openings: Openings | None = None) -> list[Finding]:
+    """Return all faults of an export, the first place first; empty when there is none: see `check_export`."""
+    return check_export(folder, root, openings).findings
+
+
+def check_export(folder: Path, root: str | None = None, openings: Openings | None = None) -> Checked:
+    """Check an export: all its faults, the first place first, and what the check of the seals came to.
+
+    Files that were all rewritten consistently pass this check. Only a root digest that was kept elsewhere, or the
     histories in Temporal, reveal that.
 
     Args:
-        folder: The folder of the seven files.
+        folder: The folder of the files.
         root: The root digest that the export printed, or the first 12 or more characters of it.
+        openings: The hidden values that can be shown.
 
     Raises:
         AirlockError: If the folder cannot be read at all.
     """
     try:
-        found = list(_other_files(folder)) or _Verification(folder).findings(root)
+        names = files_of(folder)
+        check = _Verification(folder, names, openings or Openings())
+        found = list(_other_files(folder, names)) or check.findings(root)
     except OSError as error:
         raise AirlockError(f"cannot read {folder}: {error.strerror or error}") from error
-    return found[:MAX_FINDINGS]
+    return Checked(found[:MAX_FINDINGS], check.report, check.summary)
 
 
-def _other_files(folder: Path) -> Iterator[Finding]:
+def files_of(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files that an export has, by the version that its summary tells.
+
+    A summary that cannot be read tells none: then the files that are there do.
+    """
+    try:
+        with (folder / SUMMARY).open("rb") as file:
+            told = json.loads(file.read(MAX_DOCUMENT_BYTES))
+        newer = told.get("schema_version") != SCHEMA_VERSION or APPROVALS in told["files"]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        newer = (folder / APPROVALS).exists()
+    return EXPORT_FILES if newer else SEVEN_FILES
+
+
+def _other_files(folder: Path, names: tuple[str, ...]) -> Iterator[Finding]:
     there = {path.name: path.lstat().st_mode for path in folder.iterdir()}
-    for name in SEVEN_FILES:
+    for name in names:
         if name not in there:
             yield Finding(file=name, message="the file is missing")
         elif not stat.S_ISREG(there[name]):
             yield Finding(file=name, message="is no regular file")
-    for name in sorted(there.keys() - set(SEVEN_FILES)):
+    for name in sorted(there.keys() - set(names)):
         yield Finding(file=shorten(name, 200), message="is no part of an export")
 
 
 class _Verification:
     """One look at one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], openings: Openings) -> None:
         self.folder = folder
+        self.names = names
+        self.openings = openings
+        self.report = SealReport()
+        self.summary: OrchestrationSummary | None = None
         self.totals = Totals()
         self.digests: dict[str, FileDigest] = {}
         self.signals = 0
@@ -68,7 +120,7 @@ class _Verification:
     def findings(self, root: str | None) -> list[Finding]:
         """Lines and chains first, because they name the place; then what the documents say of them."""
         found = [*self._plans(), *self._signals()]
-        summary = self._document(SUMMARY, OrchestrationSummary, found)
+        summary = self.summary = self._document(SUMMARY, OrchestrationSummary, found)
         conflicts = self._document(CONFLICTS, ToolConflicts, found)
         health = self._document(HEALTH, SystemHealth, found)
         if summary is not None:
@@ -87,10 +139,10 @@ class _Verification:
     def _plans(self) -> list[Finding]:
         found: list[Finding] = []
         with closing(PlanFiles(self.folder)) as files:
-            each = (files.executions, files.transitions, files.rollbacks)
+            each = (files.executions, *files.others)
             try:
                 for plan in files.plans():
-                    wrong = check_plan(plan)
+                    wrong = check_plan(plan, self.openings, self.report)
                     if wrong is not None:
                         found.append(wrong)
                         break
@@ -139,7 +191,7 @@ class _Verification:
 
     def _against(self, summary: OrchestrationSummary) -> Iterator[Finding]:
         """Files that are not those the summary was written with."""
-        others = [name for name in SEVEN_FILES if name != SUMMARY]
+        others = [name for name in self.names if name != SUMMARY]
         if sorted(summary.files) != sorted(others):
             yield Finding(file=SUMMARY, message="files: names other files than an export has")
             return
@@ -159,14 +211,15 @@ class _Verification:
     def _summary_totals(self, summary: OrchestrationSummary) -> Iterator[Finding]:
         counted = {**self.totals.summary(), "total_learning_signals": self.signals}
         for name, count in counted.items():
-            if (told := getattr(summary, name)) != count:
+            told = getattr(summary, name)
+            if told != count and not (told is None and summary.schema_version == SCHEMA_VERSION and name in _SINCE_TWO):
                 yield Finding(file=SUMMARY, message=f"{name} is {_shown(told)}, the lines come to {_shown(count)}")
 
 
 def _left_over(files: PlanFiles) -> Iterator[Finding]:
     """Lines behind those of the last plan: that of their own plan is missing, or they belong to none."""
     count = files.executions.taken
-    for file in (files.transitions, files.rollbacks):
+    for file in files.others:
         if (left := file.peek()) is None:
             continue
         if left.value.plan_index == count:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from airlock.base.text import count
 from airlock.cli.exported_lines import PlanFiles
 from airlock.cli.verify_files import MAX_FINDINGS
 from airlock.client.exporting import Key, Plans, Tell, key_of, plans_of, retention_of
 from airlock.export.documents import OrchestrationSummary
-from airlock.export.files import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.export.files import APPROVALS, EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.export.first_version import as_first_version, has_first_version
 from airlock.export.plan_lines import PlanRecord, first_difference
 from airlock.export.verification import Finding, PlanLines
 
@@ -55,15 +57,19 @@ async def verify_against_temporal(folder: Path, client: Client, now: datetime, t
             for lines in files.plans():
                 seen.add(key_of(lines.record))
                 _compare(found, lines, plans, unread, now - retention)
-        for why in unread.values():
-            found.wrong(why)
-        _not_exported(found, plans, seen, summary.end_time)
+        known = {*(plan.workflow_id for plan in summary.unreadable or ()), *(summary.left_out or ())}
+        for (workflow_id, _), why in unread.items():
+            if workflow_id not in known:
+                found.wrong(why)
+        _not_exported(found, plans, seen, summary.end_time, known)
     return found
 
 
 def _compare(found: Comparison, lines: PlanLines, plans: Plans, unread: dict[Key, str], kept_since: datetime) -> None:
     exported, number = lines.record, lines.execution.number
     derived = plans.record(key_of(exported))
+    if derived is not None and has_first_version(exported.execution):
+        derived = as_first_version(derived)
     name = f"plan {exported.execution.workflow_id!r}"
     if derived is None:
         why = unread.pop((exported.execution.workflow_id, exported.execution.run_id), "")
@@ -93,17 +99,16 @@ def _stood_still(exported: PlanRecord, derived: PlanRecord) -> str:
 
 
 def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
-    """Return the file and line of the first entry that differs from the derived one."""
+    """Return the file and line of the first entry, else of the first seal, that differs from the derived one."""
+    here = (EXECUTIONS, lines.execution.number)
     true = {event.seq: event.hash for event in derived.events}
-    for event in lines.record.events:
-        if true.get(event.seq) == event.hash:
-            continue
-        for file, placed in ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks)):
-            for line in placed:
-                if line.value.seq == event.seq:
-                    return file, line.number
-        break
-    return EXECUTIONS, lines.execution.number
+    if wrong := next((event for event in lines.record.events if true.get(event.seq) != event.hash), None):
+        places = ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks))
+        found = ((file, line.number) for file, placed in places for line in placed if line.value.seq == wrong.seq)
+        return next(found, here)
+    known = {seal.seq: seal.hash for seal in derived.seals}
+    other = (line.number for line in lines.seals if known.get(line.value.seq) != line.value.hash)
+    return next(((APPROVALS, number) for number in other), here)
 
 
 def _last_sign(exported: PlanRecord) -> datetime:
@@ -112,15 +117,18 @@ def _last_sign(exported: PlanRecord) -> datetime:
     return line.closed_at or max([line.submitted_at, *(event.timestamp for event in exported.events)])
 
 
-def _not_exported(found: Comparison, plans: Plans, seen: set[Key], end: datetime | None) -> None:
-    """Plans that Temporal has and the export has not: missing if they were there when it was made."""
+def _not_exported(found: Comparison, plans: Plans, seen: set[Key], end: datetime | None, known: set[str]) -> None:
+    """Plans that Temporal has and the export has not: missing if they were there when it was made.
+
+    The export itself says of those in `known` that it lacks them.
+    """
     newer = 0
     for key in plans.in_order():
-        if key in seen:
+        if key in seen or key[0] in known:
             continue
         if end is None or plans.kept[key].order[0] > end:
             newer += 1
         else:
             found.wrong(f"plan {key[0]!r} is missing: Temporal has it (run {key[1]}), the export has not")
     if newer:
-        found.notes.append(f"{newer} plans are newer than the export")
+        found.notes.append(f"{count(newer, 'plan')} newer than the export")

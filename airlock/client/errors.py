@@ -1,6 +1,14 @@
 """Errors of the client."""
 
+from temporalio.exceptions import ApplicationError
+
 from airlock.base.errors import AirlockError
+
+
+def rejection(error: Exception) -> str:
+    """Return why an update was rejected, without the type that the SDK writes before the message."""
+    cause = error.__cause__ or error
+    return cause.message if isinstance(cause, ApplicationError) else str(cause)
 
 
 class NoSuchPlan(AirlockError):

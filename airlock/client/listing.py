@@ -65,8 +65,7 @@ async def list_plans(
     Raises:
         AirlockError: If the namespace has no Airlock search attributes yet.
     """
-    query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'ContinuedAsNew'"
-    query += f" AND {names.ATTRIBUTE_STATE} = '{state.value}'" if state else ""
+    query = _of_plans(state)
     query += " AND CloseTime IS NULL" if open_only else ""
     query += f" AND (StartTime >= '{since.isoformat()}' OR CloseTime >= '{since.isoformat()}')" if since else ""
     found: list[PlanSummary] = []
@@ -84,6 +83,27 @@ async def list_plans(
         if not token:
             break
     return tuple(found[:limit])
+
+
+async def count_plans(client: Client, *, state: State | None = None) -> int:
+    """Return the number of plans that `list_plans` could list, so that a list can say what it leaves out.
+
+    Args:
+        client: A connected client.
+        state: Only plans in this state.
+
+    Raises:
+        AirlockError: If the namespace has no Airlock search attributes yet.
+    """
+    try:
+        return (await client.count_workflows(_of_plans(state))).count
+    except RPCError as error:
+        raise _without_attributes(error) from error
+
+
+def _of_plans(state: State | None) -> str:
+    query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'ContinuedAsNew'"
+    return query + (f" AND {names.ATTRIBUTE_STATE} = '{state.value}'" if state else "")
 
 
 def _without_attributes(error: RPCError) -> Exception:

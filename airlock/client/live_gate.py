@@ -15,7 +15,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.incoming import Verdict
 from airlock.base.model import WireModel
-from airlock.client.errors import NoAnswer
+from airlock.client.errors import NoAnswer, rejection
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
@@ -192,7 +192,7 @@ class LiveGate:
         except RPCError as error:
             raise NoAnswer(f"the live gate did not answer: {error.message}") from error
         except Exception as error:
-            raise AirlockError(str(error.__cause__ or error)) from error
+            raise AirlockError(rejection(error)) from error
         return Verdict.model_validate(answer)
 
     async def _proof(self, scope: str | None) -> Proof:

@@ -1,6 +1,7 @@
 """Results of all monitors, for programs and screens: every shard is asked, and the counts are merged exactly."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 
@@ -12,6 +13,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
 from airlock.client.errors import NoAnswer
+from airlock.client.patience import answered
 from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Stage
 from airlock.monitoring.anomaly import Anomaly, anomalies
@@ -134,10 +136,12 @@ class Monitors:
 
     Args:
         client: A client made by `airlock_client.connection`.
+        patient: True to wait for an answer for as long as a worker polls: it is busy, not away.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, patient: bool = False) -> None:
         self._client = client
+        self._patient = patient
 
     async def counted(self) -> CountedTotals:
         """Return the counts of all monitors up to now, merged as if one had counted everything.
@@ -179,8 +183,12 @@ class Monitors:
 
     async def _snapshot(self, monitor: str) -> HealthSnapshot:
         handle = self._client.get_workflow_handle(monitor)
+
+        def ask() -> Awaitable[HealthSnapshot]:
+            return handle.query("health", result_type=HealthSnapshot, rpc_timeout=QUERY_TIMEOUT)
+
         try:
-            answer = await handle.query("health", result_type=HealthSnapshot, rpc_timeout=QUERY_TIMEOUT)
+            answer = await (answered(self._client, ask) if self._patient else ask())
             return HealthSnapshot.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:

@@ -21,7 +21,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from airlock.base.text import shorten
-from airlock.export.plan_lines import TracedEntry
+from airlock.export.seal_traces import DECISIONS, StoredMessage, TracedEntry, stored_message
 from airlock.run.audit import AuditEntry, AuditKind
 
 _ACTIVITY_ENDS = (
@@ -47,6 +47,8 @@ class Cause:
     """Author of the message."""
     steps: tuple[str, ...] = ()
     """Steps of the activity."""
+    stored: StoredMessage | None = None
+    """Approval or denial as Temporal stored it."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
         case "workflow_execution_signaled_event_attributes":
             signal = event.workflow_execution_signaled_event_attributes
             content = await _content(client, signal.input.payloads)
-            return [Cause(event.event_id, _MESSAGE + shorten(signal.signal_name, 100), _text(content, "by"))]
+            name = shorten(signal.signal_name, 100)
+            return [Cause(event.event_id, _MESSAGE + name, _text(content, "by"), stored=_stored(name, content, event))]
         case "workflow_execution_update_accepted_event_attributes":
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request
         case "workflow_execution_update_admitted_event_attributes":  # a reset applied it again
@@ -117,7 +120,13 @@ async def _causes(client: Client, event: HistoryEvent, by_id: dict[int, HistoryE
         case _:
             return []
     content = await _content(client, request.input.args.payloads)
-    return [Cause(event.event_id, _MESSAGE + _text(content, "decision"), _text(content, "by"))]
+    name = _text(content, "decision")
+    sent = {key: value for key, value in content.items() if key != "decision"} if isinstance(content, dict) else content
+    return [Cause(event.event_id, _MESSAGE + name, _text(content, "by"), stored=_stored(name, sent, event))]
+
+
+def _stored(name: str, content: Any, event: HistoryEvent) -> StoredMessage | None:
+    return stored_message(name, content, workflow_time(event)) if name in DECISIONS else None
 
 
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
@@ -168,7 +177,8 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
         if cause is not None and cause.name.startswith(_MESSAGE):
             used.add((task.run_id, cause.event_id))
         event_id = cause.event_id if cause is not None else task.event_id
-        found.append(TracedEntry(entry=entry, run_id=task.run_id, event_id=event_id))
+        stored = cause.stored if cause is not None else None
+        found.append(TracedEntry(entry=entry, run_id=task.run_id, event_id=event_id, stored=stored))
     return tuple(found)
 
 

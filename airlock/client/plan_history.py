@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 from airlock.base.names import UNDO_PREFIX, plan_id_of
 from airlock.base.text import shorten
 from airlock.client.origins import Task, tasks_of, traced, workflow_time
+from airlock.client.seals import keys_of_the_day, seals_of
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
 from airlock.plans.state import State
 from airlock.run.state import Run
@@ -59,6 +60,8 @@ class _RunRead:
     first: HistoryEvent
     last: HistoryEvent
     tasks: list[Task]
+    keys: tuple[str, ...]
+    """Keys of approvers in the policies that the run asked for."""
     carried_out: bool
     was_reset: bool
 
@@ -116,6 +119,9 @@ async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReadin
             gone = earlier
     status = await _status(client, workflow_id, last)
     trace = _trace(workflow_id, last, status, run, runs) if run else _no_plan(workflow_id, last)
+    if run is not None and run.digest is not None:
+        carried_out = [read.run_id for read in runs if read.carried_out]
+        trace = trace.model_copy(update={"seals": await seals_of(client, workflow_id, run, carried_out)})
     was_reset = any(read.was_reset for read in runs)
     return PlanReading(plan_record(trace), workflow_time(last.last), gone, was_reset)
 
@@ -132,6 +138,7 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
         first=events[0],
         last=events[-1],
         tasks=await tasks_of(client, run_id, events),
+        keys=await keys_of_the_day(client, events),
         carried_out=any(event.HasField("workflow_task_completed_event_attributes") for event in events),
         was_reset=any(event.workflow_task_failed_event_attributes.base_run_id for event in events),
     )
@@ -194,6 +201,9 @@ def _trace(workflow_id: str, last: _RunRead, status: str, run: Run, runs: list[_
         digest=run.digest,
         steps=step_views(run),
         entries=traced(run.audit, tasks, runs[0].run_id),
+        keys=tuple(dict.fromkeys(key for read in runs for key in read.keys)),
+        phase21_plan_id=run.plan.phase21_plan_id,
+        phase22_validation_id=run.plan.phase22_validation_id,
         refused=run.refused,
         confidence={step.id: step.confidence for step in run.plan.steps},
         # calls that failed or are in doubt have no recorded duration

@@ -8,8 +8,9 @@ print((await run.result()).outcome)
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,14 +30,17 @@ from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
+from airlock.base.text import count
 from airlock.base.visible import visible
 from airlock.client.documents import read_document
-from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed
+from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
+from airlock.client.patience import answered
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
+from airlock.run.outcome import Outcome
 from airlock.run.preview_check import checked_preview
 from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
@@ -44,6 +48,11 @@ from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
+MAX_AGENTS = 100
+MAX_ATTRIBUTE = 2_000
+"""Bytes of one search attribute; Temporal refuses more than 2,048."""
+MAX_SUMMARY = 390
+"""Bytes of a run's summary; Temporal refuses more than 400."""
 """Seconds for a worker's answer to a decision."""
 ENDED_CHECK = 2.0
 """Seconds without a change after which a follower checks that the run is open."""
@@ -60,6 +69,8 @@ class PlanHandle:
         self.workflow_client = client
         self.already = already
         """True if the same plan was submitted before, so that this submission started nothing."""
+        self.patient = False
+        """True to wait for an answer for as long as a worker polls: it is busy, not away."""
         self.workflow: WorkflowHandle[Any, Any] = client.get_workflow_handle(
             names.workflow_id_of(plan_id), result_type=PlanResult
         )
@@ -68,7 +79,7 @@ class PlanHandle:
         """Return the current status of the plan.
 
         Raises:
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return await self._query("status", StatusView)
@@ -78,7 +89,7 @@ class PlanHandle:
 
         Raises:
             PreviewMismatch: If the digest does not cover the content. Nothing of it may be approved.
-            NoAnswer: If no worker answers within 15 seconds.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
             NoSuchPlan: If there is no such plan.
         """
         return checked_preview(await self._query("preview", PreviewView), self.workflow.id)
@@ -108,9 +119,10 @@ class PlanHandle:
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
         except RPCError as error:
-            raise self._translated(error) from error
+            translated = self._translated(error)
+            raise await self._with_outcome(translated) if isinstance(translated, PlanEnded) else translated from error
         except Exception as error:
-            raise AirlockError(str(error.__cause__ or error)) from error
+            raise AirlockError(rejection(error)) from error
         return Verdict.model_validate(answer)
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
@@ -172,7 +184,11 @@ class PlanHandle:
 
     async def _query(self, name: str, model: type[_View]) -> _View:
         try:
-            answer = await self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            def ask() -> Awaitable[_View]:
+                return self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+
+            answer = await (answered(self.workflow_client, ask) if self.patient else ask())
             return model.model_validate(answer)
         except RPCError as error:
             raise self._translated(error) from error
@@ -180,6 +196,14 @@ class PlanHandle:
             if "WorkflowExecutionStatus" in str(error):  # the SDK does not know this status
                 raise NoAnswer(self._paused()) from error
             raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
+
+    async def _with_outcome(self, ended: PlanEnded) -> PlanEnded:
+        """Return the error with the way in which the plan ended, as far as Temporal tells."""
+        try:
+            result = (await self.facts(last=1)).result
+        except (AirlockError, RPCError):
+            return ended
+        return ended if result is None else PlanEnded(f"{ended}: {result.outcome.value} ({result.why})")
 
     def _translated(self, error: RPCError) -> AirlockError:
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -229,6 +253,8 @@ class Airlock:
     async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. The same plan submitted again starts nothing, and returns the same handle.
 
+        A plan that ended as `unrehearsed` has called nothing: the same plan starts once more and is rehearsed again.
+
         Args:
             plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
             validation: The decoded validations file of a plan in the older format, if there is one.
@@ -244,37 +270,53 @@ class Airlock:
         read, digest = plan.plan, plan.digest
         handle = PlanHandle(self.client, read.plan_id)
         try:
-            started = await self.client.start_workflow(
-                names.PLAN_WORKFLOW,
-                PlanStart(plan=read),
-                id=handle.workflow.id,
-                task_queue=names.WORKFLOW_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={MEMO_DIGEST: digest},
-                search_attributes=attributes_of(read),
-                static_summary=_summary(read),
-            )
-        except WorkflowAlreadyStartedError:
+            if await self._started(read, digest, WorkflowIDReusePolicy.REJECT_DUPLICATE):
+                return handle
             described = await handle.workflow.describe()
             known = await described.memo_value(MEMO_DIGEST, default=None)
             if known != digest:
                 raise PlanConflict(
                     f"plan {read.plan_id!r} was submitted before with other content; give the new one another plan_id"
-                ) from None
+                )
+            if await _unrehearsed(handle) and await self._started(read, digest, WorkflowIDReusePolicy.ALLOW_DUPLICATE):
+                return handle
             return PlanHandle(self.client, read.plan_id, already=True)
         except RPCError as error:
-            if error.status is RPCStatusCode.INVALID_ARGUMENT and "search attribute" in error.message.lower():
-                raise AirlockError(
-                    "the namespace lacks Airlock's search attributes; start a worker once, it registers them"
-                ) from error
+            if error.status is RPCStatusCode.INVALID_ARGUMENT:
+                raise AirlockError(_refused(error.message)) from error
             raise
-        return PlanHandle(self.client, names.plan_id_of(started.id))
+
+    async def _started(self, plan: Plan, digest: str, reuse: WorkflowIDReusePolicy) -> bool:
+        """Start the run of a plan; return False if Temporal has one that does not allow another."""
+        try:
+            await self.client.start_workflow(
+                names.PLAN_WORKFLOW,
+                PlanStart(plan=plan),
+                id=names.plan_workflow_id(plan.plan_id),
+                task_queue=names.WORKFLOW_QUEUE,
+                id_reuse_policy=reuse,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={MEMO_DIGEST: digest},
+                search_attributes=attributes_of(plan),
+                static_summary=_summary(plan),
+            )
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+
+async def _unrehearsed(handle: PlanHandle) -> bool:
+    """Return True if the last run of a plan has ended without a rehearsal, and so without any call."""
+    facts = await handle.facts(last=1)
+    if facts.summary.open:
+        return False
+    outcome = facts.result.outcome.value if facts.result else facts.summary.outcome
+    return outcome == Outcome.UNREHEARSED.value
 
 
 def attributes_of(plan: Plan) -> TypedSearchAttributes:
     """Return the search attributes with which a run of a plan, or of its undo, starts."""
-    agents = sorted({step.agent for step in plan.steps})[:100]
+    agents = _indexed({step.agent for step in plan.steps})
     return TypedSearchAttributes(
         [
             SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
@@ -283,6 +325,30 @@ def attributes_of(plan: Plan) -> TypedSearchAttributes:
     )
 
 
+def _indexed(agents: Iterable[str]) -> list[str]:
+    """Return the agents by which a plan can be found: as many as fit, because the server refuses a longer value."""
+    kept: list[str] = []
+    size = 2
+    for agent in sorted(agents):
+        size += len(json.dumps(agent)) + 1  # a client may escape every character beyond ASCII
+        if size > MAX_ATTRIBUTE or len(kept) == MAX_AGENTS:
+            break
+        kept.append(agent)
+    return kept
+
+
+def _refused(said: str) -> str:
+    if "search attribute" in said.lower() and "limit" not in said.lower():
+        return f"the namespace lacks Airlock's search attributes; start a worker once, it registers them ({said})"
+    return f"Temporal refused to start the plan: {said}"
+
+
 def _summary(plan: Plan) -> str:
     goal = visible(" ".join(plan.goal.split()))
-    return f"{goal[:150] or plan.plan_id} ({len(plan.steps)} steps, by {visible(plan.requested_by)[:60]})"
+    by = _cut(f" ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)
+    return _cut(goal[:150] or plan.plan_id, MAX_SUMMARY - len(by.encode()) - 1) + f"{by})"
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the beginning of a text that has at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")

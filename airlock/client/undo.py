@@ -18,7 +18,7 @@ from airlock.client.facts import plan_facts
 from airlock.client.plans import PlanHandle, attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
-from airlock.run.decisions import asked_undo
+from airlock.run.consequences import asked_undo
 from airlock.run.undo import Undoing
 from airlock.wire import PlanStart
 
@@ -81,7 +81,7 @@ async def previewed(handle: PlanHandle) -> State:
     if status.state in _REHEARSING or (status.state is State.ABORTED and not status.digest):
         with suppress(TimeoutError, AirlockError):  # another undo cannot be started until this run has ended
             await asyncio.wait_for(handle.result(), _ENDING)
-        raise UndoRefused(status.why)
+        raise UndoRefused(f"{status.why}. Nothing was undone: {handle.workflow.id} is ABORTED, and can be requested again")
     return status.state
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
-from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Score, Share, Time
-from airlock.run.state import Outcome
+from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Score, Share, Time, is_absent
+from airlock.run.outcome import Outcome
 
 
 class Document(ExportedModel):
@@ -107,9 +107,19 @@ class FileDigest(ExportedModel):
     """SHA-256 of its bytes."""
 
 
-class OrchestrationSummary(Document):
-    """`orchestration_summary.json`: the totals, and the digests of the six other files. Its `hash` is the root digest."""
+class UnreadablePlan(ExportedModel):
+    """Plan that the export could not read: no other file has lines of it, or only those of an earlier export."""
 
+    workflow_id: str
+    run_id: str
+    why: str
+
+
+class OrchestrationSummary(Document):
+    """`orchestration_summary.json`: the totals, and the digests of the other files. Its `hash` is the root digest."""
+
+    schema_version: Literal[1, 2] = 2  # type: ignore[assignment]
+    """1 for an export of seven files, without `approvals.jsonl` and the fields about it."""
     pipeline_id: str
     start_time: Time | None
     """Time of the first submission."""
@@ -132,4 +142,14 @@ class OrchestrationSummary(Document):
     """Successful compensations."""
     total_transitions: Count
     total_learning_signals: Count
+    total_seals: Count | None = Field(default=None, exclude_if=is_absent)
+    """Lines of `approvals.jsonl`."""
+    total_approvals: Count | None = Field(default=None, exclude_if=is_absent)
+    """Approvals that counted."""
+    total_denials: Count | None = Field(default=None, exclude_if=is_absent)
+    """Denials that counted."""
+    unreadable: tuple[UnreadablePlan, ...] | None = Field(default=None, exclude_if=is_absent)
+    """Plans that are missing, or as an earlier export knew them, because they could not be read."""
+    left_out: tuple[str, ...] | None = Field(default=None, exclude_if=is_absent)
+    """Workflow ids of plans that the exporter chose to leave out."""
     files: dict[str, FileDigest]

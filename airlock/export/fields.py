@@ -6,6 +6,9 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION: Final = 1
+"""Version of every line, and of the documents but the summary: fields were only added since."""
+NEWEST_VERSION: Final = 2
+"""Version of the summary."""
 
 
 def _utc(value: datetime) -> datetime:
@@ -23,3 +26,8 @@ class ExportedModel(BaseModel):
     """Object in an exported file: values are not converted, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def is_absent(value: object) -> bool:
+    """Return True if a field has no value. Such a field came later, and files from before stay as they are."""
+    return value is None

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from airlock.base.canonical import canonical_json, digest
 from airlock.export.documents import Document
 from airlock.export.fields import SCHEMA_VERSION
-from airlock.export.files import SIGNALS
+from airlock.export.files import APPROVALS, SIGNALS
 from airlock.export.lines import Link
 
 L = TypeVar("L", bound=Link)
@@ -24,6 +24,8 @@ D = TypeVar("D", bound=Document)
 
 UNCHAINED = ("plan_index", "hash")
 """Fields of a line that its hash does not cover."""
+SEALED_CONTENT = ("content", "content_hash")
+"""Fields of a seal's line that its hash does not cover: the digest of the seal does."""
 _NO_PART = ("parts", "hash")
 
 
@@ -43,13 +45,21 @@ def linked(line: L, seq: int, prev: str) -> L:
     return numbered.model_copy(update={"hash": line_hash(numbered.model_dump(mode="json"))})
 
 
+def seals_genesis(workflow_id: str, first_run_id: str) -> str:
+    """Return the hash at which the chain of a plan's seals begins."""
+    return digest({"chain": APPROVALS, "schema_version": SCHEMA_VERSION, "workflow_id": workflow_id, "run_id": first_run_id})
+
+
 def line_hash(line: Mapping[str, Any]) -> str:
     """Return the hash that a line must have.
+
+    The line of a seal has a digest of its content, so that its hash leaves the content out.
 
     Raises:
         ValueError: If it has a value that JSON cannot represent.
     """
-    return digest({name: value for name, value in line.items() if name not in UNCHAINED})
+    left_out = (*UNCHAINED, *SEALED_CONTENT) if "by_step" in line else UNCHAINED
+    return digest({name: value for name, value in line.items() if name not in left_out})
 
 
 def parts_of(document: Mapping[str, Any]) -> dict[str, str]:

@@ -8,11 +8,12 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Share, Time
+from airlock.base.model import is_empty
+from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Share, Time, is_absent
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 
 class Link(ExportedModel):
@@ -26,7 +27,14 @@ class Link(ExportedModel):
     """Hash of all fields except `plan_index` and `hash`."""
 
 
-class HistoryEvent(Link):
+class Correlated(ExportedModel):
+    """Ids under which other systems know a plan; absent where the plan names none."""
+
+    phase21_plan_id: str | None = Field(default=None, exclude_if=is_empty)
+    phase22_validation_id: str | None = Field(default=None, exclude_if=is_empty)
+
+
+class HistoryEvent(Correlated, Link):
     """Recorded event of a plan."""
 
     run_id: str
@@ -48,9 +56,11 @@ class AuditEvent(HistoryEvent):
     digest: str | None = None
     answer: str | None = None
     """Answer to a conflict; settlement of a `resolve`."""
+    seal: str | None = Field(default=None, exclude_if=is_empty)
+    """Digest of the seal that a call belongs to, for calls, their drift and their undo."""
 
 
-class _OfPlan(ExportedModel):
+class OfPlan(Correlated):
     """First fields of every line of a plan."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -61,7 +71,7 @@ class _OfPlan(ExportedModel):
     """`plan-<plan_id>`, or `undo-<plan_id>` for its later undo."""
 
 
-class TransitionLine(_OfPlan, HistoryEvent):
+class TransitionLine(OfPlan, HistoryEvent):
     """Line of `execution_state_transitions.jsonl`: one transition of a plan, with its author and reason."""
 
     from_state: State
@@ -71,13 +81,15 @@ class TransitionLine(_OfPlan, HistoryEvent):
     """Digest of the seal at that time; None before the first seal."""
 
 
-class RollbackLine(_OfPlan, HistoryEvent):
+class RollbackLine(OfPlan, HistoryEvent):
     """Line of `rollback_events.jsonl`: the end of the undo of one call."""
 
     step: str
     tool_name: str | None
     event: str
     """`undone`, `undo_failed` or `kept`."""
+    seal: str | None = Field(default=None, exclude_if=is_empty)
+    """Digest of the seal that was in force."""
 
 
 class ToolResult(ExportedModel):
@@ -101,6 +113,10 @@ class ToolResult(ExportedModel):
     """Duration of the last attempt."""
     drift: tuple[str, ...] = ()
     error: str = ""
+    votes: Count | None = Field(default=None, exclude_if=is_absent)
+    """Counted approvals of the step, under all seals of the plan; absent in an export without `approvals.jsonl`."""
+    denials: Count | None = Field(default=None, exclude_if=is_absent)
+    """Counted denials of the step, under all seals of the plan."""
 
 
 class ExecutionResult(ExportedModel):
@@ -120,7 +136,7 @@ class ExecutionResult(ExportedModel):
     """Signals and decisions that were refused."""
 
 
-class ExecutionLine(_OfPlan, Link):
+class ExecutionLine(OfPlan, Link):
     """Line of `tool_execution_log.jsonl`: one plan, or the undo of one.
 
     It is the last link of the plan's hash chain. The other links are `events` and the plan's lines in the two other files,
@@ -152,6 +168,10 @@ class ExecutionLine(_OfPlan, Link):
     """Number of the plan's lines in `execution_state_transitions.jsonl`."""
     rollback_events: Count
     """Number of the plan's lines in `rollback_events.jsonl`."""
+    seals: Count | None = Field(default=None, exclude_if=is_absent)
+    """Number of the plan's lines in `approvals.jsonl`; absent in an export without that file."""
+    seals_hash: Hash | None = Field(default=None, exclude_if=is_absent)
+    """Hash of the last of these lines; without any, the hash at which their chain begins."""
     events: tuple[AuditEvent, ...]
 
 

@@ -1,17 +1,21 @@
 """Lines of one plan, derived from the audit of its run and the events of its Temporal histories."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
 from airlock.base.names import UNDO_PREFIX
+from airlock.export.approvals import SealLine
 from airlock.export.fields import ExportedModel
-from airlock.export.ledger import linked, plan_genesis
+from airlock.export.ledger import linked, plan_genesis, seals_genesis
 from airlock.export.lines import (
     AuditEvent,
+    Correlated,
     ExecutionLine,
     ExecutionResult,
     HistoryEvent,
@@ -19,27 +23,20 @@ from airlock.export.lines import (
     ToolResult,
     TransitionLine,
 )
+from airlock.export.seal_lines import seal_lines, seals_in_force
+from airlock.export.seal_traces import SealTrace, TracedEntry
 from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.messages import Settlement
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import StepView
 
 UNDONE = "undone"
 """Name of a successful compensation in the audit."""
+_OF_CALLS = (AuditKind.CALL, AuditKind.DRIFT, AuditKind.UNDO)
 _ENDED = {"live": True, "failed": False, "in_doubt": None}
 _PROBED = {"probe_happened": True, "probe_did_not_happen": False}
 _SETTLED = {Settlement.HAPPENED.value: True, Settlement.DID_NOT_HAPPEN.value: False}
-
-
-class TracedEntry(WireModel):
-    """Audit entry with the history event that caused it: a signal, an update or the result of an activity."""
-
-    entry: AuditEntry
-    run_id: str
-    """Temporal run of the event."""
-    event_id: int
-    """Number of the event in the history of that run."""
 
 
 class PlanTrace(WireModel):
@@ -65,6 +62,12 @@ class PlanTrace(WireModel):
     steps: tuple[StepView, ...]
     entries: tuple[TracedEntry, ...]
     """Entries of all runs of the chain, oldest first."""
+    seals: tuple[SealTrace, ...] = ()
+    """All seals of the plan, oldest first."""
+    keys: tuple[str, ...] = ()
+    """Lines of `authorized_keys` of the policies of the days on which approvals were judged."""
+    phase21_plan_id: str | None = None
+    phase22_validation_id: str | None = None
     refused: int = 0
     """Number of refused messages."""
     confidence: dict[str, float] = Field(default_factory=dict)
@@ -79,6 +82,7 @@ class PlanRecord(ExportedModel):
     execution: ExecutionLine
     transitions: tuple[TransitionLine, ...] = ()
     rollbacks: tuple[RollbackLine, ...] = ()
+    seals: tuple[SealLine, ...] = ()
 
     @property
     def order(self) -> tuple[datetime, str, str]:
@@ -97,6 +101,7 @@ class PlanRecord(ExportedModel):
             execution=self.execution.model_copy(update=position),
             transitions=tuple(line.model_copy(update=position) for line in self.transitions),
             rollbacks=tuple(line.model_copy(update=position) for line in self.rollbacks),
+            seals=tuple(line.model_copy(update=position) for line in self.seals),
         )
 
 
@@ -108,15 +113,17 @@ def plan_record(trace: PlanTrace) -> PlanRecord:
     """
     chain, prev = [], plan_genesis(trace.workflow_id, trace.first_run_id)
     tools = {step.id: step.tool for step in trace.steps}
-    for seq, traced in enumerate(trace.entries, start=1):
-        link = linked(_event(trace, traced, tools), seq, prev)
+    plan = _plan_fields(trace)
+    seals = seal_lines(plan, trace.first_run_id, trace.seals, trace.entries, trace.keys)
+    force = seals_in_force(trace.entries)
+    for seq, (traced, seal) in enumerate(zip(trace.entries, force, strict=True), start=1):
+        link = linked(_event(plan, traced, tools, seal), seq, prev)
         chain.append(link)
         prev = link.hash
     transitions = tuple(link for link in chain if isinstance(link, TransitionLine))
     rollbacks = tuple(link for link in chain if isinstance(link, RollbackLine))
     execution = ExecutionLine(
-        plan_id=trace.plan_id,
-        workflow_id=trace.workflow_id,
+        **plan,
         first_run_id=trace.first_run_id,
         run_id=trace.last_run_id,
         event_id=trace.last_event_id,
@@ -130,35 +137,52 @@ def plan_record(trace: PlanTrace) -> PlanRecord:
         outcome=trace.outcome,
         why=trace.why,
         digest=trace.digest,
-        result=_result(trace),
+        result=_result(trace, seals),
         transitions=len(transitions),
         rollback_events=len(rollbacks),
+        seals=len(seals),
+        seals_hash=seals[-1].hash if seals else seals_genesis(trace.workflow_id, trace.first_run_id),
         events=tuple(link for link in chain if isinstance(link, AuditEvent)),
     )
-    return PlanRecord(execution=linked(execution, len(chain) + 1, prev), transitions=transitions, rollbacks=rollbacks)
+    line = linked(execution, len(chain) + 1, prev)
+    return PlanRecord(execution=line, transitions=transitions, rollbacks=rollbacks, seals=seals)
 
 
-def _event(trace: PlanTrace, traced: TracedEntry, tools: dict[str, str]) -> AuditEvent | TransitionLine | RollbackLine:
+def _plan_fields(trace: PlanTrace) -> dict[str, Any]:
+    return {
+        "plan_id": trace.plan_id,
+        "workflow_id": trace.workflow_id,
+        "phase21_plan_id": trace.phase21_plan_id,
+        "phase22_validation_id": trace.phase22_validation_id,
+    }
+
+
+def _event(
+    plan: dict[str, Any], traced: TracedEntry, tools: dict[str, str], seal: str | None
+) -> AuditEvent | TransitionLine | RollbackLine:
     entry = traced.entry
-    plan = {"plan_id": trace.plan_id, "workflow_id": trace.workflow_id}
+    phases = {name: plan[name] for name in Correlated.model_fields}
     origin = {"run_id": traced.run_id, "event_id": traced.event_id}
     author = {"timestamp": entry.at, "by": entry.by, "reason": entry.reason}
     if entry.kind is AuditKind.TRANSITION:
         if entry.from_state is None or entry.to_state is None:
-            raise AirlockError(f"entry {entry.number} of {trace.workflow_id!r} is a transition without its states")
+            raise AirlockError(f"entry {entry.number} of {plan['workflow_id']!r} is a transition without its states")
         transition = {"from_state": State(entry.from_state), "to_state": State(entry.to_state), "event": entry.what}
         return TransitionLine.model_validate({**plan, **origin, **author, **transition, "digest": entry.digest})
     if entry.kind is AuditKind.UNDO and entry.step is not None:
-        undo = {"step": entry.step, "tool_name": tools.get(entry.step), "event": entry.what}
+        undo = {"step": entry.step, "tool_name": tools.get(entry.step), "event": entry.what, "seal": seal}
         return RollbackLine.model_validate({**plan, **origin, **author, **undo})
     details = {"step": entry.step, "digest": entry.digest, "answer": entry.answer}
-    return AuditEvent.model_validate({**origin, **author, **details, "kind": entry.kind, "what": entry.what})
+    under = {"seal": seal if entry.kind in _OF_CALLS else None}
+    return AuditEvent.model_validate(
+        {**phases, **origin, **author, **details, **under, "kind": entry.kind, "what": entry.what}
+    )
 
 
-def _result(trace: PlanTrace) -> ExecutionResult:
+def _result(trace: PlanTrace, seals: Sequence[SealLine]) -> ExecutionResult:
     entries = [traced.entry for traced in trace.entries]
     conflicts = [entry for entry in entries if entry.kind is AuditKind.CONFLICT]
-    results = tuple(_tool_results(trace, entries))
+    results = tuple(_tool_results(trace, entries, seals))
     called = [result for result in results if result.calls]
     return ExecutionResult(
         successful_executions=sum(result.success is True for result in called),
@@ -172,7 +196,8 @@ def _result(trace: PlanTrace) -> ExecutionResult:
     )
 
 
-def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[ToolResult]:
+def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry], seals: Sequence[SealLine]) -> Iterator[ToolResult]:
+    votes, denials = votes_by_step(seals)
     by_step: dict[str, list[AuditEntry]] = {}
     for entry in entries:
         if entry.step is not None:
@@ -195,7 +220,18 @@ def _tool_results(trace: PlanTrace, entries: Sequence[AuditEntry]) -> Iterator[T
             seconds=trace.seconds.get(step.id),
             drift=step.drift,
             error=step.error,
+            votes=votes[step.id],
+            denials=denials[step.id],
         )
+
+
+def votes_by_step(seals: Sequence[SealLine]) -> tuple[Counter[str], Counter[str]]:
+    """Return the number of counted approvals and of counted denials of each step, under all seals of a plan."""
+    approvals, denials = Counter[str](), Counter[str]()
+    for voices in (voices for seal in seals for voices in seal.by_step):
+        approvals[voices.step] += len(voices.approved_by)
+        denials[voices.step] += len(voices.denied_by)
+    return approvals, denials
 
 
 def took_effect(entries: Sequence[AuditEntry]) -> bool | None:

@@ -12,7 +12,7 @@ from airlock.export.ledger import closed
 from airlock.export.lines import ExecutionLine
 from airlock.export.plan_lines import PlanRecord
 from airlock.run.audit import AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 SUCCESSFUL = (Outcome.COMPLETED, Outcome.PARTIAL, Outcome.REHEARSED)
 """Outcomes of a plan that did everything that its policy and its approver allowed."""
@@ -37,7 +37,10 @@ class Totals:
             in_doubt=result.in_doubt_executions,
             rollbacks=result.rollbacks_executed,
             transitions=plan.transitions,
+            seals=len(record.seals),
         )
+        for decision in (decision for seal in record.seals for decision in seal.decisions):
+            self.lines[decision.decision] += decision.counted
         self.lines[_verdict(plan)] += 1
         if plan.outcome is not None and plan.closed_at is not None and not plan.undo:
             self.outcomes[plan.outcome] += 1
@@ -69,6 +72,9 @@ class Totals:
             "total_conflicts": sum(self.by_type.values()),
             "total_rollbacks": self.lines["rollbacks"],
             "total_transitions": self.lines["transitions"],
+            "total_seals": self.lines["seals"],
+            "total_approvals": self.lines["approve"],
+            "total_denials": self.lines["deny"],
         }
 
     def conflicts(self) -> ToolConflicts:

@@ -9,15 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.canonical import digest
-from airlock.base.errors import AirlockError
+from airlock.base.errors import AirlockError, plain_message
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
+from airlock.export.approvals import SealLine
 from airlock.export.documents import Document
-from airlock.export.fields import SCHEMA_VERSION
-from airlock.export.files import EXECUTIONS, ROLLBACKS, TRANSITIONS
+from airlock.export.fields import NEWEST_VERSION
+from airlock.export.files import APPROVALS, EXECUTIONS, ROLLBACKS, TRANSITIONS
+from airlock.export.hiding import Openings
 from airlock.export.ledger import document_text, line_hash, line_text, parts_of, plan_genesis
-from airlock.export.lines import ExecutionLine, HistoryEvent, Link, RollbackLine, TransitionLine
+from airlock.export.lines import Correlated, ExecutionLine, HistoryEvent, Link, RollbackLine, TransitionLine
 from airlock.export.plan_lines import UNDONE, PlanRecord
+from airlock.export.seal_check import SealReport, check_seals
 from airlock.run.audit import AuditKind
 
 L = TypeVar("L", bound=Link)
@@ -69,6 +72,7 @@ class PlanLines:
     rollbacks: tuple[NumberedLine[RollbackLine], ...]
     after: Mapping[str, int]
     """Number of the next line after them, by file."""
+    seals: tuple[NumberedLine[SealLine], ...] = ()
 
     @property
     def record(self) -> PlanRecord:
@@ -77,6 +81,7 @@ class PlanLines:
             execution=self.execution.value,
             transitions=tuple(line.value for line in self.transitions),
             rollbacks=tuple(line.value for line in self.rollbacks),
+            seals=tuple(line.value for line in self.seals),
         )
 
 
@@ -136,9 +141,9 @@ def _decoded(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DamagedContent("is not a JSON object")
     version = document.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if isinstance(version, int) and version > NEWEST_VERSION:
         raise DamagedContent(
-            f"has schema version {version}; this Airlock knows {SCHEMA_VERSION}: verify it with a newer one"
+            f"has schema version {version}; this Airlock knows {NEWEST_VERSION}: verify it with a newer one"
         )
     return document
 
@@ -150,7 +155,7 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         line = _line_of(data, str(first["loc"][0])) if first["loc"] else 1
-        raise DamagedContent(f"{shorten(where, 200)}: {first['msg']}", line) from error
+        raise DamagedContent(f"{shorten(where, 200)}: {plain_message(first)}", line) from error
 
 
 def _line_of(data: bytes, name: str) -> int:
@@ -159,8 +164,14 @@ def _line_of(data: bytes, name: str) -> int:
     return 1 if start < 0 else data.count(b"\n", 0, start) + 2
 
 
-def check_plan(plan: PlanLines) -> Finding | None:
-    """Return the first error in a plan's chain, or in the counts of its line; None if there is none."""
+def check_plan(plan: PlanLines, openings: Openings | None = None, report: SealReport | None = None) -> Finding | None:
+    """Return the first error in a plan's chains, its seals, or the counts of its line; None if there is none.
+
+    Args:
+        plan: The lines of the plan.
+        openings: The hidden values that can be shown.
+        report: What the check of the seals comes to is added here.
+    """
     line = plan.execution.value
     if line.plan_index != plan.index:
         message = f"plan_index is {line.plan_index} where {plan.index} follows: plans are missing, or out of order"
@@ -168,8 +179,20 @@ def check_plan(plan: PlanLines) -> Finding | None:
     wrong = _check_chain(plan) or _check_identity(plan)
     if wrong is not None:
         return wrong
-    message = next(_contradictions(plan.record), "")
-    return Finding(file=EXECUTIONS, line=plan.execution.number, message=message) if message else None
+    if message := next(_contradictions(plan.record), ""):
+        return Finding(file=EXECUTIONS, line=plan.execution.number, message=message)
+    return _check_seals(plan, openings or Openings(), report or SealReport())
+
+
+def _check_seals(plan: PlanLines, openings: Openings, report: SealReport) -> Finding | None:
+    fault = check_seals(plan.record, openings, report)
+    if fault is None:
+        return None
+    if fault.seal is not None:
+        return Finding(file=APPROVALS, line=plan.seals[fault.seal].number, message=fault.message)
+    if plan.execution.value.seals != len(plan.seals):  # a line is missing at the end, or belongs to no seal
+        return Finding(file=APPROVALS, line=plan.after.get(APPROVALS, 1), message=fault.message)
+    return Finding(file=EXECUTIONS, line=plan.execution.number, message=fault.message)
 
 
 def _check_chain(plan: PlanLines) -> Finding | None:
@@ -214,11 +237,24 @@ def _misplaced(plan: PlanLines, streams: Mapping[str, Sequence[NumberedLine[Hist
 
 def _check_identity(plan: PlanLines) -> Finding | None:
     line = plan.execution.value
-    for file, found in ((TRANSITIONS, plan.transitions), (ROLLBACKS, plan.rollbacks)):
+    streams: tuple[tuple[str, Sequence[NumberedLine[Any]]], ...] = (
+        (TRANSITIONS, plan.transitions), (ROLLBACKS, plan.rollbacks), (APPROVALS, plan.seals)
+    )  # fmt: skip
+    for file, found in streams:
         for numbered in found:
             if (numbered.value.plan_id, numbered.value.workflow_id) != (line.plan_id, line.workflow_id):
                 return Finding(file=file, line=numbered.number, message=f"names another plan than {line.plan_id!r}")
+            if _phases(numbered.value) != _phases(line):
+                return Finding(file=file, line=numbered.number, message="names other phase ids than the plan's line")
+    for event in line.events:
+        if _phases(event) != _phases(line):
+            message = f"entry {event.seq} names other phase ids than the plan's line"
+            return Finding(file=EXECUTIONS, line=plan.execution.number, message=message)
     return None
+
+
+def _phases(found: Correlated) -> tuple[str | None, str | None]:
+    return found.phase21_plan_id, found.phase22_validation_id
 
 
 def _contradictions(record: PlanRecord) -> Iterator[str]:

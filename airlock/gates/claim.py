@@ -11,6 +11,7 @@ from pydantic import StringConstraints, ValidationError
 
 from airlock.base.incoming import MalformedMessage, Person, Reason, require_person, wrong_fields
 from airlock.base.model import FileModel, WorkerMessage
+from airlock.base.text import count
 from airlock.base.visible import inline, visible
 from airlock.gates.protocol import Claimed, ClaimOutcome
 
@@ -101,5 +102,5 @@ def claim_details(claimed: Claimed, claim: str) -> str:
             f"To settle it by hand (`done`: it was made; `free`: it certainly was not): `{settle_command(claim)}`",
         ]
     if claimed.refused:
-        lines.append(f"{claimed.refused} signals were refused; the last: {inline(claimed.last_refusal)}")
+        lines.append(f"{count(claimed.refused, 'signal')} refused; the last: {inline(claimed.last_refusal)}")
     return "\n\n".join(lines)

@@ -231,26 +231,6 @@ class Gate(BaseModel):
         """Give no turn for the requested time."""
         self.turns.hold_off(hold, now.timestamp())
 
-    def tell_again(self) -> None:
-        """Repeat the notices that holders may have missed; receivers ignore a repeated one.
-
-        A gate that takes up the state of an earlier run needs this: which notices that run sent is unknown.
-        """
-        for slot in self.places.values():
-            line = self.barrier.told.get(slot.holder)
-            if line is None:
-                self.news.append(Notice(kind=NoticeKind.GRANTED, to=slot.holder, request=slot.request))
-            elif line.unlock is None and (lock := self.barrier.closed_for(line.scopes)):
-                self.news.append(Notice(kind=NoticeKind.LOCK, to=slot.holder, by=lock.told_by, reason=lock.why))
-
-    def unite(self, other: "Gate") -> None:
-        """Add the locks of another state of this gate, and fall behind neither its fence nor its news of monitors."""
-        known = {lock.scope for lock in self.barrier.locks}
-        self.barrier.locks += [lock for lock in other.barrier.locks if lock.scope not in known]
-        self.fence = max(self.fence, other.fence)
-        for monitor, at in other.heard.items():
-            self.heard[monitor] = max(at, self.heard.get(monitor, at))
-
     def _grant(self, now: datetime) -> None:
         while self.queue and (free := self.capacity - self.used) > 0:
             waiter = self.queue.pop(0)

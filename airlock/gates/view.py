@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from airlock.base.model import WireModel
+from airlock.base.text import count
 from airlock.base.visible import inline
 from airlock.gates.lock_proof import DoubtfulCall, UnknownPlan
 from airlock.gates.locks import GateLock
@@ -163,7 +164,7 @@ def gate_details(view: GateView) -> str:
     if view.kept_out:
         lines += ["", f"{view.kept_out} kept out, among them {inline(', '.join(view.kept_out_first[:5]))}"]
     if view.refusals:
-        lines += ["", f"{view.refused} signals refused; the last: {inline(view.refusals[-1].why)}"]
+        lines += ["", f"{count(view.refused, 'signal')} refused; the last: {inline(view.refusals[-1].why)}"]
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from airlock.admission.conflicts.conflict import Answer, ConflictKind
 from airlock.base.mergeable import Mergeable
 from airlock.base.sketch import Sketch
 from airlock.plans.contract import Mode
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 MAX_TOOLS = 150
 """Limit of tools counted by name; all others are counted together."""

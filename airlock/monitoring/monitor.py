@@ -6,7 +6,7 @@ Its state is bounded: the windows as in `airlock.monitoring.rolling`, the report
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from airlock.base.text import shorten
+from airlock.base.text import count, shorten
 from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Aggregate
 from airlock.monitoring.anomaly import Anomaly, anomalies
@@ -169,7 +169,8 @@ class Monitor:
         lines += [
             f"- wanted the live gate locked at {wish.at:%Y-%m-%d %H:%M} UTC: {wish.reason}" for wish in state.wishes[-3:]
         ]
-        lines.append(f"- {state.counted} reports counted, {state.repeated} repeated, {state.refused} signals refused")
+        counted = f"{count(state.counted, 'report')} counted, {state.repeated} repeated"
+        lines.append(f"- {counted}, {count(state.refused, 'signal')} refused")
         lines += [f"  - {refusal.what}: {refusal.why}" for refusal in state.refusals]
         return "\n".join(lines)
 

@@ -15,7 +15,8 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_record import CallRecord, CallStatus
 from airlock.run.call_results import outcome_of
-from airlock.run.state import Outcome, Run
+from airlock.run.outcome import Outcome
+from airlock.run.state import Run
 
 SLOW_SHARE = 0.5
 """Share of the contract's timeout from which a call is slow."""
@@ -87,7 +88,8 @@ def report_of(run: Run, stage: Stage, *, run_id: str, since: int, at: datetime) 
     """
     entries = [entry for entry in run.audit if entry.number > since]
     facts = observe((*_rehearsed_calls(run, entries), *_live_calls(run, entries)))
-    facts += _call_entries(entries) + _conflicts(entries) + _decision(entries) + _end(run)
+    earlier = [entry for entry in run.audit if entry.number <= since]
+    facts += _call_entries(entries) + _conflicts(entries, earlier) + _decision(entries) + _end(run)
     facts += Aggregate(reports={stage: 1}, ceilings=_ceilings(run, entries))
     return Report(key=ReportKey(name=run.name, run_id=run_id, stage=stage, since=since), at=at, facts=facts)
 
@@ -175,9 +177,10 @@ def _call_entries(entries: Sequence[AuditEntry]) -> Aggregate:
     )
 
 
-def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
+def _conflicts(entries: Sequence[AuditEntry], earlier: Sequence[AuditEntry]) -> Aggregate:
+    """Count a plan once, at its first admission: an unlocked plan is admitted again."""
     found = [entry for entry in entries if entry.kind is AuditKind.CONFLICT]
-    looked = any(entry.kind is AuditKind.ADMISSION and entry.what == "admitted" for entry in entries)
+    looked = any(map(_admitted, entries)) and not any(map(_admitted, earlier))
     kinds = Counter(ConflictKind(entry.what) for entry in found)
     return Aggregate(
         rehearsals=int(looked),
@@ -186,6 +189,10 @@ def _conflicts(entries: Sequence[AuditEntry]) -> Aggregate:
         conflicts=dict(kinds),
         answers=dict(Counter(Answer(entry.answer) for entry in found if entry.answer is not None)),
     )
+
+
+def _admitted(entry: AuditEntry) -> bool:
+    return entry.kind is AuditKind.ADMISSION and entry.what == "admitted"
 
 
 def _decision(entries: Sequence[AuditEntry]) -> Aggregate:
@@ -220,12 +227,20 @@ def _ceilings(run: Run, entries: Sequence[AuditEntry]) -> dict[Mode, int]:
     return dict(Counter(ceiling.mode for ceiling in run.ceilings.values()))
 
 
+def _was_live(run: Run) -> bool:
+    """Return True if a run was LIVE: it entered that state, and the live role did not refuse the entry."""
+    entered = sum(entry.to_state == State.LIVE.value for entry in run.audit)
+    refused = sum(entry.what == Event.ENTRY_REFUSED.value and entry.from_state == State.LIVE.value for entry in run.audit)
+    # an undo makes no calls but compensations
+    return entered > refused or (run.undoing is not None and any(entry.kind is AuditKind.UNDO for entry in run.audit))
+
+
 def _end(run: Run) -> Aggregate:
     if run.outcome is None and not run.state.closed:
         return Aggregate()
-    outcome, been = outcome_of(run), {entry.to_state for entry in run.audit}
-    rolled_back = State.ROLLBACK.value in been
-    was_live = rolled_back or State.LIVE.value in been
+    outcome, was_live = outcome_of(run), _was_live(run)
+    # a plan that never was LIVE passes through ROLLBACK too, with nothing to roll back
+    rolled_back = was_live and any(entry.to_state == State.ROLLBACK.value for entry in run.audit)
     return Aggregate(
         outcomes={outcome: 1} if run.undoing is None else {},
         undo_runs=int(run.undoing is not None),

@@ -1,13 +1,15 @@
 """The older plan format: tools assigned to agents, an execution order and confidence scores."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
-from airlock.base.errors import PlanError, Problem
+from airlock.base.errors import PlanError, Problem, plain_message
 from airlock.base.model import FileModel
 from airlock.base.names import STEP_ID, occasion_of
+from airlock.base.text import shorten
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Plan, parse_plan
 
@@ -52,10 +54,24 @@ def read_plan(document: Any, validation: Any = None) -> Plan:
         raise PlanError([Problem(where="plan_id", message="ends with a time", fix="leave it out: a schedule appends it")])
     if validation is None:
         return plan
-    validation_id = validation.get("validation_id") if isinstance(validation, Mapping) else None
-    if not isinstance(validation_id, str) or not validation_id:
-        raise PlanError([Problem(where="validations.validation_id", message="is missing", fix="add a text")])
-    return plan.model_copy(update={"phase22_validation_id": validation_id})
+    if problems := _problems(plan, validation):
+        raise PlanError(problems)
+    return plan.model_copy(update={"phase22_validation_id": validation["validation_id"]})
+
+
+def _problems(plan: Plan, validation: Any) -> list[Problem]:
+    """Return why a validations file does not allow a plan: it says nothing, means another plan, or says no."""
+    said = validation if isinstance(validation, Mapping) else {}
+    problems = []
+    if not isinstance(said.get("validation_id"), str) or not said["validation_id"]:
+        problems.append(Problem(where="validations.validation_id", message="is missing", fix="add a text"))
+    if (about := said.get("plan_id", plan.plan_id)) != plan.plan_id:
+        message = f"is {shorten(repr(about), 100)}, and the plan is {plan.plan_id!r}"
+        problems.append(Problem(where="validations.plan_id", message=message, fix="give the validations of this plan"))
+    if (approved := said.get("approved", True)) is not True:
+        message = f"is {shorten(json.dumps(approved), 100)}: the validation does not approve the plan"
+        problems.append(Problem(where="validations.approved", message=message, fix="have the plan validated, or change it"))
+    return problems
 
 
 def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +82,7 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
             [
                 Problem(
                     where=".".join(str(part) for part in item["loc"]),
-                    message=item["msg"],
+                    message=plain_message(item),
                     fix="see docs/reference/plans.md, 'The older format'",
                 )
                 for item in error.errors(include_url=False)

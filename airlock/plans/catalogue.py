@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from airlock.base.canonical import digest
-from airlock.base.errors import ConfigError, ContractError, Problem
+from airlock.base.errors import ConfigError, ContractError, Problem, plain_message
+from airlock.base.likely import likely_fix
 from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
@@ -81,7 +82,7 @@ class Catalogue:
             Problem(
                 where=f"contracts.{name}",
                 message="no tool of that name is in the catalogue",
-                fix=f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}",
+                fix=likely_fix(name, self._tools, f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}"),
             )
             for name in sorted(self._overrides)
             if name not in self._tools
@@ -112,8 +113,8 @@ class Catalogue:
                 problems += [
                     Problem(
                         where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
-                        message=item["msg"].removeprefix("Value error, "),
-                        fix="correct it, or remove it",
+                        message=plain_message(item),
+                        fix=_contract_fix(item),
                     )
                     for item in error.errors(include_url=False)
                 ]
@@ -128,7 +129,7 @@ class Catalogue:
             Problem(
                 where=f"tool {name}",
                 message=f"depends_on_tools names {other!r}, which is not in the catalogue",
-                fix=f"name one of: {', '.join(self._tools)}",
+                fix=likely_fix(other, self._tools, f"name one of: {', '.join(self._tools)}"),
             )
             for name, others in needed.items()
             for other in others
@@ -144,12 +145,31 @@ class Catalogue:
         ]
 
 
+def _contract_fix(item: Any) -> str:
+    name = str(item["loc"][-1]) if item["loc"] else ""
+    otherwise = "correct it, or remove it"
+    return likely_fix(name, Contract.model_fields, otherwise) if item["type"] == "extra_forbidden" else otherwise
+
+
 def _duplicate(name: str) -> Problem:
     return Problem(where=f"tool {name}", message="two modules declare a tool of this name", fix="rename one of them")
 
 
+def section_names(tools: Iterable[Tool]) -> tuple[str, ...]:
+    """Return the settings sections that some tools read, sorted."""
+    return tuple(sorted({_section(tool.settings_model) for tool in tools if tool.settings_model is not None}))
+
+
 def _section(model: type[BaseModel]) -> str:
     return str(getattr(model, "section", model.__name__.lower()))
+
+
+def _setting_fix(item: Any, section: str, model: type[BaseModel]) -> str:
+    variable = f"AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}"
+    if item["type"] != "extra_forbidden" or len(item["loc"]) != 1:
+        return f"set it in [settings.{section}], or in the environment as {variable}"
+    close = likely_fix(str(item["loc"][0]), model.model_fields, f"there are: {', '.join(model.model_fields)};")
+    return f"{close} it stands in [settings.{section}], or in the environment as {variable}"
 
 
 def _validated(
@@ -165,9 +185,8 @@ def _validated(
             problems += [
                 Problem(
                     where=".".join(["settings", section, *(str(part) for part in item["loc"])]),
-                    message=item["msg"],
-                    fix=f"set it in [settings.{section}], or in the environment "
-                    f"as AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}",
+                    message=plain_message(item),
+                    fix=_setting_fix(item, section, model),
                 )
                 for item in error.errors(include_url=False)
             ]

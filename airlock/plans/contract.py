@@ -76,6 +76,8 @@ class Contract(FileModel):
     permissions: tuple[str, ...] = ()
     secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The arguments that may hold a `$secret`, as paths: `headers` allows `headers.Authorization` too."""
+    needs_secrets: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The secrets that the tool asks for by itself, so that a missing one is found before a plan is approved."""
     may_drift: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The arguments that a live call may find changed since its preview, as paths: `row` allows `row.amount` too."""
     resources: tuple[str, ...] = ()
@@ -106,7 +108,7 @@ class Contract(FileModel):
     has_compensate: bool = False
     has_probe: bool = False
 
-    @field_validator("permissions", "secrets", "may_drift", "depends_on_tools", mode="before")
+    @field_validator("permissions", "secrets", "needs_secrets", "may_drift", "depends_on_tools", mode="before")
     @classmethod
     def _sorted(cls, value: object) -> object:
         # authors write sets, whose order depends on the hash seed and must not reach a digest
@@ -164,8 +166,8 @@ class Contract(FileModel):
         return self.risk is Risk.HIGH or self.irreversible
 
     def digest(self) -> str:
-        """Return the hash over the contract, without `fenced`: it promises nothing about what the call does."""
-        return digest(self.model_dump(mode="json", exclude={"fenced"}))
+        """Return the hash over the contract, without `fenced` and `needs_secrets`: neither says what the call does."""
+        return digest(self.model_dump(mode="json", exclude={"fenced", "needs_secrets"}))
 
     def takes_secret(self, keys: tuple[str | int, ...]) -> bool:
         """Return True if a `$secret` may stand at these keys of the arguments; positions in lists do not count."""

@@ -7,8 +7,13 @@ from functools import cached_property
 import networkx as nx
 
 from airlock.base.errors import Problem
+from airlock.base.likely import likely_fix
 from airlock.plans.parents import Parents, parents_of, reversed_parents
-from airlock.plans.plan import Plan
+from airlock.plans.plan import Plan, Step
+from airlock.plans.refs import REF, markers
+
+_SUGGESTED = 20
+"""Absent steps for which a similar name is looked for, which takes a walk over all steps."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +85,25 @@ def graph_problems(plan: Plan, graph: PlanGraph | None = None) -> list[Problem]:
                 )
             )
         seen.add(step.id)
+    absent = 0
     for step in plan.steps:
         # of two steps with one id the graph knows only the last
         for parent in step.parents if problems else graph.parents[step.id]:
             if parent not in seen:
-                kind = "after" if parent in step.after else "$ref"
-                problems.append(
-                    Problem(
-                        where=f"steps.{step.id}.{kind}",
-                        message=f"names step {parent!r}, which is not in the plan",
-                        fix=f"name one of the plan's steps, or add a step {parent!r}",
-                    )
-                )
-    return problems or _cycle_problems(graph)
+                absent += 1
+                problems.append(_absent(step, parent, seen if absent <= _SUGGESTED else ()))
+    known = {step: tuple(parent for parent in parents if parent in seen) for step, parents in graph.parents.items()}
+    return problems + _cycle_problems(PlanGraph(known) if absent else graph)
+
+
+def _absent(step: Step, parent: str, names: Collection[str]) -> Problem:
+    reads = [marker.path for marker in markers(step.args) if marker.kind == REF and marker.step == parent]
+    place = "after" if parent in step.after or not reads else f"args.{reads[0]}"
+    return Problem(
+        where=f"steps.{step.id}.{place}",
+        message=f"names step {parent!r}, which is not in the plan",
+        fix=likely_fix(parent, sorted(names), f"name one of the plan's steps, or add a step {parent!r}"),
+    )
 
 
 def _cycle_problems(graph: PlanGraph) -> list[Problem]:

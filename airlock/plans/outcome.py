@@ -13,6 +13,8 @@ class MockFailed(WireModel):
 
     step: str
     error: str
+    unlooked: bool = Field(default=False, exclude_if=lambda unlooked: not unlooked)
+    """True if every try found no answer, so that nothing is known about the step."""
 
 
 class StepPreview(WireModel):
@@ -41,6 +43,8 @@ class PreviewFailed(WireModel):
     kind: Literal["preview_failed"] = "preview_failed"
     step: str
     error: str
+    unlooked: bool = Field(default=False, exclude_if=lambda unlooked: not unlooked)
+    """As in `MockFailed`."""
 
 
 PreviewOutcome = Annotated[StepPreview | PreviewFailed, Field(discriminator="kind")]

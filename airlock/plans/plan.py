@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
-from airlock.base.errors import PlanError, Problem
+from airlock.base.errors import PlanError, Problem, plain_message
+from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
@@ -184,7 +185,7 @@ def _problem(document: Mapping[str, Any], item: Any) -> Problem:
     where = shorten(".".join(str(part) for part in location), 200) or "plan"
     return Problem(
         where=where,
-        message=item["msg"].removeprefix("Value error, "),
+        message=plain_message(item),
         fix=_fix(item, str(location[-1] if location else "plan")),
     )
 
@@ -194,9 +195,12 @@ def _fix(item: Any, field: str) -> str:
     if kind == "missing":
         return f"add {field!r}"
     if kind == "extra_forbidden":
-        return f"remove {field!r}, or correct its spelling"
+        fields = Step.model_fields if item["loc"][0] == "steps" else Plan.model_fields
+        return likely_fix(field, fields, f"remove {field!r}, or correct its spelling")
     if kind == "string_pattern_mismatch":
-        return "use letters, digits, '-' and '_' only, beginning with a letter or digit"
+        if field == "plan_id":
+            return "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"
+        return "use letters, digits, '-' and '_' only, at most 64, beginning with a letter or digit"
     if field == "confidence":
         return "write a number from 0.0 to 1.0"
     if field == "deadline":

@@ -73,7 +73,7 @@ _MEANING: Final = {
     Event.LOCK: "an operator or approver locked the plan",
     Event.UNLOCK: "an operator or approver unlocked the plan",
     Event.ROLLBACK: "an operator or approver asked for rollback",
-    Event.ABORT: "an operator or approver aborted the plan, or admission refused it",
+    Event.ABORT: "an operator or approver aborted the plan, admission refused it, or a target could not be looked at",
     Event.SETTLED_LIVE: "calls in doubt were settled: they took effect",
     Event.SETTLED_UNDO: "a call in doubt had no effect, or a failed compensation was settled",
 }

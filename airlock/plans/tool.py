@@ -79,6 +79,8 @@ class ToolCall:
     """
     unknown: tuple[str, ...] = ()
     """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
+    follows_writes: bool = False
+    """True in a dry run if earlier steps, which the step depends on, will have written something before its live call."""
     settings: Any = None
     """The tool's validated settings model."""
     fence: int = 0

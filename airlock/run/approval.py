@@ -7,6 +7,7 @@ from airlock.admission.policy import Policy
 from airlock.admission.stricter import Stricter
 from airlock.base.incoming import Verdict
 from airlock.base.person import same_person
+from airlock.base.text import listed
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
@@ -37,7 +38,22 @@ def judge_approval(run: Run, approval: Approve, now: datetime, today: Policy | N
         return _no(problem)
     number, needed = len(votes_that_count(run, rules, now)) + 1, rules.policy.approvals_required
     whose = " (today's policy)" if rules.whose("approvals_required") == "today's policy" else ""
-    return Verdict(accepted=True, reason=f"approval {number} of {needed} counted{whose}")
+    left_out = _left_out(run, approval, rules)
+    return Verdict(accepted=True, reason=f"approval {number} of {needed} counted{whose}{left_out}")
+
+
+def _left_out(run: Run, approval: Approve, rules: Stricter) -> str:
+    """Return the steps that this approval does not name, as the end of a sentence; empty if there are none."""
+    if run.sealed is None or approval.steps is None:
+        return ""
+    named = {*approval.steps, *_waived(run, run.sealed, rules)}
+    missing = [step for step in run.sealed.live_steps if step not in named]
+    return f"; it leaves out {listed(missing)}" if missing else ""
+
+
+def steps_without_quorum(run: Run) -> tuple[str, ...]:
+    """Return the steps that could go live and were not approved, in the order of the preview."""
+    return () if run.sealed is None else tuple(step for step in run.sealed.live_steps if step not in run.approved)
 
 
 def judge_by_plan(run: Run, approval: Approve, now: datetime) -> Verdict:
@@ -96,7 +112,7 @@ def approved_steps(run: Run, today: Policy | None = None) -> tuple[str, ...]:
     needed = rules.policy.approvals_required
     if run.sealed.undo is not None:
         return run.sealed.order if len(run.votes) >= needed else ()
-    waived = {step.id for step in run.sealed.steps if step.approval_waived and _still_waived(run, step.id, rules)}
+    waived = _waived(run, run.sealed, rules)
     candidates = run.sealed.live_steps
     if set(candidates) <= waived:
         return candidates
@@ -104,6 +120,11 @@ def approved_steps(run: Run, today: Policy | None = None) -> tuple[str, ...]:
     agreed = {step for step in candidates if sum(step in vote for vote in votes) >= needed}
     closed = _closed(run.sealed, tuple(step for step in candidates if step in agreed or step in waived))
     return closed if agreed.intersection(closed) else ()
+
+
+def _waived(run: Run, sealed: Sealed, rules: Stricter) -> set[str]:
+    """Return the steps that need no approval."""
+    return {step.id for step in sealed.steps if step.approval_waived and _still_waived(run, step.id, rules)}
 
 
 def _still_waived(run: Run, step: str, rules: Stricter) -> bool:

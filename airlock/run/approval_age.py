@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 
 def votes_in_force(run: Run, valid_for: float, now: datetime) -> tuple[Vote, ...]:

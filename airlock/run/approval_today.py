@@ -10,7 +10,8 @@ from airlock.plans.contract import Mode
 from airlock.run.approval_age import votes_in_force
 from airlock.run.messages import Approve
 from airlock.run.signature import must_sign, signature_refusal
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 _ADMIT_AGAIN = "lock and unlock the plan: today's policy then applies to all of it"
 
@@ -55,7 +56,8 @@ def _capped(run: Run, approval: Approve, rules: Stricter) -> str | None:
             if cap.mode is not Mode.LIVE:
                 return f"step {step!r} cannot go live: {cap.reason}"
         if missing := rules.policy.missing_permissions(by_id[step].agent, contract):
-            return f"step {step!r} cannot go live: agent {by_id[step].agent!r} lacks permission {', '.join(missing)}"
+            fix = rules.policy.grant_for(by_id[step].agent, missing)
+            return f"step {step!r} cannot go live: agent {by_id[step].agent!r} lacks permission {', '.join(missing)} ({fix})"
     problems = budget_problems([by_id[step] for step in chosen], {s: admitted.contract(s) for s in chosen}, rules.policy)
     return str(problems[0]) if problems else None
 

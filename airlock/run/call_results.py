@@ -17,9 +17,11 @@ from airlock.plans.outcome import (
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallStatus
-from airlock.run.decisions import steps_to_undo
+from airlock.run.outcome import Outcome
 from airlock.run.outputs import drop_output, keep_output
-from airlock.run.state import Outcome, RollbackRequest, Run
+from airlock.run.standing_decisions import RollbackRequest
+from airlock.run.state import Run
+from airlock.run.undo_scope import steps_to_undo
 
 _NOT_YET = (
     "the probe says that it has not happened, but its worker was lost, may only be frozen, and may still make the call: "

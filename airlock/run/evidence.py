@@ -8,7 +8,8 @@ from airlock.admission.policy import Policy
 from airlock.base.model import WireModel
 from airlock.gates.protocol import AcquireRequest
 from airlock.run.sealed import Sealed
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 
 class Evidence(WireModel):

@@ -179,7 +179,8 @@ def _step_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue) -
             why = f"confidence {step.confidence} of step {step.id!r} is below {needed}, from which {risk} risk may go live"
             yield _Objection(UNAPPROVED, f"confidence {step.id}", why)
         if missing := policy.missing_permissions(step.agent, contract):
-            why = f"agent {step.agent!r} of step {step.id!r} lacks permission {', '.join(missing)}"
+            fix = policy.grant_for(step.agent, missing)
+            why = f"agent {step.agent!r} of step {step.id!r} lacks permission {', '.join(missing)} ({fix})"
             yield _Objection(UNAPPROVED, f"permission {step.id}", why)
     steps = [
         Step.model_construct(id=step.id, agent=step.agent, tool=step.tool, args=dict(step.args), confidence=step.confidence)

@@ -8,8 +8,10 @@ from itertools import chain
 
 from airlock.base.names import undo_workflow_id
 from airlock.base.person import folded, spellings
+from airlock.base.text import count
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
+from airlock.plans.state import State
 from airlock.run.argument_lines import argument_lines, short
 from airlock.run.derived import derived_mark
 from airlock.run.sealed import Sealed, SealedStep
@@ -22,6 +24,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
 def render_preview(sealed: Sealed, digest: str) -> str:
     """Return the whole preview as plain text, made from the sealed content and its digest alone."""
     return "\n".join(_lines(sealed, digest))
+
+
+def render_closed(sealed: Sealed, digest: str, state: State) -> str:
+    """Return the preview of a plan that does not wait for approval any more: it says so in the place of the command."""
+    closed = f"This preview is not open for approval any more: the plan is in {state.value}."
+    return "\n".join((*_shown(sealed, digest), closed))
 
 
 def preview_within(sealed: Sealed, digest: str, size: int, steps: int) -> str | None:
@@ -52,7 +60,7 @@ def beginning_of_preview(sealed: Sealed, size: int, steps: int) -> str:
         room -= sum(map(len, found)) + len(found)
         shown += _writes_live(step)
     lines += [
-        f"{shown} of {len(writing)} writing steps are shown. Read the rest, and approve it, with:",
+        f"{count(len(writing), 'writing step')}, {shown} shown. Read the rest, and approve it, with:",
         f"  airlock show {name}",
         f"  airlock show {name} --step {writing[shown] if shown < len(writing) else 'ID'}   (one step)",
     ]
@@ -79,8 +87,12 @@ def _up_to(lines: Iterable[str], size: int) -> list[str] | None:
 
 
 def _lines(sealed: Sealed, digest: str) -> Iterator[str]:
+    return chain(_shown(sealed, digest), map(printable, _commands(sealed, digest)))
+
+
+def _shown(sealed: Sealed, digest: str) -> Iterator[str]:
     about = _about(sealed) if sealed.undo is None else undo_lines(sealed, sealed.undo)
-    return map(printable, chain(about, ("", f"Digest: {digest}", ""), _commands(sealed, digest)))
+    return map(printable, chain(about, ("", f"Digest: {digest}", "")))
 
 
 def _about(sealed: Sealed) -> Iterator[str]:
@@ -114,10 +126,14 @@ def _header(sealed: Sealed) -> Iterator[str]:
     below = [step for step in sealed.steps if step.ceiling is not Mode.LIVE]
     already = [step for step in sealed.steps if step.already_live]
     yield (
-        f"{len(live)} of {len(sealed.steps)} steps would go LIVE"
-        + (f", {len(below)} stay below" if below else "")
-        + (f", {len(already)} are live already and are not repeated" if already else "")
+        f"{len(live)} of {count(len(sealed.steps), 'step')} would go LIVE"
+        + (f", {len(below)} {'stays' if len(below) == 1 else 'stay'} below" if below else "")
+        + (f", {_live_already(len(already))}" if already else "")
     )
+
+
+def _live_already(number: int) -> str:
+    return "1 is live already and is not repeated" if number == 1 else f"{number} are live already and are not repeated"
 
 
 def _steps(sealed: Sealed) -> Iterator[str]:
@@ -199,7 +215,7 @@ def _rollback(sealed: Sealed) -> Iterator[str]:
 
 def _commands(sealed: Sealed, digest: str) -> Iterator[str]:
     who = f" ({visible(', '.join(sealed.approvers))})" if sealed.approvers else ""
-    needed = f"{sealed.approvals_required} approval(s) by a person other than {_name(sealed.requested_by)}{who}"
+    needed = f"{count(sealed.approvals_required, 'approval')} by a person other than {_name(sealed.requested_by)}{who}"
     yield f"Needs {needed} within {sealed.approval_timeout}."
     if sealed.approval_valid_for is not None:
         yield f"An approval is valid for {sealed.approval_valid_for}: a call that begins later needs another one."

@@ -2,9 +2,7 @@
 
 from airlock.base.errors import AirlockError
 from airlock.plans.seal import seal
-from airlock.plans.state import State
-from airlock.run.preview import render_preview
-from airlock.run.views import PreviewView, not_open
+from airlock.run.views import PreviewView, render
 
 
 class PreviewMismatch(AirlockError):
@@ -33,5 +31,4 @@ def checked_preview(view: PreviewView, workflow_id: str) -> PreviewView:
         )
     if (shown := view.sealed.workflow_id) != workflow_id:
         raise PreviewMismatch(f"the preview is that of {shown!r}, not of {workflow_id!r}: approve nothing")
-    closed = "" if view.state is State.AWAITING_APPROVAL else not_open(view.state)
-    return view.model_copy(update={"text": render_preview(view.sealed, view.digest) + closed})
+    return view.model_copy(update={"text": render(view.sealed, view.digest, view.state)})

@@ -25,8 +25,9 @@ from airlock.plans.outcome import (
 from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed
 from airlock.run.call_results import take_found_undone, take_outcomes
-from airlock.run.decisions import rollback_of, steps_to_undo
+from airlock.run.consequences import rollback_of
 from airlock.run.state import Run
+from airlock.run.undo_scope import steps_to_undo
 
 _UNANSWERED = "the run that made this call ended before its answer was known"
 _CONCLUDED = (CallStatus.LIVE, CallStatus.KEPT, CallStatus.IN_DOUBT, CallStatus.UNDO_FAILED)

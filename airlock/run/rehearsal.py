@@ -12,8 +12,8 @@ from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.sealed import Sealed, sealed_content
-from airlock.run.state import ReplacedSeal, Run
+from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
+from airlock.run.state import Run
 
 MAX_HEAVY_BYTES = 500_000
 """The limit for all large previews together, in bytes of JSON, so that the run fits a continue-as-new."""
@@ -92,6 +92,7 @@ def seal_run(run: Run, now: datetime) -> None:
     run.sealed, run.digest = sealed, seal(sealed)
     run.previews, run.votes, run.approved, run.approved_until = {}, (), (), None
     run.sealed_at = now
+    run.keep_seal()
     run.expires_at = now + timedelta(seconds=admitted.policy.approval_timeout_seconds)
     deadline = run.deadline_at
     if deadline is not None:
@@ -112,11 +113,13 @@ def begin_life(run: Run, life: str) -> None:
     if run.admitted is None or run.admitted.epoch < 1 or run.sealed is None or run.digest is None:
         return
     if run.state is State.AWAITING_APPROVAL:
+        run.keep_seal()
         replaced = ReplacedSeal(digest=run.digest, why="the run was reset", changed=())
         run.replaced = (*run.replaced, replaced)[-MAX_REPLACED:]
         run.sealed = run.sealed.model_copy(update={"life": life, "replaces": run.digest})
         run.digest = seal(run.sealed)
         run.votes, run.approved, run.approved_until = (), (), None
+        run.keep_seal()
 
 
 def _why_replaced(run: Run) -> str:

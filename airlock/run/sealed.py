@@ -173,3 +173,11 @@ def undo_sentence(contract: Contract, preview: StepPreview | None) -> str:
 
 def _waived(policy: Policy, contract: Contract) -> bool:
     return policy.waives_approval(contract) or not contract.approval_required
+
+
+class ReplacedSeal(WireModel):
+    """An earlier seal of a run, and the paths at which the seal after it differs."""
+
+    digest: str
+    why: str
+    changed: tuple[str, ...] = ()

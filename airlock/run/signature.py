@@ -90,6 +90,20 @@ def signature_refusal(
     return None if any(_verifies(key, signature, text) for key in keys) else "the signature does not fit"
 
 
+def signing_key(plan_id: str, approval: Approve, digest: str, authorized_keys: Iterable[str]) -> str | None:
+    """Return the line of `authorized_keys` whose key made the signature of an approval; None if none of them did.
+
+    Args:
+        plan_id: The plan.
+        approval: The approval, with its signature.
+        digest: The whole digest of the seal.
+        authorized_keys: The keys of the policy, each with its approver.
+    """
+    if approval.signature is None:
+        return None
+    return next((line for line in authorized_keys if signature_refusal(plan_id, approval, digest, (line,)) is None), None)
+
+
 def _verifies(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
     try:
         key.verify(signature, text)

@@ -4,14 +4,13 @@ A plain object without Temporal: the workflow reports events to it, and acts on 
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from airlock.admission.admitted import Admitted
 from airlock.admission.ceiling import Cap, Ceiling, ceilings
-from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.base.model import WorkerMessage, is_empty
 from airlock.base.names import undo_workflow_id
 from airlock.base.text import shorten
 from airlock.gates.protocol import GateWait, HeldSlot
@@ -21,56 +20,16 @@ from airlock.plans.plan import Plan, Step
 from airlock.plans.state import Event, State, advance
 from airlock.run.audit import LATELY_REFUSED, MAX_REFUSALS, AuditEntry, AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, is_possible
-from airlock.run.messages import Approve, Unlock
+from airlock.run.messages import Unlock
+from airlock.run.outcome import Outcome
 from airlock.run.permit import RunPermit
-from airlock.run.sealed import Sealed
+from airlock.run.seal_record import SealRecord
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.standing_decisions import LockHeld, RollbackRequest, Vote
 from airlock.run.undo import Undoing
 
-
-class Outcome(StrEnum):
-    """The outcome of a run that has ended."""
-
-    COMPLETED = "completed"
-    PARTIAL = "partial"
-    REHEARSED = "rehearsed"
-    DENIED = "denied"
-    EXPIRED = "expired"
-    ABORTED = "aborted"
-
-
-class Vote(WireModel):
-    """One approver's accepted approval."""
-
-    approval: Approve
-    at: datetime
-
-
-class ReplacedSeal(WireModel):
-    """An earlier seal of a run, and the paths at which the seal after it differs."""
-
-    digest: str
-    why: str
-    changed: tuple[str, ...] = ()
-
-
-class LockHeld(WireModel):
-    """A lock of a plan. `unlock`, `rollback` and `abort` lift it; settling a parked step does not."""
-
-    by: str
-    reason: str
-    gate: bool = False
-    """True if the lock came with a lock of the live gate, and is lifted with it."""
-    came_from: State | None = None
-    """The state that the lock stopped."""
-
-
-class RollbackRequest(WireModel):
-    """The request that a rollback carries out."""
-
-    by: str
-    reason: str
-    to_step: str | None = None
-    """The step to go back to, with everything after or depending on it; None for the whole plan."""
+MAX_SEALS = 50
+"""Seals that a run keeps for the record."""
 
 
 class Run(BaseModel, WorkerMessage):
@@ -95,6 +54,8 @@ class Run(BaseModel, WorkerMessage):
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)
     digest: str | None = None
     sealed: Sealed | None = None
+    seals: list[SealRecord] = Field(default_factory=list, exclude=True)
+    """The seals that this run knows, oldest first. A replay makes them again, so that a continue-as-new carries only one."""
     life: str = Field(default="", exclude_if=is_empty)
     """The name of the run's life, unique in the namespace; a reset begins another one."""
     sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
@@ -313,8 +274,24 @@ class Run(BaseModel, WorkerMessage):
         if not harmless and step not in self.lost:
             self.lost = (*self.lost, step)
 
+    def keep_seal(self) -> None:
+        """Keep the current seal for the record, with the policy and the contracts that it was made under."""
+        if self.sealed is None or self.digest is None or (self.seals and self.seals[-1].digest == self.digest):
+            return
+        admitted = self.contracts()
+        wanted = {step.contract_hash for step in self.sealed.steps}
+        record = SealRecord(
+            digest=self.digest,
+            sealed=self.sealed,
+            sealed_at=self.sealed_at,
+            policy=admitted.policy if admitted.policy_hash == self.sealed.policy_hash else None,
+            contracts={row.contract_hash: row.contract for row in admitted.steps.values() if row.contract_hash in wanted},
+        )
+        self.seals = [*self.seals, record][-MAX_SEALS:]
+
     def begin_rehearsal(self, admitted: Admitted) -> None:
         """Begin at MOCK: live steps stay live, all others are rehearsed again."""
+        self.keep_seal()  # one that the run before this one carried on: its policy and contracts are replaced now
         self.admitted = admitted
         # the other plan's call may be undone or settled by now, so admission looks for it again
         calls = {

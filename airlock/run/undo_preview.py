@@ -12,8 +12,8 @@ from airlock.plans.plan import Step
 from airlock.plans.seal import seal
 from airlock.run.call_record import CallStatus
 from airlock.run.recovery import steps_left
-from airlock.run.sealed import Sealed
-from airlock.run.state import ReplacedSeal, Run
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.state import Run
 from airlock.run.undo import Prospect, UndoContent, UndoLook, UndoStep
 
 _SIGNS = {
@@ -65,6 +65,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
     run.sealed, run.digest = sealed, seal(sealed)
     run.votes, run.approved, run.approved_until = (), (), None
     run.sealed_at = now
+    run.keep_seal()
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 
 

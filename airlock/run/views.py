@@ -8,15 +8,17 @@ from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.model import WireModel
+from airlock.base.text import count
 from airlock.base.visible import inline, visible
 from airlock.plans.contract import Mode
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import outcome_of
-from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_preview
-from airlock.run.sealed import Sealed
-from airlock.run.state import Outcome, ReplacedSeal, Run
+from airlock.run.outcome import Outcome
+from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_closed, render_preview
+from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.state import Run
 from airlock.run.unlocking import needs_settling
 
 _DETAIL_ROWS = 40
@@ -175,21 +177,17 @@ def preview_view(run: Run) -> PreviewView:
         plan_id=run.name,
         state=run.state,
         digest=run.digest,
-        text=render_preview(run.sealed, run.digest) + _too_late(run),
+        text=render(run.sealed, run.digest, run.state, closed=run.outcome is not None),
         sealed=run.sealed,
         replaced=run.replaced,
     )
 
 
-def _too_late(run: Run) -> str:
-    if run.state is State.AWAITING_APPROVAL and run.outcome is None:
-        return ""
-    return not_open(run.state)
-
-
-def not_open(state: State) -> str:
-    """Return what follows the text of a preview that cannot be approved any more."""
-    return f"\n\nThis preview is not open for approval any more: the plan is in {state.value}."
+def render(sealed: Sealed, digest: str, state: State, *, closed: bool = False) -> str:
+    """Return the text of a preview, with the command that approves it only if the plan waits for approval."""
+    if state is State.AWAITING_APPROVAL and not closed:
+        return render_preview(sealed, digest)
+    return render_closed(sealed, digest, state)
 
 
 def audit_view(run: Run) -> AuditView:
@@ -234,7 +232,8 @@ def waits_for(run: Run) -> str:
             needed = run.contracts().policy.approvals_required - len(run.votes)
             if needed <= 0:  # the votes so far are for different steps
                 return "more approvals: no step has its quorum yet"
-            return f"{needed} approval(s) until {run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else "approval"
+            until = f"{run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else ""
+            return f"{count(needed, 'approval')} until {until}" if until else "approval"
         case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
             by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
             return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
@@ -279,7 +278,7 @@ def details(run: Run) -> str:
         mode = view.ceiling.value if view.ceiling else ""
         lines.append(f"| {view.id} | {inline(view.tool)} | {view.status} {inline(view.error[:80])} | {mode} |")
     if len(run.plan.steps) > _DETAIL_ROWS:
-        lines.append(f"\n… and {len(run.plan.steps) - _DETAIL_ROWS} more steps")
+        lines.append(f"\n… and {count(len(run.plan.steps) - _DETAIL_ROWS, 'more step')}")
     return "\n".join(lines)
 
 

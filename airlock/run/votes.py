@@ -3,12 +3,14 @@
 from datetime import datetime
 
 from airlock.admission.policy import Policy
+from airlock.base.text import count, listed
 from airlock.plans.state import Event
-from airlock.run.approval import approved_steps
+from airlock.run.approval import approved_steps, steps_without_quorum
 from airlock.run.approval_age import expiry_of_votes
 from airlock.run.approval_today import rules_of, votes_that_count
 from airlock.run.audit import AuditKind
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 
 
 def take_vote(run: Run, vote: Vote, now: datetime, today: Policy | None = None) -> None:
@@ -34,4 +36,6 @@ def take_vote(run: Run, vote: Vote, now: datetime, today: Policy | None = None) 
     run.approved_until = expiry_of_votes(run, rules.policy.approval_valid_for_seconds)
     if run.approved:
         by = ", ".join(vote.approval.by for vote in run.votes)
-        run.apply(Event.APPROVED, now, by=by, reason=f"{len(run.approved)} steps approved")
+        left = steps_without_quorum(run)
+        without = f"; not approved: {listed(left)}" if left else ""
+        run.apply(Event.APPROVED, now, by=by, reason=f"{count(len(run.approved), 'step')} approved{without}")

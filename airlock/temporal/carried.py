@@ -10,8 +10,10 @@ from temporalio.client import Client
 from temporalio.common import RawValue
 from temporalio.converter import WorkflowSerializationContext
 
+from airlock.base.keyring import Channel
 from airlock.temporal import proof
-from airlock.temporal.proof_converter import ProofConverter, UnprovenAnswer
+from airlock.temporal.proof import Stamp
+from airlock.temporal.proof_converter import SentObject, UnprovenAnswer, demands_of
 
 CARRY = "carry"
 """Name of the query for the whole state of a run."""
@@ -30,6 +32,7 @@ class Reader:
     def __init__(self, client: Client, workflow_id: str) -> None:
         context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=workflow_id)
         self._converter = client.data_converter.with_context(context)
+        self._demands = demands_of(client.data_converter)
 
     async def decoded(self, payloads: Iterable[Payload]) -> list[Payload]:
         """Return payloads as the codec leaves them, with what it found about their proofs."""
@@ -51,8 +54,7 @@ class Reader:
 
     def is_due(self, at: datetime) -> bool:
         """Return True if what was said at a time needs a proof here."""
-        converter = self._converter.payload_converter
-        return isinstance(converter, ProofConverter) and converter.is_due(at)
+        return self._demands.due(Channel.RUN, at)
 
     def objection(self, payload: Payload, kind: str, by: str, at: datetime, run_id: str = "") -> str:
         """Return why a decoded payload is not what a worker said; empty if it is, or if no proof was demanded then.
@@ -64,18 +66,17 @@ class Reader:
             at: The time at which it was said, UTC.
             run_id: The run that said it; any if empty.
         """
-        converter = self._converter.payload_converter
-        if not isinstance(converter, ProofConverter) or not converter.is_due(at):
+        if not self.is_due(at):
             return ""
-        sent = converter.sent(payload)
+        sent = SentObject()
+        sent.stamp, sent.demands = Stamp.of(payload), self._demands
         said_by = sent.stamp.run
         return sent.objection(kind, by, at) or (f"run {said_by} said it" if run_id and said_by != run_id else "")
 
 
 def demands_proofs(client: Client) -> bool:
     """Return True if a client believes only proven answers of workers now."""
-    converter = client.data_converter.payload_converter
-    return isinstance(converter, ProofConverter) and converter.is_due(datetime.now(UTC))
+    return demands_of(client.data_converter).due(Channel.RUN, datetime.now(UTC))
 
 
 async def carried_by(

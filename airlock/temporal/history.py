@@ -155,8 +155,9 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         sure, perhaps = _links(events)
         needed += sure
         optional += perhaps
+    first: FirstAsked = {}
     found = [
-        await activities_of(client, workflow_id, run_id, events)
+        await activities_of(client, workflow_id, run_id, events, first)
         for run_id, events in _oldest_first(read)
         if run_id != leave_out
     ]
@@ -187,10 +188,24 @@ def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:
     return [run for run in sure if run], [run for run in perhaps if run]
 
 
-async def activities_of(client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent]) -> HistoryEvidence:
+FirstAsked = dict[tuple[str, str], tuple[int, int]]
+"""The event, by number and time, that asked a question first; a run that was reset has the event of its base."""
+
+
+async def activities_of(
+    client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent], first: FirstAsked
+) -> HistoryEvidence:
     """Return the calls and compensations of one history.
 
-    What no worker of Airlock is known to have said counts as lost, never as "not made".
+    What no worker of Airlock is known to have said counts as lost, never as "not made". So does what was asked before: a
+    client can command a copy of a genuine question, and answer it with a copy of the genuine answer.
+
+    Args:
+        client: A client of the namespace.
+        workflow_id: The workflow.
+        run_id: Its run.
+        events: The run's history.
+        first: The questions that were read already; those of this history are added.
 
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
@@ -206,17 +221,18 @@ async def activities_of(client: Client, workflow_id: str, run_id: str, events: l
         name = event.activity_task_scheduled_event_attributes.activity_type.name
         end = closed.get(event.event_id)
         if name == CALL:
-            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end))
+            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end, first))
         elif name == COMPENSATE:
-            undos.append(await _undo(ActivityReader(client, workflow_id, event), run_id, end))
+            undos.append(await _undo(ActivityReader(client, workflow_id, event), run_id, end, first))
     return HistoryEvidence(calls=tuple(calls), undos=tuple(undos))
 
 
-async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None) -> CallActivity:
+async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked) -> CallActivity:
     chain = ChainRequest.model_validate(await reader.question())
     every = tuple(call.step.id for call in chain.calls)
-    if not reader.asked_by_airlock:  # nothing that it says about the calls is known, their undo tokens least of all
-        calls = tuple(call.model_copy(update={"undo": None}) for call in chain.calls)
+    if not reader.asked_by_airlock or _is_copy(reader, first):
+        # nothing that it says about the calls is known, their undo tokens least of all; nor does it settle what was before
+        calls = tuple(call.model_copy(update={"undo": None, "attempt": max(call.attempt, 2)}) for call in chain.calls)
         return CallActivity(run_id=run_id, request=chain.model_copy(update={"calls": calls}), lost=every)
     kind = end.WhichOneof("attributes") if end is not None else None
     if end is None:
@@ -256,10 +272,16 @@ async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt
         return None
 
 
-async def _undo(reader: ActivityReader, run_id: str, end: HistoryEvent | None) -> UndoActivity:
+def _is_copy(reader: ActivityReader, first: FirstAsked) -> bool:
+    """Return True if another event asked this question before; only questions that are proved have a mark to tell."""
+    return bool(reader.asked[1]) and first.setdefault(reader.asked, reader.event) != reader.event
+
+
+async def _undo(reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked) -> UndoActivity:
     made = MadeCall.model_validate(await reader.question())
     outcome: UndoOutcome | None = None
-    if reader.asked_by_airlock and end is not None and end.HasField("activity_task_completed_event_attributes"):
+    asked = reader.asked_by_airlock and not _is_copy(reader, first)
+    if asked and end is not None and end.HasField("activity_task_completed_event_attributes"):
         with suppress(ValidationError, Unreadable):
             said = await reader.answer(end.activity_task_completed_event_attributes.result)
             outcome = _UNDO_OUTCOME.validate_python(said)

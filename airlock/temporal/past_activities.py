@@ -9,9 +9,10 @@ from temporalio.client import Client
 from temporalio.converter import ActivitySerializationContext
 
 from airlock.base.errors import AirlockError
+from airlock.base.keyring import Channel
 from airlock.temporal import proof
 from airlock.temporal.proof import Stamp
-from airlock.temporal.proof_converter import ProofConverter
+from airlock.temporal.proof_converter import demands_of
 
 
 class Unreadable(AirlockError):
@@ -29,6 +30,8 @@ class ActivityReader:
 
     def __init__(self, client: Client, workflow_id: str, event: HistoryEvent) -> None:
         self._scheduled = event.activity_task_scheduled_event_attributes
+        self.event = event.event_id, event.event_time.ToNanoseconds()
+        """The event, by number and time."""
         self._at = event.event_time.ToDatetime(UTC)
         context = ActivitySerializationContext(
             namespace=client.namespace, workflow_id=workflow_id, workflow_type="", is_local=False,
@@ -36,18 +39,24 @@ class ActivityReader:
             activity_task_queue=self._scheduled.task_queue.name,
         )  # fmt: skip
         # the values are plain JSON here, so that only the codec needs to know the activity
+        self._demands = demands_of(client.data_converter)
         self._plain = client.data_converter.payload_converter
         self._codec = client.data_converter.with_context(context).payload_codec
         self._asked = Stamp()
 
     @property
     def _due(self) -> bool:
-        return isinstance(self._plain, ProofConverter) and self._plain.is_due(self._at)
+        return self._demands.due(Channel.RUN, self._at)
 
     @property
     def asked_by_airlock(self) -> bool:
         """True if a workflow of Airlock is known to have asked, or if no proof was demanded at that time."""
         return not self._due or (self._asked.proven and self._asked.by == proof.BY_WORKFLOW)
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """The activity id and the mark of the question, which no other question of the workflow has; empty if unknown."""
+        return self._scheduled.activity_id, self._asked.ask
 
     async def question(self) -> Any:
         """Return what was asked for, as plain JSON.

@@ -122,7 +122,7 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
 
     def _proven(self, payload: Payload) -> Payload:
         channel = channel_of(self.context)
-        if KIND not in payload.metadata or not self.keyring.of(channel):
+        if KIND not in payload.metadata or not self.keyring.of(channel) or self._asked_by_a_stranger():
             return payload
         made = Payload()
         made.CopyFrom(payload)
@@ -132,6 +132,22 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
         proof = self.keyring.sign(channel, self._text(channel, made))
         made.metadata[PROOF] = (proof or "").encode()
         return made
+
+    def _asked_by_a_stranger(self) -> bool:
+        """Return True in an activity that no run of Airlock is known to have asked for, where that must be known.
+
+        A client without keys can take a workflow task and command any activity. What a worker says then must not count:
+        neither its answer, which would be an answer to a question of the client's own, nor what it tells gates and claims.
+        """
+        if not activity.in_activity():
+            return False
+        info = activity.info()
+        channel = Channel.REHEARSE if info.activity_type in _REHEARSALS else Channel.RUN
+        demands, question = self.keyring.demands, asked()
+        if info.workflow_run_id is None or not demands.due(channel, info.scheduled_time):
+            return False
+        fits = question.proven and question.by == BY_WORKFLOW and question.run == info.workflow_run_id
+        return not fits or demands.revokes(question.key, info.scheduled_time)
 
     def _origin(self) -> dict[str, str]:
         if not activity.in_activity():
@@ -160,10 +176,10 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
 
     def _noted(self, payload: Payload) -> Payload:
         # the input of an activity is decoded in the task in which the activity then runs, and before it has begun
-        if isinstance(self.context, ActivitySerializationContext) and not activity.in_activity():
-            stamp = Stamp.of(payload)
-            if stamp.by != BY_ACTIVITY:  # what an earlier attempt left is decoded there too
-                _question.set(stamp)
+        before = isinstance(self.context, ActivitySerializationContext) and not activity.in_activity()
+        # what an earlier attempt left is decoded there too, after the input, and any client can write it
+        if before and _question.get() is None:
+            _question.set(Stamp.of(payload))
         return payload
 
     def _text(self, channel: Channel, payload: Payload) -> bytes:

@@ -9,7 +9,12 @@ from typing import Any, get_args
 
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import ActivitySerializationContext, SerializationContext, WorkflowSerializationContext
+from temporalio.converter import (
+    ActivitySerializationContext,
+    DataConverter,
+    SerializationContext,
+    WorkflowSerializationContext,
+)
 
 from airlock.base.errors import AirlockError
 from airlock.base.keyring import Channel, Demands
@@ -147,16 +152,6 @@ class ProofConverter(ForgivingPayloadConverter):
             self._demand(payloads)
         return super().from_payloads(payloads, type_hints)
 
-    def is_due(self, at: datetime) -> bool:
-        """Return True if what a workflow or a gate said at a time needs a proof here."""
-        return self._demands.due(Channel.RUN, at)
-
-    def sent(self, payload: Payload) -> SentObject:
-        """Return an empty object with what is proved about a payload that the codec has decoded."""
-        empty = SentObject()
-        empty.stamp, empty.demands = Stamp.of(payload), self._demands
-        return empty
-
     def _answer(self, payload: Payload, question: _Question, type_hints: list[type] | None) -> Any:
         """Return the answer to a question, or `Unproven`; details of failures come here too."""
         stamp = Stamp.of(payload)
@@ -208,6 +203,12 @@ class ProofConverter(ForgivingPayloadConverter):
         sent = SentObject(value)
         sent.stamp, sent.demands = Stamp.of(payload), self._demands
         return sent
+
+
+def demands_of(converter: DataConverter) -> Demands:
+    """Return the demands of a process, from its codec: the SDK hands out its payload converter in a wrapper of its own."""
+    codec = converter.payload_codec
+    return codec.keyring.demands if isinstance(codec, proof.ProofCodec) else Demands()
 
 
 def _is_worker_message(hint: Any) -> bool:

@@ -41,15 +41,16 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
         Unreadable: Likewise.
     """
     latest = await described(client, claim_id)
-    if latest is None:
+    if latest is None or await _was_freed(client, latest):
         return []
+    # a client can complete a workflow of its own under this id: it settles nothing
+    if latest.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED and (made := await _claim_in(client, latest)):
+        return [made]
     found: list[StandingClaim] = []
     for info in await _runs(client, claim_id, latest):
-        if info.type.name != names.CLAIM_WORKFLOW or info.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
-            continue
         if await _was_freed(client, info):
             break
-        claim = await _standing(client, info)
+        claim = await _claim_in(client, info)
         if claim is not None:
             found.append(claim)
             if claim.made_at is not None:
@@ -58,13 +59,18 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
 
 
 async def _runs(client: Client, claim_id: str, latest: Info) -> list[Info]:
-    """Return the runs under an id, the latest first; only the latest where it settles the question."""
-    if latest.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED or await _was_freed(client, latest):
-        return [latest]
+    """Return the runs under an id, the latest first."""
     listed = await runs_where_listed(client, claim_id)
     # visibility lags: what it says about the latest run may be old
     earlier = [info for info in listed if info.execution.run_id != latest.execution.run_id]
     return [latest, *earlier]
+
+
+async def _claim_in(client: Client, info: Info) -> StandingClaim | None:
+    """Return the claim of one run that was not freed; None if it is no claim, or continued as new."""
+    if info.type.name != names.CLAIM_WORKFLOW or info.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
+        return None
+    return await _standing(client, info)
 
 
 async def _was_freed(client: Client, info: Info) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from airlock.activities.secrets import ENVIRONMENT_PREFIX, Secrets
+from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.needed_secrets import variable
 from airlock.admission.policy import ANY, AgentPolicy, Policy
 from airlock.base import names
 from airlock.plans.catalogue import Catalogue
@@ -85,9 +86,7 @@ async def check_tool(
 def _secrets(given: Mapping[str, str] | None) -> Secrets:
     if given is None:
         return Secrets()
-    variables = {
-        ENVIRONMENT_PREFIX + "".join(c if c.isalnum() else "_" for c in name).upper(): value for name, value in given.items()
-    }
+    variables = {variable(name): value for name, value in given.items()}
     return Secrets({**os.environ, **variables})
 
 

@@ -18,6 +18,7 @@ from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.tool import Preview, ToolCall
 from airlock.tools.file_fences import fenced
 from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
+from airlock.tools.outcomes import Asked, Effect, errno_name, meaning
 
 NEW_FILE_MODE = 0o644
 
@@ -80,7 +81,7 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
         if now != change.after:
             draft = _draft(entry, change.after, content or b"")
             with fenced(root, path, call):
-                _put(draft, target)
+                _put(draft, target, change.before, change.after)
         with suppress(OSError):  # optional: a repeat also recognizes the state of the file
             (entry / "done").touch()
     return change
@@ -113,7 +114,7 @@ def undo_change(call: ToolCall) -> None:
                 raise ToolFailed(f"the backup of {change.path!r} is gone: restore the file by hand")
             draft = _draft(entry, change.before, (entry / "before").read_bytes() if change.before.exists else b"")
             with fenced(root, change.path, call):
-                _put(draft, target)
+                _put(draft, target, change.after, change.before)
         _remove_folders(root, change)
         shutil.rmtree(entry, ignore_errors=True)
         _remove_if_empty(root / PRIVATE)
@@ -179,13 +180,36 @@ def _draft(entry: Path, state: FileState, content: bytes) -> Path | None:
     return draft
 
 
-def _put(draft: Path | None, target: Path) -> None:
-    """Bring the file into its next state; a reader sees the old file or the new one, never a part."""
-    if draft is None:
-        target.unlink()
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft.replace(target)
+def _put(draft: Path | None, target: Path, before: FileState, after: FileState) -> None:
+    """Bring the file into its next state; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: If the file is as it was.
+        InDoubt: If the operating system reports an error, and the file is neither as it was nor as it should be.
+    """
+    if draft is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if draft is None:
+            target.unlink()
+        else:
+            draft.replace(target)
+    except OSError as error:
+        # over a network, a rename may be reported as failed and have happened
+        if meaning(Asked.FILE_SWAP, errno_name(error)).effect is not Effect.DOUBT:
+            raise
+        if (now := _state_if_readable(target)) == after:
+            return
+        if now == before:
+            raise
+        raise InDoubt(f"{target.name!r} was being replaced when this happened: {error.strerror}") from error
+
+
+def _state_if_readable(target: Path) -> FileState | None:
+    try:
+        return state_of(target)
+    except (ToolFailed, OSError):
+        return None
 
 
 def _flush(file: Path) -> None:
@@ -234,9 +258,10 @@ def _failures(path: str) -> Iterator[None]:
     """Turn errors of the operating system into `ToolFailed`: files are replaced in one step, so nothing was changed."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise ToolFailed(
-            f"{path!r}: another program removed the file or one of its folders meanwhile", retry=True
-        ) from error
     except OSError as error:
-        raise ToolFailed(f"{path!r} cannot be changed: {error.strerror}") from error
+        again = meaning(Asked.FILE_DRAFT, errno_name(error)).again
+        if isinstance(error, FileNotFoundError):
+            text = f"{path!r}: another program removed the file or one of its folders meanwhile"
+        else:
+            text = f"{path!r} cannot be changed: {error.strerror}"
+        raise ToolFailed(text, retry=again) from error

@@ -19,7 +19,6 @@ from airlock.tools.contacts import (
     GhlSettings,
     content_hash,
     fields_of,
-    had_no_effect,
     holds,
     shown,
 )
@@ -51,9 +50,8 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
         call.undo = {"id": None}
         try:
             found = await crm.create(fields, call.idempotency_key)
-        except ToolFailed as error:
-            if had_no_effect(error):
-                call.undo = None
+        except ToolFailed:
+            call.undo = None
             raise
     elif call.attempt == 1 or not holds(found.contact, fields):
         raise (ToolFailed if call.observed is None else Stale)(_taken(args, found))

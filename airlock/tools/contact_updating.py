@@ -18,7 +18,6 @@ from airlock.tools.contacts import (
     FoundContact,
     GhlSettings,
     fields_of,
-    had_no_effect,
     holds,
     shown,
     unchanged,
@@ -74,8 +73,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     try:
         changed = await crm.update(args.contact_id, fields, call.idempotency_key, found.etag)
     except ToolFailed as error:
-        if had_no_effect(error):
-            call.undo = None
+        call.undo = None
         if isinstance(error, TargetRefused) and error.status == PRECONDITION_FAILED:
             raise Stale(f"contact {args.contact_id} was changed by another user just now") from error
         raise

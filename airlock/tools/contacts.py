@@ -13,7 +13,7 @@ from airlock.base.canonical import digest
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Arguments, Email, Settings, require_mine, required
-from airlock.tools.web import GONE, LATER, READ_METHODS, Reply, TargetRefused, exchange
+from airlock.tools.web import READ_METHODS, Reply, TargetRefused, exchange, is_gone
 
 API_VERSION = "2021-07-28"
 NAMES = ("name", "firstName", "lastName")
@@ -95,7 +95,7 @@ class Crm:
         try:
             return _found(await self._send("GET", _path(contact_id)))
         except TargetRefused as refusal:
-            if refusal.status in GONE:
+            if is_gone(refusal):
                 return None
             raise
 
@@ -121,7 +121,7 @@ class Crm:
         try:
             await self._send("DELETE", _path(contact_id), etag=etag)
         except TargetRefused as refusal:
-            if refusal.status not in GONE:
+            if not is_gone(refusal):
                 raise
 
     async def _send(
@@ -181,11 +181,6 @@ def holds(contact: Contact, fields: Contact) -> bool:
 def unchanged(contact: Contact, before: Contact) -> bool:
     """Return True if a contact has exactly these values; an empty field counts as absent."""
     return all((contact.get(name) or None) == (value or None) for name, value in before.items())
-
-
-def had_no_effect(error: ToolFailed) -> bool:
-    """Return True if a failed change certainly had no effect; after a 500 it may have, and the undo checks."""
-    return not isinstance(error, TargetRefused) or error.status < 500 or error.status in LATER
 
 
 def _same(have: Any, want: Any, name: str) -> bool:

@@ -7,13 +7,16 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Settings, Texts, required
+from airlock.tools.outcomes import NOT_SENT, Asked, Effect, meaning
 
+_SQLSTATE = 5
+"""Characters of an SQLSTATE."""
 LEDGER = "airlock_calls"
 """The table that records calls; no plan can address it."""
 
@@ -42,7 +45,7 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
 
     Raises:
         ToolFailed: If nothing was written: no connection, a lock held by another writer, a constraint, an SQL error.
-        InDoubt: If the connection was lost during the commit.
+        InDoubt: If the database did not say whether it committed.
     """
     engine = _engine(call, write=write)
     try:
@@ -56,7 +59,8 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
                 raise
             _commit(work, local=engine.dialect.name == "sqlite")
     except SQLAlchemyError as error:
-        raise ToolFailed(f"the database cannot be reached: {_said(error)}", retry=True) from error
+        again = meaning(Asked.SQL_STATEMENT, NOT_SENT).again
+        raise ToolFailed(f"the database cannot be reached: {_said(error)}", retry=again) from error
     finally:
         engine.dispose()
 
@@ -68,19 +72,27 @@ def _commit(work: sa.Transaction, *, local: bool) -> None:
         if local:  # a file holds nothing that was not committed
             work.rollback()
             raise
-        raise InDoubt(f"the connection was lost during the commit: {_said(error)}") from error
+        found, said = meaning(Asked.SQL_COMMIT, _answer(error)), _said(error)
+        if found.effect is Effect.DOUBT:
+            raise InDoubt(f"the commit has no certain answer: {said}") from error
+        raise ToolFailed(f"the database rolled back at the commit: {said}", retry=found.again) from error
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
         yield
-    except IntegrityError as error:
-        raise ToolFailed(f"the database refused it: {_said(error)}") from error
-    except OperationalError as error:
-        raise ToolFailed(f"the database could not do it: {_said(error)}", retry=True) from error
     except (SQLAlchemyError, OverflowError) as error:
-        raise ToolFailed(f"the database refused it: {_said(error)}") from error
+        found = meaning(Asked.SQL_STATEMENT, _answer(error))
+        text = "the database could not do it" if found.again else "the database refused it"
+        raise ToolFailed(f"{text}: {_said(error)}", retry=found.again) from error
+
+
+def _answer(error: Exception) -> str:
+    """Return the SQLSTATE that the database gave, or else the name of the error."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state if isinstance(state, str) and len(state) == _SQLSTATE else type(error).__name__
 
 
 def _said(error: Exception) -> str:
@@ -112,6 +124,7 @@ def _be_strict(engine: sa.Engine, *, write: bool) -> None:
     @event.listens_for(engine, "connect")
     def _connected(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None  # otherwise the driver begins the transaction itself, too late
+        dbapi_connection.execute("PRAGMA foreign_keys = ON")  # SQLite enforces none unless each connection asks
         if not write:
             dbapi_connection.execute("PRAGMA query_only = ON")
 

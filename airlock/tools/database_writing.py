@@ -16,10 +16,12 @@ from airlock.tools import rows
 from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
-from airlock.tools.ledger import Ledger
+from airlock.tools.ledger import Entry, Ledger
+from airlock.tools.row_trials import NOT_TRIED, tried
 from airlock.tools.values import Row, bound, exact, plain, restored
 
 MAX_OUTPUT_BYTES = 60_000
+_HAS_ONE = " The database has a call under this plan id and step already."
 
 Undo = dict[str, JsonValue]
 
@@ -123,7 +125,39 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 
 @database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
-    """Read the row in a read-only transaction, and predict the change."""
+    """Read the row in a read-only transaction, predict the change, and try it in a transaction that is rolled back."""
+    with transaction(call, write=False) as connection:
+        entry = Ledger(connection).find(call.idempotency_key)
+    earlier = None if entry is None or (entry.barred and not entry.undone) else entry
+    if contains_unknown({"row": dict(args.row), "where": dict(args.where)}):
+        said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
+        return _with(_looked(args, call), said)
+    if earlier is not None:
+        return _made_before(args, call, earlier)
+    return _with(_looked(args, call), tried(call, lambda connection: _try(connection, args, call)))
+
+
+def _with(preview: Preview, said: str) -> Preview:
+    return preview.model_copy(update={"effect": preview.effect + said})
+
+
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> None:
+    _change(connection, open_table(connection, args.table, call.settings), args, call)
+
+
+def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview:
+    """Return the preview of a call that the ledger has already, under the same plan id and step.
+
+    Raises:
+        ToolFailed: If the ledger has another call there: the live call would be refused.
+    """
+    if earlier.undone or earlier.undo["request"] != digest(args.model_dump(mode="json")):
+        raise ToolFailed(f"{_HAS_ONE.strip()} It was another call, or it was undone: use a new plan_id")
+    effect = f"Would change nothing.{_HAS_ONE} To make it once more, use a new plan_id."
+    return Preview(effect=effect, output=earlier.output, undo="Take back what the earlier call did.")
+
+
+def _looked(args: DatabaseWrite, call: ToolCall) -> Preview:
     with transaction(call, write=False) as connection:
         table = open_table(connection, args.table, call.settings)
         if args.operation == "insert":

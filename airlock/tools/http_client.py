@@ -104,6 +104,8 @@ def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
     too_large = f"the body was larger than {MAX_OUTPUT_BYTES} bytes"
     if reads:
         raise ToolFailed(f"{too_large}: ask for less")
+    if reply.undecoded:
+        return {**output, "body": None, "note": "the body is not encoded as its headers say and was left out"}
     return {**output, "body": None, "note": f"{too_large} and was left out"}
 
 

@@ -22,7 +22,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
 from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
-from airlock.tools.web import GONE, READ_METHODS, HttpSettings, TargetRefused
+from airlock.tools.web import READ_METHODS, HttpSettings, TargetRefused, is_gone
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
@@ -85,8 +85,8 @@ class _Route:
             headers = self.headers(call, f"{call.idempotency_key}/undo")
             await send(call, str(token["method"]), str(token["url"]), headers=headers)
         except TargetRefused as refusal:
-            if token["method"] != "DELETE" or refusal.status not in GONE:
-                raise  # otherwise it is gone already
+            if token["method"] != "DELETE" or not is_gone(refusal):
+                raise
 
     def mock(self, args: RouteArguments, _call: ToolCall) -> HttpAnswer:
         body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
@@ -127,7 +127,8 @@ def http_tool(
         ContractError: If the promises contradict each other; a reversible route needs an `undo_url`.
     """
     route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
-    promises = {"description": f"{route.method} {url}", "fidelity": "probe", **promises}
+    needed = tuple((secret_headers or {}).values())
+    promises = {"description": f"{route.method} {url}", "fidelity": "probe", "needs_secrets": needed, **promises}
     found = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
     found.dry_run(route.dry_run)
     found.mock(route.mock)

@@ -3,13 +3,14 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from airlock.admission.config import SETTINGS_PREFIX, Config
 from airlock.base.errors import ConfigError, Problem
-from airlock.plans.catalogue import Catalogue
+from airlock.base.likely import likely
+from airlock.plans.catalogue import Catalogue, section_names
 from airlock.plans.tool import Tool
 
 WHERE = "catalogue.modules"
@@ -37,25 +38,60 @@ def load_catalogue(config: Config) -> Catalogue:
             tools |= {id(tool): tool for tool in found}
         else:
             problems.append(_without_tools(name))
+    contracts, sections = config.contracts, section_names(tools.values())
+    unread = [section for section in sorted(config.settings) if not _is_read(section, sections)]
+    if problems:  # a module that is missing may hold what is not found here, unless it is nearly the name of something
+        names = {tool.name for tool in tools.values()}
+        contracts = {name: value for name, value in contracts.items() if name in names or likely(name, names)}
+        unread = [section for section in unread if likely(section, sections)]
+    problems += [_unread(section, sections) for section in unread]
+    try:
+        catalogue = Catalogue(tools.values(), contracts, config.settings)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from error
     if problems:
         raise ConfigError(problems)
-    catalogue = Catalogue(tools.values(), config.contracts, config.settings)
-    if unread := [section for section in sorted(config.settings) if not _is_read(section, catalogue)]:
-        raise ConfigError([_unread(section, catalogue) for section in unread])
     return catalogue
 
 
-def _is_read(section: str, catalogue: Catalogue) -> bool:
+def load_configured(read: Callable[[], Config]) -> tuple[Config, Catalogue]:
+    """Read a configuration and load the catalogue that it names.
+
+    Args:
+        read: A function that reads the configuration.
+
+    Raises:
+        ConfigError: With the problems of both: what is wrong in the file does not hide what is wrong in the catalogue.
+    """
+    try:
+        config = read()
+    except ConfigError as error:
+        raise ConfigError([*error.problems, *_further(error.rest)]) from error
+    return config, load_catalogue(config)
+
+
+def _further(rest: object) -> Sequence[Problem]:
+    if isinstance(rest, Config):
+        try:
+            load_catalogue(rest)
+        except ConfigError as error:
+            return error.problems
+    return ()
+
+
+def _is_read(section: str, sections: Sequence[str]) -> bool:
     # the environment may hold settings for other workers too, but the file is for this one
     prefix = f"{SETTINGS_PREFIX}{section}__".lower()
-    return section in catalogue.sections or any(name.lower().startswith(prefix) for name in os.environ)
+    return section in sections or any(name.lower().startswith(prefix) for name in os.environ)
 
 
-def _unread(section: str, catalogue: Catalogue) -> Problem:
+def _unread(section: str, sections: Sequence[str]) -> Problem:
+    close = likely(section, sections)
+    meant = f"did you mean 'settings.{close}'? " if close else ""
     return Problem(
         where=f"settings.{section}",
         message="no tool of the catalogue reads a section of this name",
-        fix=f"correct its spelling, or remove it; there are: {', '.join(catalogue.sections) or '(none)'}",
+        fix=f"{meant}correct its spelling, or remove it; there are: {', '.join(sections) or '(none)'}",
     )
 
 

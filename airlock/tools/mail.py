@@ -15,9 +15,8 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, Email, Settings, json_of, not_in_headers, require_mine_sync, required
 from airlock.tools.mail_message import Mail, build
+from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning
 
-OK = 250
-_SEND_NOW = 354
 _MOCK_ADDRESS = "jo@mock.test"
 """Stands in for an address that is not known."""
 _NO_TEXT = "The text is known after live."
@@ -85,9 +84,8 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
             server.send(mail.content + b".\r\n")
             code, said = server.getreply()
         except (smtplib.SMTPException, OSError) as error:
-            raise InDoubt(f"the connection was lost while the mail was sent: {type(error).__name__}") from error
-        if code != OK:
-            raise ToolFailed(f"the mail server refused the mail: {code} {_text(said)}")
+            raise _failure(Asked.SMTP_MAIL, LOST, f"no answer to the mail: {type(error).__name__}") from error
+        _require_success(Asked.SMTP_MAIL, code, said, "the mail server refused the mail")
     return {"to": args.to, "message_id": mail.message_id}
 
 
@@ -123,8 +121,10 @@ def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
     try:
         server = smtplib.SMTP(host, settings.port, timeout=settings.timeout)
     except (smtplib.SMTPException, OSError) as error:
-        raise ToolFailed(
-            f"mail server {host}:{settings.port} cannot be reached: {type(error).__name__}", retry=True
+        raise _failure(
+            Asked.SMTP_SESSION,
+            _code(error) or NOT_SENT,
+            f"mail server {host}:{settings.port} cannot be reached: {_named(error)}",
         ) from error
     try:
         _open(server, settings, password)
@@ -132,9 +132,10 @@ def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
         with suppress(smtplib.SMTPException, OSError):
             server.quit()
     except (smtplib.SMTPException, OSError) as error:
-        raise ToolFailed(
-            f"the mail server closed the connection before the mail: {type(error).__name__}", retry=True
-        ) from error
+        code, text = _code(error), "the mail server closed the connection before the mail"
+        if code:
+            text = "the mail server refused the session"
+        raise _failure(Asked.SMTP_SESSION, code or LOST, f"{text}: {_named(error)}") from error
     finally:
         server.close()
 
@@ -156,7 +157,8 @@ def _open(server: smtplib.SMTP, settings: SmtpSettings, password: str) -> None:
         except smtplib.SMTPNotSupportedError as error:
             raise ToolFailed("the mail server asks for no login: remove settings.smtp.username?") from error
         except smtplib.SMTPAuthenticationError as error:
-            raise ToolFailed("the mail server refused settings.smtp.username and its password") from error
+            text = f"the mail server refused settings.smtp.username and its password: {_named(error)}"
+            raise _failure(Asked.SMTP_SESSION, error.smtp_code, text) from error
 
 
 def _built(args: SendEmail, settings: SmtpSettings, key: str) -> Mail:
@@ -178,9 +180,7 @@ def _address(server: smtplib.SMTP, mail: Mail) -> None:
     """
     for what, address, tell in (("sender", mail.sender, server.mail), ("recipient", mail.to, server.rcpt)):
         code, said = tell(address)
-        if code not in (OK, 251):
-            temporary = 400 <= code < 500
-            raise ToolFailed(f"the mail server refused {what} {address}: {code} {_text(said)}", retry=temporary)
+        _require_success(Asked.SMTP_ADDRESS, code, said, f"the mail server refused {what} {address}")
 
 
 def _ask_to_send(server: smtplib.SMTP) -> None:
@@ -190,8 +190,35 @@ def _ask_to_send(server: smtplib.SMTP) -> None:
         ToolFailed: If the server takes no mail.
     """
     code, said = server.docmd("DATA")
-    if code != _SEND_NOW:
-        raise ToolFailed(f"the mail server takes no mail now: {code} {_text(said)}", retry=400 <= code < 500)
+    _require_success(Asked.SMTP_DATA, code, said, "the mail server takes no mail now")
+
+
+def _require_success(asked: Asked, code: int, said: bytes | str, refusal: str) -> None:
+    """Check the reply to a command.
+
+    Raises:
+        ToolFailed: If it says that no mail was taken.
+        InDoubt: If it does not say whether the mail was taken.
+    """
+    if meaning(asked, code).effect is not Effect.SUCCESS:
+        raise _failure(asked, code, f"{refusal}: {code} {_text(said)}")
+
+
+def _failure(asked: Asked, answer: str | int, text: str) -> ToolFailed | InDoubt:
+    found = meaning(asked, answer)
+    return InDoubt(f"{text} ({found.why})") if found.effect is Effect.DOUBT else ToolFailed(text, retry=found.again)
+
+
+def _code(error: Exception) -> int | None:
+    """Return the reply code behind an error of the library; None if the server gave none."""
+    return error.smtp_code if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code > 0 else None
+
+
+def _named(error: Exception) -> str:
+    """Return the reply behind an error of the library, or the error's name."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{error.smtp_code} {_text(error.smtp_error)}"
+    return type(error).__name__
 
 
 def _text(said: bytes | str) -> str:

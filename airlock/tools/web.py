@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,18 +11,19 @@ from typing import Any, ClassVar
 import httpx
 from pydantic import JsonValue
 
+from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.tools.common import Settings, Texts
+from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning
 
 MAX_BODY_BYTES = 65_536
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 KEPT_HEADERS = ("content-type", "etag", "last-modified", "location", "retry-after", "x-request-id")
 
-GONE = (404, 410)
-LATER = (429, 503)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
-_UNKNOWN_EFFECT = (502, 504)
+_MAX_HEADER = 4_000
+"""Characters of a header that an output keeps; a longer one is left out."""
 _LONGEST_WAIT = 366 * 86_400.0
 """Any finite limit: what waits so long is not called again."""
 
@@ -45,10 +47,12 @@ class Reply:
     status: int
     headers: httpx.Headers
     content: bytes | None
-    """The body; None if it was larger than `MAX_BODY_BYTES`."""
+    """The body; None if it was larger than `MAX_BODY_BYTES`, or could not be decoded."""
+    undecoded: bool = False
+    """True if the body has another encoding than its headers say."""
 
     def body(self) -> JsonValue:
-        """Return the body: decoded if it is JSON, else as text; None if it is empty."""
+        """Return the body: decoded if it is JSON that an output can hold, else as text; None if it is empty."""
         if not self.content:
             return None
         text = self.content.decode(errors="replace")
@@ -56,13 +60,14 @@ class Reply:
             return text
         try:
             found: JsonValue = json.loads(text)
-        except ValueError:
+            bounded_json({"body": found})  # Python reads NaN, 1e999, half surrogates and any depth: no output can hold them
+        except (ValueError, RecursionError):
             return text
         return found
 
     def kept_headers(self) -> dict[str, str]:
         """Return the headers that outputs keep."""
-        return {name: self.headers[name] for name in KEPT_HEADERS if name in self.headers}
+        return {name: found for name in KEPT_HEADERS if 0 < len(found := self.headers.get(name, "")) <= _MAX_HEADER}
 
 
 class TargetRefused(ToolFailed):
@@ -71,6 +76,11 @@ class TargetRefused(ToolFailed):
     def __init__(self, message: str, status: int, *, retry: bool = False, after: float = 0.0) -> None:
         self.status = status
         super().__init__(message, retry=retry, after=after)
+
+
+def is_gone(refusal: TargetRefused) -> bool:
+    """Return True if the refusal of a DELETE, or of a GET, says that there is no such thing any more."""
+    return meaning(Asked.HTTP_REMOVAL, refusal.status).effect is Effect.SUCCESS
 
 
 async def exchange(
@@ -85,44 +95,56 @@ async def exchange(
         changes: True if the request changes something; None decides by its method.
 
     Raises:
-        TargetRefused: If the server refused the request. A 500 counts as refused; a 502 or 504 to a change does not.
+        TargetRefused: If the answer says that the request had no effect, see `airlock.tools.outcomes`.
         ToolFailed: If nothing was sent, or if only the answer to a read was lost.
-        InDoubt: If a change was sent and its answer was lost.
+        InDoubt: If a change was sent, and no answer says whether it had an effect.
     """
     what = _what(request)
     changes = request.method not in READ_METHODS if changes is None else changes
+    asked = Asked.HTTP_WRITE if changes else Asked.HTTP_READ
     try:
         response = await client.send(request, stream=True, follow_redirects=False)
-        try:
-            content = await _content(response)
-        finally:
-            await response.aclose()
     except _NOT_SENT as error:
-        raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=True) from error
+        raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
     except httpx.LocalProtocolError as error:
         raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
-    except (httpx.TransportError, httpx.DecodingError) as error:
-        message = f"{what} was sent, but its answer was lost: {_name(error)}"
-        if changes:
-            raise InDoubt(message) from error
-        raise ToolFailed(message, retry=True) from error
-    if 200 <= response.status_code < 300:
-        return Reply(response.status_code, response.headers, content)
+    except Exception as error:
+        raise _lost(asked, what, error) from error
+    content: bytes | None = None
+    undecoded = False
+    try:
+        content = await _content(response)
+    except httpx.DecodingError as error:
+        if not (changes and response.is_success):
+            raise _lost(asked, what, error) from error
+        undecoded = True  # the status says that it took effect
+    except Exception as error:
+        raise _lost(asked, what, error) from error
+    finally:
+        with suppress(httpx.HTTPError):
+            await response.aclose()
+    if meaning(asked, response.status_code).effect is Effect.SUCCESS:
+        return Reply(response.status_code, response.headers, content, undecoded)
     said = shorten(_hidden((content or b"").decode(errors="replace"), hide), 200)
-    raise _refusal(what, response, said, changes=changes)
+    raise _failure(asked, what, response, said)
 
 
-def _refusal(what: str, response: httpx.Response, said: str, *, changes: bool) -> TargetRefused | InDoubt:
-    status = response.status_code
+def _lost(asked: Asked, what: str, error: Exception) -> ToolFailed | InDoubt:
+    found = meaning(asked, LOST)
+    message = f"{what} was sent, but its answer was lost: {_name(error)}"
+    return InDoubt(message) if found.effect is Effect.DOUBT else ToolFailed(message, retry=found.again)
+
+
+def _failure(asked: Asked, what: str, response: httpx.Response, said: str) -> TargetRefused | InDoubt:
+    status, found = response.status_code, meaning(asked, response.status_code)
     message = f"{what} was answered {status}{f': {said}' if said else ''}"
     if 300 <= status < 400:
         where = shorten(response.headers.get("location", "nowhere"), 200)
-        return TargetRefused(f"{message} (redirects are not followed; it points to {where})", status)
-    if status in LATER:
-        return TargetRefused(message, status, retry=True, after=_retry_after(response.headers))
-    if status in _UNKNOWN_EFFECT and changes:
-        return InDoubt(f"{message} (a gateway lost the answer of the server behind it)")
-    return TargetRefused(message, status, retry=status >= 500 and not changes)
+        message += f" (redirects are not followed; it points to {where})"
+    after = _retry_after(response.headers) if found.again else 0.0
+    if found.effect is Effect.DOUBT:
+        return InDoubt(f"{message} ({found.why})", after=after)
+    return TargetRefused(message, status, retry=found.again, after=after)
 
 
 def _retry_after(headers: httpx.Headers) -> float:

@@ -16,7 +16,7 @@ from airlock.program import installed_as, version
 from airlock.temporal.connection import SearchAttributeConflict
 from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
-from airlock.tools.loader import load_catalogue
+from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import find_config, read_config
 from airlock.worker.keys import require_usable
 from airlock.worker.roles import Limits
@@ -93,8 +93,8 @@ def work(
     limits = Limits(max_calls, max_rehearsals, max_workflow_tasks, max_cached_workflows)
     try:
         path = find_config(config)
-        found = read_config(path) if path else parse_config("", os.environ)
-        toolbox = Toolbox(load_catalogue(found), found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""))
+        found, catalogue = load_configured(lambda: read_config(path) if path else parse_config("", os.environ))
+        toolbox = Toolbox(catalogue, found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""), live=role in ("all", "live"))
         keyring = find_keyring(keys_file(found, path))
         require_usable(keyring, role)
         if metrics:

@@ -102,7 +102,8 @@ def grace_of(toolbox: Toolbox) -> float:
 
 
 def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
-    gates, monitors, policy = GateActivities(toolbox), MonitorActivities(toolbox), PolicyActivities(toolbox)
+    gates = GateActivities(toolbox, keyring_of(client))
+    monitors, policy = MonitorActivities(toolbox), PolicyActivities(toolbox)
     worker = Worker(
         client,
         task_queue=names.WORKFLOW_QUEUE,

@@ -13,9 +13,12 @@ from temporalio.service import RPCError
 
 from airlock.activities.call_metrics import serve_zero_counters
 from airlock.activities.monitor import start_monitors
+from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.needed_secrets import secrets_of_tools, variable
 from airlock.base import names
 from airlock.base.keyring import Keyring
+from airlock.base.text import count
 from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes, learn_of_server
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
@@ -26,6 +29,17 @@ from airlock.worker.sampler import Sampler
 
 HANGING = 71
 """Exit code of a worker that was told to stop while a tool did not give back its event loop."""
+
+
+def missing_secrets(toolbox: Toolbox) -> tuple[str, ...]:
+    """Return one sentence for each secret that a tool of this worker needs for live calls and that is not there."""
+    has = Secrets().has
+    needed = secrets_of_tools(toolbox.catalogue) if toolbox.live else {}
+    return tuple(
+        f"no secret {secret!r}, which {', '.join(tools)} needs: set {variable(secret)}, or its calls will fail"
+        for secret, tools in needed.items()
+        if not has(secret)
+    )
 
 
 def calm_collector() -> None:
@@ -57,6 +71,8 @@ async def serve(
     keys = keyring or Keyring()
     for left_open in unprotected(keys, role):
         print(f"airlock worker: NOT PROTECTED: {left_open}", flush=True)
+    for missing in missing_secrets(toolbox):
+        print(f"airlock worker: NOT READY: {missing}", flush=True)
     connecting = asyncio.create_task(_connected(stop, keys))
     client = await connecting
     if client is None:
@@ -164,6 +180,6 @@ def _health_line(client: Client, toolbox: Toolbox, role: str) -> str:
     }[role]
     return (
         f"airlock worker ready: role {role}, serves {', '.join(queues)} in namespace {client.namespace} at {address()}; "
-        f"{len(toolbox.catalogue.names)} tools, catalogue {toolbox.catalogue.digest()[:12]}, "
+        f"{count(len(toolbox.catalogue.names), 'tool')}, catalogue {toolbox.catalogue.digest()[:12]}, "
         f"policy {toolbox.policy.digest()[:12]}"
     )

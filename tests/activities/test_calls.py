@@ -52,13 +52,15 @@ LOST = httpx.ReadTimeout("no answer")
         (REPEATABLE, 1, RefError("x"), "failed", None),
         (REPEATABLE, 1, SecretError("x"), "failed", None),
         (REPEATABLE, 1, Stale("moved"), "stale", None),
-        (ONCE, 1, BUSY, "failed", None),
+        (ONCE, 1, BUSY, "again", False),
+        (ONCE, 3, BUSY, "failed", None),
+        (REPEATABLE, 3, RuntimeError("bug"), "failed", None),
         (ONCE, 1, LATER, "again", False),
         (ONCE, 2, LATER, "again", False),
         (ONCE, 3, LATER, "failed", None),
         (ONCE, 2, LOST, "in_doubt", None),
         (ONCE, 1, ToolFailed("never", retry=False, after=7.0), "failed", None),
-        (ONCE, 1, ToolFailed("odd", retry=True, after=math.nan), "failed", None),
+        (ONCE, 1, ToolFailed("odd", retry=True, after=math.nan), "again", False),
         (READ, 3, LATER, "failed", None),
         (ONCE, 1, RuntimeError("bug"), "in_doubt", None),
         (ONCE, 1, LOST, "in_doubt", None),
@@ -78,6 +80,25 @@ def test_what_an_exception_means(contract, attempt, error, kind, doubtful):
         assert found.undo == {"token": 1}
     if kind == "again" and error is LATER:
         assert (found.after, found.certain) == (7.0, True)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "error", "kind"),
+    [
+        (1, RuntimeError("bug"), "again"), (3, RuntimeError("bug"), "in_doubt"), (3, BUSY, "failed"),
+        (1, InDoubt("503", after=9.0), "again"), (1, InDoubt("503", after=90_000.0), "in_doubt"),
+        (3, httpx.ConnectError("refused"), "failed"), (3, RefError("x"), "failed"),
+    ],
+)  # fmt: skip
+def test_without_a_token_an_unknown_failure_of_a_reversible_call_is_in_doubt(attempt, error, kind):
+    request = CallRequest(
+        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **REPEATABLE), attempt=attempt,
+        preview=StepPreview(step="s", looked=True, effect="e", args={}, observed="version 1"),
+    )  # fmt: skip
+    found = classify(request, error, str(error), None)
+    assert found.kind == kind, "with no token the rollback would skip it, and say that everything is taken back"
+    if kind == "again":
+        assert (found.doubtful, found.after) == (True, getattr(error, "after", 0.0))
 
 
 @pytest.mark.parametrize(

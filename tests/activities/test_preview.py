@@ -118,6 +118,18 @@ async def test_predicted_outputs_reach_later_steps_and_unknown_parts_stay_unknow
     assert [step for step, _ in LOOKED] == ["a", "b"], "an argument of unknown value does not fit an int: not looked at"
 
 
+async def test_steps_behind_a_write_are_told_so():
+    asked = request(
+        ("read", "number", {"value": 1}),
+        ("write", "make", {"value": {"$ref": "read.value"}}),
+        ("next", "number", {"value": {"$ref": "write.id"}}),
+        ("last", "make", {"value": {"$ref": "next.value"}}),
+        ("other", "make", {"value": {"$ref": "of_another_request.value"}}),
+        ("alone", "make", {}),
+    )
+    assert asked.behind_writes == {"next", "last", "other"}
+
+
 async def test_a_tool_without_a_dry_run_is_never_called(look):
     result, _ = await look(request(("a", "blind", {"x": 1})))
     assert result.previews[0].looked is False
@@ -144,7 +156,7 @@ async def test_secrets_reach_the_tool_and_nothing_else(look):
     assert LOOKED[0][1]["token"] == "s3cret-value"
     shown = {preview.step: preview for preview in result.previews}
     assert shown["a"].args == {"token": "(secret token)"}
-    assert shown["b"].error == "RuntimeError: cannot look with (secret TOKEN)"
+    assert shown["b"].error.startswith("RuntimeError: cannot look with (secret TOKEN) (test_preview.py, line ")
     assert "s3cret-value" not in repr(result) + repr(beats)
 
 

@@ -10,7 +10,8 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis.stateful import run_state_machine_as_test
 
 from airlock.temporal.connection import connect_to, ensure_search_attributes
-from tests.attack.machine import Attack, Loop, effects_of_attacks
+from tests.attack.honest import Loop
+from tests.attack.machine import Attack, effects_of_attacks
 from tests.processes.harness import Server
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from airlock.export.files import EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.ledger import linked
-from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
+from airlock.export.seal_traces import SealTrace, StoredMessage, TracedEntry
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
 from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
@@ -37,7 +38,7 @@ async def test_an_open_plan_that_went_on_since_is_no_fault(place: Place) -> None
     await place.listed("plan-open", "plan-newer")
     said = await place.starter("verify", str(place.out), "--against-temporal", "--json")
     assert (said.code, said.json["verified"], said.json["compared"]) == (0, True, 1), said.json
-    assert said.json["notes"] == ["1 plans are newer than the export"]
+    assert said.json["notes"] == ["1 plan newer than the export"]
 
 
 def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
@@ -46,6 +47,7 @@ def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
     from airlock.run.views import StepView
 
     line = record.execution
+    decided = {decision.entry: decision for seal in record.seals for decision in seal.decisions}
     entries = []
     for number, event in enumerate(record.events, start=1):
         told = {**event.model_dump(), **(change if number == seq else {})}
@@ -55,7 +57,12 @@ def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
         entry = AuditEntry(
             number=number, at=told["timestamp"], kind=kind, what=what, by=told["by"], reason=told["reason"], **moved
         )
-        entries.append(TracedEntry(entry=entry, run_id=told["run_id"], event_id=told["event_id"]))
+        stored = None
+        if (decision := decided.get(number)) is not None and decision.stored_at is not None:
+            sent = decision.message
+            said_so = {**sent, "by": told["by"]} if isinstance(sent, dict) and decision.counted else sent
+            stored = StoredMessage(at=decision.stored_at, content=said_so, left_out=decision.left_out)
+        entries.append(TracedEntry(entry=entry, run_id=told["run_id"], event_id=told["event_id"], stored=stored))
     steps = tuple(
         StepView(
             id=found.step, agent=found.agent, tool=found.tool_name, status=found.status, risk=found.risk,
@@ -72,9 +79,11 @@ def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
         )
     }  # fmt: skip
     results = line.result.tool_results
+    fields = ("digest", "sealed_at", "content", "policy", "contracts", "replaced")
+    seals = tuple(SealTrace(**{name: getattr(seal, name) for name in fields}) for seal in record.seals)
     return plan_record(
         PlanTrace(
-            **same, last_run_id=line.run_id, last_event_id=line.event_id, steps=steps, entries=tuple(entries),
+            **same, seals=seals, last_run_id=line.run_id, last_event_id=line.event_id, steps=steps, entries=tuple(entries),
             refused=line.result.refused_messages,
             confidence={found.step: found.confidence for found in results if found.confidence is not None},
             seconds={found.step: found.seconds for found in results if found.seconds is not None},
@@ -135,7 +144,7 @@ async def test_plans_that_are_on_one_side_only(place: Place, monkeypatch: pytest
     if hidden.execution.submitted_at <= datetime.fromisoformat(end):
         assert any("plan 'plan-hidden' is missing" in message for message in messages)
     else:
-        assert compared.notes == ["1 plans are newer than the export"]
+        assert compared.notes == ["1 plan newer than the export"]
     later = await place.compare(after=timedelta(days=2))
     assert "plan 'plan-gone' cannot be compared: Temporal's retention has passed" in later.notes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airlock.export.files import SEVEN_FILES
+from airlock.export.files import EXPORT_FILES
 from devtools.demo import ONBOARDING
 from devtools.environment import ROOT
 from tests.cli.test_environment import family
@@ -31,7 +31,7 @@ def test_the_demo_works_twice_in_a_row(tmp_path: Path) -> None:
         assert "It rests on 20 live calls, 2 plans admitted, 2 runs that ended after LIVE" in done.stdout
         assert "charge_card  0 of 1" in done.stdout
         export = tmp_path / "demo" / "export"
-        assert f"{export}: seven files, 2 plans, nothing is wrong" in done.stdout
-        assert sorted(path.name for path in export.iterdir()) == sorted(SEVEN_FILES)
+        assert f"{export}: eight files, 2 plans, nothing is wrong" in done.stdout
+        assert sorted(path.name for path in export.iterdir()) == sorted(EXPORT_FILES)
         assert "Everything is as it must be, and everything has stopped" in done.stdout
         assert family(str(tmp_path)) == []

@@ -5,21 +5,28 @@ import json
 import shutil
 from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio import workflow
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from airlock.cli.verify_files import verify
+from airlock.cli.openings import read_openings
+from airlock.cli.verify_files import check_export, verify
 from airlock.client import plan_history as history
-from airlock.client.exporting import Plans
+from airlock.client.exporting import AT_ONCE, GIVE_UP, Plans
 from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
-from airlock.export.files import EXECUTIONS, HEALTH, SEVEN_FILES, SIGNALS, SUMMARY
+from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, HEALTH, SIGNALS, SUMMARY, TRANSITIONS
 from airlock.run.audit import AuditEntry, AuditKind
+from airlock.run.messages import Approve
+from airlock.run.signature import sign
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
-from tests.core.export_build import records
-from tests.workflows.conftest import dev_server, events, until, working  # noqa: F401  dev_server is a fixture
+from tests.core.export_build import PRIVATE_KEY, PUBLIC_KEY, records
+from tests.running import running
+from tests.workflows.conftest import awaiting, dev_server, events, step, until, working  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     NONSENSE,
     approve,
@@ -43,10 +50,10 @@ async def test_exported_verified_and_the_same_again(place: Place) -> None:
     await until(lambda: heard(place, 5))
     said = await place.starter("export", str(place.out))
     assert (said.code, said.err) == (0, "")
-    assert "seven files, 4 plans (0 open) and 1 undos" in said.out
+    assert "eight files, 4 plans (0 open) and 1 undo" in said.out
     root = said.out.split("root ")[1].strip()
     first = content(place.out)
-    assert sorted(first) == sorted(SEVEN_FILES)
+    assert sorted(first) == sorted(EXPORT_FILES)
     again = await place.starter("export", str(place.folder / "again"), "--json")
     assert (again.code, again.json["root"], again.json["summary"]["plans_processed"]) == (0, root, 4)
     assert content(place.folder / "again") == first
@@ -78,6 +85,96 @@ async def test_without_a_worker_nothing_is_written_and_the_plans_are_named(
         without = await idle.starter("export", str(idle.out), "--without", "asked", "--json")
     assert (without.code, without.json.get("left_out")) == (0, ["plan-asked"]), without
     assert without.json["summary"]["plans_processed"] == 0
+
+
+async def test_every_seal_and_every_vote_can_be_checked_from_the_files_alone(idle: Place) -> None:
+    """Two seals, a refusal, an approval of one step; its key is one of today's policy, which the plan's does not list."""
+    rules = {"signature_required": "always", "approvers": ["alice", "boss"]}
+    phases = {"phase21_plan_id": "21-\N{SNOWMAN}", "phase22_validation_id": "22-b"}
+    put = step("a", "put", key="k", value="a secret \N{SNOWMAN} value")
+    plan = document("evidence", put, step("b", "put", key="other", value=1), **phases)
+    async with working(idle.client, **rules, authorized_keys=[PUBLIC_KEY.replace("AAAAIA", "AAAAIB", 1)]) as airlock:
+        handle = await airlock.submit(plan)
+        await awaiting(handle)
+        assert (await handle.decide("lock", by="carol", reason="wait")).accepted
+        assert (await handle.decide("unlock", by="carol", reason="go on")).accepted
+        status = await awaiting(handle)
+    async with working(idle.client, **rules, authorized_keys=[PUBLIC_KEY]):
+        said = Approve(by="boss", digest=str(status.digest), steps=("a",), reason="only this")
+        assert not (await handle.decide("approve", by="alice", digest=status.digest)).accepted
+        signature = sign(PRIVATE_KEY, "evidence", said, str(status.digest))
+        told = {**said.model_dump(exclude={"signature"}), "steps": ["a"], "signature": signature}
+        assert (await handle.decide("approve", **told)).accepted
+        assert (await handle.result()).outcome == "partial"
+        await idle.listed("plan-evidence")
+        assert (await idle.starter("export", str(idle.out))).code == 0
+        openings = idle.folder / "openings.jsonl"
+        hidden = await idle.starter("export", str(idle.folder / "hidden"), "--openings", str(openings))
+        assert hidden.code == 0, hidden
+        against = await idle.starter("verify", str(idle.folder / "hidden"), "--against-temporal")
+        assert against.code == 0, against
+    first, second = lines(idle.out, APPROVALS)
+    assert (first["decisions"], first["replaced"], second["replaced"]) == ([], "wait", None)
+    refused, counted = second["decisions"]
+    assert (refused["by"], refused["counted"], refused["message"]["digest"]) == ("alice", False, status.digest)
+    assert (counted["by"], counted["steps"], counted["message"], counted["key"]) == ("boss", ["a"], told, PUBLIC_KEY)
+    assert [(one["step"], one["approved_by"]) for one in second["by_step"]] == [("a", ["boss"]), ("b", [])]
+    (line,) = lines(idle.out, EXECUTIONS)
+    assert [(one["step"], one["votes"], one["denials"]) for one in line["result"]["tool_results"]] == [
+        ("a", 1, 0),
+        ("b", 0, 0),
+    ]
+    assert {event["seal"] for event in line["events"] if event["kind"] == "call"} == {second["digest"]}
+    every = [line, *line["events"], *lines(idle.out, TRANSITIONS), first, second]
+    assert all(one[name] == said_so for one in every for name, said_so in phases.items())
+    checked = check_export(idle.out)
+    assert (checked.findings, checked.seals.recomputed, checked.seals.signatures) == ([], 2, 1)
+    assert checked.seals.notes == [
+        "plan-evidence: the key of 'boss' is not in the sealed policy: a later policy listed it"
+    ]  # fmt: skip
+    assert "a secret" in (idle.out / APPROVALS).read_text()
+    assert not any(b"a secret" in data for data in content(idle.folder / "hidden").values())
+    assert check_export(idle.folder / "hidden").seals.hidden == 2
+    opened = check_export(idle.folder / "hidden", openings=read_openings(openings))
+    assert (opened.findings, opened.seals.recomputed) == ([], 2)
+
+
+async def test_one_run_that_cannot_be_read_does_not_stop_the_export_and_is_listed(place: Place) -> None:
+    """So many runs of another program under the name of a plan's that an export would give up, were no worker there."""
+    await denied(place.airlock, "asked")
+    stuck = [f"plan-stuck-open-{number}" for number in range(GIVE_UP + AT_ONCE)]
+    others = Worker(place.client, task_queue="others", workflows=[Foreign], workflow_runner=UnsandboxedWorkflowRunner())
+    async with running([others]):
+        for workflow_id in stuck:  # newer than the plan: visibility lists them first
+            await place.client.start_workflow("PlanWorkflow", id=workflow_id, task_queue="others")
+        for workflow_id in stuck:
+            await until(partial(begun, place, workflow_id))
+        await place.listed("plan-asked", *stuck)
+        said = await place.starter("export", str(place.out), "--json")
+        assert said.code == 0, said
+        assert sorted(plan["workflow_id"] for plan in said.json["unreadable"]) == sorted(stuck)
+        assert all(plan["why"] and plan["run_id"] for plan in said.json["unreadable"])
+        assert [line["workflow_id"] for line in lines(place.out, EXECUTIONS)] == ["plan-asked"]
+        checked = await place.starter("verify", str(place.out), "--against-temporal")
+        assert checked.code == 0, checked
+        assert "plan-stuck-open-0 could not be read at the export" in checked.err.replace("\n", " ")
+        again = await place.starter("export", str(place.out), "--since", "last", "--json")
+        assert (again.code, len(again.json["unreadable"])) == (0, len(stuck))
+
+
+@workflow.defn(name="PlanWorkflow")
+class Foreign:
+    """Workflow of another program under the name of a plan's: it knows no query."""
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+async def begun(place: Place, workflow_id: str) -> bool:
+    """Return True if a worker has carried out the first workflow task of a run."""
+    history = await place.client.get_workflow_handle(workflow_id).fetch_history()
+    return any(event.HasField("workflow_task_completed_event_attributes") for event in history.events)
 
 
 async def test_where_no_worker_ever_ran_there_is_what_was_submitted_and_no_data_on_health(idle: Place) -> None:

@@ -157,7 +157,7 @@ async def test_ctrl_c_ends_the_looking_and_not_the_lock(starter: Starter, airloc
 async def test_a_scope_that_is_none_and_a_scope_for_one_plan_are_refused(starter: Starter) -> None:
     nonsense = await starter("lock", *REASON, "--scope", "planet:mars")
     assert nonsense.code == 1
-    assert "scope: Value error, must be one of agent:NAME, tool:NAME, resource:NAME" in nonsense.err
+    assert "scope: must be one of agent:NAME, tool:NAME, resource:NAME" in nonsense.err
     both = await starter("lock", "some-plan", *REASON, "--scope", "agent:ops")
     assert both.code == 1
     assert "either a plan or a scope" in both.err

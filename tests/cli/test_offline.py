@@ -51,7 +51,7 @@ FINDINGS = [
     ({"args": {"path": "a", "content": "x", "colour": 1}}, "steps.one.args.colour: ", "remove 'colour'"),
     ({"after": ["two"]}, "steps.one: depends on itself: one -> two -> one", "remove one of these dependencies"),
     ({"after": ["three"]}, "names step 'three', which is not in the plan", "name one of the plan's steps"),
-    ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "names step 'gone'", "name one of the plan's steps"),
+    ({"args": {"path": "a", "content": {"$ref": "gone.text"}}}, "args.content: names step 'gone'", "did you mean 'one'?"),
     (
         {"args": {"path": "a", "content": {"$ref": "two.["}}},
         "is not a plain path",
@@ -87,7 +87,7 @@ def test_advice_is_no_error(plan_file: Callable[..., str]) -> None:
     assert done.exit_code == 0
     assert "warning: steps.one: is irreversible and comes before reversible two" in done.stdout
     assert "warning: steps.one.args.body: looks like a secret in clear text" in done.stdout
-    assert done.stdout.count("  fix: ") == 2
+    assert done.stdout.count("  fix: ") == 3  # of both warnings, and of the permission that the agent lacks
 
 
 def test_a_plan_that_is_too_large_is_said_to_be(plan_file: Callable[..., str]) -> None:
@@ -223,3 +223,25 @@ def test_a_blank_name_does_not_stand_for_the_login_name(blank: str) -> None:
     with pytest.raises(Refusal, match="no name under it"):
         me(blank)
     assert me(" alice") == " alice"
+
+
+def test_a_missing_permission_comes_with_the_line_that_grants_it() -> None:
+    done = invoke("check", str(EXAMPLES / "unsure_agent.json"), "--config", CONFIG)
+    assert "conflict: PERMISSION -> DOWNGRADE: agent 'researcher' lacks permission email:send" in done.stdout
+    (fix,) = (line for line in done.stdout.splitlines() if line.startswith("  fix: "))
+    assert "in airlock.toml, in the section [policy.agents.researcher]: permissions = [" in fix
+    assert '"email:send"]' in fix
+    document = json.loads(invoke("check", str(EXAMPLES / "unsure_agent.json"), "--config", CONFIG, "--json").stdout)
+    assert document["grants"] == {"tell": fix.removeprefix("  fix: ")}
+
+
+def test_one_is_no_plural(plan_file: Callable[..., str]) -> None:
+    document = note_plan("one")
+    document["steps"] = [{**document["steps"][0], "tool": "file_writ"}]
+    done = invoke("check", plan_file(document), "--config", CONFIG)
+    assert "1 step, 1 error, 0 warnings" in done.stdout
+
+
+def test_init_says_who_approves(tmp_path: Path) -> None:
+    done = invoke("init", str(tmp_path / "new"))
+    assert "approve first-plan --by YOUR-NAME" in done.stdout

@@ -46,7 +46,7 @@ async def test_a_plan_from_its_file_to_its_end(starter: Starter, airlock: Airloc
     digest = (await airlock.plan("whole").wait_for(State.AWAITING_APPROVAL)).digest
     shown = await starter("show", "whole")
     assert f"Digest: {digest}" in shown.out
-    assert "Waits for: 1 approval(s)" in shown.out
+    assert "Waits for: 1 approval until " in shown.out
     approved = await starter("approve", "whole", "--digest", str(digest)[:12], "--by", "alice", "--reason", "looks right")
     assert (approved.code, approved.err) == (0, "")
     assert approved.out.startswith("approve accepted: ")
@@ -159,7 +159,7 @@ async def test_lock_unlock_and_abort(starter: Starter, airlock: Airlock) -> None
     assert (aborted.code, aborted.json["decision"]) == (0, "abort")
     late = await starter("abort", "held", "--reason", "again")
     assert late.code == 1
-    assert "has ended" in late.err
+    assert "plan 'held' has ended: aborted (not needed)" in late.err
 
 
 async def test_a_signature_is_sent_and_judged(starter: Starter, airlock: Airlock, tmp_path: Path) -> None:
@@ -185,7 +185,12 @@ async def test_list_filters_and_limits(starter: Starter, airlock: Airlock) -> No
             break
     assert {plan["state"] for plan in plans} == {"AWAITING_APPROVAL"}
     assert plans[0]["agents"] == ["ops"]
-    assert len((await starter("list", "--limit", "2", "--json")).json["plans"]) == 2
+    some = (await starter("list", "--limit", "2", "--json")).json
+    assert (len(some["plans"]), some["truncated"]) == (2, True)
+    assert some["total"] > 2
+    assert f"2 of {some['total']} plans are listed" in (await starter("list", "--limit", "2")).err
+    whole = (await starter("list", "--limit", "10000", "--json")).json
+    assert (len(whole["plans"]), whole["truncated"]) == (whole["total"], False)
     table = await starter("list", "--state", "AWAITING_APPROVAL")
     assert "listed-3" in table.out
 

@@ -52,7 +52,7 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
 
     twice = await starter("rollback", "past", "--reason", "once more", "--by", "carol")
     assert twice.code == 1
-    assert "nothing is left to undo (undone already: one, two)" in twice.err
+    assert "nothing is left to undo (undone already: one, two). Nothing was undone: undo-past is ABORTED" in twice.err
     wrong = await starter("rollback", "undo-past", "--reason", "r", "--by", "carol")
     assert "starter.py rollback past" in wrong.err
     nobody = await starter("rollback", "no-such-plan", "--reason", "r", "--by", "carol")

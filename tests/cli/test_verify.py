@@ -1,4 +1,4 @@
-"""The seven files as they are written, and every change of them as `verify` finds it: file, line and what is wrong."""
+"""The files as they are written, and every change of them as `verify` finds it: file, line and what is wrong."""
 
 import asyncio
 import hashlib
@@ -6,6 +6,7 @@ import json
 import os
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,17 +19,31 @@ from typer.testing import CliRunner, Result
 from airlock.base.canonical import digest
 from airlock.base.errors import AirlockError
 from airlock.cli.export_files import carried_over, export_files
+from airlock.cli.openings import OpeningsFile, read_openings
 from airlock.cli.verify import verify as verify_command
-from airlock.cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, verify
-from airlock.export.documents import OrchestrationSummary
-from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, LINES, ROLLBACKS, SEVEN_FILES, SIGNALS, SUMMARY, TRANSITIONS
+from airlock.cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, check_export, verify
+from airlock.export.documents import OrchestrationSummary, UnreadablePlan
+from airlock.export.files import (
+    APPROVALS,
+    CONFLICTS,
+    EXECUTIONS,
+    EXPORT_FILES,
+    HEALTH,
+    LINES,
+    ROLLBACKS,
+    SEVEN_FILES,
+    SIGNALS,
+    SUMMARY,
+    TRANSITIONS,
+)
+from airlock.export.first_version import as_first_version
 from airlock.export.ledger import document_text, line_hash, line_text, parts_of
 from airlock.export.plan_lines import PlanRecord
 from airlock.export.verification import Finding
 from tests.core.export_build import health, records, signal
 
 PLANS = 16
-EARLIER = (EXECUTIONS, TRANSITIONS, ROLLBACKS)
+EARLIER = (EXECUTIONS, TRANSITIONS, ROLLBACKS, APPROVALS)
 
 
 async def stream(plans: Iterable[PlanRecord]) -> AsyncIterator[PlanRecord]:
@@ -74,9 +89,9 @@ def lines_of(folder: Path, name: str) -> list[bytes]:
     return (folder / name).read_bytes().splitlines(keepends=True)
 
 
-def test_an_export_is_seven_files_in_which_nothing_is_wrong(exported: Path) -> None:
-    assert sorted(content(exported)) == sorted(SEVEN_FILES)
-    assert all(lines_of(exported, name) for name in SEVEN_FILES)
+def test_an_export_is_eight_files_in_which_nothing_is_wrong(exported: Path) -> None:
+    assert sorted(content(exported)) == sorted(EXPORT_FILES)
+    assert all(lines_of(exported, name) for name in EXPORT_FILES)
     assert verify(exported) == []
 
 
@@ -89,7 +104,7 @@ def test_an_export_of_nothing_verifies(tmp_path: Path) -> None:
 @settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_changed_byte_is_refused_and_its_place_named(exported: Path, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(SEVEN_FILES))
+    name = data.draw(st.sampled_from(EXPORT_FILES))
     before = (exported / name).read_bytes()
     position = data.draw(st.integers(0, len(before) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda other: other != before[position]))
@@ -116,7 +131,7 @@ def test_any_line_that_is_dropped_doubled_or_swapped_is_named(exported: Path, na
             assert (swapped[0].file, swapped[0].line) == (name, index), swapped
 
 
-@pytest.mark.parametrize("name", SEVEN_FILES)
+@pytest.mark.parametrize("name", EXPORT_FILES)
 def test_a_file_that_was_cut_off_is_refused(exported: Path, name: str) -> None:
     before = (exported / name).read_bytes()
     for size in {0, 1, len(before) // 2, len(before) - 1, before.rfind(b"\n", 0, -1) + 1}:
@@ -125,14 +140,14 @@ def test_a_file_that_was_cut_off_is_refused(exported: Path, name: str) -> None:
         assert found[0].file == name
 
 
-@pytest.mark.parametrize("name", SEVEN_FILES)
+@pytest.mark.parametrize("name", EXPORT_FILES)
 def test_a_file_that_goes_on_is_refused(exported: Path, name: str) -> None:
     before = (exported / name).read_bytes()
     for more in (b"\n", b" ", b"{}\n", before):
         assert changed(exported, name, before + more)[0].file == name
 
 
-@pytest.mark.parametrize("name", SEVEN_FILES)
+@pytest.mark.parametrize("name", EXPORT_FILES)
 def test_a_missing_file_is_named(exported: Path, tmp_path: Path, name: str) -> None:
     folder = write(tmp_path, {other: data for other, data in content(exported).items() if other != name})
     assert [str(finding) for finding in verify(folder)] == [f"{name}: the file is missing"]
@@ -156,7 +171,7 @@ def test_two_files_in_each_others_place_are_refused(exported: Path, tmp_path: Pa
     assert {TRANSITIONS, ROLLBACKS} >= {verify(folder)[0].file}
 
 
-@pytest.mark.parametrize("name", [name for name in SEVEN_FILES if name != SUMMARY])
+@pytest.mark.parametrize("name", [name for name in EXPORT_FILES if name != SUMMARY])
 def test_a_file_of_another_export_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
     export(tmp_path / "other", list(records(PLANS + 3))[3:], signals=2)
     other = (tmp_path / "other" / name).read_bytes()
@@ -236,7 +251,7 @@ def rewritten(before: dict[str, bytes], name: str, **fields: object) -> dict[str
     ("name", "fields", "said"),
     [
         (CONFLICTS, {"total_conflicts": 99}, "total_conflicts is 99, the lines come to 5"),
-        (SUMMARY, {"plans_successful": 99}, "plans_successful is 99, the lines come to 6"),
+        (SUMMARY, {"plans_successful": 99}, "plans_successful is 99, the lines come to 7"),
         (SUMMARY, {"total_rollbacks": 0}, "total_rollbacks is 0, the lines come to 6"),
         (SUMMARY, {"total_learning_signals": 0}, "total_learning_signals is 0, the lines come to 3"),
         (SUMMARY, {"end_time": None}, "end_time is None"),
@@ -252,7 +267,7 @@ def test_a_total_that_the_lines_do_not_come_to_is_named(
     assert said in found[0].message
 
 
-def test_the_summary_must_name_the_six_other_files(exported: Path, tmp_path: Path) -> None:
+def test_the_summary_must_name_the_other_files(exported: Path, tmp_path: Path) -> None:
     files = json.loads((exported / SUMMARY).read_bytes())["files"]
     del files[HEALTH]
     found = verify(write(tmp_path, rewritten(content(exported), SUMMARY, files=files)))
@@ -484,9 +499,13 @@ def test_the_command_says_that_nothing_is_wrong_and_the_root(exported: Path) -> 
     root = json.loads((exported / SUMMARY).read_bytes())["hash"]
     done = said(str(exported), "--root", root)
     assert done.exit_code == 0
-    assert f"seven files, {PLANS} plans, nothing is wrong" in done.stdout
+    assert f"eight files, {PLANS} plans, nothing is wrong" in done.stdout
     assert root in done.stdout
-    assert json.loads(said(str(exported), "--json").stdout) == {"verified": True, "root": root, "findings": []}
+    assert "15 digests of seals computed again, 2 signatures checked\n" in done.stdout
+    seals = {"recomputed": 15, "hidden": 0, "missing": 0, "signatures": 2}
+    assert json.loads(said(str(exported), "--json").stdout) == {
+        "verified": True, "root": root, "findings": [], "seals": seals, "notes": []
+    }  # fmt: skip
 
 
 def test_the_command_names_the_place_and_exits_1(exported: Path, tmp_path: Path) -> None:
@@ -500,3 +519,179 @@ def test_the_command_names_the_place_and_exits_1(exported: Path, tmp_path: Path)
     assert (document["verified"], document["findings"][0]["line"]) == (False, 4)
     assert document["error"].startswith("the export is not what was written: ")
     assert said(str(tmp_path / "nowhere")).exit_code == 1
+
+
+def of_version_one(tmp_path: Path) -> Path:
+    """Return an export as it was written before there was `approvals.jsonl`."""
+    folder = tmp_path / "old"
+    export(folder, [as_first_version(record) for record in records(PLANS)])
+    files = {name: data for name, data in content(folder).items() if name != APPROVALS}
+    summary = json.loads(files[SUMMARY])
+    for name in ("total_seals", "total_approvals", "total_denials", "unreadable", "left_out"):
+        del summary[name]
+    del summary["files"][APPROVALS]
+    (folder / APPROVALS).unlink()
+    return write(folder, {SUMMARY: reclosed({**summary, "schema_version": 1})})
+
+
+def test_an_export_of_seven_files_still_verifies_by_its_own_version(tmp_path: Path) -> None:
+    folder = of_version_one(tmp_path)
+    assert sorted(content(folder)) == sorted(SEVEN_FILES)
+    assert verify(folder) == []
+    assert f"seven files, {PLANS} plans, nothing is wrong" in said(str(folder)).stdout
+    (folder / APPROVALS).write_bytes(b"")
+    assert [str(finding) for finding in verify(folder)] == [f"{APPROVALS}: is no part of an export"]
+
+
+def test_an_export_of_eight_files_cannot_be_passed_off_as_one_of_seven(exported: Path, tmp_path: Path) -> None:
+    files = content(exported)
+    summary = json.loads(files[SUMMARY])
+    del summary["files"][APPROVALS]
+    folder = write(tmp_path, {**files, SUMMARY: reclosed({**summary, "schema_version": 1})})
+    (folder / APPROVALS).unlink()
+    found = verify(folder)
+    assert found[0].file == APPROVALS
+    assert "seals is 1, but 0 are there" in found[0].message
+
+
+def test_going_on_from_an_export_of_seven_files_keeps_its_lines_and_adds_the_seals_of_the_others(tmp_path: Path) -> None:
+    folder = of_version_one(tmp_path)
+    every = list(records(PLANS))
+    open_now = [record for record in every if record.execution.closed_at is None]
+    since = datetime.max.replace(tzinfo=every[0].execution.submitted_at.tzinfo)
+    summary = export(folder, carried_over(folder, since, stream(open_now)))
+    assert verify(folder) == []
+    lines = [json.loads(line) for line in lines_of(folder, EXECUTIONS)]
+    assert sum("seals" in line for line in lines) == len(open_now)
+    assert summary.total_seals == sum(len(record.seals) for record in open_now)
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> tuple[Path, Path]:
+    """Return an export with hidden values, and what opens them."""
+    folder, file = tmp_path / "hidden", tmp_path / "openings.jsonl"
+    hide(folder, file)
+    return folder, file
+
+
+def hide(folder: Path, file: Path) -> OrchestrationSummary:
+    with closing(OpeningsFile(file, folder)) as openings:
+        source = stream(records(PLANS))
+        return asyncio.run(export_files(folder, source, pipeline_id="default", health=health(), openings=openings))
+
+
+def test_hidden_values_are_checked_with_and_without_their_openings(hidden: tuple[Path, Path], exported: Path) -> None:
+    folder, file = hidden
+    plain = (exported / APPROVALS).read_text()
+    assert "does a" in plain
+    assert "does a" not in (folder / APPROVALS).read_text()
+    assert (folder / EXECUTIONS).read_bytes() == (exported / EXECUTIONS).read_bytes()
+    without, opened = said(str(folder)), said(str(folder), "--openings", str(file))
+    assert (without.exit_code, opened.exit_code) == (0, 0)
+    assert "2 digests of seals computed again, 2 signatures checked; 13 digests need the openings" in without.stdout
+    assert "15 digests of seals computed again, 2 signatures checked\n" in opened.stdout
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+
+
+def test_some_of_the_openings_open_some_of_the_digests(hidden: tuple[Path, Path]) -> None:
+    folder, file = hidden
+    first = json.loads(lines_of(folder, APPROVALS)[0])["digest"]
+    some = [line for line in file.read_bytes().splitlines(keepends=True)[1:] if json.loads(line)["path"].startswith(first)]
+    assert len(some) > 3
+    file.write_bytes(b"".join(some))
+    assert (checked := check_export(folder, openings=read_openings(file))).findings == []
+    assert checked.seals.recomputed == 1 + ALWAYS_OPEN
+    file.write_bytes(b"".join(some[1:]))
+    assert check_export(folder, openings=read_openings(file)).seals.recomputed == ALWAYS_OPEN
+
+
+ALWAYS_OPEN = 2
+"""Seals without a hidden value: undos of plans, in these records without steps."""
+
+
+def test_an_opening_that_was_changed_is_named(hidden: tuple[Path, Path]) -> None:
+    folder, file = hidden
+    file.write_bytes(file.read_bytes().replace(b'"does a"', b'"does b"', 1))
+    done = said(str(folder), "--openings", str(file))
+    assert done.exit_code == 1
+    assert "the value and the salt do not give the hash: one of them was changed" in done.stderr
+    file.write_bytes(b"{}\n")
+    assert f"{file.name}:1: is no opening" in said(str(folder), "--openings", str(file)).stderr.replace("\n", "")
+
+
+def test_the_same_salt_key_gives_the_same_bytes_and_another_one_others(hidden: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, file = hidden
+    before, openings = content(folder), file.read_bytes()
+    hide(folder, file)
+    assert (content(folder), file.read_bytes()) == (before, openings)
+    hide(tmp_path / "other", tmp_path / "other.jsonl")
+    assert (tmp_path / "other" / APPROVALS).read_bytes() != before[APPROVALS]
+
+
+def test_openings_are_not_kept_in_the_exported_folder_nor_over_another_file(tmp_path: Path) -> None:
+    with pytest.raises(AirlockError, match="keep the openings elsewhere"):
+        OpeningsFile(tmp_path / "export" / "openings.jsonl", tmp_path / "export")
+    with pytest.raises(AirlockError, match="cannot write"):
+        OpeningsFile(tmp_path / "nowhere" / "openings.jsonl", tmp_path / "export")
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    with pytest.raises(AirlockError, match="is no file of openings"):
+        OpeningsFile(other, tmp_path / "export")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_one_changed_byte_between_hidden_values_is_named_too(hidden: tuple[Path, Path], data: st.DataObject) -> None:
+    folder, _ = hidden
+    before = (folder / APPROVALS).read_bytes()
+    position = data.draw(st.integers(0, len(before) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda other: other != before[position]))
+    found = changed(folder, APPROVALS, before[:position] + bytes([byte]) + before[position + 1 :])
+    assert (found[0].file, found[0].line) == (APPROVALS, before.count(b"\n", 0, position) + 1)
+
+
+def test_what_could_not_be_read_is_listed_and_verify_says_so(tmp_path: Path) -> None:
+    unread = [UnreadablePlan(workflow_id="plan-junk", run_id="r-1", why="no worker answers")]
+    folder = tmp_path / "files"
+    source = stream(records(3))
+    asyncio.run(
+        export_files(
+            folder, source, pipeline_id="default", health=health(), unreadable=unread, left_out=["plan-other"]
+        )
+    )  # fmt: skip
+    summary = json.loads((folder / SUMMARY).read_bytes())
+    assert summary["unreadable"] == [{"workflow_id": "plan-junk", "run_id": "r-1", "why": "no worker answers"}]
+    done = said(str(folder))
+    assert done.exit_code == 0
+    assert "plan-junk could not be read at the export: no worker answers" in done.stderr.replace("\n", " ")
+    assert "plan-other was left out of the export" in done.stderr
+    assert len(json.loads(said(str(folder), "--json").stdout)["notes"]) == 2
+
+
+def test_the_earlier_lines_of_a_plan_that_cannot_be_read_now_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    every = list(records(PLANS))
+    export(folder, every)
+    stuck = next(record for record in every if record.execution.closed_at is None)
+    others = [record for record in every if record is not stuck]
+    since = every[0].execution.submitted_at
+    export(folder, carried_over(folder, since, stream(others), {stuck.execution.workflow_id}))
+    assert verify(folder) == []
+    assert len(lines_of(folder, EXECUTIONS)) == PLANS
+
+
+def test_the_statement_has_the_digest_of_every_file_and_the_root(exported: Path, tmp_path: Path) -> None:
+    file = tmp_path / "statement.json"
+    assert said(str(exported), "--statement", str(file)).exit_code == 0
+    told = json.loads(file.read_bytes())
+    assert (told["_type"], told["predicateType"]) == ("https://in-toto.io/Statement/v1", "urn:airlock:export:v1")
+    true = {name: hashlib.sha256(data).hexdigest() for name, data in content(exported).items()}
+    assert {one["name"]: one["digest"]["sha256"] for one in told["subject"]} == true
+    assert told["predicate"]["root"] == json.loads((exported / SUMMARY).read_bytes())["hash"]
+    file.unlink()
+    folder = write(tmp_path / "changed", {**content(exported), SIGNALS: b""})
+    assert said(str(folder), "--statement", str(file)).exit_code == 1
+    assert not file.exists()
+    assert said(str(exported), "--statement", str(exported / "statement.json")).exit_code == 1
+    assert verify(exported) == []

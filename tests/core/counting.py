@@ -10,7 +10,7 @@ from airlock.monitoring.observation import ObservedCall, observe
 from airlock.monitoring.report import Report, ReportKey
 from airlock.monitoring.rolling import Windows
 from airlock.plans.contract import Mode
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 
 AT = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 

@@ -2,19 +2,32 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind, conflict
+from airlock.base.canonical import digest
 from airlock.export.documents import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, SystemHealth
 from airlock.export.lines import LearningSignal
-from airlock.export.plan_lines import PlanRecord, PlanTrace, TracedEntry, plan_record
+from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
+from airlock.export.seal_traces import DECISIONS, SealTrace, StoredMessage, TracedEntry, seal_trace
 from airlock.plans.outcome import CallInDoubt, UndoFailed, Undone
 from airlock.plans.state import Event
-from airlock.run.audit import AuditKind
+from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_results import after_rollback, keep, outcome_of, take_undo
+from airlock.run.decisions import decide
+from airlock.run.messages import Approve
 from airlock.run.rehearsal import record_conflicts
+from airlock.run.signature import sign
 from airlock.run.state import Run
 from airlock.run.views import step_views
-from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
+from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, rehearse, say, step
+
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PRIVATE_KEY = _KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+PUBLIC_KEY = _KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " boss"
 
 
 def completed() -> Run:
@@ -76,7 +89,27 @@ def rehearsed() -> Run:
     return run
 
 
+def resealed() -> Run:
+    """Sealed twice, because it was locked; the approval of the second seal is signed, and an earlier one was refused."""
+    rules = policy(authorized_keys=[PUBLIC_KEY], approval_waived_for=[])
+    run = awaiting(plan(step("a"), step("b", "read", "a"), phase21_plan_id="21-a", phase22_validation_id="22-b"), rules)
+    say(run, "lock")
+    say(run, "unlock")
+    say(run, "approve")  # refused: it is not sealed again yet
+    rehearse(run)
+    verdict = decide(run, "approve", _signed(run), NOW)
+    assert verdict.accepted, verdict
+    return call(run, live("a"), live("b"), after=True)
+
+
+def _signed(run: Run) -> Approve:
+    approval = Approve(by="boss", digest=str(run.digest), reason="because")
+    return approval.model_copy(update={"signature": sign(PRIVATE_KEY, run.name, approval, str(run.digest))})
+
+
 RUNS = (completed, rolled_back, parked, in_doubt, settled, denied, rehearsed)
+RESEALED = 9
+"""Number of the plan that was sealed twice, with a signed approval."""
 
 
 def trace(run: Run, number: int = 0, *, undo: bool = False, status: str = "COMPLETED") -> PlanTrace:
@@ -84,11 +117,14 @@ def trace(run: Run, number: int = 0, *, undo: bool = False, status: str = "COMPL
     ended = run.state.closed or run.outcome is not None
     first, last = f"run-{number}-1", f"run-{number}-2"
     half = len(run.audit) // 2
+    seals, digests = _seals(run, number, undo)
+    name = f"{'undo-' if undo else ''}p-{number}"
     entries = tuple(
         TracedEntry(
-            entry=entry.model_copy(update={"at": _at(number, position)}),
+            entry=entry.model_copy(update={"at": _at(number, position), "digest": digests.get(entry.digest, entry.digest)}),
             run_id=first if position < half else last,
             event_id=4 * position + 5,
+            stored=_stored(run, entry, name, digests.get(entry.digest, entry.digest), _at(number, position)),
         )
         for position, entry in enumerate(run.audit)
     )
@@ -106,13 +142,43 @@ def trace(run: Run, number: int = 0, *, undo: bool = False, status: str = "COMPL
         state=run.state,
         outcome=outcome_of(run) if ended else None,
         why=run.why,
-        digest=run.digest,
+        digest=seals[-1].digest if seals else None,
         steps=step_views(run),
         entries=entries,
+        seals=seals,
+        phase21_plan_id=run.plan.phase21_plan_id,
+        phase22_validation_id=run.plan.phase22_validation_id,
         refused=run.refused,
         confidence={own.id: own.confidence for own in run.plan.steps},
         seconds={name: record.seconds for name, record in run.calls.items()},
     )
+
+
+def _seals(run: Run, number: int, undo: bool) -> tuple[tuple[SealTrace, ...], dict[str | None, str]]:
+    """Return the seals of a run as those of another plan, or undo, and its digest by the one that the run knows."""
+    made: list[SealTrace] = []
+    digests: dict[str | None, str] = {}
+    for record in run.seals:
+        told = seal_trace(record, None if record is run.seals[-1] else "the plan was locked")
+        content = {**(told.content or {}), "plan_id": f"p-{number}"}
+        if content.get("replaces") in digests:
+            content["replaces"] = digests[content["replaces"]]
+        if undo:
+            content |= {"undo": {"by": "author", "reason": "wrong", "steps": []}, "steps": []}
+            told = told.model_copy(update={"contracts": {}})
+        digests[told.digest] = digest(content)
+        made.append(told.model_copy(update={"content": content, "digest": digest(content), "sealed_at": _at(number, 0)}))
+    return tuple(made), digests
+
+
+def _stored(run: Run, entry: AuditEntry, name: str, digest: str | None, at: datetime) -> StoredMessage | None:
+    """Return the message behind a decision about a seal, signed where the policy knows the key of its sender."""
+    if entry.what not in DECISIONS or entry.kind not in (AuditKind.DECISION, AuditKind.REFUSED):
+        return None
+    sent: dict[str, Any] = {"by": entry.by, "reason": "because", "digest": digest}
+    if entry.what == "approve" and run.contracts().policy.authorized_keys:
+        sent["signature"] = sign(PRIVATE_KEY, name, Approve.model_validate(sent), str(digest))
+    return StoredMessage(at=at - timedelta(milliseconds=3), content=sent)
 
 
 def _at(number: int, position: int) -> datetime:
@@ -120,10 +186,11 @@ def _at(number: int, position: int) -> datetime:
 
 
 def records(count: int) -> Iterable[PlanRecord]:
-    """So many plans, every ending in turn; each eighth line is the undo of a plan after its end."""
+    """So many plans, every ending in turn; the tenth was sealed twice; each eighth is the undo of a plan after its end."""
     runs = [make() for make in RUNS]
     for number in range(count):
-        yield plan_record(trace(runs[number % len(runs)], number, undo=number % 8 == 7))
+        run = resealed() if number == RESEALED else runs[number % len(runs)]
+        yield plan_record(trace(run, number, undo=number % 8 == 7))
 
 
 def signal(number: int) -> LearningSignal:

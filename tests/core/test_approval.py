@@ -26,9 +26,10 @@ from airlock.plans.state import Event, State
 from airlock.run.approval import approved_steps, waived_by_policy
 from airlock.run.audit import AuditKind
 from airlock.run.messages import Approve
+from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import seal_run
 from airlock.run.signature import sign, signature_refusal, signed_text
-from airlock.run.state import Outcome, Run
+from airlock.run.state import Run
 from tests.core.build import (
     NOW,
     awaiting,
@@ -586,3 +587,24 @@ def test_an_agent_that_a_conflict_gave_a_step_cannot_approve_it() -> None:
     run.admitted = reassigned(run.contracts(), "a", "crm")
     assert not say(run, "approve", by="crm").accepted
     assert say(run, "approve", by="boss").accepted
+
+
+def test_an_approval_of_some_steps_names_those_that_it_leaves_out() -> None:
+    run = awaiting(plan(step("a"), step("b"), step("c", "write", "a"), step("d")), policy(approvals_required=2))
+    assert say(run, "approve", steps=["a", "c"]).reason == "approval 1 of 2 counted; it leaves out b and d"
+    assert say(run, "approve", by="bob", steps=["a", "b", "c"]).reason == "approval 2 of 2 counted; it leaves out d"
+    assert (run.approved, run.audit[-1].reason) == (("a", "c"), "2 steps approved; not approved: b and d")
+
+
+def test_an_approval_that_leaves_out_many_steps_names_the_first_ones() -> None:
+    run = awaiting(plan(*(step(f"s{number:02}") for number in range(30))))
+    assert say(run, "approve", steps=["s00"]).reason.endswith("s08, s09, s10 and 19 more")
+    assert run.audit[-1].reason.startswith("1 step approved; not approved: s01, s02,")
+
+
+def test_an_approval_of_everything_leaves_nothing_out() -> None:
+    run = awaiting(plan(step("a"), step("b")), policy(approval_waived_for=["MEDIUM"], approvals_required=2))
+    assert approved_steps(run) == ("a", "b")
+    run = awaiting(plan(step("a"), step("pay", "pay")), policy(approval_waived_for=["MEDIUM"]))
+    assert say(run, "approve", steps=["pay"]).reason == "approval 1 of 1 counted"
+    assert run.audit[-1].reason == "2 steps approved"

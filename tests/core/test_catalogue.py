@@ -7,12 +7,13 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock.admission.config import parse_config
+from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError, ContractError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Fidelity, Reversibility, Risk, contradictions
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
-from tests.core.build import Free, catalogue, contract, make_tool
+from tests.core.build import OPEN_POLICY, Free, catalogue, contract, make_tool, plan, step
 
 # contracts
 
@@ -419,3 +420,16 @@ def test_the_environment_has_the_last_word() -> None:
         },
     )
     assert found.settings == {"crm": {"base_url": "http://environment", "retries": 1}, "smtp": {"port": "25"}}
+
+
+def test_a_variant_that_promises_nonsense_is_told_field_by_field() -> None:
+    @tool(name="vary", risk="LOW", reversibility="read_only")
+    def vary(args: Free, call: ToolCall) -> None:
+        """Vary."""
+
+    vary.variant(lambda args: {"resources": ("row:{0}",)} if args else {})
+    found = examine(plan(step("a", "vary", args={"x": 1})), Catalogue([vary]), OPEN_POLICY)
+    (problem,) = found.problems
+    assert (problem.where, problem.fix) == ("steps.a.tool", "fix the tool, or these arguments")
+    assert problem.message.startswith("resources: 'row:{0}': name an argument between the braces")
+    assert "pydantic" not in problem.message

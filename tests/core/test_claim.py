@@ -110,7 +110,7 @@ def test_the_details_say_whose_it_is_and_how_to_settle_it():
     text = claim_details(claimed, "claim-send-1")
     assert "**plan-p** claims its call of `send` (step s)" in text
     assert "temporal workflow signal -w claim-send-1 --name settle --input" in text
-    assert "2 signals were refused; the last: nonsense" in text
+    assert "2 signals refused; the last: nonsense" in text
     assert "settled as `done`" in claim_details(claimed.model_copy(update={"outcome": ClaimOutcome.DONE}), "claim-send-1")
 
 

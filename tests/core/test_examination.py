@@ -169,10 +169,11 @@ def test_each_argument_adds_to_what_is_known() -> None:
     assert admitted.ceilings == ceilings(rows.order, rows.parents, rows.caps)
 
 
-def test_problems_of_the_structure_come_alone() -> None:
+def test_problems_of_the_structure_come_with_those_of_the_calls() -> None:
     found = examine(plan(step("a", "nope", "a", args={"password": "x"})), catalogue(), OPEN_POLICY)
-    assert [problem.where for problem in found.problems] == ["steps.a"]
-    assert (found.graph, found.parents, found.contracts, found.warnings) == (None, {}, {}, ())
+    assert [problem.where for problem in found.problems] == ["steps.a", "steps.a.tool"]
+    assert [warning.where for warning in found.warnings] == ["steps.a.args.password"]
+    assert (found.graph, found.parents, found.contracts) == (None, {}, {})
     assert found.admission.admitted is None
     assert found.with_standing({"a": "x"}) is found
 

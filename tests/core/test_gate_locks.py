@@ -11,6 +11,7 @@ from airlock.gates.answers import SlotGranted, SlotQueued
 from airlock.gates.budget_ledger import BudgetLedger
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import AnomalyKind, HoldOff, LockWish, Permit, Release, SlotRequest
+from airlock.gates.restored import tell_again, unite
 from airlock.gates.semaphore import Gate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,9 +39,27 @@ def test_taken_up_again_a_gate_repeats_exactly_the_notices_that_still_hold():
     assert made.lock("agent:y", "olga", "stop", START).accepted
     assert made.unlock("agent:y", "olga", "go on").accepted
     made.news = []
-    made.tell_again()
+    tell_again(made)
     assert [(news.kind, news.to) for news in made.news] == [(NoticeKind.GRANTED, "open"), (NoticeKind.LOCK, "stopped")]
     assert (made.news[1].by, made.news[1].reason) == ("olga", "live gate locked for agent:x: stop")
+
+
+def test_of_two_states_of_a_gate_the_stricter_one_counts():
+    made, other = Gate(fence=7), Gate(fence=9)
+    for gate, scopes in ((made, ("agent:x",)), (other, ("agent:x", "tool:mail"))):
+        for scope in scopes:
+            assert gate.lock(scope, "olga", f"{scope} at {gate.fence}", START).accepted
+    assert made.obey("both", wish(1), START).accepted
+    assert other.obey("both", wish(3), START).accepted
+    assert other.obey("one", wish(2), START).reason
+    unite(made, other)
+    locks = {lock.scope: lock.reason for lock in made.barrier.locks}
+    assert locks["agent:x"] == "agent:x at 7", "a lock that is known stays as it is"
+    assert locks["tool:mail"] == "tool:mail at 9"
+    assert made.fence == 9
+    assert made.heard == {"both": wish(3).at, "one": wish(2).at}
+    unite(made, Gate(fence=2))
+    assert (made.fence, len(made.barrier.locks)) == (9, 3), "nothing is forgotten"
 
 
 def test_an_older_wish_of_a_monitor_never_locks_again_and_a_newer_one_does():

@@ -27,7 +27,8 @@ from airlock.run.gate_requests import (
     start_over,
     take_left,
 )
-from airlock.run.state import Outcome, Run
+from airlock.run.outcome import Outcome
+from airlock.run.state import Run
 from tests.core.build import NOW, call, failed, live, live_run, plan, policy, reassigned, say, step
 
 HOLDER = "plan-p-1"

@@ -57,7 +57,7 @@ def test_dangling_after_and_ref() -> None:
     found = problems(step("a", "write", "gone", args={"x": {"$ref": "lost.id"}}))
     assert found == [
         ("steps.a.after", "names step 'gone', which is not in the plan"),
-        ("steps.a.$ref", "names step 'lost', which is not in the plan"),
+        ("steps.a.args.x", "names step 'lost', which is not in the plan"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The seven files about plans, and the chains and digests that show every change."""
+"""The files about plans, and the chains and digests that show every change."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airlock.base.errors import AirlockError
 from airlock.export.documents import SystemHealth
-from airlock.export.files import EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, TRANSITIONS, export_schemas
+from airlock.export.files import EXECUTIONS, EXPORT_FILES, HEALTH, ROLLBACKS, TRANSITIONS, export_schemas
 from airlock.export.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
 from airlock.export.lines import ExecutionLine, Link, RollbackLine, TransitionLine
 from airlock.export.plan_lines import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
@@ -18,7 +18,7 @@ from airlock.export.totals import Totals
 from airlock.export.verification import DamagedContent, NumberedLine, PlanLines, check_plan, read_document, read_line
 from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from tests.core.export_build import (
     RUNS,
     completed,
@@ -28,6 +28,7 @@ from tests.core.export_build import (
     parked,
     records,
     rehearsed,
+    resealed,
     rolled_back,
     settled,
     trace,
@@ -43,6 +44,7 @@ def placed(record: PlanRecord, index: int = 0) -> PlanLines:
         tuple(NumberedLine(number, line) for number, line in enumerate(record.transitions, start=1)),
         tuple(NumberedLine(number, line) for number, line in enumerate(record.rollbacks, start=1)),
         {TRANSITIONS: len(record.transitions) + 1, ROLLBACKS: len(record.rollbacks) + 1},
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.seals, start=1)),
     )
 
 
@@ -187,7 +189,7 @@ def test_a_run_that_was_terminated_is_a_failed_plan() -> None:
     assert sum(totals.summary()["by_outcome"].values()) == 0
 
 
-@pytest.mark.parametrize("make", RUNS)
+@pytest.mark.parametrize("make", [*RUNS, resealed])
 def test_what_a_run_recorded_checks_out(make: Any) -> None:
     assert check_plan(placed(plan_record(trace(make())))) is None
 
@@ -286,7 +288,8 @@ LINE = json.loads(line_text(ONE.rollbacks[0]))
         (line_text({**LINE, "by": "eve"}), "was changed"),
         (line_text({**LINE, "more": 1}), "more: Extra"),
         (line_text({**LINE, "seq": "1"}), "seq: Input should be a valid integer"),
-        (line_text({**LINE, "schema_version": 2}), "has schema version 2"),
+        (line_text({**LINE, "schema_version": 3}), "has schema version 3"),
+        (line_text({**LINE, "schema_version": 2}), "schema_version: Input should be 1"),
         (line_text({name: value for name, value in LINE.items() if name != "hash"}), "was changed"),
         ('{"a": NaN}\n', "is not JSON"),
         ("[1]\n", "is not a JSON object"),
@@ -346,7 +349,7 @@ def test_lines_of_a_document_out_of_order_are_refused() -> None:
 
 def test_there_is_a_schema_for_each_file_and_what_is_written_fits_it() -> None:
     schemas = export_schemas()
-    assert sorted(schemas) == sorted(name.partition(".")[0] for name in SEVEN_FILES)
+    assert sorted(schemas) == sorted(name.partition(".")[0] for name in EXPORT_FILES)
     lines = {
         EXECUTIONS: ONE.execution,
         TRANSITIONS: ONE.transitions[0],

@@ -107,7 +107,7 @@ def test_a_value_under_a_reference_with_a_similar_name_is_still_judged() -> None
 
 def test_the_fix_of_an_unknown_argument_lists_the_known_ones() -> None:
     _, (found,) = argument_problems(step("a", "insert", args={**GOOD, "tabel": "x"}), insert)
-    assert found.fix == "remove 'tabel'; insert takes: table, row, tags, old, new"
+    assert found.fix == "did you mean 'table'? insert takes: table, row, tags, old, new"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import field_validator
 
-from airlock.base.incoming import MalformedMessage
+from airlock.base.incoming import MalformedMessage, parse_as
+from airlock.base.model import WireModel
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.state import State
 from airlock.run.audit import MAX_REFUSALS
@@ -222,3 +224,17 @@ def test_names_are_stripped() -> None:
     message = parse_message("approve", ({"by": "  ann ", "digest": " 0123456789ab\n"},))
     assert isinstance(message, Approve)
     assert (message.by, message.digest) == ("ann", "0123456789ab")
+
+
+def test_a_rule_of_our_own_is_told_in_its_own_words() -> None:
+    class Ruled(WireModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            raise ValueError("must be a name that is known")
+
+    with pytest.raises(MalformedMessage) as refused:
+        parse_as(Ruled, "greet", ({"name": "x"},))
+    assert str(refused.value) == "greet: name: must be a name that is known"

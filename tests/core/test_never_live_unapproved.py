@@ -24,10 +24,12 @@ from airlock.run.approval import waived_by_policy
 from airlock.run.audit import MAX_REFUSALS
 from airlock.run.call_record import CallStatus
 from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
-from airlock.run.decisions import decide, refuse, steps_to_undo
+from airlock.run.decisions import decide, refuse
 from airlock.run.messages import Approve, Resolve, parse_message
+from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import seal_run, take_mocks, take_previews
-from airlock.run.state import Outcome, Run
+from airlock.run.state import Run
+from airlock.run.undo_scope import steps_to_undo
 from tests.core.build import (
     NOW,
     TOOLS,

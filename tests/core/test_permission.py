@@ -18,7 +18,8 @@ from airlock.run.evidence import Evidence, evidence_of
 from airlock.run.messages import Approve
 from airlock.run.permission import NEVER, STALE, UNAPPROVED, Permission, examine
 from airlock.run.signature import sign
-from airlock.run.state import Run, Vote
+from airlock.run.standing_decisions import Vote
+from airlock.run.state import Run
 from tests.core.build import NOW, OPEN_POLICY, awaiting, catalogue, later, live_run, make_tool, plan, policy, say, step
 
 PLAN = plan(step("a"), step("b", "write", "a"), step("m", "mail", "b"), step("weak", confidence=0.2))

@@ -178,7 +178,7 @@ def test_a_plan_is_stopped_under_any_name() -> None:
     [
         ('approvers = ["bob", "Bob"]', "policy.approvers", "one voice"),
         ('approvers = ["Jos\u00e9", "Jose\u0301", "al"]', "policy.approvers", "'Jos\\xe9', 'Jose\\u0301'"),
-        ('approvers = ["bob", "Bob"]\napprovals_required = 2', "policy.approvals_required", "only 1 approvers"),
+        ('approvers = ["bob", "Bob"]\napprovals_required = 2', "policy.approvals_required", "names 1 approver"),
         ('approvers = ["\u0430lice"]', "policy.approvers", "Cyrillic"),
         ('approvers = ["\\u200B"]', "policy.approvers", "can be seen"),
         ('approvers = ["Airlock"]', "policy.approvers", "not people"),

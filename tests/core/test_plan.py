@@ -75,7 +75,7 @@ def test_not_an_object(document: Any) -> None:
         ({"id": None}, "steps.#1.id", "valid string", "'id'"),
         ({"id": ""}, "steps.#1.id", "pattern", "letters, digits"),
         ({"id": "a b"}, "steps.a b.id", "pattern", "letters, digits"),
-        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits"),
+        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits, '-' and '_' only, at most 64"),
         ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "pattern", "letters"),
         ({"agent": 7}, "steps.create.agent", "valid string", "'agent'"),
         ({"agent": "  "}, "steps.create.agent", "at least 1", "'agent'"),
@@ -90,7 +90,7 @@ def test_not_an_object(document: Any) -> None:
         ({"confidence": None}, "steps.create.confidence", "valid number", "0.0 to 1.0"),
         ({"after": "find"}, "steps.create.after", "valid tuple", "'after'"),
         ({"after": [1]}, "steps.create.after.0", "valid string", ""),
-        ({"afer": ["find"]}, "steps.create.afer", "Extra inputs", "remove 'afer', or correct its spelling"),
+        ({"afer": ["find"]}, "steps.create.afer", "Extra inputs", "did you mean 'after'?"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -111,7 +111,7 @@ def test_a_missing_field_of_a_step(field: str) -> None:
 @pytest.mark.parametrize(
     ("change", "where", "fix"),
     [
-        ({"plan_id": "a/b"}, "plan_id", "letters, digits"),
+        ({"plan_id": "a/b"}, "plan_id", "letters, digits, '.', '-' and '_' only, at most 128"),
         ({"plan_id": ""}, "plan_id", "letters, digits"),
         ({"plan_id": "x" * 129}, "plan_id", "letters"),
         ({"plan_id": "p\n"}, "plan_id", "letters"),
@@ -309,6 +309,27 @@ def test_arguments_by_tool() -> None:
 def test_a_validations_file() -> None:
     found = read_plan({**OLD, "phase21_plan_id": "p21"}, {"validation_id": "v-1", "anything": [1]})
     assert (found.phase21_plan_id, found.phase22_validation_id) == ("p21", "v-1")
+
+
+def test_a_validation_of_this_plan_that_says_yes() -> None:
+    validation = {"validation_id": "v-1", "plan_id": OLD["plan_id"], "approved": True}
+    assert read_plan(OLD, validation).phase22_validation_id == "v-1"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"plan_id": "some-other-plan"}, "validations.plan_id"), ({"plan_id": None}, "validations.plan_id"),
+        *(({"approved": said}, "validations.approved") for said in (False, None, "no", 0, 1, "true")),
+    ],
+)  # fmt: skip
+def test_a_validation_of_another_plan_or_one_that_says_no_is_refused(more: dict[str, Any], where: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        read_plan(OLD, {"validation_id": "v-1", **more})
+    assert [problem.where for problem in refused.value.problems] == [where]
+    with pytest.raises(PlanError) as all_at_once:
+        read_plan(OLD, {"plan_id": "x", "approved": False})
+    assert len(all_at_once.value.problems) == 3
 
 
 @pytest.mark.parametrize("validation", [{}, [], "v-1", {"validation_id": ""}, {"validation_id": 5}], ids=repr)

@@ -1,7 +1,7 @@
 """The text that the approver reads."""
 
+from airlock.run.outcome import Outcome
 from airlock.run.preview import render_preview
-from airlock.run.state import Outcome
 from airlock.run.views import waits_for
 from tests.core.build import awaiting, plan, say, step
 

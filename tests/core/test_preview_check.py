@@ -49,4 +49,6 @@ def test_the_seal_of_another_plan_is_refused(view):
 
 def test_a_preview_that_is_not_open_says_so(view):
     closed = checked_preview(view.model_copy(update={"state": State.LIVE}), PLAN)
-    assert closed.text == f"{view.text}\n\nThis preview is not open for approval any more: the plan is in LIVE."
+    about, _, command = view.text.partition("\nNeeds 1 approval by")
+    assert "--name approve --input" in command
+    assert closed.text == f"{about}\nThis preview is not open for approval any more: the plan is in LIVE."

@@ -134,9 +134,9 @@ def test_the_temporal_ui_shows_all_or_says_what_is_missing_and_gives_no_command(
         return awaiting(plan(step("a"), step("b")), a=first, b=second)
 
     for run, said, missing in (
-        (sixty(45), "40 of 60 writing steps are shown", "airlock show p-1 --step s40"),
-        (long(12_000), "1 of 2 writing steps are shown", "airlock show p-1 --step b"),
-        (long(30_000), "0 of 2 writing steps are shown", "airlock show p-1 --step a"),
+        (sixty(45), "60 writing steps, 40 shown", "airlock show p-1 --step s40"),
+        (long(12_000), "2 writing steps, 1 shown", "airlock show p-1 --step b"),
+        (long(30_000), "2 writing steps, 0 shown", "airlock show p-1 --step a"),
     ):
         text = details(run)
         assert said in text

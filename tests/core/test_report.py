@@ -13,8 +13,9 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_results import after_rollback, keep, take_probe, take_undo
 from airlock.run.gate_reactions import drop_duplicates
+from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
-from airlock.run.state import Outcome, Run
+from airlock.run.state import Run
 from airlock.run.undo import Undoing
 from tests.core.build import (
     NOW,

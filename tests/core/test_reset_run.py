@@ -33,4 +33,4 @@ def test_the_details_of_a_claim_tell_its_outcome_and_what_was_refused(outcome: C
     text = claim_details(claimed, "claim-1")
     assert ("settled as `done`" in text) is (outcome is not None)
     assert ("temporal workflow signal -w claim-1 --name settle" in text) is (outcome is None)
-    assert ("3 signals were refused; the last: not the holder" in text) is (refused > 0)
+    assert ("3 signals refused; the last: not the holder" in text) is (refused > 0)

@@ -351,7 +351,7 @@ def test_the_preview_reads_like_a_diff() -> None:
     for line in (
         'Plan p-1: "a goal"',
         "requested by author, submitted 2026-03-01T12:00:00+00:00, phase 21 plan p21, phase 22 validation v22, deadline 2h",
-        "4 of 5 steps would go LIVE, 1 stay below",
+        "4 of 5 steps would go LIVE, 1 stays below",
         "  ! tell  mail  by bot  [HIGH, irreversible] -> LIVE",
         "  ~ weak  write  by bot  [MEDIUM, reversible] -> DRY_RUN",
         "      undo: CANNOT be undone",

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.admission.budget import Spending, exceeded
+from airlock.admission.config import parse_config
 from airlock.admission.policy import NO_APPROVER, Budget, Policy
 from airlock.admission.stricter import stricter
 from airlock.base.person import folded
@@ -235,3 +236,25 @@ def test_the_default_age_of_an_approval_is_not_part_of_a_policys_digest() -> Non
 def test_the_age_of_an_approval_is_a_duration(wrong: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         _policy(approval_valid_for=wrong)
+
+
+@pytest.mark.parametrize(
+    ("agents", "agent", "line"),
+    [
+        ({}, "bot", '[policy.agents.bot]: permissions = ["money"]'),
+        ({"bot": {"permissions": ["a"]}}, "bot", '[policy.agents.bot]: permissions = ["a", "money"]'),
+        ({"Bot": {"permissions": ["a"]}}, "bot", '[policy.agents.Bot]: permissions = ["a", "money"]'),
+        ({"*": {"permissions": ["a"]}}, "my bot", '[policy.agents."my bot"]: permissions = ["a", "money"]'),
+    ],
+)
+def test_a_missing_permission_is_granted_by_the_line_that_the_fix_names(
+    agents: dict[str, Any], agent: str, line: str
+) -> None:
+    rules = Policy.model_validate({"agents": agents})
+    needs = Contract(tool="pay", risk=Risk.LOW, reversibility=Reversibility.READ_ONLY, permissions=("money",))
+    fix = rules.grant_for(agent, rules.missing_permissions(agent, needs))
+    assert fix == f"in airlock.toml, in the section {line}"
+    section, _, row = line.partition(": ")
+    written = parse_config(f"{section}\n{row}").policy
+    assert written.missing_permissions(agent, needs) == ()
+    assert set(written.permissions_of(agent)) == {*rules.permissions_of(agent), "money"}

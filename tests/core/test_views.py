@@ -14,7 +14,7 @@ from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_ru
 def test_a_run_that_waits_for_approval_shows_how_to_approve():
     run = awaiting(plan(step("a"), step("b", "write", "a")))
     text = details(run)
-    assert waits_for(run).startswith("1 approval(s) until ")
+    assert waits_for(run).startswith("1 approval until ")
     assert "To approve what is shown below:" in text
     assert "| a | write | waiting  | LIVE |" in text
     assert status_view(run).approve_command in text
@@ -30,7 +30,12 @@ def test_a_run_without_a_seal_has_no_preview():
 
 def test_a_preview_that_is_no_longer_open_says_so():
     run = live_run(plan(step("a")))
-    assert "not open for approval any more: the plan is in LIVE" in preview_view(run).text
+    assert preview_view(run).text.endswith("not open for approval any more: the plan is in LIVE.")
+    assert "approve" not in preview_view(run).text
+    denied = awaiting(plan(step("a")))
+    assert preview_view(denied).text.endswith(str(status_view(denied).approve_command))
+    assert say(denied, "deny", by="olga", reason="too early").accepted
+    assert "--name approve" not in preview_view(denied).text
 
 
 def test_a_locked_run_says_how_to_unlock_it():
@@ -79,7 +84,7 @@ def test_a_run_names_the_calls_that_are_running_live_and_locked():
 
 def test_votes_for_different_steps_leave_the_quorum_open():
     run = awaiting(plan(step("a"), step("b")), policy(approvals_required=2))
-    assert waits_for(run).startswith("2 approval(s) until ")
+    assert waits_for(run).startswith("2 approvals until ")
     for by, chosen in (("olga", ["a"]), ("paul", ["b"])):
         assert say(run, "approve", by=by, digest=run.digest, steps=chosen).accepted
     assert waits_for(run) == "more approvals: no step has its quorum yet"

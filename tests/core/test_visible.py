@@ -54,6 +54,12 @@ def test_what_cannot_be_seen_is_an_escape(hidden: str) -> None:
         ("\u0663", "\u0663\u27e8mixed: digit \u0663 U+0663\u27e9"),
         ("\U0001d5ee\U0001d5fd\U0001d5f6", "\U0001d5ee\U0001d5fd\U0001d5f6\u27e8mixed: mathematical \U0001d5ee U+1D5EE,"
          " mathematical \U0001d5fd U+1D5FD, mathematical \U0001d5f6 U+1D5F6\u27e9"),
+        ("a\u217dme", "a\u217dme\u27e8mixed: look-alike \u217d U+217D\u27e9"),
+        ("https://bank.test\u2215.evil.test", "https://bank.test\u2215.evil.test\u27e8mixed: separator \u2215 U+2215\u27e9"),
+        ("bank\u2215evil.test", "bank\u2215evil.test\u27e8mixed: separator \u2215 U+2215\u27e9"),
+        ("acme\u3002test", "acme\u3002test\u27e8mixed: separator \u3002 U+3002\u27e9"),
+        ("c\u2236x", "c\u2236x\u27e8mixed: separator \u2236 U+2236\u27e9"),
+        ("\u4f60\u597d\u3002\u4e16 1\u20442", "\u4f60\u597d\u3002\u4e16 1\u20442"),
         ("\u212aelvin", "\u212aelvin\u27e8mixed: look-alike \u212a U+212A\u27e9"),
         ("Z\u0300\u0301\u0302\u0303o", "Z\u0300\u0301\u27e8U+0302\u27e9\u27e8U+0303\u27e9o"),
         ("\u0301a \u0338b", "\u27e8U+0301\u27e9a \u27e8U+0338\u27e9b"),

@@ -7,7 +7,7 @@ import pytest
 
 from airlock.client import PlanHandle
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from devtools.corpus_checks import FAULTS, choose, failure_for
 from devtools.corpus_run import APPROVER, Corpus, backward, failing_id, forward
 from sandbox.corpus_data import CorpusPlan, load_plans

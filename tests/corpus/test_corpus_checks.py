@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import PlanResult, StepView
 from devtools.corpus_checks import (
     Failure,

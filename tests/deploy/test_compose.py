@@ -14,8 +14,9 @@ import pytest
 import yaml
 from temporalio.envconfig import ClientConfig
 
-from airlock.activities.secrets import ENVIRONMENT_PREFIX, FOLDER_VARIABLE
+from airlock.activities.secrets import FOLDER_VARIABLE
 from airlock.admission.config import SETTINGS_PREFIX, parse_config
+from airlock.admission.needed_secrets import ENVIRONMENT_PREFIX
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import CONFIG_VARIABLE
 from airlock.worker.command import Role

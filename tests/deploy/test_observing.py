@@ -13,7 +13,7 @@ from airlock.gates.protocol import AnomalyKind
 from airlock.monitoring.rolling import Window
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.worker.roles import ROLES
 from tests.command_lines import worker_settings
 from tests.deploy.queries import ALERTS, DASHBOARD, QUERIES, ROOT

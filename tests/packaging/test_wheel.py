@@ -47,9 +47,10 @@ def test_the_wheel_holds_every_module_and_the_linked_folders_once(wheel: Path) -
     assert {name for name in names(wheel) if name.endswith(".py")} == expected
 
 
-def test_the_wheel_says_that_it_is_typed_and_brings_the_example(wheel: Path) -> None:
+def test_the_wheel_says_that_it_is_typed_and_brings_the_example_and_the_page(wheel: Path) -> None:
     data = {name for name in names(wheel) if not name.endswith(".py") and ".dist-info/" not in name}
-    assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json"}
+    page = {f"airlock/cli/report/{name}" for name in ("check.js", "page.html", "report.css", "report.js")}
+    assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json", *page}
 
 
 def test_the_metadata_name_the_programs_and_the_extras(wheel: Path) -> None:
@@ -193,7 +194,7 @@ def _to_live(folder: Folder, told: list[str]) -> None:
 def _and_back(folder: Folder) -> None:
     """Undo the plan that has ended, and export both."""
     said = folder.typed("airlock rollback first-plan --reason 'only an example'").stdout
-    assert hints(said) == ["airlock show undo-first-plan", "airlock approve undo-first-plan"]
+    assert hints(said) == ["airlock show undo-first-plan", "airlock approve undo-first-plan --by ANOTHER-NAME"]
     seen = _digest(folder, "undo-first-plan")
     folder.typed(f"airlock approve undo-first-plan --by bob --digest {seen}")
     folder.typed("airlock watch undo-first-plan")

@@ -9,7 +9,7 @@ from typing import Any
 from airlock.client import PlanHandle
 from airlock.client.errors import NoAnswer, PlanEnded
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from tests.processes.harness import READY, Process, Scene, until
 from tests.processes.registry import Stage, scenario
 

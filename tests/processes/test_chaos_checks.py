@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.run.views import PlanResult, StatusView
 from devtools.chaos import as_json
 from devtools.chaos_checks import CHECKS, Closure, Evidence, judge

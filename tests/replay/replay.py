@@ -12,14 +12,24 @@ from pathlib import Path
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from airlock.admission.admitted import EPOCH
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import data_converter
 from airlock.worker.roles import runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
+from tests.workflows.protected import keyring
 
 HISTORIES = Path(__file__).parent / "histories"
+"""Of workers without keys, before there were epochs."""
+WITH_KEYS = Path(__file__).parent / "histories_with_keys"
+"""Of workers with keys, before there were epochs."""
+FOLDER = Path(__file__).parent / f"histories_epoch_{EPOCH}"
+"""Of workers with keys, under the rules of today."""
+NAMESPACE = "proved"
+KEYS = keyring("k")
+"""Namespace and keys of all histories with keys. They protect nothing else."""
 
 
 def read(path: Path) -> WorkflowHistory:
@@ -45,14 +55,20 @@ def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace")
     )
 
 
-async def main(chosen: str = "*.json") -> int:
+def keys_of(path: Path) -> Keyring | None:
+    """Return the keys that a history was recorded with."""
+    return None if path.parent == HISTORIES else KEYS
+
+
+async def main(chosen: str = "histories*/*.json") -> int:
     """0 when all that are chosen replay, 1 otherwise; one line for each."""
-    paths = sorted(HISTORIES.glob(chosen))
+    paths = sorted(HISTORIES.parent.glob(chosen))
     failures = 0
     for path in paths:
-        result = await replayer().replay_workflow(read(path), raise_on_replay_failure=False)
+        result = await replayer(keys_of(path), NAMESPACE).replay_workflow(read(path), raise_on_replay_failure=False)
         failures += result.replay_failure is not None
-        print(f"{path.stem}: {'replays' if result.replay_failure is None else repr(result.replay_failure)}")
+        said = "replays" if result.replay_failure is None else repr(result.replay_failure)
+        print(f"{path.parent.name}/{path.stem}: {said}")
     return 1 if failures or not paths else 0
 
 

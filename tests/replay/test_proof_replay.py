@@ -11,12 +11,12 @@ import pytest
 
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import data_converter
-from tests.replay import record_proved, replay
-from tests.replay.record_proved import KEYS, NAMESPACE
+from tests.replay import replay
+from tests.replay.replay import KEYS, NAMESPACE
 from tests.workflows.protected import LONG_AGO, keyring
 
 BEFORE_KEYS = sorted(replay.HISTORIES.glob("*.json"))
-WITH_KEYS = sorted(record_proved.HISTORIES.glob("*.json"))
+WITH_KEYS = sorted(replay.WITH_KEYS.glob("*.json"))
 NOW = datetime.now(UTC)
 
 

@@ -10,7 +10,7 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.base.errors import AirlockError, ContractError
 from airlock.plans.contract import Mode, Risk
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.testing import PlanStuck, PromiseBroken, check_tool, fake_tool, run_plan, servers, temporal_server
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airlock import ToolCall
 from airlock.plans.state import State
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.testing import PlanStuck, PromiseBroken, check_tool, fake_tool, run_plan
 from examples import my_tools
 from examples.my_tools import read_flag, set_flag

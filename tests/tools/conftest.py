@@ -44,8 +44,9 @@ class Runner:
     async def mock(self, **args: Any) -> Any:
         return await self._run("mock", args, self.call(Mode.MOCK, settings=None, secret=_secret))
 
-    async def dry_run(self, *, unknown: tuple[str, ...] = (), **args: Any) -> Preview:
-        found = await self._run("dry_run", args, self.call(Mode.DRY_RUN, unknown=unknown))
+    async def dry_run(self, *, unknown: tuple[str, ...] = (), follows_writes: bool = False, **args: Any) -> Preview:
+        call = self.call(Mode.DRY_RUN, unknown=unknown, follows_writes=follows_writes)
+        found = await self._run("dry_run", args, call)
         assert isinstance(found, Preview)
         return Preview.model_validate_json(found.model_dump_json())  # it crosses to the workflow and back
 

@@ -15,7 +15,8 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Tool
 from airlock.tools import http_request
 from airlock.tools.http_routes import http_tool
-from airlock.tools.web import TargetRefused, _refusal
+from airlock.tools.outcomes import Asked
+from airlock.tools.web import TargetRefused, _failure
 
 Make = Callable[..., Any]
 
@@ -108,10 +109,9 @@ async def test_no_host_is_allowed_unless_the_operator_says_so(runner: Make, base
         ({"status": 404}, "POST", ToolFailed, False),
         ({"status": 302}, "GET", ToolFailed, False),
         ({"status": 429}, "POST", ToolFailed, True),
-        ({"status": 503}, "POST", ToolFailed, True),
         ({"status": 500}, "GET", ToolFailed, True),
-        ({"status": 500}, "POST", ToolFailed, False),
-        ({"status": 504}, "POST", InDoubt, None),
+        ({"status": 408}, "GET", ToolFailed, True),
+        *(({"status": status, "after_effect": True}, "POST", InDoubt, None) for status in (303, 408, 500, 503, 504)),
         ({"drop": True}, "GET", ToolFailed, True),
         ({"drop": True}, "POST", InDoubt, None),
         ({"delay_seconds": 30}, "POST", InDoubt, None),
@@ -154,14 +154,17 @@ SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     ],
 )
 def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
-    refusal = _refusal("GET http://x.test", httpx.Response(status, headers=headers), "", changes=True)
+    refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers=headers), "")
     assert isinstance(refusal, TargetRefused)
     assert (refusal.retry, refusal.after) == (True, after)
+    of_write = _failure(Asked.HTTP_WRITE, "POST http://x.test", httpx.Response(status, headers=headers), "")
+    assert type(of_write) is (TargetRefused if status == 429 else InDoubt)
+    assert of_write.after == after
 
 
 def test_a_date_without_the_servers_own_time_is_taken_by_this_machines_clock() -> None:
     when = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    refusal = _refusal("GET http://x.test", httpx.Response(429, headers={"retry-after": when}), "", changes=True)
+    refusal = _failure(Asked.HTTP_WRITE, "PUT http://x.test", httpx.Response(429, headers={"retry-after": when}), "")
     assert isinstance(refusal, TargetRefused)
     assert 50 < refusal.after <= 60
 
@@ -234,16 +237,21 @@ async def test_a_route_fails_as_a_request_does(runner: Make, crm: Any, allowed: 
     tool = runner(open_account, allowed)
     crm.fault(method="POST", status=500)
     call = tool.call()
-    with pytest.raises(ToolFailed, match="answered 500"):
+    with pytest.raises(InDoubt, match="answered 500"):
         await tool.live(call, body={"name": "x"})
     assert call.undo is None
     with pytest.raises(ToolFailed, match="no undo token"):
         await tool.undo(None, body={"name": "x"})
     await tool.live(call, body={"name": "x"})
     crm.fault(method="DELETE", status=500)
-    with pytest.raises(ToolFailed, match="answered 500"):
+    with pytest.raises(InDoubt, match="answered 500"):
         await tool.undo(call.undo, body={"name": "x"})
     assert len(crm.accounts()) == 1
+    crm.fault(method="DELETE", status=500, after_effect=True)
+    with pytest.raises(InDoubt, match="answered 500"):
+        await tool.undo(call.undo, body={"name": "x"})
+    await tool.undo(call.undo, body={"name": "x"})
+    assert crm.accounts() == [], "the second attempt finds it gone, which is what an undo wants"
     with pytest.raises(ToolFailed, match="allow_hosts"):
         await runner(open_account, {"allow_hosts": []}).dry_run()
 

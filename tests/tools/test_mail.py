@@ -1,6 +1,5 @@
 """`send_email` through a real SMTP server; what it delivered is read from its mailbox."""
 
-import asyncio
 import re
 import socket
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from airlock.tools import send_email
 from airlock.tools.mail_message import build
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
+from tests.tools.scripted_smtp import scripted
 
 Make = Callable[..., Any]
 MAIL = {"to": "jo@acme.test", "subject": "Welcome, Jó", "body": "Hi Jó\n.\nthat was a dot\n"}
@@ -180,23 +180,41 @@ def test_a_mail_is_built_whole_or_certainly_not_sent(subject: str, body: str, lo
         assert text.splitlines() == body.splitlines() or text.split() == body.split()
 
 
+@pytest.mark.parametrize(
+    ("command", "answer", "error", "retry"),
+    [
+        ("GREET", b"421 busy\r\n", ToolFailed, True),
+        ("GREET", b"554 not for you\r\n", ToolFailed, False),
+        ("MAIL", b"451 try later\r\n", ToolFailed, True),
+        ("MAIL", b"553 no\r\n", ToolFailed, False),
+        ("RCPT", b"450 4.2.0 greylisted, try again in 2 seconds\r\n", ToolFailed, True),
+        ("RCPT", b"550 no such user\r\n", ToolFailed, False),
+        ("RCPT", b"", ToolFailed, True),
+        ("DATA", b"451 not now\r\n", ToolFailed, True),
+        ("DATA", b"554 never\r\n", ToolFailed, False),
+        ("DATA", b"", ToolFailed, True),
+        ("DOT", b"451 not now\r\n", ToolFailed, True),
+        ("DOT", b"554 spam\r\n", ToolFailed, False),
+        ("DOT", b"", InDoubt, None),
+        ("DOT", b"hello?\r\n", InDoubt, None),
+        ("DOT", b"999 hm\r\n", InDoubt, None),
+        ("DOT", b"250 " + b"x" * 10_000 + b"\r\n", InDoubt, None),
+    ],
+)
+async def test_what_a_reply_to_each_command_means(
+    runner: Make, command: str, answer: bytes, error: type[Exception], retry: bool | None
+) -> None:
+    async with scripted({command: [answer]}, []) as settings:
+        with pytest.raises(error) as raised:
+            await runner(send_email, settings).live(**MAIL)
+    assert type(raised.value) is error
+    assert getattr(raised.value, "retry", None) is retry
+
+
 async def test_a_server_that_leaves_before_the_first_byte_leaves_no_doubt(runner: Make) -> None:
-    """A real socket that answers every command but DATA."""
     said: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 ready\r\n")
-        while line := await reader.readline():
-            said.append(line)
-            if line.startswith(b"DATA"):
-                break
-            writer.write(b"250 OK\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        tool = runner(send_email, {"host": "127.0.0.1", "port": port, "sender": "a@b.test", "starttls": False})
+    async with scripted({"DATA": [b""]}, said) as settings:
+        tool = runner(send_email, settings)
         with pytest.raises(ToolFailed, match="closed the connection before the mail") as refusal:
             await tool.live(**MAIL)
     assert refusal.value.retry

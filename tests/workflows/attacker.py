@@ -1,6 +1,7 @@
 """An attacker that reaches Temporal and holds no key: takes tasks, answers, cancels and repeats activities by their ids."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,10 +21,13 @@ from temporalio.api.workflowservice.v1 import (
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueRequest,
     RecordActivityTaskHeartbeatByIdRequest,
+    RecordActivityTaskHeartbeatRequest,
+    ResetActivityRequest,
     RespondActivityTaskCanceledByIdRequest,
     RespondActivityTaskCompletedByIdRequest,
     RespondActivityTaskCompletedRequest,
     RespondActivityTaskFailedByIdRequest,
+    RespondActivityTaskFailedRequest,
     RespondWorkflowTaskCompletedRequest,
     UpdateActivityOptionsRequest,
 )
@@ -74,23 +78,25 @@ class Attacker:
         return task
 
     async def command(
-        self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str, within: float = 60.0
-    ) -> None:
-        """Take a workflow task, as a worker without keys, and command an activity with it."""
+        self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str, within: float = 60.0,
+        *, before: Sequence[Command] = (), attempts: int = 1,
+    ) -> None:  # fmt: skip
+        """Take a workflow task, as a worker without keys, and command an activity with it, after some other commands."""
         request = PollWorkflowTaskQueueRequest(
             namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
         )
         task = await self._polled(self.client.workflow_service.poll_workflow_task_queue, request, within)
         wanted = ScheduleActivityTaskCommandAttributes(
             activity_id=activity_id, activity_type=ActivityType(name=kind), task_queue=TaskQueue(name=target), input=given,
-            start_to_close_timeout=Duration(seconds=30), retry_policy=RetryPolicy(maximum_attempts=1),
+            start_to_close_timeout=Duration(seconds=30),
+            retry_policy=RetryPolicy(maximum_attempts=attempts, initial_interval=Duration(seconds=1)),
         )  # fmt: skip
         command = Command(
             command_type=CommandType.COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK, schedule_activity_task_command_attributes=wanted
         )
         await self.client.workflow_service.respond_workflow_task_completed(
             RespondWorkflowTaskCompletedRequest(
-                namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY, commands=[command]
+                namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY, commands=[*before, command]
             )
         )
 
@@ -100,6 +106,17 @@ class Attacker:
             RespondActivityTaskCompletedRequest(
                 namespace=self.client.namespace, task_token=task.task_token, result=wrapped(answer), identity=IDENTITY
             )
+        )
+
+    async def leave_behind(self, task: PollActivityTaskQueueResponse, details: Payloads) -> None:
+        """Let a task that was taken fail in a way that is tried again, and leave something for the next attempt."""
+        service, namespace, token = self.client.workflow_service, self.client.namespace, task.task_token
+        await service.record_activity_task_heartbeat(
+            RecordActivityTaskHeartbeatRequest(namespace=namespace, task_token=token, details=details, identity=IDENTITY)
+        )
+        again = Failure(message="again", application_failure_info=ApplicationFailureInfo(type="Again"))
+        await service.respond_activity_task_failed(
+            RespondActivityTaskFailedRequest(namespace=namespace, task_token=token, failure=again, identity=IDENTITY)
         )
 
     async def fail_by_id(self, workflow_id: str, activity_id: str) -> None:
@@ -159,6 +176,15 @@ class Attacker:
                 namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), identity=IDENTITY,
                 id=activity_id, activity_options=options,
                 update_mask=FieldMask(paths=["start_to_close_timeout", "retry_policy"]),
+            )
+        )  # fmt: skip
+
+    async def reset_activity(self, workflow_id: str, activity_id: str) -> None:
+        """Let Temporal begin an activity again, as its first attempt."""
+        await self.client.workflow_service.reset_activity(
+            ResetActivityRequest(
+                namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), id=activity_id,
+                identity=IDENTITY,
             )
         )  # fmt: skip
 

@@ -20,10 +20,12 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from airlock.base import names
+from airlock.gates.claim import FREE
 from tests.workflows.conftest import until
 
 MALLORY = "mallory"
@@ -49,6 +51,36 @@ class Changeling:
     @workflow.run
     async def run(self, given: RawValue) -> None:
         workflow.continue_as_new(given, task_queue=names.WORKFLOW_QUEUE)
+
+
+@workflow.defn(name=names.PLAN_WORKFLOW, sandboxed=False)
+class Leaving:
+    """An attacker's own workflow that lets a worker of Airlock carry out `leave`, with what it was given."""
+
+    @workflow.run
+    async def run(self, given: RawValue) -> None:
+        await workflow.execute_activity(
+            "leave", given, activity_id="leave:1:1", task_queue=names.WORKFLOW_QUEUE,
+            start_to_close_timeout=timedelta(seconds=60), retry_policy=RetryPolicy(maximum_attempts=1),
+        )  # fmt: skip
+
+
+@workflow.defn(name="Done", sandboxed=False)
+class Done:
+    """An attacker's own workflow that completes at once."""
+
+    @workflow.run
+    async def run(self) -> None:
+        return None
+
+
+@workflow.defn(name=names.CLAIM_WORKFLOW, sandboxed=False)
+class Freed:
+    """An attacker's own workflow that ends like a claim that was settled as free."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise ApplicationError("free", type=FREE, non_retryable=True)
 
 
 Start = Callable[[Client, str, str, Payload], Awaitable[None]]

@@ -21,12 +21,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
 from airlock.cli.export_files import export_files
-from airlock.cli.verify_files import verify
+from airlock.cli.verify_files import check_export
 from airlock.cli.verify_temporal import verify_against_temporal
 from airlock.client import Airlock
 from airlock.client.exporting import monitored, plans_of
 from airlock.client.monitors import Monitors
-from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
+from airlock.export.files import APPROVALS, CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
 from airlock.worker.roles import build_workers
 from tests.running import running
@@ -84,6 +84,9 @@ def differences(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
         same(f"{plan.workflow_id}: undone lines", rollbacks[plan.workflow_id, "undone"], plan.undone)
         # an undo after the end reports what was kept before; only the plan's own rollback tells it
         same(f"{plan.workflow_id}: kept lines", rollbacks[plan.workflow_id, "kept"], plan.kept)
+    seals = Counter(line["workflow_id"] for line in lines(folder, APPROVALS))
+    for plan in raw.values():
+        same(f"{plan.workflow_id}: lines of seals", seals[plan.workflow_id], plan.seals)
     for what, told, counted in _of_all(folder, list(raw.values())):
         same(what, told, counted)
     for what, told, counted in _of_health(json.loads((folder / HEALTH).read_text()), list(raw.values())):
@@ -104,6 +107,9 @@ def _of_plan(line: dict[str, Any], plan: RawPlan) -> list[tuple[str, object, obj
         ("conflicts_detected", result["conflicts_detected"], len(plan.conflicts)),
         ("conflicts_resolved", result["conflicts_resolved"], len(plan.conflicts)),
         ("refused_messages", result["refused_messages"], plan.refused),
+        ("votes", {one["step"]: one["votes"] for one in result["tool_results"] if one["votes"]}, dict(plan.votes)),
+        ("denials", {one["step"]: one["denials"] for one in result["tool_results"] if one["denials"]}, dict(plan.denials)),
+        ("seals", line["seals"], plan.seals),
         ("decisions", messages["decision"], plan.accepted),
         ("refusals", messages["refused"], min(plan.refused, KEPT_REFUSALS)),
         ("transitions", line["transitions"], plan.transitions),
@@ -135,6 +141,9 @@ def _of_all(folder: Path, raw: list[RawPlan]) -> list[tuple[str, object, object]
         ("total_in_doubt", summary["total_in_doubt"], sum(plan.number("in_doubt") for plan in raw)),
         ("total_rollbacks", summary["total_rollbacks"], sum(plan.undone for plan in raw)),
         ("total_transitions", summary["total_transitions"], sum(plan.transitions for plan in raw)),
+        ("total_seals", summary["total_seals"], sum(plan.seals for plan in raw)),
+        ("total_approvals", summary["total_approvals"], sum(plan.approvals for plan in raw)),
+        ("total_denials", summary["total_denials"], sum(plan.denied for plan in raw)),
         ("total_conflicts", summary["total_conflicts"], len(found)),
         ("total_conflicts", conflicts["total_conflicts"], len(found)),
         ("by_type", _some(conflicts["by_type"]), dict(Counter(kind for kind, _ in found))),
@@ -151,8 +160,8 @@ CONFIDENCE = 0.95
 def _of_health(told: dict[str, Any], raw: list[RawPlan]) -> list[tuple[str, object, object]]:
     """Return the samples, the shares and the score by its formula; reports of a stage come when a plan leaves it."""
     calls, ok = sum(sum(plan.ends.values()) for plan in raw), sum(plan.ends["live"] for plan in raw)
-    looks = [conflicts for plan in raw if plan.status != "OPEN" for conflicts in plan.looks]
-    ended = [plan for plan in raw if plan.status == "COMPLETED" and (plan.was("LIVE") or plan.was("ROLLBACK"))]
+    looks = [plan.looks[0] for plan in raw if plan.status != "OPEN" and plan.looks]
+    ended = [plan for plan in raw if plan.status == "COMPLETED" and plan.was("LIVE")]
     clean = [plan for plan in ended if not plan.was("ROLLBACK") and plan.outcome in ("completed", "partial")]
     approved = sum(plan.moves["AWAITING_APPROVAL", "LIVE"] for plan in raw)
     decisions = approved + sum(plan.moves["AWAITING_APPROVAL", "MOCK"] for plan in raw)
@@ -216,10 +225,31 @@ def _origins(folder: Path, raw: dict[str, RawPlan]) -> list[str]:
         signal = event.workflow_execution_signaled_event_attributes.signal_name
         if signal and signal != entry.get("what"):
             wrong.append(f"{place}: that is the signal {signal}")
+    for seal in lines(folder, APPROVALS):
+        for told in seal["decisions"]:
+            wrong += _evidence(raw[seal["workflow_id"]], told)
     wrong += [
         f"event {event} of run {run} explains {count} messages" for (run, event), count in messages.items() if count > 1
     ]
     return wrong
+
+
+def _evidence(plan: RawPlan, told: dict[str, Any]) -> list[str]:
+    """Return what a decision says of its message that the stored event does not."""
+    place = f"{plan.workflow_id}: decision of entry {told['entry']} from event {told['event_id']}"
+    event = plan.events[told["run_id"], told["event_id"]]
+    if event.HasField("workflow_execution_signaled_event_attributes"):
+        sent = value(event.workflow_execution_signaled_event_attributes.input.payloads[0])
+    elif event.HasField("workflow_execution_update_accepted_event_attributes"):
+        request = event.workflow_execution_update_accepted_event_attributes.accepted_request
+        sent = value(request.input.args.payloads[0])
+        sent = {name: said for name, said in sent.items() if name != "decision"}
+    else:
+        return [f"{place}: that is no message"]
+    stored = datetime.fromisoformat(told["stored_at"]).timestamp()
+    late = abs(stored - event.event_time.ToNanoseconds() / 1e9) > 1e-5
+    wrong = [f"{place}: {told['message']} was not sent, {sent} was"] if told["message"] != sent else []
+    return wrong + ([f"{place}: it was not stored at {told['stored_at']}"] if late else [])
 
 
 def _answers(event: HistoryEvent, entry: dict[str, Any]) -> bool:
@@ -240,7 +270,9 @@ async def check(client: Client, plans: int, folder: Path) -> list[str]:
     first, second = await exported(client, folder / "one"), await exported(client, folder / "two")
     wrote = time.monotonic() - began - lived
     wrong = [] if first == second else [f"two exports of the same plans: {first} and {second}"]
-    wrong += [f"verify: {finding}" for finding in verify(folder / "one", first)]
+    checked = check_export(folder / "one", first)
+    wrong += [f"verify: {finding}" for finding in (*checked.findings, *checked.seals.notes)]
+    wrong += [f"{checked.seals.missing} seals have no content"] if checked.seals.missing or checked.seals.hidden else []
     compared = await verify_against_temporal(folder / "one", client, datetime.now(UTC))
     wrong += [f"against Temporal: {found}" for found in (*compared.findings, *compared.notes)]
     raw = await raw_plans(client)

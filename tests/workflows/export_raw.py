@@ -37,6 +37,14 @@ class RawPlan:
     looks: list[int] = field(default_factory=list)
     conflicts: list[tuple[str, str]] = field(default_factory=list)
     accepted: int = 0
+    admitted: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
+    sealed: list[str] = field(default_factory=list)
+    votes: Counter[str] = field(default_factory=Counter)
+    denials: Counter[str] = field(default_factory=Counter)
+    approvals: int = 0
+    denied: int = 0
+    seals: int = 0
     refused: int = 0
     status: str = "OPEN"
     outcome: str | None = None
@@ -133,16 +141,20 @@ def _upserted(plan: RawPlan, said: Any, when: datetime) -> None:
     fields = said.search_attributes.indexed_fields
     now = value(fields["AirlockState"]) if "AirlockState" in fields else plan.state
     plan.moves[plan.state, now] += now != plan.state
+    plan.seals += now != plan.state and now == "AWAITING_APPROVAL"
     plan.state = now
 
 
 def _updated(plan: RawPlan, said: Any, when: datetime) -> None:
     accepted = value(said.outcome.success.payloads[0])["accepted"]
     plan.accepted, plan.refused = plan.accepted + accepted, plan.refused + (not accepted)
+    if accepted:
+        _voice(plan, plan.asked["decision"], plan.asked)
 
 
 def _asked(plan: RawPlan, said: Any, when: datetime) -> None:
     asked = value(said.accepted_request.input.args.payloads[0])
+    plan.asked = asked
     if asked["decision"] == "resolve":
         _settle(plan, asked)
 
@@ -152,8 +164,20 @@ def _signaled(plan: RawPlan, said: Any, when: datetime) -> None:
         plan.refused += 1
     elif said.signal_name != "granted":
         plan.accepted += 1
+    if said.signal_name in ("approve", "deny"):
+        _voice(plan, said.signal_name, value(said.input.payloads[0]))
     if said.signal_name == "resolve":
         _settle(plan, value(said.input.payloads[0]))
+
+
+def _voice(plan: RawPlan, decision: str, said: dict[str, Any]) -> None:
+    """Count an accepted decision for every step that it names; without names, for all that were open."""
+    if decision == "approve":
+        plan.approvals += 1
+        plan.votes.update(said.get("steps") or plan.sealed)
+    elif decision == "deny":
+        plan.denied += 1
+        plan.denials.update(plan.sealed)
 
 
 def _cancel_requested(plan: RawPlan, said: Any, when: datetime) -> None:
@@ -193,11 +217,28 @@ def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:
         plan.undone += answer["kind"] == "undone"
     elif activity == "admit":
         admitted = answer["admitted"]
+        plan.admitted = admitted or {}
         plan.looks += [] if admitted is None else [len(admitted["conflicts"])]
         plan.conflicts += [(found["kind"], found["answer"]) for found in (admitted or {}).get("conflicts", ())]
         plan.accepted += admitted is None  # Airlock's own word for abort
+    elif activity == "preview":
+        previewed = {one["step"] for one in answer["previews"] if one["kind"] == "previewed"}
+        plan.sealed = _may_go_live(plan, previewed)
+    elif activity == "look_at_undo":
+        plan.sealed = [look["step"] for look in answer["looks"]]
     elif activity == "acquire":
         plan.conflicts += [("DUPLICATE_ACTION", "ABORT")] * len(answer["duplicates"])
+
+
+def _may_go_live(plan: RawPlan, previewed: set[str]) -> list[str]:
+    """Return the previewed steps that neither their own caps nor those before them keep from going live."""
+    free: list[str] = []
+    for step in plan.admitted["order"]:
+        done = plan.steps.get(step) == "live"
+        capped = any(cap["mode"] != "LIVE" for cap in plan.admitted["caps"][step])
+        if done or (step in previewed and not capped and set(plan.admitted["parents"][step]) <= set(free)):
+            free.append(step)
+    return [step for step in free if plan.steps.get(step) != "live"]
 
 
 def _settle(plan: RawPlan, said: dict[str, Any]) -> None:

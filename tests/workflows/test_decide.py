@@ -195,7 +195,7 @@ async def test_two_approvers_at_once_count_once_each(airlock_with, document):
     assert sorted(verdict.accepted for verdict in clicks) == [False, False, True]
     status = await handle.status()
     assert (status.state, status.approvals) == (State.AWAITING_APPROVAL, ("alice",))
-    assert "1 approval(s)" in status.waits_for
+    assert "1 approval until " in status.waits_for
     others = await asyncio.gather(*(handle.decide("approve", by=by, digest=digest) for by in ("bob", "carol")))
     assert sorted(verdict.accepted for verdict in others) == [False, True]
     await completes(handle, 3)

@@ -10,7 +10,7 @@ import pytest
 
 from airlock.client import Airlock
 from airlock.client.plan_history import read_plan
-from airlock.export.files import CONFLICTS, EXECUTIONS, HEALTH, ROLLBACKS, SEVEN_FILES, SUMMARY, TRANSITIONS
+from airlock.export.files import CONFLICTS, EXECUTIONS, EXPORT_FILES, HEALTH, ROLLBACKS, SUMMARY, TRANSITIONS
 from tests.workflows.conftest import namespace, working
 from tests.workflows.export_counts import check, differences
 from tests.workflows.export_raw import RawPlan, raw_plans
@@ -116,7 +116,7 @@ async def test_an_entry_that_names_another_event_is_found(lived: Any, tmp_path: 
 def copy_of(folder: Path, to: Path) -> Path:
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(folder, to)
-    assert sorted(path.name for path in to.iterdir()) == sorted(SEVEN_FILES)
+    assert sorted(path.name for path in to.iterdir()) == sorted(EXPORT_FILES)
     return to
 
 

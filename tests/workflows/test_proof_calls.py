@@ -105,6 +105,24 @@ async def test_a_call_that_temporal_is_told_to_repeat_is_made_once(either, plan)
     assert (times(document, "a"), times(document, "b")) == (1, 0)
 
 
+async def test_a_call_that_temporal_is_told_to_begin_again_is_made_once(either, plan):
+    """A reset of the activity makes its second attempt the first one again."""
+    document = plan(step("mail", "send", to="x"))
+    workflow_id = names.plan_workflow_id(document["plan_id"])
+    async with either.working():
+        handle, hold = await running(either, document, "mail")
+        await either.attacker.change_options(workflow_id, "mail:live", seconds=30, attempts=5)
+        await either.attacker.fail_by_id(workflow_id, "mail:live")
+        await either.attacker.reset_activity(workflow_id, "mail:live")
+        status = await handle.wait_for(State.LOCKED)
+        assert status.parked == ("mail",)
+        assert "told to begin again" in status.steps[0].error
+        hold.set()
+        await until(lambda: not WORLD.running)
+    assert times(document, "mail") == 1
+    assert WORLD.state[document["plan_id"]]["sent"] == ["x"]
+
+
 @pytest.mark.parametrize(
     ("forged", "keys", "parked"),
     [

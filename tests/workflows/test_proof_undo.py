@@ -50,9 +50,10 @@ async def _parked(handle):
     [
         (keyring("k"), "copied", 1),
         (keyring("k"), "invented", 1),
+        (keyring("k"), "left behind", 1),
         (Keyring(), "invented", 2),  # what the keys are for
     ],
-    ids=["copied, keys", "invented, keys", "invented, no keys"],
+    ids=["copied, keys", "invented, keys", "invented with a genuine question as heartbeat, keys", "invented, no keys"],
 )
 async def test_an_undo_that_no_run_asked_for_is_not_made(dev_server, plan, keys, kind, times):
     where = await place(dev_server.client, f"undo-guard-{next(_NUMBERS)}", keys)
@@ -62,13 +63,15 @@ async def test_an_undo_that_no_run_asked_for_is_not_made(dev_server, plan, keys,
     plan_id, workflow_id = document["plan_id"], names.plan_workflow_id(document["plan_id"])
     inputs = await half_rolled_back(where, document)
     (activity_id,) = [each for each in inputs if (each.startswith("a:") and "undo" in each) or each == "a:compensate"]
-    question = inputs[activity_id]
-    if kind == "invented":
+    genuine = question = inputs[activity_id]
+    if kind != "copied":
         question = wrapped(plain(json.loads(question.payloads[0].data)))
     run = where.attacker.client.get_workflow_handle(workflow_id)
+    await run.signal("lock", {"by": "mallory", "reason": "wake up"})
+    await where.attacker.command(names.WORKFLOW_QUEUE, activity_id, "compensate", question, names.UNDO_QUEUE, attempts=3)
+    if kind == "left behind":
+        await where.attacker.leave_behind(await where.attacker.take(names.UNDO_QUEUE, "compensate"), genuine)
     async with where.working("live"):
-        await run.signal("lock", {"by": "mallory", "reason": "wake up"})
-        await where.attacker.command(names.WORKFLOW_QUEUE, activity_id, "compensate", question, names.UNDO_QUEUE)
         answers = await until(lambda: _answers(where, workflow_id, 2))
         said = json.loads(answers[-1].data)
         assert undone(plan_id, "a") == times, said

@@ -14,7 +14,7 @@ from airlock.client import Airlock, NoSuchPlan, PlanHandle, UndoRefused
 from airlock.client.undo import previewed, undo
 from airlock.plans.state import State
 from airlock.plans.tool import Preview, ToolCall
-from airlock.run.state import Outcome
+from airlock.run.outcome import Outcome
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows import world

@@ -11,7 +11,6 @@ from airlock.plans.state import State
 
 MAX_PER_KIND = 50
 """The most conflicts of one kind that a plan carries in full. Its steps show the changes of all others."""
-_MAX_LISTED = 10
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:/+-]{0,199}")
 
 
@@ -89,13 +88,6 @@ _DOES = {
     State.ROLLBACK: "is being rolled back and touches",
     State.LOCKED: "is locked and touches",
 }
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a phrase (`a, b and c`); of many, the first few and the number of the others."""
-    if len(names) > _MAX_LISTED:
-        return f"{', '.join(names[:_MAX_LISTED])} and {len(names) - _MAX_LISTED} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def quoted(name: str) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from airlock.admission.call_digest import call_digest, of_this_plan
 from airlock.admission.ceiling import Cap
-from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, listed, quoted
+from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, quoted
 from airlock.admission.conflicts.situation import Findings, Situation
+from airlock.base.text import listed
 from airlock.plans.contract import Mode
 
 

@@ -3,10 +3,11 @@
 import heapq
 from collections.abc import Mapping
 
-from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, listed, quoted
+from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind, conflict, quoted
 from airlock.admission.conflicts.situation import Findings, Situation
 from airlock.admission.policy import ANY, Policy
 from airlock.base.errors import Problem
+from airlock.base.text import listed
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
 from airlock.plans.plan import Step

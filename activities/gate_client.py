@@ -1,0 +1,119 @@
+"""Requests to gates by update and signal: repeated while a gate's run ends, and answered from its last run."""
+
+import asyncio
+import random
+from typing import Any, cast
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base import names
+from airlock.base.visible import visible
+from airlock.gates.answers import (
+    AcquireBusy,
+    AcquireClosed,
+    AcquireQueued,
+    AcquireRefused,
+    AcquireResult,
+    GateAnswer,
+    GateBusy,
+    GateClosed,
+    OverBudget,
+    SlotQueued,
+)
+from airlock.gates.messages import GateStart
+from airlock.gates.protocol import ClosedGate, GateWait, HeldSlot, Release, SlotRequest
+from airlock.temporal.carried import demands_proofs
+from airlock.temporal.gate_memory import left_behind
+from airlock.temporal.proof_converter import UnprovenAnswer
+
+_ASKS = 12
+"""Attempts to get an answer from one gate before the activity fails and is retried."""
+_ASK_AGAIN = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)
+"""Answers of Temporal while a gate's run ends or continues as new, or while too many plans ask it at once."""
+
+
+async def ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
+    """Return the answer of one gate; ask again while its run is ending or too many plans ask it."""
+    for attempt in range(_ASKS):
+        operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            names.GATE_WORKFLOW,
+            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate)),
+            id=gate,
+            task_queue=names.WORKFLOW_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"gate: {visible(wanted.name)}"[:200],
+        )
+        try:
+            answer: GateAnswer = await client.execute_update_with_start_workflow(
+                "acquire", wanted, start_workflow_operation=operation, result_type=cast(Any, GateAnswer)
+            )
+        except (RPCError, WorkflowUpdateFailedError) as error:
+            if attempt + 1 == _ASKS or not _worth_asking_again(error):
+                raise
+            # jitter: plans that were turned away together must not come back together
+            await asyncio.sleep(min(0.02 * 2**attempt, 1.0) * random.uniform(0.5, 1.5))
+        else:
+            if demands_proofs(client) and answer.nonce != wanted.nonce:
+                raise UnprovenAnswer(f"{gate} answered another question than this one")
+            return answer
+    raise AssertionError("unreachable")
+
+
+def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
+    if isinstance(error, RPCError):
+        return error.status in _ASK_AGAIN
+    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
+
+
+async def release_slots(client: Client, gate: str, release: Release) -> bool:
+    """Release the slots of one request at a gate. Return False if that gate no longer exists."""
+    try:
+        await client.get_workflow_handle(gate).signal("release", release)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+    else:
+        return True
+    if not (after := await left_behind(client, gate)):
+        return False
+    # the gate's next run restores the slots of the terminated one: without this signal it would never free this slot
+    await client.start_workflow(
+        names.GATE_WORKFLOW,
+        GateStart(after=after),
+        id=gate,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal="release",
+        start_signal_args=[release],
+    )
+    return True
+
+
+def not_granted(
+    gate: str, name: str, answer: SlotQueued | GateBusy | GateClosed | OverBudget, held: tuple[HeldSlot, ...]
+) -> AcquireResult:
+    """Return the result of an acquisition that ends at a gate without a slot there.
+
+    Args:
+        gate: The gate.
+        name: The name of its resource or tool.
+        answer: The gate's answer.
+        held: The slots that other gates granted before.
+    """
+    match answer:
+        case SlotQueued(position=position, holders=holders):
+            return AcquireQueued(held=held, waiting=GateWait(gate=gate, name=name, position=position, holders=holders))
+        case GateBusy(holders=holders):
+            return AcquireBusy(held=held, busy=GateWait(gate=gate, name=name, holders=holders))
+        case GateClosed(by=by, why=why):
+            return AcquireClosed(held=held, closed=ClosedGate(by=by, reason=why))
+        case OverBudget(why=why):
+            return AcquireRefused(held=held, refused=why or "the gate refused")

@@ -1,0 +1,61 @@
+"""Problems of a plan that cannot be read as a whole: the parts that can be read are examined all the same."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from airlock.admission.examination import examine
+from airlock.admission.policy import Policy
+from airlock.base.errors import PlanError, Problem
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Plan, Step
+
+_PLACEHOLDER = "(unreadable)"
+"""The agent or the tool of a step whose own cannot be read."""
+_STEP = {"agent": _PLACEHOLDER, "tool": _PLACEHOLDER, "confidence": 0.0}
+_PLAN = {"plan_id": "unreadable", "requested_by": _PLACEHOLDER}
+
+
+def further_problems(
+    document: Any, refused: PlanError, catalogue: Catalogue | None = None, policy: Policy | None = None
+) -> tuple[Problem, ...]:
+    """Return the problems of a plan that was refused as unreadable, with those of the parts that can be read.
+
+    Args:
+        document: The decoded JSON document.
+        refused: The error of reading it.
+        catalogue: The operator's tools, if they are known.
+        policy: The operator's rules, if they are known.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("steps"), list):
+        return refused.problems
+    steps = [step for raw in document["steps"] if (step := _readable(Step, raw, _STEP)) is not None]
+    rest = _readable(Plan, {**document, "steps": [step.model_dump() for step in steps]}, _PLAN)
+    if rest is None:
+        return refused.problems
+    readable_agents = all(step.agent != _PLACEHOLDER for step in steps)
+    found = examine(rest, catalogue, policy if readable_agents else None).problems
+    known = {problem.where for problem in refused.problems}
+    unnamed = tuple(f"names step {name!r}," for name in _ids(document["steps"]) if rest.step(name) is None)
+    return (*refused.problems, *(each for each in found if each.where not in known and not each.message.startswith(unnamed)))
+
+
+def _readable(model: Any, document: Any, placeholders: Mapping[str, Any]) -> Any:
+    """Return a model of what can be read of a document, or None; fields that cannot be read are left out or replaced."""
+    if not isinstance(document, Mapping):
+        return None
+    values = dict(document)
+    for _ in range(2):
+        try:
+            return model.model_validate({**placeholders, **values})
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                values.pop(str(item["loc"][0]) if item["loc"] else "", None)
+    return None
+
+
+def _ids(steps: Sequence[Any]) -> Iterator[str]:
+    for step in steps:
+        if isinstance(step, Mapping) and isinstance(step.get("id"), str):
+            yield step["id"]

@@ -1,0 +1,33 @@
+"""Patience with workers that are busy: a late answer is no silence while a worker goes on asking for work."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.client.pollers import last_poll
+
+_LATE = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+"""Ends of a question whose time is over. Temporal answers otherwise when it knows of no worker."""
+_Answer = TypeVar("_Answer")
+
+
+async def answered(client: Client, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Ask, and ask again after each timeout for as long as a worker polls for workflows.
+
+    Only for questions, which may be asked twice. A worker that has just died looks alive for as long as a poll lasts.
+
+    Args:
+        client: A connected client.
+        ask: A function that asks once, within a time of its own.
+
+    Raises:
+        RPCError: The timeout, if no worker polls any more; any other refusal at once.
+    """
+    while True:
+        try:
+            return await ask()
+        except RPCError as error:
+            if error.status not in _LATE or await last_poll(client) is None:
+                raise

@@ -1,0 +1,16 @@
+"""The outcome of a run: how a plan ended."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The outcome of a run that has ended."""
+
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    REHEARSED = "rehearsed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    ABORTED = "aborted"
+    UNREHEARSED = "unrehearsed"
+    """A mock or a dry run could not look, and no call was made: the same plan may be submitted again."""

@@ -1,0 +1,166 @@
+"""The one table of answers: what each answer of a target says about the effect of a request, by protocol.
+
+A request that may change something and was sent is in doubt, unless its target says in a way that can be relied on that it
+had no effect. Every built-in tool asks this table, and the page about outcomes is generated from it.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+NOT_SENT: Final = "not sent"
+"""No connection, or the request cannot be written: no byte of it left."""
+LOST: Final = "lost"
+"""The request was sent; its answer did not come, or is not one of the protocol."""
+ANY: Final = "anything else"
+
+
+class Effect(StrEnum):
+    """The effect of a request, as far as it is known."""
+
+    SUCCESS = "success"
+    NONE = "no effect"
+    DOUBT = "in doubt"
+
+
+class Asked(StrEnum):
+    """A kind of request, by protocol and by what is at stake."""
+
+    HTTP_WRITE = "HTTP request that changes something"
+    HTTP_REMOVAL = "HTTP DELETE of an undo"
+    HTTP_READ = "HTTP request that reads: GET, searches, dry runs, probes"
+    SMTP_SESSION = "SMTP until a mail begins: greeting, EHLO, STARTTLS, AUTH"
+    SMTP_ADDRESS = "SMTP MAIL FROM and RCPT TO"
+    SMTP_DATA = "SMTP DATA"
+    SMTP_MAIL = "SMTP text of the mail and its final dot"
+    SQL_STATEMENT = "SQL until the commit; of an SQLite file also the commit"
+    SQL_COMMIT = "SQL commit on a server"
+    FILE_DRAFT = "File until it is replaced"
+    FILE_SWAP = "File being replaced: rename, unlink"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The meaning of one answer."""
+
+    effect: Effect
+    again: bool
+    """True if another attempt could succeed. After a doubt the contract decides whether there is one."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table."""
+
+    asked: Asked
+    answers: tuple[str, ...]
+    """Codes, in which `x` is any digit or letter; names of errors; `NOT_SENT`, `LOST` or `ANY`."""
+    meaning: Meaning
+
+    def fits(self, answer: str) -> bool:
+        """Return True if the row is about this answer."""
+        return any(_fits(pattern, answer) for pattern in self.answers)
+
+
+def meaning(asked: Asked, answer: str | int) -> Meaning:
+    """Return what an answer means: that of the first row that fits.
+
+    Args:
+        asked: The kind of request.
+        answer: A status or reply code, an SQLSTATE, the name of an error, `NOT_SENT` or `LOST`.
+    """
+    return next(row.meaning for row in rows(asked) if row.fits(str(answer)))
+
+
+def rows(asked: Asked) -> Iterator[Row]:
+    """Yield the rows of one kind of request, in the order in which they are looked through. The last one fits anything."""
+    return (row for row in TABLE if row.asked is asked)
+
+
+def errno_name(error: OSError) -> str:
+    """Return the name of an error of the operating system, such as `ENOSPC`."""
+    return errno.errorcode.get(error.errno or 0, ANY)
+
+
+def _fits(pattern: str, answer: str) -> bool:
+    if pattern == ANY:
+        return True
+    if "x" not in pattern or pattern in (NOT_SENT, LOST):
+        return pattern == answer
+    if len(pattern) != len(answer):
+        return False
+    return all(one in ("x", other) and other.isalnum() for one, other in zip(pattern, answer, strict=True))
+
+
+def _success(asked: Asked, *answers: str, why: str) -> Row:
+    return Row(asked, answers, Meaning(Effect.SUCCESS, again=False, why=why))
+
+
+def _refused(asked: Asked, *answers: str, why: str) -> Row:
+    return Row(asked, answers, Meaning(Effect.NONE, again=False, why=why))
+
+
+def _not_now(asked: Asked, *answers: str, why: str) -> Row:
+    return Row(asked, answers, Meaning(Effect.NONE, again=True, why=why))
+
+
+def _doubt(asked: Asked, *answers: str, why: str) -> Row:
+    return Row(asked, answers, Meaning(Effect.DOUBT, again=True, why=why))
+
+
+def _http_change(asked: Asked) -> tuple[Row, ...]:
+    return (
+        _not_now(asked, NOT_SENT, why="no connection was made"),
+        _success(asked, "2xx", why="the target did it, also where its body cannot be read: that is kept as text"),
+        _doubt(asked, "408", "499", why="the time of the target, or of a gateway, was over: either may have acted"),
+        _not_now(asked, "425", "429", why="the target turned the request away before it did anything"),
+        _refused(asked, "4xx", why="the target says that the request is at fault"),
+        _doubt(asked, "3xx", why="a redirect, which is not followed, tells nothing of what was done before it"),
+        _doubt(asked, "5xx", why="the target, or a gateway before it, failed at an unknown point"),
+        _doubt(asked, ANY, why="the request was sent, and no answer says what it did"),
+    )
+
+
+TABLE: Final[tuple[Row, ...]] = (
+    *_http_change(Asked.HTTP_WRITE),
+    _success(Asked.HTTP_REMOVAL, "404", "410", why="it is gone already"),
+    *_http_change(Asked.HTTP_REMOVAL),
+    _success(Asked.HTTP_READ, "2xx", why="the answer is the result"),
+    _not_now(Asked.HTTP_READ, "408", "425", "429", "5xx", why="the target could not answer now"),
+    _refused(Asked.HTTP_READ, "xxx", why="the target says that the request is at fault, or points elsewhere"),
+    _not_now(Asked.HTTP_READ, ANY, why="no answer; a read changes nothing"),
+    _success(Asked.SMTP_SESSION, "2xx", why="the session goes on"),
+    _refused(Asked.SMTP_SESSION, "5xx", why="the server refuses for good; no mail was begun"),
+    _not_now(Asked.SMTP_SESSION, ANY, why="no mail was begun"),
+    _success(Asked.SMTP_ADDRESS, "2xx", why="the server takes the address"),
+    _refused(Asked.SMTP_ADDRESS, "5xx", why="the server refuses the address for good"),
+    _not_now(Asked.SMTP_ADDRESS, ANY, why="greylisting and the like: no byte of the mail was sent"),
+    _success(Asked.SMTP_DATA, "354", why="the server waits for the mail"),
+    _refused(Asked.SMTP_DATA, "5xx", why="the server refuses for good"),
+    _not_now(Asked.SMTP_DATA, ANY, why="no byte of the mail was sent"),
+    _success(Asked.SMTP_MAIL, "2xx", why="the server is responsible for the mail from here on"),
+    _not_now(Asked.SMTP_MAIL, "4xx", why="the sender stays responsible for the mail (RFC 5321, 4.2.5)"),
+    _refused(Asked.SMTP_MAIL, "5xx", why="the server refuses the mail for good (RFC 5321, 4.2.5)"),
+    _doubt(Asked.SMTP_MAIL, ANY, why="the server may have taken the mail before the connection was lost"),
+    _refused(Asked.SQL_STATEMENT, "23xxx", "IntegrityError", why="a constraint; the transaction is rolled back"),
+    _not_now(
+        Asked.SQL_STATEMENT, "08xxx", "40xxx", "53xxx", "55P03", "57xxx", "OperationalError", NOT_SENT, LOST,
+        why="a lock, a deadlock, a serialization failure, a lost connection: nothing was committed",
+    ),
+    _refused(Asked.SQL_STATEMENT, ANY, why="an error of the statement; the transaction is rolled back"),
+    _doubt(Asked.SQL_COMMIT, "40003", why="the server does not know whether it committed"),
+    _not_now(Asked.SQL_COMMIT, "40xxx", why="a serialization failure or a deadlock: the server rolled back"),
+    _refused(Asked.SQL_COMMIT, "23xxx", why="a deferred constraint: the server rolled back"),
+    _doubt(Asked.SQL_COMMIT, ANY, why="the server may have committed before the connection was lost"),
+    _not_now(
+        Asked.FILE_DRAFT, "ENOSPC", "EDQUOT", "EAGAIN", "EBUSY", "EINTR", "EMFILE", "ENFILE", "ENOENT",
+        why="the file was not touched",
+    ),
+    _refused(Asked.FILE_DRAFT, ANY, why="the file was not touched"),
+    _not_now(Asked.FILE_SWAP, "ENOENT", why="another program removed the file or its folder meanwhile"),
+    _doubt(Asked.FILE_SWAP, ANY, why="the file is looked at: as before is no effect, as intended is success"),
+)  # fmt: skip
+"""The table. A row stands before those that are less specific."""

@@ -1,0 +1,85 @@
+"""The trial of a row's change in a transaction that is always rolled back: only the database knows all its constraints."""
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from airlock.base.errors import ToolFailed
+from airlock.plans.tool import ToolCall
+from airlock.tools.database import stores_text, transaction
+
+NOT_TRIED = " The constraints of the database were not tried: {why}."
+BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
+_FORBIDDEN = ("42501", "25006")
+"""SQLSTATEs of a user that may not write, and of a database that is read-only."""
+_FOREIGN_KEY = ("23503", "FOREIGN KEY constraint failed")
+"""The SQLSTATE of a violated foreign key, and SQLite's text for it."""
+
+
+class _RollBack(Exception):
+    """The end of a trial that worked."""
+
+
+def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
+    """Make a change and take it back at once. Return "" if the database accepts it, or why that could not be tried.
+
+    Args:
+        call: The dry run.
+        change: A function that makes the change in the transaction it gets.
+
+    Raises:
+        ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
+            the same plan, a foreign key is told of instead: that step may write or delete the other row.
+    """
+    try:
+        with transaction(call, write=True) as connection:
+            late = _deferred_violations(connection)
+            change(connection)
+            _now(connection, late)
+            raise _RollBack
+    except _RollBack:
+        return ""
+    except ToolFailed as error:
+        if call.follows_writes and _is_foreign_key(error):
+            return BEHIND.format(why=error)
+        if why := _could_not_try(error.__cause__):
+            return NOT_TRIED.format(why=why)
+        raise
+
+
+def _is_foreign_key(error: ToolFailed) -> bool:
+    state, text = _FOREIGN_KEY
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == state or text in str(error)
+
+
+def _could_not_try(error: BaseException | None) -> str:
+    """Return why a trial says nothing about the change; empty if the database refused the change itself."""
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _FORBIDDEN:
+        return "this worker may only read"
+    if not isinstance(error, OperationalError):
+        return ""
+    readonly = "readonly" in str(error.orig)
+    return "this worker may only read" if readonly else "the database was busy"
+
+
+def _now(connection: sa.Connection, before: int) -> None:
+    """Check what a database otherwise checks at the commit, which never comes.
+
+    Raises:
+        ToolFailed: If a constraint that may be deferred is violated.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    if _deferred_violations(connection) > before:
+        raise ToolFailed("the database refused it: FOREIGN KEY constraint failed")
+
+
+def _deferred_violations(connection: sa.Connection) -> int:
+    """Return the number of rows that violate a foreign key; 0 without counting if no key of an SQLite file is deferred."""
+    if not stores_text(connection):
+        return 0
+    deferred = "SELECT 1 FROM sqlite_master WHERE upper(sql) LIKE '%INITIALLY DEFERRED%' LIMIT 1"
+    if connection.exec_driver_sql(deferred).first() is None:
+        return 0
+    return len(connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall())

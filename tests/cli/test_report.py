@@ -1,0 +1,175 @@
+"""The page of `verify --html` in a real browser: it shows the record, checks it, and names a changed byte."""
+
+import asyncio
+import json
+import random
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from airlock.cli.export_files import export_files
+from airlock.cli.report import report_page, write_report
+from airlock.cli.verify_files import check_export, files_of, verify
+from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUMMARY
+from airlock.export.ledger import line_hash, line_text
+from airlock.export.plan_lines import PlanRecord, plan_record
+from tests.cli.browser import Browser, browser
+from tests.cli.test_verify import hide, of_version_one, said
+from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
+
+PLANS = 16
+NASTY = '</script><img src=x onerror="document.body.dataset.owned=1">\u202egpj.exe'
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "files"
+    write(folder, list(records(PLANS)))
+    return folder
+
+
+def write(folder: Path, plans: list[PlanRecord]) -> None:
+    async def stream() -> AsyncIterator[PlanRecord]:
+        for plan in plans:
+            yield plan
+
+    signals = [signal(number) for number in range(3)]
+    asyncio.run(export_files(folder, stream(), pipeline_id="default", signals=signals, health=health()))
+
+
+def report(folder: Path, to: Path) -> Path:
+    checked = check_export(folder)
+    write_report(to, folder, files_of(folder), checked.summary.hash if checked.summary else None)
+    return to
+
+
+def test_the_command_writes_the_page_also_of_a_record_that_was_changed(exported: Path, tmp_path: Path) -> None:
+    done = said(str(exported), "--html", str(tmp_path / "r.html"))
+    assert (done.exit_code, "r.html: the record as a page" in done.stdout.replace("\n", "")) == (0, True)
+    folder = shutil.copytree(exported, tmp_path / "changed")
+    (folder / APPROVALS).write_bytes((folder / APPROVALS).read_bytes()[:-9])
+    assert said(str(folder), "--html", str(tmp_path / "bad.html")).exit_code == 1
+    assert (tmp_path / "bad.html").stat().st_size > 10_000
+    inside = said(str(exported), "--html", str(exported / "r.html"))
+    assert (inside.exit_code, "write the page elsewhere" in inside.stderr.replace("\n", " ")) == (1, True)
+    assert verify(exported) == []
+
+
+def test_the_page_may_load_nothing_and_holds_no_text_of_the_record_as_markup() -> None:
+    text = report_page({EXECUTIONS: NASTY.encode()}, "0" * 64)
+    assert text.isascii()
+    assert "onerror" not in text
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    assert "http" not in policy[1]
+    assert not re.search(r"(src|href)=", text)
+
+
+def test_the_browser_computes_the_same_and_shows_who_decided(page: Browser, exported: Path, tmp_path: Path) -> None:
+    page.events.clear()
+    page.open(report(exported, tmp_path / "r.html"))
+    verdict, text = page.checked()
+    assert (verdict, "Nothing is wrong" in text) == ("good", True), text
+    assert "15 of 15 digests of seals computed again, 2 signatures checked" in text
+    assert json.loads((exported / SUMMARY).read_bytes())["hash"] in text
+    assert page.value("document.querySelectorAll('details.plan').length") == PLANS
+    shown = page.value(
+        "(() => { const plan = document.querySelectorAll('details.plan')[9]; plan.open = true;"
+        " return new Promise((resolve) => setTimeout(() => resolve(plan.innerText), 50)); })()"
+    )
+    for told in ("boss", "approve", "counted", "refused", f"signature fits: {PUBLIC_KEY}", "21-a", "22-b", "does a"):
+        assert told in shown
+    assert page.requests() == [(tmp_path / "r.html").resolve().as_uri()]
+
+
+def test_a_changed_byte_is_named_as_verify_names_it(page: Browser, exported: Path, tmp_path: Path) -> None:
+    chance = random.Random(4)
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    for number in range(24):
+        name = EXPORT_FILES[number % len(EXPORT_FILES)]
+        folder = shutil.copytree(exported, tmp_path / f"changed-{number}")
+        data = bytearray((folder / name).read_bytes())
+        place = chance.randrange(len(data))
+        data[place] = chance.choice([byte for byte in b'ab01" {}x\n' if byte != data[place]])
+        (folder / name).write_bytes(data)
+        page.choose(sorted(folder.iterdir()))
+        verdict, text = page.checked()
+        assert verdict == "bad", (name, place)
+        assert f"Checked: {len(EXPORT_FILES)} files that you chose." in text
+        first = page.value("document.querySelector('#findings code').textContent")
+        line = f":{verify(folder)[0].line}" if name in LINES else ""
+        assert first.startswith(f"{name}{line}"), (first, verify(folder)[0], place)
+    page.choose(sorted(exported.iterdir()))
+    assert page.checked()[0] == "good"
+
+
+def test_lines_that_were_hashed_again_are_named_by_digest_signature_and_chain(
+    page: Browser, exported: Path, tmp_path: Path
+) -> None:
+    def forged(change: str) -> Path:
+        folder = shutil.copytree(exported, tmp_path / change)
+        lines = (folder / APPROVALS).read_text().splitlines()
+        number = next(at for at, line in enumerate(lines) if '"plan_id":"p-9"' in line and '"replaced":null' in line)
+        line = json.loads(lines[number])
+        if change == "goal":
+            line["content"]["goal"] = "harmless"
+        elif change == "signature":
+            line["decisions"][0]["message"]["signature"] = "A" * 86 + "=="
+        else:
+            line["decisions"][0]["by"] = "eve"
+        lines[number] = line_text({**line, "hash": line_hash(line)}).rstrip("\n")
+        (folder / APPROVALS).write_text("\n".join(lines) + "\n")
+        return folder
+
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    for change, told in (
+        ("goal", "content: its digest is"), ("signature", "key: did not make this signature"),
+        ("by", "entry: is not what entry"),
+    ):  # fmt: skip
+        page.choose(sorted(forged(change).iterdir()))
+        verdict, text = page.checked()
+        assert (verdict, told in text) == ("bad", True), text
+
+
+def test_missing_and_other_files_old_exports_and_hidden_values(page: Browser, exported: Path, tmp_path: Path) -> None:
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    files = sorted(exported.iterdir())
+    page.choose([file for file in files if file.name != EXECUTIONS])
+    assert f"{EXECUTIONS} the file is missing" in page.checked()[1]
+    (tmp_path / "more.txt").write_text("x")
+    page.choose([*files, tmp_path / "more.txt"])
+    assert "more.txt is no part of an export" in page.checked()[1]
+    page.choose(sorted(of_version_one(tmp_path).iterdir()))
+    verdict, text = page.checked()
+    assert (verdict, "This is not the root of the record" in text) == ("good", True), text
+    hide(tmp_path / "hidden", tmp_path / "openings.jsonl")
+    page.choose(sorted((tmp_path / "hidden").iterdir()))
+    verdict, text = page.checked()
+    assert (verdict, "13 digests need openings" in text) == ("good", True), text
+
+
+def test_a_text_of_the_record_is_never_markup(page: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "nasty"
+    record = plan_record(trace(resealed()).model_copy(update={"goal": NASTY, "why": NASTY, "requested_by": NASTY}))
+    write(folder, [record])
+    page.open(report(folder, tmp_path / "r.html"))
+    assert page.checked()[0] == "good"
+    page.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    text = page.value("new Promise((resolve) => setTimeout(() => resolve(document.getElementById('plans').innerText), 50))")
+    assert '<img src=x onerror="document.body.dataset.owned=1">' in text
+    assert "\\u202egpj.exe" in text
+    assert page.value("document.body.dataset.owned || document.querySelectorAll('img').length") == 0

@@ -1,0 +1,351 @@
+"""`approvals.jsonl`: every digest can be computed again from the line alone, and every lie about a decision is named."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from airlock.base.canonical import canonical_json
+from airlock.export.approvals import SealLine
+from airlock.export.first_version import as_first_version
+from airlock.export.hiding import HIDDEN, Openings, hidden_line, hidden_values
+from airlock.export.ledger import line_hash, line_text, linked, seals_genesis
+from airlock.export.plan_lines import PlanRecord, plan_record
+from airlock.export.seal_check import SealReport, check_seals
+from airlock.export.seal_traces import MAX_MESSAGE, stored_message
+from airlock.export.verification import read_line
+from airlock.run.audit import AuditKind
+from airlock.run.state import MAX_SEALS
+from tests.core.build import NOW, awaiting, live, live_run, plan, rehearse, say, step
+from tests.core.build import call as made_call
+from tests.core.export_build import PUBLIC_KEY, RUNS, completed, denied, records, resealed, rolled_back, trace
+
+KEY = bytes(32)
+
+
+def checked(record: PlanRecord, openings: Openings | None = None) -> tuple[str | None, SealReport]:
+    report = SealReport()
+    fault = check_seals(record, openings or Openings(), report)
+    return (None if fault is None else fault.message), report
+
+
+def relinked(record: PlanRecord, *seals: SealLine) -> PlanRecord:
+    """Return the record with other seals, hashed as if they had always been so."""
+    made: list[SealLine] = []
+    prev = seals_genesis(record.execution.workflow_id, record.execution.first_run_id)
+    for seq, seal in enumerate(seals, start=1):
+        made.append(linked(seal, seq, prev))
+        prev = made[-1].hash
+    line = record.execution.model_copy(update={"seals": len(made), "seals_hash": prev})
+    return record.model_copy(update={"seals": tuple(made), "execution": linked(line, line.seq, line.prev)})
+
+
+@pytest.mark.parametrize("make", [*RUNS, resealed])
+def test_the_digest_is_the_sha256_of_the_content_as_it_stands_in_the_line(make: Any) -> None:
+    record = plan_record(trace(make()))
+    message, report = checked(record)
+    assert message is None
+    assert report.recomputed == len(record.seals) == record.execution.seals
+    for seal in record.seals:
+        line = line_text(seal)
+        assert read_line(line.encode(), SealLine) == seal
+        told = json.loads(line)
+        text = json.dumps(told["content"], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        assert hashlib.sha256(text.encode()).hexdigest() == told["digest"]
+        policy = json.dumps(told["policy"], sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(policy.encode()).hexdigest() == told["content"]["policy_hash"]
+        assert {one["contract_hash"] for one in told["content"]["steps"]} == told["contracts"].keys()
+
+
+def test_a_plan_that_was_sealed_twice_has_both_seals_and_the_signed_approval_of_the_second() -> None:
+    record = plan_record(trace(resealed()))
+    first, second = record.seals
+    assert (first.replaced, second.replaced) == ("the plan was locked", None)
+    assert second.content is not None
+    assert second.content["replaces"] == first.digest
+    (refused,), (approval,) = first.decisions, second.decisions
+    assert (refused.counted, refused.decision, refused.steps, refused.key) == (False, "approve", (), PUBLIC_KEY)
+    assert (approval.counted, approval.by, approval.steps, approval.key) == (True, "boss", ("a", "b"), PUBLIC_KEY)
+    assert approval.stored_at is not None
+    assert approval.stored_at < approval.recorded_at
+    assert [(one.step, one.approved_by) for one in second.by_step] == [("a", ("boss",)), ("b", ("boss",))]
+    assert checked(record)[1].signatures == 2
+
+
+def test_every_entry_has_both_phase_ids_and_every_call_its_seal() -> None:
+    record = plan_record(trace(resealed()))
+    lines = (record.execution, *record.events, *record.seals)
+    assert len(lines) > 10
+    assert {(line.phase21_plan_id, line.phase22_validation_id) for line in lines} == {("21-a", "22-b")}
+    calls = [event for event in record.execution.events if event.kind in (AuditKind.CALL, AuditKind.DRIFT)]
+    assert {event.seal for event in calls} == {record.seals[1].digest}
+    assert len(calls) == 2
+    undone = plan_record(trace(rolled_back()))
+    assert {line.seal for line in undone.rollbacks} == {undone.seals[0].digest}
+    assert "phase21_plan_id" not in line_text(undone.execution)
+
+
+def test_votes_and_denials_are_counted_for_each_step() -> None:
+    run = awaiting(plan(step("a"), step("b", "read")))
+    say(run, "approve", steps=["b"])
+    made_call(run, live("b"))
+    source = trace(run)
+    told = [(one.step, one.votes, one.denials) for one in plan_record(source).execution.result.tool_results]
+    assert told == [("a", 1, 0), ("b", 1, 0)]  # the message of the trace names no steps: it approves all
+    entries = [
+        one.model_copy(update={"stored": one.stored.model_copy(update={"content": {**one.stored.content, "steps": ["b"]}})})
+        if one.stored is not None and isinstance(one.stored.content, dict)
+        else one
+        for one in source.entries
+    ]
+    record = plan_record(source.model_copy(update={"entries": tuple(entries)}))
+    assert [(one.step, one.votes) for one in record.execution.result.tool_results] == [("a", 0), ("b", 1)]
+    assert checked(record)[0] is None
+    refused = plan_record(trace(denied()))
+    assert [(one.votes, one.denials) for one in refused.execution.result.tool_results] == [(0, 1)]
+    assert [one.denied_by for one in refused.seals[0].by_step] == [("boss",)]
+
+
+def _decision(seal: SealLine, number: int = 0, **changes: Any) -> SealLine:
+    decisions = list(seal.decisions)
+    decisions[number] = decisions[number].model_copy(update=changes)
+    return seal.model_copy(update={"decisions": tuple(decisions)})
+
+
+def _message(seal: SealLine, **changes: Any) -> SealLine:
+    message = seal.decisions[0].message
+    assert isinstance(message, dict)
+    return _decision(seal, message={**message, **changes})
+
+
+def _content(seal: SealLine, **changes: Any) -> SealLine:
+    return seal.model_copy(update={"content": {**(seal.content or {}), **changes}})
+
+
+LIES: dict[str, tuple[Callable[[SealLine], SealLine], str]] = {
+    "another goal": (lambda seal: _content(seal, goal="harmless"), "content: its digest is"),
+    "no content": (lambda seal: seal.model_copy(update={"content": None}), "content: is missing without a reason"),
+    "another policy": (
+        lambda seal: seal.model_copy(update={"policy": {**(seal.policy or {}), "approvers": ["eve"]}}),
+        "policy: is not the one whose hash was sealed",
+    ),
+    "another contract": (
+        lambda seal: seal.model_copy(update={"contracts": {name: {"tool": "x"} for name in seal.contracts}}),
+        "contracts: the digest of the contract of 'x'",
+    ),
+    "a contract too many": (
+        lambda seal: seal.model_copy(update={"contracts": {**seal.contracts, "0" * 64: {}}}),
+        "contracts: no step has the contract 000000000000",
+    ),
+    "no decision": (lambda seal: seal.model_copy(update={"decisions": ()}), "decisions: are those of entries []"),
+    "another approver": (lambda seal: _decision(seal, by="eve"), "decisions[0].entry: is not what entry"),
+    "another verdict": (lambda seal: _decision(seal, counted=False), "decisions[0].counted: entry"),
+    "other steps": (lambda seal: _decision(seal, steps=("a",)), "decisions[0].steps: are not those of the message"),
+    "a message by another": (lambda seal: _message(seal, by="eve"), "decisions[0].message: is not by 'boss'"),
+    "a message about another seal": (lambda seal: _message(seal, digest="0" * 64), "decisions[0].message.digest"),
+    "another signature": (
+        lambda seal: _message(seal, signature="A" * 86 + "=="), "decisions[0].key: did not make this signature"
+    ),
+    "a signature without its key": (lambda seal: _decision(seal, key=None), "decisions[0].key: another one made"),
+    "no signature": (lambda seal: _message(seal, signature=None), "decisions[0].key: did not make this signature"),
+    "other voices": (lambda seal: seal.model_copy(update={"by_step": seal.by_step[:1]}), "by_step: is not what"),
+    "another phase id": (lambda seal: seal.model_copy(update={"phase21_plan_id": "x"}), "phase21_plan_id: is not the one"),
+    "another plan": (lambda seal: seal.model_copy(update={"plan_id": "x"}), "names another plan than 'p-0'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_that_was_hashed_again_is_named_with_its_field(lie: str) -> None:
+    record = plan_record(trace(resealed()))
+    change, said = LIES[lie]
+    message, _ = checked(relinked(record, record.seals[0], change(record.seals[1])))
+    assert message is not None
+    assert said in message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a JSON value, except the whole."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@settings(max_examples=600, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_any_other_value_in_any_place_of_a_seal_is_named_although_everything_was_hashed_again(data: st.DataObject) -> None:
+    record = plan_record(trace(resealed()))
+    told = json.loads(line_text(record.seals[1]))
+    every = [path for path in places(told) if path[0] not in ("seq", "prev", "hash", "plan_index", "sealed_at", "replaced")]
+    path = data.draw(st.sampled_from(every))
+    holder = told
+    for key in path[:-1]:
+        holder = holder[key]
+    value = data.draw(JSON)
+    before, holder[path[-1]] = holder[path[-1]], value
+    assume(canonical_json(before) != canonical_json(value))
+    try:
+        forged = SealLine.model_validate_json(json.dumps(told))
+    except ValidationError:
+        return  # it is no line
+    assume(json.loads(line_text(forged)) == told)
+    message, report = checked(relinked(record, record.seals[0], forged))
+    free = path[0] == "missing" or path[-1] in ("stored_at", "left_out") or path[-2:] == ("message", "reason")
+    lost = path[0] in ("policy", "contracts") and not value  # what was not exported is checked against nothing, and noted
+    assert message is not None or free or (lost and report.notes), (path, value)
+
+
+def test_a_seal_that_was_taken_out_or_moved_is_missed() -> None:
+    record = plan_record(trace(resealed()))
+    first, second = record.seals
+    for seals, said in (
+        ((), "entry 2: digest"), ((second,), "is not in approvals.jsonl"), ((first,), "is not in approvals.jsonl"),
+    ):  # fmt: skip
+        assert said in str(checked(relinked(record, *seals))[0])
+    assert "seals is 2, but 1 are there" in str(checked(record.model_copy(update={"seals": (first,)}))[0])
+    assert "seal 1 of plan" in str(checked(record.model_copy(update={"seals": (second, first)}))[0])
+
+
+def test_a_seal_whose_signature_nobody_can_check_is_a_fault_and_one_of_a_later_policy_a_note() -> None:
+    record = plan_record(trace(resealed()))
+    _, second = record.seals
+    # the policy that was sealed lists no key: only the statement of the line is left
+    policy: dict[str, Any] = {**(second.policy or {}), "authorized_keys": []}
+    content = {**(second.content or {}), "policy_hash": hashlib.sha256(canonical_json(policy).encode()).hexdigest()}
+    source = trace(resealed())
+    seals = (source.seals[0], source.seals[1].model_copy(update={"policy": policy, "content": content}))
+    later = plan_record(source.model_copy(update={"seals": seals, "keys": (PUBLIC_KEY,)}))
+    assert later.seals[1].decisions[0].key == PUBLIC_KEY
+    assert "content: its digest is" in str(checked(later)[0])  # the content is another one, so the digest is wrong first
+    lost = _decision(second, key=None).model_copy(update={"policy": None})
+    assert "no known key of 'boss' made it" in str(checked(relinked(record, record.seals[0], lost))[0])
+    kept = second.model_copy(update={"policy": None})
+    message, report = checked(relinked(record, record.seals[0], kept))
+    assert (message, len(report.notes)) == (None, 2)
+    assert "the policy is not in the record" in report.notes[0]
+    assert "a later policy listed it" in report.notes[1]
+
+
+def test_an_approval_by_too_few_people_is_named() -> None:
+    record = plan_record(trace(live_run(plan(step("a")))))
+    (seal,) = record.seals
+    source = trace(live_run(plan(step("a"))))
+    told = {**(seal.content or {}), "approvals_required": 2}
+    digest = hashlib.sha256(canonical_json(told).encode()).hexdigest()
+    entries = tuple(
+        one.model_copy(update={"entry": one.entry.model_copy(update={"digest": one.entry.digest and digest}),
+                               "stored": one.stored and one.stored.model_copy(
+                                   update={"content": {"by": "boss", "digest": digest}})})
+        for one in source.entries
+    )  # fmt: skip
+    seals = (source.seals[0].model_copy(update={"content": told, "digest": digest}),)
+    message, _ = checked(plan_record(source.model_copy(update={"entries": entries, "seals": seals})))
+    assert message is not None
+    assert "approved by 1, and needs 2" in message
+
+
+@pytest.mark.parametrize("make", [*RUNS, resealed])
+def test_hidden_values_can_be_opened_and_everything_else_be_checked_without(make: Any) -> None:
+    record = plan_record(trace(make()))
+    openings = Openings()
+    hidden: list[SealLine] = []
+    for seal in record.seals:
+        line, opened = hidden_line(seal, KEY)
+        assert (line.hash, line_hash(line.model_dump(mode="json"))) == (seal.hash, seal.hash)
+        assert all(openings.add(one) for one in opened)
+        assert len(opened) == len(set(hidden_values(line.content))) > 0
+        assert read_line(line_text(line).encode(), SealLine) == line
+        hidden.append(line)
+    made = record.model_copy(update={"seals": tuple(hidden)})
+    message, report = checked(made)
+    assert (message, report.recomputed, report.hidden) == (None, 0, len(hidden))
+    message, report = checked(made, openings)
+    assert (message, report.recomputed, report.hidden) == (None, len(hidden), 0)
+
+
+def test_hidden_is_every_argument_and_what_the_dry_run_said() -> None:
+    (seal,) = plan_record(trace(completed())).seals
+    line, opened = hidden_line(seal, KEY)
+    assert line.content is not None
+    for told in line.content["steps"]:  # type: ignore[union-attr]
+        assert isinstance(told, dict)
+        assert all(value.keys() == {HIDDEN} for value in told["args"].values())  # type: ignore[union-attr]
+        assert told["preview"]["effect"].keys() == {HIDDEN}  # type: ignore[index,call-overload,union-attr]
+    places = {one.path.partition("/")[2] for one in opened}
+    assert {"steps.a.preview.effect", "steps.a.preview.observed", "steps.a.undo"} <= places
+    again, _ = hidden_line(seal, KEY)
+    other, _ = hidden_line(seal, bytes(31) + b"x")
+    assert again == line != other
+
+
+def test_a_changed_opening_opens_nothing_and_a_changed_hash_is_a_fault() -> None:
+    record = plan_record(trace(completed()))
+    line, opened = hidden_line(record.seals[0], KEY)
+    assert not Openings().add(opened[0].model_copy(update={"value": "another"}))
+    assert not Openings().add(opened[0].model_copy(update={"salt": "0" * 64}))
+    other = json.loads(line_text(line).replace(opened[0].hash, "0" * 64))
+    forged = record.model_copy(update={"seals": (SealLine.model_validate_json(line_text(other)),)})
+    assert checked(forged)[0] == "content: was changed: it does not match content_hash"
+
+
+def test_a_value_that_was_swapped_for_another_with_its_own_opening_does_not_give_the_digest() -> None:
+    record = plan_record(trace(completed()))
+    line, opened = hidden_line(record.seals[0], KEY)
+    forged_value, _ = hidden_line(record.seals[0].model_copy(
+        update={"content": {**(record.seals[0].content or {}), "goal": "harmless"}}
+    ), KEY)  # fmt: skip
+    openings = Openings()
+    for one in opened:
+        openings.add(one)
+    message, _ = checked(record.model_copy(update={"seals": (forged_value,)}), openings)
+    assert message is not None
+    assert "content: its digest is" in message
+    assert checked(record.model_copy(update={"seals": (line,)}), openings)[0] is None
+
+
+def test_the_first_version_has_none_of_the_new_fields_and_a_chain_of_its_own() -> None:
+    for record in records(12):
+        old = as_first_version(record)
+        text = "".join(line_text(line) for line in (old.execution, *old.transitions, *old.rollbacks))
+        for name in ("phase21", "phase22", '"seal"', '"seals"', "seals_hash", '"votes"', "denials"):
+            assert name not in text
+        assert (old.seals, len(old.events)) == ((), len(record.events))
+        assert old.execution.hash != record.execution.hash
+        assert checked(old)[0] is None
+
+
+def test_a_message_that_is_no_json_or_has_no_end_is_left_out_with_the_reason() -> None:
+    kept = stored_message("approve", {"by": "boss"}, NOW)
+    assert (kept.content, kept.left_out) == ({"by": "boss"}, "")
+    for content in ("x" * MAX_MESSAGE, {"by": "\ud800"}, float("nan"), _deep(150)):
+        told = stored_message("approve", content, NOW)
+        assert (told.content, bool(told.left_out)) == (None, True)
+
+
+def _deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_a_run_keeps_its_latest_seals_up_to_a_bound() -> None:
+    run = awaiting(plan(step("a")))
+    for _ in range(MAX_SEALS + 3):
+        say(run, "lock")
+        say(run, "unlock")
+        rehearse(run)
+    digests = [record.digest for record in run.seals]
+    assert (len(digests), len(set(digests)), digests[-1]) == (MAX_SEALS, MAX_SEALS, run.digest)
+    assert "seals" not in run.model_dump()
