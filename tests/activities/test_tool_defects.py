@@ -10,6 +10,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from airlock.activities import rehearsal_tries
 from airlock.activities.call import CallActivities
 from airlock.activities.compensate import CompensateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
@@ -95,6 +96,7 @@ FUNCTIONS = {
 @pytest.fixture(autouse=True)
 def _secret(monkeypatch):
     monkeypatch.setenv("AIRLOCK_SECRET_TOKEN", SECRET)
+    monkeypatch.setattr(rehearsal_tries, "PAUSE", 0.001)
     yield
     GIVEN.clear()
 

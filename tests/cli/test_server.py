@@ -188,7 +188,7 @@ async def test_list_filters_and_limits(starter: Starter, airlock: Airlock) -> No
     some = (await starter("list", "--limit", "2", "--json")).json
     assert (len(some["plans"]), some["truncated"]) == (2, True)
     assert some["total"] > 2
-    assert f"2 of {some['total']} plans are listed" in (await starter("list", "--limit", "2")).err
+    assert f"the newest 2 of {some['total']} plans" in (await starter("list", "--limit", "2")).err
     whole = (await starter("list", "--limit", "10000", "--json")).json
     assert (len(whole["plans"]), whole["truncated"]) == (whole["total"], False)
     table = await starter("list", "--state", "AWAITING_APPROVAL")
