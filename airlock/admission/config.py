@@ -47,12 +47,13 @@ class Config(FileModel):
     """The settings of the tools, by section."""
 
 
-def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Config:
+def parse_config(text: str, environment: Mapping[str, str] | None = None, file: str = "airlock.toml") -> Config:
     """Parse the text of `airlock.toml`.
 
     Args:
         text: TOML.
         environment: Environment variables; `AIRLOCK_SETTINGS__<SECTION>__<KEY>` overrides `[settings.<section>] <key>`.
+        file: The name of the file, for errors.
 
     Raises:
         ConfigError: If a key is wrong; it names each of them and the fix.
@@ -62,7 +63,7 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None) -> Con
         require_bounded(document)
     except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what tomllib leaves to Python
         raise ConfigError(
-            [Problem(where="airlock.toml", message=f"is not TOML: {shorten(str(error))}", fix="correct the syntax")]
+            [Problem(where=file, message=f"is not TOML: {shorten(str(error))}", fix="correct the syntax")]
         ) from error
     config, problems = _validated(document)
     wrong = {".".join(problem.where.split(".")[:2]) for problem in problems}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from airlock.base.errors import AirlockError, Problem
+from airlock.base.person import OWN_NAME
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
 from airlock.program import as_started, program
 from airlock.temporal.keyring import DEFAULT_FILE, ensure_keys
@@ -48,13 +49,14 @@ def init(
 
 
 def _say_next(folder: Path) -> None:
-    say(f"Written: {', '.join(str(folder / name) for name in EXAMPLE)}")
+    say(f"Written: {', '.join(str(folder / name) for name in (*EXAMPLE, DEFAULT_FILE))}")
+    say(f"{DEFAULT_FILE} is secret: keep it out of version control.")
     if folder != Path():
         say(f"Go there:  cd {shlex.quote(str(folder))}")
     say("A Temporal server and a worker, in a terminal of their own:")
     say(f"  {program()} dev")
     say("The plan, from its file to live calls:")
-    for line in ("check plan.json", "start plan.json", f"show {PLAN}", f"approve {PLAN} --by YOUR-NAME", f"watch {PLAN}"):
+    for line in ("check plan.json", "start plan.json", f"show {PLAN}", f"approve {PLAN} --by {OWN_NAME}", f"watch {PLAN}"):
         say(f"  {program()} {line}")
     say("The two notes are in the folder notes/ then. To take them back:")
     say(f"  {program()} rollback {PLAN} --reason 'only an example'")

@@ -75,6 +75,8 @@ async def lock(
         )
     else:
         _conclude(proof, within)
+        if scope is not None and not proof.rows:
+            warn(safe(f"No plan that was live has {scope}: if that was not expected, check its spelling."))
     # 1 even if all has stopped but a call in doubt: a script must not take that for a proof
     return OK if proof.quiesced else REFUSED
 

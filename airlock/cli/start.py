@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from airlock.base.errors import PlanError, Problem
+from airlock.base.person import OWN_NAME
 from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, examine_files
 from airlock.cli.follow import Snapshot, follow, open_screen
 from airlock.cli.hints import status_as_started
@@ -116,4 +117,5 @@ def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
     say(f"  follow it:  {program()} watch {handle.plan_id}")
     ended = status is not None and (status.outcome is not None or status.state.closed)
     if status is None or not ended:
-        say(f"  approve it: {program()} approve {handle.plan_id} --by YOUR-NAME   (after reading the preview)")
+        say("  after reading the preview, approve it:")
+        say(f"              {program()} approve {handle.plan_id} --by {OWN_NAME}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from airlock.base.names import undo_workflow_id
-from airlock.base.person import folded, spellings
+from airlock.base.person import OWN_NAME, folded, spellings
 from airlock.base.text import count
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
@@ -104,7 +104,7 @@ def approve_command(sealed: Sealed, digest: str) -> str:
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
     undone = (step.agent for step in (sealed.undo.steps if sealed.undo else ()))
     barred = spellings(name for name in (sealed.requested_by, *agents, *undone) if name is not None)
-    approver = next((name for name in sealed.approvers if folded(name) not in barred), "YOUR-NAME")
+    approver = next((name for name in sealed.approvers if folded(name) not in barred), OWN_NAME)
     message = json.dumps({"by": approver, "digest": digest[:16]})
     return f"temporal workflow signal --workflow-id {sealed.workflow_id} --name approve --input {shlex.quote(message)}"
 

@@ -32,4 +32,4 @@ def read_config(path: Path) -> Config:
         said = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         problem = Problem(where=str(path), message=str(said or error), fix="check --config and AIRLOCK_CONFIG")
         raise ConfigError([problem]) from error
-    return parse_config(text, os.environ)
+    return parse_config(text, os.environ, str(path))

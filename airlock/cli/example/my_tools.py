@@ -81,6 +81,8 @@ def preview(args: WriteNote, call: ToolCall) -> Preview:
 def take_back(args: WriteNote, call: ToolCall) -> None:
     """Restore what was there before. A second time it finds nothing left to do."""
     undo: Any = call.undo
+    if undo is None:  # a person said that the call happened, and its undo token was lost
+        raise ToolFailed("the text before is not known: restore it by hand")
     path, before = _path(args, call), undo["text"]
     now = _read(path)
     if now == before:
