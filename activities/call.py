@@ -38,7 +38,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded, CallUnpermitted
 from airlock.plans.tool import Tool, ToolCall
-from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress
 from airlock.tools.common import require_mine
 

@@ -7,7 +7,7 @@ from airlock.activities.tool_functions import StillRunning
 from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed
 from airlock.base.text import shorten
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, RetryableFailure
-from airlock.run.call_messages import CallRequest
+from airlock.run.live.call_messages import CallRequest
 
 # the request never reached the target: certainly no effect
 _NOT_SENT = (

@@ -27,7 +27,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.outcome import ProbeAnswer, Undone, UndoOutcome
 from airlock.plans.outcome import UndoFailed as UndoFailedOutcome
 from airlock.plans.tool import Probe, Tool, ToolCall
-from airlock.run.call_messages import MadeCall
+from airlock.run.live.call_messages import MadeCall
 
 RETRY_TYPE = "CompensationFailed"
 

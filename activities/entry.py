@@ -15,8 +15,8 @@ from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.gates.answers import AcquireDenied, AcquireGranted, AcquireResult
 from airlock.gates.protocol import EntryRefused
-from airlock.run.evidence import EntryRequest, Evidence
-from airlock.run.permission import AGAIN, Permission, examine
+from airlock.run.decisions.evidence import EntryRequest, Evidence
+from airlock.run.decisions.permission import AGAIN, Permission, examine
 from airlock.run.permit import Permits, Root, leaf_of
 
 LONGEST_PASS = timedelta(hours=1)

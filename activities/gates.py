@@ -39,7 +39,7 @@ from airlock.gates.protocol import (
     SlotRequest,
 )
 from airlock.monitoring.outbox import LeaveWithReports
-from airlock.run.recovery import unanswered
+from airlock.run.live.recovery import unanswered
 from airlock.temporal import claims, proof
 from airlock.temporal.gate_memory import recalled
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open

@@ -17,7 +17,7 @@ from airlock.base.errors import AirlockError, RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
 from airlock.plans.tool import Preview
-from airlock.run.call_messages import MadeCall, UndoLookRequest, UndoLooks
+from airlock.run.live.call_messages import MadeCall, UndoLookRequest, UndoLooks
 from airlock.run.undo import UndoLook
 
 _STOPPED = "stopped before every undo was looked at"

@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 from airlock.activities.known_commands import KnownCommands
 from airlock.activities.own_history import decoded, own_events_backwards
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
-from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof import BY_ACTIVITY
 
 _CLOSING: Final = {

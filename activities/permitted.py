@@ -11,7 +11,7 @@ from airlock.activities.server_time import server_time
 from airlock.base.keyring import Channel, Keyring
 from airlock.plans.outcome import Attempt, CallSucceeded
 from airlock.plans.refs import referenced_steps
-from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.run.permit import Permits, Root, leaf_of
 
 

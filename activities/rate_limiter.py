@@ -15,7 +15,7 @@ from airlock.gates.messages import GateStart
 from airlock.gates.protocol import HoldOff, Permit, PermitAnswer
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import RetryableFailure
-from airlock.run.call_messages import CallRequest
+from airlock.run.live.call_messages import CallRequest
 from airlock.temporal.gate_memory import left_behind
 
 PATIENCE = 5.0

@@ -15,8 +15,8 @@ from airlock.admission.admitted import EPOCH
 from airlock.base import names
 from airlock.base.text import shorten
 from airlock.plans.outcome import CallInDoubt, CallSucceeded
-from airlock.run.call_messages import CallRequest, ChainRequest
-from airlock.run.recovery import HistoryEvidence, overlay, repeat_or_answer, seconds_until_quiet
+from airlock.run.live.call_messages import CallRequest, ChainRequest
+from airlock.run.live.recovery import HistoryEvidence, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run.state import Run
 from airlock.temporal.carried import carried_by
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airlock.plans.state import State
-from airlock.run.views import PlanResult, StatusView
+from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos_plans import Batch
 from sandbox.chaos_store import Row, Visit
 from sandbox.chaos_tools import KEY_HEADER

@@ -17,7 +17,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
 from airlock.run.call_record import CallStatus
 from airlock.run.messages import Settlement
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 from devtools.chaos_world import ChaosWorld
 from sandbox.chaos_store import ChaosStore, alive
 from sandbox.chaos_tools import KEY_HEADER

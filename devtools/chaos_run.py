@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock
-from airlock.run.views import PlanResult, StatusView
+from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos_barrier import lock, unlock
 from devtools.chaos_checks import Closure, Evidence
 from devtools.chaos_plans import Batch, make_plans

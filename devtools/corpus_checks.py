@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airlock.run.outcome import Outcome
-from airlock.run.views import PlanResult
+from airlock.run.presentation.views import PlanResult
 from sandbox.corpus_api import FAULTS
 from sandbox.corpus_data import CorpusPlan
 from sandbox.corpus_world import World

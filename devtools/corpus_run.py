@@ -12,7 +12,7 @@ import httpx
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
-from airlock.run.views import PlanResult
+from airlock.run.presentation.views import PlanResult
 from devtools.corpus_checks import Checked, Failure, failure_for, judge_backward, judge_forward
 from devtools.environment import ROOT, environment
 from sandbox import processes as sandbox

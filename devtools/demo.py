@@ -23,7 +23,7 @@ from airlock.export.files import EXPORT_FILES, SUMMARY
 from airlock.plans.state import State
 from airlock.program import run_and_leave
 from airlock.run.outcome import Outcome
-from airlock.run.views import PlanResult, PreviewView
+from airlock.run.presentation.views import PlanResult, PreviewView
 from devtools.environment import ROOT, Environment, environment
 from devtools.programs import alone
 from devtools.world import World, read_world, requests_made, world_table

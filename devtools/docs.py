@@ -224,7 +224,8 @@ def picture(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
     Each room may import every room below it. An arrow leads to the next layer only, so that the picture stays readable.
     """
-    layers = [re.split(r" *[|:] *", layer) for rule in rules if rule["type"] == "layers" for layer in rule["layers"]]
+    whole = [rule for rule in rules if rule["type"] == "layers" and "containers" not in rule]
+    layers = [re.split(r" *[|:] *", layer) for rule in whole for layer in rule["layers"]]
     pure = {name for rule in rules if "temporalio" in rule.get("forbidden_modules", ()) for name in rule["source_modules"]}
     yield from ("```mermaid", "graph TD")
     for rooms in layers:

@@ -18,7 +18,7 @@ from airlock.export.files import LINES, export_schemas
 from airlock.plans.assignments import Assignments
 from airlock.plans.plan import Plan
 from airlock.run.messages import MESSAGES
-from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
 from devtools.environment import ROOT
 from devtools.generated import application
 

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.errors import AirlockError
     from airlock.base.text import shorten
     from airlock.run.audit import AuditKind
-    from airlock.run.decisions import decide
+    from airlock.run.decisions.decision import decide
     from airlock.run.messages import Abort
     from airlock.run.state import Run
     from airlock.run.unrehearsed import abort_unrehearsed

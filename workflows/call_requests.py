@@ -7,8 +7,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.plan import Step
     from airlock.plans.refs import referenced_steps
-    from airlock.run.call_messages import CallRequest, MadeCall, OutputReceipt
-    from airlock.run.gate_requests import next_fence
+    from airlock.run.live.call_messages import CallRequest, MadeCall, OutputReceipt
+    from airlock.run.live.gate_requests import next_fence
     from airlock.run.sealed import SealedStep
     from airlock.run.state import Run
 

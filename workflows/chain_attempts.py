@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
     from airlock.base.text import shorten
     from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallSucceeded, RetryableFailure
-    from airlock.run.call_messages import CallRequest, ChainResult
+    from airlock.run.live.call_messages import CallRequest, ChainResult
     from airlock.temporal.proof_converter import Unproven
 
     _ATTEMPTS = TypeAdapter(list[Attempt])

@@ -26,8 +26,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.protocol import AcquireRequest, LeaveResult
     from airlock.monitoring.outbox import LeaveWithReports
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
-    from airlock.run.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
-    from airlock.run.evidence import EntryRequest
+    from airlock.run.decisions.evidence import EntryRequest
+    from airlock.run.live.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
     from airlock.wire import (
         AdmitRequest,
         PolicyNow,

@@ -14,11 +14,11 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.protocol import AcquireRequest, LeaveRequest
     from airlock.monitoring.outbox import LeaveWithReports, Outbox, monitor_of
     from airlock.plans.state import Event, State
-    from airlock.run.approval_age import too_old
-    from airlock.run.call_results import after_calls
-    from airlock.run.evidence import EntryRequest
-    from airlock.run.gate_reactions import take_acquired, take_late, take_wait
-    from airlock.run.gate_requests import (
+    from airlock.run.decisions.approval_age import too_old
+    from airlock.run.decisions.evidence import EntryRequest
+    from airlock.run.live.call_results import after_calls
+    from airlock.run.live.gate_reactions import take_acquired, take_late, take_wait
+    from airlock.run.live.gate_requests import (
         entry_request,
         leave_request,
         must_start_over,

@@ -12,7 +12,7 @@ from temporalio.worker import (
 )
 
 from airlock.base.metrics import PLANS_ENDED
-from airlock.run.views import PlanResult
+from airlock.run.presentation.views import PlanResult
 
 
 class OfWorkflows(Interceptor):

@@ -25,16 +25,16 @@ with workflow.unsafe.imports_passed_through():
         RetryableFailure,
     )
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
-    from airlock.run.approval_age import too_old
     from airlock.run.audit import AuditKind
-    from airlock.run.call_messages import ChainRequest
     from airlock.run.call_record import CallStatus
-    from airlock.run.call_results import after_calls, take_outcomes
-    from airlock.run.entry import take_turned_away
-    from airlock.run.gate_reactions import drop_duplicates, late_refusal, take_late
-    from airlock.run.gate_requests import all_held, held_names, late_request, tool_slots
-    from airlock.run.last_attempt import final_outcome, outcome_of_last_retry
-    from airlock.run.load import Load, weight
+    from airlock.run.decisions.approval_age import too_old
+    from airlock.run.decisions.entry import take_turned_away
+    from airlock.run.live.call_messages import ChainRequest
+    from airlock.run.live.call_results import after_calls, take_outcomes
+    from airlock.run.live.gate_reactions import drop_duplicates, late_refusal, take_late
+    from airlock.run.live.gate_requests import all_held, held_names, late_request, tool_slots
+    from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
+    from airlock.run.live.load import Load, weight
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered

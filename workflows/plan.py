@@ -18,14 +18,10 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
-    from airlock.run.consequences import asked_undo
-    from airlock.run.decisions import decide, refuse
+    from airlock.run.decisions.consequences import asked_undo
+    from airlock.run.decisions.decision import decide, refuse
     from airlock.run.messages import Unlock, parse_decision, parse_message
-    from airlock.run.rehearsal import begin_life
-    from airlock.run.seal_record import SealsView, seals_view
-    from airlock.run.state import Run
-    from airlock.run.stored import storable
-    from airlock.run.views import (
+    from airlock.run.presentation.views import (
         AuditView,
         PlanResult,
         PreviewView,
@@ -35,6 +31,10 @@ with workflow.unsafe.imports_passed_through():
         preview_view,
         status_view,
     )
+    from airlock.run.rehearsal import begin_life
+    from airlock.run.seal_record import SealsView, seals_view
+    from airlock.run.state import Run
+    from airlock.run.stored import storable
     from airlock.wire import PlanStart
     from airlock.workflows import origin
     from airlock.workflows.plan_stages import PlanStages

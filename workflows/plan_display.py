@@ -8,9 +8,9 @@ from temporalio.common import SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.plans.state import State
-    from airlock.run.call_results import outcome_of
+    from airlock.run.live.call_results import outcome_of
+    from airlock.run.presentation.views import details
     from airlock.run.state import Run
-    from airlock.run.views import details
 
 MAX_DETAILED = 100
 """Steps up to which the details are written again at every change; larger plans write them once per state."""

@@ -7,9 +7,9 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
-    from airlock.run.call_results import outcome_of, stop_calls
-    from airlock.run.decisions import decide
-    from airlock.run.gate_requests import leave_request
+    from airlock.run.decisions.decision import decide
+    from airlock.run.live.call_results import outcome_of, stop_calls
+    from airlock.run.live.gate_requests import leave_request
     from airlock.run.messages import Abort, Lock, Rollback
     from airlock.run.outcome import Outcome
     from airlock.run.state import Run

@@ -5,7 +5,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from airlock.run.call_record import CallStatus
-    from airlock.run.call_results import take_probe
+    from airlock.run.live.call_results import take_probe
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered

@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.contract import Mode
     from airlock.plans.refs import referenced_steps
     from airlock.plans.state import Event
-    from airlock.run.approval import approved_steps, waived_by_policy
     from airlock.run.audit import AuditKind
+    from airlock.run.decisions.approval import approved_steps, waived_by_policy
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large

@@ -14,8 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
     from airlock.plans.state import State
     from airlock.run.call_record import CallStatus
-    from airlock.run.call_results import after_rollback, keep, take_undo
-    from airlock.run.load import Load, weight
+    from airlock.run.live.call_results import after_rollback, keep, take_undo
+    from airlock.run.live.load import Load, weight
     from airlock.run.state import Run
     from airlock.run.undo_scope import steps_to_undo
     from airlock.workflows import commands

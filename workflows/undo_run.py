@@ -6,13 +6,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event, State
-    from airlock.run.call_messages import UndoLookRequest
     from airlock.run.call_record import CallStatus
-    from airlock.run.load import portions, weight
-    from airlock.run.recovery import begin_undo, steps_left
+    from airlock.run.live.call_messages import UndoLookRequest
+    from airlock.run.live.load import portions, weight
+    from airlock.run.live.recovery import begin_undo, steps_left
+    from airlock.run.presentation.undo_preview import seal_undo
     from airlock.run.state import Run
     from airlock.run.undo import UndoLook
-    from airlock.run.undo_preview import seal_undo
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import abort, answered_or_aborted

@@ -10,8 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import Verdict
     from airlock.plans.state import State
-    from airlock.run.approval import judge_by_plan, may_mean_next_seal
-    from airlock.run.decisions import decide, refuse
+    from airlock.run.decisions.approval import judge_by_plan, may_mean_next_seal
+    from airlock.run.decisions.decision import decide, refuse
     from airlock.run.messages import Approve, Message
     from airlock.run.standing_decisions import Vote
     from airlock.run.state import Run

@@ -17,9 +17,9 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.seal import names_digest
 from airlock.plans.state import State
 from airlock.program import program
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve, parse_message
-from airlock.run.signature import sign
-from airlock.run.views import PreviewView
+from airlock.run.presentation.views import PreviewView
 
 
 @command

@@ -23,7 +23,7 @@ from airlock.client.listing import RUNNING
 from airlock.client.plans import ENDED_CHECK
 from airlock.program import program
 from airlock.run.outcome import Outcome
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 
 GOOD_OUTCOMES = (Outcome.COMPLETED.value, Outcome.PARTIAL.value, Outcome.REHEARSED.value)
 _EVERY = 0.2

@@ -5,7 +5,7 @@ the run itself are touched, never arguments, outputs or other values of the plan
 """
 
 from airlock.program import as_started
-from airlock.run.views import PreviewView, StatusView
+from airlock.run.presentation.views import PreviewView, StatusView
 
 _SIGNATURES = "Signatures are required "
 """The beginning of the one line of a preview that names a command of Airlock."""

@@ -7,7 +7,7 @@ from airlock.client import PlanHandle
 from airlock.client.errors import NoSuchPlan
 from airlock.client.pollers import sentences, unserved
 from airlock.plans.state import State
-from airlock.run.views import StatusView, StepView
+from airlock.run.presentation.views import StatusView, StepView
 
 _ROLE = {
     State.MOCK: ("rehearse",), State.DRY_RUN: ("rehearse",), State.AWAITING_APPROVAL: ("live",),

@@ -15,8 +15,8 @@ from airlock.cli.screens import moment
 from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import program
-from airlock.run.preview import step_text
-from airlock.run.views import AuditView
+from airlock.run.presentation.preview import step_text
+from airlock.run.presentation.views import AuditView
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
 

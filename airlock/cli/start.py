@@ -20,7 +20,7 @@ from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.outcome import Outcome
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 
 ADMISSION_WITHIN = 20.0
 """Seconds that `start` waits until the operator's worker admits the plan or refuses it."""

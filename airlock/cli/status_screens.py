@@ -10,7 +10,7 @@ from airlock.cli.output import safe
 from airlock.cli.screens import moment, state_style
 from airlock.client import PlanFacts
 from airlock.program import as_started
-from airlock.run.views import StatusView, StepView
+from airlock.run.presentation.views import StatusView, StepView
 
 _STATUS_STYLES = {"live": "green", "calling": "magenta", "failed": "red", "in_doubt": "bold red", "undo_failed": "red"}
 _UNTOUCHED = ("waiting", "calling")

@@ -22,7 +22,7 @@ from airlock.base.model import WireModel
 from airlock.base.text import shorten
 from airlock.client.errors import NoSuchPlan
 from airlock.client.listing import PlanSummary, enum_name, summary_of, utc
-from airlock.run.views import PlanResult
+from airlock.run.presentation.views import PlanResult
 
 _EVENTS_READ = 100
 _UNTOLD = (

@@ -16,8 +16,8 @@ from airlock.client.origins import Task, tasks_of, traced, workflow_time
 from airlock.client.seals import keys_of_the_day, seals_of
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
 from airlock.plans.state import State
+from airlock.run.presentation.views import step_views
 from airlock.run.state import Run
-from airlock.run.views import step_views
 from airlock.temporal.history import Unreadable, described, read_run
 from airlock.wire import PlanStart
 

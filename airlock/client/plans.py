@@ -41,8 +41,8 @@ from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
-from airlock.run.preview_check import checked_preview
-from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.run.presentation.preview_check import checked_preview
+from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 

@@ -18,7 +18,7 @@ from airlock.client.facts import plan_facts
 from airlock.client.plans import PlanHandle, attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
-from airlock.run.consequences import asked_undo
+from airlock.run.decisions.consequences import asked_undo
 from airlock.run.undo import Undoing
 from airlock.wire import PlanStart
 

@@ -29,7 +29,7 @@ from airlock.plans.state import State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.messages import Settlement
 from airlock.run.outcome import Outcome
-from airlock.run.views import StepView
+from airlock.run.presentation.views import StepView
 
 UNDONE = "undone"
 """Name of a successful compensation in the audit."""

@@ -11,8 +11,8 @@ from airlock.export.ledger import linked, seals_genesis
 from airlock.export.seal_traces import DECISIONS, SealTrace, TracedEntry
 from airlock.plans.contract import Mode
 from airlock.run.audit import AuditKind
+from airlock.run.decisions.signature import signing_key
 from airlock.run.messages import Approve
-from airlock.run.signature import signing_key
 
 FORGOTTEN = "Temporal does not tell it any more: the histories of the runs that made this seal are gone"
 _JUDGED = (AuditKind.DECISION, AuditKind.REFUSED)

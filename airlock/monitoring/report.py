@@ -14,7 +14,7 @@ from airlock.plans.plan import Step
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_record import CallRecord, CallStatus
-from airlock.run.call_results import outcome_of
+from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import Outcome
 from airlock.run.state import Run
 

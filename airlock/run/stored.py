@@ -4,7 +4,7 @@ import zlib
 
 from pydantic import BaseModel
 
-from airlock.run.views import PlanResult
+from airlock.run.presentation.views import PlanResult
 
 MAX_STORED = 1_900_000
 """Bytes of one message after compression. Temporal refuses 2 MiB, and terminates the run that sends it."""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
 from airlock.plans.state import State
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
 from airlock.run.messages import Abort, Lock
 from airlock.run.outcome import Outcome
 from airlock.run.state import Run

@@ -17,8 +17,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.plans.outcome import Attempt, UndoOutcome
-from airlock.run.call_messages import ChainRequest, ChainResult, MadeCall
-from airlock.run.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
+from airlock.run.live.call_messages import ChainRequest, ChainResult, MadeCall
+from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
 from airlock.temporal.past_activities import ActivityReader
 from airlock.temporal.past_activities import Unreadable as Unreadable
 

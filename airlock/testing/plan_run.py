@@ -18,7 +18,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.plans.tool import Tool
-from airlock.run.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.testing.servers import ServerKind, own_namespace, temporal_server
 from airlock.worker.roles import build_workers
 

@@ -21,7 +21,7 @@ from airlock.plans.contract import Contract
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest
 from tests.activities.test_preview import Anything
 
 READ = {"risk": "LOW", "reversibility": "read_only"}

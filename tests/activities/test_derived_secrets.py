@@ -19,7 +19,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.wire import RehearsalRequest
 
 SECRET = "s3cret/value+of'the=vault"

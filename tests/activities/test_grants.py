@@ -17,7 +17,7 @@ from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 
 SECRET = "v3ry-secret-value"

@@ -25,7 +25,7 @@ from airlock.plans.canonical_args import identity
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan, Step
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.run.sealed import sealed_content
 from airlock.wire import RehearsalRequest
 

@@ -15,7 +15,7 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.outcome import ProbeAnswer
 from airlock.plans.plan import Step
-from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult, MadeCall
+from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult, MadeCall
 from airlock.temporal.connection import DATA_CONVERTER
 from airlock.wire import PreviewResult, RehearsalRequest, RehearseResult
 from tests.poison import PYTHON

@@ -26,7 +26,7 @@ from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.tool import Tool, ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest, ChainResult
+from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.tools import http_request
 from airlock.worker.roles import build_workers, patient, runner
 from airlock.workflows.gate import GateWorkflow

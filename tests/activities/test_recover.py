@@ -9,8 +9,8 @@ from temporalio.testing import ActivityEnvironment
 from airlock.activities import recover
 from airlock.activities.recover import EarlierRuns
 from airlock.plans.outcome import CallInDoubt
-from airlock.run.call_messages import CallRequest, ChainRequest
-from airlock.run.recovery import HistoryEvidence
+from airlock.run.live.call_messages import CallRequest, ChainRequest
+from airlock.run.live.recovery import HistoryEvidence
 from airlock.temporal.history import Unreadable
 from tests.core.build import contract, step
 

@@ -22,7 +22,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Step
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.run.call_messages import MadeCall, UndoLookRequest
+from airlock.run.live.call_messages import MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 from tests.poison_tools import Anything
 from tests.processes.harness import until

@@ -22,7 +22,7 @@ from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 from tests.activities.test_preview import Anything
 

@@ -17,8 +17,8 @@ from temporalio.client import Client
 from airlock.base.errors import AirlockError
 from airlock.client import PlanHandle
 from airlock.plans.state import State
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.signature import sign
 from tests.attack.powers import Powers
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.world import WORLD

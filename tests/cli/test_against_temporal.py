@@ -44,7 +44,7 @@ async def test_an_open_plan_that_went_on_since_is_no_fault(place: Place) -> None
 def forged(record: PlanRecord, change: dict[str, Any], seq: int) -> PlanRecord:
     """Return the record with one entry changed, and every hash of its chain computed again."""
     from airlock.run.audit import AuditEntry, AuditKind
-    from airlock.run.views import StepView
+    from airlock.run.presentation.views import StepView
 
     line = record.execution
     decided = {decision.entry: decision for seal in record.seals for decision in seal.decisions}

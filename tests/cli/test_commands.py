@@ -9,7 +9,7 @@ from airlock import program
 from airlock.cli.app import Commands
 from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.plans.state import State
-from airlock.run.views import PreviewView, StatusView, StepView
+from airlock.run.presentation.views import PreviewView, StatusView, StepView
 from tests.command_lines import starter_commands
 
 

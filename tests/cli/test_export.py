@@ -21,8 +21,8 @@ from airlock.client.origins import Cause, Task, traced
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
 from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, HEALTH, SIGNALS, SUMMARY, TRANSITIONS
 from airlock.run.audit import AuditEntry, AuditKind
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.signature import sign
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import PRIVATE_KEY, PUBLIC_KEY, records
 from tests.running import running

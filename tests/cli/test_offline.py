@@ -14,9 +14,9 @@ from airlock.cli.approve import signed
 from airlock.cli.decisions import me
 from airlock.cli.output import Refusal
 from airlock.plans.state import State
+from airlock.run.decisions.signature import signature_refusal
 from airlock.run.messages import Approve
-from airlock.run.signature import signature_refusal
-from airlock.run.views import PreviewView
+from airlock.run.presentation.views import PreviewView
 from tests.cli.conftest import NO_SERVER, new_key, note_plan, run_starter
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

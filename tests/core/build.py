@@ -18,9 +18,9 @@ from airlock.plans.outcome import CallFailed, CallOutcome, CallSucceeded, StepPr
 from airlock.plans.plan import Plan, Step
 from airlock.plans.state import Event, State
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
-from airlock.run.approval import approved_steps
-from airlock.run.call_results import after_calls, take_outcomes
-from airlock.run.decisions import decide
+from airlock.run.decisions.approval import approved_steps
+from airlock.run.decisions.decision import decide
+from airlock.run.live.call_results import after_calls, take_outcomes
 from airlock.run.messages import parse_message
 from airlock.run.rehearsal import seal_run, take_mocks, take_previews
 from airlock.run.state import Run

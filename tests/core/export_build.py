@@ -16,13 +16,13 @@ from airlock.export.seal_traces import DECISIONS, SealTrace, StoredMessage, Trac
 from airlock.plans.outcome import CallInDoubt, UndoFailed, Undone
 from airlock.plans.state import Event
 from airlock.run.audit import AuditEntry, AuditKind
-from airlock.run.call_results import after_rollback, keep, outcome_of, take_undo
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
+from airlock.run.decisions.signature import sign
+from airlock.run.live.call_results import after_rollback, keep, outcome_of, take_undo
 from airlock.run.messages import Approve
+from airlock.run.presentation.views import step_views
 from airlock.run.rehearsal import record_conflicts
-from airlock.run.signature import sign
 from airlock.run.state import Run
-from airlock.run.views import step_views
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, rehearse, say, step
 
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

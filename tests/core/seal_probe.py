@@ -4,7 +4,7 @@ import json
 
 from airlock.plans.graph import graph_problems, topological_order, waves
 from airlock.plans.schedule import live_order
-from airlock.run.preview import render_preview
+from airlock.run.presentation.preview import render_preview
 from tests.core.build import awaiting, catalogue, plan, policy, step
 
 IDS = ["find", "create", "record", "bill", "tell", "note", "log", "send"]

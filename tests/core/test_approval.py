@@ -23,12 +23,12 @@ from airlock.base.errors import ConfigError
 from airlock.base.incoming import Verdict
 from airlock.base.keys import SignatureError, read_key
 from airlock.plans.state import Event, State
-from airlock.run.approval import approved_steps, waived_by_policy
 from airlock.run.audit import AuditKind
+from airlock.run.decisions.approval import approved_steps, waived_by_policy
+from airlock.run.decisions.signature import sign, signature_refusal, signed_text
 from airlock.run.messages import Approve
 from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import seal_run
-from airlock.run.signature import sign, signature_refusal, signed_text
 from airlock.run.state import Run
 from tests.core.build import (
     NOW,

@@ -7,9 +7,9 @@ import pytest
 
 from airlock.plans.outcome import CallStale
 from airlock.plans.state import State
-from airlock.run.approval_age import expiry_of_votes, too_old, votes_in_force
-from airlock.run.call_results import after_calls, take_outcomes
-from airlock.run.preview import render_preview
+from airlock.run.decisions.approval_age import expiry_of_votes, too_old, votes_in_force
+from airlock.run.live.call_results import after_calls, take_outcomes
+from airlock.run.presentation.preview import render_preview
 from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, later, live, live_run, plan, policy, rehearse, say, step
 

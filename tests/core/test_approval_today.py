@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.plans.state import State
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve, parse_message
-from airlock.run.signature import sign
 from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, later, plan, policy, step
 

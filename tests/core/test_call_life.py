@@ -19,8 +19,8 @@ from airlock.run.call_record import (
     is_possible,
     possible_events,
 )
-from airlock.run.call_results import take_outcomes, take_probe, take_undo
-from airlock.run.gate_reactions import drop_duplicates
+from airlock.run.live.call_results import take_outcomes, take_probe, take_undo
+from airlock.run.live.gate_reactions import drop_duplicates
 from airlock.run.state import Run
 from tests.core.build import NOW, call, failed, live, live_run, plan, say, step
 

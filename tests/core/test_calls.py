@@ -9,7 +9,7 @@ from airlock.plans.outcome import CallInDoubt, CallStale, ProbeAnswer, UndoFaile
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
-from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
+from airlock.run.live.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
 from airlock.run.messages import Settlement
 from airlock.run.outcome import Outcome
 from airlock.run.outputs import MAX_CARRIED_BYTES

@@ -25,7 +25,7 @@ from airlock.plans.plan import Plan, Step
 from airlock.plans.seal import seal
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.preview import approve_command, render_preview
+from airlock.run.presentation.preview import approve_command, render_preview
 from airlock.run.rehearsal import record_conflicts
 from airlock.run.sealed import Sealed
 from airlock.run.state import Run

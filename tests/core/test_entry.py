@@ -6,7 +6,7 @@ from airlock.gates.answers import AcquireGranted, AcquireQueued
 from airlock.gates.protocol import EntryRefused, GateWait
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.entry import MAX_REFUSALS, MAX_RENEWALS, take_permit, take_refusal, take_turned_away
+from airlock.run.decisions.entry import MAX_REFUSALS, MAX_RENEWALS, take_permit, take_refusal, take_turned_away
 from airlock.run.rehearsal import begin_life
 from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, live_run, new_run, plan, say, step

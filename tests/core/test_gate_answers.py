@@ -30,7 +30,7 @@ from airlock.gates.answers import (
     SlotQueued,
 )
 from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
-from airlock.run.gate_reactions import late_refusal
+from airlock.run.live.gate_reactions import late_refusal
 from airlock.temporal.proof_converter import ProofConverter, UnprovenAnswer
 
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"

@@ -10,12 +10,12 @@ from airlock.gates.protocol import ClaimOutcome, ClosedGate, GateWait, HeldSlot
 from airlock.plans.graph import Parents, dependents
 from airlock.plans.outcome import CallInDoubt
 from airlock.plans.state import State
-from airlock.run import gate_reactions
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallStatus
-from airlock.run.call_results import after_calls
-from airlock.run.gate_reactions import drop_duplicates, take_acquired
-from airlock.run.gate_requests import (
+from airlock.run.live import gate_reactions
+from airlock.run.live.call_results import after_calls
+from airlock.run.live.gate_reactions import drop_duplicates, take_acquired
+from airlock.run.live.gate_requests import (
     all_held,
     entry_request,
     held_names,

@@ -14,7 +14,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallInDoubt, MockFailed, ProbeAnswer, Undone
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.call_results import after_rollback, take_probe, take_undo
+from airlock.run.live.call_results import after_rollback, take_probe, take_undo
 from airlock.run.rehearsal import record_conflicts, take_mocks
 from airlock.run.state import Run
 from airlock.run.undo import Undoing

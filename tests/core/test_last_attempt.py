@@ -3,7 +3,7 @@
 import pytest
 
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallOutcome, CallStale, CallSucceeded, RetryableFailure
-from airlock.run.last_attempt import final_outcome, outcome_of_last_retry
+from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
 
 WORKED = CallSucceeded(step="a", output=1)
 FAILED = CallFailed(step="a", error="no such row", undo={"row": 7})

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.plans.schedule import Schedule
-from airlock.run.load import MAX_LOAD, MAX_REQUEST, Load, portions
+from airlock.run.live.load import MAX_LOAD, MAX_REQUEST, Load, portions
 
 sizes = st.lists(st.sampled_from([10, 400_000, 900_000, 1_100_000, 3_000_000]), min_size=1, max_size=40)
 

@@ -20,8 +20,8 @@ from airlock.gates.protocol import Release
 from airlock.gates.semaphore import Gate
 from airlock.gates.view import gate_view
 from airlock.plans.outcome import CallInDoubt, ProbeAnswer
-from airlock.run.call_results import after_calls, after_rollback, take_probe
-from airlock.run.gate_requests import leave_request, take_left
+from airlock.run.live.call_results import after_calls, after_rollback, take_probe
+from airlock.run.live.gate_requests import leave_request, take_left
 from airlock.run.state import Run
 from tests.core.build import NOW, call, live, live_run, say
 from tests.core.test_gate import START, wants

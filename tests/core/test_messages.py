@@ -14,7 +14,7 @@ from airlock.base.model import WireModel
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.state import State
 from airlock.run.audit import MAX_REFUSALS
-from airlock.run.decisions import decide, refuse
+from airlock.run.decisions.decision import decide, refuse
 from airlock.run.messages import MESSAGES, Approve, Resolve, parse_decision, parse_message
 from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, json_values, plan, say, step

@@ -25,7 +25,7 @@ from airlock.monitoring.rolling import Window, Windows
 from airlock.monitoring.validation import problem_of
 from airlock.plans.contract import Mode
 from airlock.plans.state import Event
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
 from airlock.run.messages import Abort, Lock, parse_message
 from airlock.run.state import Run
 from tests.core.build import NOW, catalogue, new_run, plan, policy, rehearse, step, waive

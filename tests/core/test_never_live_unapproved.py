@@ -20,11 +20,11 @@ from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFai
 from airlock.plans.parents import reversed_parents
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
-from airlock.run.approval import waived_by_policy
 from airlock.run.audit import MAX_REFUSALS
 from airlock.run.call_record import CallStatus
-from airlock.run.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
-from airlock.run.decisions import decide, refuse
+from airlock.run.decisions.approval import waived_by_policy
+from airlock.run.decisions.decision import decide, refuse
+from airlock.run.live.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
 from airlock.run.messages import Approve, Resolve, parse_message
 from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import seal_run, take_mocks, take_previews

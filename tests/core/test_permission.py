@@ -14,10 +14,10 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Plan
 from airlock.plans.seal import seal
-from airlock.run.evidence import Evidence, evidence_of
+from airlock.run.decisions.evidence import Evidence, evidence_of
+from airlock.run.decisions.permission import NEVER, STALE, UNAPPROVED, Permission, examine
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.permission import NEVER, STALE, UNAPPROVED, Permission, examine
-from airlock.run.signature import sign
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 from tests.core.build import NOW, OPEN_POLICY, awaiting, catalogue, later, live_run, make_tool, plan, policy, say, step

@@ -12,9 +12,9 @@ from airlock.base.errors import ConfigError
 from airlock.base.person import folded, name_problem, same_person, spellings
 from airlock.gates.locks import GateLock
 from airlock.plans.state import State
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.preview import approve_command
-from airlock.run.signature import sign
+from airlock.run.presentation.preview import approve_command
 from airlock.run.state import Run
 from tests.core.build import NOW, awaiting, contract, plan, policy, say, step
 

@@ -1,8 +1,8 @@
 """The text that the approver reads."""
 
 from airlock.run.outcome import Outcome
-from airlock.run.preview import render_preview
-from airlock.run.views import waits_for
+from airlock.run.presentation.preview import render_preview
+from airlock.run.presentation.views import waits_for
 from tests.core.build import awaiting, plan, say, step
 
 

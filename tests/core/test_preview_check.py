@@ -4,8 +4,8 @@ import pytest
 
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.preview_check import PreviewMismatch, checked_preview
-from airlock.run.views import PreviewView, preview_view
+from airlock.run.presentation.preview_check import PreviewMismatch, checked_preview
+from airlock.run.presentation.views import PreviewView, preview_view
 from tests.core.build import awaiting, plan, step
 
 PLAN = "plan-p-1"

@@ -8,8 +8,8 @@ from airlock.gates.protocol import ClaimOutcome
 from airlock.plans.outcome import CallInDoubt, ProbeAnswer
 from airlock.plans.state import State
 from airlock.run.call_record import CallStatus
-from airlock.run.call_results import after_calls, take_probe
-from airlock.run.gate_requests import leave_request
+from airlock.run.live.call_results import after_calls, take_probe
+from airlock.run.live.gate_requests import leave_request
 from airlock.run.state import Run
 from tests.core.build import NOW, call, live, live_run, say
 from tests.core.test_gate_requests import HOLDER, MAIL, entered

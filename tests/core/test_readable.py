@@ -12,10 +12,10 @@ from airlock.admission.ceiling import MAX_SHOWN
 from airlock.base.visible import is_invisible
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
-from airlock.run.argument_lines import argument_lines
-from airlock.run.preview import approve_command, render_preview, step_text
+from airlock.run.presentation.argument_lines import argument_lines
+from airlock.run.presentation.preview import approve_command, render_preview, step_text
+from airlock.run.presentation.views import details
 from airlock.run.state import Run
-from airlock.run.views import details
 from tests.core.build import awaiting, live_run, new_run, plan, policy, preview, rehearse, step
 from tests.core.test_visible import NASTY
 

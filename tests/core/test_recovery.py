@@ -7,9 +7,9 @@ import pytest
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, CallInDoubt, CallStale, CallSucceeded, RetryableFailure, UndoFailed, Undone
 from airlock.plans.state import Event, State
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.run.call_record import CallRecord, CallStatus
-from airlock.run.recovery import (
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.run.live.recovery import (
     CallActivity,
     HistoryEvidence,
     UndoActivity,
@@ -21,10 +21,10 @@ from airlock.run.recovery import (
     seconds_until_quiet,
     steps_left,
 )
+from airlock.run.presentation.undo_preview import seal_undo
+from airlock.run.presentation.views import preview_view, waits_for
 from airlock.run.state import Run
 from airlock.run.undo import Prospect, Undoing, UndoLook
-from airlock.run.undo_preview import seal_undo
-from airlock.run.views import preview_view, waits_for
 from tests.core.build import NOW, admitted, call, contract, failed, later, live, live_run, plan, policy, say, step
 
 READS = contract(reversibility="read_only", has_compensate=False)

@@ -11,8 +11,8 @@ from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFailed, ProbeAnswer, UndoFailed, Undone
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.call_results import after_rollback, keep, take_probe, take_undo
-from airlock.run.gate_reactions import drop_duplicates
+from airlock.run.live.call_results import after_rollback, keep, take_probe, take_undo
+from airlock.run.live.gate_reactions import drop_duplicates
 from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
 from airlock.run.state import Run

@@ -18,7 +18,7 @@ from airlock.base.canonical import canonical_json, differences, digest
 from airlock.base.visible import printable
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest, seal
-from airlock.run.preview import approve_command, render_preview
+from airlock.run.presentation.preview import approve_command, render_preview
 from airlock.run.rehearsal import seal_run
 from airlock.run.sealed import Sealed
 from airlock.run.state import Run

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from airlock.run.presentation.views import PlanResult, plan_result
 from airlock.run.stored import MAX_STORED, storable, stored_size, too_large
-from airlock.run.views import PlanResult, plan_result
 from tests.core.build import live_run, plan, step
 
 

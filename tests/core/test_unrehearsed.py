@@ -4,8 +4,8 @@ import pytest
 
 from airlock.plans.outcome import CallOutcome, MockFailed, PreviewFailed
 from airlock.plans.state import Event, State
-from airlock.run.call_results import outcome_of
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
+from airlock.run.live.call_results import outcome_of
 from airlock.run.messages import Unlock
 from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import take_previews

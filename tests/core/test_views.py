@@ -6,8 +6,8 @@ import pytest
 
 from airlock.gates.protocol import GateWait
 from airlock.plans.outcome import CallInDoubt, UndoFailed
-from airlock.run.call_results import after_rollback, take_undo
-from airlock.run.views import details, preview_view, status_view, waits_for
+from airlock.run.live.call_results import after_rollback, take_undo
+from airlock.run.presentation.views import details, preview_view, status_view, waits_for
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
 
 

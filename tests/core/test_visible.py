@@ -13,8 +13,8 @@ from airlock.admission.examination import examine
 from airlock.base.scripts import script_of
 from airlock.base.visible import inline, is_invisible, marks, visible
 from airlock.cli.output import safe
-from airlock.run.preview import render_preview
-from airlock.run.undo_preview import quoted
+from airlock.run.presentation.preview import render_preview
+from airlock.run.presentation.undo_preview import quoted
 from tests.core.build import awaiting, plan, preview, step
 
 MANY = "\u0414\u043e\u043c, \u65e5\u672c\u8a9e, \u05e9\u05dc\u05d5\u05dd"

@@ -6,7 +6,7 @@ import pytest
 
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
-from airlock.run.views import PlanResult, StepView
+from airlock.run.presentation.views import PlanResult, StepView
 from devtools.corpus_checks import (
     Failure,
     call_directly,

@@ -22,7 +22,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallStale, CallSucceeded, StepPreview, Undone
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.tools.loader import load_catalogue
 from airlock.wire import RehearsalRequest
 from examples.my_tools import FlagSettings, ReadFlag, SetFlag, read_flag, set_flag

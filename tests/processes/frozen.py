@@ -7,7 +7,7 @@ from typing import Any
 from airlock.client.live_gate import LiveGate
 from airlock.gates.lock_proof import ProvedExcept
 from airlock.plans.state import State
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 from airlock.worker.watchdog import FROZEN
 from tests.processes.harness import Process
 from tests.processes.kills import STEPS, Onboarding

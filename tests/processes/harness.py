@@ -25,7 +25,7 @@ from temporalio.client import Client
 
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
-from airlock.run.views import PlanResult, StatusView
+from airlock.run.presentation.views import PlanResult, StatusView
 from airlock.temporal.connection import connect_to
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess

@@ -9,7 +9,7 @@ import pytest
 
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
-from airlock.run.views import PlanResult, StatusView
+from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos import as_json
 from devtools.chaos_checks import CHECKS, Closure, Evidence, judge
 from devtools.chaos_plans import Batch, make_plans

@@ -16,8 +16,8 @@ from airlock.base import names
 from airlock.client import PlanHandle
 from airlock.client.undo import undo
 from airlock.plans.state import State
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.signature import sign
 from tests.replay.scenes import submit, tree
 from tests.workflows.attacker import plain
 from tests.workflows.conftest import approved, awaiting, signal, step, until

@@ -15,7 +15,7 @@ from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.outcome import CallSucceeded
 from airlock.plans.plan import Step
-from airlock.run.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.tools import http_request
 
 

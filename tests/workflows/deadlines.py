@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from airlock.client import PlanHandle
 from airlock.client.errors import PlanEnded
 from airlock.plans.state import State
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 
 SHORTEST = 4
 

@@ -28,7 +28,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.run.views import StatusView
+from airlock.run.presentation.views import StatusView
 from airlock.worker.ahead import forgetting
 from airlock.worker.roles import build_workers
 from tests import running

@@ -13,8 +13,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from airlock.base.errors import AirlockError
 from airlock.client import NoSuchPlan, PlanEnded, PlanHandle
 from airlock.plans.state import State
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.signature import sign
 from tests.workflows.conftest import approved, awaiting, binary, chain, count, events, signal, step, until
 from tests.workflows.test_signals import RAW
 from tests.workflows.world import WORLD

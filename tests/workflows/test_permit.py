@@ -18,7 +18,8 @@ from airlock.base import names
 from airlock.base.incoming import Verdict
 from airlock.base.keyring import Keyring
 from airlock.plans.state import State
-from airlock.run import decisions, entry
+from airlock.run.decisions import decision as decisions
+from airlock.run.decisions import entry
 from airlock.temporal.connection import data_converter, keyring_of
 from airlock.worker.roles import build_workers
 from airlock.workflows import live, rehearse

@@ -74,7 +74,7 @@ async def test_a_call_started_by_hand_is_refused(airlock, plan):
 
     from temporalio.exceptions import ApplicationError
 
-    from airlock.run.call_messages import CallRequest, ChainRequest
+    from airlock.run.live.call_messages import CallRequest, ChainRequest
     from tests.workflows.conftest import catalogue
 
     document = plan(step("a", "put", key="a", value=1))

@@ -12,7 +12,7 @@ from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest, Resp
 from temporalio.service import RPCError
 
 from airlock.base import names
-from airlock.run.preview_check import PreviewMismatch
+from airlock.run.presentation.preview_check import PreviewMismatch
 from tests.workflows.attacker import IDENTITY, Attacker, plain
 from tests.workflows.conftest import awaiting, step
 from tests.workflows.protected import keyring, place

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from airlock.base import names
 from airlock.plans.state import State
+from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
-from airlock.run.signature import sign
 from tests.workflows.attacker_starts import finished_tasks, history, set_back
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.protected import keyring, place

@@ -7,9 +7,9 @@ from airlock.admission.ceiling import own_caps
 from airlock.admission.policy import Policy
 from airlock.admission.stricter import Stricter, stricter
 from airlock.plans.contract import Mode
-from airlock.run.approval_age import votes_in_force
+from airlock.run.decisions.approval_age import votes_in_force
+from airlock.run.decisions.signature import must_sign, signature_refusal
 from airlock.run.messages import Approve
-from airlock.run.signature import must_sign, signature_refusal
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 

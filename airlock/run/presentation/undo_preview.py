@@ -11,7 +11,7 @@ from airlock.plans.graph import topological_order
 from airlock.plans.plan import Step
 from airlock.plans.seal import seal
 from airlock.run.call_record import CallStatus
-from airlock.run.recovery import steps_left
+from airlock.run.live.recovery import steps_left
 from airlock.run.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
 from airlock.run.undo import Prospect, UndoContent, UndoLook, UndoStep

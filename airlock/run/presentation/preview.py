@@ -12,10 +12,10 @@ from airlock.base.text import count
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
-from airlock.run.argument_lines import argument_lines, short
-from airlock.run.derived import derived_mark
+from airlock.run.presentation.argument_lines import argument_lines, short
+from airlock.run.presentation.derived import derived_mark
+from airlock.run.presentation.undo_preview import quoted, undo_lines, undo_step_lines
 from airlock.run.sealed import Sealed, SealedStep
-from airlock.run.undo_preview import quoted, undo_lines, undo_step_lines
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")

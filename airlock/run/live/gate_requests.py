@@ -28,7 +28,7 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind, contains_unknown, referenced_steps
 from airlock.plans.state import State
 from airlock.run.call_record import CallStatus
-from airlock.run.evidence import EntryRequest, evidence_of
+from airlock.run.decisions.evidence import EntryRequest, evidence_of
 from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
 

@@ -9,15 +9,15 @@ from airlock.base.person import name_problem
 from airlock.base.text import shorten
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
-from airlock.run.approval import judge_approval, judge_denial
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
-from airlock.run.consequences import carry_out
+from airlock.run.decisions.approval import judge_approval, judge_denial
+from airlock.run.decisions.consequences import carry_out
+from airlock.run.decisions.votes import take_vote
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 from airlock.run.unlocking import needs_settling
-from airlock.run.votes import take_vote
 
 _MESSAGE_OF = {
     Event.APPROVED: "approve",

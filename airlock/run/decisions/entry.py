@@ -8,9 +8,9 @@ from airlock.gates.answers import AcquireGranted, AcquireResult
 from airlock.gates.protocol import EntryRefused
 from airlock.plans.state import Event
 from airlock.run.audit import AuditKind
-from airlock.run.decisions import decide
+from airlock.run.decisions.decision import decide
+from airlock.run.decisions.permission import AGAIN, STALE
 from airlock.run.messages import Lock
-from airlock.run.permission import AGAIN, STALE
 from airlock.run.permit import RunPermit
 from airlock.run.state import Run
 

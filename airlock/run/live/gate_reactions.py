@@ -19,8 +19,8 @@ from airlock.plans.graph import dependents
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent
-from airlock.run.decisions import decide
-from airlock.run.entry import take_permit, take_refusal
+from airlock.run.decisions.decision import decide
+from airlock.run.decisions.entry import take_permit, take_refusal
 from airlock.run.messages import Lock
 from airlock.run.state import Run
 

@@ -22,10 +22,10 @@ from airlock.plans.outcome import (
     Undone,
     UndoOutcome,
 )
-from airlock.run.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed
-from airlock.run.call_results import take_found_undone, take_outcomes
-from airlock.run.consequences import rollback_of
+from airlock.run.decisions.consequences import rollback_of
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
+from airlock.run.live.call_results import take_found_undone, take_outcomes
 from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
 

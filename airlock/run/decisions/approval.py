@@ -11,7 +11,7 @@ from airlock.base.text import listed
 from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
-from airlock.run.approval_today import refusal_by_today, rules_of, signature_problem, votes_that_count
+from airlock.run.decisions.approval_today import refusal_by_today, rules_of, signature_problem, votes_that_count
 from airlock.run.messages import Approve, Deny
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.state import Run

@@ -21,9 +21,9 @@ from airlock.plans.contract import Contract, Mode, Reversibility, Risk
 from airlock.plans.plan import Plan, Step, seconds
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.approval import approved_steps, judge_approval
-from airlock.run.approval_age import expiry
-from airlock.run.evidence import Evidence
+from airlock.run.decisions.approval import approved_steps, judge_approval
+from airlock.run.decisions.approval_age import expiry
+from airlock.run.decisions.evidence import Evidence
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.state import Run
 from airlock.run.undo import Undoing

@@ -14,9 +14,15 @@ from airlock.plans.contract import Mode
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
-from airlock.run.call_results import outcome_of
+from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import Outcome
-from airlock.run.preview import approve_command, beginning_of_preview, preview_within, render_closed, render_preview
+from airlock.run.presentation.preview import (
+    approve_command,
+    beginning_of_preview,
+    preview_within,
+    render_closed,
+    render_preview,
+)
 from airlock.run.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
 from airlock.run.unlocking import needs_settling

@@ -2,7 +2,7 @@
 
 from airlock.base.errors import AirlockError
 from airlock.plans.seal import seal
-from airlock.run.views import PreviewView, render
+from airlock.run.presentation.views import PreviewView, render
 
 
 class PreviewMismatch(AirlockError):

@@ -5,10 +5,10 @@ from datetime import datetime
 from airlock.admission.policy import Policy
 from airlock.base.text import count, listed
 from airlock.plans.state import Event
-from airlock.run.approval import approved_steps, steps_without_quorum
-from airlock.run.approval_age import expiry_of_votes
-from airlock.run.approval_today import rules_of, votes_that_count
 from airlock.run.audit import AuditKind
+from airlock.run.decisions.approval import approved_steps, steps_without_quorum
+from airlock.run.decisions.approval_age import expiry_of_votes
+from airlock.run.decisions.approval_today import rules_of, votes_that_count
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 
