@@ -8,21 +8,14 @@ print((await run.result()).outcome)
 """
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -30,13 +23,12 @@ from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
-from airlock.base.text import count
-from airlock.base.visible import visible
 from airlock.client.documents import read_document
 from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.patience import answered
+from airlock.client.visibility import attributes_of, summary_of
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
@@ -48,11 +40,6 @@ from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
-MAX_AGENTS = 100
-MAX_ATTRIBUTE = 2_000
-"""Bytes of one search attribute; Temporal refuses more than 2,048."""
-MAX_SUMMARY = 390
-"""Bytes of a run's summary; Temporal refuses more than 400."""
 """Seconds for a worker's answer to a decision."""
 ENDED_CHECK = 2.0
 """Seconds without a change after which a follower checks that the run is open."""
@@ -298,7 +285,7 @@ class Airlock:
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={MEMO_DIGEST: digest},
                 search_attributes=attributes_of(plan),
-                static_summary=_summary(plan),
+                static_summary=summary_of(plan),
             )
         except WorkflowAlreadyStartedError:
             return False
@@ -314,41 +301,7 @@ async def _unrehearsed(handle: PlanHandle) -> bool:
     return outcome == Outcome.UNREHEARSED.value
 
 
-def attributes_of(plan: Plan) -> TypedSearchAttributes:
-    """Return the search attributes with which a run of a plan, or of its undo, starts."""
-    agents = _indexed({step.agent for step in plan.steps})
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE), State.MOCK.value),
-            SearchAttributePair(SearchAttributeKey.for_keyword_list(names.ATTRIBUTE_AGENTS), agents),
-        ]
-    )
-
-
-def _indexed(agents: Iterable[str]) -> list[str]:
-    """Return the agents by which a plan can be found: as many as fit, because the server refuses a longer value."""
-    kept: list[str] = []
-    size = 2
-    for agent in sorted(agents):
-        size += len(json.dumps(agent)) + 1  # a client may escape every character beyond ASCII
-        if size > MAX_ATTRIBUTE or len(kept) == MAX_AGENTS:
-            break
-        kept.append(agent)
-    return kept
-
-
 def _refused(said: str) -> str:
     if "search attribute" in said.lower() and "limit" not in said.lower():
         return f"the namespace lacks Airlock's search attributes; start a worker once, it registers them ({said})"
     return f"Temporal refused to start the plan: {said}"
-
-
-def _summary(plan: Plan) -> str:
-    goal = visible(" ".join(plan.goal.split()))
-    by = _cut(f" ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)
-    return _cut(goal[:150] or plan.plan_id, MAX_SUMMARY - len(by.encode()) - 1) + f"{by})"
-
-
-def _cut(text: str, most: int) -> str:
-    """Return the beginning of a text that has at most so many bytes."""
-    return text.encode()[:most].decode(errors="ignore")

@@ -15,7 +15,8 @@ from airlock.base.errors import AirlockError
 from airlock.base.incoming import MalformedMessage
 from airlock.client.errors import NoSuchPlan, UndoRefused
 from airlock.client.facts import plan_facts
-from airlock.client.plans import PlanHandle, attributes_of
+from airlock.client.plans import PlanHandle
+from airlock.client.visibility import attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.run.decisions.consequences import asked_undo

@@ -14,8 +14,8 @@ from airlock.cli.missing_workers import missing_workers, with_workers
 from airlock.client import Airlock
 from airlock.client.listing import count_plans, list_plans
 from airlock.client.patience import answered
-from airlock.client.plans import MAX_ATTRIBUTE, attributes_of
 from airlock.client.pollers import QUEUES_OF
+from airlock.client.visibility import MAX_ATTRIBUTE, attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
