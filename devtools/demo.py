@@ -181,7 +181,7 @@ def check_undone(before: World, after: World, result: PlanResult, env: Environme
         DemoFailed: Naming what is not.
     """
     answers = [(made["method"], made["path"], made["status"]) for made in requests_made(env)]
-    _must(("POST", "/billing/charge", 500) in answers, "the charge must really have been tried and refused")
+    _must(("POST", "/billing/charge", 402) in answers, "the charge must really have been tried and refused")
     created = [made for made in answers if made[:2] == ("POST", "/contacts/") and made[2] == 201]
     _must(len(created) == 2, "the second contact must really have been created before it was taken back")
     _must("contact" in result.undone and "record" in result.undone, "the calls before the failure must be undone")

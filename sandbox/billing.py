@@ -46,8 +46,8 @@ class Billing:
         return Answer(204)
 
     def charge(self, call: Call) -> Answer:
-        """POST /billing/charge: always 500, never an effect; this is what the failing demo calls."""
-        return Answer(500, {"error": "billing backend is down"})
+        """POST /billing/charge: always 402, never an effect; this is what the failing demo calls."""
+        return Answer(402, {"error": "the card was declined"})
 
     def _known(self, call: Call) -> JsonObject:
         account = self._store.get("account", call.params["id"])

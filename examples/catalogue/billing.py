@@ -20,7 +20,7 @@ open_billing_account = http_tool(
 
 charge_card = http_tool(
     name="charge_card",
-    description="Charge the first month; a refund undoes that. The sandbox always answers 500.",
+    description="Charge the first month; a refund undoes that. The sandbox always declines the card.",
     method="POST",
     url=f"{BILLING_URL}/billing/charge",
     undo_url=f"{BILLING_URL}/billing/charges/{{id}}",

@@ -100,6 +100,7 @@ def test_a_lock_is_held_by_one_and_freed_by_a_crash(tmp_path: Path) -> None:
 def test_ports_that_are_taken_are_replaced() -> None:
     assert len({free_ports().temporal, free_ports().ui}) == 2
     with closing(socket.socket()) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does right after another one
         with suppress(OSError):  # another process has it: just as well
             taken.bind(("127.0.0.1", 7233))
         taken.listen()

@@ -196,8 +196,8 @@ def test_a_billing_account_needs_a_name(crm: httpx.Client) -> None:
 def test_a_charge_always_fails(crm: httpx.Client) -> None:
     for _ in range(2):
         answer = crm.post("/billing/charge", json={"amount": 10}, headers=KEY)
-        assert answer.status_code == 500
-        assert answer.json() == {"error": "billing backend is down"}
+        assert answer.status_code == 402
+        assert answer.json() == {"error": "the card was declined"}
 
 
 def test_page_and_health(crm: httpx.Client) -> None:
