@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from airlock.base.errors import InDoubt
 from airlock.tools.backups import _put
-from airlock.tools.database import _answer
+from airlock.tools.database import answer_of
 from airlock.tools.folder import ABSENT, FileState
 from airlock.tools.outcomes import ANY, LOST, NOT_SENT, TABLE, Asked, Effect, Row, errno_name, meaning, rows
 
@@ -113,7 +113,7 @@ class Driver(Exception):
     ],
 )  # fmt: skip
 def test_a_database_answers_with_its_sqlstate_if_it_gave_one(given: dict[str, str | None], answer: str) -> None:
-    assert _answer(OperationalError("COMMIT", {}, Driver(**given))) == answer
+    assert answer_of(OperationalError("COMMIT", {}, Driver(**given))) == answer
 
 
 def test_a_file_that_is_neither_as_it_was_nor_as_it_should_be_is_in_doubt(tmp_path: Path) -> None:
