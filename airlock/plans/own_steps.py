@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -39,8 +40,10 @@ class Earlier:
     """The state in which an earlier step of the plan would leave one thing."""
 
     step: str
-    seen: JsonValue
-    content: JsonValue = None
+    seen: Any
+    """As in `Left`."""
+    content: Any = None
+    """As in `Left`."""
 
 
 class LeftUnknown(Exception):
@@ -128,5 +131,9 @@ def handed_on(leaves: Leaves, redact: Callable[[JsonValue], JsonValue]) -> dict[
 
 
 def relies_on(observed: JsonValue, name: str, seen: JsonValue) -> bool:
-    """Return True if an observed state is one that was handed on, or holds it under the name of its thing."""
-    return observed == seen or (isinstance(observed, dict) and name in observed and observed[name] == seen)
+    """Return True if an observed state is one that was handed on, has all its fields, or holds it under its name."""
+    if observed == seen or not isinstance(observed, dict):
+        return observed == seen
+    fields = seen if isinstance(seen, dict) else {name: seen}
+    wider = all(key in observed and observed[key] == value for key, value in fields.items())
+    return (wider and bool(fields)) or (name in observed and observed[name] == seen)

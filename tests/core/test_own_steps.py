@@ -134,8 +134,9 @@ def test_a_state_with_a_secret_or_too_much_in_it_is_not_handed_on():
         ({"v": 2}, False),
         (None, False),
         ({"g": {"v": 1}}, False),
+        ({"v": 1, "w": 2}, True),
         ("v", False),
     ],
 )
-def test_a_dry_run_relies_on_a_state_if_it_observes_it_whole_or_under_its_name(observed, fits):
+def test_a_dry_run_relies_on_a_state_if_it_observes_at_least_that(observed, fits):
     assert relies_on(observed, "f", {"v": 1}) is fits
