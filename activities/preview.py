@@ -145,7 +145,7 @@ class PreviewActivities:
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
         call.follows_writes = step.id in request.behind_writes
-        call.look_before = partial(own.before, step.id)
+        call.look_before, call.look_before_all = partial(own.before, step.id), partial(own.all_before, step.id)
         try:
             said = await run(function, args, call, contract.timeout)
         except LeftUnknown as unknown:  # the live call compares with what it cannot equal, unless it gets to know it

@@ -93,6 +93,18 @@ class OwnSteps:
             raise LeftUnknown(nearest[0], name)
         return Earlier(nearest[0], left.seen, left.content)
 
+    def all_before(self, step: str, kind: str) -> tuple[Earlier, ...]:
+        """Return what all steps that a step depends on leave under names `<kind>:...`, each after those it depends on."""
+        above, begin = ancestors(self.parents, (step,)), f"{kind}:"
+        found = {
+            name: [(each, left) for each, left in leaving.items() if each in above]
+            for name, leaving in self._by_name.items()
+            if name.startswith(begin)
+        }
+        place = {each: number for number, each in enumerate(_in_order(self.parents, step))}
+        pairs = [pair for pairs in found.values() for pair in pairs]
+        return tuple(Earlier(each, left.seen, left.content) for each, left in sorted(pairs, key=lambda pair: place[pair[0]]))
+
     def _nearest(self, step: str, leaving: Mapping[str, Left]) -> list[str]:
         """Return the leaving steps that a walk from a step upwards meets first on each way."""
         found: list[str] = []
@@ -106,6 +118,22 @@ class OwnSteps:
             seen.update(above)
             pending += above
         return found
+
+
+def _in_order(parents: Parents, step: str) -> list[str]:
+    """Return a step and everything that it depends on, each after all that it depends on; among equals by id."""
+    order: list[str] = []
+    entered: set[str] = set()
+    pending = [(step, False)]
+    while pending:
+        each, left = pending.pop()
+        if left:
+            order.append(each)
+        elif each not in entered:
+            entered.add(each)
+            pending.append((each, True))
+            pending += [(parent, False) for parent in sorted(parents.get(each, ()), reverse=True)]
+    return order
 
 
 def ancestors(parents: Parents, steps: Iterable[str]) -> frozenset[str]:

@@ -91,6 +91,8 @@ class ToolCall:
     """True in a dry run if earlier steps, which the step depends on, will have written something before its live call."""
     look_before: Callable[[str], Earlier | None] = field(default=_nothing_before)
     """The function behind `earlier`."""
+    look_before_all: Callable[[str], tuple[Earlier, ...]] = field(default=lambda _kind: ())
+    """The function behind `earlier_all`."""
     follows: dict[str, Earlier] = field(default_factory=dict)
     """The states that this dry run got by `earlier`, by name."""
     settings: Any = None
@@ -125,6 +127,13 @@ class ToolCall:
         if found is not None:
             self.follows[name] = found
         return found
+
+    def earlier_all(self, kind: str) -> tuple[Earlier, ...]:
+        """Return everything that the earlier steps of the plan would leave under names `<kind>:...`, in their order.
+
+        It is for dry runs that repeat earlier changes where they can be taken back; a `seen` may be `UNKNOWN` here.
+        """
+        return self.look_before_all(kind)
 
 
 class Tool:

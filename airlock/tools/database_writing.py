@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools import rows
@@ -17,7 +19,8 @@ from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
-from airlock.tools.row_trials import NOT_TRIED, tried
+from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
+from airlock.tools.row_trials import NOT_TRIED, foreseen, tried
 from airlock.tools.values import Row, bound, exact, plain, restored
 
 MAX_OUTPUT_BYTES = 60_000
@@ -131,18 +134,46 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     earlier = None if entry is None or (entry.barred and not entry.undone) else entry
     if contains_unknown({"row": dict(args.row), "where": dict(args.where)}):
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
-        return _with(_looked(args, call), said)
+        return _with(_looked(args, call), said).model_copy(update={"leaves": unknown_change(call)})
     if earlier is not None:
         return _made_before(args, call, earlier)
-    return _with(_looked(args, call), tried(call, lambda connection: _try(connection, args, call)))
+    if (found := _foreseen(args, call)) is not None:
+        return found
+    made: list[Undo] = []
+    said = tried(call, lambda connection: made.append(_try(connection, args, call)))
+    return _with(_looked(args, call), said).model_copy(update={"leaves": _left(args, call, made[0]) if made else {}})
 
 
 def _with(preview: Preview, said: str) -> Preview:
     return preview.model_copy(update={"effect": preview.effect + said})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> None:
-    _change(connection, open_table(connection, args.table, call.settings), args, call)
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Undo:
+    return _change(connection, open_table(connection, args.table, call.settings), args, call)[1]
+
+
+def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
+    """Return the preview behind the changes of earlier steps; None without any, or if they cannot be made before it."""
+    changes = earlier_changes(call)
+    earlier = [DatabaseWrite.model_validate(change) for change in changes]
+    found = foreseen(
+        call,
+        [partial(_try, args=each, call=call) for each in earlier],
+        lambda connection: _look_in(connection, args, call),
+        lambda connection: _try(connection, args, call),
+    ) if earlier else None  # fmt: skip
+    if found is None:
+        return None
+    preview, made = found
+    if not agrees(call, row_name(args.table, made["key"]), preview.observed):
+        return None
+    return preview.model_copy(update={"leaves": _left(args, call, made)})
+
+
+def _left(args: DatabaseWrite, call: ToolCall, made: Mapping[str, Any]) -> dict[str, Left]:
+    after = made["after"]
+    seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
+    return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
 
 
 def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview:
@@ -159,26 +190,30 @@ def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview
 
 def _looked(args: DatabaseWrite, call: ToolCall) -> Preview:
     with transaction(call, write=False) as connection:
-        table = open_table(connection, args.table, call.settings)
-        if args.operation == "insert":
-            return _look_insert(connection, table, args)
-        if contains_unknown(dict(args.where)):
-            known_columns(table, [*args.where, *args.row])
-            effect = f"Would {args.operation} a row of {args.table} that is known after live."
-            return Preview(effect=effect, undo="Restore the former row.")
-        old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
-        version = call.settings.version_column
-        new = old
-        if args.operation == "delete":
-            refuse_cascade(connection, table, old)
-            effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
-        else:
-            new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
-            changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
-            effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
-            undo = "Restore the former values."
-        output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
-        return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
+        return _look_in(connection, args, call)
+
+
+def _look_in(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Preview:
+    table = open_table(connection, args.table, call.settings)
+    if args.operation == "insert":
+        return _look_insert(connection, table, args)
+    if contains_unknown(dict(args.where)):
+        known_columns(table, [*args.where, *args.row])
+        effect = f"Would {args.operation} a row of {args.table} that is known after live."
+        return Preview(effect=effect, undo="Restore the former row.")
+    old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
+    version = call.settings.version_column
+    new = old
+    if args.operation == "delete":
+        refuse_cascade(connection, table, old)
+        effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
+    else:
+        new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
+        changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
+        effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
+        undo = "Restore the former values."
+    output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
+    return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
 
 
 @database_write.compensate

@@ -107,6 +107,15 @@ def test_each_of_many_changes_of_one_thing_is_found_without_a_walk_over_all_of_t
     assert parents.reads < 4 * len(names)
 
 
+def test_all_states_of_one_kind_come_in_an_order_in_which_they_can_be_made():
+    parents = {"z": (), "b": ("z",), "a": ("b",), "m": (), "x": ("a", "m"), "beside": ()}
+    steps = OwnSteps(parents)
+    for step in reversed(list(parents)):
+        steps.add(step, {f"change:{step}": Left(seen=None, content=step), f"row:{step}": Left(seen=1)})
+    assert [each.content for each in steps.all_before("x", "change")] == ["z", "b", "a", "m"]
+    assert steps.all_before("z", "change") == ()
+
+
 def test_a_state_with_a_secret_or_too_much_in_it_is_not_handed_on():
     def redact(value):
         return (
