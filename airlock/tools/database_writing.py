@@ -129,23 +129,28 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 @database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     """Read the row in a read-only transaction, predict the change, and try it in a transaction that is rolled back."""
+    unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
+    preview = None
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
-    earlier = None if entry is None or (entry.barred and not entry.undone) else entry
-    if contains_unknown({"row": dict(args.row), "where": dict(args.where)}):
-        said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
-        return _with(_looked(args, call), said).model_copy(update={"leaves": unknown_change(call)})
-    if earlier is not None:
-        return _made_before(args, call, earlier)
-    if (found := _foreseen(args, call)) is not None:
-        return found
+        earlier = None if entry is None or (entry.barred and not entry.undone) else entry
+        if earlier is not None and not unknown:
+            return _made_before(args, earlier)
+        if unknown or not earlier_changes(call):
+            preview = _looked(connection, args, call)
+    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (found := _foreseen(args, call)) is not None:
+            return found
+        with transaction(call, write=False) as connection:
+            preview = _looked(connection, args, call)
     made: list[Undo] = []
-    said = tried(call, lambda connection: made.append(_try(connection, args, call)))
-    return _with(_looked(args, call), said).model_copy(update={"leaves": _left(args, call, made[0]) if made else {}})
-
-
-def _with(preview: Preview, said: str) -> Preview:
-    return preview.model_copy(update={"effect": preview.effect + said})
+    if unknown:
+        said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
+        leaves = unknown_change(call)
+    else:
+        said = tried(call, lambda connection: made.append(_try(connection, args, call)))
+        leaves = _left(args, call, made[0]) if made else {}
+    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
 
 
 def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Undo:
@@ -159,7 +164,7 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     found = foreseen(
         call,
         [partial(_try, args=each, call=call) for each in earlier],
-        lambda connection: _look_in(connection, args, call),
+        lambda connection: _looked(connection, args, call),
         lambda connection: _try(connection, args, call),
     ) if earlier else None  # fmt: skip
     if found is None:
@@ -176,7 +181,7 @@ def _left(args: DatabaseWrite, call: ToolCall, made: Mapping[str, Any]) -> dict[
     return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
 
 
-def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview:
+def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:
     """Return the preview of a call that the ledger has already, under the same plan id and step.
 
     Raises:
@@ -188,12 +193,7 @@ def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview
     return Preview(effect=effect, output=earlier.output, undo="Take back what the earlier call did.")
 
 
-def _looked(args: DatabaseWrite, call: ToolCall) -> Preview:
-    with transaction(call, write=False) as connection:
-        return _look_in(connection, args, call)
-
-
-def _look_in(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Preview:
+def _looked(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Preview:
     table = open_table(connection, args.table, call.settings)
     if args.operation == "insert":
         return _look_insert(connection, table, args)
