@@ -157,16 +157,19 @@ def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Undo
     return _change(connection, open_table(connection, args.table, call.settings), args, call)[1]
 
 
+def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Undo]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order."""
+    return [partial(_try, args=DatabaseWrite.model_validate(change), call=call) for change in earlier_changes(call)]
+
+
 def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
-    """Return the preview behind the changes of earlier steps; None without any, or if they cannot be made before it."""
-    changes = earlier_changes(call)
-    earlier = [DatabaseWrite.model_validate(change) for change in changes]
+    """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
     found = foreseen(
         call,
-        [partial(_try, args=each, call=call) for each in earlier],
+        repeats(call),
         lambda connection: _looked(connection, args, call),
         lambda connection: _try(connection, args, call),
-    ) if earlier else None  # fmt: skip
+    )
     if found is None:
         return None
     preview, made = found

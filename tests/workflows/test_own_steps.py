@@ -19,6 +19,7 @@ from airlock.client.undo import undo
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.tools.database_reading import database_query
 from airlock.tools.database_writing import database_write
 from airlock.tools.file_deleting import file_delete
 from airlock.tools.file_writing import file_write
@@ -63,7 +64,7 @@ async def desk(dev_server: WorkflowEnvironment, tmp_path_factory: pytest.TempPat
     made = Desk(folder, Airlock(client))
     made.query("CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT UNIQUE NOT NULL, stock INTEGER NOT NULL DEFAULT 0)")
     settings = {"files": {"root": str(folder / "files")}, "database": {"url": f"sqlite:///{folder / 'books.db'}"}}
-    catalogue = Catalogue([file_write, file_delete, database_write, refuse], settings=settings)
+    catalogue = Catalogue([file_write, file_delete, database_write, database_query, refuse], settings=settings)
     async with running(build_workers(client, Toolbox(catalogue, POLICY))):
         yield made
 
@@ -140,6 +141,20 @@ async def test_a_row_is_inserted_changed_and_deleted_under_one_approval(desk):
     assert desk.books == [(8, "Emma", 0)]
     assert (await undone(desk, handle)).outcome == "aborted"
     assert desk.books == []
+
+
+async def test_a_query_sees_what_the_plan_will_have_written_so_that_what_comes_of_it_is_no_surprise(desk):
+    desk.query("INSERT INTO books VALUES (20, 'Sanditon', 1)")
+    handle = await desk.submit(
+        row("more", "update", where={"id": 20}, row={"stock": 6}),
+        step("count", "database_query", ("more",), table="books", columns=["stock"], where={"id": 20}),
+        row("copy", "insert", row={"id": 21, "title": "Copy", "stock": {"$ref": "count.rows[0].stock"}}),
+    )
+    await approved(handle)
+    assert "stock=6" in (await handle.preview()).text
+    assert (await handle.result()).outcome == "completed"
+    assert desk.query("SELECT stock FROM books WHERE id = 21") == [(6,)]
+    desk.query("DELETE FROM books")
 
 
 async def test_a_plan_that_fails_behind_its_own_changes_ends_where_it_began(desk):
