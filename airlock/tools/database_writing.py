@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools import rows
@@ -17,7 +19,8 @@ from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
-from airlock.tools.row_trials import NOT_TRIED, tried
+from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
+from airlock.tools.row_trials import NOT_TRIED, foreseen, tried
 from airlock.tools.values import Row, bound, exact, plain, restored
 
 MAX_OUTPUT_BYTES = 60_000
@@ -127,21 +130,58 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     """Read the row in a read-only transaction, predict the change, and try it in a transaction that is rolled back."""
     unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
+    preview = None
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
         earlier = None if entry is None or (entry.barred and not entry.undone) else entry
         if earlier is not None and not unknown:
             return _made_before(args, earlier)
-        preview = _looked(connection, args, call)
+        if unknown or not earlier_changes(call):
+            preview = _looked(connection, args, call)
+    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (found := _foreseen(args, call)) is not None:
+            return found
+        with transaction(call, write=False) as connection:
+            preview = _looked(connection, args, call)
+    made: list[Undo] = []
     if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
+        leaves = unknown_change(call)
     else:
-        said = tried(call, lambda connection: _try(connection, args, call))
-    return preview.model_copy(update={"effect": preview.effect + said})
+        said = tried(call, lambda connection: made.append(_try(connection, args, call)))
+        leaves = _left(args, call, made[0]) if made else {}
+    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> None:
-    _change(connection, open_table(connection, args.table, call.settings), args, call)
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Undo:
+    return _change(connection, open_table(connection, args.table, call.settings), args, call)[1]
+
+
+def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Undo]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order."""
+    return [partial(_try, args=DatabaseWrite.model_validate(change), call=call) for change in earlier_changes(call)]
+
+
+def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
+    """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
+    found = foreseen(
+        call,
+        repeats(call),
+        lambda connection: _looked(connection, args, call),
+        lambda connection: _try(connection, args, call),
+    )
+    if found is None:
+        return None
+    preview, made = found
+    if not agrees(call, row_name(args.table, made["key"]), preview.observed):
+        return None
+    return preview.model_copy(update={"leaves": _left(args, call, made)})
+
+
+def _left(args: DatabaseWrite, call: ToolCall, made: Mapping[str, Any]) -> dict[str, Left]:
+    after = made["after"]
+    seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
+    return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
 
 
 def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:

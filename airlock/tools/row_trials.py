@@ -1,6 +1,7 @@
 """The trial of a row's change in a transaction that is always rolled back: only the database knows all its constraints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
@@ -15,6 +16,9 @@ _FORBIDDEN = ("42501", "25006")
 """SQLSTATEs of a user that may not write, and of a database that is read-only."""
 _FOREIGN_KEY = ("23503", "FOREIGN KEY constraint failed")
 """The SQLSTATE of a violated foreign key, and SQLite's text for it."""
+
+Looked = TypeVar("Looked")
+Made = TypeVar("Made")
 
 
 class _RollBack(Exception):
@@ -46,6 +50,39 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
         if why := _could_not_try(error.__cause__):
             return NOT_TRIED.format(why=why)
         raise
+
+
+def foreseen(
+    call: ToolCall,
+    earlier: Iterable[Callable[[sa.Connection], object]],
+    look: Callable[[sa.Connection], Looked],
+    change: Callable[[sa.Connection], Made],
+) -> tuple[Looked, Made] | None:
+    """Make the changes of earlier steps, look, make a change, and take everything back at once.
+
+    Returns:
+        None if this worker cannot make the changes of the earlier steps, so that nothing can be foreseen.
+
+    Raises:
+        ToolFailed: If the look or the change fails behind those changes.
+    """
+    found: list[tuple[Looked, Made]] = []
+    behind = False
+    try:
+        with transaction(call, write=True) as connection:
+            late = _deferred_violations(connection)
+            for make in earlier:
+                make(connection)
+            behind = True
+            found.append((look(connection), change(connection)))
+            _now(connection, late)
+            raise _RollBack
+    except _RollBack:
+        return found[0]
+    except ToolFailed as error:
+        if behind and not _could_not_try(error.__cause__):
+            raise
+        return None
 
 
 def _is_foreign_key(error: ToolFailed) -> bool:
