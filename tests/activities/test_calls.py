@@ -21,6 +21,7 @@ from airlock.plans.contract import Contract
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall, tool
+from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from tests.activities.test_preview import Anything
 
@@ -216,6 +217,17 @@ async def ledger(args: Anything, call: ToolCall) -> dict[str, Any]:
 LEDGER: list[str] = []
 
 
+@tool(name="ledger", risk="LOW", reversibility="read_only", idempotent=True)
+async def picky(args: Anything, call: ToolCall) -> dict[str, Any]:
+    LEDGER.append(call.idempotency_key)
+    return {}
+
+
+@picky.variant
+def _(args: dict[str, Any]) -> dict[str, Any]:
+    return {"timeout": 1 / len(args)}
+
+
 @pytest.mark.parametrize(
     ("approved", "kind"),
     [
@@ -240,3 +252,31 @@ async def test_a_worker_whose_contract_is_not_the_approved_one_makes_no_call(app
     assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
     if kind == "failed":
         assert "the contract of ledger on this worker is not the one that was approved" in attempt.error
+
+
+@pytest.mark.parametrize(
+    ("tools", "approved", "why"),
+    [
+        ([ledger], {"timeout": 61.0}, "the contract of ledger on this worker is not the one that was approved"),
+        ([], {}, "this worker's catalogue has no tool 'ledger'"),
+        ([picky], {}, "ledger has no contract for the arguments of step 's' on this worker"),
+    ],
+    ids=["changed", "gone", "raises"],
+)
+async def test_a_call_for_a_worker_of_another_generation_is_handed_back(tools, approved, why):
+    LEDGER.clear()
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    there = Catalogue([ledger]).contract("ledger", step.args)
+    contract = Contract.model_validate(there.model_dump() | approved)
+    first, second = (
+        CallRequest(step=step.model_copy(update={"id": name}), contract=contract, epoch=SINCE_EPOCH, undo={"row": 1})
+        for name in ("s", "t")
+    )
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(first, second))
+    result = await env.run(CallActivities(Toolbox(Catalogue(tools), Policy())).call, asked)
+    (attempt,) = result.attempts
+    assert (attempt.kind, attempt.step, attempt.undo, LEDGER) == ("again", "s", {"row": 1}, [])
+    assert (attempt.turned_away, attempt.elsewhere, attempt.certain, attempt.doubtful) == (True, True, True, False)
+    assert attempt.error == why

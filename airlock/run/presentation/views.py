@@ -14,6 +14,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
+from airlock.run.handed_back import asked_since
 from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import Outcome
 from airlock.run.presentation.preview import (
@@ -243,6 +244,8 @@ def waits_for(run: Run) -> str:
         case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
             by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
             return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
+        case State.LIVE if (since := asked_since(run)) is not None:
+            return f"a live worker with the approved contract, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
         case State.LOCKED:
