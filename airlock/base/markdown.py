@@ -1,31 +1,36 @@
-"""Foreign text in Markdown: as code, in which nothing is mark-up, and which wraps at its spaces."""
+"""Foreign text in Markdown: as code, in which nothing is mark-up, and which wraps at its spaces.
+
+Temporal's UI reads a dialect of its own (gomarkdown), and fills in `{namespace}`, `{workflowId}` and `{runId}` before. So
+nothing here relies on a fence of several backticks, on emphasis around foreign text, or on lists within lists.
+"""
 
 import re
 
+from airlock.base.visible import CLOSE, OPEN, escaped
+
 _SPACES = re.compile(" {2,}")
+_FILLED_IN = re.compile(r"\{(?=(?:namespace|workflowId|runId)\})")
 
 
 def code(text: str) -> str:
-    """Return one line of text as inline code, character by character; no text can end the code, or become a link.
+    """Return one line of text as inline code; no text can end the code, become a link, or be filled in.
 
-    The fence is longer than any run of backticks in the text.
+    A backtick, and the brace of a text that the UI would fill in, are written as marks.
     """
-    if not text:
-        return ""
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    # a space at each end is taken off again by Markdown, and keeps a backtick of the text away from the fence
-    pad = " " if text[0] in "` " or text[-1] in "` " else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
+    marked = _FILLED_IN.sub(escaped("{"), text.replace("`", escaped("`")))
+    return f"`{marked}`" if marked.strip(" ") else ""
+
+
+def cell(text: str) -> str:
+    """Return one line of text as code in a cell of a table."""
+    return code(text).replace("|", escaped("|"))
 
 
 def block(text: str, language: str) -> list[str]:
-    """Return the lines of a block of code. Its fence is longer than any run of backticks in the text."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
-    return [f"{fence}{language}", text, fence]
+    """Return the lines of a block of code, for texts of ours: its lines are not wrapped, and no backtick may be in it."""
+    return [f"```{language}", text, "```"]
 
 
 def spaced(text: str) -> str:
     """Return a text with runs of spaces counted, because a page draws them as one."""
-    return _SPACES.sub(
-        lambda run: f"\N{MATHEMATICAL LEFT ANGLE BRACKET}{len(run[0])} spaces\N{MATHEMATICAL RIGHT ANGLE BRACKET}", text
-    )
+    return _SPACES.sub(lambda run: f"{OPEN}{len(run[0])} spaces{CLOSE}", text)

@@ -1,7 +1,6 @@
 """The details of a run as the Temporal UI reads them: parsed by an implementation of CommonMark that is not ours."""
 
 import re
-from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -20,27 +19,27 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 
 def items(text: str) -> list[str]:
-    """Return the code of every item of a list, in its order. An item is one piece of code and nothing else."""
-    return list(_items(text))
+    """Return the code of every line of the preview, in its order. Each is one piece of code, and nothing else but `step`."""
+    inlines = [token for token in _PARSER.parse(text) if token.type == "inline"]
+    headings = [token.content for token in inlines]
+    if "**Preview**" not in headings:
+        return []
+    shown = inlines[headings.index("**Preview**") + 1 : headings.index("step")]
+    return [_only_code(token) for token in shown]
 
 
-def _items(text: str) -> Iterator[str]:
-    depth = 0
-    for token in _PARSER.parse(text):
-        depth += {"list_item_open": 1, "list_item_close": -1}.get(token.type, 0)
-        if depth and token.type == "inline":
-            held = [
-                each
-                for each in token.children or ()
-                if each.type not in ("strong_open", "strong_close") and each.markup + each.content
-            ]
-            assert [each.type for each in held] == ["code_inline"], held
-            yield held[0].content
+def _only_code(token: Token) -> str:
+    pieces = [(each.type, each.content) for each in token.children or () if (each.type, each.content) != ("text", "")]
+    heading = [("strong_open", ""), ("text", "step"), ("strong_close", ""), ("text", " ")]
+    held = pieces[len(heading) :] if pieces[: len(heading)] == heading else pieces
+    assert [kind for kind, _ in held] == ["code_inline"], pieces
+    return held[0][1]
 
 
 def same(line: str) -> str:
     """Return a line of a preview as it can be compared: without its indentation, and with all spaces written as such."""
-    return re.sub(r"⟨(\d+) spaces?⟩", lambda run: " " * int(run[1]), line.lstrip(" "))
+    text = line.replace("⟨U+0060⟩", "`").replace("⟨U+007B⟩", "{").lstrip(" ")
+    return re.sub(r"⟨(\d+) spaces?⟩", lambda run: " " * int(run[1]), text)
 
 
 def one_line(text: str) -> str:

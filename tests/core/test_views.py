@@ -18,7 +18,7 @@ def test_a_run_that_waits_for_approval_shows_how_to_approve():
     text = details(run)
     assert waits_for(run).startswith("1 approval until ")
     assert "To approve what is shown below" in text
-    assert "| a | write | waiting  | LIVE |" in text
+    assert "| a | `write` | waiting | LIVE |" in text
     assert str(status_view(run).approve_command) in one_line(text)
 
 

@@ -6,10 +6,10 @@ What a person needs first stands first: what the run waits for, the two ways to 
 import re
 from collections.abc import Iterator
 
-from airlock.base.markdown import block, code, spaced
+from airlock.base.markdown import block, cell, code, spaced
 from airlock.base.person import OWN_NAME
 from airlock.base.text import count
-from airlock.base.visible import inline, visible
+from airlock.base.visible import visible
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH
 from airlock.plans.state import State
 from airlock.run.live.call_results import outcome_of
@@ -82,7 +82,7 @@ def _last_refusal(run: Run) -> Iterator[str]:
 
 
 def _listed(preview: str) -> Iterator[str]:
-    """Yield each line of a preview as an item with code: the items are ours, and all that a plan says is code."""
+    """Yield each line of a preview as an item, each step as a heading: these are ours, and all that a plan says is code."""
     lines = preview.split("\n")
     if lines[-2] == "To approve exactly this:":
         lines = lines[:-2]  # the command stands above, in lines that fit
@@ -93,9 +93,10 @@ def _listed(preview: str) -> Iterator[str]:
             continue
         if depth <= 2:
             text = re.sub(" +", " ", _QUOTED.sub(lambda quoted: spaced(quoted[0]), text))
-            yield f"- **{code(text)}**" if _SIGNED.match(line) else f"- {code(text)}"
+        if _SIGNED.match(line):
+            yield from ("", f"**step** {code(text)}", "")
         else:
-            yield f"  - {code(spaced(text))}"
+            yield f"- {code(spaced(text))}"
 
 
 def _table(run: Run) -> Iterator[str]:
@@ -103,6 +104,7 @@ def _table(run: Run) -> Iterator[str]:
     for step in run.plan.steps[:_ROWS]:
         view = step_view(run, step)
         mode = view.ceiling.value if view.ceiling else ""
-        yield f"| {view.id} | {inline(view.tool)} | {view.status} {inline(view.error[:80])} | {mode} |"
+        status = f"{view.status} {cell(visible(view.error[:80]))}".rstrip()
+        yield f"| {view.id} | {cell(visible(view.tool))} | {status} | {mode} |"
     if len(run.plan.steps) > _ROWS:
         yield f"\n… and {count(len(run.plan.steps) - _ROWS, 'more step')}"
