@@ -6,10 +6,9 @@ nothing here relies on a fence of several backticks, on emphasis around foreign 
 
 import re
 
-from airlock.base.visible import CLOSE, OPEN, escaped
+from airlock.base.visible import CLOSE, FILLED_IN, OPEN, escaped
 
 _SPACES = re.compile(" {2,}")
-_FILLED_IN = re.compile(r"\{(?=(?:namespace|workflowId|runId)\})")
 
 
 def code(text: str) -> str:
@@ -17,7 +16,7 @@ def code(text: str) -> str:
 
     A backtick, and the brace of a text that the UI would fill in, are written as marks.
     """
-    marked = _FILLED_IN.sub(escaped("{"), text.replace("`", escaped("`")))
+    marked = FILLED_IN.sub(escaped("{"), text.replace("`", escaped("`")))
     return f"`{marked}`" if marked.strip(" ") else ""
 
 
