@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from airlock.activities.call import CallActivities
 from airlock.activities.call_failures import asked_to_wait, classify
-from airlock.activities.options import backoff
+from airlock.activities.compensate import CompensateActivities
+from airlock.activities.options import backoff, undo_attempts
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import WrongShape, checked_output
 from airlock.activities.toolbox import Toolbox
@@ -22,7 +24,7 @@ from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.tool import ToolCall, tool
 from airlock.run.handed_back import SINCE_EPOCH
-from airlock.run.live.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from tests.activities.test_preview import Anything
 
 READ = {"risk": "LOW", "reversibility": "read_only"}
@@ -215,6 +217,7 @@ async def ledger(args: Anything, call: ToolCall) -> dict[str, Any]:
 
 
 LEDGER: list[str] = []
+WRITES = {"tool": "ledger", "risk": "MEDIUM", "reversibility": "compensable", "has_compensate": True}
 
 
 @tool(name="ledger", risk="LOW", reversibility="read_only", idempotent=True)
@@ -280,3 +283,20 @@ async def test_a_call_for_a_worker_of_another_generation_is_handed_back(tools, a
     assert (attempt.kind, attempt.step, attempt.undo, LEDGER) == ("again", "s", {"row": 1}, [])
     assert (attempt.turned_away, attempt.elsewhere, attempt.certain, attempt.doubtful) == (True, True, True, False)
     assert attempt.error == why
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind"), [(1, "again"), (undo_attempts(Contract.model_validate(WRITES)), "undo_failed")]
+)
+async def test_an_undo_without_its_tool_is_tried_again_where_another_worker_may_have_it(attempt, kind):
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    made = MadeCall(plan_id="p", step=step, contract=Contract.model_validate(WRITES))
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p", attempt=attempt)
+    undo = CompensateActivities(Toolbox(Catalogue([]), Policy())).compensate
+    if kind == "again":
+        with pytest.raises(ApplicationError, match="no tool 'ledger'") as told:
+            await env.run(undo, made)
+        assert not told.value.non_retryable
+    else:
+        assert (await env.run(undo, made)).kind == kind

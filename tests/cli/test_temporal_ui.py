@@ -42,8 +42,14 @@ def opened(page: Browser, url: str, width: int, picture: Path) -> tuple[str, lis
 @pytest.mark.timeout(240)
 async def test_a_plan_that_waits_shows_what_to_do_and_all_of_it(env: Environment, tmp_path: Path) -> None:
     steps: list[dict[str, Any]] = [
-        {"id": "keep", "agent": "ops", "tool": "file_write", "confidence": 0.95, "args": {"path": "a.txt", "text": LONG}},
-        {"id": "forge", "agent": "ops", "tool": "file_write", "confidence": 0.95, "args": {"path": "b.txt", "text": FORGED}},
+        {"id": "keep", "agent": "ops", "tool": "file_write", "confidence": 0.95, "args": {"path": "a.txt", "content": LONG}},
+        {
+            "id": "forge",
+            "agent": "ops",
+            "tool": "file_write",
+            "confidence": 0.95,
+            "args": {"path": "b.txt", "content": FORGED},
+        },
     ]
     document = {"plan_id": "in-the-ui", "goal": FORGED, "requested_by": "rita", "steps": steps}
     airlock = Airlock(env.client)

@@ -84,6 +84,6 @@ def test_an_entry_that_is_handed_back_is_asked_for_again_and_then_approved_again
     take_refusal(run, REFUSAL, NOW)
     take_refusal(run, REFUSAL, NOW + SECOND)
     assert (run.state, run.entry_refusals, run.live) == (State.LIVE, 0, ("a",))
-    assert sum(entry.what == "handed_back" for entry in run.audit) == 1
+    assert [entry.reason for entry in run.audit if entry.what == "entry to LIVE"] == [WHY], "once, not for each question"
     take_refusal(run, REFUSAL, NOW + PATIENCE)
     assert (run.state, run.entry_refusals, run.live, run.rollback) == (State.MOCK, 1, ("a",), None)

@@ -65,7 +65,7 @@ def take_refusal(run: Run, refusal: EntryRefused, now: datetime) -> None:
         first = asked_since(run) is None
         if may_ask_on(run, now):
             if first:
-                run.record(AuditKind.CALL, "handed_back", now, digest=run.digest, reason=refusal.why)
+                run.record(AuditKind.REFUSED, "entry to LIVE", now, digest=run.digest, reason=refusal.why)
             return
     run.entry_refusals += 1
     run.record(AuditKind.REFUSED, "entry to LIVE", now, digest=run.digest, reason=refusal.why)
