@@ -1,6 +1,8 @@
 """The details of a run as the Temporal UI reads them: parsed by an implementation of CommonMark that is not ours."""
 
+import json
 import re
+import shlex
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -42,6 +44,10 @@ def same(line: str) -> str:
     return re.sub(r"⟨(\d+) spaces?⟩", lambda run: " " * int(run[1]), text)
 
 
-def one_line(text: str) -> str:
-    """Return a command as one line."""
-    return text.replace(" \\\n  ", " ")
+def command(text: str) -> str:
+    """Return the command of a page as one line, with its JSON on one line too; empty if there is none."""
+    found = [held for language, held in blocks(text) if language == "sh"]
+    if not found:
+        return ""
+    *words, message = shlex.split(found[0].replace("\\\n", ""))
+    return shlex.join([*words, json.dumps(json.loads(message))])

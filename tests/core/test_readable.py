@@ -17,7 +17,7 @@ from airlock.run.presentation.details import details
 from airlock.run.presentation.preview import approve_command, render_preview, step_text
 from airlock.run.state import Run
 from tests.core.build import awaiting, live_run, new_run, plan, policy, preview, rehearse, step
-from tests.core.markdown import items, one_line, same
+from tests.core.markdown import command, items, same
 from tests.core.test_visible import NASTY
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NASTY
@@ -159,7 +159,7 @@ def test_details_with_a_command_hold_the_whole_preview(steps: list[int], size: i
     run = awaiting(plan(*(step(name) for name in names)), **previews)
     assert run.sealed is not None
     text = details(run)
-    offered = approve_command(run.sealed, str(run.digest)) in one_line(text)
+    offered = approve_command(run.sealed, str(run.digest)) == command(text)
     lines = [" ".join(line.split()) for line in shown(run).split("\n")[:-2] if line.strip()]
     assert offered == (lines == [" ".join(same(item).split()) for item in items(text)])
     assert offered or str(run.digest)[:12] not in text

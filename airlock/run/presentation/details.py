@@ -3,7 +3,9 @@
 What a person needs first stands first: what the run waits for, the two ways to decide, the last refusal. Then the steps.
 """
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 
 from airlock.base.markdown import block, cell, code, spaced
@@ -64,13 +66,24 @@ def _ways(sealed: Sealed, digest: str) -> Iterator[str]:
     message = approve_message(sealed, digest)
     yield "**To approve what is shown below, here:** the menu beside *Request Cancellation*, then *Send a Signal*,"
     yield "with the name `approve` and this JSON as its input:"
-    yield from ("", *block(message, "json"), "")
+    yield from ("", *block(_pretty(message), "json"), "")
     yield "**Or with a command:**"
-    yield from ("", *block(_OPTION.sub(" \\\n  ", approve_command(sealed, digest)), "sh"), "")
+    yield from ("", *block(_narrow(approve_command(sealed, digest)), "sh"), "")
     if OWN_NAME in message:
         yield from (f"Write your own name in the place of `{OWN_NAME}`.", "")
     yield "**To deny it:** the same, with the name `deny` and a reason:"
-    yield from ("", *block('{"by": "' + OWN_NAME + '", "reason": "..."}', "json"), "")
+    yield from ("", *block(json.dumps({"by": OWN_NAME, "reason": "..."}, indent=2), "json"), "")
+
+
+def _pretty(message: str) -> str:
+    return json.dumps(json.loads(message), indent=2)
+
+
+def _narrow(command: str) -> str:
+    """Return a command in short lines, because a block of code is cut where the page ends."""
+    *words, message = shlex.split(command)
+    lines = _OPTION.sub(" \\\n  ", shlex.join([*words, ""])).removesuffix("''")
+    return f"{lines}{shlex.quote(_pretty(message))}"
 
 
 def _last_refusal(run: Run) -> Iterator[str]:
