@@ -1,6 +1,5 @@
 """A deployment that rolls: live workers of two generations serve one queue, and no real work is undone because of it."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.run.handed_back import PATIENCE
+from airlock.temporal.connection import connect_to
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, skipping_server, step, until
@@ -23,12 +23,13 @@ NEW = Catalogue([found for name in OLD.names if (found := OLD.get(name))], overr
 """The same tools; the timeout of one of them was changed, as in the next release."""
 
 
-def workers(client: Client, tools: Catalogue, *roles: str) -> Iterator[Worker]:
-    for role in roles:
-        yield from build_workers(client, Toolbox(tools, POLICY), role)
+async def workers(client: Client, tools: Catalogue, *roles: str) -> list[Worker]:
+    """Return workers with a connection of their own: one connection takes no two workers of one queue."""
+    own = await connect_to(client.service_client.config.target_host, client.namespace)
+    return [each for role in roles for each in build_workers(own, Toolbox(tools, POLICY), role)]
 
 
-def serving(found: Iterator[Worker], *queues: str) -> list[Worker]:
+def serving(found: list[Worker], *queues: str) -> list[Worker]:
     return [each for each in found if each.task_queue in queues]
 
 
@@ -41,21 +42,21 @@ async def test_a_call_goes_to_the_worker_that_has_its_contract(dev_server: Any, 
     steps = [step("s0", "look", key="k")]
     steps += [step(f"s{n}", "put", after=(f"s{n - 1}",), key=f"k{n}", value=n) for n in range(1, 12)]
     asked = plan(*steps)
-    entries = serving(workers(client, OLD, "live"), names.PERMIT_QUEUE)
-    new = serving(workers(client, NEW, "live"), names.LIVE_QUEUE, names.UNDO_QUEUE)
-    async with running([*workers(client, OLD, "orchestrate", "rehearse"), *entries, *new]):
+    entries = serving(await workers(client, OLD, "live"), names.PERMIT_QUEUE)
+    new = serving(await workers(client, NEW, "live"), names.LIVE_QUEUE, names.UNDO_QUEUE)
+    async with running([*await workers(client, OLD, "orchestrate", "rehearse"), *entries, *new]):
         handle = await Airlock(client).submit(asked)
         await approved(handle)
         assert await until(lambda: handed_back(handle)) == ["s1"]
         status = await handle.status()
         assert status.state is State.LIVE
         assert [each.id for each in status.steps if each.status == "live"] == ["s0"]
-        async with running(serving(workers(client, OLD, "live"), names.LIVE_QUEUE)):
+        async with running(serving(await workers(client, OLD, "live"), names.LIVE_QUEUE)):
             result = await handle.result()
     assert (result.outcome, len(result.live), result.undone) == ("completed", 12, ())
     effects = {key: times for key, times in WORLD.effects.items() if f"{asked['plan_id']}/" in key}
     assert set(effects.values()) == {1}
-    assert not [entry for entry in WORLD.log if entry[0] != "live" and entry[1] == asked["plan_id"]]
+    assert not [entry for entry in WORLD.log if entry[0] == "undo" and entry[1] == asked["plan_id"]]
 
 
 async def test_without_such_a_worker_the_plan_locks_and_keeps_what_is_live(plan: Any) -> None:
@@ -64,9 +65,9 @@ async def test_without_such_a_worker_the_plan_locks_and_keeps_what_is_live(plan:
     )
     async with skipping_server() as env:
         client = env.client
-        entries = serving(workers(client, OLD, "live"), names.PERMIT_QUEUE)
-        calls = serving(workers(client, NEW, "live"), names.LIVE_QUEUE, names.UNDO_QUEUE)
-        async with running([*workers(client, OLD, "orchestrate", "rehearse"), *entries, *calls]):
+        entries = serving(await workers(client, OLD, "live"), names.PERMIT_QUEUE)
+        calls = serving(await workers(client, NEW, "live"), names.LIVE_QUEUE, names.UNDO_QUEUE)
+        async with running([*await workers(client, OLD, "orchestrate", "rehearse"), *entries, *calls]):
             handle = await Airlock(client).submit(document)
             await approved(handle)
             assert await until(lambda: handed_back(handle)) == ["three"]
