@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
@@ -29,6 +29,8 @@ from airlock.temporal.carried import demands_proofs
 from airlock.temporal.gate_memory import left_behind
 from airlock.temporal.proof_converter import UnprovenAnswer
 
+Answer = TypeVar("Answer")
+
 _ASKS = 12
 """Attempts to get an answer from one gate before the activity fails and is retried."""
 _ASK_AGAIN = (
@@ -43,18 +45,9 @@ _ASK_AGAIN = (
 async def ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
     """Return the answer of one gate; ask again while its run is ending or too many plans ask it."""
     for attempt in range(_ASKS):
-        operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            names.GATE_WORKFLOW,
-            GateStart(capacity=wanted.capacity, after=await left_behind(client, gate)),
-            id=gate,
-            task_queue=names.WORKFLOW_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"gate: {visible(wanted.name)}"[:200],
-        )
+        start = GateStart(capacity=wanted.capacity, after=await left_behind(client, gate))
         try:
-            answer: GateAnswer = await client.execute_update_with_start_workflow(
-                "acquire", wanted, start_workflow_operation=operation, result_type=cast(Any, GateAnswer)
-            )
+            answer: GateAnswer = await updated(client, gate, wanted.name, start, "acquire", wanted, cast(Any, GateAnswer))
         except (RPCError, WorkflowUpdateFailedError) as error:
             if attempt + 1 == _ASKS or not _worth_asking_again(error):
                 raise
@@ -65,6 +58,39 @@ async def ask(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
                 raise UnprovenAnswer(f"{gate} answered another question than this one")
             return answer
     raise AssertionError("unreachable")
+
+
+async def updated(
+    client: Client, gate: str, name: str, start: GateStart, update: str, question: object, answer: type[Answer]
+) -> Answer:
+    """Return the answer of one gate to an update; the gate is started if it is not there.
+
+    Args:
+        client: A client of the namespace.
+        gate: The gate's workflow id.
+        name: The name of its resource or tool, for the Temporal UI.
+        start: The input of a gate that is started.
+        update: The name of the update.
+        question: Its argument.
+        answer: The type of its answer.
+    """
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        names.GATE_WORKFLOW,
+        start,
+        id=gate,
+        task_queue=names.WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"gate: {visible(name)}"[:200],
+    )
+    try:
+        found: Answer = await client.execute_update_with_start_workflow(
+            update, question, start_workflow_operation=operation, result_type=answer
+        )
+    except BaseException:
+        # the SDK stores the error in the start operation too; unread, asyncio logs it as never retrieved
+        await asyncio.gather(operation.workflow_handle(), return_exceptions=True)
+        raise
+    return found
 
 
 def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:

@@ -221,12 +221,6 @@ async def _all(work: Iterator[Coroutine[Any, Any, T]]) -> list[T]:
     return list(await asyncio.gather(*work))
 
 
-def _stop(task: asyncio.Future[Any]) -> None:
-    # a run that drops its entry waits for the answer: it must know which slots it got, and release them
-    if activity.is_worker_shutdown():
-        task.cancel()
-
-
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
     """Heartbeat while the work lasts, and end it when the worker shuts down: the next worker asks again.
 
@@ -234,6 +228,7 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
         ApplicationError: Of type `Interrupted`, which Temporal retries.
     """
     task = asyncio.ensure_future(work)
+    told: list[asyncio.Future[None]] = []
 
     async def outcome() -> T:
         try:
@@ -241,4 +236,17 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
         except (asyncio.CancelledError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             raise ApplicationError("interrupted by a shutdown; Temporal retries it", type="Interrupted") from error
 
-    return await run_to_completion(outcome(), lambda: None, lambda: _stop(task))
+    try:
+        return await run_to_completion(
+            outcome(), lambda: None, lambda: told.append(asyncio.ensure_future(_ended_by_a_shutdown(task)))
+        )
+    finally:
+        for each in told:
+            each.cancel()
+
+
+async def _ended_by_a_shutdown(task: asyncio.Future[Any]) -> None:
+    # A run that drops its entry waits for the answer: it must know which slots it got, and release them. But an activity is
+    # told to stop only once: a worker that shuts down later would wait for work that no run wants, for as long as it lasts.
+    await activity.wait_for_worker_shutdown()
+    task.cancel()

@@ -3,12 +3,11 @@
 import asyncio
 import time
 from contextlib import suppress
-from typing import Any
 
 from temporalio import activity
-from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
+from airlock.activities.gate_client import updated
 from airlock.base import names
 from airlock.base.text import shorten
 from airlock.gates.messages import GateStart
@@ -116,23 +115,8 @@ class RateLimiter:
 
 async def _permit(tool: str, permit: Permit) -> PermitAnswer:
     client, gate = activity.client(), names.tool_gate_id(tool)
-    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-        names.GATE_WORKFLOW,
-        GateStart(after=await left_behind(client, gate)),
-        id=gate,
-        task_queue=names.WORKFLOW_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"gate: {tool}"[:200],
-    )
-    try:
-        answer: PermitAnswer = await client.execute_update_with_start_workflow(
-            "permit", permit, start_workflow_operation=start, result_type=PermitAnswer
-        )
-    except BaseException:
-        # the SDK stores the error in the start operation too; unread, asyncio logs it as never retrieved
-        await asyncio.gather(start.workflow_handle(), return_exceptions=True)
-        raise
-    return answer
+    start = GateStart(after=await left_behind(client, gate))
+    return await updated(client, gate, tool, start, "permit", permit, PermitAnswer)
 
 
 def _turned_away(request: CallRequest, why: str, after: float) -> RetryableFailure:

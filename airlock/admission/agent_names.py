@@ -6,6 +6,7 @@ from airlock.admission.policy import ANY, Policy
 from airlock.base.errors import Problem
 from airlock.base.likely import likely, likely_fix
 from airlock.base.person import folded
+from airlock.base.text import count
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan, Step
 
@@ -32,7 +33,7 @@ def agent_warnings(plan: Plan, contracts: Mapping[str, Contract], policy: Policy
     for agent, steps in list(unknown.items())[:_SUGGESTED]:
         missing = any(step.id in contracts and policy.missing_permissions(agent, contracts[step.id]) for step in steps)
         if likely(agent, named) or (missing and ANY not in policy.agents):
-            more = f" (and of {len(steps) - 1} more steps)" if len(steps) > 1 else ""
+            more = f" (and of {count(len(steps) - 1, 'more step')})" if len(steps) > 1 else ""
             rights = "gets the rights of '*'" if ANY in policy.agents else "has no rights"
             listed = f"use one of: {', '.join(named[:_LISTED])}, or " if named else ""
             warnings.append(

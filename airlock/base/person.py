@@ -10,6 +10,8 @@ from airlock.base.visible import is_invisible
 
 OWN_NAME = "YOUR-NAME"
 """Place of a person's own name in a printed command; no decision counts under it."""
+OTHER_NAME = "ANOTHER-NAME"
+"""The same, where the person who asked cannot decide."""
 _ALIKE = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
     | dict.fromkeys("\u2018\u2019\u02bc\uff07", "'")
@@ -46,8 +48,8 @@ def name_problem(name: str) -> str:
         return "no character of this name can be seen; write your own name"
     if form in RESERVED:
         return f"{', '.join(RESERVED)} are not people; write your own name"
-    if form == folded(OWN_NAME):
-        return f"{name!r} stands where your own name belongs; write that"
+    if form in (folded(OWN_NAME), folded(OTHER_NAME)):
+        return f"{name!r} stands where a name belongs; write your own name"
     seen = "".join(character for character in name if not is_invisible(character))
     for word in words(seen):
         foreign = [f"{kind} {letter} U+{ord(letter):04X}" for kind, letter in mixed(word.text) if kind[0].isupper()]

@@ -117,5 +117,5 @@ def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
     say(f"  follow it:  {program()} watch {handle.plan_id}")
     ended = status is not None and (status.outcome is not None or status.state.closed)
     if status is None or not ended:
-        say("  after reading the preview, approve it:")
-        say(f"              {program()} approve {handle.plan_id} --by {OWN_NAME}")
+        say("  after reading the preview:")
+        say(f"  approve it: {program()} approve {handle.plan_id} --by {OWN_NAME}")

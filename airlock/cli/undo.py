@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from airlock.base.names import UNDO_PREFIX
+from airlock.base.person import OTHER_NAME
 from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
 from airlock.cli.show import PlanName
@@ -58,7 +59,7 @@ async def _told(asked: PlanHandle, plan_id: str, *, as_json: bool) -> int:
     if state is State.AWAITING_APPROVAL:
         say(f"plan {plan_id} has ended; its undo {asked.plan_id} waits for the approval of another person.")
         say(f"  read it:     {program()} show {asked.plan_id}")
-        say(f"  approve it:  {program()} approve {asked.plan_id} --by ANOTHER-NAME")
+        say(f"  approve it:  {program()} approve {asked.plan_id} --by {OTHER_NAME}")
     else:
         say(f"plan {plan_id} has ended; its undo {asked.plan_id} is being prepared ({state.value}).")
         say(f"  follow it:   {program()} watch {asked.plan_id}")

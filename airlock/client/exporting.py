@@ -9,22 +9,17 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import (
-    DescribeNamespaceRequest,
-    DescribeTaskQueueRequest,
-    ListWorkflowExecutionsRequest,
-)
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
 
 from airlock.base.errors import AirlockError
-from airlock.base.names import PLAN_WORKFLOW, WORKFLOW_QUEUE
+from airlock.base.names import PLAN_WORKFLOW
 from airlock.base.text import shorten
 from airlock.client.monitors import Monitors, NoMonitor
 from airlock.client.plan_history import NotRetained, PlanReading, read_plan
+from airlock.client.pollers import last_poll
 from airlock.export.documents import SystemHealth, UnreadablePlan
 from airlock.export.lines import LearningSignal
 from airlock.export.monitor_lines import learning_signal, system_health
@@ -38,8 +33,6 @@ AT_ONCE = 8
 """Number of plans read concurrently: a worker replays each of them."""
 GIVE_UP = 20
 """Number of unreadable plans from which on a worker must be polling; `AT_ONCE` where no plan could be read at all."""
-POLLED_WITHIN = timedelta(minutes=2)
-"""Time since the last poll after which no worker is there: a poll takes one minute at most."""
 _PAGE = 1_000
 
 Key = tuple[str, str]
@@ -131,7 +124,8 @@ async def plans_of(
             nonlocal done
             for workflow_id, run_id in left:
                 most = GIVE_UP if plans.kept else AT_ONCE
-                if plans.gave_up or (len(plans.unread) >= most and not await _is_polled(client)):
+                # while a worker polls, a plan that cannot be read is no sign that none can
+                if plans.gave_up or (len(plans.unread) >= most and await last_poll(client) is None):
                     plans.gave_up = True
                     return
                 await _read_into(plans, client, workflow_id, run_id)
@@ -156,18 +150,6 @@ async def _read_into(plans: Plans, client: Client, workflow_id: str, run_id: str
     except (AirlockError, ValueError) as error:  # go on: the error lists all plans that cannot be read
         why = shorten(str(error))
         plans.unread.append(UnreadablePlan(workflow_id=workflow_id, run_id=run_id, why=why))
-
-
-async def _is_polled(client: Client) -> bool:
-    """Return True if a worker takes workflow tasks: then a plan that cannot be read is no sign that none can."""
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=WORKFLOW_QUEUE),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    pollers = (await client.workflow_service.describe_task_queue(request, retry=True)).pollers
-    since = datetime.now(UTC) - POLLED_WITHIN
-    return any(poller.last_access_time.ToDatetime(tzinfo=UTC) >= since for poller in pollers)
 
 
 async def _listed(client: Client, since: datetime | None) -> AsyncIterator[tuple[str, str]]:

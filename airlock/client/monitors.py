@@ -188,7 +188,7 @@ class Monitors:
             return handle.query("health", result_type=HealthSnapshot, rpc_timeout=QUERY_TIMEOUT)
 
         try:
-            answer = await (answered(self._client, ask) if self._patient else ask())
+            answer = await answered(self._client, ask, patient=self._patient)
             return HealthSnapshot.model_validate(answer)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:

@@ -13,21 +13,22 @@ _LATE = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 _Answer = TypeVar("_Answer")
 
 
-async def answered(client: Client, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
-    """Ask, and ask again after each timeout for as long as a worker polls for workflows.
+async def answered(client: Client, ask: Callable[[], Awaitable[_Answer]], *, patient: bool) -> _Answer:
+    """Ask once; with patience ask again after each timeout, for as long as a worker polls for workflows.
 
     Only for questions, which may be asked twice. A worker that has just died looks alive for as long as a poll lasts.
 
     Args:
         client: A connected client.
         ask: A function that asks once, within a time of its own.
+        patient: True to ask again.
 
     Raises:
-        RPCError: The timeout, if no worker polls any more; any other refusal at once.
+        RPCError: The timeout, without patience or if no worker polls any more; any other refusal at once.
     """
     while True:
         try:
             return await ask()
         except RPCError as error:
-            if error.status not in _LATE or await last_poll(client) is None:
+            if not patient or error.status not in _LATE or await last_poll(client) is None:
                 raise

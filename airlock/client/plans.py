@@ -28,7 +28,7 @@ from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded,
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.patience import answered
-from airlock.client.visibility import attributes_of, summary_of
+from airlock.client.visibility import attributes_of, summary_line
 from airlock.plans.assignments import read_plan
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
@@ -175,7 +175,7 @@ class PlanHandle:
             def ask() -> Awaitable[_View]:
                 return self.workflow.query(name, result_type=model, rpc_timeout=QUERY_TIMEOUT)
 
-            answer = await (answered(self.workflow_client, ask) if self.patient else ask())
+            answer = await answered(self.workflow_client, ask, patient=self.patient)
             return model.model_validate(answer)
         except RPCError as error:
             raise self._translated(error) from error
@@ -285,7 +285,7 @@ class Airlock:
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={MEMO_DIGEST: digest},
                 search_attributes=attributes_of(plan),
-                static_summary=summary_of(plan),
+                static_summary=summary_line(plan),
             )
         except WorkflowAlreadyStartedError:
             return False

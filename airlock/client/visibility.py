@@ -41,7 +41,7 @@ def _indexed(agents: Iterable[str]) -> list[str]:
     return kept
 
 
-def summary_of(plan: Plan) -> str:
+def summary_line(plan: Plan) -> str:
     """Return the line under which Temporal lists the run of a plan: its goal, its size, and who requested it."""
     goal = visible(" ".join(plan.goal.split()))
     by = _cut(f" ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)

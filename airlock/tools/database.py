@@ -72,7 +72,7 @@ def _commit(work: sa.Transaction, *, local: bool) -> None:
         if local:  # a file holds nothing that was not committed
             work.rollback()
             raise
-        found, said = meaning(Asked.SQL_COMMIT, _answer(error)), _said(error)
+        found, said = meaning(Asked.SQL_COMMIT, answer_of(error)), _said(error)
         if found.effect is Effect.DOUBT:
             raise InDoubt(f"the commit has no certain answer: {said}") from error
         raise ToolFailed(f"the database rolled back at the commit: {said}", retry=found.again) from error
@@ -83,12 +83,12 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OverflowError) as error:
-        found = meaning(Asked.SQL_STATEMENT, _answer(error))
+        found = meaning(Asked.SQL_STATEMENT, answer_of(error))
         text = "the database could not do it" if found.again else "the database refused it"
         raise ToolFailed(f"{text}: {_said(error)}", retry=found.again) from error
 
 
-def _answer(error: Exception) -> str:
+def answer_of(error: BaseException | None) -> str:
     """Return the SQLSTATE that the database gave, or else the name of the error."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

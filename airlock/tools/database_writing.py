@@ -126,18 +126,17 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 @database_write.dry_run(partial=True)
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     """Read the row in a read-only transaction, predict the change, and try it in a transaction that is rolled back."""
+    unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
-    earlier = None if entry is None or (entry.barred and not entry.undone) else entry
-    if contains_unknown({"row": dict(args.row), "where": dict(args.where)}):
+        earlier = None if entry is None or (entry.barred and not entry.undone) else entry
+        if earlier is not None and not unknown:
+            return _made_before(args, earlier)
+        preview = _looked(connection, args, call)
+    if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
-        return _with(_looked(args, call), said)
-    if earlier is not None:
-        return _made_before(args, call, earlier)
-    return _with(_looked(args, call), tried(call, lambda connection: _try(connection, args, call)))
-
-
-def _with(preview: Preview, said: str) -> Preview:
+    else:
+        said = tried(call, lambda connection: _try(connection, args, call))
     return preview.model_copy(update={"effect": preview.effect + said})
 
 
@@ -145,7 +144,7 @@ def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> None
     _change(connection, open_table(connection, args.table, call.settings), args, call)
 
 
-def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview:
+def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:
     """Return the preview of a call that the ledger has already, under the same plan id and step.
 
     Raises:
@@ -157,28 +156,27 @@ def _made_before(args: DatabaseWrite, call: ToolCall, earlier: Entry) -> Preview
     return Preview(effect=effect, output=earlier.output, undo="Take back what the earlier call did.")
 
 
-def _looked(args: DatabaseWrite, call: ToolCall) -> Preview:
-    with transaction(call, write=False) as connection:
-        table = open_table(connection, args.table, call.settings)
-        if args.operation == "insert":
-            return _look_insert(connection, table, args)
-        if contains_unknown(dict(args.where)):
-            known_columns(table, [*args.where, *args.row])
-            effect = f"Would {args.operation} a row of {args.table} that is known after live."
-            return Preview(effect=effect, undo="Restore the former row.")
-        old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
-        version = call.settings.version_column
-        new = old
-        if args.operation == "delete":
-            refuse_cascade(connection, table, old)
-            effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
-        else:
-            new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
-            changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
-            effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
-            undo = "Restore the former values."
-        output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
-        return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
+def _looked(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Preview:
+    table = open_table(connection, args.table, call.settings)
+    if args.operation == "insert":
+        return _look_insert(connection, table, args)
+    if contains_unknown(dict(args.where)):
+        known_columns(table, [*args.where, *args.row])
+        effect = f"Would {args.operation} a row of {args.table} that is known after live."
+        return Preview(effect=effect, undo="Restore the former row.")
+    old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
+    version = call.settings.version_column
+    new = old
+    if args.operation == "delete":
+        refuse_cascade(connection, table, old)
+        effect, undo = f"Would delete the row {_text(args.where)} of {args.table}.", "Insert the row again, same key."
+    else:
+        new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
+        changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
+        effect = f"Would update the row {_text(args.where)} of {args.table}: {changes}."
+        undo = "Restore the former values."
+    output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
+    return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
 
 
 @database_write.compensate

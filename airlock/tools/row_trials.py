@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools.database import stores_text, transaction
+from airlock.tools.database import answer_of, stores_text, transaction
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."
 BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
@@ -50,12 +50,12 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
 
 def _is_foreign_key(error: ToolFailed) -> bool:
     state, text = _FOREIGN_KEY
-    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == state or text in str(error)
+    return answer_of(error.__cause__) == state or text in str(error)
 
 
 def _could_not_try(error: BaseException | None) -> str:
     """Return why a trial says nothing about the change; empty if the database refused the change itself."""
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _FORBIDDEN:
+    if answer_of(error) in _FORBIDDEN:
         return "this worker may only read"
     if not isinstance(error, OperationalError):
         return ""

@@ -1,6 +1,7 @@
 """Mocks and dry runs that never return: their step falls, their activity ends, and the worker goes on."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -40,10 +41,15 @@ CATALOGUE = Catalogue([stuck])
 
 @pytest.fixture(autouse=True)
 def released(monkeypatch):
+    """Let every function of a test return in its end; the next one counts those that hang."""
     monkeypatch.setattr(rehearse_module, "MOCK_TIMEOUT", 0.2)
     RELEASED.clear()
     yield
     RELEASED.set()
+    deadline = time.monotonic() + 60.0
+    while REHEARSALS.hanging:
+        assert time.monotonic() < deadline, "the functions of this test have not returned"
+        time.sleep(0.01)
 
 
 async def mocked(*ids: str) -> dict[str, str]:

@@ -24,9 +24,9 @@ from airlock.base.incoming import Verdict
 from airlock.base.keys import SignatureError, read_key
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.decisions.approval import approved_steps, waived_by_policy
+from airlock.run.decisions.approval import approved_steps, may_mean_next_seal, waived_by_policy
 from airlock.run.decisions.signature import sign, signature_refusal, signed_text
-from airlock.run.messages import Approve
+from airlock.run.messages import Approve, Deny
 from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import seal_run
 from airlock.run.state import Run
@@ -69,6 +69,30 @@ def test_the_whole_plan() -> None:
     assert run.state is State.LIVE
     assert run.approved == ("a", "b", "c")
     assert run.audit[-1].by == "boss"
+
+
+def test_a_decision_about_a_seal_that_is_not_known_yet_may_mean_the_next_one() -> None:
+    """A worker that was lost may have shown that seal already; its decision waits for the dry runs to end."""
+    run = awaiting(CHAIN)
+    known, unknown = str(run.digest), "f" * 64
+    assert not may_mean_next_seal(run, Approve(by="boss", digest=unknown)), "no dry run is under way"
+    say(run, "lock")
+    say(run, "unlock")
+    run.begin_rehearsal(run.contracts())
+    run.apply(Event.REHEARSED, NOW)
+    assert run.state is State.DRY_RUN
+    assert may_mean_next_seal(run, Approve(by="boss", digest=unknown))
+    assert may_mean_next_seal(run, Deny(by="boss", reason="no", digest=unknown))
+    for message in (
+        Approve(by="boss", digest=known),
+        Approve(by="boss", digest=unknown[:11]),
+        Approve(by=run.requester, digest=unknown),
+        Deny(by="boss", reason="no"),
+        "approve",
+    ):
+        assert not may_mean_next_seal(run, message), message
+    run.admitted = run.contracts().model_copy(update={"epoch": 1})
+    assert not may_mean_next_seal(run, Approve(by="boss", digest=unknown)), "its history is that of an earlier release"
 
 
 @pytest.mark.parametrize("length", [12, 16, 63, 64])

@@ -1,6 +1,7 @@
 """The files about plans, and the chains and digests that show every change."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from airlock.base.errors import AirlockError
 from airlock.export.documents import SystemHealth
-from airlock.export.files import EXECUTIONS, EXPORT_FILES, HEALTH, ROLLBACKS, TRANSITIONS, export_schemas
+from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, HEALTH, ROLLBACKS, TRANSITIONS, export_schemas
 from airlock.export.ledger import closed, document_text, line_hash, line_text, linked, plan_genesis
 from airlock.export.lines import ExecutionLine, Link, RollbackLine, TransitionLine
 from airlock.export.plan_lines import PlanRecord, PlanTrace, first_difference, plan_record, took_effect
@@ -395,3 +396,32 @@ def test_outcomes_and_lines_read_back_as_they_were() -> None:
     assert {record.execution.outcome for record in records(7)} == {
         Outcome.COMPLETED, Outcome.ABORTED, Outcome.DENIED, Outcome.REHEARSED, None
     }  # fmt: skip
+
+
+def test_an_error_of_a_seal_has_its_file_and_line() -> None:
+    lines = placed(ONE)
+    forged = ONE.seals[0].model_copy(update={"by_step": ()})
+    found = check_plan(replace(lines, seals=(NumberedLine(7, forged),)))
+    assert found is not None
+    assert (found.file, found.line) == (APPROVALS, 7)
+    found = check_plan(replace(lines, seals=(), after={**lines.after, APPROVALS: 9}))
+    assert found is not None
+    assert (found.file, found.line) == (APPROVALS, 9)
+    line = ONE.execution.model_copy(update={"seals_hash": "0" * 64})
+    found = check_plan(replace(lines, execution=NumberedLine(3, line)))
+    assert found is not None
+    assert (found.file, found.line) == (EXECUTIONS, 3)
+
+
+def test_every_line_and_entry_of_a_plan_has_its_phase_ids() -> None:
+    lines = placed(ONE)
+    seal = ONE.seals[0].model_copy(update={"phase21_plan_id": "other"})
+    found = check_plan(replace(lines, seals=(NumberedLine(7, seal),)))
+    assert found is not None
+    assert (found.file, found.line, "names other phase ids" in found.message) == (APPROVALS, 7, True)
+    first, *rest = ONE.execution.events
+    events = (first.model_copy(update={"phase22_validation_id": "other"}), *rest)
+    line = ONE.execution.model_copy(update={"events": events})
+    found = check_plan(replace(lines, execution=NumberedLine(3, line)))
+    assert found is not None
+    assert (found.file, found.line, "names other phase ids" in found.message) == (EXECUTIONS, 3, True)

@@ -153,6 +153,10 @@ LIES: dict[str, tuple[Callable[[SealLine], SealLine], str]] = {
     ),
     "a signature without its key": (lambda seal: _decision(seal, key=None), "decisions[0].key: another one made"),
     "no signature": (lambda seal: _message(seal, signature=None), "decisions[0].key: did not make this signature"),
+    "a key without a message": (lambda seal: _decision(seal, message=None), "decisions[0].key: there is no message"),
+    "no message": (
+        lambda seal: _decision(seal, message=None, key=None), "decisions[0].message: is missing without a reason"
+    ),
     "other voices": (lambda seal: seal.model_copy(update={"by_step": seal.by_step[:1]}), "by_step: is not what"),
     "another phase id": (lambda seal: seal.model_copy(update={"phase21_plan_id": "x"}), "phase21_plan_id: is not the one"),
     "another plan": (lambda seal: seal.model_copy(update={"plan_id": "x"}), "names another plan than 'p-0'"),
@@ -237,11 +241,20 @@ def test_a_seal_whose_signature_nobody_can_check_is_a_fault_and_one_of_a_later_p
     assert "a later policy listed it" in report.notes[1]
 
 
-def test_an_approval_by_too_few_people_is_named() -> None:
-    record = plan_record(trace(live_run(plan(step("a")))))
-    (seal,) = record.seals
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"approvals_required": 2}, "approved by 1, and needs 2"),
+        ({"requested_by": "Boss"}, "by: the requester approved"),
+        ({"approvers": ["eve"]}, "by: is not among the approvers that were sealed"),
+        ({"signature_required": "always"}, "message.signature: is missing, and signatures are required (always)"),
+        ({"plan_id": "x"}, "content: is about another plan than 'plan-p-0'"),
+    ],
+)
+def test_an_approval_that_the_sealed_content_does_not_allow_is_named(changes: dict[str, Any], said: str) -> None:
+    """Everything is hashed and named again as the forger wants it: the rules are still those that were sealed."""
     source = trace(live_run(plan(step("a"))))
-    told = {**(seal.content or {}), "approvals_required": 2}
+    told = {**(plan_record(source).seals[0].content or {}), **changes}
     digest = hashlib.sha256(canonical_json(told).encode()).hexdigest()
     entries = tuple(
         one.model_copy(update={"entry": one.entry.model_copy(update={"digest": one.entry.digest and digest}),
@@ -252,7 +265,32 @@ def test_an_approval_by_too_few_people_is_named() -> None:
     seals = (source.seals[0].model_copy(update={"content": told, "digest": digest}),)
     message, _ = checked(plan_record(source.model_copy(update={"entries": entries, "seals": seals})))
     assert message is not None
-    assert "approved by 1, and needs 2" in message
+    assert said in message
+
+
+def test_the_line_of_a_plan_must_say_what_its_seals_do() -> None:
+    record = plan_record(trace(completed()))
+    line = record.execution
+    other = line.model_copy(update={"seals_hash": "0" * 64})
+    assert (
+        checked(record.model_copy(update={"execution": other}))[0] == "seals_hash: is not the hash of the plan's last seal"
+    )
+    counted = tuple(one.model_copy(update={"votes": 7}) for one in line.result.tool_results)
+    wrong = line.model_copy(update={"result": line.result.model_copy(update={"tool_results": counted})})
+    assert "1 votes and 0 denials are in approvals.jsonl" in str(checked(record.model_copy(update={"execution": wrong}))[0])
+
+
+def test_what_the_record_does_not_hold_is_noted() -> None:
+    record = plan_record(trace(resealed()))
+    first, second = record.seals
+    forgotten = _decision(second, message=None, key=None, stored_at=None)
+    message, report = checked(relinked(record, first, forgotten))
+    assert (message, len(report.notes)) == (None, 1)
+    assert "the message of 'boss' cannot be checked: Temporal has forgotten it" in report.notes[0]
+    message, report = checked(relinked(record, first, _decision(second, message=None, key=None, left_out="it is too long")))
+    assert (message, "cannot be checked: it is too long" in report.notes[0]) == (None, True)
+    message, report = checked(relinked(record, first, second.model_copy(update={"contracts": {}})))
+    assert (message, "is not in the record: its run did not tell it any more" in report.notes[0]) == (None, True)
 
 
 @pytest.mark.parametrize("make", [*RUNS, resealed])

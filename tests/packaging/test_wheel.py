@@ -183,7 +183,9 @@ def _to_live(folder: Folder, told: list[str]) -> None:
     seen = _digest(folder, "first-plan")
     assert "write_note" in folder.typed(show).stdout
     assert f"airlock show {'first-plan'}" in folder.typed(approve, code=1).stderr  # not unseen, without a terminal
-    assert "accepted" in folder.typed(f"{approve} --digest {seen}").stdout
+    approved = f"{approve} --digest {seen}"
+    assert "write your own name" in folder.typed(approved, code=1).stderr
+    assert "accepted" in folder.typed(approved.replace("YOUR-NAME", "alice")).stdout
     assert outcome(folder, "first-plan") == "completed"
     assert (folder.folder / "notes" / "hello.txt").read_text() == "Hello from the first plan.\n"
     assert (folder.folder / "notes" / "where-it-is.txt").read_text() == "notes/hello.txt"

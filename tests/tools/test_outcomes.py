@@ -4,15 +4,19 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from airlock.base.errors import InDoubt
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.contract import Mode
+from airlock.plans.tool import ToolCall
+from airlock.tools import row_trials
 from airlock.tools.backups import _put
-from airlock.tools.database import _answer
+from airlock.tools.database import answer_of
 from airlock.tools.folder import ABSENT, FileState
 from airlock.tools.outcomes import ANY, LOST, NOT_SENT, TABLE, Asked, Effect, Row, errno_name, meaning, rows
 
@@ -113,7 +117,20 @@ class Driver(Exception):
     ],
 )  # fmt: skip
 def test_a_database_answers_with_its_sqlstate_if_it_gave_one(given: dict[str, str | None], answer: str) -> None:
-    assert _answer(OperationalError("COMMIT", {}, Driver(**given))) == answer
+    assert answer_of(OperationalError("COMMIT", {}, Driver(**given))) == answer
+
+
+@pytest.mark.parametrize("given", [{"sqlstate": "42501"}, {"pgcode": "42501"}, {"sqlstate": "25006"}])
+def test_a_server_that_may_only_be_read_has_not_refused_the_row(
+    given: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(call: Any, *, write: bool) -> Any:
+        refused = ToolFailed("the database refused it")
+        raise refused from ProgrammingError("INSERT", {}, Driver(**given))
+
+    monkeypatch.setattr(row_trials, "transaction", refusing)
+    call = ToolCall(plan_id="p", step_id="s", agent="a", mode=Mode.DRY_RUN, idempotency_key="p/s")
+    assert "were not tried: this worker may only read" in row_trials.tried(call, lambda _: None)
 
 
 def test_a_file_that_is_neither_as_it_was_nor_as_it_should_be_is_in_doubt(tmp_path: Path) -> None:

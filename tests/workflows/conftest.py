@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities import monitor as monitor_activities
-from airlock.activities import rehearsal_tries
+from airlock.activities import options, rehearsal_tries, still_mine
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
@@ -72,6 +72,8 @@ def patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (client_module, monitor_module, monitor_activities):
             patch.setattr(module, "QUERY_TIMEOUT", timedelta(seconds=60))
+        for module in (options, still_mine):  # a call of a worker that got no processor for 10 s is not a lost one
+            patch.setattr(module, "HEARTBEAT_TIMEOUT", timedelta(seconds=60))
         patch.setattr(rehearsal_tries, "PAUSE", 0.01)  # between the tries of a dry run that could not look
         patch.setattr(gate_module, "QUERY_TIMEOUT", 60.0)
         patch.setattr(gate_module, "DECISION_TIMEOUT", 120.0)

@@ -29,7 +29,7 @@ async def failed_tasks(handle, run_id):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("count", "width"), [(5000, 30), (1000, 1000)])
+@pytest.mark.parametrize(("count", "width"), [(2500, 30), (1000, 1000)])
 async def test_a_large_plan_continues_as_new_and_makes_every_call_once(airlock, plan, count, width):
     steps = [
         step(f"s{n:04d}", "put", (f"s{n - width:04d}",) if n >= width else (), key=f"k{n}", value=n) for n in range(count)
