@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
-from airlock.base.errors import PlanError, Problem, plain_message
+from airlock.base.errors import PlanError, Problem
 from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
+from airlock.base.wrong_value import wrong_value
 from airlock.plans.contract import Mode
 from airlock.plans.refs import referenced_steps
 
@@ -183,14 +184,11 @@ def _problem(document: Mapping[str, Any], item: Any) -> Problem:
         name = step.get("id") if isinstance(step, Mapping) else None
         location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
     where = shorten(".".join(str(part) for part in location), 200) or "plan"
-    return Problem(
-        where=where,
-        message=plain_message(item),
-        fix=_fix(item, str(location[-1] if location else "plan")),
-    )
+    message, fix = wrong_value(item)
+    return Problem(where=where, message=message, fix=_fix(item, str(location[-1] if location else "plan"), fix))
 
 
-def _fix(item: Any, field: str) -> str:
+def _fix(item: Any, field: str, otherwise: str) -> str:
     kind = item["type"]
     if kind == "missing":
         return f"add {field!r}"
@@ -204,7 +202,11 @@ def _fix(item: Any, field: str) -> str:
     if field == "confidence":
         return "write a number from 0.0 to 1.0"
     if field == "deadline":
-        return "write for example '2h'"
+        return 'write a duration in quotes, for example "2h"'
     if field == "max_mode":
         return "write MOCK, DRY_RUN or LIVE"
-    return f"correct the value of {field!r}"
+    if kind == "too_short" and field == "steps":
+        return "give at least one step"
+    if kind == "value_error" and field == "plan_id":
+        return "choose an id that begins otherwise"
+    return otherwise or f"correct the value of {field!r}"
