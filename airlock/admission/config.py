@@ -122,6 +122,8 @@ def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[
 def _problem(item: Any) -> Problem:
     key = ".".join(str(part) for part in item["loc"])
     message, fix = wrong_value(item, TABLE)
+    if fix == f"write {TABLE}":
+        fix = f"write a section: [{key}]"
     if item["loc"][-1] in _DURATIONS:
         fix = 'write a duration in quotes: "90s", "30m", "24h" or "7d"'
     if item["type"] == "extra_forbidden":

@@ -26,6 +26,15 @@ MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds. Dates beyond it cannot be computed."""
 _NOT_JSON = "replace NaN and Infinity by numbers or null, and half of a surrogate pair by the character"
+_ANY = "any kind of error"
+_FIXES = {
+    "confidence": {_ANY: "write a number from 0.0 to 1.0"},
+    "deadline": {_ANY: 'write a duration in quotes, for example "2h"'},
+    "max_mode": {_ANY: "write MOCK, DRY_RUN or LIVE"},
+    "steps": {"tuple_type": "write a list of steps: [{...}, {...}]", "too_short": "give at least one step"},
+    "plan_id": {"value_error": "choose an id that begins otherwise"},
+}
+"""The fixes that only this file format knows, by field and by pydantic's type of the error."""
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -199,14 +208,6 @@ def _fix(item: Any, field: str, otherwise: str) -> str:
         if field == "plan_id":
             return "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"
         return "use letters, digits, '-' and '_' only, at most 64, beginning with a letter or digit"
-    if field == "confidence":
-        return "write a number from 0.0 to 1.0"
-    if field == "deadline":
-        return 'write a duration in quotes, for example "2h"'
-    if field == "max_mode":
-        return "write MOCK, DRY_RUN or LIVE"
-    if kind == "too_short" and field == "steps":
-        return "give at least one step"
-    if kind == "value_error" and field == "plan_id":
-        return "choose an id that begins otherwise"
+    by_field = _FIXES.get(field, {})
+    otherwise = by_field.get(kind) or by_field.get(_ANY) or otherwise
     return otherwise or f"correct the value of {field!r}"

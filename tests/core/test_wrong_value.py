@@ -50,8 +50,8 @@ DURATION = 'write a duration in quotes: "90s", "30m", "24h" or "7d"'
          "write 'never', 'high' or 'always'"),
         ("signature_required", "true", "is true or false, not 'never', 'high' or 'always'",
          "write 'never', 'high' or 'always'"),
-        ("budget", "3", "is a whole number, not a table of keys", "write a table of keys"),
-        ("agents", "[]", "is a list, not a table of keys", "write a table of keys"),
+        ("budget", "3", "is a whole number, not a table of keys", "write a section: [policy.budget]"),
+        ("agents", "[]", "is a list, not a table of keys", "write a section: [policy.agents]"),
     ],
 )  # fmt: skip
 def test_a_key_of_the_configuration_says_what_is_wanted_and_what_was_found(
