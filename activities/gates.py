@@ -179,6 +179,8 @@ class GateActivities:
         async def one(gate: str) -> bool:
             async with limit:
                 told = release.model_copy(update=doubts) if gate == names.LIVE_GATE else release
+                if request.fences is not None:
+                    told = told.model_copy(update={"fence": request.fences.get(gate, 0)})
                 return await gate_client.release_slots(client, gate, told)
 
         gates = sorted(set(request.gates))

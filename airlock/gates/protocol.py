@@ -55,6 +55,9 @@ class Release(WireModel, WorkerMessage):
     """Steps of the holder that are in doubt. The live gate holds them against the proof of a lock."""
     lost: tuple[str, ...] = ()
     """Steps of which an attempt was lost with its worker, although a later attempt answered."""
+    fence: int | None = Field(default=None, exclude_if=lambda fence: fence is None)
+    """Fence of the slot that is released, because a reset repeats the name of a request; 0 for one that the holder was never
+    told of. None of a worker that says no fences: then the name decides."""
 
 
 class Granted(WireModel, WorkerMessage):
@@ -201,6 +204,8 @@ class LeaveRequest(WireModel, WorkerMessage):
     """Value of `Release.lost` for the live gate."""
     execution: str = ""
     """First of the runs that this one continues, as in `AcquireRequest`."""
+    fences: dict[str, int] | None = Field(default=None, exclude_if=lambda fences: fences is None)
+    """Fence of each slot that the plan holds, by gate; None of a worker that says no fences."""
 
 
 class LeaveResult(WireModel, WorkerMessage):

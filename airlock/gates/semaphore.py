@@ -17,7 +17,7 @@ from airlock.gates.lock_proof import RESET, VANISHED, Doubts
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
-from airlock.gates.slots import Slot, Waiter, bounded_request, is_released, request_key, request_size
+from airlock.gates.slots import Slot, Waiter, bounded_request, is_released, releases, request_key, request_size
 
 MAX_SLOTS_BYTES = 500_000
 """Size limit of slots and queue together, as JSON."""
@@ -126,7 +126,7 @@ class Gate(BaseModel):
     def release(self, release: Release, now: datetime) -> None:
         """Free a slot, or remove a waiter; an unknown request changes nothing."""
         slot, waiter = self.places.get(release.holder), self._waiter(release.holder)
-        if slot is not None and is_released(release, slot.request, slot.execution):
+        if slot is not None and releases(release, slot):
             self._free(slot, now)
             self.doubts.take(release, slot.scopes, now)
         elif slot is None and (release.doubts or release.lost or self.doubts.knows(release.holder)):

@@ -52,6 +52,12 @@ class Waiter(BaseModel):
     """Approximate size as JSON, in bytes."""
 
 
+def releases(release: Release, slot: Slot) -> bool:
+    """Return True if a release means this slot, and not one that the holder had under the same name before a reset."""
+    same = release.fence is None or release.fence == (slot.fence if slot.known else 0)
+    return same and is_released(release, slot.request, slot.execution)
+
+
 def is_released(release: Release, request: str, execution: str) -> bool:
     """Return True if a release means this request, and not one of the same name of an earlier execution of the holder."""
     same = not release.execution or not execution or release.execution == execution

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
@@ -24,7 +23,6 @@ async def releases(where: Place) -> list[tuple[str, Payload]]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="a release names its stay by a number, which a reset repeats: it must name the fence")
 async def test_a_genuine_release_frees_no_slot_of_a_later_stay(dev_server, plan):
     where = await place(dev_server.client, "more-gate", keyring("k"))
     first, second = (plan(step("a", "share", key="more-gate", value=number)) for number in (1, 2))

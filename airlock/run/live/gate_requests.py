@@ -169,6 +169,7 @@ def _leave(run: Run, holder: str, gates: Collection[str], settled: tuple[Settled
     return LeaveRequest(
         plan_id=run.plan.plan_id, holder=holder, request=str(run.stays), gates=tuple(sorted(set(gates))), settled=settled,
         doubts=in_doubt, lost=tuple(step for step in run.lost if step not in in_doubt),
+        fences={held.gate: held.fence for held in run.gates if held.gate in gates},
     )  # fmt: skip
 
 
