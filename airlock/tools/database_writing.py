@@ -17,13 +17,12 @@ from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
-from airlock.tools.row_trials import NOT_TRIED, tried
-from airlock.tools.values import Row, bound, exact, plain, restored
+from airlock.tools.row_trials import NOT_TRIED, tried, tried_undo, try_ledger
+from airlock.tools.row_undo import Undo, sides, take_back
+from airlock.tools.values import Row, bound, exact, plain, restored, same
 
 MAX_OUTPUT_BYTES = 60_000
 _HAS_ONE = " The database has a call under this plan id and step already."
-
-Undo = dict[str, JsonValue]
 
 
 class DatabaseWrite(Arguments):
@@ -93,13 +92,15 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
             output: Written = earlier.output
             return output
         ledger.create()
+        if not barred:
+            ledger.reserve(call.idempotency_key)
         table = open_table(connection, args.table, call.settings)
         row, undo = _change(connection, table, args, call)
         output = {"table": args.table, "operation": args.operation, "row": plain(row)}
         if len(json.dumps(output)) > MAX_OUTPUT_BYTES:
             raise ToolFailed(f"the row is larger than {MAX_OUTPUT_BYTES} bytes")
         record = {**undo, "request": request, "table": args.table, "fence": call.fence}
-        (ledger.replace if barred else ledger.keep)(call.idempotency_key, output, record)
+        ledger.replace(call.idempotency_key, output, record)
         require_mine_sync(call)
     return output
 
@@ -140,8 +141,19 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     return preview.model_copy(update={"effect": preview.effect + said})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> None:
-    _change(connection, open_table(connection, args.table, call.settings), args, call)
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Callable[[], str]:
+    """Make the change; return a function that tries the undo too, and tells where the database has its own way."""
+    table = open_table(connection, args.table, call.settings)
+    row, undo = _change(connection, table, args, call)
+    given = bound(table, args.row, as_text=stores_text(connection))
+    otherwise = {name: plain(row)[name] for name, value in given.items() if not same({name: value}, {name: row[name]})}
+
+    def tell() -> str:
+        try_ledger(connection, call.idempotency_key)
+        said = f" The database would store {_text(otherwise)}." if otherwise else ""
+        return said + tried_undo(connection, table, undo)
+
+    return tell
 
 
 def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:
@@ -196,7 +208,7 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
         elif entry.barred:
             ledger.mark_undone(key)
         elif not entry.undone:
-            _take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
+            take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
             ledger.mark_undone(key)
 
 
@@ -208,13 +220,13 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
         if entry is None or entry.undone or entry.barred:
             return Preview(effect="Nothing to do: the ledger has no such call, or it is undone.")
         table = open_table(connection, entry.undo["table"], call.settings)
-        before, after, now = _sides(connection, table, entry.undo)
-        if now == before:
-            return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
-        if now != after:
-            raise ToolFailed(f"another program has changed the row of {table.name!r} since: it would be left alone")
+        before, after, now = sides(connection, table, entry.undo)
+        if same(now, before):
+            return Preview(effect=f"Nothing to do: the row of {table.fullname} is as it was before.")
+        if not same(now, after):
+            raise ToolFailed(f"another program has changed the row of {table.fullname!r} since: it would be left alone")
         verb = "delete" if before is None else "insert" if after is None else "restore"
-        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
+        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.fullname}.")
 
 
 @database_write.probe
@@ -255,26 +267,6 @@ def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
         if call.observed is not None:
             raise Stale(str(error)) from error
         raise
-
-
-def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> None:
-    before, after, now = _sides(connection, table, undo)
-    if now == before:
-        return
-    if now != after:
-        raise ToolFailed(f"another program has changed the row of {table.name!r} since: it is left alone")
-    if before is None:
-        rows.delete(connection, table, after or {})
-    elif after is None:
-        rows.put_back(connection, table, before)
-    else:
-        rows.update(connection, table, after, before)
-
-
-def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
-    """Return the row before the call, after the call, and now."""
-    before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
-    return before, after, rows.fetch(connection, table, restored(undo["key"]))
 
 
 def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:

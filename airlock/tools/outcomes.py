@@ -147,7 +147,8 @@ TABLE: Final[tuple[Row, ...]] = (
     _doubt(Asked.SMTP_MAIL, ANY, why="the server may have taken the mail before the connection was lost"),
     _refused(Asked.SQL_STATEMENT, "23xxx", "IntegrityError", why="a constraint; the transaction is rolled back"),
     _not_now(
-        Asked.SQL_STATEMENT, "08xxx", "40xxx", "53xxx", "55P03", "57xxx", "OperationalError", NOT_SENT, LOST,
+        Asked.SQL_STATEMENT, "08xxx", "25P03", "25P04", "40xxx", "53xxx", "55P03", "57xxx", "58xxx", "OperationalError",
+        NOT_SENT, LOST,
         why="a lock, a deadlock, a serialization failure, a lost connection: nothing was committed",
     ),
     _refused(Asked.SQL_STATEMENT, ANY, why="an error of the statement; the transaction is rolled back"),

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from airlock.base.errors import ToolFailed
+from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools.database import answer_of, stores_text, transaction
+from airlock.tools.database import LEDGER, answer_of, said_by, stores_text, transaction
+from airlock.tools.ledger import Ledger
+from airlock.tools.outcomes import Asked, meaning
+from airlock.tools.row_undo import Undo, sides, take_back
+from airlock.tools.values import same
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."
 BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
@@ -21,12 +25,13 @@ class _RollBack(Exception):
     """The end of a trial that worked."""
 
 
-def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
-    """Make a change and take it back at once. Return "" if the database accepts it, or why that could not be tried.
+def tried(call: ToolCall, change: Callable[[sa.Connection], Callable[[], str]]) -> str:
+    """Make a change and take it back at once. Return "" if the database accepts it as it is, or else what is to be told.
 
     Args:
         call: The dry run.
-        change: A function that makes the change in the transaction it gets.
+        change: A function that makes the change in the transaction it gets. Where the database accepts that, the function
+            that it returns is called, in the same transaction, for what else is to be told.
 
     Raises:
         ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
@@ -35,17 +40,53 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
     try:
         with transaction(call, write=True) as connection:
             late = _deferred_violations(connection)
-            change(connection)
+            tell = change(connection)
             _now(connection, late)
-            raise _RollBack
-    except _RollBack:
-        return ""
+            raise _RollBack(tell())
+    except _RollBack as end:
+        return str(end)
     except ToolFailed as error:
         if call.follows_writes and _is_foreign_key(error):
             return BEHIND.format(why=error)
         if why := _could_not_try(error.__cause__):
             return NOT_TRIED.format(why=why)
         raise
+
+
+def tried_undo(connection: sa.Connection, table: sa.Table, undo: Undo) -> str:
+    """Take a change back within its trial, as the last thing there. Return "" if that is exact, or else what is missing."""
+    try:
+        take_back(connection, table, undo)
+        before, _, now = sides(connection, table, undo)
+    except (ToolFailed, Stale, DBAPIError) as error:
+        busy = meaning(Asked.SQL_STATEMENT, answer_of(error)).again
+        return "" if busy else f" The undo would fail, as the database is now: {said_by(error)}."
+    if before is None or now is None or same(before, now):
+        return ""
+    lost = [name for name in before if not same({name: before[name]}, {name: now[name]})]
+    return f" The undo could not restore {', '.join(lost)}: the database sets it itself."
+
+
+def try_ledger(connection: sa.Connection, key: str) -> None:
+    """Record a call within a trial.
+
+    Raises:
+        ToolFailed: If this user may write the row but not the ledger.
+    """
+    if connection.dialect.name != "postgresql":  # others commit when a table is created, or have no such rights
+        return
+    ledger = Ledger(connection)
+    try:
+        ledger.create()
+        if ledger.find(key) is None:
+            ledger.reserve(key)
+    except DBAPIError as error:
+        if answer_of(error) not in _FORBIDDEN:
+            raise
+        raise ToolFailed(
+            f"the database refused it: its user may write the row, but not create or write the table {LEDGER} "
+            f"(see the operator's guide): {said_by(error)}"
+        ) from None
 
 
 def _is_foreign_key(error: ToolFailed) -> bool:
