@@ -146,7 +146,8 @@ def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Call
     table = open_table(connection, args.table, call.settings)
     row, undo = _change(connection, table, args, call)
     given = bound(table, args.row, as_text=stores_text(connection))
-    otherwise = {name: plain(row)[name] for name, value in given.items() if not same({name: value}, {name: row[name]})}
+    same_value = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
+    otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - same_value}
 
     def tell() -> str:
         try_ledger(connection, call.idempotency_key)
