@@ -125,6 +125,7 @@ def _readable(
         return bin_folder, environment
     copied = folder / "programs"
     shutil.copytree(FOLDER, copied, symlinks=True)
+    copied.chmod(0o755)
     moved = {name: value.replace(str(FOLDER), str(copied)) for name, value in environment.items()}
     return copied / bin_folder.relative_to(FOLDER), moved
 

@@ -14,10 +14,8 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Settings, Texts, required
 from airlock.tools.exact_columns import keep_exact
-from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning
+from airlock.tools.outcomes import LOST, NOT_SENT, SQLSTATE, Asked, Effect, meaning
 
-_SQLSTATE = 5
-"""Characters of an SQLSTATE."""
 LEDGER = "airlock_calls"
 """The table that records calls; no plan can address it."""
 
@@ -99,7 +97,7 @@ def answer_of(error: BaseException | None) -> str:
     """Return the SQLSTATE that the database gave, or else `LOST` or the name of the error."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if isinstance(state, str) and len(state) == _SQLSTATE:
+    if isinstance(state, str) and len(state) == SQLSTATE:
         return state
     return LOST if isinstance(error, DBAPIError) and error.connection_invalidated else type(error).__name__
 

@@ -1,8 +1,10 @@
 """The database tools on a real PostgreSQL when something is in the way: other calls, lost connections, missing rights."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.tools import database_query, database_write
 from tests.tools.postgresql import Gate, losing
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guides" / "databases.md"
 Make = Callable[..., Any]
 ACCOUNTS = """
 CREATE TABLE accounts (id serial PRIMARY KEY, email text UNIQUE, plan text);
@@ -268,4 +271,9 @@ async def test_a_role_that_cannot_make_the_ledger_is_told_in_the_dry_run(runner:
     assert "not create or write the table airlock_calls" in str(found)
     await failure(guest.live(**UPDATE))
     assert database.rows() == INITIAL
+    (documented,) = re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    database.run(documented.replace("TO airlock", "TO guest"))
+    await guest.dry_run(**UPDATE)
+    await guest.live(**UPDATE)
+    assert database.rows() == GOLD
     assert (await runner(database_query, database.settings(username="guest")).live(table="accounts"))["count"] == 2
