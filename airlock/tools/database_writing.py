@@ -226,6 +226,8 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
             return Preview(effect=f"Nothing to do: the row of {table.fullname} is as it was before.")
         if not same(now, after):
             raise ToolFailed(f"another program has changed the row of {table.fullname!r} since: it would be left alone")
+        if before is None:
+            refuse_cascade(connection, table, after or {})
         verb = "delete" if before is None else "insert" if after is None else "restore"
         return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.fullname}.")
 

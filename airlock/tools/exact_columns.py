@@ -58,30 +58,17 @@ class _Text(TypeDecorator[Any]):
         both = json.loads(value, parse_float=_number)
         return DatabaseText(both["text"], both["plain"])
 
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str | None:
+        if value is None or isinstance(value, DatabaseText):
+            return value
+        return json.dumps(value) if isinstance(self.kind, sa.JSON) else _as_text(value)
+
     def bind_expression(self, bindvalue: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
-        return sa.cast(sa.type_coerce(bindvalue, _Written(self.kind)), self.kind)
+        return sa.cast(bindvalue, self.kind)
 
     @property
     def python_type(self) -> type[Any]:
         raise NotImplementedError  # the database judges the values of a plan
-
-
-class _Written(TypeDecorator[Any]):
-    """The text of a value that is written, before its cast to the column's type."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def __init__(self, kind: TypeEngine[Any]) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str | None:
-        if value is None or isinstance(value, DatabaseText):
-            return value
-        if isinstance(self.kind, sa.JSON):
-            return json.dumps(value)
-        return _as_text(value)
 
 
 class _Moment(TypeDecorator[Any]):
@@ -106,13 +93,16 @@ class _Moment(TypeDecorator[Any]):
         try:
             read: Callable[[str], Any] = self.python.fromisoformat
             found = DatabaseText(value) if value.startswith("24:") else read(value)
-        except ValueError:
+            # one form for all workers, whatever time zone their roles have
+            return found.astimezone(UTC) if isinstance(found, datetime) and found.tzinfo else found
+        except (ValueError, OverflowError):
             return DatabaseText(value)
-        # one form for all workers, whatever time zone their roles have
-        return found.astimezone(UTC) if isinstance(found, datetime) and found.tzinfo else found
+
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str | None:
+        return None if value is None else _as_text(value)
 
     def bind_expression(self, bindvalue: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
-        return sa.cast(sa.type_coerce(bindvalue, _Written(self.kind)), self.kind)
+        return sa.cast(bindvalue, self.kind)
 
     @property
     def python_type(self) -> type[Any]:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from airlock.base.errors import ToolFailed
 from airlock.tools import rows
+from airlock.tools.cascades import refuse_cascade
 from airlock.tools.values import Row, restored, same
 
 Undo = dict[str, JsonValue]
@@ -18,7 +19,8 @@ def take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any
     """Restore the row in the caller's transaction.
 
     Raises:
-        ToolFailed: If the row is neither as it was before the change nor as it was after it.
+        ToolFailed: If the row is neither as it was before the change nor as it was after it, or if other rows would be
+            deleted or changed with it.
     """
     before, after, now = sides(connection, table, undo)
     if same(now, before):
@@ -26,6 +28,7 @@ def take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any
     if not same(now, after):
         raise ToolFailed(f"another program has changed the row of {table.fullname!r} since: it is left alone")
     if before is None:
+        refuse_cascade(connection, table, after or {})
         rows.delete(connection, table, after or {})
     elif after is None:
         rows.put_back(connection, table, before)
