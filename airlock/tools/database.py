@@ -57,7 +57,8 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
             except BaseException:
                 work.rollback()
                 raise
-            _commit(work, local=engine.dialect.name == "sqlite")
+            # a file holds nothing that was not committed, and a transaction that reads commits nothing
+            _commit(work, certain=not write or engine.dialect.name == "sqlite")
     except SQLAlchemyError as error:
         again = meaning(Asked.SQL_STATEMENT, NOT_SENT).again
         raise ToolFailed(f"the database cannot be reached: {said_by(error)}", retry=again) from error
@@ -70,11 +71,11 @@ def _wait_for_locks(connection: sa.Connection, seconds: float) -> None:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
 
 
-def _commit(work: sa.Transaction, *, local: bool) -> None:
+def _commit(work: sa.Transaction, *, certain: bool) -> None:
     try:
         work.commit()
     except DBAPIError as error:
-        if local:  # a file holds nothing that was not committed
+        if certain:
             work.rollback()
             raise
         found, said = meaning(Asked.SQL_COMMIT, answer_of(error)), said_by(error)

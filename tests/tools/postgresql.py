@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -89,20 +89,35 @@ class Gate:
         assert await asyncio.to_thread(self.reached.wait, WITHIN)
 
 
+class _Cuts:
+    """The connections that a proxy cuts."""
+
+    def __init__(self, word: bytes, answered: bool, after: bytes, times: int) -> None:
+        self.word, self.answered, self.after, self._left = word, answered, after, times
+        self._lock = threading.Lock()
+
+    def due(self) -> bool:
+        """Return True, and count, if a connection on which the word is sent is to be cut."""
+        with self._lock:
+            self._left -= 1
+            return self._left >= 0
+
+
 @contextmanager
-def losing(url: str, word: bytes, *, answered: bool) -> Iterator[int]:
+def losing(url: str, word: bytes, *, answered: bool, after: bytes = b"", times: int = 1_000) -> Iterator[int]:
     """Yield the port of a proxy that cuts a connection when a word is sent over it.
 
     Args:
         url: The database.
         word: The word.
         answered: True to hand the word on, and to keep back the answer to it; False to keep back the word.
+        after: A word that must have been sent over the same connection before.
+        times: The number of connections to cut.
     """
     target = ("127.0.0.1", sa.make_url(url).port or 0)
+    cuts = _Cuts(word, answered, after, times)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxy = threading.Thread(
-            target=_accept, args=(listener, lambda one: _carry(one, target, word, answered)), daemon=True
-        )
+        proxy = threading.Thread(target=_accept, args=(listener, target, cuts), daemon=True)
         proxy.start()
         try:
             yield int(listener.getsockname()[1])
@@ -111,28 +126,29 @@ def losing(url: str, word: bytes, *, answered: bool) -> Iterator[int]:
             proxy.join(WITHIN)
 
 
-def _accept(listener: socket.socket, carry: Callable[[socket.socket], None]) -> None:
+def _accept(listener: socket.socket, target: tuple[str, int], cuts: _Cuts) -> None:
     with contextlib.suppress(OSError):  # the listener is closed in the end
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=carry, args=(client,), daemon=True).start()
+            threading.Thread(target=_carry, args=(client, target, cuts), daemon=True).start()
 
 
-def _carry(client: socket.socket, target: tuple[str, int], word: bytes, answered: bool) -> None:
+def _carry(client: socket.socket, target: tuple[str, int], cuts: _Cuts) -> None:
     with client, socket.create_connection(target) as server:
         lost = threading.Event()
         back = threading.Thread(target=_answers, args=(server, client, lost), daemon=True)
         back.start()
+        seen = not cuts.after
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
-                if word in data:
+                seen = seen or cuts.after in data
+                if seen and cuts.word in data and cuts.due():
                     lost.set()
-                    if not answered:
-                        break
+                if not lost.is_set() or cuts.answered:
                     server.sendall(data)
+                if lost.is_set():
                     break
-                server.sendall(data)
-        if not answered or not lost.is_set():
+        if not (lost.is_set() and cuts.answered):
             for end in (client, server):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
@@ -143,7 +159,8 @@ def _answers(server: socket.socket, client: socket.socket, lost: threading.Event
     with contextlib.suppress(OSError):
         while data := server.recv(1 << 16):
             if lost.is_set():  # the answer to the word: it was carried out
-                client.shutdown(socket.SHUT_RDWR)
-                server.shutdown(socket.SHUT_RDWR)
-                return
+                break
             client.sendall(data)
+    for end in (client, server):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
