@@ -37,6 +37,7 @@ from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
 from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded, CallUnpermitted
+from airlock.plans.refs import contains_unknown
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress
@@ -117,6 +118,8 @@ class CallActivities:
             bound = BoundCall(self._toolbox, tool, request.step, outputs, request.epoch)
             if bound.unknown:
                 raise RefError(f"still unknown: {', '.join(bound.unknown)}")
+            if stale := _left_unknown(request):
+                return stale
             drifted = drift(request.preview.args, bound.shown) if request.preview else ()
             if stale := self._drifted_too_far(request, drifted, bound.shown):
                 return stale
@@ -188,6 +191,15 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
         return None, f"the call took effect, but {describe(error, secrets)}"
+
+
+def _left_unknown(request: CallRequest) -> CallStale | None:
+    """Return the refusal of a call whose preview could not predict the state that it relies on."""
+    preview = request.preview
+    if preview is None or not preview.follows or not contains_unknown(preview.observed):
+        return None
+    left = ", ".join(f"{name} as step {step!r} leaves it" for name, step in sorted(preview.follows.items()))
+    return CallStale(step=request.step.id, error=shorten(f"its preview could not tell {left}"))
 
 
 def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:

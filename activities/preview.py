@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,10 +21,11 @@ from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.graph import waves
-from airlock.plans.outcome import PreviewFailed, PreviewOutcome, StepPreview
+from airlock.plans.outcome import Previewed, PreviewFailed, PreviewOutcome
+from airlock.plans.own_steps import LeftUnknown, OwnSteps, handed_on, relies_on
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Tool
+from airlock.plans.tool import Preview, Tool, ToolCall
 from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 
@@ -62,12 +64,15 @@ class PreviewActivities:
         self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event
     ) -> PreviewResult:
         by_id = {step.id: step for step in request.steps}
-        parents = {step.id: tuple(parent for parent in step.parents if parent in by_id) for step in request.steps}
+        parents = request.edges
+        own = OwnSteps(request.parents or {})
+        for step, leaves in request.leaves.items():
+            own.add(step, leaves)
         outputs = dict(request.outputs)
         failed: set[str] = set()
         finished = {outcome.step for outcome in done}
         for outcome in done:
-            _note(outcome, outputs, failed)
+            _note(outcome, outputs, failed, own)
         size = sum(len(canonical_json(outcome)) for outcome in dumped)
         for wave in waves(parents, by_id):
             for start in range(0, len(wave), CONCURRENCY):
@@ -76,12 +81,12 @@ class PreviewActivities:
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
                 if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
                     return _result(done, by_id, failed)
-                looks = [self._counted(request, by_id[step], outputs, stopped) for step in group]
+                looks = [self._counted(request, by_id[step], outputs, own, stopped) for step in group]
                 for looked in await asyncio.gather(*looks):
                     if looked is None:
                         continue
                     done.append(looked)
-                    _note(looked, outputs, failed)
+                    _note(looked, outputs, failed, own)
                     dumped.append(looked.model_dump(mode="json"))
                     size += len(canonical_json(dumped[-1]))
                 send_heartbeat(Progress(dumped))
@@ -90,11 +95,11 @@ class PreviewActivities:
         return _result(done, by_id, failed)
 
     async def _counted(
-        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], stopped: asyncio.Event
+        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], own: OwnSteps, stopped: asyncio.Event
     ) -> PreviewOutcome | None:
         """Return the outcome of a dry run; None if the activity was stopped before its next try."""
         with measure(request.contracts[request.contract_of[step.id]].tool, Mode.DRY_RUN, step.id) as measurement:
-            outcome = await self._one(request, step, outputs, stopped)
+            outcome = await self._one(request, step, outputs, own, stopped)
             if outcome is None or isinstance(outcome, PreviewFailed):
                 measurement.result = CallResult.FAILED
             else:
@@ -102,13 +107,13 @@ class PreviewActivities:
         return outcome
 
     async def _one(
-        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], stopped: asyncio.Event
+        self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], own: OwnSteps, stopped: asyncio.Event
     ) -> PreviewOutcome | None:
         secrets = Secrets()
         contract = request.contracts[request.contract_of[step.id]]
         during = f"plan {request.plan_id}, step {step.id}, dry run"
         try:
-            preview = await repeated(lambda: self._look(request, step, contract, outputs, secrets), stopped)
+            preview = await repeated(lambda: self._look(request, step, contract, outputs, own, secrets), stopped)
             if len(bounded_json(preview.model_dump(mode="json"))) > MAX_OUTPUT_BYTES:
                 raise ToolFailed(TOO_LARGE)
         except Stopped:
@@ -121,8 +126,9 @@ class PreviewActivities:
         return preview
 
     async def _look(
-        self, request: RehearsalRequest, step: Step, contract: Contract, outputs: dict[str, Any], secrets: Secrets
-    ) -> StepPreview:
+        self, request: RehearsalRequest, step: Step, contract: Contract, outputs: dict[str, Any], own: OwnSteps,
+        secrets: Secrets,
+    ) -> Previewed:  # fmt: skip
         tool = tool_of(self._toolbox.catalogue, contract)
         self._toolbox.require_permissions(step)  # whatever the request says: a dry run reads
         self._toolbox.require_grants(step)
@@ -139,16 +145,24 @@ class PreviewActivities:
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
         call.follows_writes = step.id in request.behind_writes
-        said = await run(function, args, call, contract.timeout)
+        call.look_before, call.look_before_all = partial(own.before, step.id), partial(own.all_before, step.id)
+        try:
+            said = await run(function, args, call, contract.timeout)
+        except LeftUnknown as unknown:  # the live call compares with what it cannot equal, unless it gets to know it
+            not_looked = _not_looked(step, bound, f"calls {tool.name}; {unknown}")
+            follows = {**_steps(call), unknown.name: unknown.step}
+            return not_looked.model_copy(update={"observed": UNKNOWN, "follows": follows})
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
         require_bounded(vars(said))
-        answer = said.model_dump(mode="json")
+        _require_relied_on(said, call, contract)
+        leaves = {} if request.parents is None else handed_on(said.leaves, secrets.redact)  # for runs of older epochs
+        answer = said.model_dump(mode="json", exclude={"leaves"})
         if len(bounded_json(answer)) > MAX_OUTPUT_BYTES:  # the search for secrets takes time, so it is looked at first
             raise ToolFailed(TOO_LARGE)
         observed = secrets.keep(answer.pop("observed"))  # the live call gets it as the tool said it
         said = Preview.model_validate({**secrets.redact(answer), "observed": observed})
-        return StepPreview(
+        return Previewed(
             step=step.id,
             looked=True,
             effect=shorten(said.effect),
@@ -157,7 +171,23 @@ class PreviewActivities:
             observed=said.observed,
             undo=None if said.undo is None else shorten(said.undo),
             derived=bound.derived,
+            follows=_steps(call),
+            leaves=leaves,
         )
+
+
+def _steps(call: ToolCall) -> dict[str, str]:
+    return {name: earlier.step for name, earlier in call.follows.items()}
+
+
+def _require_relied_on(said: Preview, call: ToolCall, contract: Contract) -> None:
+    """Raise `ToolFailed` if a call would not compare with the state that its dry run was told of."""
+    for name, earlier in call.follows.items():
+        if not contract.read_only and not relies_on(said.observed, name, earlier.seen):
+            raise ToolFailed(
+                f"the dry run of {contract.tool} asked for {name!r} as step {earlier.step!r} leaves it: it must return what "
+                "it got, `seen`, as `observed`"
+            )
 
 
 def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
@@ -169,8 +199,8 @@ def _model(tool: Tool, args: dict[str, Any], *, partly: bool) -> Any:
         raise
 
 
-def _not_looked(step: Step, bound: BoundCall, effect: str) -> StepPreview:
-    return StepPreview(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
+def _not_looked(step: Step, bound: BoundCall, effect: str) -> Previewed:
+    return Previewed(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
 
 
 def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str]) -> PreviewResult:
@@ -179,8 +209,9 @@ def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str]) 
     return PreviewResult(previews=tuple(done), remaining=tuple(step for step in asked if step not in answered))
 
 
-def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str]) -> None:
+def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str], own: OwnSteps) -> None:
     if isinstance(outcome, PreviewFailed):
         failed.add(outcome.step)
     else:
         outputs[outcome.step] = outcome.output
+        own.add(outcome.step, outcome.leaves)

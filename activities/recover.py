@@ -16,7 +16,7 @@ from airlock.base import names
 from airlock.base.text import shorten
 from airlock.plans.outcome import CallInDoubt, CallSucceeded
 from airlock.run.live.call_messages import CallRequest, ChainRequest
-from airlock.run.live.recovery import HistoryEvidence, overlay, repeat_or_answer, seconds_until_quiet
+from airlock.run.live.recovery import HistoryEvidence, keep_follows, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run.state import Run
 from airlock.temporal.carried import carried_by
 from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
@@ -96,6 +96,7 @@ class RecoverActivities:
             policy = self._toolbox.policy
             today = {"policy": policy, "policy_hash": policy.digest(), "epoch": EPOCH}
             run.admitted = run.admitted.model_copy(update=today)
+        keep_follows(run)
         # the undo keeps its own audit and its own seal
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)

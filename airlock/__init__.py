@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from airlock.client import Airlock, PlanHandle
     from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, Risk
+    from airlock.plans.own_steps import Earlier, Left
     from airlock.plans.refs import UNKNOWN
     from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 
@@ -31,8 +32,10 @@ __all__ = [
     "ConfigError",
     "Contract",
     "ContractError",
+    "Earlier",
     "Fidelity",
     "InDoubt",
+    "Left",
     "Mode",
     "PlanError",
     "PlanHandle",
@@ -54,6 +57,7 @@ _HOME = {
     **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client"),
     **dict.fromkeys(("Contract", "Fidelity", "Mode", "Reversibility", "Risk"), "airlock.plans.contract"),
     **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
+    **dict.fromkeys(("Earlier", "Left"), "airlock.plans.own_steps"),
     "UNKNOWN": "airlock.plans.refs",
 }
 """The module that defines each public name."""

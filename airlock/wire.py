@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import Field
 
 from airlock.admission.policy import Policy
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.monitoring.outbox import Outbox
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
+from airlock.plans.own_steps import Left
 from airlock.plans.plan import Plan, Step
 from airlock.run.messages import Approve
 from airlock.run.state import Run
@@ -70,6 +71,19 @@ class RehearsalRequest(WireModel, WorkerMessage):
     """The actual output of every live step and, for a preview, the predicted output of every step previewed before."""
     epoch: int = 0
     """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
+    parents: dict[str, tuple[str, ...]] | None = Field(default=None, exclude_if=lambda parents: parents is None)
+    """The edges of admission among these steps and those previewed before; None if the steps' own are all that is known."""
+    leaves: dict[str, dict[str, Left]] = Field(default_factory=dict, exclude_if=is_empty)
+    """What the calls of steps previewed before would leave, by step and name."""
+
+    @cached_property
+    def edges(self) -> dict[str, tuple[str, ...]]:
+        """The direct dependencies of each step among the steps of this request."""
+        asked = {step.id for step in self.steps}
+        return {step.id: tuple(parent for parent in self._parents(step) if parent in asked) for step in self.steps}
+
+    def _parents(self, step: Step) -> tuple[str, ...]:
+        return step.parents if self.parents is None else self.parents.get(step.id, ())
 
     @cached_property
     def behind_writes(self) -> frozenset[str]:
@@ -78,7 +92,7 @@ class RehearsalRequest(WireModel, WorkerMessage):
         reading = {step.id for step in self.steps} - writing
         behind: set[str] = set()
         for step in self.steps:
-            if any(parent not in reading or parent in behind for parent in step.parents):
+            if any(parent not in reading or parent in behind for parent in self._parents(step)):
                 behind.add(step.id)
         return frozenset(behind)
 

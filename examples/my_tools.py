@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from airlock import Preview, Probe, Stale, ToolCall, ToolFailed, tool
+from airlock import Left, Preview, Probe, Stale, ToolCall, ToolFailed, tool
 
 LOCK_WITHIN = 5.0
 """Seconds to wait for another writer; less than the tool's timeout, so that no call goes on after it timed out."""
@@ -113,12 +113,13 @@ def pretend(args: SetFlag, _call: ToolCall) -> FlagWasSet:
 def preview(args: SetFlag, call: ToolCall) -> Preview:
     """Say what the live call would change; read the file and write nothing."""
     _must_be_free(args.name, call.settings)
-    was = _content(call.settings)["flags"].get(args.name)
+    was = _before(args.name, call)
     return Preview(
         effect=f"Would set flag {args.name!r} from {was!r} to {args.value!r}.",
         output={"name": args.name, "value": args.value, "was": was},
         observed={"value": was},
         undo=f"Set it back to {was!r}." if was is not None else "Remove it.",
+        leaves={f"flag:{args.name}": Left(seen={"value": args.value})},
     )
 
 
@@ -145,6 +146,13 @@ def find_out(_args: SetFlag, call: ToolCall) -> Probe:
         return Probe(happened=False, why="the file does not know this call")
     call.undo = done
     return Probe(happened=True, output=done, why="the file knows this call")
+
+
+def _before(name: str, call: ToolCall) -> str | None:
+    """Return the value that the live call will find: as an earlier step of the plan leaves it, or as it is."""
+    earlier = call.earlier(f"flag:{name}")
+    found: str | None = _content(call.settings)["flags"].get(name) if earlier is None else earlier.seen["value"]
+    return found
 
 
 def _must_be_free(name: str, settings: FlagSettings) -> None:

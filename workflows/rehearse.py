@@ -10,10 +10,13 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
     from airlock.plans.contract import Mode
+    from airlock.plans.outcome import Previewed
+    from airlock.plans.own_steps import Left
     from airlock.plans.refs import referenced_steps
     from airlock.plans.state import Event
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.approval import approved_steps, waived_by_policy
+    from airlock.run.own_steps import own_steps
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
@@ -65,13 +68,15 @@ class Rehearsal:
         run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
         outputs = dict(run.outputs)
+        leaves: dict[str, dict[str, Left]] = {}
         while asked:
-            request = self._request(asked, outputs)
+            request = self._request(asked, outputs).model_copy(update=own_steps(run, asked, leaves))
             if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
                 return
             result = await answered_or_aborted(run, partial(commands.preview, request))
             if result is None or run.moves != moves:
                 return
+            leaves |= {preview.step: preview.leaves for preview in result.previews if isinstance(preview, Previewed)}
             take_previews(run, result.previews)
             if end_unrehearsed(run, result.previews, workflow.now()):
                 return

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
 
 
@@ -35,6 +36,20 @@ class StepPreview(WireModel):
     """The way to undo the effect, in one sentence."""
     derived: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
     """The `$ref` from which each argument, or part of one, comes, by its path."""
+    follows: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
+    """The things that were observed as earlier steps of the plan leave them: the step of each, by name."""
+
+
+class Previewed(StepPreview):
+    """The answer of a dry run: the preview, with what only other dry runs of the same rehearsal need."""
+
+    leaves: dict[str, Left] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states in which the call would leave things, by name."""
+
+    @property
+    def kept(self) -> StepPreview:
+        """The preview as a run keeps and seals it."""
+        return StepPreview.model_construct(**{name: getattr(self, name) for name in StepPreview.model_fields})
 
 
 class PreviewFailed(WireModel):
@@ -47,7 +62,7 @@ class PreviewFailed(WireModel):
     """As in `MockFailed`."""
 
 
-PreviewOutcome = Annotated[StepPreview | PreviewFailed, Field(discriminator="kind")]
+PreviewOutcome = Annotated[Previewed | PreviewFailed, Field(discriminator="kind")]
 
 
 class CallSucceeded(WireModel):

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, SecretError
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, contradictions
+from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN
 
 ToolFunction = Callable[[Any, "ToolCall"], Any]
@@ -38,6 +39,9 @@ class Preview(WireModel):
     """The state that this preview relied on (an ETag, a row version, a file hash); the live call gets it."""
     undo: str | None = None
     """The way to undo the effect, in one sentence; None if there is nothing to undo."""
+    leaves: dict[str, Left] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states in which the live call would leave things, by name; later dry runs of the plan get them by
+    `ToolCall.earlier`."""
 
 
 class Probe(WireModel):
@@ -55,6 +59,10 @@ def _no_secret(name: str) -> str:
 
 async def _always() -> bool:
     return True
+
+
+def _nothing_before(_name: str) -> Earlier | None:
+    return None
 
 
 @dataclass
@@ -81,6 +89,12 @@ class ToolCall:
     """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
     follows_writes: bool = False
     """True in a dry run if earlier steps, which the step depends on, will have written something before its live call."""
+    look_before: Callable[[str], Earlier | None] = field(default=_nothing_before)
+    """The function behind `earlier`."""
+    look_before_all: Callable[[str], tuple[Earlier, ...]] = field(default=lambda _kind: ())
+    """The function behind `earlier_all`."""
+    follows: dict[str, Earlier] = field(default_factory=dict)
+    """The states that this dry run got by `earlier`, by name."""
     settings: Any = None
     """The tool's validated settings model."""
     fence: int = 0
@@ -101,6 +115,25 @@ class ToolCall:
     """
     still_mine_sync: Callable[[], bool] = field(default=lambda: True)
     """The same for functions that run in a thread."""
+
+    def earlier(self, name: str) -> Earlier | None:
+        """Return the state in which the earlier steps of the plan would leave one thing; only dry runs get any.
+
+        Returns:
+            None if no step that this one depends on leaves it: then look at the target. Otherwise predict from this state,
+            and return its `seen` as `observed`, or under `name` in an `observed` that is an object.
+        """
+        found = self.look_before(name)
+        if found is not None:
+            self.follows[name] = found
+        return found
+
+    def earlier_all(self, kind: str) -> tuple[Earlier, ...]:
+        """Return everything that the earlier steps of the plan would leave under names `<kind>:...`, in their order.
+
+        It is for dry runs that repeat earlier changes where they can be taken back; a `seen` may be `UNKNOWN` here.
+        """
+        return self.look_before_all(kind)
 
 
 class Tool:

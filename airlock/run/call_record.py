@@ -176,6 +176,8 @@ class CallRecord(WireModel):
     """Proof of the live role that the call returned its output."""
     probed: bool = False
     """True if the tool's probe was asked about the call and could not settle it."""
+    follows: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The steps whose changes this call was made on; filled for an undo after the end."""
 
 
 _NEW_CALL: Final = (CallEvent.SUCCEEDED, CallEvent.FAILED, CallEvent.IN_DOUBT, CallEvent.DUPLICATE)

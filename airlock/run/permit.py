@@ -165,8 +165,13 @@ def leaf_of(
         may_drift: The sealed arguments that may differ.
         epoch: The rules of the run.
     """
-    shown = None if preview is None else [preview.args, preview.observed]
+    shown = None if preview is None else [preview.args, preview.observed, *_followed(preview)]
     return digest([tool, agent, dict(args), contract, shown, dedupe_key, undone, list(may_drift), epoch])
+
+
+def _followed(preview: StepPreview) -> list[dict[str, str]]:
+    # nothing is added where nothing is followed: tokens of earlier versions fit on
+    return [preview.follows] if preview.follows else []
 
 
 def _token(mac: bytes) -> str:

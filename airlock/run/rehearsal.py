@@ -8,7 +8,7 @@ from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.canonical import canonical_json, differences
 from airlock.base.text import shorten
 from airlock.plans.contract import Mode
-from airlock.plans.outcome import MockFailed, PreviewFailed, StepPreview
+from airlock.plans.outcome import MockFailed, Previewed, PreviewFailed, StepPreview
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
@@ -50,6 +50,8 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
         if isinstance(preview, PreviewFailed):
             run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
             continue
+        if isinstance(preview, Previewed):
+            preview = preview.kept
         heavy = _heavy(preview)
         if run.heavy_previews + heavy > MAX_HEAVY_BYTES:
             run.fall(preview.step, Mode.MOCK, "the previews of this plan are too large together")

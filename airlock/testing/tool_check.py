@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import JsonValue
@@ -18,6 +19,8 @@ from airlock.admission.policy import ANY, AgentPolicy, Policy
 from airlock.base import names
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
+from airlock.plans.drift import drift
+from airlock.plans.own_steps import OwnSteps, relies_on
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction
@@ -52,6 +55,7 @@ async def check_tool(
     snapshot: Snapshot,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     secrets: Mapping[str, str] | None = None,
+    then: Mapping[str, Any] | None = None,
 ) -> ToolReport:
     """Try the promises of a tool on its target, through the functions that a worker calls tools with.
 
@@ -66,6 +70,8 @@ async def check_tool(
         snapshot: Returns the state of the target that the tool changes, without bookkeeping such as a log of keys.
         settings: The sections that the tool reads, such as `{"flags": {"path": "flags.json"}}`.
         secrets: Values of secrets by name; None takes them from the environment, as a worker does.
+        then: The arguments of a second call that changes the same thing, as a later step of the same plan. Both are
+            previewed before either is made, then made, then undone in reverse order.
 
     Raises:
         PromiseBroken: With every promise that did not hold; trials that build on a failed one are left out.
@@ -78,6 +84,8 @@ async def check_tool(
     trial = _Trial(tool, args, catalogue, snapshot, _secrets(secrets))
     with contextlib.suppress(_CannotGoOnError):
         await trial.all()
+        if then is not None:
+            await trial.of_two(then)
     if trial.broken:
         raise PromiseBroken(tool.name, tuple(trial.broken))
     return ToolReport(tuple(trial.kept), tuple(trial.skipped))
@@ -104,9 +112,8 @@ class _Trial:
         self._tool = tool
         self._contract: Contract = tool.contract(args)
         self._secrets = secrets
-        toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
-        step = Step(id="step", agent="author", tool=tool.name, args=dict(args), confidence=1.0)
-        self._args = as_model(tool, bind_real(toolbox, step, {}, secrets, must_know=True).args, complete=True)
+        self._toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
+        self._args = self._model(args)
         self._settings = catalogue.settings_of(tool)
         self._snapshot = snapshot
         self._output: Any = None
@@ -121,6 +128,44 @@ class _Trial:
         await self._probe(after)
         await self._undo_check(after)
         await self._compensate(before)
+
+    def _model(self, args: Mapping[str, Any]) -> Any:
+        step = Step(id="step", agent="author", tool=self._tool.name, args=dict(args), confidence=1.0)
+        real = bind_real(self._toolbox, step, {}, self._secrets, must_know=True).args
+        return as_model(self._tool, real, complete=True)
+
+    async def of_two(self, then: Mapping[str, Any]) -> None:
+        """Make two calls with previews from before both, then undo them in reverse order."""
+        look = self._tool.functions.get("dry_run")
+        if look is None or not self._contract.undoable:
+            self.skipped.append("then")
+            return
+        later, before = self._model(then), await self._look()
+        said = await self._run("first of two dry runs", look, self._call(Mode.DRY_RUN, step="first"))
+        own = OwnSteps({"first": (), "then": ("first",)})
+        own.add("first", said.leaves)
+        ahead = self._call(Mode.DRY_RUN, step="then", look_before=partial(own.before, "then"))
+        foreseen = await self._run("second of two dry runs", look, ahead, later)
+        fix = "its dry run calls `call.earlier` with the name under which the dry run of the first one has `leaves`"
+        self._must(bool(ahead.follows), "the dry run of a later step asks for what an earlier one leaves", fix)
+        relies = all(relies_on(foreseen.observed, name, left.seen) for name, left in ahead.follows.items())
+        self._must(relies, "the dry run of a later step returns what it got as `observed`")
+        first = self._call(Mode.LIVE, step="first", observed=said.observed)
+        await self._run("first of two live calls", self._tool.live, first)
+        between = await self._look()
+        now = await self._run("dry run between two calls", look, self._call(Mode.DRY_RUN, step="then"), later)
+        same = drift(foreseen.observed, now.observed)
+        self._must(
+            not same, "the first call leaves what its dry run said", f"it differs at {', '.join(same) or 'the whole'}"
+        )
+        last = self._call(Mode.LIVE, step="then", observed=now.observed)
+        await self._run("second of two live calls", self._tool.live, last, later)
+        self._must(await self._look() != between, "the second call changes what the first one left")
+        undo = self._tool.functions["compensate"]
+        await self._run("undo of the second call", undo, self._call(Mode.LIVE, step="then", undo=last.undo), later)
+        self._must(await self._look() == between, "the undo of the second call restores what the first one left")
+        await self._run("undo of the first call", undo, self._call(Mode.LIVE, step="first", undo=first.undo))
+        self._must(await self._look() == before, "the undo of both calls restores the target")
 
     async def _mock(self, before: Any) -> None:
         if (function := self._function("mock")) is not None:
@@ -208,10 +253,11 @@ class _Trial:
         key = names.idempotency_key(_PLAN, step)
         return ToolCall(_PLAN, step, _AGENT, mode, key, settings=self._settings, secret=self._secrets.resolve, **more)
 
-    async def _run(self, what: str, function: ToolFunction, call: ToolCall) -> Any:
+    async def _run(self, what: str, function: ToolFunction, call: ToolCall, args: Any = None) -> Any:
         try:
             # a deep copy: a function that changes its arguments may not change those of the next trial
-            return await run(function, self._args.model_copy(deep=True), call, self._contract.timeout)
+            given = (self._args if args is None else args).model_copy(deep=True)
+            return await run(function, given, call, self._contract.timeout)
         except Exception as error:  # whatever a tool raises here is a finding about the tool
             self.broken.append(f"the {what} raised {type(error).__name__}: {describe(error, self._secrets)}")
             raise _CannotGoOnError from error

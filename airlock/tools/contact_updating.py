@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools.common import fits, frozen_description, json_of
@@ -88,9 +89,7 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
     if args.contact_id == UNKNOWN:
         effect = f"Would change {', '.join(fields)} of a contact that is known after live."
         return Preview(effect=effect, undo=undo)
-    found = await Crm(call).get(args.contact_id)
-    if found is None:
-        raise ToolFailed(f"the CRM has no contact {args.contact_id}")
+    found = await _before(args, call)
     changes = ", ".join(f"{name} from {found.contact.get(name)!r} to {value!r}" for name, value in fields.items())
     derived = dict.fromkeys(NAMES, UNKNOWN) if any(name in NAMES for name in fields) else {}
     return Preview(
@@ -98,7 +97,31 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
         output=json_of({"contact": {**shown(found.contact), **derived, **fields}}),
         observed={"content": found.state, "before": _touched(found, fields)},
         undo=undo,
+        leaves={_name(args): _left({**found.contact, **fields}, known=not derived and not contains_unknown(fields))},
     )
+
+
+async def _before(args: GhlUpdateContact, call: ToolCall) -> FoundContact:
+    """Return the contact as an earlier step of the plan leaves it, or as it is.
+
+    Raises:
+        ToolFailed: If there is none.
+    """
+    earlier = call.earlier(_name(args))
+    found = await Crm(call).get(args.contact_id) if earlier is None else FoundContact(dict(earlier.content), etag=None)
+    if found is None:
+        raise ToolFailed(f"the CRM has no contact {args.contact_id}")
+    return found
+
+
+def _left(contact: Contact, *, known: bool) -> Left:
+    """Return the state after a change; how the CRM derives names from names only the live call will know."""
+    state = {"content": FoundContact(contact, etag=None).state}
+    return Left(seen=state, content=contact) if known else Left(seen=UNKNOWN)
+
+
+def _name(args: GhlUpdateContact) -> str:
+    return f"contact:{args.contact_id}"
 
 
 @ghl_update_contact.compensate

@@ -1,6 +1,7 @@
 """`database_query`: rows of one table, by equality."""
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -9,8 +10,10 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.common import Arguments, fits, frozen_description
+from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
+from airlock.tools.database_writing import repeats
+from airlock.tools.row_trials import foreseen
 from airlock.tools.values import bound, plain
 
 MAX_OUTPUT_BYTES = 60_000
@@ -52,9 +55,13 @@ class Rows(TypedDict):
 def database_query(args: DatabaseQuery, call: ToolCall) -> Rows:
     """Read rows of a table."""
     with transaction(call, write=False) as connection:
-        table = open_table(connection, args.table, call.settings, views=True)
-        query = _query(table, args, as_text=stores_text(connection))
-        rows = [plain(dict(row)) for row in connection.execute(query).mappings()]
+        return _read(connection, args, call)
+
+
+def _read(connection: sa.Connection, args: DatabaseQuery, call: ToolCall) -> Rows:
+    table = open_table(connection, args.table, call.settings, views=True)
+    query = _query(table, args, as_text=stores_text(connection))
+    rows = [plain(dict(row)) for row in connection.execute(query).mappings()]
     if len(json.dumps(rows)) > MAX_OUTPUT_BYTES:
         raise ToolFailed(f"the rows are larger than {MAX_OUTPUT_BYTES} bytes: name columns, or lower the limit")
     return {"table": args.table, "rows": rows, "count": len(rows)}
@@ -62,9 +69,13 @@ def database_query(args: DatabaseQuery, call: ToolCall) -> Rows:
 
 @database_query.dry_run
 def look(args: DatabaseQuery, call: ToolCall) -> Preview:
-    """Run the query in a read-only transaction."""
-    found = database_query.live(args, call)
-    return Preview(effect=f"Would read {found['count']} rows of {args.table}.", output=found)
+    """Run the query in a read-only transaction; behind changes of the same plan, in one that is rolled back with them."""
+    changes = repeats(call)
+    read = partial(_read, args=args, call=call)
+    behind = foreseen(call, changes, read, lambda _: None, lambda *_: "") if changes else None
+    found = database_query.live(args, call) if behind is None else behind[0]
+    said = "" if behind is None else ", after the earlier steps of this plan"
+    return Preview(effect=f"Would read {found['count']} rows of {args.table}{said}.", output=json_of(found))
 
 
 @database_query.mock

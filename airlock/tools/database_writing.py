@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools import rows
@@ -17,7 +19,8 @@ from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
-from airlock.tools.row_trials import NOT_TRIED, tried, tried_undo, try_ledger
+from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
+from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
 from airlock.tools.row_undo import Undo, sides, take_back
 from airlock.tools.values import Row, bound, exact, plain, restored, same
 
@@ -128,33 +131,64 @@ def _change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, cal
 def look(args: DatabaseWrite, call: ToolCall) -> Preview:
     """Read the row in a read-only transaction, predict the change, and try it in a transaction that is rolled back."""
     unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
+    preview = None
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
         earlier = None if entry is None or (entry.barred and not entry.undone) else entry
         if earlier is not None and not unknown:
             return _made_before(args, earlier)
-        preview = _looked(connection, args, call)
+        if unknown or not earlier_changes(call):
+            preview = _looked(connection, args, call)
+    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (found := _foreseen(args, call)) is not None:
+            return found
+        with transaction(call, write=False) as connection:
+            preview = _looked(connection, args, call)
+    made: list[Trial] = []
     if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
+        leaves = unknown_change(call)
     else:
-        said = tried(call, lambda connection: _try(connection, args, call))
-    return preview.model_copy(update={"effect": preview.effect + said})
+        said = tried(call, lambda connection: _try(connection, args, call), made)
+        leaves = _left(args, call, made[0].undo) if made else {}
+    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Callable[[], str]:
-    """Make the change; return a function that tries the undo too, and tells where the database has its own way."""
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Trial:
     table = open_table(connection, args.table, call.settings)
     row, undo = _change(connection, table, args, call)
     given = bound(table, args.row, as_text=stores_text(connection))
-    same_value = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
-    otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - same_value}
+    stored = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
+    otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - stored}
+    return Trial(table, undo, f" The database would store {_text(otherwise)}." if otherwise else "")
 
-    def tell() -> str:
-        try_ledger(connection, call.idempotency_key)
-        said = f" The database would store {_text(otherwise)}." if otherwise else ""
-        return said + tried_undo(connection, table, undo)
 
-    return tell
+def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Trial]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order."""
+    return [partial(_try, args=DatabaseWrite.model_validate(change), call=call) for change in earlier_changes(call)]
+
+
+def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
+    """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
+    found = foreseen(
+        call,
+        repeats(call),
+        lambda connection: _looked(connection, args, call),
+        lambda connection: _try(connection, args, call),
+        partial(tell, key=call.idempotency_key),
+    )
+    if found is None:
+        return None
+    preview, made, said = found
+    if not agrees(call, row_name(args.table, made.undo["key"]), preview.observed):
+        return None
+    return preview.model_copy(update={"effect": preview.effect + said, "leaves": _left(args, call, made.undo)})
+
+
+def _left(args: DatabaseWrite, call: ToolCall, made: Undo) -> dict[str, Left]:
+    after: Any = made["after"]
+    seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
+    return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
 
 
 def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:

@@ -5,8 +5,9 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, frozen_description, json_of
+from airlock.tools.file_states import left, state_before
 from airlock.tools.file_writing import FileInfo
-from airlock.tools.folder import FileSettings, FileState, RelativePath, folder_of, place, state_of
+from airlock.tools.folder import ABSENT, FileSettings, FileState, RelativePath
 
 
 class FileDelete(Arguments):
@@ -35,10 +36,9 @@ def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
 @file_delete.dry_run(partial=True)
 def look(args: FileDelete, call: ToolCall) -> Preview:
     """Check that the file exists, and tell its size and mode."""
-    root = folder_of(call.settings)
     if args.path == UNKNOWN:
         return Preview(effect="Would delete a file whose name is known after live.", undo="Restore the file.")
-    now = state_of(place(root, args.path))
+    now = state_before(call, args.path)
     if not now.exists:
         raise ToolFailed(f"there is no file {args.path!r} to delete")
     return Preview(
@@ -46,6 +46,7 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
         output=json_of(_info(args.path, now)),
         observed=now.model_dump(mode="json"),
         undo=f"Restore the {now.size} bytes and mode {now.mode}.",
+        leaves=left(args.path, ABSENT),
     )
 
 

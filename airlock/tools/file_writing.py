@@ -12,7 +12,8 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import after_change, change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.folder import ABSENT, FileSettings, RelativePath, folder_of, place, state_of
+from airlock.tools.file_states import left, state_before
+from airlock.tools.folder import ABSENT, FileSettings, RelativePath
 
 MAX_CONTENT = 1_000_000
 
@@ -69,20 +70,20 @@ def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
 @file_write.dry_run(partial=True)
 def look(args: FileWrite, call: ToolCall) -> Preview:
     """Check that the path can be written, and read the state of the present file."""
-    root = folder_of(call.settings)
     if args.path == UNKNOWN:
         return Preview(effect="Would write a file whose name is known after live.", undo="Restore the former file.")
-    now = state_of(place(root, args.path))
+    now = state_before(call, args.path)
     verb = f"replace {now.size} bytes (mode {now.mode}) of" if now.exists else "create"
     undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
     output: dict[str, str | int] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
-    size = "content known after live"
+    size, leaves = "content known after live", left(args.path, None)
     if UNKNOWN not in (args.content, args.content_base64):
         after = after_change(now, _bytes(args), _mode(args))
         output |= {"bytes": after.size, "sha256": str(after.sha256)}
-        size = f"{after.size} bytes, mode {after.mode}"
+        size, leaves = f"{after.size} bytes, mode {after.mode}", left(args.path, after)
     effect = f"Would {verb} {args.path} ({size})."
-    return Preview(effect=effect, output=json_of(output), observed=now.model_dump(mode="json"), undo=undo)
+    observed = now.model_dump(mode="json")
+    return Preview(effect=effect, output=json_of(output), observed=observed, undo=undo, leaves=leaves)
 
 
 @file_write.compensate

@@ -15,6 +15,8 @@ from airlock.tools.common import is_plain_address, not_in_headers
 
 _NAMED = re.compile(r"\s*([^<>]*?)\s*<([^<>]*)>\s*")
 _LINE = re.compile(rb"\r\n|\r|\n")
+_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Control characters that a mail server may drop or refuse where they stand bare in a mail (RFC 5322, section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def build(sender: str, to: str, subject: str, body: str, key: str) -> Mail:
         message["Subject"] = subject
         message["Date"] = formatdate()
         message["Message-ID"] = message_id
-        message.set_content(body)
+        message.set_content(body, cte="base64" if _CONTROL.search(body) else None)
         content = message.as_bytes()
         read = message_from_bytes(content, policy=default)
         received = str(read["To"]), str(read["Subject"])

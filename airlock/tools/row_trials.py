@@ -1,6 +1,7 @@
 """The trial of a row's change in a transaction that is always rolled back: only the database knows all its constraints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -20,18 +21,30 @@ _FORBIDDEN = ("42501", "25006")
 _FOREIGN_KEY = ("23503", "FOREIGN KEY constraint failed")
 """The SQLSTATE of a violated foreign key, and SQLite's text for it."""
 
+Looked = TypeVar("Looked")
+Made = TypeVar("Made")
+
+
+class Trial(NamedTuple):
+    """A change that was made in a transaction which is rolled back."""
+
+    table: sa.Table
+    undo: Undo
+    otherwise: str
+    """A sentence about values that the database would store otherwise; empty if there are none."""
+
 
 class _RollBack(Exception):
     """The end of a trial that worked."""
 
 
-def tried(call: ToolCall, change: Callable[[sa.Connection], Callable[[], str]]) -> str:
-    """Make a change and take it back at once. Return "" if the database accepts it as it is, or else what is to be told.
+def tried(call: ToolCall, change: Callable[[sa.Connection], Trial], made: list[Trial]) -> str:
+    """Make a change and take it back at once. Return what is to be told: nothing if the database accepts all as it is.
 
     Args:
         call: The dry run.
-        change: A function that makes the change in the transaction it gets. Where the database accepts that, the function
-            that it returns is called, in the same transaction, for what else is to be told.
+        change: A function that makes the change in the transaction it gets.
+        made: Gets the change, once it is made.
 
     Raises:
         ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
@@ -40,9 +53,9 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], Callable[[], str]]) 
     try:
         with transaction(call, write=True) as connection:
             late = _deferred_violations(connection)
-            tell = change(connection)
+            made.append(change(connection))
             _now(connection, late)
-            raise _RollBack(tell())
+            raise _RollBack(tell(connection, made[0], call.idempotency_key))
     except _RollBack as end:
         return str(end)
     except ToolFailed as error:
@@ -53,7 +66,54 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], Callable[[], str]]) 
         raise
 
 
-def tried_undo(connection: sa.Connection, table: sa.Table, undo: Undo) -> str:
+def foreseen(
+    call: ToolCall,
+    earlier: Iterable[Callable[[sa.Connection], object]],
+    look: Callable[[sa.Connection], Looked],
+    change: Callable[[sa.Connection], Made],
+    tell: Callable[[sa.Connection, Made], str],
+) -> tuple[Looked, Made, str] | None:
+    """Make the changes of earlier steps, look, make a change, tell of it, and take everything back at once.
+
+    Returns:
+        What the three functions returned; None if this worker cannot make the changes of the earlier steps, so that
+        nothing can be foreseen.
+
+    Raises:
+        ToolFailed: If the look or the change fails behind those changes.
+    """
+    found: list[tuple[Looked, Made]] = []
+    said = ""
+    behind = False
+    try:
+        with transaction(call, write=True) as connection:
+            late = _deferred_violations(connection)
+            for make in earlier:
+                make(connection)
+            behind = True
+            found.append((look(connection), change(connection)))
+            _now(connection, late)
+            said = tell(connection, found[0][1])
+            raise _RollBack
+    except _RollBack:
+        return (*found[0], said)
+    except ToolFailed as error:
+        if behind and not _could_not_try(error.__cause__):
+            raise
+        return None
+
+
+def tell(connection: sa.Connection, made: Trial, key: str) -> str:
+    """Try the record and the undo of a change within its trial. Return what is to be told of them and of the values.
+
+    Raises:
+        ToolFailed: If this user may write the row but not the ledger.
+    """
+    _try_ledger(connection, key)
+    return made.otherwise + _tried_undo(connection, made.table, made.undo)
+
+
+def _tried_undo(connection: sa.Connection, table: sa.Table, undo: Undo) -> str:
     """Take a change back within its trial, as the last thing there. Return "" if that is exact, or else what is missing."""
     try:
         take_back(connection, table, undo)
@@ -67,7 +127,7 @@ def tried_undo(connection: sa.Connection, table: sa.Table, undo: Undo) -> str:
     return f" The undo could not restore {', '.join(lost)}: the database sets it itself."
 
 
-def try_ledger(connection: sa.Connection, key: str) -> None:
+def _try_ledger(connection: sa.Connection, key: str) -> None:
     """Record a call within a trial.
 
     Raises:

@@ -20,6 +20,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import ToolCall, tool
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from tests.activities.test_preview import Anything
@@ -240,3 +241,27 @@ async def test_a_worker_whose_contract_is_not_the_approved_one_makes_no_call(app
     assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
     if kind == "failed":
         assert "the contract of ledger on this worker is not the one that was approved" in attempt.error
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"observed": UNKNOWN, "follows": {"file:a": "draft"}}, "stale"),
+        ({"observed": {"value": UNKNOWN}, "follows": {"file:a": "draft"}}, "stale"),
+        ({"observed": {"value": "whole"}, "follows": {"file:a": "draft"}}, "live"),
+        ({"observed": {"value": UNKNOWN}}, "live"),
+    ],
+)
+async def test_a_call_whose_preview_could_not_tell_what_an_own_step_leaves_is_not_made(more, kind):
+    LEDGER.clear()
+    catalogue = Catalogue([ledger])
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    shown = StepPreview.model_validate({"step": "s", "looked": True, "effect": "e", "args": {}, **more})
+    request = CallRequest(step=step, contract=catalogue.contract("ledger", step.args), preview=shown)
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(request,))
+    (attempt,) = (await env.run(CallActivities(Toolbox(catalogue, Policy())).call, asked)).attempts
+    assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
+    if kind == "stale":
+        assert "could not tell file:a as step 'draft' leaves it" in attempt.error

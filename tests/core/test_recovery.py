@@ -1,11 +1,21 @@
 """The evidence of histories that a run does not know: the undo of a terminated plan, the repeat of a reset one."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airlock.plans.contract import Contract
-from airlock.plans.outcome import Attempt, CallInDoubt, CallStale, CallSucceeded, RetryableFailure, UndoFailed, Undone
+from airlock.plans.outcome import (
+    Attempt,
+    CallInDoubt,
+    CallStale,
+    CallSucceeded,
+    RetryableFailure,
+    StepPreview,
+    UndoFailed,
+    Undone,
+)
 from airlock.plans.state import Event, State
 from airlock.run.call_record import CallRecord, CallStatus
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
@@ -15,6 +25,7 @@ from airlock.run.live.recovery import (
     UndoActivity,
     begin_undo,
     conclude,
+    keep_follows,
     lost_after,
     overlay,
     repeat_or_answer,
@@ -297,6 +308,24 @@ def test_the_preview_of_an_undo():
     assert "the row has moved" in text
     assert 'requested by "carol"' in text
     assert f'--workflow-id undo-p-1 --name approve --input \'{{"by": "YOUR-NAME", "digest": "{run.digest[:16]}"}}\'' in text
+
+
+def test_a_look_at_a_change_that_a_later_call_was_made_on_tells_nothing_yet():
+    ended = ended_run(a=LIVE, b=LIVE)
+    preview = StepPreview(step="b", args={}, effect="", looked=True, follows={"file:x": "a"})
+    ended.sealed = SimpleNamespace(steps=(SimpleNamespace(id="b", preview=preview), SimpleNamespace(id="a", preview=None)))
+    keep_follows(ended)
+    looks = (UndoLook(step="a", looked=True, error="the file has moved"), UndoLook(step="b", looked=True, error="and this"))
+    run, _ = undo_run(ended)
+    seal_undo(run, looks, NOW)
+    assert [(each.id, each.prospect, each.says) for each in run.sealed.undo.steps] == [
+        ("b", Prospect.WOULD_FAIL, "and this"),
+        ("a", Prospect.NOT_LOOKED, "only after the undo of b, made on this change: the file has moved"),
+    ]  # fmt: skip
+    ended.calls["b"] = ended.calls["b"].model_copy(update={"status": UNDONE})
+    run, _ = undo_run(ended)
+    seal_undo(run, looks, NOW)
+    assert run.sealed.undo.steps[0].prospect is Prospect.WOULD_FAIL, "nothing is undone before it any more"
 
 
 def test_an_undo_is_approved_by_the_rules_of_any_plan():

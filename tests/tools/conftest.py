@@ -5,6 +5,7 @@ import inspect
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from airlock.base.errors import SecretError
 from airlock.plans.contract import Mode
+from airlock.plans.own_steps import OwnSteps
 from airlock.plans.tool import Preview, Tool, ToolCall
 from devtools import postgresql
 from sandbox.database import create_database
@@ -46,8 +48,15 @@ class Runner:
     async def mock(self, **args: Any) -> Any:
         return await self._run("mock", args, self.call(Mode.MOCK, settings=None, secret=_secret))
 
-    async def dry_run(self, *, unknown: tuple[str, ...] = (), follows_writes: bool = False, **args: Any) -> Preview:
-        call = self.call(Mode.DRY_RUN, unknown=unknown, follows_writes=follows_writes)
+    async def dry_run(
+        self, *, unknown: tuple[str, ...] = (), follows_writes: bool = False, after: Preview | None = None, **args: Any
+    ) -> Preview:
+        """Preview a call, behind the call of an earlier preview if one is given."""
+        own = OwnSteps({"step-1": ("step-0",)})
+        own.add("step-0", after.leaves if after else {})
+        call = self.call(
+            Mode.DRY_RUN, unknown=unknown, follows_writes=follows_writes, look_before=partial(own.before, "step-1")
+        )
         found = await self._run("dry_run", args, call)
         assert isinstance(found, Preview)
         return Preview.model_validate_json(found.model_dump_json())  # it crosses to the workflow and back

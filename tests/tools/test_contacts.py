@@ -241,6 +241,45 @@ async def test_update_of_unknown_outcome(runner: Make, crm: Any, happened: bool,
         assert [content(contact) for contact in crm.contacts()] == [content(jo)]
 
 
+async def test_two_updates_of_one_contact_are_previewed_together_and_undone_in_reverse(runner: Make, crm: Any) -> None:
+    jo = crm.add(**JO)
+    first, second = runner(ghl_update_contact, crm.settings, key="1"), runner(ghl_update_contact, crm.settings, key="2")
+    one, two = (
+        {"contact_id": jo["id"], "tags": ["vip"]},
+        {"contact_id": jo["id"], "tags": ["vip", "late"], "phone": "+31105550199"},
+    )
+    before = content(crm.contacts()[0])
+    earlier = await first.dry_run(**one)
+    later = await second.dry_run(after=earlier, **two)
+    assert "tags from ['vip'] to ['vip', 'late']" in later.effect
+    made, changed = first.call(observed=earlier.observed), second.call(observed=later.observed)
+    await first.live(made, **one)
+    between = content(crm.contacts()[0])
+    assert (await second.live(changed, **two))["contact"] == later.output["contact"]
+    await second.undo(changed.undo, **two)
+    assert content(crm.contacts()[0]) == between
+    await first.undo(made.undo, **one)
+    assert content(crm.contacts()[0]) == before
+
+
+async def test_another_program_between_two_updates_makes_the_second_stale(runner: Make, crm: Any) -> None:
+    jo = crm.add(**JO)
+    tool = runner(ghl_update_contact, crm.settings)
+    one, two = {"contact_id": jo["id"], "tags": ["vip"]}, {"contact_id": jo["id"], "tags": ["late"]}
+    later = await tool.dry_run(after=await tool.dry_run(**one), **two)
+    await tool.live(**one)
+    crm.request("PUT", f"/contacts/{jo['id']}", json={"phone": "+31105550111"})
+    with pytest.raises(Stale, match="has changed since its preview"):
+        await runner(ghl_update_contact, crm.settings, key="2").live(tool.call(observed=later.observed), **two)
+
+
+@pytest.mark.parametrize("change", [{"name": "Jo Smith"}, {"phone": UNKNOWN}])
+async def test_what_only_the_crm_will_know_is_not_predicted(runner: Make, crm: Any, change: dict[str, str]) -> None:
+    jo = crm.add(**JO)
+    preview = await runner(ghl_update_contact, crm.settings).dry_run(contact_id=jo["id"], **change)
+    assert [left.known for left in preview.leaves.values()] == [False]
+
+
 async def test_create_then_update_undone_in_reverse(runner: Make, crm: Any) -> None:
     create, update = runner(ghl_create_contact, crm.settings, key="1"), runner(ghl_update_contact, crm.settings, key="2")
     made, changed = create.call(), update.call()

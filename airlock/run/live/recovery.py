@@ -212,6 +212,15 @@ def seconds_until_quiet(run: Run, evidence: HistoryEvidence) -> float:
     return max(timeouts, default=0.0) if run.calls else 0.0
 
 
+def keep_follows(run: Run) -> None:
+    """Note in each call on whose changes it was made, from the last seal of a run that has ended."""
+    for step in run.sealed.steps if run.sealed is not None else ():
+        record = run.calls.get(step.id)
+        if record is not None and step.preview is not None and step.preview.follows:
+            follows = tuple(sorted(set(step.preview.follows.values())))
+            run.calls[step.id] = record.model_copy(update={"follows": follows})
+
+
 def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
     """Fill the run of an undo with the calls, outputs and claims of the ended plan.
 

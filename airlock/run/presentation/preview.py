@@ -11,6 +11,7 @@ from airlock.base.person import OWN_NAME, folded, spellings
 from airlock.base.text import count
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
+from airlock.plans.outcome import StepPreview
 from airlock.plans.state import State
 from airlock.run.presentation.argument_lines import argument_lines, short
 from airlock.run.presentation.derived import derived_mark
@@ -158,7 +159,7 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
             mark = derived_mark(step, name)
             yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
         if step.preview.observed is not None:
-            yield from _observed(step.preview.observed, whole)
+            yield from _observed(step.preview, whole)
         if not step.preview.looked:
             yield "      not looked at: the outcome is (known after live)"
     elif whole:
@@ -172,12 +173,15 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
             yield "      approval: waived by the policy"
 
 
-def _observed(value: object, whole: bool) -> Iterator[str]:
+def _observed(preview: StepPreview, whole: bool) -> Iterator[str]:
+    value = preview.observed
     if whole:
         yield "      relies on:"
         yield from argument_lines("observed", value, "        ", whole=True)
     else:
         yield f"      relies on: {short(value)}"
+    for name, earlier in sorted(preview.follows.items()):
+        yield f"        as step {_name(earlier)} leaves {visible(name)}"
 
 
 def _beside_the_call(step: SealedStep) -> Iterator[str]:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
+from airlock.admission.admitted import OWN_STEPS_EPOCH
 from airlock.base.names import idempotency_key
-from airlock.base.text import shorten
+from airlock.base.text import listed, shorten
 from airlock.base.visible import visible
 from airlock.plans.graph import topological_order
 from airlock.plans.plan import Step
@@ -113,7 +114,16 @@ def _prospect(run: Run, step: str, look: UndoLook | None) -> tuple[Prospect, str
         return Prospect.WOULD_FAIL, "its undo token went down with its worker: undo it by hand"
     if look is None or not look.looked:
         return Prospect.NOT_LOOKED, look.error if look is not None else ""
+    if look.error and (first := _undone_before(run, step)):
+        return Prospect.NOT_LOOKED, f"only after the undo of {listed(first)}, made on this change: {look.error}"  # sealed
     return (Prospect.WOULD_FAIL, look.error) if look.error else (Prospect.UNDO, look.effect)
+
+
+def _undone_before(run: Run, step: str) -> list[str]:
+    """Return the calls of this undo that were made on the change of a step, so that a look today finds their state."""
+    if run.contracts().epoch < OWN_STEPS_EPOCH:
+        return []
+    return [each for each in steps_left(run) if step in run.calls[each].follows]
 
 
 def _changed(before: UndoContent, after: tuple[UndoStep, ...]) -> tuple[str, ...]:

@@ -1,0 +1,35 @@
+"""The part of a request for dry runs that lets them see what earlier steps of the plan would leave."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airlock.admission.admitted import OWN_STEPS_EPOCH
+from airlock.plans.own_steps import Left, ancestors
+from airlock.run.state import Run
+
+
+def own_steps(run: Run, asked: Iterable[str], leaves: Mapping[str, Mapping[str, Left]]) -> dict[str, Any]:
+    """Return the fields `parents` and `leaves` of a request: the edges of admission, and what previewed steps would leave.
+
+    Steps that are live already are in neither: their effects are in the world, where the dry runs look.
+
+    Args:
+        run: The plan's run; one of an earlier epoch asks as it always did, without these fields.
+        asked: The steps to preview.
+        leaves: What every step previewed in this stay would leave, by step and name.
+    """
+    admitted = run.contracts()
+    if admitted.epoch < OWN_STEPS_EPOCH:
+        return {}
+    wanted = tuple(asked)
+    among = {*run.previews, *wanted}
+    parents = {
+        step: tuple(parent for parent in row.parents if parent in among)
+        for step, row in admitted.steps.items()
+        if step in among
+    }
+    above = ancestors(parents, wanted)
+    return {
+        "parents": parents,
+        "leaves": {step: dict(left) for step, left in leaves.items() if left and step in above},
+    }

@@ -1,0 +1,26 @@
+"""The states of files that the dry runs of one plan hand from step to step."""
+
+from airlock.plans.own_steps import Left
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool import ToolCall
+from airlock.tools.folder import FileState, folder_of, place, state_of
+
+
+def state_before(call: ToolCall, path: str) -> FileState:
+    """Return the state in which a live call would find a file: as an earlier step of the plan leaves it, or as it is.
+
+    Raises:
+        ToolFailed: If the path leads out of the folder, or the file cannot be read.
+    """
+    target = place(folder_of(call.settings), path)
+    earlier = call.earlier(_name(path))
+    return state_of(target) if earlier is None else FileState.model_validate(earlier.seen)
+
+
+def left(path: str, state: FileState | None) -> dict[str, Left]:
+    """Return what a dry run says that its call leaves; without a state, that only the live run will know it."""
+    return {_name(path): Left(seen=UNKNOWN if state is None else state.model_dump(mode="json"))}
+
+
+def _name(path: str) -> str:
+    return f"file:{path}"

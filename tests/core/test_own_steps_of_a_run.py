@@ -1,0 +1,86 @@
+"""A run asks dry runs with the edges of admission, keeps no states, and seals whose state each preview relied on."""
+
+import pytest
+
+from airlock.admission.admitted import OWN_STEPS_EPOCH
+from airlock.plans.outcome import Previewed, StepPreview
+from airlock.plans.own_steps import Left
+from airlock.run.own_steps import own_steps
+from airlock.run.permit import leaf_of
+from airlock.run.presentation.preview import render_preview
+from airlock.run.rehearsal import take_previews
+from airlock.run.state import Run
+from tests.core.build import awaiting, call, live, live_run, new_run, plan, preview, step
+
+LEFT = {"row:1": Left(seen={"v": 2})}
+
+
+def leaving(step_id: str) -> Previewed:
+    return Previewed.model_validate({**preview(step_id).model_dump(), "leaves": LEFT})
+
+
+def written(*after: str, step_id: str, key: str = "1"):
+    return step(step_id, "write", *after, args={"key": key})
+
+
+def of_epoch(run: Run, epoch: int = OWN_STEPS_EPOCH) -> Run:
+    run.admitted = run.contracts().model_copy(update={"epoch": epoch})
+    return run
+
+
+def test_the_edges_that_admission_added_are_asked_with():
+    run = of_epoch(new_run(plan(written(step_id="a"), written(step_id="b"), written(step_id="c", key="2"))))
+    asked = own_steps(run, ("a", "b", "c"), {})
+    assert asked == {"parents": {"a": (), "b": ("a",), "c": ()}, "leaves": {}}
+
+
+@pytest.mark.parametrize("epoch", range(OWN_STEPS_EPOCH))
+def test_a_run_of_an_older_epoch_asks_as_it_did(epoch):
+    run = of_epoch(new_run(plan(written(step_id="a"), written(step_id="b"))), epoch)
+    assert own_steps(run, ("a", "b"), {"a": LEFT}) == {}
+
+
+def test_a_later_request_gets_the_states_of_the_steps_it_stands_on_and_no_others():
+    run = of_epoch(new_run(plan(written(step_id="a"), written("a", step_id="b"), written(step_id="c", key="2"))))
+    take_previews(run, [leaving("a"), leaving("c")])
+    asked = own_steps(run, ("b",), {"a": LEFT, "c": LEFT})
+    assert asked["leaves"] == {"a": LEFT}
+    assert asked["parents"] == {"a": (), "b": ("a",), "c": ()}
+
+
+def test_a_step_that_is_live_is_looked_for_in_the_world():
+    run = of_epoch(live_run(plan(written(step_id="a"), written("a", step_id="b"))))
+    call(run, live("a"))
+    assert run.live == ("a",)
+    assert own_steps(run, ("b",), {}) == {"parents": {"b": ()}, "leaves": {}}
+
+
+def test_the_run_keeps_no_states_and_the_seal_holds_none():
+    run = new_run(plan(written(step_id="a")))
+    take_previews(run, [leaving("a")])
+    assert run.previews == {"a": preview("a")}
+    assert "leaves" not in run.model_dump_json()
+    sealed = awaiting(plan(written(step_id="a")), a=leaving("a"))
+    assert sealed.digest == awaiting(plan(written(step_id="a"))).digest
+
+
+def test_the_seal_the_token_and_the_text_hold_whose_state_a_preview_relies_on():
+    two = plan(written(step_id="a"), written("a", step_id="b"))
+    plain, follows = awaiting(two), awaiting(two, b=preview("b", follows={"row:1": "a"}))
+    assert plain.digest != follows.digest
+    assert plain.sealed is not None
+    assert follows.sealed is not None
+    line = "        as step a leaves row:1\n"
+    assert line in render_preview(follows.sealed, "seal")
+    assert line not in render_preview(plain.sealed, "seal")
+    leaves = {
+        leaf_of(tool="t", agent="a", args={}, contract="c", preview=each, dedupe_key=None, undone=0)
+        for each in (preview("b"), preview("b", follows={"row:1": "a"}), preview("b", follows={"row:1": "x"}))
+    }
+    assert len(leaves) == 3
+
+
+def test_a_preview_that_follows_nothing_is_written_as_before():
+    assert set(StepPreview(step="a", looked=True, effect="e", args={}).model_dump()) == {
+        "kind", "step", "looked", "effect", "args", "output", "observed", "undo",
+    }  # fmt: skip
