@@ -26,6 +26,7 @@ from airlock.tools.values import Row, bound, exact, plain, restored, same
 
 MAX_OUTPUT_BYTES = 60_000
 _HAS_ONE = " The database has a call under this plan id and step already."
+_MADE_LIVE = " An earlier step of this plan inserts that row, and only then the database gives it all its values."
 
 
 class DatabaseWrite(Arguments):
@@ -170,9 +171,10 @@ def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Trial]]:
 
 def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
+    earlier: list[Trial] = []
     found = foreseen(
         call,
-        repeats(call),
+        [lambda connection, make=make: earlier.append(make(connection)) for make in repeats(call)],
         lambda connection: _looked(connection, args, call),
         lambda connection: _try(connection, args, call),
         partial(tell, key=call.idempotency_key),
@@ -180,9 +182,16 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     if found is None:
         return None
     preview, made, said = found
-    if not agrees(call, row_name(args.table, made.undo["key"]), preview.observed):
+    name = row_name(args.table, made.undo["key"])
+    agreed = agrees(call, name, preview.observed)
+    inserted = any(each.inserted(made) for each in earlier)
+    if not agreed and not inserted:
         return None
-    return preview.model_copy(update={"effect": preview.effect + said, "leaves": _left(args, call, made.undo)})
+    told = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
+    if inserted and (not agreed or call.look_before(name) is None):
+        # a sequence or a clock: as little is known of the row as with a `where` that is known after live
+        told |= {"effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN, "observed": None}
+    return preview.model_copy(update=told)
 
 
 def _left(args: DatabaseWrite, call: ToolCall, made: Undo) -> dict[str, Left]:

@@ -33,6 +33,11 @@ class Trial(NamedTuple):
     otherwise: str
     """A sentence about values that the database would store otherwise; empty if there are none."""
 
+    def inserted(self, other: "Trial") -> bool:
+        """Return True if this trial inserted the row that another one changed."""
+        same_row = (self.table.fullname, self.undo["key"]) == (other.table.fullname, other.undo["key"])
+        return same_row and self.undo["before"] is None
+
 
 class _RollBack(Exception):
     """The end of a trial that worked."""

@@ -69,3 +69,16 @@ async def test_a_connection_that_breaks_in_a_call_and_in_a_dry_run_needs_no_pers
         done = await run_plan(plan(*WRITES), [database_write], settings={"database": database.settings(port=outer)})
     assert done.result.outcome is Outcome.COMPLETED
     assert len(database.rows()) == 2
+
+
+@pytest.mark.parametrize("table", ["accounts", "moments"])
+async def test_a_step_changes_the_row_that_an_earlier_step_inserted(database: Any, table: str) -> None:
+    """A sequence or a clock gives the row other values in each trial, which need no second approval."""
+    database.run("CREATE TABLE moments (email text PRIMARY KEY, tags text[], at timestamptz DEFAULT clock_timestamp())")
+    new = step("new", table=table, row={"email": "new@acme.test", "tags": ["x"]})
+    where = {"email": "new@acme.test"}
+    change = step("tag", after=["new"], table=table, operation="update", where=where, row={"tags": ["y"]})
+    done = await run_plan(plan(new, change), [database_write], settings={"database": database.settings()})
+    assert done.result.outcome is Outcome.COMPLETED
+    assert len(done.previews) == 1
+    assert database.run(f"SELECT tags FROM {table} WHERE email = 'new@acme.test'") == [(["y"],)]
