@@ -164,9 +164,19 @@ def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Tria
     return Trial(table, undo, f" The database would store {_text(otherwise)}." if otherwise else "")
 
 
-def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Trial]]:
-    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order."""
-    return [partial(_try, args=DatabaseWrite.model_validate(change), call=call) for change in earlier_changes(call)]
+def repeats(call: ToolCall, made: list[Trial] | None = None) -> list[Callable[[sa.Connection], None]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order.
+
+    Args:
+        call: The dry run.
+        made: Gets each change as it is made.
+    """
+    trials = [] if made is None else made
+
+    def repeat(connection: sa.Connection, change: Any) -> None:
+        trials.append(_try(connection, DatabaseWrite.model_validate(change), call))
+
+    return [partial(repeat, change=change) for change in earlier_changes(call)]
 
 
 def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
@@ -174,7 +184,7 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     earlier: list[Trial] = []
     found = foreseen(
         call,
-        [lambda connection, make=make: earlier.append(make(connection)) for make in repeats(call)],
+        repeats(call, earlier),
         lambda connection: _looked(connection, args, call),
         lambda connection: _try(connection, args, call),
         partial(tell, key=call.idempotency_key),
@@ -187,7 +197,7 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     inserted = any(each.inserted(made) for each in earlier)
     if not agreed and not inserted:
         return None
-    told = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
+    told: dict[str, Any] = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
     if inserted and (not agreed or call.look_before(name) is None):
         # a sequence or a clock: as little is known of the row as with a `where` that is known after live
         told |= {"effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN, "observed": None}
