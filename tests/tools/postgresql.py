@@ -46,7 +46,8 @@ class Postgres:
         for part in ("port", "username"):
             if part in more:
                 url = url.set(**{part: more.pop(part)})
-        return {"url": url.render_as_string(hide_password=False), **more}
+        # patient: where a test waits for a lock, a busy machine must not end the wait
+        return {"url": url.render_as_string(hide_password=False), "busy_timeout": 600, **more}
 
     def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         found = self._connection.execute(statement, values or None)

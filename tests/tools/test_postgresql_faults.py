@@ -115,7 +115,7 @@ CREATE TRIGGER counted AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION co
 
 async def test_a_deadlock_is_tried_again(runner: Make, database: Any) -> None:
     database.run(TOTALS)
-    tool = runner(database_write, database.settings("deadlock_timeout=20ms", busy_timeout=100))
+    tool = runner(database_write, database.settings("deadlock_timeout=20ms"))
     with database.session() as gate, database.session() as other:
         gate.execute("SELECT pg_advisory_lock(42)")
         other.execute("SET deadlock_timeout = '600s'")
@@ -167,7 +167,7 @@ async def test_a_connection_that_an_operator_ends_before_the_commit_had_no_effec
 
 async def test_a_statement_that_takes_too_long_for_the_server_is_tried_again(runner: Make, database: Any) -> None:
     database.run(TOTALS)
-    tool = runner(database_write, database.settings("statement_timeout=50ms", busy_timeout=100))
+    tool = runner(database_write, database.settings("statement_timeout=50ms"))
     with database.session() as gate:
         gate.execute("SELECT pg_advisory_lock(42)")
         found = await failure(tool.live(**UPDATE))
