@@ -30,15 +30,24 @@ from airlock.activities.tool_functions import (
 )
 from airlock.activities.toolbox import Toolbox
 from airlock.activities.undo_token import UnkeptToken, undo_token
-from airlock.base.errors import RefError, ToolFailed
+from airlock.base.errors import RefError
 from airlock.base.keyring import Channel, Keyring
 from airlock.base.text import shorten
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
-from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallStale, CallSucceeded, CallUnpermitted
+from airlock.plans.outcome import (
+    Attempt,
+    CallFailed,
+    CallInDoubt,
+    CallStale,
+    CallSucceeded,
+    CallUnpermitted,
+    RetryableFailure,
+)
 from airlock.plans.refs import contains_unknown
 from airlock.plans.tool import Tool, ToolCall
+from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress
 from airlock.tools.common import require_mine
@@ -84,7 +93,12 @@ class CallActivities:
                 break
             began = clock()
             call, answered = await earlier.look(asked)
-            known = answered or await once.objection(asked) or await turns.wait_for(request.plan_id, call)
+            known = (
+                answered
+                or await once.objection(asked)
+                or self._handed_back(asked)
+                or await turns.wait_for(request.plan_id, call)
+            )
             if stopped.is_set():  # the stop may have come during the two awaits above; after this line a call is made
                 left_out = True
                 break
@@ -176,13 +190,36 @@ class CallActivities:
         error = shorten(f"{', '.join(refused)} differs from what was approved")
         return CallStale(step=request.step.id, error=error) if refused else None
 
-    def _changed_contract(self, request: CallRequest) -> CallFailed | None:
-        if self._toolbox.catalogue.get(request.contract.tool) is None:
-            raise ToolFailed(f"this worker's catalogue has no tool {request.contract.tool!r}")
-        if self._toolbox.contract_now(request.step).digest() == request.contract.digest():
+    def _handed_back(self, request: CallRequest) -> RetryableFailure | None:
+        """Return the answer about a call that another worker may make: nothing was called, and no attempt was used.
+
+        While a deployment rolls, workers of two generations share the queue.
+        """
+        if request.epoch < SINCE_EPOCH or not (why := self._other_contract(request)):
             return None
-        error = f"the contract of {request.contract.tool} on this worker is not the one that was approved"
-        return CallFailed(step=request.step.id, error=error, attempt=request.attempt)
+        activity.logger.warning("handed back the call of step %s: %s", request.step.id, why)
+        return RetryableFailure(
+            step=request.step.id, error=shorten(why), doubtful=False, certain=True, turned_away=True, elsewhere=True,
+            undo=request.undo,
+        )  # fmt: skip
+
+    def _other_contract(self, request: CallRequest) -> str:
+        """Return the reason why this worker lacks the contract that was approved; empty if it has it."""
+        tool = request.contract.tool
+        if self._toolbox.catalogue.get(tool) is None:
+            return f"this worker's catalogue has no tool {tool!r}"
+        try:
+            here = self._toolbox.contract_now(request.step)
+        except Exception:  # noqa: BLE001  # the tool's author computes it; no call was made, and that must stay certain
+            return f"{tool} has no contract for the arguments of step {request.step.id!r} on this worker"
+        if here.digest() == request.contract.digest():
+            return ""
+        return f"the contract of {tool} on this worker is not the one that was approved"
+
+    def _changed_contract(self, request: CallRequest) -> CallFailed | None:
+        # a plan of an earlier epoch: its workflow takes no call back
+        why = self._other_contract(request)
+        return CallFailed(step=request.step.id, error=why, attempt=request.attempt) if why else None
 
 
 def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:

@@ -66,7 +66,7 @@ class CompensateActivities:
             tool, args, call = self._prepare(request, secrets)
             function = tool.functions.get("compensate")
             if function is None:
-                raise ToolFailed(f"{tool.name} has no compensate function on this worker")
+                raise ToolFailed(f"{tool.name} has no compensate function on this worker", retry=True)
             await run(function, args, call, request.contract.timeout)
         except Exception as error:  # noqa: BLE001  # any exception is retried, then parks the plan
             call_of = f"plan {request.plan_id}, step {request.step.id}"
@@ -110,7 +110,10 @@ class CompensateActivities:
         return ProbeAnswer(step=request.step.id, happened=said.happened, output=output, undo=undo, why=why)
 
     def _prepare(self, request: MadeCall, secrets: Secrets) -> tuple[Tool, Any, ToolCall]:
-        tool = tool_of(self._toolbox.catalogue, request.contract)
+        try:
+            tool = tool_of(self._toolbox.catalogue, request.contract)
+        except ToolFailed as error:  # while a deployment rolls, another worker may have it
+            raise ToolFailed(str(error), retry=True) from None
         try:
             bound = bind_real(self._toolbox, request.step, request.outputs, secrets, must_know=False).args
         except RefError:

@@ -15,7 +15,8 @@ from airlock.activities.known_commands import KnownCommands
 from airlock.activities.own_history import decoded, own_events_backwards
 from airlock.plans.outcome import CallFailed, CallInDoubt, CallStale, CallUnpermitted, RetryableFailure
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
-from airlock.temporal.proof import BY_ACTIVITY
+from airlock.temporal import proof
+from airlock.temporal.proof import BY_ACTIVITY, Stamp
 
 _CLOSING: Final = {
     f"activity_task_{kind}_event_attributes": kind for kind in ("completed", "failed", "timed_out", "canceled")
@@ -32,6 +33,8 @@ class Command:
     receipt: str
     calls: frozenset[tuple[str, int]]
     """The step of each call, with the number of times that it was compensated."""
+    ask: str = ""
+    """The question's own mark, which a copy shares with the genuine command."""
 
 
 def known_calls() -> KnownCommands[Command]:
@@ -52,24 +55,48 @@ class OnceGuard:
         self._receipt = receipt
         self._known = known
         self._proofs = proofs
+        self._genuine = False
 
-    async def objection(self, call: CallRequest) -> CallInDoubt | None:
+    async def objection(self, call: CallRequest) -> CallInDoubt | RetryableFailure | None:
         """Return the outcome of a call that may have been commanded before in this run; None if it is the first time.
 
         Only calls that their contract lets be attempted once are looked for. After a new entry to LIVE, and so after a new
-        approval, a call may be made again: then the run knows what became of the first one.
+        approval, a call may be made again: then the run knows what became of the first one. A copy of a command is turned
+        away whatever the contract: each attempt of a run has a question of its own, and the call may have been undone, or
+        taken back by a lock, since the genuine one.
         """
-        if not self._receipt or call.contract.attempts(checked=_checked(call)) > 1:
+        once = call.contract.attempts(checked=_checked(call)) == 1
+        if not self._receipt or not (once or (self._proofs and not call.contract.read_only)):
             return None
         try:
-            earlier = None if await self._is_first(call) else await self._earlier(call)
+            earlier = None if not once or await self._is_first(call) else await self._earlier(call)
+            earlier = earlier or await self._copied()
         except (RPCError, ValueError) as error:
+            if not once and isinstance(error, RPCError):
+                return self._later(call, error)
             text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
             return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
         if earlier is None:
             return None
         text = f"it was commanded before, at event {earlier} of this run: nothing was called now"
         return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
+
+    def _later(self, call: CallRequest, error: RPCError) -> RetryableFailure:
+        text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
+        return RetryableFailure(
+            step=call.step.id, error=text, doubtful=False, certain=True, undo=call.undo, turned_away=True
+        )
+
+    async def _copied(self) -> int | None:
+        """Return the event of the genuine command, if this activity was commanded by a copy of it; None if it was not."""
+        if not self._proofs or self._genuine:
+            return None
+        own, ask = activity.info().activity_id, proof.asked().ask
+        commands = (await self._known.of_own_run()).items()
+        # this one too: Temporal allows no two open activities of one id, so that an earlier one has ended
+        same = [event for event, command in commands if (command.activity_id, command.ask) == (own, ask)]
+        self._genuine = len(same) == 1
+        return min(same) if len(same) > 1 else None
 
     async def _is_first(self, call: CallRequest) -> bool:
         """Return True if no other command than that of this activity is about a call, whatever became of it."""
@@ -137,14 +164,18 @@ async def _requested(scheduled: ActivityTaskScheduledEventAttributes) -> ChainRe
     Raises:
         ValueError: If it cannot be read.
     """
-    value, _ = await decoded(scheduled.activity_id, CALL, scheduled.input)
-    return ChainRequest.model_validate(value)
+    return (await _read(scheduled))[0]
+
+
+async def _read(scheduled: ActivityTaskScheduledEventAttributes) -> tuple[ChainRequest, Stamp]:
+    value, stamp = await decoded(scheduled.activity_id, CALL, scheduled.input)
+    return ChainRequest.model_validate(value), stamp
 
 
 async def _command(scheduled: ActivityTaskScheduledEventAttributes) -> Command:
-    chain = await _requested(scheduled)
+    chain, stamp = await _read(scheduled)
     calls = frozenset((call.step.id, call.undone) for call in chain.calls)
-    return Command(activity_id=scheduled.activity_id, receipt=chain.receipt, calls=calls)
+    return Command(activity_id=scheduled.activity_id, receipt=chain.receipt, calls=calls, ask=stamp.ask)
 
 
 def _same(call: CallRequest, other: CallRequest) -> bool:

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event, State
     from airlock.run.decisions.approval_age import too_old
     from airlock.run.decisions.evidence import EntryRequest
+    from airlock.run.handed_back import asked_since, pause
     from airlock.run.live.call_results import after_calls
     from airlock.run.live.gate_reactions import take_acquired, take_late, take_wait
     from airlock.run.live.gate_requests import (
@@ -131,10 +132,11 @@ class GateVisits:
 
     async def _pause_after_refusal(self, moves: int) -> None:
         """Wait before the live role is asked again: another worker may answer then, or this one with other keys."""
-        pause = timedelta(seconds=2**self._run.entry_refusals)
+        run = self._run
+        limit = pause(run, workflow.now()) if asked_since(run) else timedelta(seconds=2**run.entry_refusals)
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(
-                partial(self._has_moved, moves), timeout=pause, timeout_summary="before the live worker is asked again"
+                partial(self._has_moved, moves), timeout=limit, timeout_summary="before the live worker is asked again"
             )
 
     async def leave(self) -> None:

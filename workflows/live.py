@@ -28,7 +28,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.audit import AuditKind
     from airlock.run.call_record import CallStatus
     from airlock.run.decisions.approval_age import too_old
-    from airlock.run.decisions.entry import take_turned_away
+    from airlock.run.decisions.entry import take_no_worker, take_turned_away
+    from airlock.run.handed_back import SINCE_EPOCH, HandedBack, asked_since
     from airlock.run.live.call_messages import ChainRequest
     from airlock.run.live.call_results import after_calls, take_outcomes
     from airlock.run.live.gate_reactions import drop_duplicates, late_refusal, take_late
@@ -70,6 +71,7 @@ class LiveStage:
         self._deadline_passed = False
         self._aged = ""
         self._turned_away = ""
+        self._handed_back = HandedBack(run)
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
         by_status = run.steps_with
@@ -202,15 +204,33 @@ class LiveStage:
                 return
             last = attempts[-1] if attempts else None
             if isinstance(last, RetryableFailure) and last.turned_away:  # the tool was not called: no attempt was used
-                await self._pause(timedelta(seconds=max(last.after, 1.0)), last.step)
+                await self._wait_turn(last)
             elif isinstance(last, RetryableFailure):
                 retry, doubtful = last, doubtful or last.doubtful
                 await self._pause(options.backoff(attempt, last.after), last.step)
                 attempt += 1
-            if not attempts or not self._may_start():
+            if not attempts or not self._may_go_on(attempted=retry is not None):
                 break
         if retry is not None:
-            self._record_outcome(outcome_of_last_retry(retry, doubtful, self._aged or self._turned_away))
+            stopped = self._aged or self._turned_away or self._handed_back.ended
+            self._record_outcome(outcome_of_last_retry(retry, doubtful, stopped))
+
+    def _may_go_on(self, *, attempted: bool) -> bool:
+        """Return True while a chain may ask for its next call; `attempted` if that call was attempted before."""
+        # questions that are handed back fill the history: where no attempt is open, the run that continues this one asks on
+        return self._may_start() and not (not attempted and asked_since(self._run) is not None and self._full())
+
+    async def _wait_turn(self, call: RetryableFailure) -> None:
+        """Wait until a call that was turned away may be asked for again; lock the plan if no worker has its contract."""
+        if not call.elsewhere or self._run.contracts().epoch < SINCE_EPOCH:
+            await self._pause(timedelta(seconds=max(call.after, 1.0)), call.step)
+            return
+        pause = self._handed_back.take(call, workflow.now())
+        if not self._handed_back.ended:
+            await self._pause(pause, call.step)
+        elif not self._stopped():
+            # locked at once, before an outcome of this chain is judged: what is live must not be undone for this
+            take_no_worker(self._run, self._handed_back.ended, workflow.now())
 
     def _made(self, attempts: list[Attempt]) -> list[CallOutcome | RetryableFailure]:
         """Return the attempts without the call that was turned away; after one the stage ends, and LIVE is entered again."""

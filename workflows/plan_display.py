@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.plans.state import State
     from airlock.run.live.call_results import outcome_of
-    from airlock.run.presentation.views import details
+    from airlock.run.presentation.details import details
     from airlock.run.state import Run
 
 MAX_DETAILED = 100

@@ -10,13 +10,16 @@ from pydantic import BaseModel, Field, ValidationError
 
 from airlock.admission.policy import Policy, contradictions
 from airlock.base.canonical import require_bounded
-from airlock.base.errors import ConfigError, Problem, plain_message
+from airlock.base.errors import ConfigError, Problem
 from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.text import shorten
+from airlock.base.wrong_value import TABLE, wrong_value
 
 _ROUNDS = 10
 """Rounds of leaving out what is wrong; a table that becomes empty may be wrong again."""
+_DURATIONS = ("approval_timeout", "approval_valid_for", "per")
+"""The keys that hold a duration."""
 SETTINGS_PREFIX = "AIRLOCK_SETTINGS__"
 BUILT_IN_TOOLS = "airlock.tools"
 
@@ -118,10 +121,14 @@ def _overridden(settings: Mapping[str, Mapping[str, Any]], environment: Mapping[
 
 def _problem(item: Any) -> Problem:
     key = ".".join(str(part) for part in item["loc"])
-    fix = f"correct the value of {key}"
+    message, fix = wrong_value(item, TABLE)
+    if fix == f"write {TABLE}":
+        fix = f"write a section: [{key}]"
+    if item["loc"][-1] in _DURATIONS:
+        fix = 'write a duration in quotes: "90s", "30m", "24h" or "7d"'
     if item["type"] == "extra_forbidden":
         fix = likely_fix(str(item["loc"][-1]), _fields(item["loc"][:-1]), "remove it, or correct its spelling")
-    return Problem(where=key, message=plain_message(item), fix=fix)
+    return Problem(where=key, message=message, fix=fix or f"correct the value of {key}")
 
 
 def _fields(place: tuple[int | str, ...]) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from airlock.admission.agent_names import agent_warnings
 from airlock.admission.places import place_warnings, texts
 from airlock.admission.policy import Policy
-from airlock.base.errors import Problem, plain_message
+from airlock.base.errors import Problem
 from airlock.base.likely import likely, likely_fix
 from airlock.base.visible import marks
+from airlock.base.wrong_value import wrong_value
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
@@ -60,7 +61,7 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
     except ValidationError as error:
         missing: list[Problem] = []
         wrong: list[Problem] = []
-        for item in error.errors(include_url=False, include_input=False):
+        for item in error.errors(include_url=False):
             path = _path(item["loc"])
             if open_paths and not path:
                 continue  # a rule over all arguments, of which some are not known yet
@@ -72,7 +73,8 @@ def argument_problems(step: Step, tool: Tool) -> tuple[list[Problem], list[Probl
             if item["type"] == "missing" and len(item["loc"]) == 1:
                 missing.append(Problem(where=where, message=f"{tool.name} needs this argument", fix=f"add {path!r}"))
             else:
-                wrong.append(Problem(where=where, message=plain_message(item), fix=_argument_fix(item["type"], path, tool)))
+                message, fix = wrong_value(item)
+                wrong.append(Problem(where=where, message=message, fix=_argument_fix(item["type"], path, tool, fix)))
         return missing, wrong
     return [], []
 
@@ -176,9 +178,9 @@ def _path(location: tuple[int | str, ...]) -> str:
     return path
 
 
-def _argument_fix(kind: str, path: str, tool: Tool) -> str:
+def _argument_fix(kind: str, path: str, tool: Tool, otherwise: str) -> str:
     if kind == "extra_forbidden":
         close = likely(path, tool.arguments.model_fields)
         meant = f"did you mean {close!r}? " if close else f"remove {path!r}; "
         return f"{meant}{tool.name} takes: {', '.join(tool.arguments.model_fields)}"
-    return f"correct the value of {path!r}"
+    return otherwise or f"correct the value of {path!r}"

@@ -27,6 +27,9 @@ _IGNORABLE = (
 _BLANK = frozenset("\u2800\U00016fe4\U0001d159")
 """Characters that are neither spaces nor ignorable by Unicode, and yet draw nothing: Braille, Khitan, a null notehead."""
 _SPACES = re.compile(f" {{{MAX_SPACES + 1},}}")
+_ADDRESS = re.compile(r"((?:https?|ftp|file)(?=://)|mailto):", re.IGNORECASE)
+FILLED_IN = re.compile(r"\{(?=(?:namespace|workflowId|runId)\})")
+"""The beginning of a text in the place of which Temporal's UI shows a name of the run."""
 
 
 @lru_cache(maxsize=4_096)
@@ -76,8 +79,12 @@ def printable(line: str) -> str:
 
 
 def inline(text: str) -> str:
-    """Escape a text for Markdown: nothing in it becomes a link, an image or mark-up, and all of it can be seen."""
-    return re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", visible(text).replace("|", "/").replace("`", "'"))
+    """Escape a text for Markdown: nothing in it becomes a link, an image or mark-up, and all of it can be seen.
+
+    Temporal's UI makes links of bare addresses and fills in `{namespace}` and its like; a mark in them stops both.
+    """
+    shown = re.sub(r"([\\\[\]()<>!*_#])", r"\\\1", visible(text).replace("|", "/").replace("`", "'"))
+    return FILLED_IN.sub(escaped("{"), _ADDRESS.sub(lambda scheme: scheme[1] + escaped(":"), shown))
 
 
 def marks(text: str) -> tuple[str, ...]:

@@ -37,8 +37,9 @@ async def dev(
 ) -> int:
     """Start a Temporal development server and a worker.
 
-    They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
-    command prints one line when everything is up.
+    They stay up until Ctrl-C or SIGTERM, the usual way to end them: the command then exits 0. The
+    server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the command prints one line when
+    everything is up.
     The server is for development: it has one node and a SQLite database.
     """
     ended = await stoppable(_run(folder.resolve(), find_config(config), worker=worker, as_json=as_json))

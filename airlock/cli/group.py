@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from airlock.base.errors import plain_message
+
 
 @dataclass(frozen=True)
 class Home:
@@ -52,6 +54,14 @@ class LazyGroup(TyperGroup):
         """Return the command that was chosen, loaded, with the arguments left for it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if command is None or name is None else self.load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; a wrong value is told without the type that pydantic writes before the message."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plain_message({"msg": error.message})
+            raise
 
     def main(
         self,

@@ -7,6 +7,7 @@ import typer
 from temporalio.client import Client
 
 from airlock.base import names
+from airlock.base.likely import likely_fix
 from airlock.cli.output import OK, AsJson, command, console, emit, say, warn
 from airlock.cli.screens import lock_lines, plans_table
 from airlock.client.errors import NoAnswer
@@ -22,13 +23,19 @@ _GATE_WITHIN = 5.0
 """Seconds that a list waits for the live gate to say whether it is locked."""
 
 
+def _state(text: str) -> State:
+    """Return the state of that name. Capitals make no difference, but every screen writes them."""
+    name = text.strip().upper().replace("-", "_")
+    if name not in set(State):
+        raise typer.BadParameter(f"there is no state {text!r}: {likely_fix(name, map(str, State))}")
+    return State(name)
+
+
 @command
 async def list_(
     state: Annotated[
         State | None,
-        typer.Option(
-            "--state", metavar="STATE", help=f"Only plans in this state: {', '.join(State)}.", case_sensitive=False
-        ),
+        typer.Option("--state", metavar="STATE", parser=_state, help=f"Only plans in this state: {', '.join(State)}."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The most plans to list.")] = 50,
     as_json: AsJson = False,

@@ -227,7 +227,7 @@ def _print_waiting(before: GateView) -> None:
     if held:
         say("Those that no other lock holds are rehearsed now and need a new approval; what is live is not repeated.")
     if before.not_remembered:
-        warn(f"{before.not_remembered} more were not remembered: find them with {program()} list --state locked")
+        warn(f"{before.not_remembered} more were not remembered: find them with {program()} list --state LOCKED")
 
 
 def _print_changed(changed: ChangesSinceLock) -> None:

@@ -15,6 +15,11 @@ class NoSuchPlan(AirlockError):
     """Temporal has no plan with this id."""
 
 
+def no_such_plan(plan_id: str, workflow_id: str) -> NoSuchPlan:
+    """Return the error that names the plan, where it was looked for, and the command that lists those that there are."""
+    return NoSuchPlan(f"there is no plan {plan_id!r} (workflow {workflow_id}). See which there are: airlock list")
+
+
 class PlanConflict(AirlockError):
     """A plan with this id was submitted before, with other content."""
 

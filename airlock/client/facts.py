@@ -20,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from airlock.base import names
 from airlock.base.model import WireModel
 from airlock.base.text import shorten
-from airlock.client.errors import NoSuchPlan
+from airlock.client.errors import no_such_plan
 from airlock.client.listing import PlanSummary, enum_name, summary_of, utc
 from airlock.run.presentation.views import PlanResult
 
@@ -81,7 +81,7 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
         )
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            raise NoSuchPlan(f"there is no plan {plan_id!r} (workflow {execution.workflow_id})") from error
+            raise no_such_plan(plan_id, execution.workflow_id) from error
         raise
     events = list(history.history.events)
     return PlanFacts(

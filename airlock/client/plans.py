@@ -24,7 +24,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
 from airlock.client.documents import read_document
-from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, rejection
+from airlock.client.errors import NoAnswer, PlanConflict, PlanEnded, RunFailed, no_such_plan, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.patience import answered
@@ -196,7 +196,7 @@ class PlanHandle:
         if error.status is RPCStatusCode.NOT_FOUND:
             if "completed" in error.message:
                 return PlanEnded(f"plan {self.plan_id!r} has ended")
-            return NoSuchPlan(f"there is no plan {self.plan_id!r} (workflow {self.workflow.id})")
+            return no_such_plan(self.plan_id, self.workflow.id)
         if "paused" in error.message:
             return NoAnswer(self._paused())
         return NoAnswer(f"no worker answered for plan {self.plan_id!r}: {error.message}")

@@ -64,7 +64,9 @@ async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: s
             static_summary=f"Undo of {plan.plan_id}, by {' '.join(by.split())[:60]}",
         )
     except WorkflowAlreadyStartedError as error:
-        raise UndoRefused(f"an undo of plan {plan.plan_id!r} is open already: {undo_id}") from error
+        raise UndoRefused(
+            f"an undo of plan {plan.plan_id!r} is open already: {undo_id}. See it: airlock show {undo_id}"
+        ) from error
     return PlanHandle(client, undo_id)
 
 
@@ -102,7 +104,9 @@ async def _plan_of(client: Client, plan_id: str) -> Plan:
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             text = f"there is no plan {plan_id!r} (workflow {execution.workflow_id}), or its retention has passed"
-            raise NoSuchPlan(f"{text}: a plan that Temporal does not retain cannot be undone") from error
+            raise NoSuchPlan(
+                f"{text}: a plan that Temporal does not retain cannot be undone. See which there are: airlock list"
+            ) from error
         raise
     given = page.history.events[0].workflow_execution_started_event_attributes.input
     try:

@@ -162,7 +162,7 @@ class EntryRefused(WireModel):
 
     kind: str
     """`stale`: the seal does not fit; `unapproved`: policy, votes, age or a contract; `never`: the policy forbids it;
-    `again`: the request itself is not proved."""
+    `elsewhere`: this worker has another contract of a call; `again`: the request itself is not proved."""
     why: str
     """One sentence that names the policy that refused."""
     policy: str = ""

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
 
-from airlock.base.errors import PlanError, Problem, plain_message
+from airlock.base.errors import PlanError, Problem
 from airlock.base.model import FileModel
 from airlock.base.names import STEP_ID, occasion_of
 from airlock.base.text import shorten
+from airlock.base.wrong_value import wrong_value
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Plan, parse_plan
 
@@ -74,6 +75,11 @@ def _problems(plan: Plan, validation: Any) -> list[Problem]:
     return problems
 
 
+def _fix(item: Any) -> str:
+    write = wrong_value(item)[1]
+    return f"{write + '; ' if write else ''}see docs/reference/plans.md, 'The older format'"
+
+
 def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
     try:
         old = Assignments.model_validate(document)
@@ -82,8 +88,8 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
             [
                 Problem(
                     where=".".join(str(part) for part in item["loc"]),
-                    message=plain_message(item),
-                    fix="see docs/reference/plans.md, 'The older format'",
+                    message=wrong_value(item)[0],
+                    fix=_fix(item),
                 )
                 for item in error.errors(include_url=False)
             ]

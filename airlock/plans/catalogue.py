@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from airlock.base.canonical import digest
-from airlock.base.errors import ConfigError, ContractError, Problem, plain_message
+from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.base.likely import likely_fix
+from airlock.base.wrong_value import TABLE, wrong_value
 from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
@@ -113,7 +114,7 @@ class Catalogue:
                 problems += [
                     Problem(
                         where=".".join(["contracts", name, *(str(part) for part in item["loc"])]),
-                        message=plain_message(item),
+                        message=wrong_value(item, TABLE)[0],
                         fix=_contract_fix(item),
                     )
                     for item in error.errors(include_url=False)
@@ -147,7 +148,7 @@ class Catalogue:
 
 def _contract_fix(item: Any) -> str:
     name = str(item["loc"][-1]) if item["loc"] else ""
-    otherwise = "correct it, or remove it"
+    otherwise = f"{wrong_value(item, TABLE)[1] or 'correct it'}, or remove it"
     return likely_fix(name, Contract.model_fields, otherwise) if item["type"] == "extra_forbidden" else otherwise
 
 
@@ -167,7 +168,8 @@ def _section(model: type[BaseModel]) -> str:
 def _setting_fix(item: Any, section: str, model: type[BaseModel]) -> str:
     variable = f"AIRLOCK_SETTINGS__{section.upper()}__{'__'.join(str(part).upper() for part in item['loc'])}"
     if item["type"] != "extra_forbidden" or len(item["loc"]) != 1:
-        return f"set it in [settings.{section}], or in the environment as {variable}"
+        write = wrong_value(item, TABLE)[1]
+        return f"{write + '; ' if write else ''}set it in [settings.{section}], or in the environment as {variable}"
     close = likely_fix(str(item["loc"][0]), model.model_fields, f"there are: {', '.join(model.model_fields)};")
     return f"{close} it stands in [settings.{section}], or in the environment as {variable}"
 
@@ -185,7 +187,7 @@ def _validated(
             problems += [
                 Problem(
                     where=".".join(["settings", section, *(str(part) for part in item["loc"])]),
-                    message=plain_message(item),
+                    message=wrong_value(item, TABLE)[0],
                     fix=_setting_fix(item, section, model),
                 )
                 for item in error.errors(include_url=False)

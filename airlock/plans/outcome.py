@@ -146,6 +146,8 @@ class RetryableFailure(WireModel):
     """True if the target was never called, so that this does not count as an attempt."""
     lost: bool = False
     """True if the attempt's code may still be running: its worker was lost, or its thread could not be stopped."""
+    elsewhere: bool = Field(default=False, exclude_if=lambda elsewhere: not elsewhere)
+    """True if this worker lacks the contract that was approved, and another one may have it; then `turned_away` is too."""
 
 
 class CallUnpermitted(WireModel):

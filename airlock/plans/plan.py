@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
-from airlock.base.errors import PlanError, Problem, plain_message
+from airlock.base.errors import PlanError, Problem
 from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
+from airlock.base.wrong_value import wrong_value
 from airlock.plans.contract import Mode
 from airlock.plans.refs import referenced_steps
 
@@ -25,6 +26,15 @@ MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds. Dates beyond it cannot be computed."""
 _NOT_JSON = "replace NaN and Infinity by numbers or null, and half of a surrogate pair by the character"
+_ANY = "any kind of error"
+_FIXES = {
+    "confidence": {_ANY: "write a number from 0.0 to 1.0"},
+    "deadline": {_ANY: 'write a duration in quotes, for example "2h"'},
+    "max_mode": {_ANY: "write MOCK, DRY_RUN or LIVE"},
+    "steps": {"tuple_type": "write a list of steps: [{...}, {...}]", "too_short": "give at least one step"},
+    "plan_id": {"value_error": "choose an id that begins otherwise"},
+}
+"""The fixes that only this file format knows, by field and by pydantic's type of the error."""
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -183,14 +193,11 @@ def _problem(document: Mapping[str, Any], item: Any) -> Problem:
         name = step.get("id") if isinstance(step, Mapping) else None
         location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
     where = shorten(".".join(str(part) for part in location), 200) or "plan"
-    return Problem(
-        where=where,
-        message=plain_message(item),
-        fix=_fix(item, str(location[-1] if location else "plan")),
-    )
+    message, fix = wrong_value(item)
+    return Problem(where=where, message=message, fix=_fix(item, str(location[-1] if location else "plan"), fix))
 
 
-def _fix(item: Any, field: str) -> str:
+def _fix(item: Any, field: str, otherwise: str) -> str:
     kind = item["type"]
     if kind == "missing":
         return f"add {field!r}"
@@ -201,10 +208,6 @@ def _fix(item: Any, field: str) -> str:
         if field == "plan_id":
             return "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"
         return "use letters, digits, '-' and '_' only, at most 64, beginning with a letter or digit"
-    if field == "confidence":
-        return "write a number from 0.0 to 1.0"
-    if field == "deadline":
-        return "write for example '2h'"
-    if field == "max_mode":
-        return "write MOCK, DRY_RUN or LIVE"
-    return f"correct the value of {field!r}"
+    by_field = _FIXES.get(field, {})
+    otherwise = by_field.get(kind) or by_field.get(_ANY) or otherwise
+    return otherwise or f"correct the value of {field!r}"

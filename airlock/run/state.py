@@ -97,6 +97,8 @@ class Run(BaseModel, WorkerMessage):
     """The number of refused entries to LIVE since the last vote or the last entry."""
     renewals: int = Field(default=0, exclude_if=is_empty)
     """The number of entries to LIVE, one after the other, because of calls that were turned away."""
+    handed_back_since: datetime | None = Field(default=None, exclude_if=is_empty)
+    """Since when only workers without the approved contract have answered, UTC; see `handed_back`."""
     displaced: bool = False
     """True after a reset to a point at which the run held slots that other plans may hold by now."""
     lock: LockHeld | None = None

@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from airlock.activities.call import CallActivities
 from airlock.activities.call_failures import asked_to_wait, classify
-from airlock.activities.options import backoff
+from airlock.activities.compensate import CompensateActivities
+from airlock.activities.options import backoff, undo_attempts
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import WrongShape, checked_output
 from airlock.activities.toolbox import Toolbox
@@ -22,7 +24,8 @@ from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import ToolCall, tool
-from airlock.run.live.call_messages import CallRequest, ChainRequest
+from airlock.run.handed_back import SINCE_EPOCH
+from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from tests.activities.test_preview import Anything
 
 READ = {"risk": "LOW", "reversibility": "read_only"}
@@ -215,6 +218,18 @@ async def ledger(args: Anything, call: ToolCall) -> dict[str, Any]:
 
 
 LEDGER: list[str] = []
+WRITES = {"tool": "ledger", "risk": "MEDIUM", "reversibility": "compensable", "has_compensate": True}
+
+
+@tool(name="ledger", risk="LOW", reversibility="read_only", idempotent=True)
+async def picky(args: Anything, call: ToolCall) -> dict[str, Any]:
+    LEDGER.append(call.idempotency_key)
+    return {}
+
+
+@picky.variant
+def _(args: dict[str, Any]) -> dict[str, Any]:
+    return {"timeout": 1 / len(args)}
 
 
 @pytest.mark.parametrize(
@@ -265,3 +280,48 @@ async def test_a_call_whose_preview_could_not_tell_what_an_own_step_leaves_is_no
     assert (attempt.kind, len(LEDGER)) == (kind, 1 if kind == "live" else 0)
     if kind == "stale":
         assert "could not tell file:a as step 'draft' leaves it" in attempt.error
+
+
+@pytest.mark.parametrize(
+    ("tools", "approved", "why"),
+    [
+        ([ledger], {"timeout": 61.0}, "the contract of ledger on this worker is not the one that was approved"),
+        ([], {}, "this worker's catalogue has no tool 'ledger'"),
+        ([picky], {}, "ledger has no contract for the arguments of step 's' on this worker"),
+    ],
+    ids=["changed", "gone", "raises"],
+)
+async def test_a_call_for_a_worker_of_another_generation_is_handed_back(tools, approved, why):
+    LEDGER.clear()
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    there = Catalogue([ledger]).contract("ledger", step.args)
+    contract = Contract.model_validate(there.model_dump() | approved)
+    first, second = (
+        CallRequest(step=step.model_copy(update={"id": name}), contract=contract, epoch=SINCE_EPOCH, undo={"row": 1})
+        for name in ("s", "t")
+    )
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
+    asked = ChainRequest(plan_id="p", calls=(first, second))
+    result = await env.run(CallActivities(Toolbox(Catalogue(tools), Policy())).call, asked)
+    (attempt,) = result.attempts
+    assert (attempt.kind, attempt.step, attempt.undo, LEDGER) == ("again", "s", {"row": 1}, [])
+    assert (attempt.turned_away, attempt.elsewhere, attempt.certain, attempt.doubtful) == (True, True, True, False)
+    assert attempt.error == why
+
+
+@pytest.mark.parametrize(
+    ("attempt", "kind"), [(1, "again"), (undo_attempts(Contract.model_validate(WRITES)), "undo_failed")]
+)
+async def test_an_undo_without_its_tool_is_tried_again_where_another_worker_may_have_it(attempt, kind):
+    step = Step(id="s", agent="a", tool="ledger", args={}, confidence=1.0)
+    made = MadeCall(plan_id="p", step=step, contract=Contract.model_validate(WRITES))
+    env = ActivityEnvironment()
+    env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p", attempt=attempt)
+    undo = CompensateActivities(Toolbox(Catalogue([]), Policy())).compensate
+    if kind == "again":
+        with pytest.raises(ApplicationError, match="no tool 'ledger'") as told:
+            await env.run(undo, made)
+        assert not told.value.non_retryable
+    else:
+        assert (await env.run(undo, made)).kind == kind

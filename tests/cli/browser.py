@@ -62,7 +62,11 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Open a page from the disk, and wait until it has loaded."""
-        self.send("Page.navigate", url=page.resolve().as_uri())
+        self.go(page.resolve().as_uri())
+
+    def go(self, url: str) -> None:
+        """Open an address, and wait until its page has loaded."""
+        self.send("Page.navigate", url=url)
         loaded = "document.readyState === 'complete' ? resolve() : addEventListener('load', resolve)"
         self.value(f"new Promise((resolve) => {{ {loaded} }})")
 
@@ -80,6 +84,10 @@ class Browser:
         root = self.send("DOM.getDocument")["root"]["nodeId"]
         node = self.send("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve()) for file in files])
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in pixels."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self, to: Path) -> None:
         """Write a picture of the whole page."""

@@ -47,7 +47,7 @@ def test_check_as_json_is_one_document(plan_file: Callable[..., str]) -> None:
 
 FINDINGS = [
     ({"tool": "file_writ"}, "steps.one.tool: no tool 'file_writ' in the catalogue", "did you mean 'file_write'?"),
-    ({"args": {"path": 7, "content": "x"}}, "steps.one.args.path: ", "correct the value of 'path'"),
+    ({"args": {"path": 7, "content": "x"}}, "steps.one.args.path: is a whole number, not a text", "write a text in quotes"),
     ({"args": {"path": "a", "content": "x", "colour": 1}}, "steps.one.args.colour: ", "remove 'colour'"),
     ({"after": ["two"]}, "steps.one: depends on itself: one -> two -> one", "remove one of these dependencies"),
     ({"after": ["three"]}, "names step 'three', which is not in the plan", "name one of the plan's steps"),
@@ -168,6 +168,19 @@ def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
     as_json = invoke(*arguments, "--json")
     assert as_json.exit_code == 2
     assert json.loads(as_json.stdout)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("list", "--state", "nowhere"), "there is no state 'nowhere': use one of: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE"),
+     (("list", "--state", "awaiting-aproval"), "did you mean 'AWAITING_APPROVAL'?"),
+     (("resolve", "plan", "step", "perhaps", "--reason", "r"), "'perhaps' is not one of")],
+)  # fmt: skip
+def test_bad_usage_names_what_may_be_written(arguments: tuple[str, ...], said: str) -> None:
+    on_terminal = " ".join(invoke(*arguments).stderr.split())
+    assert said in on_terminal
+    assert said in json.loads(invoke(*arguments, "--json").stdout)["error"]
+    assert "Value error" not in on_terminal
 
 
 @pytest.mark.parametrize(

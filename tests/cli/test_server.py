@@ -215,6 +215,7 @@ async def test_watch_and_show_of_a_plan_that_is_not_there(starter: Starter) -> N
         said = await starter(*arguments)
         assert said.code == 1
         assert "there is no plan 'unknown'" in said.err
+        assert " list" in said.err, "the way to the plans that there are"
 
 
 async def test_without_a_worker_list_and_show_still_answer(starter: Starter, airlock: Airlock) -> None:

@@ -237,7 +237,7 @@ timeot = 3
 [kyes]
 """)
     assert found == {
-        "policy.approval_timeout": "correct the value of policy.approval_timeout",
+        "policy.approval_timeout": 'write a duration in quotes: "90s", "30m", "24h" or "7d"',
         "policy.agents.budget.permisions": "did you mean 'permissions'?",
         "policy.agents.a.budget.life_calls": "did you mean 'live_calls'?",
         "policy.aprovers": "did you mean 'approvers'?",

@@ -15,8 +15,9 @@ from airlock.plans.contract import Mode
 from airlock.plans.plan import Plan
 from airlock.plans.seal import seal
 from airlock.run.decisions.evidence import Evidence, evidence_of
-from airlock.run.decisions.permission import NEVER, STALE, UNAPPROVED, Permission, examine
+from airlock.run.decisions.permission import ELSEWHERE, NEVER, STALE, UNAPPROVED, Permission, examine
 from airlock.run.decisions.signature import sign
+from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.messages import Approve
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
@@ -247,12 +248,22 @@ def _key() -> tuple[bytes, str]:
 
 def test_a_contract_that_changed_since_is_refused():
     tools = [make_tool("write", "MEDIUM", "reversible", compensate=True, resources=("row:{key}",), timeout=31.0)]
-    refused(judged(evidence(plan(step("a"))), tools=Catalogue(tools)), UNAPPROVED, "the contract of write on this worker")
+    given = evidence(plan(step("a")))
+    refused(judged(given, tools=Catalogue(tools)), ELSEWHERE, "the contract of write on this worker")
+    earlier = given.model_copy(update={"epoch": SINCE_EPOCH - 1})
+    refused(judged(earlier, tools=Catalogue(tools)), UNAPPROVED, "the contract of write on this worker")
+
+
+def test_rules_of_today_do_not_judge_the_contracts_of_another_generation():
+    """A tool that became riskier would need more confidence, but not on the workers that have the approved contract."""
+    tools = [make_tool("write", "HIGH", "reversible", compensate=True, resources=("row:{key}",))]
+    given = evidence(plan(step("a", confidence=0.82)))
+    refused(judged(given, tools=Catalogue(tools)), ELSEWHERE, "the contract of write on this worker")
 
 
 def test_a_tool_that_is_gone_is_refused():
     tools = Catalogue([make_tool("read", "LOW", "read_only")])
-    refused(judged(evidence(plan(step("a"))), tools=tools), UNAPPROVED, "no tool 'write'")
+    refused(judged(evidence(plan(step("a"))), tools=tools), ELSEWHERE, "no tool 'write'")
 
 
 def test_evidence_of_another_plan_is_refused():

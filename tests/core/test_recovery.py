@@ -107,6 +107,15 @@ def test_a_call_that_only_reads_is_never_in_doubt():
     assert conclude(told(activity(request(of=READS), lost=("a",))), "a", 0).kind == "failed"
 
 
+def test_a_call_that_was_handed_back_was_never_begun():
+    back = again(certain=True, turned_away=True, elsewhere=True)
+    assert conclude(told(activity(request(), made=(back,))), "a", 0) is None
+    doubtful = activity(request(), made=(again(doubtful=True),))
+    after = conclude(told(doubtful, activity(request(attempt=2), made=(back,))), "a", 0)
+    assert after is not None
+    assert after.kind == "in_doubt", "a worker that called nothing settles no doubt"
+
+
 def test_a_first_attempt_after_others_in_one_run_means_that_they_were_settled():
     evidence = told(activity(request(), lost=("a",)), activity(request(), made=(failed("a"),)))
     assert conclude(evidence, "a", 0).kind == "failed"

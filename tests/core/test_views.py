@@ -7,17 +7,19 @@ import pytest
 from airlock.gates.protocol import GateWait
 from airlock.plans.outcome import CallInDoubt, UndoFailed
 from airlock.run.live.call_results import after_rollback, take_undo
-from airlock.run.presentation.views import details, preview_view, status_view, waits_for
+from airlock.run.presentation.details import details
+from airlock.run.presentation.views import preview_view, status_view, waits_for
 from tests.core.build import NOW, awaiting, call, failed, live, live_run, new_run, plan, policy, say, step
+from tests.core.markdown import command
 
 
 def test_a_run_that_waits_for_approval_shows_how_to_approve():
     run = awaiting(plan(step("a"), step("b", "write", "a")))
     text = details(run)
     assert waits_for(run).startswith("1 approval until ")
-    assert "To approve what is shown below:" in text
-    assert "| a | write | waiting  | LIVE |" in text
-    assert status_view(run).approve_command in text
+    assert "To approve what is shown below" in text
+    assert "| a | `write` | waiting | LIVE |" in text
+    assert status_view(run).approve_command == command(text)
 
 
 def test_a_run_without_a_seal_has_no_preview():

@@ -157,3 +157,16 @@ def test_no_text_of_a_plan_is_invisible_in_the_preview(goal: str, value: str, na
 
 def test_errors_of_the_command_line_show_what_they_echo() -> None:
     assert safe("no plan 'p\u200b'\nat all\u2028") == "no plan 'p\u27e8U+200B\u27e9' at all\u27e8U+2028\u27e9"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://evil.example", "https⟨U+003A⟩//evil.example"),
+        ("MAILTO:jo@acme.test", "MAILTO⟨U+003A⟩jo@acme.test"),
+        ("{namespace} {runId} {id}", "⟨U+007B⟩namespace} ⟨U+007B⟩runId} {id}"),
+        ("file:report.md", "file:report.md"),
+    ],
+)
+def test_temporals_page_makes_no_link_of_a_text_and_fills_nothing_in(text: str, shown: str) -> None:
+    assert inline(text) == shown

@@ -170,8 +170,8 @@ async def working(client: Client, **policy: Any) -> AsyncIterator[Airlock]:
 
 
 @asynccontextmanager
-async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIterator[tuple[Airlock, WorkflowEnvironment]]:
-    """An Airlock on a time-skipping server of its own: one such server has one clock for all its runs."""
+async def skipping_server(identity: str | None = None) -> AsyncIterator[WorkflowEnvironment]:
+    """A time-skipping server without workers."""
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=binary("temporal-test-server"), data_converter=DATA_CONVERTER, identity=identity
     ) as env:
@@ -179,8 +179,14 @@ async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIter
         await env.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(search_attributes=SEARCH_ATTRIBUTES)
         )
-        async with working(env.client, **policy) as airlock:
-            yield airlock, env
+        yield env
+
+
+@asynccontextmanager
+async def time_skipping(identity: str | None = None, **policy: Any) -> AsyncIterator[tuple[Airlock, WorkflowEnvironment]]:
+    """An Airlock on a time-skipping server of its own: one such server has one clock for all its runs."""
+    async with skipping_server(identity) as env, working(env.client, **policy) as airlock:
+        yield airlock, env
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from airlock.gates.protocol import EntryRefused
 from airlock.plans.state import Event
 from airlock.run.audit import AuditKind
 from airlock.run.decisions.decision import decide
-from airlock.run.decisions.permission import AGAIN, STALE
+from airlock.run.decisions.permission import AGAIN, ELSEWHERE, STALE
+from airlock.run.handed_back import PATIENCE, asked_since, may_ask_on
 from airlock.run.messages import Lock
 from airlock.run.permit import RunPermit
 from airlock.run.state import Run
@@ -44,13 +45,28 @@ def take_turned_away(run: Run, why: str, now: datetime) -> None:
         decide(run, "lock", Lock(by="airlock", reason=shorten(reason)), now)
 
 
+def take_no_worker(run: Run, why: str, now: datetime) -> None:
+    """Lock a run whose next calls no worker could make: what is live stays, and what remains was never called."""
+    run.permit = None
+    minutes = PATIENCE.total_seconds() / 60
+    reason = f"no live worker with the approved contract answered for {minutes:g} minutes: {why}"
+    decide(run, "lock", Lock(by="airlock", reason=shorten(reason)), now)
+
+
 def take_refusal(run: Run, refusal: EntryRefused, now: datetime) -> None:
     """Record that the live role let the run not enter, and go back to where that can be repaired.
 
     A seal that does not fit is made again. For anything else the plan is admitted again, under the policy of today, and its
-    approvers are asked again. After `MAX_REFUSALS` in a row without a vote between them the run waits for a human.
+    approvers are asked again. After `MAX_REFUSALS` in a row without a vote between them the run waits for a human. A worker
+    that has other contracts does not count: the run asks again, until another worker answers or `PATIENCE` is over.
     """
     run.permit = None
+    if refusal.kind == ELSEWHERE:
+        first = asked_since(run) is None
+        if may_ask_on(run, now):
+            if first:
+                run.record(AuditKind.REFUSED, "entry to LIVE", now, digest=run.digest, reason=refusal.why)
+            return
     run.entry_refusals += 1
     run.record(AuditKind.REFUSED, "entry to LIVE", now, digest=run.digest, reason=refusal.why)
     reason = shorten(f"the live worker refused the entry to LIVE: {refusal.why}")

@@ -24,6 +24,7 @@ from airlock.plans.state import State
 from airlock.run.decisions.approval import approved_steps, judge_approval
 from airlock.run.decisions.approval_age import expiry
 from airlock.run.decisions.evidence import Evidence
+from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.sealed import Sealed, SealedStep
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
@@ -34,6 +35,8 @@ UNAPPROVED: Final = "unapproved"
 """A contract, a policy or the votes do not allow it: it is admitted, previewed and approved again."""
 NEVER: Final = "never"
 """The policy allows no live call at all."""
+ELSEWHERE: Final = "elsewhere"
+"""This worker has another contract of a call; another worker may have the one that was approved."""
 AGAIN: Final = "again"
 """The request itself proves nothing: the run asks again, with its evidence."""
 
@@ -68,17 +71,18 @@ def examine(
     if evidence.policy.digest() != evidence.sealed.policy_hash:
         why = "the plan's policy is not the one that was sealed"
         return EntryRefused(kind=UNAPPROVED, why=why, policy=today.digest())
+    # first: the contracts of another generation say nothing about what was approved
+    if evidence.epoch >= SINCE_EPOCH and (why := "; ".join(_other_contracts(evidence, catalogue))):
+        return EntryRefused(kind=ELSEWHERE, why=shorten(why), policy=today.digest())
     strict = stricter(evidence.policy, today).policy
     for objection in _objections(evidence, strict, catalogue, now):
         # today's policy refuses what the plan's own policy, with the same votes and steps, does not object to
         known = {other.about for other in _objections(evidence, evidence.policy, catalogue, now)}
         whose, policy = (_PLAN, evidence.policy) if objection.about in known else (_TODAY, today)
         return EntryRefused(kind=objection.kind, why=shorten(f"{whose}: {objection.why}"), policy=policy.digest())
-    if why := "; ".join(_contract_problems(evidence, catalogue)):
+    if why := "; ".join((*_low_ceilings(evidence), *_other_contracts(evidence, catalogue))):
         return EntryRefused(kind=UNAPPROVED, why=shorten(why), policy=today.digest())
-    wanted = set(evidence.approved) - set(evidence.live)
-    steps = tuple(step for step in evidence.sealed.steps if step.id in wanted)
-    return Permission(steps=steps, until=_until(evidence, strict))
+    return Permission(steps=tuple(_open_steps(evidence)), until=_until(evidence, strict))
 
 
 def _seal_problem(evidence: Evidence, workflow_id: str) -> str:
@@ -191,13 +195,19 @@ def _step_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue) -
         yield _Objection(UNAPPROVED, problem.where, f"{problem.where}: {problem.message}")
 
 
-def _contract_problems(evidence: Evidence, catalogue: Catalogue) -> Iterator[str]:
-    open_steps = set(evidence.approved) - set(evidence.live)
-    for step in evidence.sealed.steps:
-        if step.id not in open_steps:
-            continue
+def _open_steps(evidence: Evidence) -> list[SealedStep]:
+    wanted = set(evidence.approved) - set(evidence.live)
+    return [step for step in evidence.sealed.steps if step.id in wanted]
+
+
+def _low_ceilings(evidence: Evidence) -> Iterator[str]:
+    for step in _open_steps(evidence):
         if step.ceiling is not Mode.LIVE:
             yield f"step {step.id!r} may go {step.ceiling.value} at most"
+
+
+def _other_contracts(evidence: Evidence, catalogue: Catalogue) -> Iterator[str]:
+    for step in _open_steps(evidence):
         contract = _contract_now(step, catalogue)
         if contract is None:
             yield f"this worker's catalogue has no tool {step.tool!r} that takes the arguments of step {step.id!r}"

@@ -35,7 +35,7 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
     for outcome in outcomes:
         match outcome:
             case CallSucceeded():
-                run.renewals = 0
+                run.renewals, run.handed_back_since = 0, None
                 _take_success(run, outcome, now)
             case CallFailed():
                 before = run.calls.get(outcome.step)

@@ -131,7 +131,7 @@ def _trials(evidence: HistoryEvidence, step: str, undone: int) -> list[_Trial]:
         answers = {answer.step: answer for answer in activity.attempts}
         for call in activity.request.calls:
             answer = answers.get(call.step.id)
-            if isinstance(answer, CallUnpermitted):
+            if isinstance(answer, CallUnpermitted) or (isinstance(answer, RetryableFailure) and answer.elsewhere):
                 continue  # not begun
             began = answer is not None or call.step.id in activity.lost
             if call.step.id == step and began and max(call.undone, _times_undone(answer)) == undone:

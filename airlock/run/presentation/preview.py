@@ -100,13 +100,18 @@ def _about(sealed: Sealed) -> Iterator[str]:
     return chain(_header(sealed), ("",), _steps(sealed), _conflicts(sealed), _rollback(sealed))
 
 
-def approve_command(sealed: Sealed, digest: str) -> str:
-    """Return the Temporal CLI command that approves this seal, ready to paste into a shell."""
+def approve_message(sealed: Sealed, digest: str) -> str:
+    """Return the JSON of the signal that approves this seal."""
     agents = (name for step in sealed.steps for name in (step.agent, step.moved_from))
     undone = (step.agent for step in (sealed.undo.steps if sealed.undo else ()))
     barred = spellings(name for name in (sealed.requested_by, *agents, *undone) if name is not None)
     approver = next((name for name in sealed.approvers if folded(name) not in barred), OWN_NAME)
-    message = json.dumps({"by": approver, "digest": digest[:16]})
+    return json.dumps({"by": approver, "digest": digest[:16]})
+
+
+def approve_command(sealed: Sealed, digest: str) -> str:
+    """Return the Temporal CLI command that approves this seal, ready to paste into a shell."""
+    message = approve_message(sealed, digest)
     return f"temporal workflow signal --workflow-id {sealed.workflow_id} --name approve --input {shlex.quote(message)}"
 
 

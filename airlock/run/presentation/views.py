@@ -1,6 +1,5 @@
 """Snapshots of a run for people and programs: the answers of the queries, and the result."""
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -9,28 +8,19 @@ from pydantic import Field
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.model import WireModel
 from airlock.base.text import count
-from airlock.base.visible import inline, visible
+from airlock.base.visible import visible
 from airlock.plans.contract import Mode
+from airlock.plans.plan import Step
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
+from airlock.run.handed_back import asked_since
 from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import Outcome
-from airlock.run.presentation.preview import (
-    approve_command,
-    beginning_of_preview,
-    preview_within,
-    render_closed,
-    render_preview,
-)
+from airlock.run.presentation.preview import approve_command, render_closed, render_preview
 from airlock.run.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
 from airlock.run.unlocking import needs_settling
-
-_DETAIL_ROWS = 40
-"""Steps that the Temporal UI shows."""
-_DETAIL_TEXT = 20_000
-"""Characters of the preview that the Temporal UI shows."""
 
 
 class StepView(WireModel):
@@ -122,17 +112,19 @@ class PlanResult(WireModel):
 
 def step_views(run: Run) -> tuple[StepView, ...]:
     """Return the view of every step, in the plan's order."""
-    return tuple(_step_view(run, step.id, step.agent, step.tool) for step in run.steps)
+    return tuple(step_view(run, step) for step in run.steps)
 
 
-def _step_view(run: Run, step: str, agent: str, tool: str) -> StepView:
+def step_view(run: Run, planned: Step) -> StepView:
+    """Return the view of one step."""
+    step = planned.id
     record = run.calls.get(step)
     contract = run.admitted.contract(step) if run.admitted else None
     ceiling = run.ceilings.get(step)
     return StepView(
         id=step,
-        agent=agent,
-        tool=tool,
+        agent=planned.agent,
+        tool=planned.tool,
         status="calling" if step in run.in_flight else record.status.value if record else "waiting",
         risk=contract.risk.value if contract else None,
         reversibility=contract.reversibility.value if contract else None,
@@ -243,6 +235,8 @@ def waits_for(run: Run) -> str:
         case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
             by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
             return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
+        case State.LIVE if (since := asked_since(run)) is not None:
+            return f"a live worker with the approved contract, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
         case State.LIVE | State.ROLLBACK:
             return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
         case State.LOCKED:
@@ -263,40 +257,3 @@ def _locked_waits_for(run: Run) -> str:
     if run.lock is not None and run.lock.gate:
         return f"airlock unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"
     return f"unlock, rollback or abort: airlock unlock {run.name} --reason ..."
-
-
-def details(run: Run) -> str:
-    """Return the run as Markdown for the Temporal UI: its state, what it waits for, how to approve it."""
-    lines = [
-        f"**{run.state.value}** since {run.since:%Y-%m-%d %H:%M:%S} UTC: {inline(run.why)}",
-        "",
-        f"Goal: {inline(run.plan.goal)}",
-        "",
-        f"Waits for: {inline(waits_for(run))}",
-    ]
-    if run.outcome is not None or run.state.closed:
-        lines[4] = f"Outcome: **{outcome_of(run).value}**"
-    if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
-        lines += _preview_details(run.sealed, run.digest)
-    lines += ["", "| step | tool | status | ceiling |", "| --- | --- | --- | --- |"]
-    for step in run.plan.steps[:_DETAIL_ROWS]:
-        view = _step_view(run, step.id, step.agent, step.tool)
-        mode = view.ceiling.value if view.ceiling else ""
-        lines.append(f"| {view.id} | {inline(view.tool)} | {view.status} {inline(view.error[:80])} | {mode} |")
-    if len(run.plan.steps) > _DETAIL_ROWS:
-        lines.append(f"\n… and {count(len(run.plan.steps) - _DETAIL_ROWS, 'more step')}")
-    return "\n".join(lines)
-
-
-def _preview_details(sealed: Sealed, digest: str) -> list[str]:
-    whole = preview_within(sealed, digest, _DETAIL_TEXT, _DETAIL_ROWS)
-    if whole is None:
-        return ["", *_fenced(beginning_of_preview(sealed, _DETAIL_TEXT, _DETAIL_ROWS), "text")]
-    command = _fenced(approve_command(sealed, digest), "sh")
-    return ["", "To approve what is shown below:", "", *command, "", *_fenced(whole, "text")]
-
-
-def _fenced(text: str, language: str) -> list[str]:
-    """Return a block of code. Its fence is longer than any run of backticks in the text, which so stays as it is."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
-    return [f"{fence}{language}", text, fence]
