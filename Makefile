@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check chromium corpus chaos attack export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check chromium postgresql corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -47,6 +47,9 @@ check: setup ## ruff, mypy strict, import rules
 
 chromium: setup ## Debian's Chromium under .airlock, for the tests of the page that verify --html writes; installs nothing
 	@$(BIN)/python -m devtools.chromium
+
+postgresql: setup ## Debian's PostgreSQL under .airlock unless one is installed, for the tests of the database tools; installs nothing
+	@$(BIN)/python -m devtools.postgresql
 
 corpus: setup ## 200 real plans through Airlock, compared with calling the APIs directly
 	@$(BIN)/python -m devtools.corpus

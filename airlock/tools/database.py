@@ -13,10 +13,9 @@ from sqlalchemy.pool import NullPool
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Settings, Texts, required
-from airlock.tools.outcomes import NOT_SENT, Asked, Effect, meaning
+from airlock.tools.exact_columns import keep_exact
+from airlock.tools.outcomes import LOST, NOT_SENT, SQLSTATE, Asked, Effect, meaning
 
-_SQLSTATE = 5
-"""Characters of an SQLSTATE."""
 LEDGER = "airlock_calls"
 """The table that records calls; no plan can address it."""
 
@@ -30,11 +29,11 @@ class DatabaseSettings(Settings):
     password_secret: str = ""
     """The name of the secret that holds the password, if the URL has none."""
     tables: Texts = ()
-    """The tables that plans may use. Empty, every table but the ledger."""
+    """The tables that plans may use, `schema.table` outside the default schema. Empty, every table there but the ledger."""
     version_column: str = "row_version"
     """The column that every update increments, in the tables that have it."""
     busy_timeout: float = 10.0
-    """Seconds that SQLite waits for another writer."""
+    """Seconds that SQLite and PostgreSQL wait for a lock of another writer."""
 
 
 @contextmanager
@@ -49,30 +48,37 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
     """
     engine = _engine(call, write=write)
     try:
-        options = {"airlock_write": write, "postgresql_readonly": not write}
+        options = {"airlock_write": write, **({} if write else {"postgresql_readonly": True})}
         with engine.connect().execution_options(**options) as connection, _errors():
             work = connection.begin()
             try:
+                _wait_for_locks(connection, call.settings.busy_timeout)
                 yield connection
             except BaseException:
                 work.rollback()
                 raise
-            _commit(work, local=engine.dialect.name == "sqlite")
+            # a file holds nothing that was not committed, and a transaction that reads commits nothing
+            _commit(work, certain=not write or engine.dialect.name == "sqlite")
     except SQLAlchemyError as error:
         again = meaning(Asked.SQL_STATEMENT, NOT_SENT).again
-        raise ToolFailed(f"the database cannot be reached: {_said(error)}", retry=again) from error
+        raise ToolFailed(f"the database cannot be reached: {said_by(error)}", retry=again) from error
     finally:
         engine.dispose()
 
 
-def _commit(work: sa.Transaction, *, local: bool) -> None:
+def _wait_for_locks(connection: sa.Connection, seconds: float) -> None:
+    if connection.dialect.name == "postgresql":  # it would wait longer than the tool has
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
+
+
+def _commit(work: sa.Transaction, *, certain: bool) -> None:
     try:
         work.commit()
     except DBAPIError as error:
-        if local:  # a file holds nothing that was not committed
+        if certain:
             work.rollback()
             raise
-        found, said = meaning(Asked.SQL_COMMIT, answer_of(error)), _said(error)
+        found, said = meaning(Asked.SQL_COMMIT, answer_of(error)), said_by(error)
         if found.effect is Effect.DOUBT:
             raise InDoubt(f"the commit has no certain answer: {said}") from error
         raise ToolFailed(f"the database rolled back at the commit: {said}", retry=found.again) from error
@@ -82,20 +88,22 @@ def _commit(work: sa.Transaction, *, local: bool) -> None:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, OverflowError) as error:
+    except (SQLAlchemyError, OverflowError, UnicodeError) as error:
         found = meaning(Asked.SQL_STATEMENT, answer_of(error))
         text = "the database could not do it" if found.again else "the database refused it"
-        raise ToolFailed(f"{text}: {_said(error)}", retry=found.again) from error
+        raise ToolFailed(f"{text}: {said_by(error)}", retry=found.again) from error
 
 
 def answer_of(error: BaseException | None) -> str:
-    """Return the SQLSTATE that the database gave, or else the name of the error."""
+    """Return the SQLSTATE that the database gave, or else `LOST` or the name of the error."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state if isinstance(state, str) and len(state) == _SQLSTATE else type(error).__name__
+    if isinstance(state, str) and len(state) == SQLSTATE:
+        return state
+    return LOST if isinstance(error, DBAPIError) and error.connection_invalidated else type(error).__name__
 
 
-def _said(error: Exception) -> str:
+def said_by(error: Exception) -> str:
     """Return the message of the driver, without the statement and its parameters."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
@@ -112,6 +120,9 @@ def _engine(call: ToolCall, *, write: bool) -> sa.Engine:
         if "uri" not in url.query and not (url.database and Path(url.database).is_file()):
             raise ToolFailed("settings.database.url names an SQLite file that does not exist: create it, or correct it")
         engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": settings.busy_timeout})
+    except ModuleNotFoundError as error:
+        hint = " (pip install 'airlock-temporal[postgresql]')" if error.name == "psycopg" else ""
+        raise ToolFailed(f"settings.database.url needs the driver {error.name}: install it{hint}") from error
     except (SQLAlchemyError, ImportError) as error:
         raise ToolFailed(f"settings.database.url cannot be used: {type(error).__name__}") from error
     _be_strict(engine, write=write)
@@ -150,20 +161,37 @@ def open_table(connection: sa.Connection, name: str, settings: DatabaseSettings,
         ToolFailed: If there is no such table, or the operator does not offer it; the message names the offered ones.
     """
     inspector = sa.inspect(connection)
-    there = {*inspector.get_table_names(), *(inspector.get_view_names() if views else ())} - {LEDGER}
-    offered = sorted(there & set(settings.tables) if settings.tables else there)
+    here = {*inspector.get_table_names(), *(inspector.get_view_names() if views else ())} - {LEDGER}
+    elsewhere = {each for each in settings.tables if each not in here and _in_other_schema(inspector, each)}
+    offered = sorted((here & set(settings.tables)) | elsewhere if settings.tables else here)
     if name not in offered:
         raise ToolFailed(f"there is no table {name!r} here; there is: {', '.join(offered) or '(none)'}")
     metadata = sa.MetaData()
-    if stores_text(connection):
-        event.listen(metadata, "column_reflect", _as_stored)
-    return sa.Table(name, metadata, autoload_with=connection, resolve_fks=False)
+    event.listen(metadata, "column_reflect", _LISTENERS.get(connection.dialect.name, _null_is_null))
+    schema, _, bare = name.partition(".") if name in elsewhere else ("", "", name)
+    return sa.Table(bare, metadata, schema=schema or None, autoload_with=connection, resolve_fks=False)
+
+
+def _in_other_schema(inspector: sa.Inspector, name: str) -> bool:
+    """Return True for `schema.table` outside the default schema. A table there has one name only: locks go by names."""
+    schema, _, bare = name.partition(".")
+    if not bare or bare == LEDGER or schema == inspector.default_schema_name:
+        return False
+    return bare in inspector.get_table_names(schema=schema)
 
 
 def _as_stored(_inspector: Any, _table: Any, column: dict[str, Any]) -> None:
     # SQLite stores values regardless of the column type: read and write them unchanged, so that the undo is exact
     if not isinstance(column["type"], sa.Integer):
         column["type"] = sa.types.NullType()
+
+
+def _null_is_null(_inspector: Any, _table: Any, column: dict[str, Any]) -> None:
+    if isinstance(column["type"], sa.JSON):  # SQLAlchemy would write JSON's null, and an undo would not be exact
+        column["type"].none_as_null = True
+
+
+_LISTENERS = {"sqlite": _as_stored, "postgresql": keep_exact}
 
 
 def known_columns(table: sa.Table, names: Sequence[str]) -> None:
@@ -174,7 +202,7 @@ def known_columns(table: sa.Table, names: Sequence[str]) -> None:
     """
     if unknown := [name for name in names if name not in table.columns]:
         has = ", ".join(column.name for column in table.columns)
-        raise ToolFailed(f"table {table.name!r} has no column {', '.join(map(repr, unknown))}; it has: {has}")
+        raise ToolFailed(f"table {table.fullname!r} has no column {', '.join(map(repr, unknown))}; it has: {has}")
 
 
 def equal_to(table: sa.Table, values: Mapping[str, Any]) -> sa.ColumnElement[bool]:
@@ -192,8 +220,8 @@ def unique_keys(connection: sa.Connection, table: sa.Table) -> list[tuple[str, .
     """Return every set of columns that identifies a row, the primary key first."""
     inspector = sa.inspect(connection)
     keys = [tuple(column.name for column in table.primary_key.columns)]
-    keys += [tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name)]
-    for index in inspector.get_indexes(table.name):
+    keys += [tuple(found["column_names"]) for found in inspector.get_unique_constraints(table.name, table.schema)]
+    for index in inspector.get_indexes(table.name, table.schema):
         partial = any(key.endswith("_where") for key in index.get("dialect_options", {}))
         if index["unique"] and not partial and None not in index["column_names"]:
             keys.append(tuple(name for name in index["column_names"] if name is not None))

@@ -1,6 +1,7 @@
 """`database_query`: rows of one table, by equality."""
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -70,7 +71,8 @@ def _read(connection: sa.Connection, args: DatabaseQuery, call: ToolCall) -> Row
 def look(args: DatabaseQuery, call: ToolCall) -> Preview:
     """Run the query in a read-only transaction; behind changes of the same plan, in one that is rolled back with them."""
     changes = repeats(call)
-    behind = foreseen(call, changes, lambda connection: _read(connection, args, call), lambda _: None) if changes else None
+    read = partial(_read, args=args, call=call)
+    behind = foreseen(call, changes, read, lambda _: None, lambda *_: "") if changes else None
     found = database_query.live(args, call) if behind is None else behind[0]
     said = "" if behind is None else ", after the earlier steps of this plan"
     return Preview(effect=f"Would read {found['count']} rows of {args.table}{said}.", output=json_of(found))

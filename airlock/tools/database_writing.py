@@ -20,13 +20,13 @@ from airlock.tools.common import Arguments, fits, require_mine_sync
 from airlock.tools.database import DatabaseSettings, known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
 from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
-from airlock.tools.row_trials import NOT_TRIED, foreseen, tried
-from airlock.tools.values import Row, bound, exact, plain, restored
+from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
+from airlock.tools.row_undo import Undo, sides, take_back
+from airlock.tools.values import Row, bound, exact, plain, restored, same
 
 MAX_OUTPUT_BYTES = 60_000
 _HAS_ONE = " The database has a call under this plan id and step already."
-
-Undo = dict[str, JsonValue]
+_MADE_LIVE = " An earlier step of this plan inserts that row, and only then the database gives it all its values."
 
 
 class DatabaseWrite(Arguments):
@@ -96,13 +96,15 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
             output: Written = earlier.output
             return output
         ledger.create()
+        if not barred:
+            ledger.reserve(call.idempotency_key)
         table = open_table(connection, args.table, call.settings)
         row, undo = _change(connection, table, args, call)
         output = {"table": args.table, "operation": args.operation, "row": plain(row)}
         if len(json.dumps(output)) > MAX_OUTPUT_BYTES:
             raise ToolFailed(f"the row is larger than {MAX_OUTPUT_BYTES} bytes")
         record = {**undo, "request": request, "table": args.table, "fence": call.fence}
-        (ledger.replace if barred else ledger.keep)(call.idempotency_key, output, record)
+        ledger.replace(call.idempotency_key, output, record)
         require_mine_sync(call)
     return output
 
@@ -143,43 +145,67 @@ def look(args: DatabaseWrite, call: ToolCall) -> Preview:
             return found
         with transaction(call, write=False) as connection:
             preview = _looked(connection, args, call)
-    made: list[Undo] = []
+    made: list[Trial] = []
     if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
         leaves = unknown_change(call)
     else:
-        said = tried(call, lambda connection: made.append(_try(connection, args, call)))
-        leaves = _left(args, call, made[0]) if made else {}
+        said = tried(call, lambda connection: _try(connection, args, call), made)
+        leaves = _left(args, call, made[0].undo) if made else {}
     return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Undo:
-    return _change(connection, open_table(connection, args.table, call.settings), args, call)[1]
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Trial:
+    table = open_table(connection, args.table, call.settings)
+    row, undo = _change(connection, table, args, call)
+    given = bound(table, args.row, as_text=stores_text(connection))
+    stored = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
+    otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - stored}
+    return Trial(table, undo, f" The database would store {_text(otherwise)}." if otherwise else "")
 
 
-def repeats(call: ToolCall) -> list[Callable[[sa.Connection], Undo]]:
-    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order."""
-    return [partial(_try, args=DatabaseWrite.model_validate(change), call=call) for change in earlier_changes(call)]
+def repeats(call: ToolCall, made: list[Trial] | None = None) -> list[Callable[[sa.Connection], None]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order.
+
+    Args:
+        call: The dry run.
+        made: Gets each change as it is made.
+    """
+    trials = [] if made is None else made
+
+    def repeat(connection: sa.Connection, change: Any) -> None:
+        trials.append(_try(connection, DatabaseWrite.model_validate(change), call))
+
+    return [partial(repeat, change=change) for change in earlier_changes(call)]
 
 
 def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
+    earlier: list[Trial] = []
     found = foreseen(
         call,
-        repeats(call),
+        repeats(call, earlier),
         lambda connection: _looked(connection, args, call),
         lambda connection: _try(connection, args, call),
+        partial(tell, key=call.idempotency_key),
     )
     if found is None:
         return None
-    preview, made = found
-    if not agrees(call, row_name(args.table, made["key"]), preview.observed):
+    preview, made, said = found
+    name = row_name(args.table, made.undo["key"])
+    agreed = agrees(call, name, preview.observed)
+    inserted = any(each.inserted(made) for each in earlier)
+    if not agreed and not inserted:
         return None
-    return preview.model_copy(update={"leaves": _left(args, call, made)})
+    told: dict[str, Any] = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
+    if inserted and (not agreed or call.look_before(name) is None):
+        # a sequence or a clock: as little is known of the row as with a `where` that is known after live
+        told |= {"effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN, "observed": None}
+    return preview.model_copy(update=told)
 
 
-def _left(args: DatabaseWrite, call: ToolCall, made: Mapping[str, Any]) -> dict[str, Left]:
-    after = made["after"]
+def _left(args: DatabaseWrite, call: ToolCall, made: Undo) -> dict[str, Left]:
+    after: Any = made["after"]
     seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
     return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
 
@@ -236,7 +262,7 @@ def undo(_args: DatabaseWrite, call: ToolCall) -> None:
         elif entry.barred:
             ledger.mark_undone(key)
         elif not entry.undone:
-            _take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
+            take_back(connection, open_table(connection, entry.undo["table"], call.settings), entry.undo)
             ledger.mark_undone(key)
 
 
@@ -248,13 +274,15 @@ def look_at_undo(_args: DatabaseWrite, call: ToolCall) -> Preview:
         if entry is None or entry.undone or entry.barred:
             return Preview(effect="Nothing to do: the ledger has no such call, or it is undone.")
         table = open_table(connection, entry.undo["table"], call.settings)
-        before, after, now = _sides(connection, table, entry.undo)
-        if now == before:
-            return Preview(effect=f"Nothing to do: the row of {table.name} is as it was before.")
-        if now != after:
-            raise ToolFailed(f"another program has changed the row of {table.name!r} since: it would be left alone")
+        before, after, now = sides(connection, table, entry.undo)
+        if same(now, before):
+            return Preview(effect=f"Nothing to do: the row of {table.fullname} is as it was before.")
+        if not same(now, after):
+            raise ToolFailed(f"another program has changed the row of {table.fullname!r} since: it would be left alone")
+        if before is None:
+            refuse_cascade(connection, table, after or {})
         verb = "delete" if before is None else "insert" if after is None else "restore"
-        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.name}.")
+        return Preview(effect=f"Would {verb} the row {_text(plain(restored(entry.undo['key'])))} of {table.fullname}.")
 
 
 @database_write.probe
@@ -295,26 +323,6 @@ def _still_fits(call: ToolCall, look: Callable[[], Row]) -> Row:
         if call.observed is not None:
             raise Stale(str(error)) from error
         raise
-
-
-def _take_back(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> None:
-    before, after, now = _sides(connection, table, undo)
-    if now == before:
-        return
-    if now != after:
-        raise ToolFailed(f"another program has changed the row of {table.name!r} since: it is left alone")
-    if before is None:
-        rows.delete(connection, table, after or {})
-    elif after is None:
-        rows.put_back(connection, table, before)
-    else:
-        rows.update(connection, table, after, before)
-
-
-def _sides(connection: sa.Connection, table: sa.Table, undo: Mapping[str, Any]) -> tuple[Row | None, Row | None, Row | None]:
-    """Return the row before the call, after the call, and now."""
-    before, after = (restored(undo[side]) if undo[side] is not None else None for side in ("before", "after"))
-    return before, after, rows.fetch(connection, table, restored(undo["key"]))
 
 
 def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:

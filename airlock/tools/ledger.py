@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic import JsonValue
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from airlock.tools.database import LEDGER, locked
+from airlock.base.errors import ToolFailed
+from airlock.tools.database import LEDGER, answer_of, locked
 
 _TABLE = sa.Table(
     LEDGER,
@@ -17,6 +19,8 @@ _TABLE = sa.Table(
     sa.Column("undo", sa.Text, nullable=False),
     sa.Column("undone", sa.Boolean, nullable=False),
 )
+_EXISTS = ("23505", "42P07")
+"""SQLSTATEs of PostgreSQL for a table that another transaction has just created."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,17 @@ class Ledger:
         self._connection = connection
 
     def create(self) -> None:
-        """Create the table if it does not exist."""
-        _TABLE.create(self._connection, checkfirst=True)
+        """Create the table if it does not exist.
+
+        Raises:
+            ToolFailed: If another call creates it at the same time; to be tried again.
+        """
+        try:
+            _TABLE.create(self._connection, checkfirst=True)
+        except DBAPIError as error:
+            if answer_of(error) in _EXISTS:
+                raise ToolFailed(f"another call created the table {LEDGER} at the same time", retry=True) from error
+            raise
 
     def find(self, key: str) -> Entry | None:
         """Return the call with that key, locked until the transaction ends; None if it had no effect."""
@@ -58,12 +71,23 @@ class Ledger:
         return None if row is None else Entry(json.loads(row.output), json.loads(row.undo), row.undone)
 
     def keep(self, key: str, output: Any, undo: JsonValue, *, undone: bool = False) -> None:
-        """Record a call."""
+        """Record a call.
+
+        Raises:
+            ToolFailed: If another transaction recorded that key meanwhile; to be tried again, to find its record.
+        """
         values = {"idempotency_key": key, "output": json.dumps(output), "undo": json.dumps(undo), "undone": undone}
-        self._connection.execute(sa.insert(_TABLE).values(values))
+        try:
+            self._connection.execute(sa.insert(_TABLE).values(values))
+        except IntegrityError as error:
+            raise ToolFailed("another attempt of this call was at the database at the same time", retry=True) from error
+
+    def reserve(self, key: str) -> None:
+        """Record that a call begins: another attempt at the same time waits here until this one is committed or undone."""
+        self.keep(key, None, {"request": None})
 
     def replace(self, key: str, output: Any, undo: JsonValue) -> None:
-        """Replace the record of a call that was barred."""
+        """Replace the record of a call that was reserved or barred."""
         values = {"output": json.dumps(output), "undo": json.dumps(undo), "undone": False}
         self._connection.execute(sa.update(_TABLE).where(_TABLE.c.idempotency_key == key).values(values))
 

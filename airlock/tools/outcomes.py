@@ -5,6 +5,7 @@ had no effect. Every built-in tool asks this table, and the page about outcomes 
 """
 
 import errno
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ NOT_SENT: Final = "not sent"
 LOST: Final = "lost"
 """The request was sent; its answer did not come, or is not one of the protocol."""
 ANY: Final = "anything else"
+SQLSTATE: Final = 5
+"""Characters of an SQLSTATE."""
 
 
 class Effect(StrEnum):
@@ -57,7 +60,7 @@ class Row:
 
     asked: Asked
     answers: tuple[str, ...]
-    """Codes, in which `x` is any digit or letter; names of errors; `NOT_SENT`, `LOST` or `ANY`."""
+    """Codes, in which `x` is any digit, in an SQLSTATE also any letter; names of errors; `NOT_SENT`, `LOST` or `ANY`."""
     meaning: Meaning
 
     def fits(self, answer: str) -> bool:
@@ -92,7 +95,8 @@ def _fits(pattern: str, answer: str) -> bool:
         return pattern == answer
     if len(pattern) != len(answer):
         return False
-    return all(one in ("x", other) and other.isalnum() for one, other in zip(pattern, answer, strict=True))
+    allowed = string.digits + (string.ascii_uppercase if len(pattern) == SQLSTATE else "")
+    return all(one in ("x", other) and other in allowed for one, other in zip(pattern, answer, strict=True))
 
 
 def _success(asked: Asked, *answers: str, why: str) -> Row:
@@ -147,7 +151,8 @@ TABLE: Final[tuple[Row, ...]] = (
     _doubt(Asked.SMTP_MAIL, ANY, why="the server may have taken the mail before the connection was lost"),
     _refused(Asked.SQL_STATEMENT, "23xxx", "IntegrityError", why="a constraint; the transaction is rolled back"),
     _not_now(
-        Asked.SQL_STATEMENT, "08xxx", "40xxx", "53xxx", "55P03", "57xxx", "OperationalError", NOT_SENT, LOST,
+        Asked.SQL_STATEMENT, "08xxx", "25P03", "25P04", "40xxx", "53xxx", "55P03", "57xxx", "58xxx", "OperationalError",
+        NOT_SENT, LOST,
         why="a lock, a deadlock, a serialization failure, a lost connection: nothing was committed",
     ),
     _refused(Asked.SQL_STATEMENT, ANY, why="an error of the statement; the transaction is rolled back"),

@@ -1,14 +1,18 @@
 """The trial of a row's change in a transaction that is always rolled back: only the database knows all its constraints."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from airlock.base.errors import ToolFailed
+from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools.database import answer_of, stores_text, transaction
+from airlock.tools.database import LEDGER, answer_of, said_by, stores_text, transaction
+from airlock.tools.ledger import Ledger
+from airlock.tools.outcomes import Asked, meaning
+from airlock.tools.row_undo import Undo, sides, take_back
+from airlock.tools.values import same
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."
 BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
@@ -21,16 +25,31 @@ Looked = TypeVar("Looked")
 Made = TypeVar("Made")
 
 
+class Trial(NamedTuple):
+    """A change that was made in a transaction which is rolled back."""
+
+    table: sa.Table
+    undo: Undo
+    otherwise: str
+    """A sentence about values that the database would store otherwise; empty if there are none."""
+
+    def inserted(self, other: "Trial") -> bool:
+        """Return True if this trial inserted the row that another one changed."""
+        same_row = (self.table.fullname, self.undo["key"]) == (other.table.fullname, other.undo["key"])
+        return same_row and self.undo["before"] is None
+
+
 class _RollBack(Exception):
     """The end of a trial that worked."""
 
 
-def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
-    """Make a change and take it back at once. Return "" if the database accepts it, or why that could not be tried.
+def tried(call: ToolCall, change: Callable[[sa.Connection], Trial], made: list[Trial]) -> str:
+    """Make a change and take it back at once. Return what is to be told: nothing if the database accepts all as it is.
 
     Args:
         call: The dry run.
         change: A function that makes the change in the transaction it gets.
+        made: Gets the change, once it is made.
 
     Raises:
         ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
@@ -39,11 +58,11 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], object]) -> str:
     try:
         with transaction(call, write=True) as connection:
             late = _deferred_violations(connection)
-            change(connection)
+            made.append(change(connection))
             _now(connection, late)
-            raise _RollBack
-    except _RollBack:
-        return ""
+            raise _RollBack(tell(connection, made[0], call.idempotency_key))
+    except _RollBack as end:
+        return str(end)
     except ToolFailed as error:
         if call.follows_writes and _is_foreign_key(error):
             return BEHIND.format(why=error)
@@ -57,16 +76,19 @@ def foreseen(
     earlier: Iterable[Callable[[sa.Connection], object]],
     look: Callable[[sa.Connection], Looked],
     change: Callable[[sa.Connection], Made],
-) -> tuple[Looked, Made] | None:
-    """Make the changes of earlier steps, look, make a change, and take everything back at once.
+    tell: Callable[[sa.Connection, Made], str],
+) -> tuple[Looked, Made, str] | None:
+    """Make the changes of earlier steps, look, make a change, tell of it, and take everything back at once.
 
     Returns:
-        None if this worker cannot make the changes of the earlier steps, so that nothing can be foreseen.
+        What the three functions returned; None if this worker cannot make the changes of the earlier steps, so that
+        nothing can be foreseen.
 
     Raises:
         ToolFailed: If the look or the change fails behind those changes.
     """
     found: list[tuple[Looked, Made]] = []
+    said = ""
     behind = False
     try:
         with transaction(call, write=True) as connection:
@@ -76,13 +98,60 @@ def foreseen(
             behind = True
             found.append((look(connection), change(connection)))
             _now(connection, late)
+            said = tell(connection, found[0][1])
             raise _RollBack
     except _RollBack:
-        return found[0]
+        return (*found[0], said)
     except ToolFailed as error:
         if behind and not _could_not_try(error.__cause__):
             raise
         return None
+
+
+def tell(connection: sa.Connection, made: Trial, key: str) -> str:
+    """Try the record and the undo of a change within its trial. Return what is to be told of them and of the values.
+
+    Raises:
+        ToolFailed: If this user may write the row but not the ledger.
+    """
+    _try_ledger(connection, key)
+    return made.otherwise + _tried_undo(connection, made.table, made.undo)
+
+
+def _tried_undo(connection: sa.Connection, table: sa.Table, undo: Undo) -> str:
+    """Take a change back within its trial, as the last thing there. Return "" if that is exact, or else what is missing."""
+    try:
+        take_back(connection, table, undo)
+        before, _, now = sides(connection, table, undo)
+    except (ToolFailed, Stale, DBAPIError) as error:
+        busy = meaning(Asked.SQL_STATEMENT, answer_of(error)).again
+        return "" if busy else f" The undo would fail, as the database is now: {said_by(error)}."
+    if before is None or now is None or same(before, now):
+        return ""
+    lost = [name for name in before if not same({name: before[name]}, {name: now[name]})]
+    return f" The undo could not restore {', '.join(lost)}: the database sets it itself."
+
+
+def _try_ledger(connection: sa.Connection, key: str) -> None:
+    """Record a call within a trial.
+
+    Raises:
+        ToolFailed: If this user may write the row but not the ledger.
+    """
+    if connection.dialect.name != "postgresql":  # others commit when a table is created, or have no such rights
+        return
+    ledger = Ledger(connection)
+    try:
+        ledger.create()
+        if ledger.find(key) is None:
+            ledger.reserve(key)
+    except DBAPIError as error:
+        if answer_of(error) not in _FORBIDDEN:
+            raise
+        raise ToolFailed(
+            f"the database refused it: its user may write the row, but not create or write the table {LEDGER} "
+            f"(see the operator's guide): {said_by(error)}"
+        ) from None
 
 
 def _is_foreign_key(error: ToolFailed) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic import JsonValue
+from sqlalchemy.ext.compiler import compiles
 
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
@@ -18,16 +19,22 @@ def key_of(table: sa.Table, row: Mapping[str, Any]) -> Row:
     return {column.name: row[column.name] for column in table.primary_key.columns}
 
 
-def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any]) -> Row | None:
-    """Return the one row that matches, locked if the database can lock rows; None if there is none.
+def fetch(connection: sa.Connection, table: sa.Table, where: Mapping[str, Any], *, lock: bool = True) -> Row | None:
+    """Return the one row that matches; None if there is none.
+
+    Args:
+        connection: The connection of the transaction.
+        table: The table.
+        where: Values by column.
+        lock: True to lock the row if the transaction writes, which takes the right to update it.
 
     Raises:
         ToolFailed: If more than one row matches.
     """
     query = sa.select(table).where(equal_to(table, where)).limit(2)
-    found = connection.execute(locked(connection, query)).mappings().all()
+    found = connection.execute(locked(connection, query) if lock else query).mappings().all()
     if len(found) > 1:
-        raise ToolFailed(f"more than one row of {table.name!r} matches: name a row by its key")
+        raise ToolFailed(f"more than one row of {table.fullname!r} matches: name a row by its key")
     return dict(found[0]) if found else None
 
 
@@ -41,10 +48,10 @@ def named_row(connection: sa.Connection, table: sa.Table, where: Mapping[str, An
     keys = unique_keys(connection, table)
     if not any(set(key) <= set(where) and all(where[name] is not None for name in key) for key in keys):
         ways = " or ".join(f"({', '.join(key)})" for key in keys) or "(the table has no key)"
-        raise ToolFailed(f"`where` must name one row of {table.name!r} by {ways}")
+        raise ToolFailed(f"`where` must name one row of {table.fullname!r} by {ways}")
     row = fetch(connection, table, where)
     if row is None:
-        raise ToolFailed(f"no row of {table.name!r} matches `where`")
+        raise ToolFailed(f"no row of {table.fullname!r} matches `where`")
     return row
 
 
@@ -71,9 +78,9 @@ def refuse_clash(connection: sa.Connection, table: sa.Table, row: Row, own_key: 
     for key in unique_keys(connection, table):
         if any(row.get(name) in (None, UNKNOWN) for name in key):
             continue
-        other = fetch(connection, table, {name: row[name] for name in key})
+        other = fetch(connection, table, {name: row[name] for name in key}, lock=False)
         if other is not None and key_of(table, other) != own_key:
-            raise ToolFailed(f"{table.name!r} already has a row with the same {', '.join(key)}")
+            raise ToolFailed(f"{table.fullname!r} already has a row with the same {', '.join(key)}")
 
 
 def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonValue]) -> Row:
@@ -84,7 +91,7 @@ def values_of(connection: sa.Connection, table: sa.Table, row: Mapping[str, Json
     """
     known_columns(table, list(row))
     if not table.primary_key.columns:
-        raise ToolFailed(f"table {table.name!r} has no primary key, which identifies a row")
+        raise ToolFailed(f"table {table.fullname!r} has no primary key, which identifies a row")
     unknown = {name: value for name, value in row.items() if contains_unknown(value)}
     known = {name: value for name, value in row.items() if name not in unknown}
     return {**bound(table, known, as_text=stores_text(connection)), **unknown}
@@ -106,7 +113,7 @@ def new_row(connection: sa.Connection, table: sa.Table, row: Mapping[str, JsonVa
         and column is not table.autoincrement_column
     ]
     if missing:
-        raise ToolFailed(f"a row of {table.name!r} needs a value for {', '.join(missing)}")
+        raise ToolFailed(f"a row of {table.fullname!r} needs a value for {', '.join(missing)}")
     refuse_clash(connection, table, values)
     return values
 
@@ -136,9 +143,12 @@ def insert(connection: sa.Connection, table: sa.Table, row: Row) -> Row:
     """
     key = connection.execute(sa.insert(table).values(row)).inserted_primary_key
     names = [column.name for column in table.primary_key.columns]
-    added = fetch(connection, table, dict(zip(names, key, strict=True))) if key and None not in key else None
+    known = dict(zip(names, key, strict=True)) if key and None not in key else None
+    added = fetch(connection, table, known, lock=False) if known else None
     if added is None:
-        raise ToolFailed(f"{table.name!r} creates no key by itself: give {', '.join(names) or 'the table a primary key'}")
+        raise ToolFailed(
+            f"{table.fullname!r} creates no key by itself: give {', '.join(names) or 'the table a primary key'}"
+        )
     return added
 
 
@@ -148,15 +158,17 @@ def update(connection: sa.Connection, table: sa.Table, old: Row, values: Row) ->
     Raises:
         Stale: If the row is gone.
     """
-    fixed = [column.name for column in table.columns if column.computed is not None or column.primary_key]
+    fixed = [
+        column.name for column in table.columns if column.computed is not None or column.primary_key or _numbered(column)
+    ]
     writable = {name: value for name, value in values.items() if name not in fixed}
     if writable:
         changed = connection.execute(sa.update(table).where(equal_to(table, key_of(table, old))).values(writable))
         if changed.rowcount != 1:
-            raise Stale(f"the row of {table.name!r} is gone")
+            raise Stale(f"the row of {table.fullname!r} is gone")
     new = fetch(connection, table, key_of(table, old))
     if new is None:
-        raise Stale(f"the row of {table.name!r} is gone")
+        raise Stale(f"the row of {table.fullname!r} is gone")
     return new
 
 
@@ -167,10 +179,29 @@ def delete(connection: sa.Connection, table: sa.Table, row: Row) -> None:
         Stale: If the row is gone.
     """
     if connection.execute(sa.delete(table).where(equal_to(table, key_of(table, row)))).rowcount != 1:
-        raise Stale(f"the row of {table.name!r} is gone")
+        raise Stale(f"the row of {table.fullname!r} is gone")
 
 
 def put_back(connection: sa.Connection, table: sa.Table, row: Row) -> None:
     """Insert a deleted row again, with its former key."""
     writable = {name: value for name, value in row.items() if table.columns[name].computed is None}
-    connection.execute(sa.insert(table).values(writable))
+    insert = _NumberedInsert if any(map(_numbered, table.columns)) else sa.Insert
+    connection.execute(insert(table).values(writable))
+
+
+def _numbered(column: "sa.Column[Any]") -> bool:
+    """Return True if only the database gives the column its values: GENERATED ALWAYS AS IDENTITY."""
+    return column.identity is not None and bool(column.identity.always)
+
+
+class _NumberedInsert(sa.Insert):
+    """An insert that gives an identity column its former value."""
+
+    inherit_cache = False
+
+
+@compiles(_NumberedInsert)
+def _overriding(element: _NumberedInsert, compiler: Any, **options: Any) -> str:
+    # after VALUES there are placeholders only, so that its last occurrence is the keyword
+    before, values, after = compiler.visit_insert(element, **options).rpartition(" VALUES (")
+    return f"{before} OVERRIDING SYSTEM VALUE{values}{after}"

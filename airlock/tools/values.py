@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from pydantic import JsonValue
@@ -15,8 +15,26 @@ from pydantic import JsonValue
 from airlock.base.errors import ToolFailed
 
 Row = dict[str, Any]
+_ENDLESS = ("infinity", "-infinity")
+"""Dates of a database that Python does not have."""
+
+
+class DatabaseText(str):
+    """A value in the database's own text, where Python has no exact value for it."""
+
+    __slots__ = ("plain",)
+    plain: JsonValue
+    """The value as JSON."""
+
+    def __new__(cls, text: str, *plain: JsonValue) -> Self:
+        """Keep the text, and the value as JSON; without one, the text itself."""
+        made = super().__new__(cls, text)
+        made.plain = plain[0] if plain else text
+        return made
+
 
 _EXACT: dict[type, tuple[str, Callable[[Any], JsonValue], Callable[[Any], Any]]] = {
+    DatabaseText: ("text", str, DatabaseText),
     bytes: ("bytes", lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text, validate=True)),
     Decimal: ("decimal", str, Decimal),
     datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
@@ -52,6 +70,21 @@ def restored(row: Mapping[str, Any]) -> Row:
     }
 
 
+def same(one: Row | None, other: Row | None) -> bool:
+    """Return True if two rows have exactly the same values: 1.10 is not 1.1, and NaN is NaN."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, datetime) and isinstance(other, datetime):
+        return one == other  # kept by an earlier version, in another time zone
+    if isinstance(one, DatabaseText) != isinstance(other, DatabaseText):
+        return _plain(one) == _plain(other)  # kept by an earlier version, as Python's value
+    return _exact("", one) == _exact("", other)
+
+
 def plain(row: Mapping[str, Any]) -> dict[str, JsonValue]:
     """Return a row as a person would write it: dates in ISO 8601, decimals as text, bytes as base64."""
     return {name: _plain(value) for name, value in row.items()}
@@ -71,8 +104,15 @@ def bound(table: sa.Table, row: Mapping[str, JsonValue], *, as_text: bool) -> Ro
     return {name: (_stored(value) if as_text else _typed(table.columns[name], value)) for name, value in row.items()}
 
 
+def _whole(value: str | float) -> int:
+    """Return a whole number; the database would round another one, and find another row by it."""
+    if (number := int(value)) != value and not isinstance(value, str):
+        raise ValueError(value)
+    return number
+
+
 def _exact(name: str, value: Any) -> JsonValue:
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, DatabaseText)):
         return value
     for kind, (tag, encode, _) in _EXACT.items():
         if isinstance(value, kind):
@@ -81,6 +121,8 @@ def _exact(name: str, value: Any) -> JsonValue:
 
 
 def _plain(value: Any) -> JsonValue:
+    if isinstance(value, DatabaseText):
+        return value.plain
     if value is None or isinstance(value, bool | int | str | list | dict):
         return value
     if isinstance(value, float):
@@ -106,6 +148,10 @@ def _typed(column: "sa.Column[Any]", value: JsonValue) -> Any:
     try:
         if kind is Decimal and isinstance(value, str | int | float) and not isinstance(value, bool):
             return Decimal(str(value))
+        if kind is int and isinstance(value, str | float):
+            return _whole(value)
+        if value in _ENDLESS and issubclass(kind, date):
+            return value
         if isinstance(value, str) and kind in _EXACT and kind not in (float, list, dict, timedelta):
             return _EXACT[kind][2](value)
     except (ValueError, ArithmeticError) as error:

@@ -57,7 +57,7 @@ def test_the_metadata_name_the_programs_and_the_extras(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("airlock_temporal-0.2.0.dist-info/METADATA").decode()
         programs = archive.read("airlock_temporal-0.2.0.dist-info/entry_points.txt").decode()
-    assert set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE)) == {"servers", "plot", "otel"}
+    assert set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE)) == {"servers", "plot", "otel", "postgresql"}
     assert set(re.findall(r"^([a-z-]+) = ", programs, re.MULTILINE)) == {"airlock", "airlock-worker"}
 
 

@@ -16,8 +16,10 @@ from airlock.base.errors import SecretError
 from airlock.plans.contract import Mode
 from airlock.plans.own_steps import OwnSteps
 from airlock.plans.tool import Preview, Tool, ToolCall
+from devtools import postgresql
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess, start
+from tests.tools.postgresql import Postgres
 
 SECRETS = {"GHL_TOKEN": "a-very-secret-token"}
 
@@ -155,6 +157,22 @@ class Database:
 def database(tmp_path: Path) -> Database:
     create_database(tmp_path / "demo.db")
     return Database(tmp_path / "demo.db")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    if postgresql.programs() is None:
+        if postgresql.FOUND.exists():
+            pytest.fail("make postgresql found a server, which is not there any more: run it again")
+        pytest.skip("there is no PostgreSQL: install Debian's postgresql, or run make postgresql")
+    with postgresql.server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[Postgres]:
+    with Postgres.connected(postgres_url) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -110,6 +110,17 @@ async def test_what_could_not_be_undone_is_refused(runner: Make, odd: Any) -> No
     assert (await tool.live(table="named", row={"code": "x", "value": 2}))["row"] == {"code": "x", "value": 2.0}
 
 
+async def test_the_undo_of_an_insert_deletes_no_rows_of_others_with_it(runner: Make, odd: Any) -> None:
+    tool = runner(database_write, odd.settings)
+    call = tool.call()
+    await tool.live(call, table="parent", row={"name": "p"})
+    odd.run("INSERT INTO child VALUES (1, 1)")
+    for kind in ("undo_check", "compensate"):
+        with pytest.raises(ToolFailed, match=r"rows of 'child' would be deleted or changed with it"):
+            await tool._run(kind, {"table": "parent", "row": {"name": "p"}}, tool.call(undo=call.undo))
+    assert odd.rows("child") == [(1, 1)]
+
+
 EMAILS = st.sampled_from(["a@x.test", "b@x.test", None])
 WHERE = st.fixed_dictionaries({"id": st.integers(1, 3)})
 INSERTS = st.fixed_dictionaries(

@@ -130,7 +130,7 @@ def test_a_server_that_may_only_be_read_has_not_refused_the_row(
 
     monkeypatch.setattr(row_trials, "transaction", refusing)
     call = ToolCall(plan_id="p", step_id="s", agent="a", mode=Mode.DRY_RUN, idempotency_key="p/s")
-    assert "were not tried: this worker may only read" in row_trials.tried(call, lambda _: None)
+    assert "were not tried: this worker may only read" in row_trials.tried(call, lambda _: None, [])
 
 
 def test_a_file_that_is_neither_as_it_was_nor_as_it_should_be_is_in_doubt(tmp_path: Path) -> None:
