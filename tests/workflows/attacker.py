@@ -79,13 +79,18 @@ class Attacker:
 
     async def command(
         self, queue: str, activity_id: str, kind: str, given: Payloads | None, target: str, within: float = 60.0,
-        *, before: Sequence[Command] = (), attempts: int = 1,
+        *, of: str = "", before: Sequence[Command] = (), attempts: int = 1,
     ) -> None:  # fmt: skip
-        """Take a workflow task, as a worker without keys, and command an activity with it, after some other commands."""
+        """Take a workflow task, as a worker without keys, and command an activity with it, after some other commands.
+
+        With `of`, tasks of other workflows are taken and dropped: a gate may have one left from before its workers stopped.
+        """
         request = PollWorkflowTaskQueueRequest(
             namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
         )
         task = await self._polled(self.client.workflow_service.poll_workflow_task_queue, request, within)
+        while of and task.workflow_execution.workflow_id != of:
+            task = await self._polled(self.client.workflow_service.poll_workflow_task_queue, request, within)
         wanted = ScheduleActivityTaskCommandAttributes(
             activity_id=activity_id, activity_type=ActivityType(name=kind), task_queue=TaskQueue(name=target), input=given,
             start_to_close_timeout=Duration(seconds=30),

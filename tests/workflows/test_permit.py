@@ -282,7 +282,9 @@ async def test_a_call_that_a_stolen_workflow_task_commands_again_is_made_once(ei
         run = either.attacker.client.get_workflow_handle(workflow_id)
         before = len(await until(lambda: calls_answered(either, workflow_id, 1)))
         await run.signal("lock", {"by": "mallory", "reason": "wake up"})
-        await either.attacker.command(names.WORKFLOW_QUEUE, again, "call", copied["a:live"], names.LIVE_QUEUE)
+        await either.attacker.command(
+            names.WORKFLOW_QUEUE, again, "call", copied["a:live"], names.LIVE_QUEUE, of=workflow_id
+        )
         said = await until(lambda: calls_answered(either, workflow_id, before + 1))
         (attempt,) = said[-1]["attempts"]
         assert (attempt["kind"], times(document, "a")) != ("live", 2), attempt

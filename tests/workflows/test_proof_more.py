@@ -31,7 +31,7 @@ async def commanded_again(where: Place, workflow_id: str, question: Payloads) ->
     before = len(await where.attacker.answers(workflow_id, "call"))
     run = where.attacker.client.get_workflow_handle(workflow_id)
     await run.signal("lock", {"by": "mallory", "reason": "wake up"})
-    await where.attacker.command(names.WORKFLOW_QUEUE, "a:live", "call", question, names.LIVE_QUEUE)
+    await where.attacker.command(names.WORKFLOW_QUEUE, "a:live", "call", question, names.LIVE_QUEUE, of=workflow_id)
     async with where.working("live"):
         said = await until(lambda: answers(where, workflow_id, before))
     await run.terminate()

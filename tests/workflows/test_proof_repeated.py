@@ -68,7 +68,7 @@ async def test_a_call_commanded_by_a_client_does_not_hide_the_one_that_was_made(
         await where.attacker.complete_by_id(workflow_id, "a:live", JUNK)
         if how != "nothing":
             told = question if how == "copied" else invented(question)
-            await where.attacker.command(names.WORKFLOW_QUEUE, "a:live", "call", told, _QUEUE)
+            await where.attacker.command(names.WORKFLOW_QUEUE, "a:live", "call", told, _QUEUE, of=workflow_id)
             said: Payload = answer.payloads[0]
             await where.attacker.complete(await where.attacker.take(_QUEUE, "call"), said)
         hold.set()

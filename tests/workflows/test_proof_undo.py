@@ -68,7 +68,9 @@ async def test_an_undo_that_no_run_asked_for_is_not_made(dev_server, plan, keys,
         question = wrapped(plain(json.loads(question.payloads[0].data)))
     run = where.attacker.client.get_workflow_handle(workflow_id)
     await run.signal("lock", {"by": "mallory", "reason": "wake up"})
-    await where.attacker.command(names.WORKFLOW_QUEUE, activity_id, "compensate", question, names.UNDO_QUEUE, attempts=3)
+    await where.attacker.command(
+        names.WORKFLOW_QUEUE, activity_id, "compensate", question, names.UNDO_QUEUE, of=workflow_id, attempts=3
+    )
     if kind == "left behind":
         await where.attacker.leave_behind(await where.attacker.take(names.UNDO_QUEUE, "compensate"), genuine)
     async with where.working("live"):
