@@ -55,3 +55,12 @@ class PlanDisplay:
     def update_details(self) -> None:
         """Write the details alone, which leave no event in the history."""
         workflow.set_current_details(details(self._run))
+
+    async def follow_refusals(self) -> None:
+        """Write the details after refusals, which wake no stage: once for all of one task, so that a flood costs little."""
+        run = self._run
+        while True:
+            seen = run.refused
+            await workflow.wait_condition(lambda seen=seen: run.refused != seen)  # type: ignore[misc]
+            if len(run.plan.steps) <= MAX_DETAILED:
+                self.update_details()

@@ -1,5 +1,7 @@
 """The stages of a plan in their order, from MOCK to its end."""
 
+import asyncio
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -48,6 +50,13 @@ class PlanStages:
     async def run(self) -> None:
         """Run stages until the plan has an outcome, and continue as new between them when the history is long."""
         self._display.update()
+        following = asyncio.create_task(self._display.follow_refusals())  # it issues no command
+        try:
+            await self._run_stages()
+        finally:
+            following.cancel()
+
+    async def _run_stages(self) -> None:
         while self._run.outcome is None and not self._run.state.closed:
             state = self._run.state
             if self._run.displaced:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from airlock.base import names
+from airlock.base.markdown import code
 from airlock.base.text import count
 from airlock.base.visible import visible
 from airlock.plans.plan import Plan
@@ -43,9 +44,15 @@ def _indexed(agents: Iterable[str]) -> list[str]:
 
 def summary_line(plan: Plan) -> str:
     """Return the line under which Temporal lists the run of a plan: its goal, its size, and who requested it."""
-    goal = visible(" ".join(plan.goal.split()))
-    by = _cut(f" ({count(len(plan.steps), 'step')}, by {visible(plan.requested_by)[:60]}", MAX_SUMMARY // 2)
-    return _cut(goal[:150] or plan.plan_id, MAX_SUMMARY - len(by.encode()) - 1) + f"{by})"
+    goal = visible(" ".join(plan.goal.split()))[:150] or plan.plan_id
+    by = f" ({count(len(plan.steps), 'step')}, by {_code(visible(plan.requested_by)[:60], MAX_SUMMARY // 2)})"
+    return _code(goal, MAX_SUMMARY - len(by.encode())) + by
+
+
+def _code(text: str, most: int) -> str:
+    """Return a text as code of at most so many bytes: Temporal's UI reads a summary as Markdown."""
+    inner = _cut(code(text)[1:-1], most - 2)
+    return f"`{inner}`" if inner.strip() else ""
 
 
 def _cut(text: str, most: int) -> str:
