@@ -55,6 +55,9 @@ class UndoLookActivities:
         during = f"plan {made.plan_id}, step {step}, undo check"
         try:
             tool = tool_of(self._toolbox.catalogue, made.contract)
+        except ToolFailed as error:  # a worker of another generation tells nothing about the undo, which others can make
+            return UndoLook(step=step, looked=False, error=str(error))
+        try:
             function = tool.functions.get("undo_check")
             if function is None:
                 return UndoLook(step=step, looked=False)

@@ -13,6 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.incoming import MalformedMessage
+from airlock.base.markdown import code
+from airlock.base.visible import visible
 from airlock.client.errors import NoSuchPlan, UndoRefused
 from airlock.client.facts import plan_facts
 from airlock.client.plans import PlanHandle
@@ -61,7 +63,7 @@ async def undo(client: Client, plan_id: str, *, by: str, reason: str, to_step: s
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             search_attributes=attributes_of(plan),
-            static_summary=f"Undo of {plan.plan_id}, by {' '.join(by.split())[:60]}",
+            static_summary=f"Undo of {plan.plan_id}, by {code(visible(' '.join(by.split()))[:60])}",
         )
     except WorkflowAlreadyStartedError as error:
         raise UndoRefused(

@@ -207,3 +207,12 @@ async def test_an_undo_check_without_an_answer_says_nothing_about_the_undo(
     request = UndoLookRequest(plan_id="p", calls=(MADE,))
     (look,) = (await environment().run(UndoLookActivities(BOX).look_at_undo, request)).looks
     assert (look.looked, bool(look.error)) == (looked, failed)
+
+
+async def test_a_worker_without_the_tool_says_nothing_about_the_undo() -> None:
+    """While a deployment rolls, a worker of another generation may have it, and makes the undo."""
+    bare = Toolbox(Catalogue([]), Policy())
+    request = UndoLookRequest(plan_id="p", calls=(MADE,))
+    (look,) = (await environment().run(UndoLookActivities(bare).look_at_undo, request)).looks
+    assert not look.looked
+    assert "this worker's catalogue has no tool 'far'" in look.error
