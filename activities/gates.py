@@ -174,7 +174,7 @@ class GateActivities:
         limit = asyncio.Semaphore(_AT_ONCE)
         release = Release(holder=request.holder, request=request.request, execution=request.execution)
 
-        doubts = {"doubts": request.doubts, "lost": request.lost}
+        doubts = {"doubts": request.doubts, "lost": request.lost, "said_at": request.said_at}
 
         async def one(gate: str) -> bool:
             async with limit:

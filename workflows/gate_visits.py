@@ -153,7 +153,7 @@ class GateVisits:
             return
         info = workflow.info()
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=info.workflow_id, request=str(run.stays))
-        given = given.model_copy(update={"execution": info.first_execution_run_id})
+        given = given.model_copy(update={"execution": info.first_execution_run_id, "said_at": workflow.now()})
         self._requests += 1
         asked, number = LeaveWithReports(**dict(given), monitor=monitor_of(run), reports=reports), self._requests
         # retried until it succeeds: a slot that is never released would stop other plans for good

@@ -102,6 +102,8 @@ class HolderDoubts(BaseModel):
     scopes: tuple[str, ...]
     calls: dict[str, Doubt] = Field(default_factory=dict)
     """By step; the empty name stands for steps that are not known, or not named."""
+    said_at: datetime | None = Field(default=None, exclude_if=lambda at: at is None)
+    """Time at which the holder said so, UTC, where it says times."""
 
 
 class Doubts(BaseModel):
@@ -127,6 +129,8 @@ class Doubts(BaseModel):
             now: UTC.
         """
         self.expire(now)
+        if _is_old(release, self.held.get(release.holder)):
+            return
         before = self._forget(release.holder)
         told = {**_doubts(release.lost, LOST, now, KEPT_LOST), **_doubts(release.doubts, IN_DOUBT, now, KEPT)}
         for step, doubt in told.items():
@@ -134,14 +138,15 @@ class Doubts(BaseModel):
                 doubt.since = before.calls[step].since
         # what another run of this holder left is not for this one to settle
         kept = {step: doubt for step, doubt in (before.calls if before else {}).items() if doubt.why in (VANISHED, RESET)}
-        self._keep(release.holder, HolderDoubts(scopes=scopes, calls={**kept, **told}))
+        self._keep(release.holder, HolderDoubts(scopes=scopes, calls={**kept, **told}, said_at=release.said_at))
 
     def add(self, holder: str, scopes: tuple[str, ...], steps: Iterable[str], why: str, now: datetime) -> None:
         """Add calls of a holder that can tell nothing itself any more."""
         self.expire(now)
         before = self._forget(holder)
         added = _doubts(steps, why, now, KEPT_LOST)
-        self._keep(holder, HolderDoubts(scopes=scopes, calls={**(before.calls if before else {}), **added}))
+        calls = {**(before.calls if before else {}), **added}
+        self._keep(holder, HolderDoubts(scopes=scopes, calls=calls, said_at=before.said_at if before else None))
 
     def forget_holders(self, why: str, now: datetime) -> None:
         """Record that the holders of an earlier run of the gate are not known."""
@@ -163,7 +168,7 @@ class Doubts(BaseModel):
             left = {step: doubt for step, doubt in known.calls.items() if doubt.until > now}
             if len(left) < len(known.calls):
                 self._forget(holder)
-                self._keep(holder, HolderDoubts(scopes=known.scopes, calls=left))
+                self._keep(holder, known.model_copy(update={"calls": left}))
         if self.more_until is not None and self.more_until <= now:
             self.more_until = None
         if self.forgotten_until is not None and self.forgotten_until <= now:
@@ -200,7 +205,7 @@ class Doubts(BaseModel):
             first = dict(list(known.calls.items())[:_MAX_NAMED])
             last = max(known.calls.values(), key=lambda doubt: doubt.until)
             why = f"{len(known.calls) - _MAX_NAMED} more steps of it may take effect"
-            known = HolderDoubts(scopes=known.scopes, calls={**first, "": last.model_copy(update={"why": why})})
+            known = known.model_copy(update={"calls": {**first, "": last.model_copy(update={"why": why})}})
         size = _size(holder, known)
         if self.size + size > MAX_BYTES:
             latest = max(doubt.until for doubt in known.calls.values())
@@ -208,6 +213,12 @@ class Doubts(BaseModel):
             return
         self.held[holder] = known
         self.size += size
+
+
+def _is_old(release: Release, known: HolderDoubts | None) -> bool:
+    """Return True if the holder has said something else since: any client can send what it said once again."""
+    later = known.said_at if known is not None else None
+    return later is not None and release.said_at is not None and release.said_at < later
 
 
 def _doubts(steps: Iterable[str], why: str, now: datetime, kept: timedelta) -> dict[str, Doubt]:

@@ -58,6 +58,8 @@ class Release(WireModel, WorkerMessage):
     fence: int | None = Field(default=None, exclude_if=lambda fence: fence is None)
     """Fence of the slot that is released, because a reset repeats the name of a request; 0 for one that the holder was never
     told of. None of a worker that says no fences: then the name decides."""
+    said_at: datetime | None = Field(default=None, exclude_if=lambda at: at is None)
+    """Time at which the holder said it, UTC: what it said before settles no doubt. None of a worker that says no times."""
 
 
 class Granted(WireModel, WorkerMessage):
@@ -206,6 +208,8 @@ class LeaveRequest(WireModel, WorkerMessage):
     """First of the runs that this one continues, as in `AcquireRequest`."""
     fences: dict[str, int] | None = Field(default=None, exclude_if=lambda fences: fences is None)
     """Fence of each slot that the plan holds, by gate; None of a worker that says no fences."""
+    said_at: datetime | None = Field(default=None, exclude_if=lambda at: at is None)
+    """Value of `Release.said_at` for the live gate."""
 
 
 class LeaveResult(WireModel, WorkerMessage):

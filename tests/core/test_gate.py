@@ -452,3 +452,23 @@ def test_turns_are_bounded_and_a_large_limit_is_not_loosened(monkeypatch: pytest
     assert at[479] < 99.0 <= at[480]
     assert turns.idle_in(0.0) > 0
     assert turns.idle_in(1_000.0) == 0
+
+
+@pytest.mark.parametrize(("fence", "freed"), [(None, True), (0, False), (1, False), ("own", True)])
+def test_a_release_frees_the_slot_whose_fence_it_names(fence: int | str | None, freed: bool) -> None:
+    """A reset repeats the name of a request; a worker of an earlier version names no fence."""
+    gate = Gate(capacity=1)
+    granted = gate.acquire(wants("plan-a"), START)
+    named = granted.fence if fence == "own" else fence
+    gate.release(Release(holder="plan-a", request="1", fence=named), START)
+    assert ("plan-a" not in gate.places) == freed
+
+
+def test_a_holder_that_was_never_told_of_its_slot_frees_it_without_a_fence() -> None:
+    gate = Gate(capacity=1)
+    gate.acquire(wants("plan-a"), START)
+    gate.acquire(wants("plan-b"), START)
+    gate.release(Release(holder="plan-a", request="1"), START)
+    assert not gate.places["plan-b"].known
+    gate.release(Release(holder="plan-b", request="1", fence=0), START)
+    assert not gate.places

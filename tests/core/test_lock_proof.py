@@ -136,6 +136,18 @@ def test_a_slot_that_its_run_never_knew_of_leaves_no_doubt() -> None:
     assert doubtful(gate) == []
 
 
+def test_what_a_plan_said_earlier_and_is_sent_again_settles_nothing() -> None:
+    gate = held()
+    earlier = {"said_at": LATER - timedelta(seconds=1)}
+    released(gate, doubts=("pay",), said_at=LATER)
+    gate.doubts.expire(LATER)  # what is kept keeps its time
+    released(gate, **earlier)
+    released(gate, doubts=("other",), **earlier)
+    assert doubtful(gate) == [("a", "pay")]
+    released(gate, said_at=LATER)
+    assert doubtful(gate) == []
+
+
 @pytest.mark.parametrize(("told", "kept"), [({"doubts": ("pay",)}, KEPT), ({"lost": ("pay",)}, KEPT_LOST)])
 def test_doubts_end(told: dict[str, object], kept: timedelta) -> None:
     gate = held()
