@@ -21,7 +21,8 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-import tests.replay.scenes_with_others  # noqa: F401  # registers its scenes
+import tests.replay.scenes_of_epoch_3
+import tests.replay.scenes_with_others  # noqa: F401  # both register their scenes
 from airlock.activities.monitor import send_reports, start_monitors
 from airlock.admission.policy import Policy
 from airlock.base import names
