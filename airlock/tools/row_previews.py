@@ -1,0 +1,167 @@
+"""The dry run of `database_write`: what a change would do, behind the earlier changes of its plan."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from airlock.base.canonical import digest
+from airlock.base.errors import ToolFailed
+from airlock.plans.own_steps import Left
+from airlock.plans.refs import UNKNOWN, contains_unknown
+from airlock.plans.tool import Preview, ToolCall
+from airlock.tools import rows
+from airlock.tools.cascades import refuse_cascade
+from airlock.tools.database import known_columns, open_table, stores_text, transaction
+from airlock.tools.ledger import Entry, Ledger
+from airlock.tools.row_changes import DatabaseWrite, change
+from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
+from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
+from airlock.tools.row_undo import Undo
+from airlock.tools.values import bound, plain, restored, same
+
+_HAS_ONE = " The database has a call under this plan id and step already."
+_MADE_LIVE = " An earlier step of this plan inserts that row, and only then the database gives it all its values."
+
+
+def preview_of(args: DatabaseWrite, call: ToolCall) -> Preview:
+    """Return the preview of one change.
+
+    Raises:
+        ToolFailed: If the change would be refused, or the database does not answer.
+    """
+    unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
+    preview = None
+    with transaction(call, write=False) as connection:
+        entry = Ledger(connection).find(call.idempotency_key)
+        earlier = None if entry is None or (entry.barred and not entry.undone) else entry
+        if earlier is not None and not unknown:
+            return _made_before(args, earlier)
+        if unknown or not earlier_changes(call):
+            preview = _looked(connection, args, call)
+    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (found := _foreseen(args, call)) is not None:
+            return found
+        with transaction(call, write=False) as connection:
+            preview = _looked(connection, args, call)
+    made: list[Trial] = []
+    if unknown:
+        said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
+        leaves = unknown_change(call)
+    else:
+        said = tried(call, lambda connection: _try(connection, args, call), made)
+        leaves = _left(args, call, made[0].undo) if made else {}
+    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
+
+
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Trial:
+    table = open_table(connection, args.table, call.settings)
+    row, undo = change(connection, table, args, call)
+    given = bound(table, args.row, as_text=stores_text(connection))
+    stored = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
+    otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - stored}
+    return Trial(table, undo, f" The database would store {column_text(otherwise)}." if otherwise else "")
+
+
+def repeats(call: ToolCall, made: list[Trial] | None = None) -> list[Callable[[sa.Connection], None]]:
+    """Return functions that make the changes of the plan's earlier steps in a transaction, in their order.
+
+    Args:
+        call: The dry run.
+        made: Gets each change as it is made.
+    """
+    trials = [] if made is None else made
+
+    def repeat(connection: sa.Connection, change: Any) -> None:
+        trials.append(_try(connection, DatabaseWrite.model_validate(change), call))
+
+    return [partial(repeat, change=change) for change in earlier_changes(call)]
+
+
+def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
+    """Return the preview behind the changes of earlier steps; None if they cannot be made before it."""
+    earlier: list[Trial] = []
+    found = foreseen(
+        call,
+        repeats(call, earlier),
+        lambda connection: _looked(connection, args, call),
+        lambda connection: _try(connection, args, call),
+        partial(tell, key=call.idempotency_key),
+    )
+    if found is None:
+        return None
+    preview, made, said = found
+    name = row_name(args.table, made.undo["key"])
+    agreed = agrees(call, name, preview.observed)
+    inserted = any(each.inserted(made) for each in earlier)
+    if not agreed and not inserted:
+        return None
+    told: dict[str, Any] = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
+    if inserted and (not agreed or call.look_before(name) is None):
+        # a sequence or a clock: as little is known of the row as with a `where` that is known after live
+        told |= {"effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN, "observed": None}
+    return preview.model_copy(update=told)
+
+
+def _left(args: DatabaseWrite, call: ToolCall, made: Undo) -> dict[str, Left]:
+    after: Any = made["after"]
+    seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
+    return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
+
+
+def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:
+    """Return the preview of a call that the ledger has already, under the same plan id and step.
+
+    Raises:
+        ToolFailed: If the ledger has another call there: the live call would be refused.
+    """
+    if earlier.undone or earlier.undo["request"] != digest(args.model_dump(mode="json")):
+        raise ToolFailed(f"{_HAS_ONE.strip()} It was another call, or it was undone: use a new plan_id")
+    effect = f"Would change nothing.{_HAS_ONE} To make it once more, use a new plan_id."
+    return Preview(effect=effect, output=earlier.output, undo="Take back what the earlier call did.")
+
+
+def _looked(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Preview:
+    table = open_table(connection, args.table, call.settings)
+    if args.operation == "insert":
+        return _look_insert(connection, table, args)
+    if contains_unknown(dict(args.where)):
+        known_columns(table, [*args.where, *args.row])
+        effect = f"Would {args.operation} a row of {args.table} that is known after live."
+        return Preview(effect=effect, undo="Restore the former row.")
+    old = rows.named_row(connection, table, bound(table, args.where, as_text=stores_text(connection)))
+    version = call.settings.version_column
+    new = old
+    if args.operation == "delete":
+        refuse_cascade(connection, table, old)
+        effect, undo = f"Would delete the row {column_text(args.where)} of {args.table}.", "Insert the row again, same key."
+    else:
+        new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
+        changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
+        effect = f"Would update the row {column_text(args.where)} of {args.table}: {changes}."
+        undo = "Restore the former values."
+    output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
+    return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
+
+
+def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:
+    values = rows.new_row(connection, table, args.row)
+    added = {column.name: _default(column) for column in table.columns}
+    return Preview(
+        effect=f"Would insert a row into {args.table}: {column_text(args.row)}.",
+        output={"table": args.table, "operation": "insert", "row": {**added, **plain(values)}},
+        observed={"clashes": 0},
+        undo="Delete the row again.",
+    )
+
+
+def _default(column: "sa.Column[Any]") -> JsonValue:
+    made = column.server_default is not None or column.computed is not None or column.primary_key
+    return UNKNOWN if made else None
+
+
+def column_text(values: Mapping[str, Any]) -> str:
+    """Return values by column on one line."""
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
