@@ -33,6 +33,12 @@ def handle_of(client: Client, shard: int = 0) -> WorkflowHandle[Any, Any]:
     return client.get_workflow_handle(names.monitor_id(shard))
 
 
+_BUSY = (
+    RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)  # fmt: skip
+
+
 async def health(client: Client, shard: int = 0, **asked: Any) -> HealthSnapshot:
     arguments = [asked] if asked else []
 
@@ -40,7 +46,7 @@ async def health(client: Client, shard: int = 0, **asked: Any) -> HealthSnapshot
         try:
             return await handle_of(client, shard).query("health", args=arguments, result_type=HealthSnapshot)
         except RPCError as error:
-            if error.status is RPCStatusCode.FAILED_PRECONDITION:  # a busy worker missed the time of a workflow task
+            if error.status in _BUSY:  # a busy worker or server missed the time of a workflow task, or of the question
                 return None
             raise
 
