@@ -3,12 +3,11 @@
 Nothing is installed. The tests of the page that `verify --html` writes run in it. They take a `chromium` on PATH first.
 """
 
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from devtools.debian import unpack
 
 PACKAGE = "chromium-headless-shell"
 FOLDER = Path(__file__).resolve().parent.parent / ".airlock" / "chromium"
@@ -27,33 +26,6 @@ def chromium() -> tuple[str, dict[str, str]] | None:
     return str(_UNPACKED), {"LD_LIBRARY_PATH": f"{_LIBRARIES}:{_LIBRARIES / 'pulseaudio'}"}
 
 
-def unpack() -> None:
-    """Download the package with what it needs beyond the installed packages, and unpack it.
-
-    Raises:
-        subprocess.CalledProcessError: If apt cannot find or download it.
-    """
-    try:
-        packages = _planned()
-    except subprocess.CalledProcessError:  # a new machine knows no packages yet
-        subprocess.run(["apt-get", "update"], check=True, stdout=subprocess.DEVNULL)
-        packages = _planned()
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["apt-get", "download", *packages], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        beside = FOLDER.with_name(f".{FOLDER.name}.{os.getpid()}")
-        for package in sorted(Path(folder).glob("*.deb")):
-            subprocess.run(["dpkg-deb", "--extract", str(package), str(beside)], check=True)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        beside.rename(FOLDER)
-
-
-def _planned() -> list[str]:
-    """Return the packages that an installation would add."""
-    wanted = ["apt-get", "--simulate", "--no-install-recommends", "install", PACKAGE]
-    planned = subprocess.run(wanted, check=True, capture_output=True, text=True).stdout
-    return [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
-
-
 def main() -> int:
     """Unpack Chromium unless there is one, and print its path."""
     if chromium() is None:
@@ -61,7 +33,7 @@ def main() -> int:
             print("There is no chromium on PATH, and apt-get, which would download one, is missing.", file=sys.stderr)
             return 1
         FOLDER.parent.mkdir(exist_ok=True)
-        unpack()
+        unpack(PACKAGE, FOLDER)
     found = chromium()
     print(found[0] if found else "nothing was unpacked")
     return 0 if found else 1

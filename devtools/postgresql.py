@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from devtools.debian import unpack
+
 FOLDER = Path(__file__).resolve().parent.parent / ".airlock" / "postgresql"
 FOUND = FOLDER.with_suffix(".found")
 """A file that `make postgresql` leaves when there is a server: tests that find none then fail instead of being skipped."""
@@ -51,34 +53,6 @@ def _versions(under: Path) -> list[Path]:
     """Return the folders with a server's programs, the newest version first."""
     found = [path for path in under.glob("*/bin") if (path / "postgres").is_file() and path.parent.name.isdigit()]
     return sorted(found, key=lambda path: int(path.parent.name), reverse=True)
-
-
-def unpack() -> None:
-    """Download the server with what it needs beyond the installed packages, and unpack it.
-
-    Raises:
-        subprocess.CalledProcessError: If apt cannot find or download it.
-    """
-    try:
-        packages = _planned()
-    except subprocess.CalledProcessError:  # a new machine knows no packages yet
-        subprocess.run(["apt-get", "update"], check=True, stdout=subprocess.DEVNULL)
-        packages = _planned()
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["apt-get", "download", *packages], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        beside = FOLDER.with_name(f".{FOLDER.name}.{os.getpid()}")
-        for package in sorted(Path(folder).glob("*.deb")):
-            subprocess.run(["dpkg-deb", "--extract", str(package), str(beside)], check=True)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        beside.rename(FOLDER)
-
-
-def _planned() -> list[str]:
-    """Return the packages that an installation would add, without those that no test needs."""
-    wanted = ["apt-get", "--simulate", "--no-install-recommends", "install", "postgresql"]
-    planned = subprocess.run(wanted, check=True, capture_output=True, text=True).stdout
-    names = [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
-    return [name for name in names if not _NOT_NEEDED.match(name)]
 
 
 @contextmanager
@@ -199,7 +173,7 @@ def main() -> int:
         if shutil.which("apt-get") is None:
             print("There is no PostgreSQL here, and apt-get, which would download one, is missing.", file=sys.stderr)
             return 1
-        unpack()
+        unpack("postgresql", FOLDER, without=_NOT_NEEDED)
     found = programs()
     if found is None:
         print("nothing was unpacked", file=sys.stderr)
