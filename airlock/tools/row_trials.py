@@ -1,6 +1,7 @@
 """The trial of a row's change in a transaction that is always rolled back: only the database knows all its constraints."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -55,14 +56,13 @@ def tried(call: ToolCall, change: Callable[[sa.Connection], Trial], made: list[T
         ToolFailed: If the database refuses the change: a foreign key, a check, a type, a trigger. Behind a writing step of
             the same plan, a foreign key is told of instead: that step may write or delete the other row.
     """
+
+    def make(connection: sa.Connection) -> Trial:
+        made.append(change(connection))
+        return made[0]
+
     try:
-        with transaction(call, write=True) as connection:
-            late = _deferred_violations(connection)
-            made.append(change(connection))
-            _now(connection, late)
-            raise _RollBack(tell(connection, made[0], call.idempotency_key))
-    except _RollBack as end:
-        return str(end)
+        return _rolled_back(call, make, partial(tell, key=call.idempotency_key))[1]
     except ToolFailed as error:
         if call.follows_writes and _is_foreign_key(error):
             return BEHIND.format(why=error)
@@ -87,25 +87,38 @@ def foreseen(
     Raises:
         ToolFailed: If the look or the change fails behind those changes.
     """
-    found: list[tuple[Looked, Made]] = []
-    said = ""
     behind = False
+
+    def make(connection: sa.Connection) -> tuple[Looked, Made]:
+        nonlocal behind
+        for each in earlier:
+            each(connection)
+        behind = True
+        return look(connection), change(connection)
+
     try:
-        with transaction(call, write=True) as connection:
-            late = _deferred_violations(connection)
-            for make in earlier:
-                make(connection)
-            behind = True
-            found.append((look(connection), change(connection)))
-            _now(connection, late)
-            said = tell(connection, found[0][1])
-            raise _RollBack
-    except _RollBack:
-        return (*found[0], said)
+        (looked, made), said = _rolled_back(call, make, lambda connection, found: tell(connection, found[1]))
     except ToolFailed as error:
         if behind and not _could_not_try(error.__cause__):
             raise
         return None
+    return looked, made, said
+
+
+def _rolled_back(
+    call: ToolCall, make: Callable[[sa.Connection], Made], tell: Callable[[sa.Connection, Made], str]
+) -> tuple[Made, str]:
+    """Make changes in a transaction, check what waits for a commit, tell of them, and take everything back at once."""
+    found: list[tuple[Made, str]] = []
+    try:
+        with transaction(call, write=True) as connection:
+            late = _deferred_violations(connection)
+            made = make(connection)
+            _now(connection, late)
+            found.append((made, tell(connection, made)))
+            raise _RollBack
+    except _RollBack:
+        return found[0]
 
 
 def tell(connection: sa.Connection, made: Trial, key: str) -> str:
