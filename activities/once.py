@@ -72,20 +72,16 @@ class OnceGuard:
             earlier = None if not once or await self._is_first(call) else await self._earlier(call)
             earlier = earlier or await self._copied()
         except (RPCError, ValueError) as error:
-            if not once and isinstance(error, RPCError):
-                return self._later(call, error)
             text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
+            if not once and isinstance(error, RPCError):
+                return RetryableFailure(
+                    step=call.step.id, error=text, doubtful=False, certain=True, undo=call.undo, turned_away=True
+                )
             return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
         if earlier is None:
             return None
         text = f"it was commanded before, at event {earlier} of this run: nothing was called now"
         return CallInDoubt(step=call.step.id, error=text, undo=call.undo, token_lost=call.undo is None)
-
-    def _later(self, call: CallRequest, error: RPCError) -> RetryableFailure:
-        text = f"whether it was commanded before cannot be read, and nothing was called now: {type(error).__name__}"
-        return RetryableFailure(
-            step=call.step.id, error=text, doubtful=False, certain=True, undo=call.undo, turned_away=True
-        )
 
     async def _copied(self) -> int | None:
         """Return the event of the genuine command, if this activity was commanded by a copy of it; None if it was not."""
