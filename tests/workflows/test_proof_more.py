@@ -9,6 +9,7 @@ from airlock.base import names
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
+from tests.workflows.test_proof_undo import half_rolled_back
 from tests.workflows.world import WORLD
 
 _NUMBERS = itertools.count(1)
@@ -45,27 +46,12 @@ async def test_a_call_that_was_undone_is_not_made_again_by_a_copy_of_its_command
         step("a", "put", key="a", value=1), step("x", "put", key="x", value=1), step("z", "linger", ("a", "x"), key="z")
     )
     plan_id, workflow_id = document["plan_id"], names.plan_workflow_id(document["plan_id"])
-    WORLD.undo_trouble[(plan_id, "x")] = 1_000
-    hold = WORLD.hold(plan_id, "z")
-    async with where.working():
-        handle = await where.airlock.submit(document)
-        await approved(handle)
-        await until(lambda: (plan_id, "z") in WORLD.running)
-        assert (await handle.decide("rollback", by="olga", reason="wrong customer")).accepted
-        hold.set()
-        await handle.wait_for(State.LOCKED)
-        await until(lambda: "a" not in WORLD.state[plan_id])
-        await until(lambda: _parked(handle))
+    question = (await half_rolled_back(where, document))["a:live"]
     made = WORLD.attempts[f"{plan_id}/a"]
-    question = (await asked(where, workflow_id))["a:live"]
+    assert "a" not in WORLD.state[plan_id]
     said = await commanded_again(where, workflow_id, question)
     assert WORLD.attempts[f"{plan_id}/a"] == made == 1, said
     assert "a" not in WORLD.state[plan_id], said
-
-
-async def _parked(handle: Any) -> bool:
-    status = await handle.status()
-    return status.state is State.LOCKED and bool(status.parked) and not status.in_flight
 
 
 async def test_a_call_that_a_lock_took_back_is_not_made_by_a_copy_of_its_command(dev_server, plan):
