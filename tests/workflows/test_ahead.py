@@ -10,9 +10,10 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from temporalio.api.enums.v1 import TaskQueueKind, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType, WorkflowTaskFailedCause
 from temporalio.api.taskqueue.v1 import StickyExecutionAttributes, TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
     PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
     RespondWorkflowTaskCompletedRequest,
@@ -65,8 +66,20 @@ class Lost:
 
     async def take_up(self) -> None:
         """Complete the workflow task that waits, without a command, so that the next tasks and queries come here first."""
-        task = await self._poll(names.WORKFLOW_QUEUE)
-        self._polls = [asyncio.create_task(self._poll(self._own)) for _ in range(2)]  # a query and a workflow task
+        task = await self._poll(names.WORKFLOW_QUEUE, "lost")
+        pollers = {"lost-1", "lost-2"}  # a query and a workflow task
+        self._polls = [asyncio.create_task(self._poll(self._own, poller)) for poller in pollers]
+
+        async def polled() -> bool:
+            """Without pollers that the server knows, a query goes to the queue that all workers share, and waits there."""
+            request = DescribeTaskQueueRequest(
+                namespace=self._client.namespace, task_queue=self._queue(self._own),
+                task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+            )  # fmt: skip
+            described = await self._client.workflow_service.describe_task_queue(request)
+            return {poller.identity for poller in described.pollers} == pollers
+
+        await until(polled)
         await self._client.workflow_service.respond_workflow_task_completed(
             RespondWorkflowTaskCompletedRequest(
                 namespace=self._client.namespace, task_token=task.task_token, identity="lost",
@@ -97,9 +110,9 @@ class Lost:
             return TaskQueue(name=name)
         return TaskQueue(name=name, kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY, normal_name=names.WORKFLOW_QUEUE)
 
-    async def _poll(self, name: str) -> PollWorkflowTaskQueueResponse:
+    async def _poll(self, name: str, identity: str) -> PollWorkflowTaskQueueResponse:
         request = PollWorkflowTaskQueueRequest(
-            namespace=self._client.namespace, task_queue=self._queue(name), identity="lost"
+            namespace=self._client.namespace, task_queue=self._queue(name), identity=identity
         )
         while True:
             task = await self._client.workflow_service.poll_workflow_task_queue(request, timeout=timedelta(seconds=70))
