@@ -20,7 +20,7 @@ from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, SecretError
 from airlock.base.model import WireModel, is_empty
 from airlock.plans.canonical_args import canonical_names
-from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, contradictions
+from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN
 
@@ -228,12 +228,20 @@ class Tool:
             values["fidelity"] = Fidelity.NATIVE
         if self._variant is not None and args is not None:
             values |= self._varied(args)
+        own = values["reversibility"]
         values |= overrides or {}
-        undoable = values["reversibility"] in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+        undoable = values["reversibility"] in UNDOABLE
+        if self._variant is not None and own == Reversibility.IRREVERSIBLE and undoable:
+            raise ContractError(
+                f"tool {self.name!r}: its variant makes such a call irreversible, and no override can make that undoable: "
+                "remove reversibility from its [contracts] section"
+            )
+        # an operator may trust an undo less than its author does; it is then never called
+        distrusted = own in UNDOABLE and values["reversibility"] == Reversibility.IRREVERSIBLE
         values |= {
             "has_dry_run": has_dry_run,
             # a tool whose contract depends on its arguments may undo only some of its calls
-            "has_compensate": "compensate" in self.functions and (self._variant is None or undoable),
+            "has_compensate": "compensate" in self.functions and not distrusted and (self._variant is None or undoable),
             "has_probe": "probe" in self.functions,
         }
         contract = Contract.model_validate(values)
