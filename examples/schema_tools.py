@@ -30,7 +30,7 @@ DESCRIBED: list[dict[str, Any]] = [
         },
     },
 ]
-"""What the other system answers when it is asked for its tools."""
+"""The answer of the other system to the question for its tools."""
 
 
 def make(row: dict[str, Any]) -> Tool:

@@ -96,6 +96,8 @@ class JsonSchema:
         try:
             require_bounded(value)
             found = [error for each in islice(whole.descend(value, schema), _SHOWN) for error in _errors(each)]
+        except ArithmeticError:
+            found = [((), PydanticCustomError("json_schema", "holds a number that is too large to be checked", {}), value)]
         except ValueError as error:
             found = [((), PydanticCustomError("json_schema", "{why}", {"why": str(error)}), value)]
         except (TooMuchWork, RecursionError):

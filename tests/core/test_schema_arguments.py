@@ -203,6 +203,19 @@ def test_no_expression_and_no_nesting_stops_a_worker() -> None:
     assert wrong({"a": deep}, branching) == [("a", "it is nested too deeply for its schema")]
 
 
+def test_a_number_beyond_all_bounds_is_an_error_of_its_field() -> None:
+    cents = arguments_of(schema({"a": {"type": "number", "multipleOf": 0.01}}))
+    assert wrong({"a": 10**400}, cents) == [("a", "holds a number that is too large to be checked")]
+
+
+def test_names_that_python_or_pydantic_takes_stay_the_names_of_the_arguments() -> None:
+    names = ["", "1", "None", "__class__", "_x", "a b", "a-b", "class", "copy", "given", "model_fields", "self", "é"]
+    made = arguments_of(schema({name: {"type": "integer"} for name in names}, additionalProperties=False))
+    args = {name: number for number, name in enumerate(names)}
+    assert canonical(made, args) == args
+    assert Catalogue([made_of(made)]).names == ("look",)
+
+
 @pytest.mark.parametrize("draft", ["draft-04", "draft-06", "draft-07"])
 def test_schemas_of_older_drafts(draft: str) -> None:
     named = {"$schema": f"http://json-schema.org/{draft}/schema#", "definitions": {"P": {"items": [{"type": "integer"}]}}}
