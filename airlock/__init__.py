@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, Risk
     from airlock.plans.own_steps import Earlier, Left
     from airlock.plans.refs import UNKNOWN
+    from airlock.plans.schema_arguments import SchemaArguments, arguments_of
     from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 
 __all__ = [
@@ -44,11 +45,13 @@ __all__ = [
     "RefError",
     "Reversibility",
     "Risk",
+    "SchemaArguments",
     "SecretError",
     "Stale",
     "Tool",
     "ToolCall",
     "ToolFailed",
+    "arguments_of",
     "tool",
 ]
 
@@ -58,6 +61,7 @@ _HOME = {
     **dict.fromkeys(("Contract", "Fidelity", "Mode", "Reversibility", "Risk"), "airlock.plans.contract"),
     **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
     **dict.fromkeys(("Earlier", "Left"), "airlock.plans.own_steps"),
+    **dict.fromkeys(("SchemaArguments", "arguments_of"), "airlock.plans.schema_arguments"),
     "UNKNOWN": "airlock.plans.refs",
 }
 """The module that defines each public name."""

@@ -11,6 +11,7 @@ from airlock.base.errors import Problem
 from airlock.base.likely import likely, likely_fix
 from airlock.base.visible import marks
 from airlock.base.wrong_value import wrong_value
+from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step
@@ -180,7 +181,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _argument_fix(kind: str, path: str, tool: Tool, otherwise: str) -> str:
     if kind == "extra_forbidden":
-        close = likely(path, tool.arguments.model_fields)
+        names = dict.fromkeys(canonical_names(tool.arguments).values())
+        close = likely(path, names)
         meant = f"did you mean {close!r}? " if close else f"remove {path!r}; "
-        return f"{meant}{tool.name} takes: {', '.join(tool.arguments.model_fields)}"
+        return f"{meant}{tool.name} takes: {', '.join(names)}"
     return otherwise or f"correct the value of {path!r}"

@@ -18,6 +18,7 @@ from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, e
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
 from airlock.plans.assignments import read_plan
+from airlock.plans.canonical_field import key_of
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan
@@ -238,7 +239,7 @@ def _tool_row(catalogue: Catalogue, name: str) -> tuple[str, ...]:
         contract.risk.value,
         contract.reversibility.value,
         ", ".join(contract.permissions) or "-",
-        ", ".join(f"{field}*" if info.is_required() else field for field, info in fields.items()) or "-",
+        ", ".join(f"{key_of(field, info)}{'*' if info.is_required() else ''}" for field, info in fields.items()) or "-",
         contract.fidelity.value if contract.has_dry_run else "no",
         f"{contract.timeout:g} s",
     )

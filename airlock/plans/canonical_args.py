@@ -14,7 +14,14 @@ from pydantic.fields import FieldInfo
 
 from airlock.base.canonical import canonical_json
 from airlock.base.text import shorten
-from airlock.plans.canonical_field import CanonicalField, NotCanonical, accepted_names, fields_of, key_of
+from airlock.plans.canonical_field import (
+    CanonicalField,
+    NotCanonical,
+    accepted_names,
+    fields_of,
+    has_default_of_its_own,
+    key_of,
+)
 from airlock.plans.normal_form import normal_form, numbers_alike
 from airlock.plans.refs import REF, SECRET, Bound, Marker, bind, contains_unknown, markers
 
@@ -182,7 +189,7 @@ def _unwritable(made: BaseModel) -> str:
 def _value_problems(name: str, info: FieldInfo, field: CanonicalField) -> Iterator[str]:
     if field.adapter is None:
         return
-    if not info.is_required() and not info.default_factory_takes_validated_data:
+    if has_default_of_its_own(info):
         try:
             made = [field.canonical(info.get_default(call_default_factory=True)) for _ in range(3)]
         except ValidationError:

@@ -12,6 +12,8 @@ from airlock.base.canonical import canonical_json
 from airlock.base.errors import ToolFailed
 from airlock.plans.normal_form import normal_form
 
+LEFT_OUT = object()
+"""A mark in an argument's annotation: optional without a default, so that canonical arguments may be without it."""
 _VALIDATORS = {"before": BeforeValidator, "after": AfterValidator, "plain": PlainValidator, "wrap": WrapValidator}
 
 
@@ -115,8 +117,13 @@ _CONFIG = (
 )  # fmt: skip
 
 
+def has_default_of_its_own(info: FieldInfo) -> bool:
+    """Return True if an argument that is left out means a value, which does not depend on the other arguments."""
+    return not (info.is_required() or info.default_factory_takes_validated_data or LEFT_OUT in info.metadata)
+
+
 def _with_default(field: CanonicalField, info: FieldInfo) -> CanonicalField:
-    if info.is_required() or field.adapter is None or info.default_factory_takes_validated_data:
+    if field.adapter is None or not has_default_of_its_own(info):
         return field
     try:
         value = info.get_default(call_default_factory=True)

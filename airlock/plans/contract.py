@@ -63,6 +63,8 @@ class Fidelity(StrEnum):
     NONE = "none"
 
 
+UNDOABLE = (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+"""The promises that a live call has an effect and that it can be undone."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -138,7 +140,7 @@ class Contract(FileModel):
     @property
     def undoable(self) -> bool:
         """True if a live call has an effect that can be undone."""
-        return self.reversibility in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+        return self.reversibility in UNDOABLE
 
     def attempts(self, *, checked: bool) -> int:
         """Return the number of attempts that a live call may have, 1 or more.

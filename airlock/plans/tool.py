@@ -20,7 +20,7 @@ from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, SecretError
 from airlock.base.model import WireModel, is_empty
 from airlock.plans.canonical_args import canonical_names
-from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, contradictions
+from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN
 
@@ -228,12 +228,20 @@ class Tool:
             values["fidelity"] = Fidelity.NATIVE
         if self._variant is not None and args is not None:
             values |= self._varied(args)
+        own = values["reversibility"]
         values |= overrides or {}
-        undoable = values["reversibility"] in (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
+        undoable = values["reversibility"] in UNDOABLE
+        if self._variant is not None and own == Reversibility.IRREVERSIBLE and undoable:
+            raise ContractError(
+                f"tool {self.name!r}: its variant makes such a call irreversible, and no override can make that undoable: "
+                "remove reversibility from its [contracts] section"
+            )
+        # an operator may trust an undo less than its author does; it is then never called
+        distrusted = own in UNDOABLE and values["reversibility"] == Reversibility.IRREVERSIBLE
         values |= {
             "has_dry_run": has_dry_run,
             # a tool whose contract depends on its arguments may undo only some of its calls
-            "has_compensate": "compensate" in self.functions and (self._variant is None or undoable),
+            "has_compensate": "compensate" in self.functions and not distrusted and (self._variant is None or undoable),
             "has_probe": "probe" in self.functions,
         }
         contract = Contract.model_validate(values)
@@ -275,6 +283,7 @@ def tool(
     name: str,
     risk: str,
     reversibility: str,
+    arguments: type[BaseModel] | Mapping[str, Any] | None = None,
     settings: type[BaseModel] | None = None,
     fidelity: str | None = None,
     **promises: Any,
@@ -285,17 +294,24 @@ def tool(
         name: The name plans use.
         risk: LOW, MEDIUM or HIGH.
         reversibility: read_only, reversible, compensable or irreversible.
+        arguments: The model of its arguments, or their JSON Schema; unless given, the annotation of the first parameter.
         settings: The model of its `[settings.<section>]`; the section is the model's `section` class variable.
         fidelity: The accuracy of the dry run: native (the default with a dry run), probe, simulated or none.
         promises: Any other field of `airlock.plans.contract.Contract`.
 
     Raises:
-        ContractError: If the function's signature or a promise cannot be understood.
+        ContractError: If the function's signature, a promise or the schema cannot be understood.
     """
+    stated = _arguments_of(name, arguments) if isinstance(arguments, Mapping) else arguments
 
     def decorate(live: ToolFunction) -> Tool:
-        hints = _check_signature(name, "live", live)
-        arguments, output = hints[0], hints[1]
+        annotated, output = _check_signature(name, "live", live)
+        made = stated or annotated
+        if not issubclass(made, annotated):
+            raise ContractError(
+                f"tool {name!r}: its live function takes {annotated.__name__}, but `arguments` is another model: annotate "
+                "the first parameter with airlock.SchemaArguments"
+            )
         try:
             contract = Contract.model_validate(
                 {
@@ -304,15 +320,24 @@ def tool(
                     "risk": risk,
                     "reversibility": reversibility,
                     "fidelity": fidelity or "none",
-                    "arguments_digest": digest(arguments.model_json_schema()),
+                    "arguments_digest": digest(made.model_json_schema()),
                     **promises,
                 }
             )
         except ValueError as error:
             raise ContractError(f"tool {name!r}: {error}") from error
-        return Tool(live, contract, settings, output, arguments, fidelity_declared=fidelity is not None)
+        return Tool(live, contract, settings, output, made, fidelity_declared=fidelity is not None)
 
     return decorate
+
+
+def _arguments_of(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
+    from airlock.plans.schema_arguments import arguments_of  # few tools need a library of schemas
+
+    try:
+        return arguments_of(schema, name)
+    except ContractError as error:
+        raise ContractError(f"tool {name!r}: its arguments {error}") from error
 
 
 def _check_signature(name: str, kind: str, function: ToolFunction) -> tuple[type[BaseModel], Any]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 from airlock.admission.config import SETTINGS_PREFIX, Config
-from airlock.base.errors import ConfigError, Problem
+from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.base.likely import likely
 from airlock.plans.catalogue import Catalogue, section_names
 from airlock.plans.tool import Tool
 
 WHERE = "catalogue.modules"
+LIST = "TOOLS"
+"""The name of a module's list of tools, for tools that have no name in the module."""
 
 
 def load_catalogue(config: Config) -> Catalogue:
@@ -22,8 +24,8 @@ def load_catalogue(config: Config) -> Catalogue:
     The current working directory is searched for modules too.
 
     Raises:
-        ConfigError: If a module cannot be imported or holds no tool, or if tools, overrides or settings are wrong; it names
-            each of them.
+        ConfigError: If a module cannot be imported, holds no tool or a wrong `TOOLS`, or if tools, overrides or settings are
+            wrong; it names each of them.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -34,9 +36,14 @@ def load_catalogue(config: Config) -> Catalogue:
         module = _imported(_home_of(name))
         if isinstance(module, Problem):
             problems.append(module)
-        elif found := tools_in(module):
-            tools |= {id(tool): tool for tool in found}
-        else:
+            continue
+        try:
+            found = tools_in(module)
+        except ContractError as error:
+            problems.append(_wrong_list(name, error))
+            continue
+        tools |= {id(tool): tool for tool in found}
+        if not found:
             problems.append(_without_tools(name))
     contracts, sections = config.contracts, section_names(tools.values())
     unread = [section for section in sorted(config.settings) if not _is_read(section, sections)]
@@ -96,8 +103,25 @@ def _unread(section: str, sections: Sequence[str]) -> Problem:
 
 
 def tools_in(module: ModuleType) -> Sequence[Tool]:
-    """Return the tools in a module's namespace, each once, in the order of their names in the module."""
-    return list({id(value): value for value in vars(module).values() if isinstance(value, Tool)}.values())
+    """Return the tools in a module's namespace and in its list `TOOLS`, each once: names first, in their order.
+
+    Raises:
+        ContractError: If `TOOLS` is no list of tools, or holds two tools of one name.
+    """
+    named = [value for value in vars(module).values() if isinstance(value, Tool)]
+    return list({id(tool): tool for tool in (*named, *_listed(getattr(module, LIST, ())))}.values())
+
+
+def _listed(tools: object) -> Sequence[Tool]:
+    if not isinstance(tools, list | tuple):
+        raise ContractError(f"{LIST} must be a list of tools, it is of type {type(tools).__name__}")
+    by_name: dict[str, Tool] = {}
+    for position, tool in enumerate(tools):
+        if not isinstance(tool, Tool):
+            raise ContractError(f"{LIST}[{position}] is no tool, it is of type {type(tool).__name__}")
+        if by_name.setdefault(tool.name, tool) is not tool:
+            raise ContractError(f"{LIST}[{position}] is a second tool of the name {tool.name!r}")
+    return list(by_name.values())
 
 
 def _home_of(name: str) -> str:
@@ -137,4 +161,12 @@ def _without_tools(name: str) -> Problem:
         where=WHERE,
         message=f"module {name!r} holds no tool",
         fix="declare one in it with @airlock.tool, import one into it, or remove it from the list",
+    )
+
+
+def _wrong_list(name: str, error: ContractError) -> Problem:
+    return Problem(
+        where=WHERE,
+        message=f"module {name!r}: {error}",
+        fix=f"let {LIST} hold tools only, made with airlock.tool(...)(function), each name once",
     )

@@ -12,7 +12,9 @@ from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError, ContractError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Fidelity, Reversibility, Risk, contradictions
+from airlock.plans.outcome import StepPreview
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.run.sealed import undo_sentence
 from tests.core.build import OPEN_POLICY, Free, catalogue, contract, make_tool, plan, step
 
 # contracts
@@ -298,6 +300,37 @@ def test_an_override_that_contradicts() -> None:
     ((where, message),) = wrong([make_tool("t", "LOW", "read_only")], {"t": {"reversibility": "reversible"}})
     assert where == "contracts.t"
     assert "needs a compensate function" in message
+
+
+@pytest.mark.parametrize("declared", ["reversible", "compensable"])
+def test_an_operator_may_declare_an_undo_away(declared: str) -> None:
+    made = make_tool("t", "MEDIUM", declared, compensate=True)
+    stricter = Catalogue([made], {"t": {"reversibility": "irreversible"}}).contract("t")
+    assert stricter.irreversible
+    assert (stricter.undoable, stricter.has_compensate) == (False, False)
+    assert Catalogue([made]).contract("t").has_compensate
+    looked = StepPreview(step="t", looked=True, effect="Change it.", args={}, undo="Put it back.")
+    assert undo_sentence(stricter, looked) == "CANNOT be undone"
+
+
+def test_only_approved_calls_lose_their_undo() -> None:
+    made = make_tool("t", "MEDIUM", "reversible", compensate=True, approval_required=False)
+    ((_, message),) = wrong([made], {"t": {"reversibility": "irreversible"}})
+    assert "an irreversible tool needs approval" in message
+
+
+def test_no_operator_declares_an_undo_into_being() -> None:
+    ((_, message),) = wrong([make_tool("t", "MEDIUM", "irreversible")], {"t": {"reversibility": "reversible"}})
+    assert "needs a compensate function" in message
+    varied = make_tool("v", "MEDIUM", "reversible", compensate=True)
+    varied.variant(lambda args: {"reversibility": "irreversible"} if args.get("hard") else {})
+    loosened = Catalogue([varied], {"v": {"reversibility": "compensable"}})
+    assert loosened.contract("v", {}).undoable
+    with pytest.raises(ContractError, match="no override can make that undoable"):
+        loosened.contract("v", {"hard": True})
+    # the author contradicts himself: an override does not hide that
+    both = make_tool("b", "MEDIUM", "irreversible", compensate=True)
+    assert "cannot have a compensate function" in wrong([both], {"b": {"reversibility": "irreversible"}})[0][1]
 
 
 def test_a_contradicting_tool_is_found_without_an_override() -> None:

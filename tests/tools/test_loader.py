@@ -117,3 +117,41 @@ def test_settings_from_the_environment_are_converted() -> None:
     assert settings["send_email"].starttls is False  # type: ignore[union-attr]
     assert settings["send_email"].port == 2525  # type: ignore[union-attr]
     assert settings["database_write"].tables == ()  # type: ignore[union-attr]
+
+
+LISTED = """
+from pydantic import BaseModel
+from airlock import ToolCall, tool
+
+class Args(BaseModel):
+    city: str
+
+def made(name):
+    def live(args: Args, call: ToolCall) -> str:
+        "Look it up."
+        return args.city
+    return tool(name=name, risk="LOW", reversibility="read_only")(live)
+
+"""
+
+
+def test_a_module_offers_a_list_of_tools(here: Path) -> None:
+    (here / "listed_tools.py").write_text(LISTED + 'TOOLS = [made(f"look_{n}") for n in range(74)]\nlook_0 = TOOLS[0]')
+    catalogue = load_catalogue(parse_config('[catalogue]\nmodules = ["listed_tools"]'))
+    assert set(catalogue.names) == {f"look_{n}" for n in range(74)}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('TOOLS = [made("a"), made("b"), made("a")]', "TOOLS[2] is a second tool of the name 'a'"),
+        ('TOOLS = [made("a"), "b"]', "TOOLS[1] is no tool, it is of type str"),
+        ('TOOLS = {"a": made("a")}', "TOOLS must be a list of tools, it is of type dict"),
+        ("TOOLS = made", "TOOLS must be a list of tools, it is of type function"),
+    ],
+)
+def test_a_list_that_is_none_is_told_with_its_place(here: Path, line: str, words: str) -> None:
+    (here / "wrongly_listed.py").write_text(f"{LISTED}{line}")
+    ((where, message, fix),) = problems('[catalogue]\nmodules = ["wrongly_listed"]')
+    assert (where, message) == ("catalogue.modules", f"module 'wrongly_listed': {words}")
+    assert fix
