@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
+    from airlock.temporal.seeds import seeds
     from airlock.workflows import gate_rounds, origin
     from airlock.workflows.answers import NoAnswer
     from airlock.workflows.gate_recall import GateRecall
@@ -66,7 +67,7 @@ class GateWorkflow:
         memory = self._memory
         memory.after = read.after or memory.after
         memory.ready = not self._problem and (read.gate is not None or not (memory.after or self._id == names.LIVE_GATE))
-        workflow.register_random_seed_callback(lambda _: self.was_reset())
+        seeds().on_reset(lambda _: self.was_reset())
 
     def was_reset(self) -> None:
         """Note a reset, which forgets holders and locks; the worker's interceptor calls this too."""

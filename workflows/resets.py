@@ -10,6 +10,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.worker import ExecuteWorkflowInput, WorkflowInboundInterceptor, WorkflowOutboundInterceptor
 
+from airlock.temporal.seeds import seeds
 from airlock.workflows.interceptors import OfWorkflows
 
 SEEN_RESET = "a reset to the first workflow task is seen"
@@ -20,7 +21,7 @@ class _Resets(WorkflowInboundInterceptor):
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
         super().init(outbound)
         self._seeds = 0
-        workflow.register_random_seed_callback(self._count)
+        seeds().on_reset(self._count)
 
     def _count(self, seed: int) -> None:
         self._seeds += 1

@@ -22,6 +22,7 @@ from airlock.base.model import WorkerMessage
 from airlock.temporal import proof
 from airlock.temporal.converter import ForgivingPayloadConverter, Undecodable
 from airlock.temporal.proof import Stamp, channel_of
+from airlock.temporal.seeds import seeds
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ class _Questions:
     def ask(self, activity_id: str) -> str:
         """Note a question and return its nonce.
 
-        A run's seed is its own, changes at the point of a reset, and is the same in every replay: of two questions with
-        the same activity id, in one run or in two, the nonce differs, without a command and without a random number.
+        A run's genuine seed is its own, changes at the point of a reset, and is the same in every replay: of two questions
+        with the same activity id, in one run or in two, the nonce differs, without a command and without a random number.
         """
         times = self.times[activity_id] = self.times.get(activity_id, 0) + 1
-        nonce = f"{workflow.random_seed():x}:{times}"
+        nonce = f"{seeds().latest:x}:{times}"
         self.latest[activity_id] = _Question(nonce, workflow.now())
         return nonce
 
