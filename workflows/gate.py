@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.answers import NoAnswer
     from airlock.workflows.gate_recall import GateRecall
     from airlock.workflows.history_budget import HistoryBudget
+    from airlock.workflows.lock_wishes import LockWishes
     from airlock.workflows.refusals import Refusals
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
@@ -56,7 +57,7 @@ class GateWorkflow:
     def __init__(self, *start: Any) -> None:
         self._refusals = Refusals()
         self._looks = 0
-        self._wishes = 0
+        self._wishes = LockWishes()
         self._id = workflow.info().workflow_id
         self._memory = GateRecall(self._id, self._refusals)
         self._problem = origin.repeated(workflow.info())
@@ -239,8 +240,7 @@ class GateWorkflow:
             asked = parse_auto_lock(arguments)
             if self._id != names.LIVE_GATE:
                 raise MalformedMessage("auto_lock: only the live gate is locked by monitors")
-            self._wishes += 1
-            wish = await gate_rounds.lock_wish(asked, self._wishes)
+            wish = await self._wishes.of(asked)
         except (MalformedMessage, NoAnswer, ActivityError) as error:
             self.refuse_signal("auto_lock", str(error.cause) if isinstance(error, ActivityError) else str(error))
             return
