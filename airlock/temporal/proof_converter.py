@@ -20,6 +20,7 @@ from airlock.base.errors import AirlockError
 from airlock.base.keyring import Channel, Demands
 from airlock.base.model import WorkerMessage
 from airlock.temporal import proof
+from airlock.temporal.codec import PREFIX
 from airlock.temporal.converter import ForgivingPayloadConverter, Undecodable
 from airlock.temporal.proof import Stamp, channel_of
 from airlock.temporal.seeds import seeds
@@ -118,7 +119,7 @@ class ProofConverter(ForgivingPayloadConverter):
         """Encode; in a workflow's own loop, note what is asked under which activity id."""
         payloads = super().to_payloads(values)
         for payload, value in zip(payloads, values, strict=True):
-            for name in [name for name in payload.metadata if name.startswith(proof.PREFIX)]:
+            for name in [name for name in payload.metadata if name.startswith(PREFIX)]:
                 del payload.metadata[name]  # a raw payload that is passed on must not be proved in its sender's words
             if isinstance(value, WorkerMessage):
                 self._mark(payload, type(value).__name__)
