@@ -39,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import PlanStart
     from airlock.workflows import origin
     from airlock.workflows.plan_stages import PlanStages
-    from airlock.workflows.resets import SEEN_RESET
+    from airlock.workflows.resets import heeded
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
@@ -85,7 +85,7 @@ class PlanWorkflow:
         if not self._problem:
             begin_life(self._run, f"{seeds().latest:x}")
         # older code did not see such a reset: a run that went on then keeps going as its history says
-        if not self._problem and self._run.can_be_displaced and workflow.patched(SEEN_RESET):
+        if not self._problem and self._run.can_be_displaced and heeded():
             self._run.displace()
 
     @workflow.run

@@ -127,7 +127,7 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         workflow_runner=runner(),
-        interceptors=[SafeSignals(), Resets(), EndedPlans()],
+        interceptors=[SafeSignals(), Resets(keyring_of(client).demands), EndedPlans()],
         graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
     )
     return [forgetting(patient(worker), client)]
