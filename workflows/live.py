@@ -42,6 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.call_requests import call_request, new_fence
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.patches import LATE_GRANT, patched
     from airlock.workflows.probes import probe_calls_in_doubt
 
 
@@ -251,10 +252,7 @@ class LiveStage:
         # a lock or a failure of another call may arrive while the gates answer: `_may_start` is asked again below
         result = await self._gates.acquire(request)
         take_late(self._run, result)
-        # version 0.1 looked for `busy` only: where the gate was locked, it made the call without its slot and its claim
-        if (why := late_refusal(result)) and (
-            isinstance(result, AcquireBusy) or workflow.patched("late-call-needs-its-grant")
-        ):
+        if (why := late_refusal(result)) and (isinstance(result, AcquireBusy) or patched(LATE_GRANT)):
             self._record_outcome(CallStale(step=step, error=why))
             return False
         if isinstance(result, AcquireGranted) and result.duplicates:

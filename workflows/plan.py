@@ -38,8 +38,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.temporal.seeds import seeds
     from airlock.wire import PlanStart
     from airlock.workflows import origin
+    from airlock.workflows.patches import SEEN_RESET, patched
     from airlock.workflows.plan_stages import PlanStages
-    from airlock.workflows.resets import heeded
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
@@ -85,7 +85,7 @@ class PlanWorkflow:
         if not self._problem:
             begin_life(self._run, f"{seeds().latest:x}")
         # older code did not see such a reset: a run that went on then keeps going as its history says
-        if not self._problem and self._run.can_be_displaced and heeded():
+        if not self._problem and self._run.can_be_displaced and patched(SEEN_RESET):
             self._run.displace()
 
     @workflow.run

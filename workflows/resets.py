@@ -19,18 +19,6 @@ from temporalio.worker import (
 from airlock.base.keyring import Channel, Demands
 from airlock.temporal.seeds import seeds
 
-SEEN_RESET = "a reset to the first workflow task is seen"
-"""The patch in the history of a run that was reset so."""
-
-
-def heeded() -> bool:
-    """Return True if this run heeds a reset; False in a history of older code, which did not see it and went on.
-
-    Where proofs are demanded there is no such history. A client that takes the first task after the reset could complete it
-    as older code would have, without the marker of the patch.
-    """
-    return workflow.patched(SEEN_RESET) or seeds().always_heeded
-
 
 class _Resets(WorkflowInboundInterceptor):
     demands: ClassVar[Demands]
@@ -38,7 +26,7 @@ class _Resets(WorkflowInboundInterceptor):
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
         super().init(outbound)
         self._seeds = 0
-        seeds().always_heeded = self.demands.due(Channel.RUN, outbound.info().workflow_start_time)
+        seeds().proofs_due = self.demands.due(Channel.RUN, outbound.info().workflow_start_time)
         seeds().on_reset(self._count)
 
     def _count(self, seed: int) -> None:

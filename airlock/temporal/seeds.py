@@ -21,8 +21,8 @@ class Seeds:
     def __init__(self) -> None:
         self.latest = workflow.random_seed()
         """The newest genuine seed."""
-        self.always_heeded = False
-        """True if resets are heeded whatever patches the history says that this run has."""
+        self.proofs_due = False
+        """True if what workers say to this run needs a proof."""
         self._callbacks: list[Callable[[int], None]] = []
         workflow.register_random_seed_callback(self._take)
 
