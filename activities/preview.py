@@ -21,8 +21,9 @@ from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.graph import waves
+from airlock.plans.left_states import relies_on
 from airlock.plans.outcome import Previewed, PreviewFailed, PreviewOutcome
-from airlock.plans.own_steps import LeftUnknown, OwnSteps, handed_on, relies_on
+from airlock.plans.own_steps import Left, LeftUnknown, OwnSteps, handed_on
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall
@@ -151,7 +152,9 @@ class PreviewActivities:
         except LeftUnknown as unknown:  # the live call compares with what it cannot equal, unless it gets to know it
             not_looked = _not_looked(step, bound, f"calls {tool.name}; {unknown}")
             follows = {**_steps(call), unknown.name: unknown.step}
-            return not_looked.model_copy(update={"observed": UNKNOWN, "follows": follows})
+            # whatever it changes there, the step after it finds it changed
+            leaves = {} if contract.read_only else {name: Left(seen=UNKNOWN) for name in follows}
+            return not_looked.model_copy(update={"observed": UNKNOWN, "follows": follows, "leaves": leaves})
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
         require_bounded(vars(said))

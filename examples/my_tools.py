@@ -91,6 +91,7 @@ def set_flag(args: SetFlag, call: ToolCall) -> FlagWasSet:
     _must_be_free(args.name, call.settings)
     with _changing(call.settings) as content:
         done = content["calls"].get(call.idempotency_key)
+        call.leaves[f"flag:{args.name}"] = {"value": args.value}
         if done is not None:  # an earlier attempt of this very call took effect: answer, do not do it again
             call.undo = done
             return {"name": done["name"], "value": done["value"], "was": done["was"]}

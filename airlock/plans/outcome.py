@@ -86,6 +86,10 @@ class CallSucceeded(WireModel):
     """The number of earlier undos, if a run that this one was reset from knows of more than this run."""
     receipt: str = Field(default="", exclude_if=is_empty)
     """Proof of the live role that a live call returned this output."""
+    leaves: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states in which it left those things whose state later steps could not foresee, by name."""
+    left_receipt: str = Field(default="", exclude_if=is_empty)
+    """Proof of the live role that a live call left these states."""
 
 
 class CallFailed(WireModel):

@@ -156,12 +156,3 @@ def handed_on(leaves: Leaves, redact: Callable[[JsonValue], JsonValue]) -> dict[
         fits = len(canonical_json(shown)) <= MAX_LEFT_BYTES and redact(shown) == shown
         kept[str(redact(name))] = left if fits else Left(seen=UNKNOWN)
     return kept
-
-
-def relies_on(observed: JsonValue, name: str, seen: JsonValue) -> bool:
-    """Return True if an observed state is one that was handed on, has all its fields, or holds it under its name."""
-    if observed == seen or not isinstance(observed, dict):
-        return observed == seen
-    fields = seen if isinstance(seen, dict) else {name: seen}
-    wider = all(key in observed and observed[key] == value for key, value in fields.items())
-    return (wider and bool(fields)) or (name in observed and observed[name] == seen)

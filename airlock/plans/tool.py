@@ -95,6 +95,11 @@ class ToolCall:
     """The function behind `earlier_all`."""
     follows: dict[str, Earlier] = field(default_factory=dict)
     """The states that this dry run got by `earlier`, by name."""
+    leaves: dict[str, JsonValue] = field(default_factory=dict)
+    """The states in which this live call left things, by name; set by a live function whose dry run can only say `UNKNOWN`
+    of them. Later steps of the plan compare with these."""
+    wanted: tuple[str, ...] = ()
+    """The names that later steps of the plan need in `leaves`; every other one is ignored."""
     settings: Any = None
     """The tool's validated settings model."""
     fence: int = 0

@@ -1,10 +1,12 @@
-"""The part of a request for dry runs that lets them see what earlier steps of the plan would leave."""
+"""The parts of requests through which the steps of a plan see what its earlier steps would leave, or have left."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airlock.admission.admitted import OWN_STEPS_EPOCH
 from airlock.plans.own_steps import Left, ancestors
+from airlock.plans.refs import contains_unknown
+from airlock.run.sealed import SealedStep
 from airlock.run.state import Run
 
 
@@ -33,3 +35,13 @@ def own_steps(run: Run, asked: Iterable[str], leaves: Mapping[str, Mapping[str, 
         "parents": parents,
         "leaves": {step: dict(left) for step, left in leaves.items() if left and step in above},
     }
+
+
+def wanted_states(shown: Iterable[SealedStep]) -> dict[str, tuple[str, ...]]:
+    """Return, by step, the names of the things whose state after its call the previews of later steps leave open."""
+    found: dict[str, set[str]] = {}
+    for step in shown:
+        if step.preview is not None and step.preview.follows and contains_unknown(step.preview.observed):
+            for name, earlier in step.preview.follows.items():
+                found.setdefault(earlier, set()).add(name)
+    return {step: tuple(sorted(names)) for step, names in found.items()}

@@ -20,7 +20,8 @@ from airlock.base import names
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.drift import drift
-from airlock.plans.own_steps import OwnSteps, relies_on
+from airlock.plans.left_states import relies_on
+from airlock.plans.own_steps import OwnSteps
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction

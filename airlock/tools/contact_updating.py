@@ -67,6 +67,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     if found is None:
         raise (ToolFailed if call.observed is None else Stale)(f"there is no contact {args.contact_id}")
     if call.attempt > 1 and _done_before(args, call, found):
+        call.leaves[_name(args)] = _state(found)
         return {"contact": shown(found.contact)}
     if isinstance(call.observed, dict) and call.observed.get("content") != found.state:
         raise Stale(f"contact {args.contact_id} has changed since its preview")
@@ -78,6 +79,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
         if isinstance(error, TargetRefused) and error.status == PRECONDITION_FAILED:
             raise Stale(f"contact {args.contact_id} was changed by another user just now") from error
         raise
+    call.leaves[_name(args)] = _state(changed)
     return {"contact": shown(changed.contact)}
 
 
@@ -95,9 +97,9 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
     return Preview(
         effect=f"Would change {changes} of contact {args.contact_id}.",
         output=json_of({"contact": {**shown(found.contact), **derived, **fields}}),
-        observed={"content": found.state, "before": _touched(found, fields)},
+        observed=_observed(found, fields),
         undo=undo,
-        leaves={_name(args): _left({**found.contact, **fields}, known=not derived and not contains_unknown(fields))},
+        leaves={_name(args): _left({**found.contact, **derived, **fields})},
     )
 
 
@@ -114,10 +116,18 @@ async def _before(args: GhlUpdateContact, call: ToolCall) -> FoundContact:
     return found
 
 
-def _left(contact: Contact, *, known: bool) -> Left:
+def _left(contact: Contact) -> Left:
     """Return the state after a change; how the CRM derives names from names only the live call will know."""
-    state = {"content": FoundContact(contact, etag=None).state}
-    return Left(seen=state, content=contact) if known else Left(seen=UNKNOWN)
+    return Left(seen=_state(FoundContact(contact, etag=None)), content=contact)
+
+
+def _state(found: FoundContact) -> dict[str, JsonValue]:
+    return {"content": UNKNOWN if contains_unknown(found.contact) else found.state}
+
+
+def _observed(found: FoundContact, fields: Contact) -> dict[str, JsonValue]:
+    before = _touched(found, fields)
+    return _state(found) if contains_unknown(before) else {**_state(found), "before": before}
 
 
 def _name(args: GhlUpdateContact) -> str:

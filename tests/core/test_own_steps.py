@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.own_steps import MAX_LEFT_BYTES, Left, LeftUnknown, OwnSteps, ancestors, handed_on, relies_on
+from airlock.plans.left_states import relies_on
+from airlock.plans.own_steps import MAX_LEFT_BYTES, Left, LeftUnknown, OwnSteps, ancestors, handed_on
 from airlock.plans.refs import UNKNOWN
 
 

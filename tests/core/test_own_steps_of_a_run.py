@@ -5,12 +5,14 @@ import pytest
 from airlock.admission.admitted import OWN_STEPS_EPOCH
 from airlock.plans.outcome import Previewed, StepPreview
 from airlock.plans.own_steps import Left
-from airlock.run.own_steps import own_steps
+from airlock.plans.refs import UNKNOWN
+from airlock.run import outputs
+from airlock.run.own_steps import own_steps, wanted_states
 from airlock.run.permit import leaf_of
 from airlock.run.presentation.preview import render_preview
-from airlock.run.rehearsal import take_previews
+from airlock.run.rehearsal import seal_run, take_previews
 from airlock.run.state import Run
-from tests.core.build import awaiting, call, live, live_run, new_run, plan, preview, step
+from tests.core.build import NOW, awaiting, call, live, live_run, new_run, plan, preview, say, step
 
 LEFT = {"row:1": Left(seen={"v": 2})}
 
@@ -84,3 +86,55 @@ def test_a_preview_that_follows_nothing_is_written_as_before():
     assert set(StepPreview(step="a", looked=True, effect="e", args={}).model_dump()) == {
         "kind", "step", "looked", "effect", "args", "output", "observed", "undo",
     }  # fmt: skip
+
+
+def open_run(**previews: StepPreview) -> Run:
+    """Return a LIVE run of a, b and c on one row; b is previewed on what a leaves, with an open part."""
+    read = step("d", "write", args={"key": {"$ref": "c.id"}})
+    steps = plan(written(step_id="a"), written("a", step_id="b"), written("b", step_id="c"), read)
+    run = awaiting(steps, b=preview("b", observed={"v": UNKNOWN}, follows={"row:1": "a"}), **previews)
+    assert say(run, "approve").accepted
+    return run
+
+
+def test_a_call_is_asked_for_the_states_that_later_previews_leave_open():
+    run = open_run(c=preview("c", observed={"v": 3}, follows={"row:1": "b"}))
+    assert run.sealed is not None
+    assert wanted_states(run.sealed.steps) == {"a": ("row:1",)}
+
+
+def test_what_a_call_left_is_kept_with_its_receipt_counted_and_dropped_with_its_undo():
+    run = open_run()
+    before = run.carried
+    call(run, live("a", leaves={"row:1": {"v": 2}}, left_receipt="r"))
+    assert (run.calls["a"].leaves, run.calls["a"].left_receipt) == ({"row:1": {"v": 2}}, "r")
+    assert Run.model_validate_json(run.model_dump_json()).calls["a"].leaves == {"row:1": {"v": 2}}
+    kept = run.carried
+    outputs.drop_left(run, "a")
+    assert run.calls["a"].leaves == {}
+    assert kept - run.carried == len('{"row:1":{"v":2}}')
+    assert run.carried >= before
+
+
+def test_states_give_way_to_outputs_and_those_that_no_call_compares_with_go_first(monkeypatch):
+    monkeypatch.setattr(outputs, "MAX_CARRIED_BYTES", 100)
+    run = open_run(c=preview("c", observed={"v": UNKNOWN}, follows={"row:1": "b"}))
+    call(run, live("a", output=None, leaves={"row:1": {"v": "x" * 50}}))
+    assert run.calls["a"].leaves
+    call(run, live("b", output=None, leaves={"row:1": {"v": "y" * 50}}))
+    assert not run.calls["a"].leaves, "only b compared with it, and b is live"
+    assert run.calls["b"].leaves
+    call(run, live("c", output={"id": "z" * 80}))
+    assert not run.calls["b"].leaves
+    assert run.outputs["c"] == {"id": "z" * 80}
+
+
+def test_a_state_that_does_not_fit_is_not_kept_and_a_new_seal_keeps_none(monkeypatch):
+    run = open_run()
+    monkeypatch.setattr(outputs, "MAX_CARRIED_BYTES", 40)
+    call(run, live("a", output=None, leaves={"row:1": "x" * 50}))
+    assert not run.calls["a"].leaves
+    run = open_run()
+    call(run, live("a", leaves={"row:1": {"v": 2}}))
+    seal_run(run, NOW)
+    assert not run.calls["a"].leaves

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from airlock.base.errors import InDoubt, SecretError, Stale, ToolFailed
+from airlock.plans.left_states import completed
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import ghl_create_contact, ghl_search, ghl_update_contact
 
@@ -274,10 +275,22 @@ async def test_another_program_between_two_updates_makes_the_second_stale(runner
 
 
 @pytest.mark.parametrize("change", [{"name": "Jo Smith"}, {"phone": UNKNOWN}])
-async def test_what_only_the_crm_will_know_is_not_predicted(runner: Make, crm: Any, change: dict[str, str]) -> None:
+async def test_what_only_the_crm_knows_is_open_until_the_call_tells(runner: Make, crm: Any, change: dict[str, str]) -> None:
     jo = crm.add(**JO)
-    preview = await runner(ghl_update_contact, crm.settings).dry_run(contact_id=jo["id"], **change)
-    assert [left.known for left in preview.leaves.values()] == [False]
+    tool, name = runner(ghl_update_contact, crm.settings), f"contact:{jo['id']}"
+    earlier = await tool.dry_run(contact_id=jo["id"], **change)
+    assert [left.seen for left in earlier.leaves.values()] == [{"content": UNKNOWN}]
+    two = {"contact_id": jo["id"], "tags": ["vip"], "name": "Jo Third"}
+    later = await runner(ghl_update_contact, crm.settings).dry_run(after=earlier, **two)
+    assert later.observed["content"] == UNKNOWN
+    made = tool.call(observed=earlier.observed)
+    await tool.live(made, contact_id=jo["id"], **change | ({"phone": "+31105550123"} if "phone" in change else {}))
+    observed = completed(later.observed, {name: "step-0"}, made.leaves)
+    other = runner(ghl_update_contact, crm.settings, key="2")
+    await other.live(other.call(observed=observed), **two)
+    assert crm.contacts()[0]["tags"] == ["vip"]
+    with pytest.raises(Stale, match="has changed since its preview"):
+        await other.live(other.call(observed=made.leaves[name]), **two)
 
 
 async def test_create_then_update_undone_in_reverse(runner: Make, crm: Any) -> None:
