@@ -120,7 +120,7 @@ class _Trial:
         self._snapshot = snapshot
         self._output: Any = None
         self._token: JsonValue = None
-        self._ends_unknown: LeftUnknown | None = None
+        self._unknown: list[LeftUnknown] = []
 
     async def all(self) -> None:
         before = await self._look()
@@ -175,10 +175,10 @@ class _Trial:
 
     async def _foreseen(self, look: ToolFunction, ahead: ToolCall, later: Any) -> JsonValue:
         """Return the state that the second call relies on, by its dry run before the first call is made."""
-        self._ends_unknown = None
+        self._unknown.clear()
         said = await self._run("second of two dry runs", look, ahead, later)
-        if self._ends_unknown is not None:
-            ahead.follows[self._ends_unknown.name] = Earlier(self._ends_unknown.step, UNKNOWN)
+        for unknown in self._unknown:
+            ahead.follows[unknown.name] = Earlier(unknown.step, UNKNOWN)
             return UNKNOWN
         observed: JsonValue = said.observed
         return observed
@@ -291,7 +291,7 @@ class _Trial:
             given = (self._args if args is None else args).model_copy(deep=True)
             return await run(function, given, call, self._contract.timeout)
         except LeftUnknown as unknown:  # the end of a dry run, as in a plan
-            self._ends_unknown = unknown
+            self._unknown.append(unknown)
             return None
         except Exception as error:  # whatever a tool raises here is a finding about the tool
             self.broken.append(f"the {what} raised {type(error).__name__}: {describe(error, self._secrets)}")
