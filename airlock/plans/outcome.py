@@ -38,6 +38,10 @@ class StepPreview(WireModel):
     """The `$ref` from which each argument, or part of one, comes, by its path."""
     follows: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
     """The things that were observed as earlier steps of the plan leave them: the step of each, by name."""
+    seen_before: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The earlier steps of the plan whose changes a read did not see, because its tool does not ask for them."""
+    beside: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The things that other steps, in no order with this one, would change too: those steps, by name."""
 
 
 class Previewed(StepPreview):

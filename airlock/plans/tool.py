@@ -95,6 +95,8 @@ class ToolCall:
     """The function behind `earlier_all`."""
     follows: dict[str, Earlier] = field(default_factory=dict)
     """The states that this dry run got by `earlier`, by name."""
+    asks_before: bool = False
+    """True once this dry run has asked what earlier steps leave."""
     leaves: dict[str, JsonValue] = field(default_factory=dict)
     """The states in which this live call left things, by name; set by a live function whose dry run can only say `UNKNOWN`
     of them. Later steps of the plan compare with these."""
@@ -128,6 +130,7 @@ class ToolCall:
             None if no step that this one depends on leaves it: then look at the target. Otherwise predict from this state,
             and return its `seen` as `observed`, or under `name` in an `observed` that is an object.
         """
+        self.asks_before = True
         found = self.look_before(name)
         if found is not None:
             self.follows[name] = found
@@ -138,6 +141,7 @@ class ToolCall:
 
         It is for dry runs that repeat earlier changes where they can be taken back; a `seen` may be `UNKNOWN` here.
         """
+        self.asks_before = True
         return self.look_before_all(kind)
 
 

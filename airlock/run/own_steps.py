@@ -11,7 +11,7 @@ from airlock.run.state import Run
 
 
 def own_steps(run: Run, asked: Iterable[str], leaves: Mapping[str, Mapping[str, Left]]) -> dict[str, Any]:
-    """Return the fields `parents` and `leaves` of a request: the edges of admission, and what previewed steps would leave.
+    """Return the fields of a request about own steps: the edges of admission, and what previewed steps would leave.
 
     Steps that are live already are in neither: their effects are in the world, where the dry runs look.
 
@@ -34,6 +34,7 @@ def own_steps(run: Run, asked: Iterable[str], leaves: Mapping[str, Mapping[str, 
     return {
         "parents": parents,
         "leaves": {step: dict(left) for step, left in leaves.items() if left and step in above},
+        "others": {step: tuple(left) for step, left in leaves.items() if left and step not in above},
     }
 
 

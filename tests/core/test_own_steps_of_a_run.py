@@ -33,7 +33,7 @@ def of_epoch(run: Run, epoch: int = OWN_STEPS_EPOCH) -> Run:
 def test_the_edges_that_admission_added_are_asked_with():
     run = of_epoch(new_run(plan(written(step_id="a"), written(step_id="b"), written(step_id="c", key="2"))))
     asked = own_steps(run, ("a", "b", "c"), {})
-    assert asked == {"parents": {"a": (), "b": ("a",), "c": ()}, "leaves": {}}
+    assert asked == {"parents": {"a": (), "b": ("a",), "c": ()}, "leaves": {}, "others": {}}
 
 
 @pytest.mark.parametrize("epoch", range(OWN_STEPS_EPOCH))
@@ -47,6 +47,7 @@ def test_a_later_request_gets_the_states_of_the_steps_it_stands_on_and_no_others
     take_previews(run, [leaving("a"), leaving("c")])
     asked = own_steps(run, ("b",), {"a": LEFT, "c": LEFT})
     assert asked["leaves"] == {"a": LEFT}
+    assert asked["others"] == {"c": ("row:1",)}, "of all others only the names go along, for a warning"
     assert asked["parents"] == {"a": (), "b": ("a",), "c": ()}
 
 
@@ -54,7 +55,7 @@ def test_a_step_that_is_live_is_looked_for_in_the_world():
     run = of_epoch(live_run(plan(written(step_id="a"), written("a", step_id="b"))))
     call(run, live("a"))
     assert run.live == ("a",)
-    assert own_steps(run, ("b",), {}) == {"parents": {"b": ()}, "leaves": {}}
+    assert own_steps(run, ("b",), {}) == {"parents": {"b": ()}, "leaves": {}, "others": {}}
 
 
 def test_the_run_keeps_no_states_and_the_seal_holds_none():
@@ -80,6 +81,16 @@ def test_the_seal_the_token_and_the_text_hold_whose_state_a_preview_relies_on():
         for each in (preview("b"), preview("b", follows={"row:1": "a"}), preview("b", follows={"row:1": "x"}))
     }
     assert len(leaves) == 3
+
+
+def test_the_approver_reads_what_a_read_did_not_see_and_which_steps_have_no_order():
+    two = plan(written(step_id="a"), written("a", step_id="b"), written("b", step_id="c"))
+    shown = awaiting(two, b=preview("b", seen_before=("a",)), c=preview("c", beside={"row:1": ("a", "b")}))
+    assert shown.sealed is not None
+    text = render_preview(shown.sealed, "seal")
+    assert "      looked at before the plan's own changes: step a will have written by then\n" in text
+    assert "      CAUTION: steps a and b would change row:1 too, in no order with this step:\n" in text
+    assert shown.digest != awaiting(two).digest
 
 
 def test_a_preview_that_follows_nothing_is_written_as_before():
