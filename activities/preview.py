@@ -147,6 +147,7 @@ class PreviewActivities:
             return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
+        call.refs = {path: bound.derived[path] for path in real.unknown if path in bound.derived}
         call.follows_writes = step.id in request.behind_writes
         call.look_before, call.look_before_all = partial(own.before, step.id), partial(own.all_before, step.id)
         try:

@@ -22,7 +22,7 @@ from airlock.base.model import WireModel, is_empty
 from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.own_steps import Earlier, Left
-from airlock.plans.refs import UNKNOWN
+from airlock.plans.refs import REF, UNKNOWN, Marker
 
 ToolFunction = Callable[[Any, "ToolCall"], Any]
 Decorated = TypeVar("Decorated", bound=ToolFunction)
@@ -87,6 +87,8 @@ class ToolCall:
     """
     unknown: tuple[str, ...] = ()
     """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
+    refs: dict[str, str] = field(default_factory=dict)
+    """The `$ref` behind each argument path in `unknown` that has one."""
     follows_writes: bool = False
     """True in a dry run if earlier steps, which the step depends on, will have written something before its live call."""
     look_before: Callable[[str], Earlier | None] = field(default=_nothing_before)
@@ -122,6 +124,11 @@ class ToolCall:
     """
     still_mine_sync: Callable[[], bool] = field(default=lambda: True)
     """The same for functions that run in a thread."""
+
+    def source(self, path: str) -> tuple[str, tuple[str | int, ...]] | None:
+        """Return the step that an unknown argument is read from, and the path below its output; None if there is none."""
+        marker = Marker(path, REF, self.refs.get(path))
+        return None if marker.parts is None else (marker.step, marker.parts)
 
     def earlier(self, name: str) -> Earlier | None:
         """Return the state in which the earlier steps of the plan would leave one thing; only dry runs get any.

@@ -27,12 +27,12 @@ from airlock.tools.row_states import (
     unknown_change,
 )
 from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
-from airlock.tools.values import bound, plain, restored, same
+from airlock.tools.values import bound, exact, plain, restored, same
 
 _HAS_ONE = " The database has a call under this plan id and step already."
 _MADE_LIVE = (
-    " An earlier step of this plan changes that row, and only then the database gives it all its values: the call compares "
-    "it with the row that this step leaves."
+    " An earlier step of this plan changes that row, and only then all its values are known: the call compares it with the "
+    "row that this step leaves."
 )
 
 
@@ -43,27 +43,56 @@ def preview_of(args: DatabaseWrite, call: ToolCall) -> Preview:
         ToolFailed: If the change would be refused, or the database does not answer.
     """
     unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
-    preview = None
+    found: tuple[Preview, str | None] | None = None
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
         earlier = None if entry is None or (entry.barred and not entry.undone) else entry
         if earlier is not None and not unknown:
             return _made_before(args, earlier)
         if unknown or not earlier_changes(call):
-            preview = _looked(connection, args, call)
-    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
-        if (found := _foreseen(args, call)) is not None:
-            return found
+            found = _in_the_world(connection, args, call)
+    if found is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (foreseen_now := _foreseen(args, call)) is not None:
+            return foreseen_now
         with transaction(call, write=False) as connection:
-            preview = _looked(connection, args, call)
+            found = _in_the_world(connection, args, call)
+    preview, name = found
     made: list[Trial] = []
     if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
-        leaves = unknown_change(call)
+        leaves = unknown_change(call) | ({} if name is None else {name: _open_state(args)})
     else:
         said = tried(call, lambda connection: _try(connection, args, call), made)
         leaves = _left(args, call, made[0], None) if made else {}
-    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
+    told = None if name is None else call.look_before(name)
+    if name is None or told is None or told.seen is None:
+        return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
+    # an earlier step changes the row, in a way that could not be repeated here: the call compares with what it leaves
+    call.earlier(name)
+    observed = foreseen_state(told.seen, preview.observed)
+    if contains_unknown(observed):
+        said, leaves = said + _MADE_LIVE, {**leaves, name: _open_state(args)}
+        preview = preview.model_copy(update={"output": UNKNOWN})
+    return preview.model_copy(update={"effect": preview.effect + said, "observed": observed, "leaves": leaves})
+
+
+def _open_state(args: DatabaseWrite) -> Left:
+    return Left(seen=None if args.operation == "delete" else {"sha256": UNKNOWN})
+
+
+def _in_the_world(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> tuple[Preview, str | None]:
+    """Return the preview of a change as the database is now, and the name of its row; None if that cannot be told."""
+    preview = _looked(connection, args, call)
+    table, as_text = open_table(connection, args.table, call.settings), stores_text(connection)
+    keys = [column.name for column in table.primary_key.columns]
+    if args.operation != "insert":
+        if contains_unknown(dict(args.where)):
+            return preview, _name_by_reference(args, call)
+        row = rows.named_row(connection, table, bound(table, args.where, as_text=as_text))
+        return preview, row_name(table.fullname, exact(rows.key_of(table, row)))
+    if any(args.row.get(key) in (None, UNKNOWN) for key in keys):
+        return preview, inserted_name(table.fullname, call.step_id)
+    return preview, row_name(table.fullname, exact(bound(table, {key: args.row[key] for key in keys}, as_text=as_text)))
 
 
 def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall, step: str = "") -> Trial:
@@ -122,6 +151,14 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     if (after := changes["leaves"][_name(made, inserted)]).seen is not None:
         changes["leaves"][_name(made, inserted)] = Left(seen={**after.seen, "sha256": UNKNOWN})
     return preview.model_copy(update={**changes, "effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN})
+
+
+def _name_by_reference(args: DatabaseWrite, call: ToolCall) -> str | None:
+    """Return the name of the row whose key is read from the step that inserts it; None if it is not named so."""
+    sources = {column: call.source(f"where.{column}") for column in args.where}
+    steps = {source[0] for column, source in sources.items() if source is not None and source[1] == ("row", column)}
+    told = len(steps) == 1 and all(source is not None and source[1] == ("row", column) for column, source in sources.items())
+    return inserted_name(args.table, next(iter(steps))) if told else None
 
 
 def _name(made: Trial, inserted: Trial | None) -> str:

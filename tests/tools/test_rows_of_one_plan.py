@@ -51,6 +51,7 @@ async def previews(database, *changes: dict[str, Any]) -> dict[str, Any]:
         plan_id="plan-1", steps=tuple(steps), epoch=3,
         contracts={contract.digest(): contract for contract in contracts.values()},
         contract_of={step: contract.digest() for step, contract in contracts.items()},
+        outputs={"made": {"n": UNKNOWN}},
         parents={f"s{number}": (f"s{number - 1}",) if number else () for number in range(len(steps))},
     )  # fmt: skip
     policy = Policy.model_validate({"agents": {"a": {"permissions": ["*"]}}})
@@ -152,6 +153,44 @@ async def test_a_row_that_gets_its_number_in_live_is_compared_with_what_the_inse
     second, call = compared(books, runner, seen, left, 1)
     await second.live(call, **changes[1])
     assert (3, "Ida", 9) in books.rows("books")
+
+
+NEW = {"id": {"$ref": "s0.row.id"}}
+OPEN = {
+    "named by its new id": (
+        [insert("books", title="Ida"), update(NEW, stock=9), delete(NEW)],
+        {"id": 2},
+    ),
+    "an unknown value": (
+        [update(WHERE, stock={"$ref": "made.n"}), update(WHERE, title="Emma II"), update({"id": 1}, stock=7)], WHERE,
+    ),
+    "an unknown value in between": (
+        [update(WHERE, stock=4), update(WHERE, stock={"$ref": "made.n"}), update(WHERE, title="Emma II")], WHERE,
+    ),
+    "an unknown value of a new row": (
+        [insert("books", id=2, title="Ida", stock={"$ref": "made.n"}), insert("books", title="Other")], {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "where"), OPEN.values(), ids=OPEN)
+@pytest.mark.parametrize("theirs", [False, True])
+async def test_a_value_or_a_name_that_only_live_knows_needs_no_second_approval(books, runner, changes, where, theirs):
+    seen = await previews(books, *changes)
+    assert [each for each in seen.values() if not isinstance(each, Previewed)] == []
+    left: dict[str, Any] = {}
+    for number, change in enumerate(changes):
+        made, call = compared(books, runner, seen, left, number)
+        open_value = change.get("row", {}).get("stock") == {"$ref": "made.n"}
+        known = {**change, "row": {**change["row"], "stock": 6}} if open_value else change
+        known = {**known, "where": where} if "where" in known else known
+        if theirs and number and where:
+            books.run(f"UPDATE books SET stock = stock + 70 WHERE id = {where['id']}")
+            with pytest.raises(Stale):
+                await made.live(call, **known)
+            return
+        await made.live(call, **known)
+        left |= call.leaves
 
 
 async def test_a_row_that_a_trigger_changes_is_compared_with_what_the_update_left(books, runner):

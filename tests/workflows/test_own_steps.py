@@ -158,6 +158,22 @@ async def test_a_row_is_inserted_changed_and_deleted_under_one_approval(desk):
     assert desk.books == []
 
 
+async def test_a_row_is_changed_by_the_number_that_it_gets_in_live_under_one_approval(desk):
+    handle = await desk.submit(
+        row("add", "insert", row={"title": "Lady Susan"}),
+        row("more", "update", where={"id": {"$ref": "add.row.id"}}, row={"stock": 2}),
+        row("last", "update", "more", where={"id": {"$ref": "add.row.id"}}, row={"stock": 3}),
+    )
+    await approved(handle)
+    text = (await handle.preview()).text
+    assert "as step add leaves inserted:books/add" in text
+    assert "as step more leaves inserted:books/add" in text
+    assert (await handle.result()).outcome == "completed"
+    assert [row[1:] for row in desk.books] == [("Lady Susan", 3)]
+    assert (await undone(desk, handle)).outcome == "aborted"
+    assert desk.books == []
+
+
 async def test_a_query_sees_what_the_plan_will_have_written_so_that_what_comes_of_it_is_no_surprise(desk):
     desk.query("INSERT INTO books VALUES (20, 'Sanditon', 1)")
     handle = await desk.submit(
