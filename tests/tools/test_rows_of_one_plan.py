@@ -16,6 +16,7 @@ from airlock.plans.left_states import completed
 from airlock.plans.outcome import Previewed
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
+from airlock.tools.database_reading import database_query
 from airlock.tools.database_writing import database_write
 from airlock.tools.row_states import unforeseen_columns
 from airlock.wire import RehearsalRequest
@@ -41,9 +42,15 @@ def books(database):
 
 async def previews(database, *changes: dict[str, Any]) -> dict[str, Any]:
     """Preview changes that follow one another, each under its own step."""
-    catalogue = Catalogue([database_write], settings={"database": database.settings})
+    catalogue = Catalogue([database_write, database_query], settings={"database": database.settings})
     steps = [
-        Step(id=f"s{number}", agent="a", tool="database_write", args=change, confidence=1.0)
+        Step(
+            id=f"s{number}",
+            agent="a",
+            tool="database_query" if "columns" in change else "database_write",
+            args=change,
+            confidence=1.0,
+        )
         for number, change in enumerate(changes)
     ]
     contracts = {step.id: catalogue.contract(step.tool, step.args) for step in steps}
@@ -230,3 +237,14 @@ async def test_an_unknown_change_before_it_leaves_the_preview_as_it_was(books):
     assert isinstance(seen["s1"], Previewed)
     assert "stock from 3 to 5" in seen["s1"].effect
     assert seen["s1"].follows == {}
+
+
+@pytest.mark.parametrize(
+    ("stock", "said"),
+    [(4, "1 rows of books, after the earlier steps"), ({"$ref": "made.n"}, "1 rows of books, before the earlier steps")],
+)
+async def test_a_query_says_whether_it_saw_the_changes_of_its_plan(books, stock, said):
+    seen = await previews(books, update(WHERE, stock=stock), {"table": "books", "columns": ["stock"], "where": WHERE})
+    assert said in seen["s1"].effect
+    assert seen["s1"].output["rows"] == [{"stock": 4 if stock == 4 else 3}]
+    assert seen["s1"].seen_before == ()
