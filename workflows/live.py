@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.gate_requests import all_held, held_names, late_request, tool_slots
     from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.live.load import Load, weight
+    from airlock.run.own_steps import wanted_states
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
@@ -75,6 +76,7 @@ class LiveStage:
         self._handed_back = HandedBack(run)
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
+        self._wanted = wanted_states(self._shown.values())
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
@@ -281,7 +283,10 @@ class LiveStage:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
         run, by_id = self._run, self._steps
         requests = [
-            call_request(run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step])) for step in steps
+            call_request(
+                run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step]), self._wanted.get(step, ())
+            )
+            for step in steps
         ]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()

@@ -12,6 +12,7 @@ from airlock.plans.outcome import MockFailed, Previewed, PreviewFailed, StepPrev
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
+from airlock.run.outputs import drop_all_left
 from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
 from airlock.run.state import Run
 
@@ -92,6 +93,7 @@ def seal_run(run: Run, now: datetime) -> None:
         run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=_why_replaced(run), changed=changed))
         run.replaced = run.replaced[-MAX_REPLACED:]
     run.sealed, run.digest = sealed, seal(sealed)
+    drop_all_left(run)
     run.previews, run.votes, run.approved, run.approved_until = {}, (), (), None
     run.sealed_at = now
     run.keep_seal()

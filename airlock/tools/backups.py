@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.tool import Preview, ToolCall
 from airlock.tools.file_fences import fenced
+from airlock.tools.file_states import file_name
 from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
 from airlock.tools.outcomes import Asked, Effect, errno_name, meaning
 
@@ -74,6 +75,7 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
         if (change.path, change.after) != (path, after_change(change.before, content, mode)):
             raise ToolFailed("this idempotency key was used for another change of a file")
         call.undo = change.model_dump(mode="json")
+        call.leaves[file_name(path)] = change.after.model_dump(mode="json")
         if (entry / "done").exists():
             return change
         if now not in (change.before, change.after):

@@ -13,14 +13,15 @@ def state_before(call: ToolCall, path: str) -> FileState:
         ToolFailed: If the path leads out of the folder, or the file cannot be read.
     """
     target = place(folder_of(call.settings), path)
-    earlier = call.earlier(_name(path))
+    earlier = call.earlier(file_name(path))
     return state_of(target) if earlier is None else FileState.model_validate(earlier.seen)
 
 
 def left(path: str, state: FileState | None) -> dict[str, Left]:
     """Return what a dry run says that its call leaves; without a state, that only the live run will know it."""
-    return {_name(path): Left(seen=UNKNOWN if state is None else state.model_dump(mode="json"))}
+    return {file_name(path): Left(seen=UNKNOWN if state is None else state.model_dump(mode="json"))}
 
 
-def _name(path: str) -> str:
+def file_name(path: str) -> str:
+    """Return the name under which the file tools know a file."""
     return f"file:{path}"

@@ -33,6 +33,12 @@ class Trial(NamedTuple):
     undo: Undo
     otherwise: str
     """A sentence about values that the database would store otherwise; empty if there are none."""
+    step: str = ""
+    """The step whose change it is."""
+    numbered: bool = False
+    """True if the database gives the row its key."""
+    unforeseen: frozenset[str] = frozenset()
+    """The columns to which the database gives another value each time, such as a number of a sequence or the time."""
 
     def inserted(self, other: "Trial") -> bool:
         """Return True if this trial inserted the row that another one changed."""
