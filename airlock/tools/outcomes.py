@@ -118,7 +118,8 @@ def _doubt(asked: Asked, *answers: str, why: str) -> Row:
 def _http_change(asked: Asked) -> tuple[Row, ...]:
     return (
         _not_now(asked, NOT_SENT, why="no connection was made"),
-        _success(asked, "2xx", why="the target did it, also where its body cannot be read: that is kept as text"),
+        _success(asked, "2xx", why="the target did it, also where its body is not what it should be: that is kept as text"),
+        _doubt(asked, LOST, why="the connection was lost before an answer, or within the body of a 2xx"),
         _doubt(asked, "408", "499", why="the time of the target, or of a gateway, was over: either may have acted"),
         _not_now(asked, "425", "429", why="the target turned the request away before it did anything"),
         _refused(asked, "4xx", why="the target says that the request is at fault"),

@@ -149,11 +149,21 @@ SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
         ({"retry-after": "Wed, 21 Oct 2015 07:28:10 GMT"}, 0.0),
         ({"retry-after": "soon"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "+5"}, 0.0),
+        ({"retry-after": "1e3"}, 0.0),
+        ({"retry-after": "nan"}, 0.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "7200.5"}, 7_200.5),
+        ({"retry-after": " 7 "}, 7.0),
+        ([("retry-after", "3"), ("retry-after", "7200")], 7_200.0),
+        ([("retry-after", "soon"), ("retry-after", "7")], 7.0),
+        ({"retry-after": "Wed Oct 21 07:28:10 2026", **SERVER_TIME}, 10.0),
+        ({"retry-after": "Wednesday, 21-Oct-26 07:28:10 GMT", **SERVER_TIME}, 10.0),
         ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:10 GMT"}, 0.0),
         ({"retry-after": "9" * 400}, 366 * 86_400.0),
     ],
 )
-def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
+def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: Any, after: float) -> None:
     refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers=headers), "")
     assert isinstance(refusal, TargetRefused)
     assert (refusal.retry, refusal.after) == (True, after)
