@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -13,7 +14,7 @@ from airlock.activities.call import CallActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.outcome import Attempt, CallSucceeded
+from airlock.plans.outcome import CallSucceeded
 from airlock.plans.plan import Step
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.tools import http_request
@@ -111,16 +112,21 @@ async def test_the_status_of_an_answer_that_breaks_off_still_counts(raw: tuple[s
     assert (found.kind, said in getattr(found, "error", ""), getattr(found, "after", 0.0)) == (kind, True, after), found
 
 
-async def attempts(raw: tuple[str, list[bytes]], answer: str) -> tuple[Attempt, ...]:
+async def attempts(raw: tuple[str, list[bytes]], answer: str) -> tuple[Any, ...]:
     """Make one POST that is answered so, and return the attempts."""
     host, received = raw
     catalogue = Catalogue([http_request], settings={"http": {"allow_hosts": host}})
     env = ActivityEnvironment()
     env.info = dataclasses.replace(env.info, workflow_type="PlanWorkflow", workflow_id="plan-p")
-    args = {"url": f"http://{host}/charge", "method": "POST", "headers": {"X-Answer": answer.lower()}, "body": 5}
+    args: dict[str, Any] = {
+        "url": f"http://{host}/charge",
+        "method": "POST",
+        "headers": {"X-Answer": answer.lower()},
+        "body": 5,
+    }
     step = Step(id="s", agent="a", tool="http_request", args=args, confidence=1.0)
     request = CallRequest(step=step, contract=catalogue.contract("http_request", args))
     calls = CallActivities(Toolbox(catalogue, Policy()))
-    found = (await env.run(calls.call, ChainRequest(plan_id="p", calls=(request,)))).attempts
+    found: tuple[Any, ...] = (await env.run(calls.call, ChainRequest(plan_id="p", calls=(request,)))).attempts
     assert len(received) == 1
     return found
