@@ -5,7 +5,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, frozen_description, json_of
-from airlock.tools.file_states import left, state_before
+from airlock.tools.file_states import left, not_tried, state_before
 from airlock.tools.file_writing import FileInfo
 from airlock.tools.folder import ABSENT, FileSettings, FileState, RelativePath
 
@@ -42,7 +42,7 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
     if not now.exists:
         raise ToolFailed(f"there is no file {args.path!r} to delete")
     return Preview(
-        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).",
+        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).{not_tried(call, args.path)}",
         output=json_of(_info(args.path, now)),
         observed=now.model_dump(mode="json"),
         undo=f"Restore the {now.size} bytes and mode {now.mode}.",

@@ -1,9 +1,11 @@
 """The states of files that the dry runs of one plan hand from step to step."""
 
+import os
+
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import ToolCall
-from airlock.tools.folder import FileState, folder_of, place, state_of
+from airlock.tools.folder import FileState, folder_of, parents, place, state_of
 
 
 def state_before(call: ToolCall, path: str) -> FileState:
@@ -15,6 +17,19 @@ def state_before(call: ToolCall, path: str) -> FileState:
     target = place(folder_of(call.settings), path)
     earlier = call.earlier(_name(path))
     return state_of(target) if earlier is None else FileState.model_validate(earlier.seen)
+
+
+def not_tried(call: ToolCall, path: str) -> str:
+    """Return a sentence for the approver if this worker may not write where the file is; the live worker may.
+
+    A dry run leaves nothing behind, so unlike a change of a row it cannot be tried.
+    """
+    root = folder_of(call.settings)
+    above = [root / parent for parent in parents(path)]
+    nearest = next((folder for folder in above if folder.is_dir()), root)
+    if all(os.access(folder, os.W_OK | os.X_OK) for folder in (root, nearest)):
+        return ""
+    return " Whether it can be written was not tried: this worker may only read there."
 
 
 def left(path: str, state: FileState | None) -> dict[str, Left]:

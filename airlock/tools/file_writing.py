@@ -12,7 +12,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import after_change, change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.file_states import left, state_before
+from airlock.tools.file_states import left, not_tried, state_before
 from airlock.tools.folder import ABSENT, FileSettings, RelativePath
 
 MAX_CONTENT = 1_000_000
@@ -81,7 +81,7 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
         after = after_change(now, _bytes(args), _mode(args))
         output |= {"bytes": after.size, "sha256": str(after.sha256)}
         size, leaves = f"{after.size} bytes, mode {after.mode}", left(args.path, after)
-    effect = f"Would {verb} {args.path} ({size})."
+    effect = f"Would {verb} {args.path} ({size}).{not_tried(call, args.path)}"
     observed = now.model_dump(mode="json")
     return Preview(effect=effect, output=json_of(output), observed=observed, undo=undo, leaves=leaves)
 
