@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,9 +83,45 @@ class TargetRefused(ToolFailed):
         super().__init__(message, retry=retry, after=after)
 
 
+class _Sending:
+    """The way of a request to its target, as the HTTP library tells it."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._begun = False
+
+    async def note(self, step: str, told: Mapping[str, Any]) -> None:
+        """Note one step. A request to a proxy to connect comes first, and is not the request itself."""
+        self._steps += 1
+        if step.endswith("send_request_headers.started") and told["request"].method != b"CONNECT":
+            self._begun = True
+
+    @property
+    def not_begun(self) -> bool:
+        """True if the library told steps, and no byte of the request was among them."""
+        return self._steps > 0 and not self._begun
+
+
 def is_gone(refusal: TargetRefused) -> bool:
     """Return True if the refusal of a DELETE, or of a GET, says that there is no such thing any more."""
     return meaning(Asked.HTTP_REMOVAL, refusal.status).effect is Effect.SUCCESS
+
+
+def client_of(timeout: float, *, environment: bool) -> httpx.AsyncClient:
+    """Return a client for one call.
+
+    Args:
+        timeout: Seconds for connecting, and for each wait for data.
+        environment: True to use proxy and certificate variables.
+
+    Raises:
+        ToolFailed: If one of these variables cannot be used; nothing was sent.
+    """
+    try:
+        return httpx.AsyncClient(timeout=timeout, trust_env=environment)
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:  # a proxy, or a file of certificates
+        what = "settings trust_environment: its variables cannot be used"
+        raise ToolFailed(f"{what}: {type(error).__name__}") from error
 
 
 async def exchange(
@@ -107,6 +143,8 @@ async def exchange(
     what = _what(request)
     changes = request.method not in READ_METHODS if changes is None else changes
     asked = Asked.HTTP_WRITE if changes else Asked.HTTP_READ
+    sending = _Sending()
+    request.extensions = {**request.extensions, "trace": sending.note}
     try:
         response = await client.send(request, stream=True, follow_redirects=False)
     except _NOT_SENT as error:
@@ -114,6 +152,8 @@ async def exchange(
     except httpx.LocalProtocolError as error:
         raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
     except Exception as error:
+        if sending.not_begun:
+            raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
         raise _lost(asked, what, error) from error
     succeeded = meaning(asked, response.status_code).effect is Effect.SUCCESS
     content: bytes | None = None
