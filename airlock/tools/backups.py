@@ -95,6 +95,18 @@ def after_change(before: FileState, content: bytes | None, mode: int | None = No
     return FileState.of(content, kept if mode is None else mode)
 
 
+def made_before(call: ToolCall) -> Change | None:
+    """Return the change that was made under this idempotency key already; None if there is none, or none that can be read.
+
+    A run in another namespace, or after the retention, has the same key: its live call would change nothing.
+    """
+    entry = _entry(folder_of(call.settings), call.idempotency_key)
+    try:
+        return _recorded(entry) if (entry / "done").exists() else None
+    except (OSError, ValidationError):
+        return None
+
+
 def undo_change(call: ToolCall) -> None:
     """Restore the state that a file had before the call; safe to repeat.
 

@@ -284,6 +284,36 @@ async def test_refusals_name_what_is_wrong(runner: Make, root: Path) -> None:
     assert tree(root) == {}
 
 
+async def test_the_dry_run_says_that_the_call_was_made_before(runner: Make, root: Path) -> None:
+    """By a run in another namespace, or by one that the retention has removed: the live call would change nothing."""
+    writer = runner(file_write, {"root": str(root)})
+    args = {"path": "a/report", "content": "of May"}
+    call = writer.call()
+    output = await writer.live(call, **args)
+    (root / "a" / "report").unlink()
+    preview = await writer.dry_run(**args)
+    assert preview.effect.startswith("Would change nothing. The folder has a call under this plan id and step already.")
+    assert preview.output == output == await writer.live(writer.call(observed=preview.observed), **args)
+    assert not (root / "a" / "report").exists()
+    for other in ({**args, "content": "of June"}, {**args, "path": "b"}, {**args, "mode": "600"}):
+        with pytest.raises(ToolFailed, match="It was another call: use a new plan_id"):
+            await writer.dry_run(**other)
+    unknown = await writer.dry_run(path="a/report", content=UNKNOWN, unknown=("content",))
+    assert unknown.effect.endswith("under this plan id and step already.")
+    assert (await runner(file_write, {"root": str(root)}, key="plan-2/step-1").dry_run(**args)).effect.startswith(
+        "Would create"
+    )
+    (root / "a" / "report").write_text("of May")
+    await writer.undo(call.undo, **args)
+    assert (await writer.dry_run(**args)).effect.startswith("Would create"), "the undo has taken it back"
+    deleter = runner(file_delete, {"root": str(root)})
+    (root / "old").write_text("old")
+    deleted = await deleter.live(path="old")
+    (root / "old").write_text("new")
+    preview = await deleter.dry_run(path="old")
+    assert (preview.effect.startswith("Would change nothing."), preview.output) == (True, deleted)
+
+
 async def test_a_folder_that_may_not_be_entered_leaves_no_doubt(
     runner: Make, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
