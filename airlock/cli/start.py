@@ -20,7 +20,7 @@ from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.outcome import Outcome
-from airlock.run.presentation.views import StatusView
+from airlock.run.presentation.views import StatusView, rehearsal_failed
 
 ADMISSION_WITHIN = 20.0
 """Seconds that `start` waits until the operator's worker admits the plan or refuses it."""
@@ -38,9 +38,10 @@ async def start(
 ) -> int:
     """Submit a plan.
 
-    The same plan twice starts nothing, unless it ended as unrehearsed: then it is rehearsed again. Other content under the
-    same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20 seconds, and 1 when it
-    is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed.
+    The same plan twice starts nothing, unless it ended because it could not be rehearsed: then it is rehearsed again. Other
+    content under the same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20
+    seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed, and 1
+    if nothing could go live because a mock or a dry run failed.
     """
     findings, _ = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if findings.problems:
@@ -61,7 +62,8 @@ async def start(
         _say_where(handle, status)
         for sentence in missing:
             warn(sentence)
-    return REFUSED if status is not None and status.outcome is Outcome.UNREHEARSED else OK
+    failed = status is not None and (status.outcome is Outcome.UNREHEARSED or rehearsal_failed(status))
+    return REFUSED if failed else OK
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:

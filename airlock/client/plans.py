@@ -34,7 +34,7 @@ from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
 from airlock.run.presentation.preview_check import checked_preview
-from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView, rehearsal_failed
 from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 
@@ -240,7 +240,8 @@ class Airlock:
     async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
         """Submit a plan. The same plan submitted again starts nothing, and returns the same handle.
 
-        A plan that ended as `unrehearsed` has called nothing: the same plan starts once more and is rehearsed again.
+        A plan that ended as `unrehearsed`, or because its mocks or dry runs failed, has called nothing: the same plan starts
+        once more and is rehearsed again.
 
         Args:
             plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
@@ -293,10 +294,12 @@ class Airlock:
 
 
 async def _unrehearsed(handle: PlanHandle) -> bool:
-    """Return True if the last run of a plan has ended without a rehearsal, and so without any call."""
+    """Return True if the last run of a plan has ended because it could not be rehearsed, and so without any call."""
     facts = await handle.facts(last=1)
     if facts.summary.open:
         return False
+    if facts.result is not None and rehearsal_failed(facts.result):
+        return True
     outcome = facts.result.outcome.value if facts.result else facts.summary.outcome
     return outcome == Outcome.UNREHEARSED.value
 

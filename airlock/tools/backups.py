@@ -97,6 +97,18 @@ def after_change(before: FileState, content: bytes | None, mode: int | None = No
     return FileState.of(content, kept if mode is None else mode)
 
 
+def made_before(call: ToolCall) -> Change | None:
+    """Return the change that was made under this idempotency key already; None if there is none, or none that can be read.
+
+    A run in another namespace, or after the retention, has the same key: its live call would change nothing.
+    """
+    entry = _entry(folder_of(call.settings), call.idempotency_key)
+    try:
+        return _recorded(entry) if (entry / "done").exists() else None
+    except (OSError, ValidationError):
+        return None
+
+
 def undo_change(call: ToolCall) -> None:
     """Restore the state that a file had before the call; safe to repeat.
 
@@ -159,15 +171,19 @@ def _record(root: Path, entry: Path, path: str, before: FileState, after: FileSt
     change = Change(path=path, before=before, after=after, created=tuple(created), backup=entry.name)
     draft = entry.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True, mode=0o700)
-    if change.before.exists:
-        shutil.copyfile(root / change.path, draft / "before")
-        if state_of(draft / "before").sha256 != change.before.sha256:
-            raise ToolFailed(f"{change.path!r} was being changed during its backup", retry=True)
-    (draft / "change.json").write_text(change.model_dump_json(), encoding="utf-8")
-    for file in draft.iterdir():
-        _flush(file)
-    draft.rename(entry)
+    try:
+        draft.mkdir(parents=True, mode=0o700)
+        if change.before.exists:
+            shutil.copyfile(root / change.path, draft / "before")
+            if state_of(draft / "before").sha256 != change.before.sha256:
+                raise ToolFailed(f"{change.path!r} was being changed during its backup", retry=True)
+        (draft / "change.json").write_text(change.model_dump_json(), encoding="utf-8")
+        for file in draft.iterdir():
+            _flush(file)
+        draft.rename(entry)
+    except (OSError, ToolFailed):
+        shutil.rmtree(draft, ignore_errors=True)  # what filled a disk must not keep it full
+        raise
     return change
 
 
@@ -176,9 +192,14 @@ def _draft(entry: Path, state: FileState, content: bytes) -> Path | None:
     if not state.exists:
         return None
     draft = entry / "new"
-    draft.write_bytes(content)
-    draft.chmod(int(state.mode or "0600", 8))
-    _flush(draft)
+    try:
+        draft.write_bytes(content)
+        draft.chmod(int(state.mode or "0600", 8))
+        _flush(draft)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
     return draft
 
 

@@ -15,7 +15,7 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Arguments, Email, Settings, require_mine, required
-from airlock.tools.web import READ_METHODS, Reply, TargetRefused, exchange, is_gone
+from airlock.tools.web import READ_METHODS, Reply, TargetRefused, client_of, exchange, is_gone
 
 API_VERSION = "2021-07-28"
 NAMES = ("name", "firstName", "lastName")
@@ -141,7 +141,7 @@ class Crm:
         headers |= {"Idempotency-Key": key} if key else {}
         headers |= {"If-Match": etag} if etag else {}
         settings = self._settings
-        async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
+        async with client_of(settings.timeout, environment=settings.trust_environment) as client:
             try:
                 url = settings.base_url.rstrip("/") + path
                 request = client.build_request(method, url, params=query, json=body, headers=headers)
