@@ -1,4 +1,3 @@
-"use strict";
 // The page: what the record says, and the result of the check. Every text of the record is set as text, never as markup.
 
 const SHOWN = 500;
@@ -15,8 +14,8 @@ function make(tag, options = {}, ...children) {
 
 // A text must not look like another one: signs without a shape and signs that turn the direction are shown as escapes.
 const visible = (text) => String(text ?? "\u2013").replace(
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]/g,
-  (sign) => "\\u" + sign.charCodeAt(0).toString(16).padStart(4, "0"));
+  /[\p{Cf}\p{DI}\p{Zl}\p{Zp}\u2800\u{16fe4}\u{1d159}]|(?!\n)\p{Cc}|(?! )\p{Zs}/gu,
+  (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
 
 const time = (text) => (text ? make("time", { datetime: text }, text.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")) : "\u2013");
 const mono = (text) => make("code", {}, text);
@@ -155,6 +154,7 @@ async function checkFiles(files, what) {
 document.getElementById("files").addEventListener("change", async (event) => {
   const files = new Map();
   for (const file of event.target.files) files.set(file.name, new Uint8Array(await file.arrayBuffer()));
+  event.target.value = "";  // or choosing the same files again, once they were changed, would do nothing
   await checkFiles(files, `${files.size} files that you chose`);
 });
 
