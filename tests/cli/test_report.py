@@ -146,6 +146,30 @@ def test_lines_that_were_hashed_again_are_named_by_digest_signature_and_chain(
         assert (verdict, told in text) == ("bad", True), text
 
 
+def test_the_page_tells_undone_from_kept_and_shows_refusals_settlements_and_hidden_values(
+    page: Browser, exported: Path, tmp_path: Path
+) -> None:
+    def opened(number: int) -> str:
+        shown = page.value(
+            f"(() => {{ const plan = document.querySelectorAll('details.plan')[{number}]; plan.open = true;"
+            " return new Promise((resolve) => setTimeout(() => resolve(plan.innerText), 50)); })()"
+        )
+        return str(shown)
+
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    assert "2 calls undone, 1 call kept" in opened(1)
+    assert "not undone: its undo failed" in opened(2)
+    assert "nothing undone" in opened(0)
+    assert "resolve: happened" in opened(4)
+    assert "the plan is in MOCK, it does not wait for approval" in opened(9)
+    hide(tmp_path / "hidden", tmp_path / "openings.jsonl")
+    page.open(report(tmp_path / "hidden", tmp_path / "h.html"))
+    page.checked()
+    assert "hidden; its salted hash is" in opened(0)
+    assert "$hidden" not in opened(0)
+
+
 def lies() -> Iterator[tuple[str, PlanRecord]]:
     """Yield records with one lie each, hashed again everywhere, as a forger would who can rewrite all files."""
     record = plan_record(trace(resealed()))

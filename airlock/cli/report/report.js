@@ -28,7 +28,8 @@ function table(heads, rows) {
 
 const section = (title, ...content) => make("section", {}, make("h3", {}, title), ...content);
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const json = (value) => make("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 1));
+const json = (value) => make("pre", {}, hiddenIn(value) && Object.keys(value).length === 1 && typeof value.$hidden === "string"
+  ? `hidden; its salted hash is ${value.$hidden}` : typeof value === "string" ? value : JSON.stringify(value, null, 1));
 
 function stepsOf(content) {
   if (!content) return [];
@@ -74,6 +75,9 @@ function planDetails(plan) {
   ]);
   const events = line.events.filter((event) => event.kind === "call" || event.kind === "drift")
     .map((event) => [time(event.timestamp), mono(event.step), event.what, event.reason || "\u2013", short(event.seal), `run ${event.run_id}, event ${event.event_id}`]);
+  const others = line.events.filter((event) => event.kind !== "call" && event.kind !== "drift").map((event) => [time(event.timestamp),
+    event.kind, `${event.what}${event.answer ? `: ${event.answer}` : ""}`, event.step ? mono(event.step) : "\u2013", event.by, event.reason || "\u2013",
+    `run ${event.run_id}, event ${event.event_id}`]);
   const undos = plan.rollbacks.map(({ value }) => [time(value.timestamp), mono(value.step), value.tool_name, value.event, value.reason || "\u2013", short(value.seal)]);
   const moves = plan.transitions.map(({ value }) => [time(value.timestamp), value.event, `${value.from_state} \u2192 ${value.to_state}`, value.by, value.reason, short(value.digest)]);
   const none = (text) => make("p", {}, text);
@@ -85,14 +89,25 @@ function planDetails(plan) {
       events.length ? table(["when", "step", "what", "reason", "seal", "where"], events) : none("No live call was made.")),
     section("Undos", undos.length ? table(["when", "step", "tool", "what", "reason", "seal"], undos) : none("Nothing was undone.")),
     section("Course", moves.length ? table(["when", "event", "from and to", "by", "reason", "seal"], moves) : none("No transitions.")),
+    section("Decisions, refusals and conflicts", others.length ? table(["when", "kind", "what", "step", "by", "reason", "where"], others) : none("None.")),
   ];
+}
+
+// "3 undos" would hide that one call was kept and that the undo of another failed.
+function undosSaid(plan) {
+  const ends = plan.rollbacks.map(({ value }) => value.event);
+  const said = [["undone", "undone"], ["kept", "kept"], ["undo_failed", "not undone: its undo failed"]].map(([event, text]) => {
+    const count = ends.filter((one) => one === event).length;
+    return count ? `${many(count, "call")} ${text}` : "";
+  }).filter((text) => text);
+  return said.join(", ") || "nothing undone";
 }
 
 function planView(plan) {
   const line = plan.line.value;
   const head = make("summary", {}, make("strong", {}, line.plan_id), ` ${line.undo ? "(undo) " : ""}`,
     make("span", { class: "state" }, line.outcome || line.state), ` requested by ${line.requested_by || "\u2013"}, `, time(line.submitted_at),
-    `, ${many(plan.approvals.length, "seal")}, ${many(plan.rollbacks.length, "undo")}`);
+    `, ${many(plan.approvals.length, "seal")}, ${undosSaid(plan)}`);
   const view = make("details", { class: "plan" }, head);
   view.addEventListener("toggle", () => { if (view.open && view.children.length === 1) view.append(...planDetails(plan)); });
   return view;
