@@ -38,12 +38,16 @@ class Openings:
     """Values that can be shown, by the hash that stands for them."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    """Place of each value as its opening tells it; the check of its seal compares it."""
 
     def add(self, opening: Opening) -> bool:
         """Add an opening; return False if its hash is not the one of its value, and leave it out."""
         if hash_of(opening.salt, opening.value) != opening.hash:
             return False
         self.values[opening.hash] = opening.value
+        if opening.path:
+            self.places[opening.hash] = opening.path
         return True
 
 
@@ -111,6 +115,22 @@ def hidden_values(content: Any) -> Iterator[str]:
 def _hash_in(content: Mapping[str, Any]) -> str | None:
     found = content.get(HIDDEN) if len(content) == 1 else None
     return found if isinstance(found, str) else None
+
+
+def opened_elsewhere(content: Mapping[str, Any], seal: str, openings: Openings) -> str | None:
+    """Return the place of a hidden value whose opening tells another place; None if there is none.
+
+    Args:
+        content: The content of a seal as it is exported.
+        seal: The digest of the seal.
+        openings: The values that can be shown, with their places.
+    """
+    for path, holder, name in _sensitive(dict(content)):
+        hidden = _hash_in(holder[name]) if isinstance(holder[name], Mapping) else None
+        told = openings.places.get(hidden) if hidden is not None else None
+        if told is not None and told != f"{seal}/{path}":
+            return path
+    return None
 
 
 def misplaced(content: Mapping[str, Any]) -> bool:

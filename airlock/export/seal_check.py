@@ -9,7 +9,7 @@ from airlock.base.canonical import digest
 from airlock.base.names import RESERVED, UNDO_PREFIX
 from airlock.base.person import same_person
 from airlock.export.approvals import SealDecision, SealLine
-from airlock.export.hiding import Openings, hidden_values, misplaced, opened
+from airlock.export.hiding import Openings, hidden_values, misplaced, opened, opened_elsewhere
 from airlock.export.ledger import seals_genesis
 from airlock.export.lines import AuditEvent, ExecutionLine, RollbackLine
 from airlock.export.plan_lines import PlanRecord, votes_by_step
@@ -157,6 +157,8 @@ def _content_faults(seal: SealLine, openings: Openings, report: SealReport) -> I
         yield "content: was changed: it does not match content_hash"
     if seal.content_hash is not None and misplaced(seal.content):
         yield "content: hides a value that an export never hides"
+    if (place := opened_elsewhere(seal.content, seal.digest, openings)) is not None:
+        yield f"content.{place}: the opening of this value says that it stands elsewhere"
     content = seal.content if seal.content_hash is None else opened(seal.content, openings)
     if seal.content_hash is not None and any(True for _ in hidden_values(content)):
         report.hidden += 1
