@@ -168,6 +168,8 @@ def test_the_page_tells_undone_from_kept_and_shows_refusals_settlements_and_hidd
     page.checked()
     assert "hidden; its salted hash is" in opened(0)
     assert "$hidden" not in opened(0)
+    nested = page.value("json({ key: { $hidden: 'a1' }, plain: [1] }).textContent")
+    assert json.loads(nested) == {"key": "hidden; its salted hash is a1", "plain": [1]}
 
 
 def lies() -> Iterator[tuple[str, PlanRecord]]:

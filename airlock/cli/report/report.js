@@ -28,8 +28,9 @@ function table(heads, rows) {
 
 const section = (title, ...content) => make("section", {}, make("h3", {}, title), ...content);
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const json = (value) => make("pre", {}, hiddenIn(value) && Object.keys(value).length === 1 && typeof value.$hidden === "string"
-  ? `hidden; its salted hash is ${value.$hidden}` : typeof value === "string" ? value : JSON.stringify(value, null, 1));
+const shown = (value) => (isMap(value) && Object.keys(value).length === 1 && typeof value.$hidden === "string"
+  ? `hidden; its salted hash is ${value.$hidden}` : value);
+const json = (value) => make("pre", {}, typeof shown(value) === "string" ? shown(value) : JSON.stringify(value, (_, inner) => shown(inner), 1));
 
 function stepsOf(content) {
   if (!content) return [];
