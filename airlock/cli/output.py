@@ -1,7 +1,7 @@
 """The output of every command: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
 
 Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted by Ctrl-C. What runs until it is told to stop
-(`dev`, a worker) exits 0 then: it has done all that was asked.
+(`dev` once it is up, a worker) exits 0 then: it has done all that was asked.
 """
 
 import asyncio

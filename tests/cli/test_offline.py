@@ -2,14 +2,16 @@
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import pytest
 from typer.testing import CliRunner
 
-from airlock.cli.app import app
+from airlock.cli.app import Commands, app
 from airlock.cli.approve import signed
 from airlock.cli.decisions import me
 from airlock.cli.output import Refusal
@@ -17,7 +19,9 @@ from airlock.plans.state import State
 from airlock.run.decisions.signature import signature_refusal
 from airlock.run.messages import Approve
 from airlock.run.presentation.views import PreviewView
+from airlock.worker.command import app as worker_app
 from tests.cli.conftest import NO_SERVER, new_key, note_plan, run_starter
+from tests.command_lines import starter_commands, worker_command
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CONFIG = str(EXAMPLES.parent / "airlock.toml")
@@ -174,13 +178,57 @@ def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
     ("arguments", "said"),
     [(("list", "--state", "nowhere"), "there is no state 'nowhere': use one of: MOCK, DRY_RUN, AWAITING_APPROVAL, LIVE"),
      (("list", "--state", "awaiting-aproval"), "did you mean 'AWAITING_APPROVAL'?"),
-     (("resolve", "plan", "step", "perhaps", "--reason", "r"), "'perhaps' is not one of")],
+     (("resolve", "plan", "step", "perhaps", "--reason", "r"), "'perhaps' is not one of: happened, did_not_happen, retry"),
+     (("resolve", "plan", "step", "hapened", "--reason", "r"), "Did you mean 'happened'?"),
+     (("list", "--limit", "0"), "'0' is not a whole number from 1 to 10,000"),
+     (("list", "--limit", "20000"), "'20000' is not a whole number from 1 to 10,000"),
+     (("list", "--limit", "many"), "'many' is not a whole number from 1 to 10,000"),
+     (("lock", "--reason", "r", "--timeout", "-1"), "'-1' is not a number of at least 0"),
+     (("health", "--window", "week"), "'week' is not one of: hour, day, all")],
 )  # fmt: skip
 def test_bad_usage_names_what_may_be_written(arguments: tuple[str, ...], said: str) -> None:
     on_terminal = " ".join(invoke(*arguments).stderr.split())
     assert said in on_terminal
     assert said in json.loads(invoke(*arguments, "--json").stdout)["error"]
     assert "Value error" not in on_terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--role", "nobody"), "'nobody' is not one of: all, orchestrate, rehearse, live"),
+     (("--role", "rehearsal"), "Did you mean 'rehearse'?"),
+     (("--log-level", "warnings"), "'warnings' is not one of: DEBUG, INFO, WARNING, ERROR. Did you mean 'WARNING'?"),
+     (("--max-calls", "0"), "'0' is not a whole number of at least 1"),
+     (("--metrics-address", "x"), "'x' is not an address to listen on")],
+)  # fmt: skip
+def test_bad_usage_of_a_worker_names_what_may_be_written(arguments: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(worker_app, arguments)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Value error" not in done.stderr
+
+
+def chosen_and_counted(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each option that takes a number or one of some values, with the command that has it."""
+    for name, each in getattr(command, "commands", {}).items():
+        yield from chosen_and_counted(command.load(name) if isinstance(command, Commands) else each, (*path, name))
+    for option in command.params:
+        kind = option.type_descriptor.annotation
+        if kind in (int, float) or (isinstance(kind, type) and issubclass(kind, Enum)) or get_origin(kind) is Literal:
+            yield path, option
+
+
+def test_no_option_answers_in_the_words_of_a_library() -> None:
+    asked = 0
+    for program, root in ((app, starter_commands()), (worker_app, worker_command())):
+        for path, option in chosen_and_counted(root):
+            if not option.opts[0].startswith("-"):
+                continue  # an argument: the words of one are in the table above
+            done = CliRunner().invoke(program, [*path, f"{option.opts[0]}=x"])
+            assert (done.exit_code, "'x'" in done.stderr) == (2, True), (path, option.name)
+            assert not re.search(r"Input should|Value error|unable to parse", done.stderr)
+            asked += 1
+    assert asked >= 9
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,10 @@ def test_not_an_object(document: Any) -> None:
     ("change", "where", "message", "fix"),
     [
         ({"id": None}, "steps.#1.id", "is null, not a text", "write a text in quotes"),
-        ({"id": ""}, "steps.#1.id", "pattern", "letters, digits"),
-        ({"id": "a b"}, "steps.a b.id", "pattern", "letters, digits"),
-        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits, '-' and '_' only, at most 64"),
-        ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "pattern", "letters"),
+        ({"id": ""}, "steps.#1.id", "another form", "letters, digits"),
+        ({"id": "a b"}, "steps.a b.id", "another form", "letters, digits"),
+        ({"id": "a.b"}, "steps.a.b.id", "another form", "letters, digits, '-' and '_' only, at most 64"),
+        ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "another form", "letters"),
         ({"agent": 7}, "steps.create.agent", "is a whole number, not a text", "write a text in quotes"),
         ({"agent": "  "}, "steps.create.agent", "is empty", "write a text of at least 1 character"),
         ({"tool": ["write"]}, "steps.create.tool", "is a list, not a text", "write a text in quotes"),
@@ -342,7 +342,7 @@ def test_a_wrong_validations_file(validation: Any) -> None:
     ("change", "where", "message"),
     [
         ({"plan_id": None}, "plan_id", "is null, not a text"),
-        ({"plan_id": "a/b"}, "plan_id", "pattern"),
+        ({"plan_id": "a/b"}, "plan_id", "another form"),
         ({"agent_assignments": {}}, "agent_assignments", "is empty"),
         ({"agent_assignments": {"a": "read"}}, "agent_assignments.a", "is a text, not a list"),
         ({"agent_assignments": {"a": []}}, "steps", "is empty"),
