@@ -79,7 +79,8 @@ def _parsed(text: str, where: str) -> Keyring:
     try:
         return parse_keyring(text)
     except KeyringError as error:
-        raise ConfigError([Problem(where=where, message=str(error), fix="see docs/guides/operating.md")]) from error
+        fix = "correct it, or make new keys for all workers: airlock keys new"
+        raise ConfigError([Problem(where=where, message=str(error), fix=fix)]) from error
 
 
 def new_secrets() -> dict[Channel, bytes]:

@@ -361,6 +361,23 @@ def test_a_wrong_older_plan(change: dict[str, Any], where: str, message: str) ->
     assert message in found[0][1]
 
 
+@pytest.mark.parametrize(
+    ("change", "fix"),
+    [({"agent_assignments": ["a"]}, 'write the tools of each agent: {"agent": ["tool", "tool"]}'),
+     ({"confidence_scores": {"read": "high"}}, 'write a number from 0.0 to 1.0 for each tool or agent: {"tool": 0.9}'),
+     ({"execution_order": "read"}, 'write tools, or agents, in their order: ["tool", "tool"]'),
+     ({"exection_order": []}, "did you mean 'execution_order'?"),
+     ({"colour": 1}, "remove 'colour'; a plan with agent_assignments takes: plan_id, agent_assignments, execution_order"),
+     ({"plan_id": 7}, "write a text in quotes"), ({"max_mode": "FAST"}, "write MOCK, DRY_RUN or LIVE"),
+     ({"plan_id": ...}, "add 'plan_id': a text")],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_the_fix_of_an_older_plan_is_told_in_words(change: dict[str, Any], fix: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        read_plan({key: value for key, value in {**OLD, **change}.items() if value is not ...})
+    assert refused.value.problems[0].fix.startswith(fix)
+
+
 def test_which_format_it_is() -> None:
     assert is_assignments(OLD)
     assert not is_assignments(PLAN)
