@@ -124,7 +124,7 @@ async def connect_patiently(say: Callable[[str], None] | None = None, keyring: K
         try:
             return await connect(keyring)
         except ConnectionFailed as error:
-            (say or _to_stderr)(f"{error} Trying again in {wait:.0f} s.")
+            (say or _to_stderr)(f"{error}\nTrying again in {wait:.0f} s.")
             await asyncio.sleep(wait)
             wait = min(wait * 2, 30.0)
 
