@@ -63,7 +63,7 @@ async def _run(folder: Path, config: Path | None, is_up: Callable[[], None], *, 
         if worker:
             children.append(await _start_worker(stack, folder, config, ports))
         is_up()
-        emit_line(_as_document(folder, ports)) if as_json else _say_what_to_try(folder, config, ports)
+        emit_line(_as_document(folder, ports)) if as_json else _say_what_to_try(folder, config, ports, worker=worker)
         await _until_one_ends(children)
 
 
@@ -105,12 +105,12 @@ def _as_document(folder: Path, ports: Ports) -> dict[str, str]:
     }
 
 
-def _say_what_to_try(folder: Path, config: Path | None, ports: Ports) -> None:
+def _say_what_to_try(folder: Path, config: Path | None, ports: Ports, *, worker: bool) -> None:
     say(f"Airlock is up. Temporal UI: http://127.0.0.1:{ports.ui}")
     if not ports.usual:
         say("Port 7233 was taken. In every other terminal:")
         say(f"  export TEMPORAL_ADDRESS={ports.address}")
-    if config is None:
+    if config is None and worker:
         say(f"There is no airlock.toml here: the worker serves the built-in tools. To write one: {program()} init")
     say(f"What to try, in another terminal: {program()} tools")
     say(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.")

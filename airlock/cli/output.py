@@ -129,7 +129,9 @@ def _guarded(call: Callable[[], int], as_json: bool) -> int:
         sys.stderr.close()  # the reader of our output has left; an error message would reach no one
         return REFUSED
     except RPCError as error:
-        report(Refusal(f"Temporal refused: {error.message}"), as_json)
+        from airlock.temporal.connection import refusal_of  # only now: it costs commands that never connect their start
+
+        report(Refusal(refusal_of(error)), as_json)
     except AirlockError as error:
         report(error, as_json)
     return REFUSED

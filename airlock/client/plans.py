@@ -24,7 +24,7 @@ from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
 from airlock.base.incoming import Verdict
 from airlock.client.documents import read_document
-from airlock.client.errors import NoAnswer, PlanConflict, PlanEnded, RunFailed, no_such_plan, rejection
+from airlock.client.errors import IS_ONE_RUNNING, NoAnswer, PlanConflict, PlanEnded, RunFailed, no_such_plan, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.patience import answered
@@ -104,7 +104,7 @@ class PlanHandle:
                 self.workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
             )
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; is one running?") from error
+            raise NoAnswer(f"no worker answered for plan {self.plan_id!r}; {IS_ONE_RUNNING}") from error
         except RPCError as error:
             translated = self._translated(error)
             raise await self._with_outcome(translated) if isinstance(translated, PlanEnded) else translated from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
 from airlock.cli.app import Commands, app
@@ -19,6 +20,7 @@ from airlock.plans.state import State
 from airlock.run.decisions.signature import signature_refusal
 from airlock.run.messages import Approve
 from airlock.run.presentation.views import PreviewView
+from airlock.temporal.connection import refusal_of
 from airlock.worker.command import app as worker_app
 from tests.cli.conftest import NO_SERVER, new_key, note_plan, run_starter
 from tests.command_lines import starter_commands, worker_command
@@ -184,6 +186,7 @@ def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
      (("list", "--limit", "20000"), "'20000' is not a whole number from 1 to 10,000"),
      (("list", "--limit", "many"), "'many' is not a whole number from 1 to 10,000"),
      (("lock", "--reason", "r", "--timeout", "-1"), "'-1' is not a number of at least 0"),
+     (("keys", "new", "--role", "liev"), "there is no role 'liev': did you mean 'live'?"),
      (("health", "--window", "week"), "'week' is not one of: hour, day, all")],
 )  # fmt: skip
 def test_bad_usage_names_what_may_be_written(arguments: tuple[str, ...], said: str) -> None:
@@ -245,6 +248,25 @@ def test_without_a_server_it_says_so(arguments: tuple[str, ...]) -> None:
     as_json = run_starter(*arguments, "--json", environment=environment)
     assert (as_json.code, as_json.err) == (1, "")
     assert set(as_json.json) == {"error", "problems"}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("http://127.0.0.1:1", "TEMPORAL_ADDRESS is a URL, 'http://127.0.0.1:1': write HOST:PORT, such as localhost:7233"),
+     ("127.0.0.1", "The address names no port: write HOST:PORT."),
+     ("no-such-host.invalid:7233", "at no-such-host.invalid:7233: failed to lookup address")],
+)  # fmt: skip
+def test_a_wrong_address_is_told_in_words(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address)
+    done = invoke("list")
+    assert (done.exit_code, said in done.stderr) == (1, True), done.stderr
+    assert "tonic" not in done.stderr
+
+
+def test_a_namespace_that_is_not_there_names_the_setting() -> None:
+    status = RPCStatusCode.NOT_FOUND
+    assert "Check TEMPORAL_NAMESPACE" in refusal_of(RPCError("Namespace nope is not found.", status, b""))
+    assert refusal_of(RPCError("busy.", RPCStatusCode.UNAVAILABLE, b"")) == "Temporal refused: busy"
 
 
 def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None:

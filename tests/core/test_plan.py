@@ -378,6 +378,12 @@ def test_the_fix_of_an_older_plan_is_told_in_words(change: dict[str, Any], fix: 
     assert refused.value.problems[0].fix.startswith(fix)
 
 
+def test_a_step_that_is_not_there_comes_with_the_one_that_was_meant() -> None:
+    plan = parse_plan({**PLAN, "steps": [{**STEP, "id": "create-contact"}]})
+    assert plan.no_step("create-contct") == "there is no step 'create-contct' in this plan; did you mean 'create-contact'?"
+    assert plan.no_step("x") == "there is no step 'x' in this plan"
+
+
 def test_which_format_it_is() -> None:
     assert is_assignments(OLD)
     assert not is_assignments(PLAN)
