@@ -8,6 +8,7 @@ import asyncio
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec
@@ -134,6 +135,10 @@ def _guarded(call: Callable[[], int], as_json: bool) -> int:
         report(Refusal(refusal_of(error)), as_json)
     except AirlockError as error:
         report(error, as_json)
+    except OSError as error:
+        if error.filename is None:  # no file of the user's: a defect, with its traceback
+            raise
+        report(AirlockError(f"{os.fsdecode(error.filename)}: {error.strerror}"), as_json)
     return REFUSED
 
 

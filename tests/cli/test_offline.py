@@ -300,6 +300,15 @@ def test_odd_files_are_named_without_a_traceback(tmp_path: Path, text: str, said
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("dev", "--folder"), ("keys", "new", "--folder"), ("init",)])
+def test_a_file_in_the_place_of_a_folder_is_named_without_a_traceback(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = invoke(*arguments, str(tmp_path / "file" / "folder"))
+    assert (done.exit_code, str(tmp_path / "file") in done.stderr) == (1, True), (done.stderr, done.exception)
+    as_json = invoke(*arguments, str(tmp_path / "file" / "folder"), "--json")
+    assert (as_json.exit_code, str(tmp_path / "file") in json.loads(as_json.stdout)["error"]) == (1, True)
+
+
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_a_blank_name_does_not_stand_for_the_login_name(blank: str) -> None:
     """`--by "$ME"` with an unset variable must not let the login name decide."""

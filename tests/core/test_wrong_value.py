@@ -11,6 +11,7 @@ from airlock.admission.lint import argument_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text_form import form_in_words
 from airlock.base.wrong_value import wrong_value
+from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step, parse_plan
 from airlock.plans.tool import ToolCall, tool
 from tests.core.test_plan import PLAN, STEP
@@ -154,3 +155,12 @@ def test_a_form_without_words_shows_the_expression() -> None:
     item = {"type": "string_pattern_mismatch", "input": "S3CRET", "ctx": {"pattern": "^(a|b)$"}}
     assert wrong_value(item) == ("has another form than it must have",
                                  "write a text that the regular expression ^(a|b)$ matches")  # fmt: skip
+
+
+def test_a_rate_limit_is_told_with_examples_and_a_broken_file_with_its_syntax() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Catalogue([note_named], {"note_named": {"rate_limit": "5 per minute"}})
+    (wrong,) = refused.value.problems
+    assert wrong.fix.endswith('"5/s", "100/m", "1000/h" or "1/d", or remove it')
+    ((_, fix),) = of_config("policy:\n  a: 1\n").values()
+    assert fix.startswith("correct that line: a section is [policy]")
