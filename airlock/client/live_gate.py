@@ -18,7 +18,7 @@ from airlock.base.model import WireModel
 from airlock.client.errors import IS_ONE_RUNNING, NoAnswer, rejection
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import PlanSummary, list_plans
-from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
+from airlock.client.plan_handle import DECISION_TIMEOUT, PlanHandle
 from airlock.gates.lock_proof import DoubtfulCall, LockProof, Proved, ProvedExcept, UnknownPlan, lock_proof
 from airlock.gates.locks import GateLock
 from airlock.gates.view import GateView, NotifiedHolderView

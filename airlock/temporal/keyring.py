@@ -64,7 +64,10 @@ def read_keys_text(path: Path) -> str:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        problem = Problem(where=str(path), message=str(said or error), fix="make keys with `airlock keys new`")
+        fix = "name a file of keys that this user can read"
+        if isinstance(error, FileNotFoundError):
+            fix = "make keys with `airlock keys new`, or name the file that holds them"
+        problem = Problem(where=str(path), message=str(said or error), fix=fix)
         raise ConfigError([problem]) from error
     if mode & _OTHERS:
         problem = Problem(
