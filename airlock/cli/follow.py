@@ -20,7 +20,7 @@ from airlock.cli.screens import state_style
 from airlock.cli.status_screens import settled
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
-from airlock.client.plans import ENDED_CHECK
+from airlock.client.plan_handle import ENDED_CHECK
 from airlock.program import program
 from airlock.run.outcome import Outcome
 from airlock.run.presentation.views import StatusView, rehearsal_failed

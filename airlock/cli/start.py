@@ -52,7 +52,7 @@ async def start(
     handle = await (await Airlock.connect()).submit(findings)
     status = await _admission(handle)
     if status is not None and status.why.startswith(REFUSED_AT_ADMISSION):
-        raise _refused(handle, status)
+        raise _refused(handle, status, known_here=findings.admitted is not None)
     if wait:
         return await _wait(handle, as_json=as_json)
     missing = await missing_workers(handle, *QUEUES_OF)
@@ -85,9 +85,22 @@ async def _admission(handle: PlanHandle) -> StatusView | None:
     return status
 
 
-def _refused(handle: PlanHandle, status: StatusView) -> Refusal:
+def _refused(handle: PlanHandle, status: StatusView, *, known_here: bool) -> Refusal:
+    """Return the refusal of the worker.
+
+    Args:
+        handle: The plan.
+        status: The plan's status.
+        known_here: True if the plan is acceptable under the tools and the policy of this folder: the worker's are others.
+    """
     said = status.why.removeprefix(REFUSED_AT_ADMISSION)
-    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix="fix it and submit it under a new plan_id")
+    fix = "fix it and submit it under a new plan_id"
+    if known_here:
+        fix = (
+            "the plan fits the airlock.toml and the tools here, so the worker has others: restart it if you changed them, "
+            "or fix the plan; then submit it under a new plan_id"
+        )
+    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix=fix)
     return Refusal("the operator's worker refused the plan at admission", [problem], **_submitted(handle))
 
 

@@ -164,7 +164,7 @@ def patient(worker: Worker) -> Worker:
     tasks = worker._workflow_worker
     if tasks is not None:
         if not hasattr(tasks, "_deadlock_timeout_seconds"):
-            raise AirlockError("this version of temporalio has another deadlock detector: use the one in requirements.lock")
+            raise AirlockError("this version of temporalio has another deadlock detector: pip install 'temporalio==1.35.*'")
         tasks._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # declared int, used as a number
     return worker
 
