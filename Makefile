@@ -28,7 +28,7 @@ dev: setup ## the same services, kept up for a person; Ctrl-C stops them
 	@$(BIN)/python -m devtools.dev
 
 test: setup ## all tests, four at a time: they wait more than they compute
-	@# modules are compiled once: else each of the many processes does it, and each run of a workflow in its sandbox
+	@# modules are compiled once: else each of the many processes that tests start does it
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # the core alone, by its pure tests alone: what only a server shows is no table. See CONTRIBUTING.md for the bar.
