@@ -12,8 +12,8 @@ from airlock.plans.outcome import MockFailed, Previewed, PreviewFailed, StepPrev
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
-from airlock.run.outputs import drop_all_left
 from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED
+from airlock.run.outputs import drop_all_left
 from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
 from airlock.run.state import Run
 
