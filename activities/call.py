@@ -11,6 +11,7 @@ from temporalio import activity
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
 from airlock.activities.heartbeat import record_heartbeat, run_to_completion
+from airlock.activities.left_states import ChainStates, left_by
 from airlock.activities.once import OnceGuard, known_calls
 from airlock.activities.permitted import Permitted
 from airlock.activities.rate_limiter import RateLimiter
@@ -35,6 +36,7 @@ from airlock.base.text import shorten
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
+from airlock.plans.left_states import NotAsForeseen
 from airlock.plans.outcome import (
     Attempt,
     CallFailed,
@@ -44,7 +46,6 @@ from airlock.plans.outcome import (
     CallUnpermitted,
     RetryableFailure,
 )
-from airlock.plans.refs import contains_unknown
 from airlock.plans.tool import Tool, ToolCall
 from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
@@ -80,6 +81,7 @@ class CallActivities:
         proofs = self._keyring.demands.due(Channel.RUN, datetime.now(UTC))
         once = OnceGuard(request.receipt, self._commands, proofs=proofs)
         permitted = Permitted(request, self._keyring, self._policy)
+        states = ChainStates(permitted)
         outputs: dict[str, Any] = {}
         left_out = False
         for position, asked in enumerate(request.calls):
@@ -102,9 +104,11 @@ class CallActivities:
                 left_out = True
                 break
             turns.waited = clock() - began
-            attempt = known or await self._counted_one(request.plan_id, call, {**outputs, **call.outputs}, turns, permitted)
+            read = {**outputs, **call.outputs}
+            attempt = known or await self._counted_one(request.plan_id, call, read, turns, permitted, states)
             if known is None:
                 attempt = permitted.returned(attempt, call.undone)
+            attempt = states.take(attempt, now=known is None, undone=call.undone)
             attempts.append(attempt if call is asked else _counted(attempt, call.undone))
             if not isinstance(attempt, CallSucceeded) or attempt.broken:
                 break
@@ -112,16 +116,18 @@ class CallActivities:
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
     async def _counted_one(
-        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted
-    ) -> Attempt:
+        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted,
+        states: ChainStates,
+    ) -> Attempt:  # fmt: skip
         with measure(request.contract.tool, Mode.LIVE, request.step.id) as measurement:
-            attempt = await self._one(plan_id, request, outputs, turns, permitted)
+            attempt = await self._one(plan_id, request, outputs, turns, permitted, states)
             measurement.result = result_of(attempt)
         return attempt
 
     async def _one(
-        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted
-    ) -> Attempt:
+        self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted,
+        states: ChainStates,
+    ) -> Attempt:  # fmt: skip
         secrets = Secrets()
         call: ToolCall | None = None
         try:
@@ -131,8 +137,7 @@ class CallActivities:
             bound = BoundCall(self._toolbox, tool, request.step, outputs, request.epoch)
             if bound.unknown:
                 raise RefError(f"still unknown: {', '.join(bound.unknown)}")
-            if stale := _left_unknown(request):
-                return stale
+            observed = states.observed(request)
             drifted = drift(request.preview.args, bound.shown) if request.preview else ()
             if stale := self._drifted_too_far(request, drifted, bound.shown):
                 return stale
@@ -143,14 +148,17 @@ class CallActivities:
             call.attempt, call.cancelled, call.fence = request.attempt, turns.stopped.is_set, request.fence or 0
             may_ask(call)
             call.undo = secrets.restore(request.undo)
-            call.observed = secrets.restore(request.preview.observed) if request.preview else None
+            call.observed, call.wanted = secrets.restore(observed), request.wanted
             if turns.waited > PATIENCE:
                 await require_mine(call)
             started = time.monotonic()
             # from here on the call may have taken effect: every exception becomes an outcome, none may be lost
             returned = await run(tool.live, args, call, request.contract.timeout)
             undo = undo_token(call, secrets)
+            leaves = left_by(call, secrets)
             output, broken = _output(tool, returned, secrets)
+        except NotAsForeseen as error:
+            return CallStale(step=request.step.id, error=shorten(str(error)))
         except UnkeptToken as error:
             return CallInDoubt(
                 step=request.step.id, error=f"the call took effect, but {error}: undo it by hand, then settle it"
@@ -173,6 +181,7 @@ class CallActivities:
             attempt=request.attempt,
             seconds=round(time.monotonic() - started, 3),
             broken=broken,
+            leaves=leaves,
         )
 
     def _drifted_too_far(self, request: CallRequest, drifted: tuple[str, ...], shown: dict[str, Any]) -> CallStale | None:
@@ -227,15 +236,6 @@ def _output(tool: Tool, returned: Any, secrets: Secrets) -> tuple[Any, str]:
         return checked_output(tool, secrets.redact(checked_output(tool, returned))), ""
     except WrongShape as error:
         return None, f"the call took effect, but {describe(error, secrets)}"
-
-
-def _left_unknown(request: CallRequest) -> CallStale | None:
-    """Return the refusal of a call whose preview could not predict the state that it relies on."""
-    preview = request.preview
-    if preview is None or not preview.follows or not contains_unknown(preview.observed):
-        return None
-    left = ", ".join(f"{name} as step {step!r} leaves it" for name, step in sorted(preview.follows.items()))
-    return CallStale(step=request.step.id, error=shorten(f"its preview could not tell {left}"))
 
 
 def _token_if_any(call: ToolCall | None, secrets: Secrets) -> JsonValue:

@@ -41,7 +41,7 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
         text: The error as text, without secrets.
         undo: The token the call had set before it raised, if any.
     """
-    step, contract, text = request.step.id, request.contract, shorten(text)
+    step, contract, text = request.step.id, request.contract, shorten(text + _too_long_a_wait(error))
     again = not request.last_attempt
     if isinstance(error, Stale):
         return CallStale(step=step, error=text)
@@ -62,6 +62,10 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     if again and not hopeless and not asked_too_much(error):
         return RetryableFailure(step=step, error=text, doubtful=False, certain=certain, undo=undo, after=asked)
     return CallFailed(step=step, error=text, undo=undo, attempt=request.attempt)
+
+
+def _too_long_a_wait(error: Exception) -> str:
+    return f" (no other attempt: it asks to wait longer than {MAX_WAIT:g} s)" if asked_too_much(error) else ""
 
 
 def asked_too_much(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import JsonValue
 from temporalio import activity
 
 from airlock.activities.proven_input import unproven_input
@@ -11,7 +12,7 @@ from airlock.activities.server_time import server_time
 from airlock.base.keyring import Channel, Keyring
 from airlock.plans.outcome import Attempt, CallSucceeded
 from airlock.plans.refs import referenced_steps
-from airlock.run.live.call_messages import CallRequest, ChainRequest
+from airlock.run.live.call_messages import CallRequest, ChainRequest, LeftStates
 from airlock.run.permit import Permits, Root, leaf_of
 
 
@@ -85,6 +86,15 @@ class Permitted:
         self._returned.add(attempt.step)
         proof = self._permits.output_receipt(_place(), attempt.step, undone, attempt.output)
         return attempt.model_copy(update={"receipt": proof}) if proof else attempt
+
+    def left(self, step: str, undone: int, states: Mapping[str, JsonValue]) -> str:
+        """Return the receipt of the states that a call left; empty if this worker makes none."""
+        return self._permits.left_receipt(_place(), step, undone, states)
+
+    def is_left(self, step: str, left: LeftStates) -> bool:
+        """Return True if a call may compare with these states: a live call left them, or nothing must be proven."""
+        proven = self._permits.is_of_left(_place(), step, left.undone, left.states, left.proof)
+        return proven or not self._demanded
 
 
 def root_objection(root: Root, policy: str, now: datetime) -> str:

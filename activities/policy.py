@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 
 from airlock.activities.toolbox import Toolbox
@@ -43,14 +43,17 @@ class PolicyActivities:
             events = await read_run(client, info.workflow_id or "", info.workflow_run_id or "")
         except Unreadable as error:
             raise ApplicationError(str(error), type="Unreadable") from error
+        # as the run itself reads its messages: a large one costs a worker as little here as there
+        context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=info.workflow_id or "")
+        converter = client.data_converter.with_context(context)
         stored: dict[Approve, datetime] = {}
         for event in events:
-            if (approval := await _approval_in(client, event)) is not None:
+            if (approval := await _approval_in(converter, event)) is not None:
                 stored.setdefault(approval, event.event_time.ToDatetime(UTC))
         return StoredAt(times=tuple(stored.get(approval) for approval in request.approvals))
 
 
-async def _approval_in(client: Client, event: HistoryEvent) -> Approve | None:
+async def _approval_in(converter: DataConverter, event: HistoryEvent) -> Approve | None:
     """Return the approval in an event of a history; None for any other event."""
     if event.WhichOneof("attributes") != "workflow_execution_signaled_event_attributes":
         return None
@@ -58,7 +61,7 @@ async def _approval_in(client: Client, event: HistoryEvent) -> Approve | None:
     if signal.signal_name != _APPROVE:
         return None
     try:
-        arguments = await client.data_converter.decode(signal.input.payloads)
+        arguments = await converter.decode(signal.input.payloads)
         message = parse_message(_APPROVE, tuple(arguments))
     except MalformedMessage:
         return None

@@ -21,8 +21,9 @@ from airlock.base.metrics import CallResult
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.graph import waves
+from airlock.plans.left_states import relies_on
 from airlock.plans.outcome import Previewed, PreviewFailed, PreviewOutcome
-from airlock.plans.own_steps import LeftUnknown, OwnSteps, handed_on, relies_on
+from airlock.plans.own_steps import Left, LeftUnknown, OwnSteps, handed_on
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Tool, ToolCall
@@ -68,6 +69,8 @@ class PreviewActivities:
         own = OwnSteps(request.parents or {})
         for step, leaves in request.leaves.items():
             own.add(step, leaves)
+        for step, names in request.others.items():  # their states are of no use here: no step of this request sees them
+            own.add(step, dict.fromkeys(names, Left(seen=UNKNOWN)))
         outputs = dict(request.outputs)
         failed: set[str] = set()
         finished = {outcome.step for outcome in done}
@@ -80,7 +83,7 @@ class PreviewActivities:
                 group = [step for step in group if not failed.intersection(parents[step])]
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
                 if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
-                    return _result(done, by_id, failed)
+                    return _result(done, by_id, failed, own)
                 looks = [self._counted(request, by_id[step], outputs, own, stopped) for step in group]
                 for looked in await asyncio.gather(*looks):
                     if looked is None:
@@ -91,7 +94,7 @@ class PreviewActivities:
                     size += len(canonical_json(dumped[-1]))
                 if any(isinstance(outcome, PreviewFailed) and outcome.unlooked for outcome in done):
                     return PreviewResult(previews=tuple(done))
-        return _result(done, by_id, failed)
+        return _result(done, by_id, failed, own)
 
     async def _counted(
         self, request: RehearsalRequest, step: Step, outputs: dict[str, Any], own: OwnSteps, stopped: asyncio.Event
@@ -143,14 +146,19 @@ class PreviewActivities:
             return _not_looked(step, bound, f"calls {tool.name}; {', '.join(real.unknown)} {UNKNOWN}")
         call = self._toolbox.call(tool, request.plan_id, step, Mode.DRY_RUN, secrets)
         call.unknown = real.unknown
+        call.refs = {path: bound.derived[path] for path in real.unknown if path in bound.derived}
         call.follows_writes = step.id in request.behind_writes
         call.look_before, call.look_before_all = partial(own.before, step.id), partial(own.all_before, step.id)
         try:
             said = await run(function, args, call, contract.timeout)
         except LeftUnknown as unknown:  # the live call compares with what it cannot equal, unless it gets to know it
             not_looked = _not_looked(step, bound, f"calls {tool.name}; {unknown}")
+            if contract.read_only:  # it compares with nothing
+                return not_looked
             follows = {**_steps(call), unknown.name: unknown.step}
-            return not_looked.model_copy(update={"observed": UNKNOWN, "follows": follows})
+            # whatever it changes there, the step after it finds it changed
+            leaves = {name: Left(seen=UNKNOWN) for name in follows}
+            return not_looked.model_copy(update={"observed": UNKNOWN, "follows": follows, "leaves": leaves})
         if not isinstance(said, Preview):
             raise ToolFailed(f"the dry run of {tool.name} must return a Preview, it returned {type(said).__name__}")
         require_bounded(vars(said))
@@ -171,6 +179,7 @@ class PreviewActivities:
             undo=None if said.undo is None else shorten(said.undo),
             derived=bound.derived,
             follows=_steps(call),
+            seen_before=request.writers_before(step.id) if contract.read_only and not call.asks_before else (),
             leaves=leaves,
         )
 
@@ -202,10 +211,15 @@ def _not_looked(step: Step, bound: BoundCall, effect: str) -> Previewed:
     return Previewed(step=step.id, looked=False, effect=effect, args=bound.shown, derived=bound.derived)
 
 
-def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str]) -> PreviewResult:
+def _result(done: list[PreviewOutcome], asked: Iterable[str], failed: set[str], own: OwnSteps) -> PreviewResult:
     """Return the outcomes with the steps that were not looked at, though they could go further."""
     answered = {outcome.step for outcome in done} | failed
-    return PreviewResult(previews=tuple(done), remaining=tuple(step for step in asked if step not in answered))
+    beside = own.beside()
+    previews = tuple(
+        outcome.model_copy(update={"beside": beside[outcome.step]}) if outcome.step in beside else outcome
+        for outcome in done
+    )
+    return PreviewResult(previews=previews, remaining=tuple(step for step in asked if step not in answered))
 
 
 def _note(outcome: PreviewOutcome, outputs: dict[str, Any], failed: set[str], own: OwnSteps) -> None:

@@ -76,6 +76,9 @@ class RehearsalRequest(WireModel, WorkerMessage):
     leaves: dict[str, dict[str, Left]] = Field(default_factory=dict, exclude_if=is_empty)
     """What the calls of steps previewed before would leave, by step and name."""
 
+    others: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The names of the things that all other steps previewed before would leave, by step."""
+
     @cached_property
     def edges(self) -> dict[str, tuple[str, ...]]:
         """The direct dependencies of each step among the steps of this request."""
@@ -84,6 +87,21 @@ class RehearsalRequest(WireModel, WorkerMessage):
 
     def _parents(self, step: Step) -> tuple[str, ...]:
         return step.parents if self.parents is None else self.parents.get(step.id, ())
+
+    def writers_before(self, step: str) -> tuple[str, ...]:
+        """Return the steps of this stay that write something and come before a step, the nearest on each way."""
+        parents = self.parents or {}
+        found: set[str] = set()
+        pending, seen = list(parents.get(step, ())), set(parents.get(step, ()))
+        while pending:
+            each = pending.pop()
+            if not self.contracts[self.contract_of[each]].read_only:
+                found.add(each)
+                continue
+            above = [parent for parent in parents.get(each, ()) if parent not in seen]
+            seen.update(above)
+            pending += above
+        return tuple(sorted(found))
 
     @cached_property
     def behind_writes(self) -> frozenset[str]:

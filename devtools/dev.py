@@ -4,13 +4,14 @@ import asyncio
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from airlock.cli.output import OK, AsJson, command, emit_line, say
-from airlock.cli.stopping import stoppable
+from airlock.cli.output import AsJson, command, emit_line, say
+from airlock.cli.stopping import until_stopped
 from airlock.program import run_and_leave
 from devtools.environment import ROOT, Environment, environment
 from devtools.programs import alone
@@ -39,26 +40,23 @@ async def dev(
     They stay up until Ctrl-C. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the
     command prints one line when everything is up.
     """
-    ended = await stoppable(_run(folder, config, as_json=as_json))
-    if not ended and not as_json:
-        say("everything has stopped")
-    return OK
+
+    async def run(is_up: Callable[[], None]) -> None:
+        await _run(folder, config, is_up, as_json=as_json)
+
+    return await until_stopped(run, as_json=as_json)
 
 
-async def _run(folder: Path, config: Path | None, *, as_json: bool) -> None:
+async def _run(folder: Path, config: Path | None, is_up: Callable[[], None], *, as_json: bool) -> None:
     if not as_json:
         say("starting Temporal, the sandbox services and a worker ...")
     own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     async with environment(folder, usual_ports=True, config=config, more=own) as env:
+        is_up()
         emit_line(_as_document(env)) if as_json else _say_what_to_try(env)
-        try:
-            while True:
-                env.check()
-                await asyncio.sleep(_LOOK)
-        except asyncio.CancelledError:
-            if not as_json:
-                say("stopping ...")
-            raise
+        while True:
+            env.check()
+            await asyncio.sleep(_LOOK)
 
 
 def _as_document(env: Environment) -> dict[str, str]:

@@ -71,9 +71,9 @@ def read_flag(args: ReadFlag, call: ToolCall) -> FlagIs:
 
 @read_flag.dry_run
 def look_up(args: ReadFlag, call: ToolCall) -> Preview:
-    """Look the flag up: that changes nothing."""
-    found = read_flag.live(args, call)
-    return Preview(effect=f"Would read flag {args.name!r}, which is {found['value']!r} now.", output=found)
+    """Look the flag up, as earlier steps of the plan leave it: that changes nothing."""
+    found = {"name": args.name, "value": _before(args.name, call)}
+    return Preview(effect=f"Would read flag {args.name!r}, which is {found['value']!r}.", output=found)
 
 
 @tool(
@@ -91,6 +91,7 @@ def set_flag(args: SetFlag, call: ToolCall) -> FlagWasSet:
     _must_be_free(args.name, call.settings)
     with _changing(call.settings) as content:
         done = content["calls"].get(call.idempotency_key)
+        call.leaves[f"flag:{args.name}"] = {"value": args.value}
         if done is not None:  # an earlier attempt of this very call took effect: answer, do not do it again
             call.undo = done
             return {"name": done["name"], "value": done["value"], "was": done["was"]}

@@ -21,15 +21,29 @@ settings.load_profile("airlock")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
-    "tests/packaging/test_wheel.py",
-    "tests/workflows/test_large.py",
-    "tests/workflows/test_deadlock.py",
     "tests/cli/test_server.py",
+    "tests/attack/test_attack.py",
     "tests/processes/test_scenarios.py",
-    "tests/workflows/test_monitor.py",
-    "tests/processes/test_chaos.py",
-    "tests/workflows/test_gate.py",
     "tests/workflows/test_undo_after.py",
+    "tests/workflows/test_call_guarantees.py",
+    "tests/replay/test_replay.py",
+    "tests/workflows/test_large.py",
+    "tests/workflows/test_export_counts.py",
+    "tests/workflows/test_deadlock.py",
+    "tests/docs/test_readme.py",
+    "tests/workflows/test_monitor.py",
+    "tests/cli/test_verify.py",
+    "tests/packaging/test_wheel.py",
+    "tests/corpus/test_corpus.py",
+    "tests/workflows/test_gate.py",
+    "tests/cli/test_health.py",
+    "tests/processes/test_chaos.py",
+    "tests/workflows/test_lost_worker.py",
+    "tests/workflows/test_sharing.py",
+    "tests/workflows/test_interference.py",
+    "tests/cli/test_demo.py",
+    "tests/workflows/test_lock_proof.py",
+    "tests/workflows/test_two_generations.py",
 )
 """Files that take longest. They begin first, so that no worker is left with one of them when the others are done."""
 

@@ -6,8 +6,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.plan import Step
-    from airlock.plans.refs import referenced_steps
-    from airlock.run.live.call_messages import CallRequest, MadeCall, OutputReceipt
+    from airlock.plans.refs import contains_unknown, referenced_steps
+    from airlock.run.live.call_messages import CallRequest, LeftStates, MadeCall, OutputReceipt
     from airlock.run.live.gate_requests import next_fence
     from airlock.run.sealed import SealedStep
     from airlock.run.state import Run
@@ -18,7 +18,9 @@ def new_fence(run: Run, step: Step) -> int:
     return next_fence(run, step, workflow.now())
 
 
-def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence[str], fence: int) -> CallRequest:
+def call_request(
+    run: Run, step: Step, shown: SealedStep | None, chain: Sequence[str], fence: int, wanted: tuple[str, ...] = ()
+) -> CallRequest:
     """Return the request for the first attempt of a step's live call.
 
     Args:
@@ -27,6 +29,7 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
         shown: The step as it was approved.
         chain: The steps of the same activity; their outputs are unknown yet, so the worker passes them on.
         fence: The fencing token.
+        wanted: The names of the things whose state later calls need.
     """
     record = run.calls.get(step.id)
     read = [name for name in referenced_steps(step.args) if name not in chain and name in run.outputs]
@@ -42,7 +45,21 @@ def call_request(run: Run, step: Step, shown: SealedStep | None, chain: Sequence
         undone=record.undone if record else 0,
         undo=record.undo if record else None,
         fence=fence,
+        wanted=wanted,
+        left=_left(run, shown, chain),
     )
+
+
+def _left(run: Run, shown: SealedStep | None, chain: Sequence[str]) -> dict[str, LeftStates]:
+    """Return the states that earlier calls left and that a step compares with."""
+    preview = shown.preview if shown else None
+    earlier = set(preview.follows.values()) if preview and contains_unknown(preview.observed) else set()
+    records = {step: run.calls[step] for step in sorted(earlier) if step in run.calls and step not in chain}
+    return {
+        step: LeftStates(states=record.leaves, undone=record.undone, proof=record.left_receipt)
+        for step, record in records.items()
+        if record.leaves
+    }
 
 
 def _receipt(run: Run, step: str) -> OutputReceipt | None:

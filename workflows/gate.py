@@ -29,10 +29,12 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
+    from airlock.temporal.seeds import seeds
     from airlock.workflows import gate_rounds, origin
     from airlock.workflows.answers import NoAnswer
     from airlock.workflows.gate_recall import GateRecall
     from airlock.workflows.history_budget import HistoryBudget
+    from airlock.workflows.lock_wishes import LockWishes
     from airlock.workflows.refusals import Refusals
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
@@ -55,7 +57,7 @@ class GateWorkflow:
     def __init__(self, *start: Any) -> None:
         self._refusals = Refusals()
         self._looks = 0
-        self._wishes = 0
+        self._wishes = LockWishes()
         self._id = workflow.info().workflow_id
         self._memory = GateRecall(self._id, self._refusals)
         self._problem = origin.repeated(workflow.info())
@@ -66,7 +68,7 @@ class GateWorkflow:
         memory = self._memory
         memory.after = read.after or memory.after
         memory.ready = not self._problem and (read.gate is not None or not (memory.after or self._id == names.LIVE_GATE))
-        workflow.register_random_seed_callback(lambda _: self.was_reset())
+        seeds().on_reset(lambda _: self.was_reset())
 
     def was_reset(self) -> None:
         """Note a reset, which forgets holders and locks; the worker's interceptor calls this too."""
@@ -238,8 +240,7 @@ class GateWorkflow:
             asked = parse_auto_lock(arguments)
             if self._id != names.LIVE_GATE:
                 raise MalformedMessage("auto_lock: only the live gate is locked by monitors")
-            self._wishes += 1
-            wish = await gate_rounds.lock_wish(asked, self._wishes)
+            wish = await self._wishes.of(asked)
         except (MalformedMessage, NoAnswer, ActivityError) as error:
             self.refuse_signal("auto_lock", str(error.cause) if isinstance(error, ActivityError) else str(error))
             return

@@ -8,8 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.restored import tell_again, unite
     from airlock.gates.semaphore import Gate
     from airlock.workflows import gate_rounds
+    from airlock.workflows.patches import SEEN_RESET, patched
     from airlock.workflows.refusals import Refusals
-    from airlock.workflows.resets import SEEN_RESET
 
 
 class GateRecall:
@@ -59,12 +59,12 @@ class GateRecall:
             seen = self._resets
             gate = await self._recall(gate, was_reset=seen > 0)
             # a reset during the recall: its answer may be that of another point
-            self.ready = seen == self._resets or not workflow.patched(SEEN_RESET)
+            self.ready = seen == self._resets or not patched(SEEN_RESET)
         return gate
 
     def _heed(self) -> None:
         # older code did not see a reset: a run that went on then keeps going as its history says
-        if self.forgot and workflow.patched(SEEN_RESET):
+        if self.forgot and patched(SEEN_RESET):
             self.ready = False
         self._heeded = self._resets
 

@@ -36,12 +36,14 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.gate_requests import all_held, held_names, late_request, tool_slots
     from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.live.load import Load, weight
+    from airlock.run.own_steps import wanted_states
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.call_requests import call_request, new_fence
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.patches import LATE_GRANT, patched
     from airlock.workflows.probes import probe_calls_in_doubt
 
 
@@ -74,6 +76,7 @@ class LiveStage:
         self._handed_back = HandedBack(run)
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
+        self._wanted = wanted_states(self._shown.values())
         by_status = run.steps_with
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
@@ -251,10 +254,7 @@ class LiveStage:
         # a lock or a failure of another call may arrive while the gates answer: `_may_start` is asked again below
         result = await self._gates.acquire(request)
         take_late(self._run, result)
-        # version 0.1 looked for `busy` only: where the gate was locked, it made the call without its slot and its claim
-        if (why := late_refusal(result)) and (
-            isinstance(result, AcquireBusy) or workflow.patched("late-call-needs-its-grant")
-        ):
+        if (why := late_refusal(result)) and (isinstance(result, AcquireBusy) or patched(LATE_GRANT)):
             self._record_outcome(CallStale(step=step, error=why))
             return False
         if isinstance(result, AcquireGranted) and result.duplicates:
@@ -283,7 +283,10 @@ class LiveStage:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
         run, by_id = self._run, self._steps
         requests = [
-            call_request(run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step])) for step in steps
+            call_request(
+                run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step]), self._wanted.get(step, ())
+            )
+            for step in steps
         ]
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
         info = workflow.info()

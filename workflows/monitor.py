@@ -34,6 +34,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from airlock.monitoring.monitor import Monitor, stretch_of
     from airlock.monitoring.report import Report
+    from airlock.temporal.seeds import seeds
     from airlock.workflows import origin
     from airlock.workflows.activity_options import activity_options
     from airlock.workflows.answers import NoAnswer, answered
@@ -72,7 +73,7 @@ class MonitorWorkflow:
         if not self._problem:
             self._read_start(start)
         self._forgot = False
-        workflow.register_random_seed_callback(lambda _: self.was_reset())
+        seeds().on_reset(lambda _: self.was_reset())
 
     def was_reset(self) -> None:
         """Note a reset, after which reports are missing; the worker's interceptor calls this too."""

@@ -35,10 +35,11 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.seal_record import SealsView, seals_view
     from airlock.run.state import Run
     from airlock.run.stored import storable
+    from airlock.temporal.seeds import seeds
     from airlock.wire import PlanStart
     from airlock.workflows import origin
+    from airlock.workflows.patches import SEEN_RESET, patched
     from airlock.workflows.plan_stages import PlanStages
-    from airlock.workflows.resets import SEEN_RESET
     from airlock.workflows.uncancellable import uncancellable
     from airlock.workflows.update_arguments import valid
 
@@ -62,9 +63,9 @@ class PlanWorkflow:
             return
         self._stages = PlanStages(self._run, outbox)
         # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset
-        workflow.register_random_seed_callback(self._begin_again)
+        seeds().on_reset(self._begin_again)
         if not self._run.life:
-            begin_life(self._run, f"{workflow.random_seed():x}")
+            begin_life(self._run, f"{seeds().latest:x}")
         info = workflow.info()
         if info.run_id != (first := info.original_execution_run_id or info.run_id):
             self._run.reset_from = first  # carried by continue-as-new: the next run must know it too
@@ -82,9 +83,9 @@ class PlanWorkflow:
     def was_reset(self) -> None:
         """Note a reset to the first workflow task; called by the worker's interceptor before the run begins."""
         if not self._problem:
-            begin_life(self._run, f"{workflow.random_seed():x}")
+            begin_life(self._run, f"{seeds().latest:x}")
         # older code did not see such a reset: a run that went on then keeps going as its history says
-        if not self._problem and self._run.can_be_displaced and workflow.patched(SEEN_RESET):
+        if not self._problem and self._run.can_be_displaced and patched(SEEN_RESET):
             self._run.displace()
 
     @workflow.run

@@ -50,6 +50,9 @@ class Config(FileModel):
     """The settings of the tools, by section."""
 
 
+_TOML = 'correct that line: a section is [policy], a key is name = "text", name = 5, name = true or name = ["a", "b"]'
+
+
 def parse_config(text: str, environment: Mapping[str, str] | None = None, file: str = "airlock.toml") -> Config:
     """Parse the text of `airlock.toml`.
 
@@ -65,9 +68,7 @@ def parse_config(text: str, environment: Mapping[str, str] | None = None, file: 
         document = tomllib.loads(text)
         require_bounded(document)
     except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or what tomllib leaves to Python
-        raise ConfigError(
-            [Problem(where=file, message=f"is not TOML: {shorten(str(error))}", fix="correct the syntax")]
-        ) from error
+        raise ConfigError([Problem(where=file, message=f"is not TOML: {shorten(str(error))}", fix=_TOML)]) from error
     config, problems = _validated(document)
     wrong = {".".join(problem.where.split(".")[:2]) for problem in problems}
     if config is not None:

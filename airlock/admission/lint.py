@@ -185,4 +185,7 @@ def _argument_fix(kind: str, path: str, tool: Tool, otherwise: str) -> str:
         close = likely(path, names)
         meant = f"did you mean {close!r}? " if close else f"remove {path!r}; "
         return f"{meant}{tool.name} takes: {', '.join(names)}"
+    described = tool.arguments.model_fields.get(path)
+    if kind == "string_pattern_mismatch" and described is not None and described.description:
+        return f"{otherwise} ({path}: {described.description})"
     return otherwise or f"correct the value of {path!r}"

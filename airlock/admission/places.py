@@ -10,12 +10,20 @@ from airlock.base.text import shorten
 from airlock.plans.plan import Step
 from airlock.plans.refs import REF, SECRET
 
+_WHOSE = "first|last|full|customer|client|company|recipient"
 _FOREIGN = (
     r"\{\{.{1,200}?\}\}",  # Jinja, Handlebars, GitHub
     r"\$\{[^{}\n]{1,200}\}",  # shells, JavaScript
     r"\{%.{1,200}?%\}",
     r"<%.{1,200}?%>",
     r"%\([A-Za-z_][\w.-]{0,100}\)s",
+    r"#\{[A-Za-z_][\w.]{0,100}\}",  # Ruby
+    r"\*\|[A-Z][A-Z0-9_:]{0,60}\|\*",  # Mailchimp
+    r"@@\w{1,60}@@",
+    r"\{[A-Za-z]+(?:_[A-Za-z0-9]+)+\}|(?i:\{(?:name|email|customer|company|date|amount)\})",  # Python
+    r"<[A-Z][A-Z0-9]*(?:[ _][A-Z0-9]+)+>",
+    # written by people and by language models, unless it is the text of a link or an index
+    rf"(?i:(?<![\w\])])\[(?:(?:your|insert|enter|{_WHOSE}) [\w ']{{1,40}}|(?:{_WHOSE} )?name)\](?!\())",
     r"\{\s*\\?[\"']?\$(?:ref|secret)\\?[\"']?\s*:[^{}]{0,200}\}?",  # a placeholder written into a text
 )
 _NAMED = 3
@@ -99,7 +107,7 @@ def _looks_misspelt(value: Mapping[str, Any], steps: frozenset[str]) -> bool:
 
 
 def _places(text: str, steps: frozenset[str]) -> list[str]:
-    if not any(mark in text for mark in "{$<%"):
+    if not any(mark in text for mark in "{$<%[*@"):
         return []
     found = [(match.start(), match.end()) for match in _pattern(steps).finditer(text)]
     return [text[start:end] for start, end in found]

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import StringConstraints, ValidationError
 
-from airlock.base.errors import plain_message
 from airlock.base.model import WireModel
 from airlock.base.names import RESERVED
 from airlock.base.text import count, shorten
+from airlock.base.wrong_value import wrong_value
 
 Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
@@ -63,8 +63,12 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
 
 def wrong_fields(error: ValidationError) -> str:
     """Return the first wrong fields of a message with their errors, without what was sent."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[:3]
-    return "; ".join(f"{shorten('.'.join(map(str, item['loc'])), 100)}: {plain_message(item)}" for item in first)
+    return "; ".join(_wrong_field(item) for item in error.errors(include_url=False)[:3])
+
+
+def _wrong_field(item: Mapping[str, Any]) -> str:
+    fault, fix = wrong_value(item)
+    return f"{shorten('.'.join(map(str, item['loc'])), 100)}: {fault}{f'; {fix}' if fix else ''}"
 
 
 def require_person(name: str, by: str) -> None:

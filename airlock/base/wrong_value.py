@@ -5,6 +5,7 @@ from typing import Any
 
 from airlock.base.errors import plain_message
 from airlock.base.text import count
+from airlock.base.text_form import form_in_words
 
 OBJECT = "an object {...}"
 """The holder of named values in JSON."""
@@ -38,6 +39,8 @@ _WANTED = {
 """The kind of value that is wanted, by pydantic's type of the error."""
 _EXAMPLES = {_TEXT: 'a text in quotes: "..."', _LIST: 'a list: ["...", "..."]', _TRUTH: "true or false, without quotes"}
 """The way in which a kind of value is written, where its name does not say so."""
+_WITHOUT_FIX = {"missing": "is missing", "extra_forbidden": "is unknown here"}
+"""The fault in words where only the reader of the file knows the fix, by pydantic's type of the error."""
 _BOUNDS = {
     "greater_than_equal": ("ge", "less than", "at least"),
     "greater_than": ("gt", "not more than", "more than"),
@@ -79,11 +82,13 @@ def wrong_value(item: Mapping[str, Any], named: str = OBJECT) -> tuple[str, str]
         return fault, f"write a text of at least {count(least, 'character')}"
     if kind == "string_too_long":
         return "is too long", f"write a text of at most {int(limits['max_length']):,} characters"
-    if kind == "missing":
-        return "is missing", ""
-    if kind == "extra_forbidden":
-        return "is unknown here", ""
-    return plain_message(item), ""
+    if kind == "string_pattern_mismatch":
+        return "has another form than it must have", f"write {_form(str(limits['pattern']))}"
+    return _WITHOUT_FIX.get(kind) or plain_message(item), ""
+
+
+def _form(pattern: str) -> str:
+    return form_in_words(pattern) or f"a text that the regular expression {pattern} matches"
 
 
 def _entries(number: int) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
+from airlock.base.json_text import JsonFault, parse_json
 from airlock.base.names import workflow_id_of
 from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
@@ -140,7 +141,7 @@ def _json(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        problem = Problem(where="--output", message=f"is not JSON: {error}", fix="quote it, such as '{\"id\": 7}'")
-        raise Refusal("the output cannot be read", [problem]) from error
+        return parse_json(text.encode(errors="surrogateescape"))
+    except JsonFault as fault:
+        problem = Problem(where="--output", message=fault.message, fix=f"{fault.fix}; on a shell: --output '{{\"id\": 7}}'")
+        raise Refusal("the output cannot be read", [problem]) from fault

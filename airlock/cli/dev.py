@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +12,11 @@ import typer
 
 from airlock.cli.dev_server import clean_environment, start_temporal
 from airlock.cli.file_lock import held
-from airlock.cli.output import OK, AsJson, command, emit_line, say
+from airlock.cli.output import AsJson, command, emit_line, say
 from airlock.cli.ports import Ports
 from airlock.cli.processes import Child
 from airlock.cli.settings import ConfigOption
-from airlock.cli.stopping import stoppable
+from airlock.cli.stopping import until_stopped
 from airlock.program import program
 from airlock.temporal.keyring import KEYS_FILE_VARIABLE, KEYS_VARIABLE, ensure_keys
 from airlock.tools.operator_file import find_config, read_config
@@ -37,18 +38,20 @@ async def dev(
 ) -> int:
     """Start a Temporal development server and a worker.
 
-    They stay up until Ctrl-C or SIGTERM, the usual way to end them: the command then exits 0. The
-    server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the command prints one line when
-    everything is up.
+    They stay up until Ctrl-C or SIGTERM, the usual way to end them: the command then exits 0, or 130 before everything is
+    up. The server takes Temporal's usual ports 7233 and 8233 where they are free. With --json the command prints one line
+    when everything is up.
     The server is for development: it has one node and a SQLite database.
     """
-    ended = await stoppable(_run(folder.resolve(), find_config(config), worker=worker, as_json=as_json))
-    if not ended and not as_json:
-        say("everything has stopped")
-    return OK
+    found = find_config(config)
+
+    async def run(is_up: Callable[[], None]) -> None:
+        await _run(folder.resolve(), found, is_up, worker=worker, as_json=as_json)
+
+    return await until_stopped(run, as_json=as_json)
 
 
-async def _run(folder: Path, config: Path | None, *, worker: bool, as_json: bool) -> None:
+async def _run(folder: Path, config: Path | None, is_up: Callable[[], None], *, worker: bool, as_json: bool) -> None:
     if not as_json:
         say(f"starting Temporal{' and a worker' if worker else ''} ...")
     async with AsyncExitStack() as stack:
@@ -59,13 +62,9 @@ async def _run(folder: Path, config: Path | None, *, worker: bool, as_json: bool
         children = [temporal]
         if worker:
             children.append(await _start_worker(stack, folder, config, ports))
-        emit_line(_as_document(folder, ports)) if as_json else _say_what_to_try(folder, config, ports)
-        try:
-            await _until_one_ends(children)
-        except asyncio.CancelledError:
-            if not as_json:
-                say("stopping ...")
-            raise
+        is_up()
+        emit_line(_as_document(folder, ports)) if as_json else _say_what_to_try(folder, config, ports, worker=worker)
+        await _until_one_ends(children)
 
 
 async def _until_one_ends(children: list[Child]) -> None:
@@ -106,12 +105,12 @@ def _as_document(folder: Path, ports: Ports) -> dict[str, str]:
     }
 
 
-def _say_what_to_try(folder: Path, config: Path | None, ports: Ports) -> None:
+def _say_what_to_try(folder: Path, config: Path | None, ports: Ports, *, worker: bool) -> None:
     say(f"Airlock is up. Temporal UI: http://127.0.0.1:{ports.ui}")
     if not ports.usual:
         say("Port 7233 was taken. In every other terminal:")
         say(f"  export TEMPORAL_ADDRESS={ports.address}")
-    if config is None:
+    if config is None and worker:
         say(f"There is no airlock.toml here: the worker serves the built-in tools. To write one: {program()} init")
     say(f"What to try, in another terminal: {program()} tools")
     say(f"Logs are in {folder / 'logs'}. Ctrl-C stops everything.")

@@ -20,10 +20,10 @@ from airlock.cli.screens import state_style
 from airlock.cli.status_screens import settled
 from airlock.client import NoAnswer, PlanFacts, PlanHandle
 from airlock.client.listing import RUNNING
-from airlock.client.plans import ENDED_CHECK
+from airlock.client.plan_handle import ENDED_CHECK
 from airlock.program import program
 from airlock.run.outcome import Outcome
-from airlock.run.presentation.views import StatusView
+from airlock.run.presentation.views import StatusView, rehearsal_failed
 
 GOOD_OUTCOMES = (Outcome.COMPLETED.value, Outcome.PARTIAL.value, Outcome.REHEARSED.value)
 _EVERY = 0.2
@@ -43,13 +43,15 @@ class Snapshot(WireModel):
     waits_for: str = ""
     digest: str | None = None
     approve_command: str | None = None
+    rehearsal_failed: bool = False
+    """True if a mock or a dry run failed, and so nothing could go live."""
     answered: bool = True
     """True if a worker answered; False if the state is what Temporal itself knows."""
 
     @property
     def good(self) -> bool:
-        """True if the plan ended as its submitter wanted: completed, partial or rehearsed."""
-        return self.ended and self.outcome in GOOD_OUTCOMES
+        """True if the plan ended as its submitter wanted: completed, partial, or rehearsed without a failure."""
+        return self.ended and self.outcome in GOOD_OUTCOMES and not self.rehearsal_failed
 
 
 def snapshot(status: StatusView) -> Snapshot:
@@ -65,6 +67,7 @@ def snapshot(status: StatusView) -> Snapshot:
         waits_for=status.waits_for,
         digest=status.digest,
         approve_command=status.approve_command,
+        rehearsal_failed=rehearsal_failed(status),
     )
 
 
@@ -83,6 +86,7 @@ def snapshot_of_facts(facts: PlanFacts) -> Snapshot:
         total=len(steps),
         why=facts.result.why if facts.result else what,
         waits_for="a worker" if summary.open else "nothing, it has ended",
+        rehearsal_failed=facts.result is not None and rehearsal_failed(facts.result),
         answered=False,
     )
 

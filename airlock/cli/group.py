@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from airlock.base.errors import plain_message
+from airlock.usage import plainly
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,9 @@ class LazyGroup(TyperGroup):
         return name, command if command is None or name is None else self.load(name), rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command; a wrong value is told without the type that pydantic writes before the message."""
-        try:
+        """Run the chosen command; a wrong value is told in plain words."""
+        with plainly():
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            error.message = plain_message({"msg": error.message})
-            raise
 
     def main(
         self,

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from airlock.base import names
 from airlock.base.errors import Problem
 from airlock.base.keyring import CHANNELS_OF, Channel, Key, Keyring, key_line, parse_keyring
+from airlock.base.likely import likely_fix
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
 from airlock.client import Airlock
 from airlock.temporal.keyring import DEFAULT_FILE, new_secrets, new_text, read_keyring, read_keys_text, write_keys
@@ -51,7 +52,8 @@ def new(
     """
     roles = list(dict.fromkeys(role or ["all"]))
     if unknown := [given for given in roles if given not in CHANNELS_OF]:
-        raise Refusal(f"there is no role {unknown[0]!r}; there are {', '.join(CHANNELS_OF)}")
+        said = f"there is no role {unknown[0]!r}: {likely_fix(unknown[0], CHANNELS_OF)}"
+        raise typer.BadParameter(said, param_hint="'--role'")
     since, made = _moment(demanded), new_secrets()
     paths = {given: folder / ("keys" if given == "all" else f"keys-{given}") for given in roles}
     if there := [path for path in paths.values() if path.exists()]:

@@ -1,13 +1,14 @@
 """The output of every command: results on stdout, errors on stderr, or with `--json` one JSON document on stdout.
 
 Exit codes: 0 success, 1 refusal, 2 bad usage, 130 interrupted by Ctrl-C. What runs until it is told to stop
-(`dev`, a worker) exits 0 then: it has done all that was asked.
+(`dev` once it is up, a worker) exits 0 then: it has done all that was asked.
 """
 
 import asyncio
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec
@@ -129,9 +130,15 @@ def _guarded(call: Callable[[], int], as_json: bool) -> int:
         sys.stderr.close()  # the reader of our output has left; an error message would reach no one
         return REFUSED
     except RPCError as error:
-        report(Refusal(f"Temporal refused: {error.message}"), as_json)
+        from airlock.temporal.connection import refusal_of  # only now: it costs commands that never connect their start
+
+        report(Refusal(refusal_of(error)), as_json)
     except AirlockError as error:
         report(error, as_json)
+    except OSError as error:
+        if error.filename is None:  # no file of the user's: a defect, with its traceback
+            raise
+        report(AirlockError(f"{os.fsdecode(error.filename)}: {error.strerror}"), as_json)
     return REFUSED
 
 

@@ -20,7 +20,7 @@ from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.outcome import Outcome
-from airlock.run.presentation.views import StatusView
+from airlock.run.presentation.views import StatusView, rehearsal_failed
 
 ADMISSION_WITHIN = 20.0
 """Seconds that `start` waits until the operator's worker admits the plan or refuses it."""
@@ -38,9 +38,10 @@ async def start(
 ) -> int:
     """Submit a plan.
 
-    The same plan twice starts nothing, unless it ended as unrehearsed: then it is rehearsed again. Other content under the
-    same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20 seconds, and 1 when it
-    is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed.
+    The same plan twice starts nothing, unless it ended because it could not be rehearsed: then it is rehearsed again. Other
+    content under the same id is refused. Exits 0 once the plan is admitted, or when no worker has judged it within 20
+    seconds, and 1 when it is refused. With --wait it exits 0 only if the plan ends completed, partial or rehearsed, and 1
+    if nothing could go live because a mock or a dry run failed.
     """
     findings, _ = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
     if findings.problems:
@@ -51,7 +52,7 @@ async def start(
     handle = await (await Airlock.connect()).submit(findings)
     status = await _admission(handle)
     if status is not None and status.why.startswith(REFUSED_AT_ADMISSION):
-        raise _refused(handle, status)
+        raise _refused(handle, status, known_here=findings.admitted is not None)
     if wait:
         return await _wait(handle, as_json=as_json)
     missing = await missing_workers(handle, *QUEUES_OF)
@@ -61,7 +62,8 @@ async def start(
         _say_where(handle, status)
         for sentence in missing:
             warn(sentence)
-    return REFUSED if status is not None and status.outcome is Outcome.UNREHEARSED else OK
+    failed = status is not None and (status.outcome is Outcome.UNREHEARSED or rehearsal_failed(status))
+    return REFUSED if failed else OK
 
 
 async def _admission(handle: PlanHandle) -> StatusView | None:
@@ -83,9 +85,22 @@ async def _admission(handle: PlanHandle) -> StatusView | None:
     return status
 
 
-def _refused(handle: PlanHandle, status: StatusView) -> Refusal:
+def _refused(handle: PlanHandle, status: StatusView, *, known_here: bool) -> Refusal:
+    """Return the refusal of the worker.
+
+    Args:
+        handle: The plan.
+        status: The plan's status.
+        known_here: True if the plan is acceptable under the tools and the policy of this folder: the worker's are others.
+    """
     said = status.why.removeprefix(REFUSED_AT_ADMISSION)
-    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix="fix it and submit it under a new plan_id")
+    fix = "fix it and submit it under a new plan_id"
+    if known_here:
+        fix = (
+            "the plan fits the airlock.toml and the tools here, so the worker has others: restart it if you changed them, "
+            "or fix the plan; then submit it under a new plan_id"
+        )
+    problem = Problem(where=f"plan {handle.plan_id}", message=said, fix=fix)
     return Refusal("the operator's worker refused the plan at admission", [problem], **_submitted(handle))
 
 

@@ -11,9 +11,11 @@ from airlock.base.text import count
 from airlock.cli.exported_lines import PlanFiles
 from airlock.cli.verify_files import MAX_FINDINGS
 from airlock.client.exporting import Key, Plans, Tell, key_of, plans_of, retention_of
+from airlock.export.approvals import SealLine
 from airlock.export.documents import OrchestrationSummary
 from airlock.export.files import APPROVALS, EXECUTIONS, ROLLBACKS, SUMMARY, TRANSITIONS
 from airlock.export.first_version import as_first_version, has_first_version
+from airlock.export.hiding import shows_the_same
 from airlock.export.plan_lines import PlanRecord, first_difference
 from airlock.export.verification import Finding, PlanLines
 
@@ -106,9 +108,13 @@ def _place(lines: PlanLines, derived: PlanRecord) -> tuple[str, int]:
         places = ((TRANSITIONS, lines.transitions), (ROLLBACKS, lines.rollbacks))
         found = ((file, line.number) for file, placed in places for line in placed if line.value.seq == wrong.seq)
         return next(found, here)
-    known = {seal.seq: seal.hash for seal in derived.seals}
-    other = (line.number for line in lines.seals if known.get(line.value.seq) != line.value.hash)
+    known = {seal.seq: seal for seal in derived.seals}
+    other = (line.number for line in lines.seals if not _same_seal(line.value, known.get(line.value.seq)))
     return next(((APPROVALS, number) for number in other), here)
+
+
+def _same_seal(exported: SealLine, derived: SealLine | None) -> bool:
+    return derived is not None and exported.hash == derived.hash and shows_the_same(exported.content, derived.content)
 
 
 def _last_sign(exported: PlanRecord) -> datetime:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from airlock.client.errors import NoAnswer, NoSuchPlan, PlanConflict, PlanEnded, RunFailed, UndoRefused
     from airlock.client.facts import PlanFacts
     from airlock.client.listing import PlanSummary
-    from airlock.client.plans import Airlock, PlanHandle
+    from airlock.client.plan_handle import PlanHandle
+    from airlock.client.plans import Airlock
     from airlock.temporal.connection import ConnectionFailed
 
 __all__ = [
@@ -29,7 +30,8 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(__all__, "airlock.client.errors"),
-    **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client.plans"),
+    "Airlock": "airlock.client.plans",
+    "PlanHandle": "airlock.client.plan_handle",
     "ConnectionFailed": "airlock.temporal.connection",
     "PlanFacts": "airlock.client.facts",
     "PlanSummary": "airlock.client.listing",

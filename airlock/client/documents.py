@@ -1,11 +1,11 @@
 """JSON documents that people write: plans and validations."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airlock.base.errors import PlanError, Problem
+from airlock.base.json_text import JsonFault, parse_json
 
 
 def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
@@ -18,17 +18,8 @@ def read_document(plan: Mapping[str, Any] | str | Path) -> Any:
         return plan
     path = Path(plan)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise PlanError([Problem(where=str(path), message=error.strerror or str(error), fix="check the path")]) from error
-    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and endless nesting
-        raise PlanError([Problem(where=str(path), message=f"is not JSON: {error}", fix="correct the syntax")]) from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, and refuse repeated keys: a reader could see another value than the plan holds."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is repeated in one object")
-    return found
+    except JsonFault as fault:
+        raise PlanError([Problem(where=str(path), message=fault.message, fix=fault.fix)]) from fault

@@ -11,6 +11,9 @@ def rejection(error: Exception) -> str:
     return cause.message if isinstance(cause, ApplicationError) else str(cause)
 
 
+IS_ONE_RUNNING = "is one running? Start one: airlock-worker"
+
+
 class NoSuchPlan(AirlockError):
     """Temporal has no plan with this id."""
 

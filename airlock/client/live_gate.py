@@ -15,10 +15,10 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.incoming import Verdict
 from airlock.base.model import WireModel
-from airlock.client.errors import NoAnswer, rejection
+from airlock.client.errors import IS_ONE_RUNNING, NoAnswer, rejection
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import PlanSummary, list_plans
-from airlock.client.plans import DECISION_TIMEOUT, PlanHandle
+from airlock.client.plan_handle import DECISION_TIMEOUT, PlanHandle
 from airlock.gates.lock_proof import DoubtfulCall, LockProof, Proved, ProvedExcept, UnknownPlan, lock_proof
 from airlock.gates.locks import GateLock
 from airlock.gates.view import GateView, NotifiedHolderView
@@ -188,7 +188,7 @@ class LiveGate:
                 self._workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT
             )
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise NoAnswer("no worker answered for the live gate; is one running?") from error
+            raise NoAnswer(f"no worker answered for the live gate; {IS_ONE_RUNNING}") from error
         except RPCError as error:
             raise NoAnswer(f"the live gate did not answer: {error.message}") from error
         except Exception as error:

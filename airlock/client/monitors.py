@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
-from airlock.client.errors import NoAnswer
+from airlock.client.errors import IS_ONE_RUNNING, NoAnswer
 from airlock.client.patience import answered
 from airlock.gates.protocol import LockWish
 from airlock.monitoring.aggregation import Stage
@@ -193,6 +193,6 @@ class Monitors:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise NoMonitor(f"there is no {monitor}, so nothing is counted: start a worker, which starts it") from error
-            raise NoAnswer(f"no worker answered for {monitor}; is one running? ({error.message})") from error
+            raise NoAnswer(f"no worker answered for {monitor}; {IS_ONE_RUNNING} ({error.message})") from error
         except Exception as error:
             raise NoAnswer(f"{monitor} cannot answer: {error}") from error

@@ -17,7 +17,7 @@ from airlock.base.markdown import code
 from airlock.base.visible import visible
 from airlock.client.errors import NoSuchPlan, UndoRefused
 from airlock.client.facts import plan_facts
-from airlock.client.plans import PlanHandle
+from airlock.client.plan_handle import PlanHandle
 from airlock.client.visibility import attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State

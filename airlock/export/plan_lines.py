@@ -12,6 +12,7 @@ from airlock.base.model import WireModel
 from airlock.base.names import UNDO_PREFIX
 from airlock.export.approvals import SealLine
 from airlock.export.fields import ExportedModel
+from airlock.export.hiding import shows_the_same
 from airlock.export.ledger import linked, plan_genesis, seals_genesis
 from airlock.export.lines import (
     AuditEvent,
@@ -265,8 +266,20 @@ def first_difference(exported: PlanRecord, derived: PlanRecord) -> str:
             return f"entry {event.seq} (run {event.run_id}, event {event.event_id}) is not in the histories"
         if actual.hash != event.hash:
             return f"entry {event.seq} differs from run {actual.run_id}, event {actual.event_id}"
+    if other := _other_content(exported, derived):
+        return other
     if exported.execution.closed_at is None:
         return ""
     if len(known) > len(exported.events):
         return f"the histories have {len(known)} entries, the export {len(exported.events)}"
     return "" if exported.execution.hash == derived.execution.hash else "its line differs from the histories"
+
+
+def _other_content(exported: PlanRecord, derived: PlanRecord) -> str:
+    """Return the first seal with hidden values whose visible content is another one: its hash leaves the content out."""
+    true = {seal.digest: seal.content for seal in derived.seals}
+    for seal in exported.seals:
+        content = true.get(seal.digest)
+        if seal.content is not None and content is not None and not shows_the_same(seal.content, content):
+            return f"the content of seal {seal.digest[:12]} differs from what the histories tell"
+    return ""

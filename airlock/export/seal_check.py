@@ -9,7 +9,7 @@ from airlock.base.canonical import digest
 from airlock.base.names import RESERVED, UNDO_PREFIX
 from airlock.base.person import same_person
 from airlock.export.approvals import SealDecision, SealLine
-from airlock.export.hiding import Openings, hidden_values, opened
+from airlock.export.hiding import Openings, hidden_values, misplaced, opened, opened_elsewhere
 from airlock.export.ledger import seals_genesis
 from airlock.export.lines import AuditEvent, ExecutionLine, RollbackLine
 from airlock.export.plan_lines import PlanRecord, votes_by_step
@@ -155,6 +155,10 @@ def _content_faults(seal: SealLine, openings: Openings, report: SealReport) -> I
         return
     if seal.content_hash is not None and digest(seal.content) != seal.content_hash:
         yield "content: was changed: it does not match content_hash"
+    if seal.content_hash is not None and misplaced(seal.content):
+        yield "content: hides a value that an export never hides"
+    if (place := opened_elsewhere(seal.content, seal.digest, openings)) is not None:
+        yield f"content.{place}: the opening of this value says that it stands elsewhere"
     content = seal.content if seal.content_hash is None else opened(seal.content, openings)
     if seal.content_hash is not None and any(True for _ in hidden_values(content)):
         report.hidden += 1
@@ -245,7 +249,8 @@ def _signature_faults(seal: SealLine, decision: SealDecision, report: SealReport
         report.signatures += 1
         if fits not in listed:
             report.notes.append(
-                f"{seal.workflow_id}: the key of {decision.by!r} is not in the sealed policy: a later policy listed it"
+                f"{seal.workflow_id}: the key of {decision.by!r} is not in the sealed policy, "
+                "and no other policy is in the record"
             )
     elif decision.counted and isinstance(decision.message, dict) and decision.message.get("signature") is not None:
         yield f"message.signature: no known key of {decision.by!r} made it"

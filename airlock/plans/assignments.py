@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, JsonValue, ValidationError
 
 from airlock.base.errors import PlanError, Problem
+from airlock.base.likely import likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import STEP_ID, occasion_of
 from airlock.base.text import shorten
@@ -32,6 +33,18 @@ class Assignments(FileModel):
     max_mode: Mode = Mode.LIVE
     deadline: str | None = None
     phase21_plan_id: str | None = None
+
+
+_FIELDS = ", ".join(Assignments.model_fields)
+_FORMS = {
+    "agent_assignments": 'the tools of each agent: {"agent": ["tool", "tool"]}',
+    "execution_order": 'tools, or agents, in their order: ["tool", "tool"]',
+    "confidence_scores": 'a number from 0.0 to 1.0 for each tool or agent: {"tool": 0.9}',
+    "arguments": 'the arguments of each tool: {"tool": {"argument": "value"}}',
+    "max_mode": "MOCK, DRY_RUN or LIVE",
+    "deadline": 'a duration in quotes, for example "2h"',
+}
+"""The way in which a field of this format is written, where its kind does not say so."""
 
 
 def is_assignments(document: Any) -> bool:
@@ -76,8 +89,16 @@ def _problems(plan: Plan, validation: Any) -> list[Problem]:
 
 
 def _fix(item: Any) -> str:
-    write = wrong_value(item)[1]
-    return f"{write + '; ' if write else ''}see docs/reference/plans.md, 'The older format'"
+    field = str(item["loc"][0])
+    if item["type"] == "missing":
+        return f"add {field!r}: {_FORMS.get(field, 'a text')}"
+    if item["type"] == "extra_forbidden":
+        return likely_fix(
+            field, Assignments.model_fields, f"remove {field!r}; a plan with agent_assignments takes: {_FIELDS}"
+        )
+    if field in _FORMS:
+        return f"write {_FORMS[field]}"
+    return wrong_value(item)[1] or f"correct the value of {field!r}"
 
 
 def _converted(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -146,9 +146,13 @@ class Catalogue:
         ]
 
 
+_RATE = 'write the most calls per second, minute, hour or day in quotes: "5/s", "100/m", "1000/h" or "1/d"'
+
+
 def _contract_fix(item: Any) -> str:
     name = str(item["loc"][-1]) if item["loc"] else ""
-    otherwise = f"{wrong_value(item, TABLE)[1] or 'correct it'}, or remove it"
+    write = _RATE if name == "rate_limit" else wrong_value(item, TABLE)[1]
+    otherwise = f"{write or 'correct it'}, or remove it"
     return likely_fix(name, Contract.model_fields, otherwise) if item["type"] == "extra_forbidden" else otherwise
 
 

@@ -17,6 +17,7 @@ from referencing.jsonschema import EMPTY_REGISTRY
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import ContractError
 from airlock.base.text import shorten
+from airlock.base.text_form import form_in_words
 from airlock.plans.normal_form import numbers_alike
 from airlock.plans.schema_places import SchemaPlaces
 from airlock.plans.text_formats import FORMATS
@@ -168,6 +169,7 @@ def _errors(error: Any) -> Iterator[Error]:
     else:
         usual = f"does not satisfy {keyword} of its schema: {{}}"
         said = "is not allowed" if keyword is None else _SAID.get(keyword, usual).format(_short(wanted))
+        said += f": {form}" if keyword == "pattern" and (form := form_in_words(str(wanted))) else ""
         yield place, PydanticCustomError("json_schema", "{why}", {"why": said}), value
 
 

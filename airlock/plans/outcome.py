@@ -38,6 +38,10 @@ class StepPreview(WireModel):
     """The `$ref` from which each argument, or part of one, comes, by its path."""
     follows: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
     """The things that were observed as earlier steps of the plan leave them: the step of each, by name."""
+    seen_before: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The earlier steps of the plan whose changes a read did not see, because its tool does not ask for them."""
+    beside: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The things that other steps, in no order with this one, would change too: those steps, by name."""
 
 
 class Previewed(StepPreview):
@@ -86,6 +90,10 @@ class CallSucceeded(WireModel):
     """The number of earlier undos, if a run that this one was reset from knows of more than this run."""
     receipt: str = Field(default="", exclude_if=is_empty)
     """Proof of the live role that a live call returned this output."""
+    leaves: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states in which it left those things whose state later steps could not foresee, by name."""
+    left_receipt: str = Field(default="", exclude_if=is_empty)
+    """Proof of the live role that a live call left these states."""
 
 
 class CallFailed(WireModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from pydantic import JsonValue
@@ -30,6 +31,9 @@ class Left(WireModel):
         """True if a later dry run can use this state."""
         return self.seen != UNKNOWN
 
+
+MAX_BESIDE = 50
+"""The steps that leave one thing, some of them in no order, of which each pair is told."""
 
 Leaves = Mapping[str, Left]
 """The states that one call would leave, by the name of the thing, such as `file:notes/jo.txt`."""
@@ -105,6 +109,23 @@ class OwnSteps:
         pairs = [pair for pairs in found.values() for pair in pairs]
         return tuple(Earlier(each, left.seen, left.content) for each, left in sorted(pairs, key=lambda pair: place[pair[0]]))
 
+    def beside(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Return for each step the other steps, in no order with it, that leave the same thing: by step and name."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        shared = {name: list(leaving) for name, leaving in self._by_name.items() if len(leaving) > 1}
+        place = {step: number for number, step in enumerate(_in_order(self.parents, *self.parents))} if shared else {}
+        for name, steps in shared.items():
+            steps.sort(key=lambda step: place.get(step, -1))
+            if all(one in ancestors(self.parents, (other,), until=one) for one, other in pairwise(steps)):
+                continue  # one after the other
+            compared = steps[:MAX_BESIDE]
+            above = {step: ancestors(self.parents, (step,)) for step in compared}
+            for step in compared:
+                others = [each for each in compared if each != step and each not in above[step] and step not in above[each]]
+                if others:
+                    found.setdefault(step, {})[name] = tuple(sorted(others))
+        return found
+
     def _nearest(self, step: str, leaving: Mapping[str, Left]) -> list[str]:
         """Return the leaving steps that a walk from a step upwards meets first on each way."""
         found: list[str] = []
@@ -120,11 +141,11 @@ class OwnSteps:
         return found
 
 
-def _in_order(parents: Parents, step: str) -> list[str]:
-    """Return a step and everything that it depends on, each after all that it depends on; among equals by id."""
+def _in_order(parents: Parents, *steps: str) -> list[str]:
+    """Return steps and everything that they depend on, each after all that it depends on; among equals by id."""
     order: list[str] = []
     entered: set[str] = set()
-    pending = [(step, False)]
+    pending = [(step, False) for step in sorted(steps, reverse=True)]
     while pending:
         each, left = pending.pop()
         if left:
@@ -136,11 +157,17 @@ def _in_order(parents: Parents, step: str) -> list[str]:
     return order
 
 
-def ancestors(parents: Parents, steps: Iterable[str]) -> frozenset[str]:
-    """Return everything that any of some steps depends on, directly or through other steps."""
+def ancestors(parents: Parents, steps: Iterable[str], until: str | None = None) -> frozenset[str]:
+    """Return everything that any of some steps depends on, directly or through other steps.
+
+    Args:
+        parents: The direct dependencies.
+        steps: The steps.
+        until: A step at which the search may end, once it is found.
+    """
     found: set[str] = set()
     pending = [parent for step in steps for parent in parents.get(step, ())]
-    while pending:
+    while pending and until not in found:
         step = pending.pop()
         if step not in found:
             found.add(step)
@@ -156,12 +183,3 @@ def handed_on(leaves: Leaves, redact: Callable[[JsonValue], JsonValue]) -> dict[
         fits = len(canonical_json(shown)) <= MAX_LEFT_BYTES and redact(shown) == shown
         kept[str(redact(name))] = left if fits else Left(seen=UNKNOWN)
     return kept
-
-
-def relies_on(observed: JsonValue, name: str, seen: JsonValue) -> bool:
-    """Return True if an observed state is one that was handed on, has all its fields, or holds it under its name."""
-    if observed == seen or not isinstance(observed, dict):
-        return observed == seen
-    fields = seen if isinstance(seen, dict) else {name: seen}
-    wider = all(key in observed and observed[key] == value for key, value in fields.items())
-    return (wider and bool(fields)) or (name in observed and observed[name] == seen)

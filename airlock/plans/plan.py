@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, field
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem
-from airlock.base.likely import likely_fix
+from airlock.base.likely import likely, likely_fix
 from airlock.base.model import FileModel
 from airlock.base.names import PLAN_ID, RESERVED_PREFIXES, STEP_ID, occasion_of, plan_workflow_id
 from airlock.base.text import shorten
@@ -25,6 +25,8 @@ MAX_COMPRESSED_BYTES = 300_000
 MAX_STEPS = 5_000
 MAX_DURATION = 3_650 * 86_400
 """In seconds. Dates beyond it cannot be computed."""
+_COMPARED = 500
+"""Steps that are compared with the name of one that does not exist: a workflow task must stay short."""
 _NOT_JSON = "replace NaN and Infinity by numbers or null, and half of a surrogate pair by the character"
 _ANY = "any kind of error"
 _FIXES = {
@@ -127,6 +129,12 @@ class Plan(FileModel):
     def step(self, step_id: str) -> Step | None:
         """Return the step of that id, or None."""
         return next((step for step in self.steps if step.id == step_id), None)
+
+    def no_step(self, step_id: str) -> str:
+        """Return the sentence that there is no step of that id, with the one that was probably meant."""
+        ids = [step.id for step in self.steps[:_COMPARED]]
+        meant = likely(step_id[:_COMPARED], ids)
+        return f"there is no step {step_id!r} in this plan" + (f"; did you mean {meant!r}?" if meant else "")
 
     def on_occasion(self, workflow_id: str) -> "Plan":
         """Return the plan as a schedule started it: a plan of its own, with the time of its start in its id.

@@ -22,7 +22,7 @@ from airlock.base.model import WireModel, is_empty
 from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.own_steps import Earlier, Left
-from airlock.plans.refs import UNKNOWN
+from airlock.plans.refs import REF, UNKNOWN, Marker
 
 ToolFunction = Callable[[Any, "ToolCall"], Any]
 Decorated = TypeVar("Decorated", bound=ToolFunction)
@@ -87,6 +87,8 @@ class ToolCall:
     """
     unknown: tuple[str, ...] = ()
     """The argument paths whose value only the live run will know; only for dry runs declared with `partial=True`."""
+    refs: dict[str, str] = field(default_factory=dict)
+    """The `$ref` behind each argument path in `unknown` that has one."""
     follows_writes: bool = False
     """True in a dry run if earlier steps, which the step depends on, will have written something before its live call."""
     look_before: Callable[[str], Earlier | None] = field(default=_nothing_before)
@@ -95,6 +97,13 @@ class ToolCall:
     """The function behind `earlier_all`."""
     follows: dict[str, Earlier] = field(default_factory=dict)
     """The states that this dry run got by `earlier`, by name."""
+    asks_before: bool = False
+    """True once this dry run has asked what earlier steps leave."""
+    leaves: dict[str, JsonValue] = field(default_factory=dict)
+    """The states in which this live call left things, by name; set by a live function whose dry run can only say `UNKNOWN`
+    of them. Later steps of the plan compare with these."""
+    wanted: tuple[str, ...] = ()
+    """The names that later steps of the plan need in `leaves`; every other one is ignored."""
     settings: Any = None
     """The tool's validated settings model."""
     fence: int = 0
@@ -116,6 +125,11 @@ class ToolCall:
     still_mine_sync: Callable[[], bool] = field(default=lambda: True)
     """The same for functions that run in a thread."""
 
+    def source(self, path: str) -> tuple[str, tuple[str | int, ...]] | None:
+        """Return the step that an unknown argument is read from, and the path below its output; None if there is none."""
+        marker = Marker(path, REF, self.refs.get(path))
+        return None if marker.parts is None else (marker.step, marker.parts)
+
     def earlier(self, name: str) -> Earlier | None:
         """Return the state in which the earlier steps of the plan would leave one thing; only dry runs get any.
 
@@ -123,6 +137,7 @@ class ToolCall:
             None if no step that this one depends on leaves it: then look at the target. Otherwise predict from this state,
             and return its `seen` as `observed`, or under `name` in an `observed` that is an object.
         """
+        self.asks_before = True
         found = self.look_before(name)
         if found is not None:
             self.follows[name] = found
@@ -133,6 +148,7 @@ class ToolCall:
 
         It is for dry runs that repeat earlier changes where they can be taken back; a `seen` may be `UNKNOWN` here.
         """
+        self.asks_before = True
         return self.look_before_all(kind)
 
 

@@ -174,6 +174,10 @@ class CallRecord(WireModel):
     """True if an attempt at the call was lost with its worker, which may only be frozen."""
     receipt: str = Field(default="", exclude_if=is_empty)
     """Proof of the live role that the call returned its output."""
+    leaves: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states that the call left and that later calls still compare with, by name; see `outputs.keep_left`."""
+    left_receipt: str = Field(default="", exclude_if=is_empty)
+    """Proof of the live role that the call left them."""
     probed: bool = False
     """True if the tool's probe was asked about the call and could not settle it."""
     follows: tuple[str, ...] = Field(default=(), exclude_if=is_empty)

@@ -1,6 +1,11 @@
 """The outcome of a run: how a plan ended."""
 
 from enum import StrEnum
+from typing import Final
+
+MOCK_FAILED: Final = "its mock failed: "
+"""The beginning of the reason for which a step stays below LIVE. Results of ended runs hold it."""
+DRY_RUN_FAILED: Final = "its dry run failed: "
 
 
 class Outcome(StrEnum):

@@ -21,6 +21,7 @@ _ROOT: Final = "permit/1"
 _TOKEN: Final = "token/1"
 _PASS: Final = "pass/1"
 _OUTPUT: Final = "output/1"
+_LEFT: Final = "left/1"
 _TOKEN_BYTES: Final = 16
 
 
@@ -128,6 +129,14 @@ class Permits:
         """Return True if a live worker returned this output for that call."""
         return self.keyring.check(Channel.LIVE, _output_text(place, step, undone, output), receipt) == ""
 
+    def left_receipt(self, place: tuple[str, str], step: str, undone: int, states: Mapping[str, Any]) -> str:
+        """Return the receipt of the states that a live call left; empty without a key. See `output_receipt`."""
+        return self.keyring.sign(Channel.LIVE, _output_text(place, step, undone, dict(states), _LEFT)) or ""
+
+    def is_of_left(self, place: tuple[str, str], step: str, undone: int, states: Mapping[str, Any], receipt: str) -> bool:
+        """Return True if a live call left these states."""
+        return self.keyring.check(Channel.LIVE, _output_text(place, step, undone, dict(states), _LEFT), receipt) == ""
+
     def _signed(self, fields: list[str]) -> str:
         proof = self.keyring.sign(Channel.LIVE, canonical_json(fields).encode())
         return canonical_json([*fields, proof or ""])
@@ -182,5 +191,5 @@ def _text(root: Root, step: str, leaf: str) -> bytes:
     return canonical_json([_TOKEN, digest(root.fields), step, leaf]).encode()
 
 
-def _output_text(place: tuple[str, str], step: str, undone: int, output: Any) -> bytes:
-    return canonical_json([_OUTPUT, *place, step, undone, digest(output)]).encode()
+def _output_text(place: tuple[str, str], step: str, undone: int, output: Any, label: str = _OUTPUT) -> bytes:
+    return canonical_json([label, *place, step, undone, digest(output)]).encode()

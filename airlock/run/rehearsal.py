@@ -12,6 +12,8 @@ from airlock.plans.outcome import MockFailed, Previewed, PreviewFailed, StepPrev
 from airlock.plans.seal import seal
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
+from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED
+from airlock.run.outputs import drop_all_left
 from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
 from airlock.run.state import Run
 
@@ -39,7 +41,7 @@ def record_conflicts(run: Run, conflicts: Iterable[Conflict], now: datetime) -> 
 def take_mocks(run: Run, failures: Iterable[MockFailed]) -> None:
     """Lower the ceilings of steps whose mock failed, and of every step that depends on them."""
     for failure in failures:
-        run.fall(failure.step, Mode.MOCK, f"its mock failed: {failure.error}")
+        run.fall(failure.step, Mode.MOCK, f"{MOCK_FAILED}{failure.error}")
     run.mock_failed = tuple(run.fallen)
     run.update_ceilings()
 
@@ -48,7 +50,7 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
     """Record the previews. A step whose dry run failed falls to MOCK, and so does every step that depends on it."""
     for preview in previews:
         if isinstance(preview, PreviewFailed):
-            run.fall(preview.step, Mode.MOCK, f"its dry run failed: {preview.error}")
+            run.fall(preview.step, Mode.MOCK, f"{DRY_RUN_FAILED}{preview.error}")
             continue
         if isinstance(preview, Previewed):
             preview = preview.kept
@@ -56,7 +58,7 @@ def take_previews(run: Run, previews: Iterable[StepPreview | PreviewFailed]) -> 
         if run.heavy_previews + heavy > MAX_HEAVY_BYTES:
             run.fall(preview.step, Mode.MOCK, "the previews of this plan are too large together")
         elif not _is_json(preview):
-            run.fall(preview.step, Mode.MOCK, "its dry run failed: what it returned cannot be written as JSON")
+            run.fall(preview.step, Mode.MOCK, f"{DRY_RUN_FAILED}what it returned cannot be written as JSON")
         else:
             run.previews[preview.step] = preview
             run.heavy_previews += heavy
@@ -92,6 +94,7 @@ def seal_run(run: Run, now: datetime) -> None:
         run.replaced = (*run.replaced, ReplacedSeal(digest=run.digest, why=_why_replaced(run), changed=changed))
         run.replaced = run.replaced[-MAX_REPLACED:]
     run.sealed, run.digest = sealed, seal(sealed)
+    drop_all_left(run)
     run.previews, run.votes, run.approved, run.approved_until = {}, (), (), None
     run.sealed_at = now
     run.keep_seal()

@@ -30,13 +30,14 @@ class Reader:
     """
 
     def __init__(self, client: Client, workflow_id: str) -> None:
-        context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=workflow_id)
-        self._converter = client.data_converter.with_context(context)
+        self._client = client
+        self._context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=workflow_id)
+        self._converter = client.data_converter.with_context(self._context)
         self._demands = demands_of(client.data_converter)
 
     async def decoded(self, payloads: Iterable[Payload]) -> list[Payload]:
         """Return payloads as the codec leaves them, with what it found about their proofs."""
-        codec = self._converter.payload_codec
+        codec = self._client.data_converter.with_context(self._context).payload_codec  # one for each: see `ProofCodec`
         return list(payloads) if codec is None else await codec.decode(list(payloads))
 
     def value(self, payload: Payload) -> dict[str, Any]:

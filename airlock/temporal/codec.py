@@ -11,6 +11,8 @@ COMPRESS_FROM = 65_536
 MAX_DECOMPRESSED = 24 * 1024 * 1024
 """Size in bytes that a decompressed payload may have; a crafted payload cannot exhaust a worker."""
 _ENCODING = b"binary/airlock-zlib"
+PREFIX = "airlock-"
+"""The beginning of the names of all metadata that proves something."""
 
 
 class CompressionCodec(PayloadCodec):
@@ -32,16 +34,48 @@ def _encode(payload: Payload) -> Payload:
 
 
 def _decode(payload: Payload) -> Payload:
-    if payload.metadata.get("encoding") != _ENCODING:
+    return inflated(payload) or undecodable("it is too large")
+
+
+def is_compressed(payload: Payload) -> bool:
+    """Return True if the codec compressed a payload, or its sender says so."""
+    return bool(payload.metadata.get("encoding") == _ENCODING)
+
+
+def inflated(payload: Payload, limit: int = MAX_DECOMPRESSED) -> Payload | None:
+    """Return a payload as it was before it was compressed; None if it has more bytes than the limit."""
+    if not is_compressed(payload):
         return payload
     try:
         inflater = zlib.decompressobj()
-        data = inflater.decompress(payload.data, MAX_DECOMPRESSED)
-        if inflater.unconsumed_tail:
-            return undecodable("it is too large")
-        return Payload.FromString(data)
+        data = inflater.decompress(payload.data, limit)
+        return None if inflater.unconsumed_tail else Payload.FromString(data)
     except Exception as error:  # noqa: BLE001  # a codec that raises lets any sender wedge a run
         return undecodable(type(error).__name__)
+
+
+def folded(payload: Payload, inner: Payload) -> Payload:
+    """Return a compressed payload that says of itself what its content proves, and nothing else."""
+    made = Payload(metadata={"encoding": _ENCODING}, data=payload.data)
+    _take(made, inner)
+    return made
+
+
+def unfolded(payload: Payload) -> Payload:
+    """Return the content of a payload that `folded` made, with what that one says of itself; any other as it is."""
+    if not is_compressed(payload):
+        return payload
+    inner = _decode(payload)
+    for name in [name for name in inner.metadata if name.startswith(PREFIX)]:
+        del inner.metadata[name]
+    _take(inner, payload)
+    return inner
+
+
+def _take(payload: Payload, other: Payload) -> None:
+    for name, value in other.metadata.items():
+        if name.startswith(PREFIX):
+            payload.metadata[name] = value
 
 
 def undecodable(why: str) -> Payload:

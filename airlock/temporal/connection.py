@@ -91,6 +91,9 @@ async def connect(keyring: Keyring | None = None) -> Client:
             f"Temporal's settings cannot be used: {_first_line(error)}. Check TEMPORAL_PROFILE"
         ) from error
     config.setdefault("target_host", "localhost:7233")
+    target = str(config["target_host"])
+    if "://" in target:
+        raise ConnectionFailed(f"TEMPORAL_ADDRESS is a URL, {target!r}: write HOST:PORT, such as localhost:7233")
     interceptors = tracing_interceptors()
     _wait_at_the_end()
     try:
@@ -98,6 +101,7 @@ async def connect(keyring: Keyring | None = None) -> Client:
     except (RuntimeError, ValueError, RPCError) as error:
         raise ConnectionFailed(
             f"Temporal does not answer at {config['target_host']}: {_first_line(error)}. "
+            f"{'' if ':' in target else 'The address names no port: write HOST:PORT. '}"
             f"Check TEMPORAL_ADDRESS, or start a server with: {program()} dev"
         ) from error
 
@@ -124,7 +128,7 @@ async def connect_patiently(say: Callable[[str], None] | None = None, keyring: K
         try:
             return await connect(keyring)
         except ConnectionFailed as error:
-            (say or _to_stderr)(f"{error} Trying again in {wait:.0f} s.")
+            (say or _to_stderr)(f"{error}\nTrying again in {wait:.0f} s.")
             await asyncio.sleep(wait)
             wait = min(wait * 2, 30.0)
 
@@ -194,10 +198,18 @@ def _let_threads_finish() -> None:
     time.sleep(_AT_THE_END)
 
 
+def refusal_of(error: RPCError) -> str:
+    """Return the sentence that Temporal refused a request, with the fix where the namespace is wrong."""
+    said = f"Temporal refused: {error.message.rstrip('.')}"
+    if error.status is RPCStatusCode.NOT_FOUND and error.message.startswith("Namespace "):
+        return f"{said}. Check TEMPORAL_NAMESPACE, or make it: temporal operator namespace create --namespace NAME"
+    return said
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     # "Connection refused" instead of the chain of transport errors around it
-    cause = re.search(r'message: "([^"]+)"', text)
+    cause = re.search(r'message: "([^"]+)"', text) or re.search(r'"dns error".*error: "([^"]+)"', text)
     return cause[1] if cause else text
 
 

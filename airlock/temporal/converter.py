@@ -9,6 +9,8 @@ from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
+from airlock.temporal.codec import unfolded
+
 MAX_MESSAGE_BYTES = 524_288
 """Size in bytes of a signal or an update: far above any of Airlock's own, and decoded in well under a second."""
 
@@ -44,12 +46,13 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decode payloads; raise only where a type hint is given."""
         if any(hint is not Any for hint in type_hints or ()):
-            return super().from_payloads(payloads, type_hints)
+            return super().from_payloads([unfolded(payload) for payload in payloads], type_hints)
         # a workflow's own input has the hint Any and may be large; signals and updates come without any hint
         limit = MAX_MESSAGE_BYTES if self._of_a_workflow and not type_hints else None
         return [self._decoded(payload, limit) for payload in payloads]
 
     def _decoded(self, payload: Payload, limit: int | None) -> Any:
+        payload = unfolded(payload)
         if limit is not None and len(payload.data) > limit:
             return Undecodable(f"{len(payload.data):,} bytes, more than the {limit:,} of a message")
         try:

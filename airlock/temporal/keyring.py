@@ -64,7 +64,10 @@ def read_keys_text(path: Path) -> str:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        problem = Problem(where=str(path), message=str(said or error), fix="make keys with `airlock keys new`")
+        fix = "name a file of keys that this user can read"
+        if isinstance(error, FileNotFoundError):
+            fix = "make keys with `airlock keys new`, or name the file that holds them"
+        problem = Problem(where=str(path), message=str(said or error), fix=fix)
         raise ConfigError([problem]) from error
     if mode & _OTHERS:
         problem = Problem(
@@ -79,7 +82,8 @@ def _parsed(text: str, where: str) -> Keyring:
     try:
         return parse_keyring(text)
     except KeyringError as error:
-        raise ConfigError([Problem(where=where, message=str(error), fix="see docs/guides/operating.md")]) from error
+        fix = "correct it, or make new keys for all workers: airlock keys new"
+        raise ConfigError([Problem(where=where, message=str(error), fix=fix)]) from error
 
 
 def new_secrets() -> dict[Channel, bytes]:

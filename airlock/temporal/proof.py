@@ -19,9 +19,8 @@ from temporalio.converter import (
 )
 
 from airlock.base.keyring import Channel, Keyring
-from airlock.temporal.codec import CompressionCodec
+from airlock.temporal.codec import CompressionCodec, folded, inflated, is_compressed, undecodable
 
-PREFIX: Final = "airlock-"
 KIND: Final = "airlock-kind"
 """The class of the value. Only payloads with it get a proof; the converter sets it."""
 BY: Final = "airlock-by"
@@ -37,6 +36,9 @@ CHECKED: Final = "airlock-checked"
 BY_WORKFLOW: Final = "workflow"
 BY_ACTIVITY: Final = "activity"
 BY_WORKER: Final = "worker"
+
+LARGE: Final = 600_000
+"""Size in bytes from which a decompressed payload is larger than any message to a workflow may be."""
 
 _NO_PROOF = "it carries no proof"
 _NO_KEYS = "no keys"
@@ -107,6 +109,8 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
     keyring: Keyring
     context: SerializationContext | None = None
     _compression: CompressionCodec = field(default_factory=CompressionCodec)
+    _large: list[Payload] = field(default_factory=list)
+    """The large payload that this codec has decompressed for a workflow."""
 
     def with_context(self, context: SerializationContext) -> "ProofCodec":
         """Return the codec for the payloads of one workflow or activity."""
@@ -118,7 +122,25 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decompress, then note on each payload whether its proof fits."""
+        if isinstance(self.context, WorkflowSerializationContext):
+            return [self._sparingly(payload) for payload in payloads]
         return [self._checked(payload) for payload in await self._compression.decode(payloads)]
+
+    def _sparingly(self, payload: Payload) -> Payload:
+        """Check a payload of a workflow, and leave it compressed until its converter reads it.
+
+        One workflow task brings all messages that have arrived, and 20 KB of any sender can become 20 MB. Only the input of
+        a run is ever that large, which comes first; a worker has one codec for each task.
+        """
+        if not is_compressed(payload):
+            return self._checked(payload)
+        inner = inflated(payload, LARGE)
+        if inner is not None:
+            return folded(payload, self._checked(inner))
+        if self._large:
+            return undecodable("it is too large for a message")
+        self._large.append(payload)
+        return self._checked(inflated(payload) or undecodable("it is too large"))
 
     def _proven(self, payload: Payload) -> Payload:
         channel = channel_of(self.context)

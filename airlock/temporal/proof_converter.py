@@ -20,8 +20,10 @@ from airlock.base.errors import AirlockError
 from airlock.base.keyring import Channel, Demands
 from airlock.base.model import WorkerMessage
 from airlock.temporal import proof
+from airlock.temporal.codec import PREFIX
 from airlock.temporal.converter import ForgivingPayloadConverter, Undecodable
 from airlock.temporal.proof import Stamp, channel_of
+from airlock.temporal.seeds import seeds
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ class _Questions:
     def ask(self, activity_id: str) -> str:
         """Note a question and return its nonce.
 
-        A run's seed is its own, changes at the point of a reset, and is the same in every replay: of two questions with
-        the same activity id, in one run or in two, the nonce differs, without a command and without a random number.
+        A run's genuine seed is its own, changes at the point of a reset, and is the same in every replay: of two questions
+        with the same activity id, in one run or in two, the nonce differs, without a command and without a random number.
         """
         times = self.times[activity_id] = self.times.get(activity_id, 0) + 1
-        nonce = f"{workflow.random_seed():x}:{times}"
+        nonce = f"{seeds().latest:x}:{times}"
         self.latest[activity_id] = _Question(nonce, workflow.now())
         return nonce
 
@@ -117,7 +119,7 @@ class ProofConverter(ForgivingPayloadConverter):
         """Encode; in a workflow's own loop, note what is asked under which activity id."""
         payloads = super().to_payloads(values)
         for payload, value in zip(payloads, values, strict=True):
-            for name in [name for name in payload.metadata if name.startswith(proof.PREFIX)]:
+            for name in [name for name in payload.metadata if name.startswith(PREFIX)]:
                 del payload.metadata[name]  # a raw payload that is passed on must not be proved in its sender's words
             if isinstance(value, WorkerMessage):
                 self._mark(payload, type(value).__name__)

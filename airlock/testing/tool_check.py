@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from airlock.activities.left_states import left_by
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.toolbox import Toolbox
@@ -20,9 +21,10 @@ from airlock.base import names
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.drift import drift
-from airlock.plans.own_steps import OwnSteps, relies_on
+from airlock.plans.left_states import NotAsForeseen, completed, relies_on
+from airlock.plans.own_steps import Earlier, LeftUnknown, OwnSteps
 from airlock.plans.plan import Step
-from airlock.plans.refs import UNKNOWN
+from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction
 
 Snapshot = Callable[[], Any] | Callable[[], Awaitable[Any]]
@@ -118,6 +120,7 @@ class _Trial:
         self._snapshot = snapshot
         self._output: Any = None
         self._token: JsonValue = None
+        self._unknown: list[LeftUnknown] = []
 
     async def all(self) -> None:
         before = await self._look()
@@ -145,20 +148,23 @@ class _Trial:
         own = OwnSteps({"first": (), "then": ("first",)})
         own.add("first", said.leaves)
         ahead = self._call(Mode.DRY_RUN, step="then", look_before=partial(own.before, "then"))
-        foreseen = await self._run("second of two dry runs", look, ahead, later)
+        foreseen = await self._foreseen(look, ahead, later)
         fix = "its dry run calls `call.earlier` with the name under which the dry run of the first one has `leaves`"
         self._must(bool(ahead.follows), "the dry run of a later step asks for what an earlier one leaves", fix)
-        relies = all(relies_on(foreseen.observed, name, left.seen) for name, left in ahead.follows.items())
+        relies = all(relies_on(foreseen, name, left.seen) for name, left in ahead.follows.items())
         self._must(relies, "the dry run of a later step returns what it got as `observed`")
-        first = self._call(Mode.LIVE, step="first", observed=said.observed)
+        wanted = tuple(sorted(ahead.follows))
+        first = self._call(Mode.LIVE, step="first", observed=said.observed, wanted=wanted)
         await self._run("first of two live calls", self._tool.live, first)
         between = await self._look()
         now = await self._run("dry run between two calls", look, self._call(Mode.DRY_RUN, step="then"), later)
-        same = drift(foreseen.observed, now.observed)
+        same = drift(foreseen, now.observed)
         self._must(
             not same, "the first call leaves what its dry run said", f"it differs at {', '.join(same) or 'the whole'}"
         )
         last = self._call(Mode.LIVE, step="then", observed=now.observed)
+        if contains_unknown(foreseen):
+            last.observed = await self._compared(foreseen, ahead, first, now.observed)
         await self._run("second of two live calls", self._tool.live, last, later)
         self._must(await self._look() != between, "the second call changes what the first one left")
         undo = self._tool.functions["compensate"]
@@ -166,6 +172,32 @@ class _Trial:
         self._must(await self._look() == between, "the undo of the second call restores what the first one left")
         await self._run("undo of the first call", undo, self._call(Mode.LIVE, step="first", undo=first.undo))
         self._must(await self._look() == before, "the undo of both calls restores the target")
+
+    async def _foreseen(self, look: ToolFunction, ahead: ToolCall, later: Any) -> JsonValue:
+        """Return the state that the second call relies on, by its dry run before the first call is made."""
+        self._unknown.clear()
+        said = await self._run("second of two dry runs", look, ahead, later)
+        for unknown in self._unknown:
+            ahead.follows[unknown.name] = Earlier(unknown.step, UNKNOWN)
+            return UNKNOWN
+        observed: JsonValue = said.observed
+        return observed
+
+    async def _compared(self, foreseen: JsonValue, ahead: ToolCall, first: ToolCall, now: JsonValue) -> JsonValue:
+        """Return what the second call compares with, where its dry run left that open."""
+        left = left_by(first, self._secrets)
+        compares, why = foreseen, ""
+        try:
+            compares = completed(foreseen, {name: each.step for name, each in ahead.follows.items()}, left)
+        except NotAsForeseen as error:
+            why = str(error)
+        self._must(not why, "the first call sets `leaves` where the second one's dry run left a state open", why)
+        holds = all(relies_on(now, name, state) for name, state in left.items())
+        self._must(holds, "a dry run after the first call observes what that one set in `leaves`")
+        again = self._call(Mode.LIVE, step="first", observed=None, attempt=2, wanted=first.wanted)
+        await self._run("first of two calls with the same key again", self._tool.live, again)
+        self._must(left_by(again, self._secrets) == left, "the same idempotency key again sets `leaves` again")
+        return compares
 
     async def _mock(self, before: Any) -> None:
         if (function := self._function("mock")) is not None:
@@ -258,6 +290,9 @@ class _Trial:
             # a deep copy: a function that changes its arguments may not change those of the next trial
             given = (self._args if args is None else args).model_copy(deep=True)
             return await run(function, given, call, self._contract.timeout)
+        except LeftUnknown as unknown:  # the end of a dry run, as in a plan
+            self._unknown.append(unknown)
+            return None
         except Exception as error:  # whatever a tool raises here is a finding about the tool
             self.broken.append(f"the {what} raised {type(error).__name__}: {describe(error, self._secrets)}")
             raise _CannotGoOnError from error

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.tool import Preview, ToolCall
 from airlock.tools.file_fences import fenced
+from airlock.tools.file_states import file_name
 from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
 from airlock.tools.outcomes import Asked, Effect, errno_name, meaning
 
@@ -74,6 +75,7 @@ def change_file(call: ToolCall, path: str, content: bytes | None, mode: int | No
         if (change.path, change.after) != (path, after_change(change.before, content, mode)):
             raise ToolFailed("this idempotency key was used for another change of a file")
         call.undo = change.model_dump(mode="json")
+        call.leaves[file_name(path)] = change.after.model_dump(mode="json")
         if (entry / "done").exists():
             return change
         if now not in (change.before, change.after):
@@ -93,6 +95,18 @@ def after_change(before: FileState, content: bytes | None, mode: int | None = No
         return ABSENT
     kept = int(before.mode, 8) if before.mode else NEW_FILE_MODE
     return FileState.of(content, kept if mode is None else mode)
+
+
+def made_before(call: ToolCall) -> Change | None:
+    """Return the change that was made under this idempotency key already; None if there is none, or none that can be read.
+
+    A run in another namespace, or after the retention, has the same key: its live call would change nothing.
+    """
+    entry = _entry(folder_of(call.settings), call.idempotency_key)
+    try:
+        return _recorded(entry) if (entry / "done").exists() else None
+    except (OSError, ValidationError):
+        return None
 
 
 def undo_change(call: ToolCall) -> None:
@@ -157,15 +171,19 @@ def _record(root: Path, entry: Path, path: str, before: FileState, after: FileSt
     change = Change(path=path, before=before, after=after, created=tuple(created), backup=entry.name)
     draft = entry.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True, mode=0o700)
-    if change.before.exists:
-        shutil.copyfile(root / change.path, draft / "before")
-        if state_of(draft / "before").sha256 != change.before.sha256:
-            raise ToolFailed(f"{change.path!r} was being changed during its backup", retry=True)
-    (draft / "change.json").write_text(change.model_dump_json(), encoding="utf-8")
-    for file in draft.iterdir():
-        _flush(file)
-    draft.rename(entry)
+    try:
+        draft.mkdir(parents=True, mode=0o700)
+        if change.before.exists:
+            shutil.copyfile(root / change.path, draft / "before")
+            if state_of(draft / "before").sha256 != change.before.sha256:
+                raise ToolFailed(f"{change.path!r} was being changed during its backup", retry=True)
+        (draft / "change.json").write_text(change.model_dump_json(), encoding="utf-8")
+        for file in draft.iterdir():
+            _flush(file)
+        draft.rename(entry)
+    except (OSError, ToolFailed):
+        shutil.rmtree(draft, ignore_errors=True)  # what filled a disk must not keep it full
+        raise
     return change
 
 
@@ -174,9 +192,14 @@ def _draft(entry: Path, state: FileState, content: bytes) -> Path | None:
     if not state.exists:
         return None
     draft = entry / "new"
-    draft.write_bytes(content)
-    draft.chmod(int(state.mode or "0600", 8))
-    _flush(draft)
+    try:
+        draft.write_bytes(content)
+        draft.chmod(int(state.mode or "0600", 8))
+        _flush(draft)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
     return draft
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools.common import Email, fits, json_of
@@ -18,9 +19,12 @@ from airlock.tools.contacts import (
     FoundContact,
     GhlSettings,
     content_hash,
+    created_name,
     fields_of,
     holds,
     shown,
+    state_left,
+    tell_left,
 )
 
 NO_CONTACT = "no contact with that email"
@@ -56,6 +60,7 @@ async def ghl_create_contact(args: GhlCreateContact, call: ToolCall) -> ContactO
     elif call.attempt == 1 or not holds(found.contact, fields):
         raise (ToolFailed if call.observed is None else Stale)(_taken(args, found))
     call.undo = _token(found)
+    await tell_left(crm, call, found.contact["id"])
     return {"contact": shown(found.contact)}
 
 
@@ -70,8 +75,14 @@ async def look(args: GhlCreateContact, call: ToolCall) -> Preview:
         raise ToolFailed(_taken(args, found))
     fields = fields_of(args)
     what = ", ".join(f"{name} {value!r}" for name, value in fields.items())
-    output = json_of({"contact": _predicted(fields)})
-    return Preview(effect=f"Would create a contact with {what}.", output=output, observed=NO_CONTACT, undo=undo)
+    contact = _predicted(fields)
+    return Preview(
+        effect=f"Would create a contact with {what}.",
+        output=json_of({"contact": contact}),
+        observed=NO_CONTACT,
+        undo=undo,
+        leaves={created_name(call.step_id): Left(seen=state_left(FoundContact(contact, etag=None)), content=contact)},
+    )
 
 
 @ghl_create_contact.compensate

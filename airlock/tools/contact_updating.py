@@ -18,9 +18,12 @@ from airlock.tools.contacts import (
     Crm,
     FoundContact,
     GhlSettings,
+    created_name,
     fields_of,
     holds,
     shown,
+    state_left,
+    tell_left,
     unchanged,
 )
 from airlock.tools.web import TargetRefused
@@ -67,6 +70,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
     if found is None:
         raise (ToolFailed if call.observed is None else Stale)(f"there is no contact {args.contact_id}")
     if call.attempt > 1 and _done_before(args, call, found):
+        await tell_left(crm, call, args.contact_id)
         return {"contact": shown(found.contact)}
     if isinstance(call.observed, dict) and call.observed.get("content") != found.state:
         raise Stale(f"contact {args.contact_id} has changed since its preview")
@@ -78,6 +82,7 @@ async def ghl_update_contact(args: GhlUpdateContact, call: ToolCall) -> ContactO
         if isinstance(error, TargetRefused) and error.status == PRECONDITION_FAILED:
             raise Stale(f"contact {args.contact_id} was changed by another user just now") from error
         raise
+    await tell_left(crm, call, args.contact_id)
     return {"contact": shown(changed.contact)}
 
 
@@ -86,42 +91,52 @@ async def look(args: GhlUpdateContact, call: ToolCall) -> Preview:
     """Read the contact as it is now, and predict the change."""
     fields = fields_of(args)
     undo = "Restore its former values, unless they were changed by then."
-    if args.contact_id == UNKNOWN:
+    name = _name(args, call)
+    if name is None:
         effect = f"Would change {', '.join(fields)} of a contact that is known after live."
         return Preview(effect=effect, undo=undo)
-    found = await _before(args, call)
+    found = await _before(args, call, name)
     changes = ", ".join(f"{name} from {found.contact.get(name)!r} to {value!r}" for name, value in fields.items())
     derived = dict.fromkeys(NAMES, UNKNOWN) if any(name in NAMES for name in fields) else {}
     return Preview(
         effect=f"Would change {changes} of contact {args.contact_id}.",
         output=json_of({"contact": {**shown(found.contact), **derived, **fields}}),
-        observed={"content": found.state, "before": _touched(found, fields)},
+        observed=_observed(found, fields),
         undo=undo,
-        leaves={_name(args): _left({**found.contact, **fields}, known=not derived and not contains_unknown(fields))},
+        leaves={name: _left({**found.contact, **derived, **fields})},
     )
 
 
-async def _before(args: GhlUpdateContact, call: ToolCall) -> FoundContact:
+async def _before(args: GhlUpdateContact, call: ToolCall, name: str) -> FoundContact:
     """Return the contact as an earlier step of the plan leaves it, or as it is.
 
     Raises:
         ToolFailed: If there is none.
     """
-    earlier = call.earlier(_name(args))
+    earlier = call.earlier(name)
     found = await Crm(call).get(args.contact_id) if earlier is None else FoundContact(dict(earlier.content), etag=None)
     if found is None:
         raise ToolFailed(f"the CRM has no contact {args.contact_id}")
     return found
 
 
-def _left(contact: Contact, *, known: bool) -> Left:
+def _left(contact: Contact) -> Left:
     """Return the state after a change; how the CRM derives names from names only the live call will know."""
-    state = {"content": FoundContact(contact, etag=None).state}
-    return Left(seen=state, content=contact) if known else Left(seen=UNKNOWN)
+    return Left(seen=state_left(FoundContact(contact, etag=None)), content=contact)
 
 
-def _name(args: GhlUpdateContact) -> str:
-    return f"contact:{args.contact_id}"
+def _observed(found: FoundContact, fields: Contact) -> dict[str, JsonValue]:
+    before = _touched(found, fields)
+    return state_left(found) if contains_unknown(before) else {**state_left(found), "before": before}
+
+
+def _name(args: GhlUpdateContact, call: ToolCall) -> str | None:
+    """Return the name of the contact; None if neither its id nor the step that creates it can be told."""
+    if args.contact_id != UNKNOWN:
+        return f"contact:{args.contact_id}"
+    step, parts = call.source("contact_id") or ("", ())
+    created = parts == ("contact", "id") and call.look_before(created_name(step)) is not None
+    return created_name(step) if created else None
 
 
 @ghl_update_contact.compensate

@@ -1,6 +1,7 @@
 """The common part of the CRM tools: the GoHighLevel v2 REST API for contacts, over HTTP."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
@@ -11,9 +12,10 @@ from typing_extensions import TypedDict
 
 from airlock.base.canonical import digest
 from airlock.base.errors import InDoubt, ToolFailed
+from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Arguments, Email, Settings, require_mine, required
-from airlock.tools.web import READ_METHODS, Reply, TargetRefused, exchange, is_gone
+from airlock.tools.web import READ_METHODS, Reply, TargetRefused, client_of, exchange, is_gone
 
 API_VERSION = "2021-07-28"
 NAMES = ("name", "firstName", "lastName")
@@ -139,7 +141,7 @@ class Crm:
         headers |= {"Idempotency-Key": key} if key else {}
         headers |= {"If-Match": etag} if etag else {}
         settings = self._settings
-        async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
+        async with client_of(settings.timeout, environment=settings.trust_environment) as client:
             try:
                 url = settings.base_url.rstrip("/") + path
                 request = client.build_request(method, url, params=query, json=body, headers=headers)
@@ -191,6 +193,28 @@ def _same(have: Any, want: Any, name: str) -> bool:
             character for character in want or "" if character.isdigit()
         ]
     return str(have or "").casefold() == str(want or "").casefold()
+
+
+def created_name(step: str) -> str:
+    """Return the name of the contact that a step creates: its id is known after live."""
+    return f"created:contact/{step}"
+
+
+def state_left(found: FoundContact) -> dict[str, JsonValue]:
+    """Return the state in which a call leaves a contact, in the form that an update observes."""
+    return {"content": UNKNOWN if contains_unknown(found.contact) else found.state}
+
+
+async def tell_left(crm: Crm, call: ToolCall, contact_id: str) -> None:
+    """Tell later steps in which state a call left its contact, if they need it; they may know it by either name.
+
+    It is read again, because the answer to a change may hold fewer fields. If it cannot be read, they are stale.
+    """
+    if not call.wanted:
+        return
+    with suppress(ToolFailed, InDoubt, httpx.HTTPError):  # the change took effect, whatever becomes of this question
+        if (found := await crm.get(contact_id)) is not None:
+            call.leaves |= dict.fromkeys(call.wanted, state_left(found))
 
 
 def _path(contact_id: str) -> str:

@@ -54,6 +54,8 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
             try:
                 _wait_for_locks(connection, call.settings.busy_timeout)
                 yield connection
+                if write:
+                    _check_now(connection)
             except BaseException:
                 work.rollback()
                 raise
@@ -69,6 +71,12 @@ def transaction(call: ToolCall, *, write: bool) -> Iterator[sa.Connection]:
 def _wait_for_locks(connection: sa.Connection, seconds: float) -> None:
     if connection.dialect.name == "postgresql":  # it would wait longer than the tool has
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(seconds * 1000))}")
+
+
+def _check_now(connection: sa.Connection) -> None:
+    # what waits for the commit may raise any error there, and only before it every error is certainly without effect
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def _commit(work: sa.Transaction, *, certain: bool) -> None:
@@ -95,11 +103,14 @@ def _errors() -> Iterator[None]:
 
 
 def answer_of(error: BaseException | None) -> str:
-    """Return the SQLSTATE that the database gave, or else `LOST` or the name of the error."""
+    """Return the SQLSTATE that the database gave, or SQLite's result code, or else `LOST` or the name of the error."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if isinstance(state, str) and len(state) == SQLSTATE:
         return state
+    code = getattr(cause, "sqlite_errorname", None)
+    if isinstance(code, str):
+        return "_".join(code.split("_")[:2])  # SQLITE_BUSY of SQLITE_BUSY_SNAPSHOT
     return LOST if isinstance(error, DBAPIError) and error.connection_invalidated else type(error).__name__
 
 

@@ -70,11 +70,11 @@ def _read(connection: sa.Connection, args: DatabaseQuery, call: ToolCall) -> Row
 @database_query.dry_run
 def look(args: DatabaseQuery, call: ToolCall) -> Preview:
     """Run the query in a read-only transaction; behind changes of the same plan, in one that is rolled back with them."""
-    changes = repeats(call)
+    changes, changed = repeats(call), bool(call.earlier_all("change"))
     read = partial(_read, args=args, call=call)
     behind = foreseen(call, changes, read, lambda _: None, lambda *_: "") if changes else None
     found = database_query.live(args, call) if behind is None else behind[0]
-    said = "" if behind is None else ", after the earlier steps of this plan"
+    said = f", {'before' if behind is None else 'after'} the earlier steps of this plan" if changed else ""
     return Preview(effect=f"Would read {found['count']} rows of {args.table}{said}.", output=json_of(found))
 
 

@@ -16,7 +16,9 @@ from airlock.tools.database import DatabaseSettings, open_table, transaction
 from airlock.tools.ledger import Ledger
 from airlock.tools.row_changes import DatabaseWrite, change
 from airlock.tools.row_previews import column_text, preview_of
+from airlock.tools.row_states import set_left
 from airlock.tools.row_undo import sides, take_back
+from airlock.tools.rows import seen
 from airlock.tools.values import plain, restored, same
 
 MAX_OUTPUT_BYTES = 60_000
@@ -62,6 +64,7 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
             if earlier.undone or earlier.undo["request"] != request:
                 raise ToolFailed("this idempotency key was used for a call that was undone, or for another one")
             output: Written = earlier.output
+            _tell_left(call, earlier.undo["after"])
             return output
         ledger.create()
         if not barred:
@@ -74,7 +77,12 @@ def _written(args: DatabaseWrite, call: ToolCall) -> Written:
         record = {**undo, "request": request, "table": args.table, "fence": call.fence}
         ledger.replace(call.idempotency_key, output, record)
         require_mine_sync(call)
+    _tell_left(call, undo["after"])
     return output
+
+
+def _tell_left(call: ToolCall, after: Any) -> None:
+    set_left(call, None if after is None else seen(restored(after), call.settings.version_column))
 
 
 @database_write.dry_run(partial=True)

@@ -5,7 +5,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, frozen_description, json_of
-from airlock.tools.file_states import left, state_before
+from airlock.tools.file_states import left, not_tried, repeated, state_before
 from airlock.tools.file_writing import FileInfo
 from airlock.tools.folder import ABSENT, FileSettings, FileState, RelativePath
 
@@ -38,11 +38,13 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
     """Check that the file exists, and tell its size and mode."""
     if args.path == UNKNOWN:
         return Preview(effect="Would delete a file whose name is known after live.", undo="Restore the file.")
+    if (earlier := repeated(call, args.path, None)) is not None:
+        return earlier
     now = state_before(call, args.path)
     if not now.exists:
         raise ToolFailed(f"there is no file {args.path!r} to delete")
     return Preview(
-        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).",
+        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).{not_tried(call, args.path)}",
         output=json_of(_info(args.path, now)),
         observed=now.model_dump(mode="json"),
         undo=f"Restore the {now.size} bytes and mode {now.mode}.",

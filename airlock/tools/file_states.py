@@ -1,9 +1,15 @@
 """The states of files that the dry runs of one plan hand from step to step."""
 
+import os
+
+from pydantic import JsonValue
+
+from airlock.base.errors import ToolFailed
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall
-from airlock.tools.folder import FileState, folder_of, place, state_of
+from airlock.plans.tool import Preview, ToolCall
+from airlock.tools.backups import after_change, made_before
+from airlock.tools.folder import FileState, folder_of, parents, place, state_of
 
 
 def state_before(call: ToolCall, path: str) -> FileState:
@@ -13,14 +19,48 @@ def state_before(call: ToolCall, path: str) -> FileState:
         ToolFailed: If the path leads out of the folder, or the file cannot be read.
     """
     target = place(folder_of(call.settings), path)
-    earlier = call.earlier(_name(path))
+    earlier = call.earlier(file_name(path))
     return state_of(target) if earlier is None else FileState.model_validate(earlier.seen)
+
+
+HAS_ONE = " The folder has a call under this plan id and step already."
+
+
+def repeated(call: ToolCall, path: str, content: bytes | None, mode: int | None = None) -> Preview | None:
+    """Return the preview of a call that was made before, under the same plan id and step; None if it was not.
+
+    Raises:
+        ToolFailed: If another call was made under them: the live call would be refused.
+    """
+    made = made_before(call)
+    if made is None:
+        return None
+    if (made.path, made.after) != (path, after_change(made.before, content, mode)):
+        raise ToolFailed(f"{HAS_ONE.strip()} It was another call: use a new plan_id")
+    state = made.before if content is None else made.after
+    effect = f"Would change nothing.{HAS_ONE} To make it once more, use a new plan_id."
+    output: JsonValue = {"path": path, "bytes": state.size, "sha256": str(state.sha256)}
+    return Preview(effect=effect, output=output, undo="Take back what the earlier call did.")
+
+
+def not_tried(call: ToolCall, path: str) -> str:
+    """Return a sentence for the approver if this worker may not write where the file is; the live worker may.
+
+    A dry run leaves nothing behind, so unlike a change of a row it cannot be tried.
+    """
+    root = folder_of(call.settings)
+    above = [root / parent for parent in parents(path)]
+    nearest = next((folder for folder in above if folder.is_dir()), root)
+    if all(os.access(folder, os.W_OK | os.X_OK) for folder in (root, nearest)):
+        return ""
+    return " Whether it can be written was not tried: this worker may only read there."
 
 
 def left(path: str, state: FileState | None) -> dict[str, Left]:
     """Return what a dry run says that its call leaves; without a state, that only the live run will know it."""
-    return {_name(path): Left(seen=UNKNOWN if state is None else state.model_dump(mode="json"))}
+    return {file_name(path): Left(seen=UNKNOWN if state is None else state.model_dump(mode="json"))}
 
 
-def _name(path: str) -> str:
+def file_name(path: str) -> str:
+    """Return the name under which the file tools know a file."""
     return f"file:{path}"

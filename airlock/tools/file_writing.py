@@ -10,9 +10,9 @@ from typing_extensions import TypedDict
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.backups import after_change, change_file, look_at_undo, undo_change
+from airlock.tools.backups import after_change, change_file, look_at_undo, made_before, undo_change
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.file_states import left, state_before
+from airlock.tools.file_states import HAS_ONE, left, not_tried, repeated, state_before
 from airlock.tools.folder import ABSENT, FileSettings, RelativePath
 
 MAX_CONTENT = 1_000_000
@@ -72,16 +72,21 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
     """Check that the path can be written, and read the state of the present file."""
     if args.path == UNKNOWN:
         return Preview(effect="Would write a file whose name is known after live.", undo="Restore the former file.")
+    known = UNKNOWN not in (args.content, args.content_base64)
+    if known and (earlier := repeated(call, args.path, _bytes(args), _mode(args))) is not None:
+        return earlier
     now = state_before(call, args.path)
     verb = f"replace {now.size} bytes (mode {now.mode}) of" if now.exists else "create"
     undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
     output: dict[str, str | int] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
     size, leaves = "content known after live", left(args.path, None)
-    if UNKNOWN not in (args.content, args.content_base64):
+    if known:
         after = after_change(now, _bytes(args), _mode(args))
         output |= {"bytes": after.size, "sha256": str(after.sha256)}
         size, leaves = f"{after.size} bytes, mode {after.mode}", left(args.path, after)
-    effect = f"Would {verb} {args.path} ({size})."
+    effect = f"Would {verb} {args.path} ({size}).{not_tried(call, args.path)}"
+    if not known and made_before(call) is not None:
+        effect += HAS_ONE
     observed = now.model_dump(mode="json")
     return Preview(effect=effect, output=json_of(output), observed=observed, undo=undo, leaves=leaves)
 

@@ -1,6 +1,7 @@
 """The folder that confines the file tools: valid paths, and the state of a file."""
 
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -9,10 +10,15 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from airlock.base.errors import ToolFailed
+from airlock.base.text import shorten
 from airlock.tools.common import Settings, required
 
 PRIVATE = ".airlock"
 """The part of the folder that holds backups; no plan can address it."""
+
+
+_MAX_PARENTS = 50_000
+"""Bytes that the names of the folders above a file may take as JSON."""
 
 
 class FileSettings(Settings):
@@ -69,10 +75,14 @@ def folder_of(settings: FileSettings) -> Path:
     Raises:
         ToolFailed: If the operator named none, or if it is not a folder.
     """
-    root = Path(required(settings.root, "settings.files.root")).expanduser().resolve()
-    if not root.is_dir():
-        raise ToolFailed("settings.files.root is not a folder: create it, or correct the setting")
-    return root
+    named = required(settings.root, "settings.files.root")
+    try:
+        root = Path(named).expanduser().resolve()
+        if root.is_dir():
+            return root
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ToolFailed(f"settings.files.root cannot be followed: {_said(error)}") from error
+    raise ToolFailed("settings.files.root is not a folder: create it, or correct the setting")
 
 
 def place(root: Path, path: str) -> Path:
@@ -81,18 +91,26 @@ def place(root: Path, path: str) -> Path:
     At the time of the call neither the file nor any folder on the way to it is a symbolic link.
 
     Raises:
-        ToolFailed: If the path leads through a symbolic link, or through a file instead of a folder.
+        ToolFailed: If the path leads through a symbolic link, through a file instead of a folder, or through so many
+            folders that their names do not fit into an undo token.
     """
     target = root / path
+    if len(json.dumps(parents(path))) > _MAX_PARENTS:
+        raise ToolFailed(f"{shorten(path, 80)!r} is in too many folders: name one that is less deep")
     try:
         if target.resolve() != target:
             raise ToolFailed(f"{path!r} leads through a symbolic link: name the file itself")
+        for parent in parents(path):
+            if (root / parent).exists() and not (root / parent).is_dir():
+                raise ToolFailed(f"{parent!r} is not a folder, so {path!r} cannot be in it")
     except (OSError, RuntimeError) as error:
-        raise ToolFailed(f"{path!r} cannot be followed: {error}") from error
-    for parent in parents(path):
-        if (root / parent).exists() and not (root / parent).is_dir():
-            raise ToolFailed(f"{parent!r} is not a folder, so {path!r} cannot be in it")
+        raise ToolFailed(f"{path!r} cannot be followed: {_said(error)}") from error
     return target
+
+
+def _said(error: Exception) -> str:
+    """Return the message of an error, without the path of the operator's folder."""
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 def parents(path: str) -> list[str]:

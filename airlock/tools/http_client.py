@@ -12,7 +12,7 @@ from airlock.base.errors import ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import require_mine
-from airlock.tools.web import READ_METHODS, HttpSettings, Reply, exchange, json_bytes
+from airlock.tools.web import READ_METHODS, HttpSettings, Reply, client_of, exchange, json_bytes
 
 Query = Mapping[str, str | int | float | bool]
 
@@ -39,15 +39,16 @@ def allowed(url: str, settings: HttpSettings) -> httpx.URL:
     """
     try:
         parsed = httpx.URL(url)
+        host = parsed.host  # decoded, which fails for a name such as xn--a
     except (httpx.InvalidURL, ValueError) as error:
         raise ToolFailed(f"that is not a URL: {error}") from error
-    if parsed.scheme not in _PORTS or not parsed.host:
+    if parsed.scheme not in _PORTS or not host:
         raise ToolFailed("a URL must begin with http:// or https:// and name a host")
     if parsed.userinfo:
         raise ToolFailed("a URL must not hold credentials: use a header with a $secret")
     port = parsed.port or _PORTS[parsed.scheme]
-    names = {f"{parsed.host}:{port}"} | ({parsed.host} if port == _PORTS[parsed.scheme] else set())
-    if not names & {host.lower() for host in settings.allow_hosts}:
+    names = {f"{host}:{port}"} | ({host} if port == _PORTS[parsed.scheme] else set())
+    if not names & {each.lower() for each in settings.allow_hosts}:
         hosts = ", ".join(settings.allow_hosts) or "none"
         raise ToolFailed(f"host {min(names, key=len)!r} is not in settings.http.allow_hosts (allowed: {hosts})")
     return parsed
@@ -73,7 +74,7 @@ async def send(
     sent = dict(headers or {})
     if reserved := [name for name in sent if name.lower() in _RESERVED]:
         raise ToolFailed(f"header {reserved[0]!r} is set by the tool itself: remove it")
-    async with httpx.AsyncClient(timeout=settings.timeout, trust_env=settings.trust_environment) as client:
+    async with client_of(settings.timeout, environment=settings.trust_environment) as client:
         request = _request(client, method, target.copy_merge_params(dict(query or {})), sent, body)
         if method not in READ_METHODS:
             await require_mine(call)

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
+from airlock.base.visible import visible
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, Email, Settings, json_of, not_in_headers, require_mine_sync, required
@@ -99,7 +100,8 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
     with _session(call) as server:
         if args.to != UNKNOWN:
             _address(server, mail)
-            server.rset()
+            with suppress(smtplib.SMTPException, OSError):  # both addresses were taken: that is all a dry run asks
+                server.rset()
     return Preview(effect=effect, output=json_of({"to": args.to, "message_id": UNKNOWN}))
 
 
@@ -126,6 +128,8 @@ def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
             _code(error) or NOT_SENT,
             f"mail server {host}:{settings.port} cannot be reached: {_named(error)}",
         ) from error
+    except ValueError as error:
+        raise ToolFailed(f"settings.smtp.host {visible(host)!r} is not the name of a host") from error
     try:
         _open(server, settings, password)
         yield server
@@ -149,8 +153,8 @@ def _open(server: smtplib.SMTP, settings: SmtpSettings, password: str) -> None:
             raise ToolFailed(
                 "the mail server offers no STARTTLS: settings.smtp.starttls = false if that is right"
             ) from error
-        except ssl.SSLError as error:
-            raise ToolFailed(f"the mail server's certificate is not trusted: {error.reason}") from error
+        except ssl.SSLCertVerificationError as error:
+            raise ToolFailed(f"the mail server's certificate is not trusted: {error.verify_message}") from error
     if settings.username:
         try:
             server.login(settings.username, password)
@@ -159,6 +163,14 @@ def _open(server: smtplib.SMTP, settings: SmtpSettings, password: str) -> None:
         except smtplib.SMTPAuthenticationError as error:
             text = f"the mail server refused settings.smtp.username and its password: {_named(error)}"
             raise _failure(Asked.SMTP_SESSION, error.smtp_code, text) from error
+        except ValueError as error:  # the library writes both as ASCII, and reads a challenge as base64
+            what = "settings.smtp.username and its password cannot be sent, they must be ASCII"
+            raise ToolFailed(f"{what}: {type(error).__name__}") from None
+        except smtplib.SMTPException as error:
+            if type(error) is not smtplib.SMTPException:  # a reply, or a lost connection
+                raise
+            known = "PLAIN, LOGIN and CRAM-MD5"
+            raise ToolFailed(f"the mail server offers no way to log in that is known here: {known}") from error
 
 
 def _built(args: SendEmail, settings: SmtpSettings, key: str) -> Mail:

@@ -27,9 +27,9 @@ def read_config(path: Path) -> Config:
         ConfigError: If the file cannot be read or used; every problem names its key and the fix.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        problem = Problem(where=str(path), message=str(said or error), fix="check --config and AIRLOCK_CONFIG")
-        raise ConfigError([problem]) from error
+        said = (error.strerror or str(error)) if isinstance(error, OSError) else "is not UTF-8"
+        fix = "check --config and AIRLOCK_CONFIG" if isinstance(error, OSError) else "save it as UTF-8"
+        raise ConfigError([Problem(where=str(path), message=said, fix=fix)]) from error
     return parse_config(text, os.environ, str(path))

@@ -73,7 +73,7 @@ def meaning(asked: Asked, answer: str | int) -> Meaning:
 
     Args:
         asked: The kind of request.
-        answer: A status or reply code, an SQLSTATE, the name of an error, `NOT_SENT` or `LOST`.
+        answer: A status or reply code, an SQLSTATE or result code of SQLite, the name of an error, `NOT_SENT` or `LOST`.
     """
     return next(row.meaning for row in rows(asked) if row.fits(str(answer)))
 
@@ -118,7 +118,8 @@ def _doubt(asked: Asked, *answers: str, why: str) -> Row:
 def _http_change(asked: Asked) -> tuple[Row, ...]:
     return (
         _not_now(asked, NOT_SENT, why="no connection was made"),
-        _success(asked, "2xx", why="the target did it, also where its body cannot be read: that is kept as text"),
+        _success(asked, "2xx", why="the target did it, also where its body is not what it should be: that is kept as text"),
+        _doubt(asked, LOST, why="the connection was lost before an answer, or within the body of a 2xx"),
         _doubt(asked, "408", "499", why="the time of the target, or of a gateway, was over: either may have acted"),
         _not_now(asked, "425", "429", why="the target turned the request away before it did anything"),
         _refused(asked, "4xx", why="the target says that the request is at fault"),
@@ -149,11 +150,15 @@ TABLE: Final[tuple[Row, ...]] = (
     _not_now(Asked.SMTP_MAIL, "4xx", why="the sender stays responsible for the mail (RFC 5321, 4.2.5)"),
     _refused(Asked.SMTP_MAIL, "5xx", why="the server refuses the mail for good (RFC 5321, 4.2.5)"),
     _doubt(Asked.SMTP_MAIL, ANY, why="the server may have taken the mail before the connection was lost"),
-    _refused(Asked.SQL_STATEMENT, "23xxx", "IntegrityError", why="a constraint; the transaction is rolled back"),
+    _refused(
+        Asked.SQL_STATEMENT, "23xxx", "SQLITE_CONSTRAINT", "IntegrityError",
+        why="a constraint; the transaction is rolled back",
+    ),
     _not_now(
-        Asked.SQL_STATEMENT, "08xxx", "25P03", "25P04", "40xxx", "53xxx", "55P03", "57xxx", "58xxx", "OperationalError",
-        NOT_SENT, LOST,
-        why="a lock, a deadlock, a serialization failure, a lost connection: nothing was committed",
+        Asked.SQL_STATEMENT, "08xxx", "25P03", "25P04", "40xxx", "53xxx", "55P03", "57xxx", "58xxx", "SQLITE_BUSY",
+        "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL", "SQLITE_NOMEM",
+        "SQLITE_INTERRUPT", "OperationalError", NOT_SENT, LOST,
+        why="a lock, a deadlock, a serialization failure, a full disk, a lost connection: nothing was committed",
     ),
     _refused(Asked.SQL_STATEMENT, ANY, why="an error of the statement; the transaction is rolled back"),
     _doubt(Asked.SQL_COMMIT, "40003", why="the server does not know whether it committed"),

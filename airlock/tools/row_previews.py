@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ToolFailed
-from airlock.plans.own_steps import Left
+from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, ToolCall
 from airlock.tools import rows
@@ -17,13 +17,23 @@ from airlock.tools.cascades import refuse_cascade
 from airlock.tools.database import known_columns, open_table, stores_text, transaction
 from airlock.tools.ledger import Entry, Ledger
 from airlock.tools.row_changes import DatabaseWrite, change
-from airlock.tools.row_states import agrees, earlier_changes, known_change, row_name, unknown_change
+from airlock.tools.row_states import (
+    earlier_changes,
+    foreseen_state,
+    inserted_name,
+    known_change,
+    row_name,
+    unforeseen_columns,
+    unknown_change,
+)
 from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
-from airlock.tools.row_undo import Undo
-from airlock.tools.values import bound, plain, restored, same
+from airlock.tools.values import bound, exact, plain, restored, same
 
 _HAS_ONE = " The database has a call under this plan id and step already."
-_MADE_LIVE = " An earlier step of this plan inserts that row, and only then the database gives it all its values."
+_MADE_LIVE = (
+    " An earlier step of this plan changes that row, and only then all its values are known: the call compares it with the "
+    "row that this step leaves."
+)
 
 
 def preview_of(args: DatabaseWrite, call: ToolCall) -> Preview:
@@ -33,36 +43,70 @@ def preview_of(args: DatabaseWrite, call: ToolCall) -> Preview:
         ToolFailed: If the change would be refused, or the database does not answer.
     """
     unknown = contains_unknown({"row": dict(args.row), "where": dict(args.where)})
-    preview = None
+    found: tuple[Preview, str | None] | None = None
     with transaction(call, write=False) as connection:
         entry = Ledger(connection).find(call.idempotency_key)
         earlier = None if entry is None or (entry.barred and not entry.undone) else entry
         if earlier is not None and not unknown:
             return _made_before(args, earlier)
         if unknown or not earlier_changes(call):
-            preview = _looked(connection, args, call)
-    if preview is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
-        if (found := _foreseen(args, call)) is not None:
-            return found
+            found = _in_the_world(connection, args, call)
+    if found is None:  # the world alone does not tell: the row may be one that an earlier step of the plan inserts
+        if (foreseen_now := _foreseen(args, call)) is not None:
+            return foreseen_now
         with transaction(call, write=False) as connection:
-            preview = _looked(connection, args, call)
+            found = _in_the_world(connection, args, call)
+    preview, name = found
     made: list[Trial] = []
     if unknown:
         said = NOT_TRIED.format(why="a value is known after live") + (_HAS_ONE if earlier else "")
-        leaves = unknown_change(call)
+        leaves = unknown_change(call) | ({} if name is None else {name: _open_state(args)})
     else:
         said = tried(call, lambda connection: _try(connection, args, call), made)
-        leaves = _left(args, call, made[0].undo) if made else {}
-    return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
+        leaves = _left(args, call, made[0], None) if made else {}
+    told = None if name is None else call.look_before(name)
+    if name is None or told is None or told.seen is None:
+        return preview.model_copy(update={"effect": preview.effect + said, "leaves": leaves})
+    # an earlier step changes the row, in a way that could not be repeated here: the call compares with what it leaves
+    call.earlier(name)
+    observed = foreseen_state(told.seen, preview.observed)
+    if contains_unknown(observed):
+        said, leaves = said + _MADE_LIVE, {**leaves, name: _open_state(args)}
+        preview = preview.model_copy(update={"output": UNKNOWN})
+    return preview.model_copy(update={"effect": preview.effect + said, "observed": observed, "leaves": leaves})
 
 
-def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> Trial:
+def _open_state(args: DatabaseWrite) -> Left:
+    return Left(seen=None if args.operation == "delete" else {"sha256": UNKNOWN})
+
+
+def _in_the_world(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> tuple[Preview, str | None]:
+    """Return the preview of a change as the database is now, and the name of its row; None if that cannot be told."""
+    preview = _looked(connection, args, call)
+    table, as_text = open_table(connection, args.table, call.settings), stores_text(connection)
+    keys = [column.name for column in table.primary_key.columns]
+    if args.operation != "insert":
+        if contains_unknown(dict(args.where)):
+            return preview, _name_by_reference(args, call)
+        row = rows.named_row(connection, table, bound(table, args.where, as_text=as_text))
+        return preview, row_name(table.fullname, exact(rows.key_of(table, row)))
+    if any(args.row.get(key) in (None, UNKNOWN) for key in keys):
+        return preview, inserted_name(table.fullname, call.step_id)
+    return preview, row_name(table.fullname, exact(bound(table, {key: args.row[key] for key in keys}, as_text=as_text)))
+
+
+def _try(connection: sa.Connection, args: DatabaseWrite, call: ToolCall, step: str = "") -> Trial:
     table = open_table(connection, args.table, call.settings)
     row, undo = change(connection, table, args, call)
     given = bound(table, args.row, as_text=stores_text(connection))
     stored = {name for name, value in given.items() if value == row[name] or same({name: value}, {name: row[name]})}
     otherwise = {name: value for name, value in plain(row).items() if name in given.keys() - stored}
-    return Trial(table, undo, f" The database would store {column_text(otherwise)}." if otherwise else "")
+    inserts = args.operation == "insert"
+    return Trial(
+        table, undo, f" The database would store {column_text(otherwise)}." if otherwise else "", step or call.step_id,
+        numbered=inserts and any(args.row.get(column.name) is None for column in table.primary_key.columns),
+        unforeseen=unforeseen_columns(table, dict(args.row)) if inserts else frozenset(),
+    )  # fmt: skip
 
 
 def repeats(call: ToolCall, made: list[Trial] | None = None) -> list[Callable[[sa.Connection], None]]:
@@ -74,8 +118,8 @@ def repeats(call: ToolCall, made: list[Trial] | None = None) -> list[Callable[[s
     """
     trials = [] if made is None else made
 
-    def repeat(connection: sa.Connection, change: Any) -> None:
-        trials.append(_try(connection, DatabaseWrite.model_validate(change), call))
+    def repeat(connection: sa.Connection, change: Earlier) -> None:
+        trials.append(_try(connection, DatabaseWrite.model_validate(change.content), call, change.step))
 
     return [partial(repeat, change=change) for change in earlier_changes(call)]
 
@@ -93,22 +137,47 @@ def _foreseen(args: DatabaseWrite, call: ToolCall) -> Preview | None:
     if found is None:
         return None
     preview, made, said = found
-    name = row_name(args.table, made.undo["key"])
-    agreed = agrees(call, name, preview.observed)
-    inserted = any(each.inserted(made) for each in earlier)
-    if not agreed and not inserted:
-        return None
-    told: dict[str, Any] = {"effect": preview.effect + said, "leaves": _left(args, call, made.undo)}
-    if inserted and (not agreed or call.look_before(name) is None):
-        # a sequence or a clock: as little is known of the row as with a `where` that is known after live
-        told |= {"effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN, "observed": None}
-    return preview.model_copy(update=told)
+    inserted = next((each for each in reversed(earlier) if each.inserted(made)), None)
+    told = call.look_before(_name(made, inserted))
+    if told is None or told.seen is None:  # no earlier step changed the row, or one deleted it and this one inserts it
+        left = _left(args, call, made, inserted)
+        return preview.model_copy(update={"effect": preview.effect + said, "leaves": left})
+    call.earlier(_name(made, inserted))
+    observed = foreseen_state(told.seen, preview.observed)
+    changes: dict[str, Any] = {"observed": observed, "leaves": _left(args, call, made, inserted)}
+    if not contains_unknown(observed):
+        return preview.model_copy(update={**changes, "effect": preview.effect + said})
+    # a sequence or a clock gives another row each time it is made
+    if (after := changes["leaves"][_name(made, inserted)]).seen is not None:
+        changes["leaves"][_name(made, inserted)] = Left(seen={**after.seen, "sha256": UNKNOWN})
+    return preview.model_copy(update={**changes, "effect": preview.effect + said + _MADE_LIVE, "output": UNKNOWN})
 
 
-def _left(args: DatabaseWrite, call: ToolCall, made: Undo) -> dict[str, Left]:
-    after: Any = made["after"]
-    seen = None if after is None else rows.seen(restored(after), call.settings.version_column)
-    return {row_name(args.table, made["key"]): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
+def _name_by_reference(args: DatabaseWrite, call: ToolCall) -> str | None:
+    """Return the name of the row whose key is read from the step that inserts it; None if it is not named so."""
+    sources = {column: call.source(f"where.{column}") for column in args.where}
+    steps = {source[0] for column, source in sources.items() if source is not None and source[1] == ("row", column)}
+    told = len(steps) == 1 and all(source is not None and source[1] == ("row", column) for column, source in sources.items())
+    return inserted_name(args.table, next(iter(steps))) if told else None
+
+
+def _name(made: Trial, inserted: Trial | None) -> str:
+    """Return the name of a changed row: by the step that inserts it, where only the database knows its key."""
+    source = inserted or made
+    table = made.table.fullname
+    return inserted_name(table, source.step) if source.numbered else row_name(table, made.undo["key"])
+
+
+def _left(args: DatabaseWrite, call: ToolCall, made: Trial, inserted: Trial | None) -> dict[str, Left]:
+    after: Any = made.undo["after"]
+    seen: Any = None if after is None else rows.seen(restored(after), call.settings.version_column)
+    if seen is not None and made.unforeseen:
+        seen |= dict.fromkeys(["sha256", *({"version"} & seen.keys() if _version_varies(made, call) else ())], UNKNOWN)
+    return {_name(made, inserted): Left(seen=seen), **known_change(call, args.model_dump(mode="json"))}
+
+
+def _version_varies(made: Trial, call: ToolCall) -> bool:
+    return call.settings.version_column in made.unforeseen
 
 
 def _made_before(args: DatabaseWrite, earlier: Entry) -> Preview:

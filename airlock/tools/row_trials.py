@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import ToolCall
@@ -17,8 +17,10 @@ from airlock.tools.values import same
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."
 BEHIND = " The database refuses it as it is now, before the earlier steps of this plan: {why}."
-_FORBIDDEN = ("42501", "25006")
-"""SQLSTATEs of a user that may not write, and of a database that is read-only."""
+_FORBIDDEN = ("42501", "25006", "SQLITE_READONLY")
+"""The answers to a user that may not write, and of a database that is read-only."""
+_ROW_SECURITY = "ExecWithCheckOptions"
+"""PostgreSQL's function that checks new rows against policies. Its message may be in any language."""
 _FOREIGN_KEY = ("23503", "FOREIGN KEY constraint failed")
 """The SQLSTATE of a violated foreign key, and SQLite's text for it."""
 
@@ -33,6 +35,12 @@ class Trial(NamedTuple):
     undo: Undo
     otherwise: str
     """A sentence about values that the database would store otherwise; empty if there are none."""
+    step: str = ""
+    """The step whose change it is."""
+    numbered: bool = False
+    """True if the database gives the row its key."""
+    unforeseen: frozenset[str] = frozenset()
+    """The columns to which the database gives another value each time, such as a number of a sequence or the time."""
 
     def inserted(self, other: "Trial") -> bool:
         """Return True if this trial inserted the row that another one changed."""
@@ -172,14 +180,18 @@ def _is_foreign_key(error: ToolFailed) -> bool:
     return answer_of(error.__cause__) == state or text in str(error)
 
 
+def _is_row_refused(error: BaseException | None) -> bool:
+    """Return True if row-level security refused the row itself, which has the SQLSTATE of a missing right."""
+    told = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
+    return getattr(told, "source_function", None) == _ROW_SECURITY
+
+
 def _could_not_try(error: BaseException | None) -> str:
     """Return why a trial says nothing about the change; empty if the database refused the change itself."""
     if answer_of(error) in _FORBIDDEN:
-        return "this worker may only read"
-    if not isinstance(error, OperationalError):
-        return ""
-    readonly = "readonly" in str(error.orig)
-    return "this worker may only read" if readonly else "the database was busy"
+        return "" if _is_row_refused(error) else "this worker may only read"
+    busy = isinstance(error, DBAPIError) and meaning(Asked.SQL_STATEMENT, answer_of(error)).again
+    return "the database was busy" if busy else ""
 
 
 def _now(connection: sa.Connection, before: int) -> None:
@@ -195,10 +207,18 @@ def _now(connection: sa.Connection, before: int) -> None:
 
 
 def _deferred_violations(connection: sa.Connection) -> int:
-    """Return the number of rows that violate a foreign key; 0 without counting if no key of an SQLite file is deferred."""
+    """Return the number of rows that violate a foreign key of an SQLite file, in the tables whose keys are deferred."""
     if not stores_text(connection):
         return 0
-    deferred = "SELECT 1 FROM sqlite_master WHERE upper(sql) LIKE '%INITIALLY DEFERRED%' LIMIT 1"
-    if connection.exec_driver_sql(deferred).first() is None:
-        return 0
-    return len(connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall())
+    deferred = "SELECT name FROM sqlite_master WHERE type = 'table' AND upper(sql) LIKE '%INITIALLY DEFERRED%'"
+    return sum(_violations(connection, name) for (name,) in connection.exec_driver_sql(deferred).all())
+
+
+def _violations(connection: sa.Connection, table: str) -> int:
+    try:
+        found = sa.func.pragma_foreign_key_check(table).table_valued("rowid")
+        return int(connection.execute(sa.select(sa.func.count()).select_from(found)).scalar_one())
+    except DBAPIError as error:
+        if meaning(Asked.SQL_STATEMENT, answer_of(error)).again:
+            raise
+        return 0  # a key that refers to what is no key: SQLite refuses each change of such a table by itself

@@ -1,7 +1,8 @@
 """One HTTP exchange with three outcomes, none of them guessed: success, no effect, in doubt."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,10 @@ _MAX_HEADER = 4_000
 """Characters of a header that an output keeps; a longer one is left out."""
 _LONGEST_WAIT = 366 * 86_400.0
 """Any finite limit: what waits so long is not called again."""
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE | re.ASCII)
+_CHARSETS = ("iso-8859", "latin", "windows-", "cp", "us-ascii", "utf-16", "shift_jis", "euc-", "gb", "big5", "koi8")
+"""The beginnings of the names of charsets that are looked up. Python knows others that are no charsets of the web."""
 
 
 class HttpSettings(Settings):
@@ -55,8 +60,8 @@ class Reply:
         """Return the body: decoded if it is JSON that an output can hold, else as text; None if it is empty."""
         if not self.content:
             return None
-        text = self.content.decode(errors="replace")
-        if "json" not in self.headers.get("content-type", ""):
+        text = _text(self.content, self.headers)
+        if "json" not in self.headers.get("content-type", "").lower():
             return text
         try:
             found: JsonValue = json.loads(text)
@@ -78,9 +83,45 @@ class TargetRefused(ToolFailed):
         super().__init__(message, retry=retry, after=after)
 
 
+class _Sending:
+    """The way of a request to its target, as the HTTP library tells it."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._begun = False
+
+    async def note(self, step: str, told: Mapping[str, Any]) -> None:
+        """Note one step. A request to a proxy to connect comes first, and is not the request itself."""
+        self._steps += 1
+        if step.endswith("send_request_headers.started") and told["request"].method != b"CONNECT":
+            self._begun = True
+
+    @property
+    def not_begun(self) -> bool:
+        """True if the library told steps, and no byte of the request was among them."""
+        return self._steps > 0 and not self._begun
+
+
 def is_gone(refusal: TargetRefused) -> bool:
     """Return True if the refusal of a DELETE, or of a GET, says that there is no such thing any more."""
     return meaning(Asked.HTTP_REMOVAL, refusal.status).effect is Effect.SUCCESS
+
+
+def client_of(timeout: float, *, environment: bool) -> httpx.AsyncClient:
+    """Return a client for one call.
+
+    Args:
+        timeout: Seconds for connecting, and for each wait for data.
+        environment: True to use proxy and certificate variables.
+
+    Raises:
+        ToolFailed: If one of these variables cannot be used; nothing was sent.
+    """
+    try:
+        return httpx.AsyncClient(timeout=timeout, trust_env=environment)
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:  # a proxy, or a file of certificates
+        what = "settings trust_environment: its variables cannot be used"
+        raise ToolFailed(f"{what}: {type(error).__name__}") from error
 
 
 async def exchange(
@@ -102,6 +143,8 @@ async def exchange(
     what = _what(request)
     changes = request.method not in READ_METHODS if changes is None else changes
     asked = Asked.HTTP_WRITE if changes else Asked.HTTP_READ
+    sending = _Sending()
+    request.extensions = {**request.extensions, "trace": sending.note}
     try:
         response = await client.send(request, stream=True, follow_redirects=False)
     except _NOT_SENT as error:
@@ -109,23 +152,25 @@ async def exchange(
     except httpx.LocalProtocolError as error:
         raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
     except Exception as error:
+        if sending.not_begun:
+            raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
         raise _lost(asked, what, error) from error
+    succeeded = meaning(asked, response.status_code).effect is Effect.SUCCESS
     content: bytes | None = None
     undecoded = False
     try:
         content = await _content(response)
-    except httpx.DecodingError as error:
-        if not (changes and response.is_success):
-            raise _lost(asked, what, error) from error
-        undecoded = True  # the status says that it took effect
     except Exception as error:
-        raise _lost(asked, what, error) from error
+        # the status of a refusal tells all; the body of a success is its result, but one that came whole is kept apart
+        undecoded = succeeded and changes and isinstance(error, httpx.DecodingError)
+        if succeeded and not undecoded:
+            raise _lost(asked, what, error) from error
     finally:
         with suppress(httpx.HTTPError):
             await response.aclose()
-    if meaning(asked, response.status_code).effect is Effect.SUCCESS:
+    if succeeded:
         return Reply(response.status_code, response.headers, content, undecoded)
-    said = shorten(_hidden((content or b"").decode(errors="replace"), hide), 200)
+    said = shorten(_hidden(_text(content or b"", response.headers), hide), 200)
     raise _failure(asked, what, response, said)
 
 
@@ -148,15 +193,19 @@ def _failure(asked: Asked, what: str, response: httpx.Response, said: str) -> Ta
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    """Return the seconds that the server asks to wait, whole; 0 if its header is missing or invalid."""
-    asked = headers.get("retry-after", "").strip()
-    if asked.isdecimal():
+    """Return the seconds that the server asks to wait, the longest of several; 0 if its header is missing or invalid."""
+    sent = _date(headers.get("date", ""))
+    return max((_wait(asked.strip(), sent) for asked in headers.get_list("retry-after")), default=0.0)
+
+
+def _wait(asked: str, sent: datetime | None) -> float:
+    if _SECONDS.fullmatch(asked):  # with a fraction it is not HTTP, but widely sent, and its meaning is plain
         return min(float(asked), _LONGEST_WAIT)
-    when, now = _date(asked), _date(headers.get("date", ""))
+    when = _date(asked)
     if when is None:
         return 0.0
     # by the server's own clock if it sends one, because the clock of this machine may be wrong
-    return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
+    return min(max((when - (sent or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
 def _date(text: str) -> datetime | None:
@@ -165,6 +214,17 @@ def _date(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _text(content: bytes, headers: httpx.Headers) -> str:
+    """Return a body as text, in the charset that its headers name; what cannot be read is replaced by U+FFFD."""
+    named = _CHARSET.search(headers.get("content-type", ""))
+    name = named[1].lower() if named else ""
+    try:
+        # a byte order mark, which some services send, is no part of the text
+        return content.decode(name if name.startswith(_CHARSETS) else "utf-8-sig", errors="replace")
+    except LookupError:
+        return content.decode("utf-8-sig", errors="replace")
 
 
 async def _content(response: httpx.Response) -> bytes | None:

@@ -36,7 +36,7 @@ def forgetting(worker: Worker, client: Client) -> Worker:
     if tasks is not None:
         core = getattr(tasks, "_bridge_worker", None)
         if not callable(core) or not hasattr(worker._bridge_worker, "request_workflow_eviction"):
-            raise AirlockError("this version of temporalio evicts runs in another way: use the one in requirements.lock")
+            raise AirlockError("this version of temporalio evicts runs in another way: pip install 'temporalio==1.35.*'")
         between = _Between(core, client)
         tasks._bridge_worker = lambda: between
     return worker

@@ -18,6 +18,7 @@ from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
 from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import find_config, read_config
+from airlock.usage import PlainCommand
 from airlock.worker.keys import require_usable
 from airlock.worker.roles import Limits
 from airlock.worker.sampler import EVERY
@@ -47,7 +48,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def work(
     config: Annotated[
         Path | None,

@@ -127,7 +127,7 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         workflow_runner=runner(),
-        interceptors=[SafeSignals(), Resets(), EndedPlans()],
+        interceptors=[SafeSignals(), Resets(keyring_of(client).demands), EndedPlans()],
         graceful_shutdown_timeout=timedelta(seconds=SHUTDOWN_MARGIN),
     )
     return [forgetting(patient(worker), client)]
@@ -164,7 +164,7 @@ def patient(worker: Worker) -> Worker:
     tasks = worker._workflow_worker
     if tasks is not None:
         if not hasattr(tasks, "_deadlock_timeout_seconds"):
-            raise AirlockError("this version of temporalio has another deadlock detector: use the one in requirements.lock")
+            raise AirlockError("this version of temporalio has another deadlock detector: pip install 'temporalio==1.35.*'")
         tasks._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # declared int, used as a number
     return worker
 

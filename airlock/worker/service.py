@@ -19,7 +19,7 @@ from airlock.admission.needed_secrets import secrets_of_tools, variable
 from airlock.base import names
 from airlock.base.keyring import Keyring
 from airlock.base.text import count
-from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes, learn_of_server
+from airlock.temporal.connection import address, connect_patiently, ensure_search_attributes, learn_of_server, refusal_of
 from airlock.temporal.history import Unreadable
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.keys import described, unprotected
@@ -160,7 +160,7 @@ async def _ready_client(keyring: Keyring) -> Client:
             await learn_of_server(client)
         except RPCError as error:
             print(
-                f"Temporal at {address()} is not ready yet: {error.message}. Trying again in 2 s.",
+                f"Temporal at {address()} is not ready yet. {refusal_of(error)}\nTrying again in 2 s.",
                 file=sys.stderr,
                 flush=True,
             )

@@ -123,6 +123,7 @@ def test_no_attempt_comes_earlier_than_the_target_asked(contract, asked, kind, a
     )
     found = classify(request, ToolFailed("later", retry=True, after=asked), "later", None)
     assert (found.kind, getattr(found, "after", None)) == (kind, after)
+    assert ("it asks to wait longer than 86400 s" in found.error) is (kind == "failed"), "or nothing says why it ended"
 
 
 @tool(name="shaped", **READ)

@@ -36,6 +36,25 @@ async def _forget(args: Nothing, call: ToolCall) -> Preview:
     return Preview(effect="writes over it", observed="something else")
 
 
+@tool(name="glance", risk="LOW", reversibility="read_only")
+async def glance(args: Nothing, call: ToolCall) -> None: ...
+
+
+@glance.dry_run
+async def _glance(args: Nothing, call: ToolCall) -> Preview:
+    return Preview(effect="glances")
+
+
+@tool(name="inspect", risk="LOW", reversibility="read_only")
+async def inspect(args: Nothing, call: ToolCall) -> None: ...
+
+
+@inspect.dry_run
+async def _inspect(args: Nothing, call: ToolCall) -> Preview:
+    earlier = call.earlier("file:n/a.md")
+    return Preview(effect=f"inspects {earlier.seen['size'] if earlier else 'the world'}")
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "n").mkdir()
@@ -44,7 +63,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def look(folder):
-    catalogue = Catalogue([file_write, file_delete, forgetful], settings={"files": {"root": str(folder)}})
+    catalogue = Catalogue([file_write, file_delete, forgetful, glance, inspect], settings={"files": {"root": str(folder)}})
     policy = Policy.model_validate({"agents": {"a": {"permissions": ["*"]}}})
     activities = PreviewActivities(Toolbox(catalogue, policy))
 
@@ -174,3 +193,54 @@ async def test_a_dry_run_that_asks_and_does_not_say_so_is_refused(look):
         ("final", "forgetful", {}, ("draft",)),
     ))  # fmt: skip
     assert "it must return what it got, `seen`, as `observed`" in steps["final"]
+
+
+async def test_a_read_that_never_asks_says_behind_which_writes_it_looked(look):
+    steps = shown(await look(
+        ("first", "glance", {}, ()),
+        ("draft", "file_write", write("draft\n"), ("first",)),
+        ("between", "inspect", {}, ("draft",)),
+        ("last", "glance", {}, ("between",)),
+        ("other", "file_write", write("x", "n/b.md"), ("draft",)),
+    ))  # fmt: skip
+    assert steps["between"].effect == "inspects 6"
+    seen = {step: preview.seen_before for step, preview in steps.items()}
+    assert seen == {"first": (), "draft": (), "between": (), "last": ("draft",), "other": ()}
+
+
+async def test_a_read_of_a_state_that_only_live_knows_compares_with_nothing(look):
+    steps = shown(await look(
+        ("draft", "file_write", write({"$ref": "made.text"}), ()),
+        ("look", "inspect", {}, ("draft",)),
+        outputs={"made": {"text": UNKNOWN}},
+    ))  # fmt: skip
+    assert (steps["look"].looked, steps["look"].observed, steps["look"].follows) == (False, None, {})
+    assert "file:n/a.md, as step draft leaves it, is (known after live)" in steps["look"].effect
+
+
+async def test_steps_in_no_order_that_leave_one_file_are_told_of_each_other(look):
+    steps = shown(await look(
+        ("one", "file_write", write("1"), ()),
+        ("two", "file_write", write("2"), ()),
+        ("three", "file_write", write("3", "n/b.md"), ()),
+    ))  # fmt: skip
+    assert (steps["one"].beside, steps["two"].beside) == ({"file:n/a.md": ("two",)}, {"file:n/a.md": ("one",)})
+    assert steps["three"].beside == {}
+
+
+async def test_a_step_of_an_earlier_request_counts_too(look):
+    steps = shown(await look(
+        ("two", "file_write", write("2"), ()), parents={"one": (), "two": ()}, others={"one": ("file:n/a.md",)},
+    ))  # fmt: skip
+    assert steps["two"].beside == {"file:n/a.md": ("one",)}
+    assert steps["two"].effect.startswith("Would create")
+
+
+async def test_a_run_of_an_older_epoch_is_told_of_neither(look):
+    steps = shown(await look(
+        ("one", "file_write", write("1"), ()),
+        ("two", "file_write", write("2"), ()),
+        ("look", "glance", {}, ("one",)),
+        own=False,
+    ))  # fmt: skip
+    assert [(each.beside, each.seen_before) for each in steps.values()] == [({}, ())] * 3

@@ -1,11 +1,13 @@
 """Processes that never outlive the one that started them; locks; ports; and `dev` as a person uses it."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from airlock.cli.file_lock import AlreadyRunning, held
 from airlock.cli.ports import free_ports, usual_or_free
 from airlock.cli.processes import Child, ChildFailed
+from airlock.cli.stopping import until_stopped
 from devtools.environment import ROOT, environment
 from tests.cli.conftest import eventually
 
@@ -149,6 +152,73 @@ def test_dev_comes_up_twice_in_a_row_and_leaves_nothing(tmp_path: Path) -> None:
             assert process.stderr is not None
             assert process.stderr.read() == ""
         assert family(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("up", "code", "out", "err"),
+    [(True, 0, "stopping ...\neverything has stopped\n", ""),
+     (False, 130, "stopping ...\n", "stopped before everything was up; what had been started has ended\n")],
+    ids=["up", "not up"],
+)  # fmt: skip
+async def test_a_stop_before_all_is_up_is_told_from_the_usual_end(
+    up: bool, code: int, out: str, err: str, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cleaned_up = []
+
+    async def run(is_up: Callable[[], None]) -> None:
+        try:
+            if up:
+                is_up()
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            cleaned_up.append(number)
+
+    async with asyncio.timeout(60):
+        assert await until_stopped(run, as_json=False) == code
+        assert capsys.readouterr() == (out, err)
+        assert await until_stopped(run, as_json=True) == code
+    said = capsys.readouterr()
+    assert (bool(said.out), said.err) == (not up, "")
+    assert up or set(json.loads(said.out)) == {"error", "problems"}
+    assert cleaned_up == [number, number]
+
+
+@pytest.mark.slow
+def test_a_dev_that_is_stopped_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "starter.py"), "dev", "--folder", str(tmp_path / "dev")],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        # the server writes this file long before the worker is ready
+        eventually(lambda: (tmp_path / "dev" / "temporal.db").is_file() or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, "Traceback" in err) == (130, False), (out, err)
+    assert err == "stopped before everything was up; what had been started has ended\n"
+    assert family(str(tmp_path)) == []
+
+
+_STOPPED_DURING_IMPORTS = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from airlock{}.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("package", ["", ".worker"])
+def test_ctrl_c_during_the_imports_of_a_program_shows_no_traceback(package: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _STOPPED_DURING_IMPORTS.format(package)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.slow

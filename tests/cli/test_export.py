@@ -130,7 +130,7 @@ async def test_every_seal_and_every_vote_can_be_checked_from_the_files_alone(idl
     checked = check_export(idle.out)
     assert (checked.findings, checked.seals.recomputed, checked.seals.signatures) == ([], 2, 1)
     assert checked.seals.notes == [
-        "plan-evidence: the key of 'boss' is not in the sealed policy: a later policy listed it"
+        "plan-evidence: the key of 'boss' is not in the sealed policy, and no other policy is in the record"
     ]  # fmt: skip
     assert "a secret" in (idle.out / APPROVALS).read_text()
     assert not any(b"a secret" in data for data in content(idle.folder / "hidden").values())

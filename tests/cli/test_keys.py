@@ -163,6 +163,22 @@ def test_keys_that_are_named_and_missing_are_an_error(tmp_path):
         find_keyring(None, {"AIRLOCK_KEYS": "junk"})
 
 
+def test_the_fix_of_a_file_that_cannot_be_read_fits_its_fault(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
+    (tmp_path / "garbage").write_text("garbage")
+    for path in (tmp_path / "binary", tmp_path / "garbage"):
+        path.chmod(0o600)
+    for name, message, fix in [
+        ("nothing", "No such file", "make keys with `airlock keys new`"), (".", "Is a directory", "that this user can read"),
+        ("binary", "is not UTF-8", "that this user can read"), ("garbage", "the first line must be", "airlock keys new"),
+    ]:  # fmt: skip
+        with pytest.raises(ConfigError) as refused:
+            read_keyring(tmp_path / name)
+        (problem,) = refused.value.problems
+        assert message in problem.message
+        assert fix in problem.fix
+
+
 def test_a_development_server_makes_its_keys_once(tmp_path):
     path = ensure_keys(tmp_path / "state" / "keys")
     made = secrets_of(path)

@@ -13,12 +13,14 @@ import pytest
 from airlock.cli.export_files import export_files
 from airlock.cli.report import report_page, write_report
 from airlock.cli.verify_files import check_export, files_of, verify
-from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUMMARY
-from airlock.export.ledger import line_hash, line_text
+from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUMMARY, TRANSITIONS
+from airlock.export.ledger import line_hash, line_text, linked
 from airlock.export.plan_lines import PlanRecord, plan_record
+from airlock.plans.state import State
 from tests.cli.browser import Browser, browser
 from tests.cli.test_verify import hide, of_version_one, said
 from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
+from tests.core.test_seals_exported import LIES, hidden, relinked
 
 PLANS = 16
 NASTY = '</script><img src=x onerror="document.body.dataset.owned=1">\u202egpj.exe'
@@ -142,6 +144,102 @@ def test_lines_that_were_hashed_again_are_named_by_digest_signature_and_chain(
         page.choose(sorted(forged(change).iterdir()))
         verdict, text = page.checked()
         assert (verdict, told in text) == ("bad", True), text
+
+
+def test_the_page_tells_undone_from_kept_and_shows_refusals_settlements_and_hidden_values(
+    page: Browser, exported: Path, tmp_path: Path
+) -> None:
+    def opened(number: int) -> str:
+        shown = page.value(
+            f"(() => {{ const plan = document.querySelectorAll('details.plan')[{number}]; plan.open = true;"
+            " return new Promise((resolve) => setTimeout(() => resolve(plan.innerText), 50)); })()"
+        )
+        return str(shown)
+
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    assert "2 calls undone, 1 call kept" in opened(1)
+    assert "not undone: its undo failed" in opened(2)
+    assert "nothing undone" in opened(0)
+    assert "resolve: happened" in opened(4)
+    assert "the plan is in MOCK, it does not wait for approval" in opened(9)
+    hide(tmp_path / "hidden", tmp_path / "openings.jsonl")
+    page.open(report(tmp_path / "hidden", tmp_path / "h.html"))
+    page.checked()
+    assert "hidden; its salted hash is" in opened(0)
+    assert "$hidden" not in opened(0)
+    nested = page.value("json({ key: { $hidden: 'a1' }, plain: [1] }).textContent")
+    assert json.loads(nested) == {"key": "hidden; its salted hash is a1", "plain": [1]}
+
+
+def lies() -> Iterator[tuple[str, PlanRecord]]:
+    """Yield records with one lie each, hashed again everywhere, as a forger would who can rewrite all files."""
+    record = plan_record(trace(resealed()))
+    first, second = record.seals
+    for name, (change, _) in LIES.items():
+        yield name, relinked(record, first, change(second))
+    yield "votes in each other's place", relinked(
+        record, first.model_copy(update={"decisions": second.decisions}),
+        second.model_copy(update={"decisions": first.decisions}),
+    )  # fmt: skip
+    yield "a decision twice", relinked(record, first, second.model_copy(update={"decisions": 2 * second.decisions}))
+    yield "a seal twice", relinked(record, first, second, second)
+    yield "hidden approvers", hidden(record, approvers={"$hidden": "0" * 64})
+    eve = second.decisions[0].model_copy(update={"key": PUBLIC_KEY.replace("boss", "eve")})
+    yield "the key of another person", relinked(record, first, second.model_copy(update={"decisions": (eve,)}))
+    for field in ("successful_executions", "failed_executions", "in_doubt_executions", "conflicts_resolved"):
+        result = record.execution.result
+        more = result.model_copy(update={field: getattr(result, field) + 1})
+        yield field, _line(record, result=more)
+    told = record.execution.result.tool_results
+    yield "votes", _line(
+        record, result=record.execution.result.model_copy(
+            update={"tool_results": (told[0].model_copy(update={"votes": 2}), *told[1:])}
+        )
+    )  # fmt: skip
+    yield "state", _line(record, state=State.ABORTED)
+    yield "phase ids", _line(record, phase21_plan_id="22-b", phase22_validation_id="21-a")
+
+
+def _line(record: PlanRecord, **changes: object) -> PlanRecord:
+    line = record.execution.model_copy(update=changes)
+    return record.model_copy(update={"execution": linked(line, line.seq, line.prev)})
+
+
+def test_every_lie_that_was_hashed_again_is_named_in_the_browser_where_verify_names_it(
+    page: Browser, exported: Path, tmp_path: Path
+) -> None:
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    for number, (name, record) in enumerate(lies()):
+        folder = tmp_path / str(number)
+        write(folder, [record])
+        page.choose(sorted(folder.iterdir()))
+        verdict, text = page.checked()
+        expected = verify(folder)
+        assert expected, name
+        assert verdict == "bad", (name, expected[0])
+        first = page.value("document.querySelector('#findings code').textContent")
+        assert first == f"{expected[0].file}:{expected[0].line}", (name, text, expected[0])
+
+
+@pytest.mark.parametrize("name", [name for name in EXPORT_FILES if name.endswith(".json")])
+def test_a_file_that_is_something_else_is_named_in_plain_words(
+    page: Browser, exported: Path, tmp_path: Path, name: str
+) -> None:
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    other = shutil.copytree(exported, tmp_path / "other")
+    for data in (b"null\n", b"[]\n"):
+        (other / name).write_bytes(data)
+        page.choose(sorted(other.iterdir()))
+        assert f"{name}:1 is not a JSON object" in page.checked()[1]
+    (other / name).write_bytes((exported / name).read_bytes())
+    for lines, source in ((APPROVALS, TRANSITIONS), (EXECUTIONS, TRANSITIONS)):
+        (other / lines).write_bytes((exported / source).read_bytes())
+        page.choose(sorted(other.iterdir()))
+        assert f"{lines}:1 is no line of this file" in page.checked()[1]
+        (other / lines).write_bytes((exported / lines).read_bytes())
 
 
 def test_missing_and_other_files_old_exports_and_hidden_values(page: Browser, exported: Path, tmp_path: Path) -> None:

@@ -140,6 +140,10 @@ async def test_nothing_is_approved_unseen(starter: Starter, airlock: Airlock) ->
         assert said.code == 1
         assert "nothing is approved unseen" in said.err
         assert "starter.py show unseen" in said.err
+    unknown = await starter("approve", "no-such-plan", "--by", "alice")
+    assert unknown.code == 1
+    assert "there is no plan 'no-such-plan'" in unknown.err
+    assert "--digest" not in unknown.err
 
 
 async def test_part_of_a_plan_can_be_approved(starter: Starter, airlock: Airlock) -> None:
@@ -160,6 +164,8 @@ async def test_lock_unlock_and_abort(starter: Starter, airlock: Airlock) -> None
     late = await starter("abort", "held", "--reason", "again")
     assert late.code == 1
     assert "plan 'held' has ended: aborted (not needed)" in late.err
+    unseen = await starter("approve", "held", "--by", "alice", "--json")
+    assert (unseen.code, unseen.json["error"]) == (1, "plan 'held' has ended: aborted (not needed)")
 
 
 async def test_a_signature_is_sent_and_judged(starter: Starter, airlock: Airlock, tmp_path: Path) -> None:

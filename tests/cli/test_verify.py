@@ -619,6 +619,17 @@ def test_an_opening_that_was_changed_is_named(hidden: tuple[Path, Path]) -> None
     assert f"{file.name}:1: is no opening" in said(str(folder), "--openings", str(file)).stderr.replace("\n", "")
 
 
+def test_an_opening_that_tells_another_place_is_named(hidden: tuple[Path, Path]) -> None:
+    folder, file = hidden
+    first, *openings = [json.loads(line) for line in file.read_bytes().splitlines()]
+    one, other = [at for at, opening in enumerate(openings) if "preview.effect" in opening["path"]][:2]
+    openings[one]["path"], openings[other]["path"] = openings[other]["path"], openings[one]["path"]
+    file.write_text("".join(line_text(line) for line in (first, *openings)))
+    done = said(str(folder), "--openings", str(file))
+    assert done.exit_code == 1
+    assert "the opening of this value says that it stands elsewhere" in done.stderr.replace("\n", " ")
+
+
 def test_the_same_salt_key_gives_the_same_bytes_and_another_one_others(hidden: tuple[Path, Path], tmp_path: Path) -> None:
     folder, file = hidden
     before, openings = content(folder), file.read_bytes()

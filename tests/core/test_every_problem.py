@@ -177,6 +177,13 @@ def test_a_placeholder_beside_another_key_is_refused(args: dict[str, Any], where
         ("id $find.id now", "$find.id"),
         ("id <find.id>", "<find.id>"),
         ("id {steps.find.id}", "{steps.find.id}"),
+        ("Hi {first_name}, {Name}", "{first_name}, {Name}"),
+        ("Hi #{user.name}", "#{user.name}"),
+        ("Hi *|FNAME|*", "*|FNAME|*"),
+        ("Hi @@name@@", "@@name@@"),
+        ("Dear <CUSTOMER NAME>, <YOUR_ID>", "<CUSTOMER NAME>, <YOUR_ID>"),
+        ("Dear [Name], I am [Your Name] of [Company name]", "[Name], [Your Name], [Company name]"),
+        ("[INSERT THE ORDER HERE]", "[INSERT THE ORDER HERE]"),
     ],
 )
 def test_a_place_to_fill_in_is_warned_of(text: str, named: str) -> None:
@@ -190,7 +197,9 @@ def test_a_place_to_fill_in_is_warned_of(text: str, named: str) -> None:
     "value",
     [
         "plain", "costs $5.00", "a < b > c", "{ css: red }", "{other.id}", "$other.id", "100 % (sure)", "f(x) = {1, 2}",
-        "<find>", {"$ref": "find.text"}, {"ref": "other.id"}, {"ref": 3}, {"secret": "no"},
+        "<find>", "[name](http://x.test)", "row[name]", "[1, 2]", "<BODY>", "a * b | c *", "jo@acme.test", "[ ] [your]",
+        "{}", "{0}", "{x}", "{name: 1}", "#{1}", "{\"first_name\": 1}", {"$ref": "find.text"},
+        {"ref": "other.id"}, {"ref": 3}, {"secret": "no"},
     ],
 )  # fmt: skip
 def test_what_is_no_place_to_fill_in(value: Any) -> None:

@@ -95,7 +95,7 @@ def test_a_wrong_field_is_named(name: str, field: str, wrong: Any) -> None:
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in GOOD.items() for field in fields])
 def test_a_missing_field_is_named(name: str, field: str) -> None:
-    with pytest.raises(MalformedMessage, match=f"{field}: Field required"):
+    with pytest.raises(MalformedMessage, match=f"{field}: is missing"):
         parse_message(name, ({key: value for key, value in GOOD[name].items() if key != field},))
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.own_steps import MAX_LEFT_BYTES, Left, LeftUnknown, OwnSteps, ancestors, handed_on, relies_on
+from airlock.plans.left_states import relies_on
+from airlock.plans.own_steps import MAX_LEFT_BYTES, Left, LeftUnknown, OwnSteps, ancestors, handed_on
 from airlock.plans.refs import UNKNOWN
 
 
@@ -149,3 +150,33 @@ def test_a_state_with_a_secret_or_too_much_in_it_is_not_handed_on():
 )
 def test_a_dry_run_relies_on_a_state_if_it_observes_at_least_that(observed, fits):
     assert relies_on(observed, "f", {"v": 1}) is fits
+
+
+@pytest.mark.parametrize(
+    ("parents", "leaving", "expected"),
+    [
+        ({"a": (), "b": ()}, "ab", {"a": ("b",), "b": ("a",)}),
+        ({"a": (), "b": ("a",)}, "ab", {}),
+        ({"a": (), "x": ("a",), "b": ("x",)}, "ab", {}),
+        ({"b": (), "a": ("b",)}, "ab", {}),
+        ({"a": (), "b": ("a",), "c": ("a",)}, "abc", {"b": ("c",), "c": ("b",)}),
+        ({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}, "abcd", {"b": ("c",), "c": ("b",)}),
+        ({"a": (), "b": ("a",), "c": ("a",)}, "ab", {}),
+        ({"a": (), "b": (), "c": ()}, "abc", {"a": ("b", "c"), "b": ("a", "c"), "c": ("a", "b")}),
+    ],
+)
+def test_steps_in_no_order_that_leave_one_thing_are_told_of_each_other(parents, leaving, expected):
+    steps = OwnSteps(parents)
+    for step in leaving:
+        steps.add(step, {"f": Left(seen=1), f"only {step}": Left(seen=1)})
+    assert steps.beside() == {step: {"f": others} for step, others in expected.items()}
+
+
+def test_many_steps_one_after_the_other_are_compared_without_a_walk_for_each_pair():
+    names = [f"s{number}" for number in range(5_000)]
+    steps = OwnSteps({step: (names[number - 1],) if number else () for number, step in enumerate(names)})
+    for step in names:
+        steps.add(step, {"f": Left(seen=1)})
+    steps.parents = Counted(steps.parents)
+    assert steps.beside() == {}
+    assert steps.parents.reads < 10 * len(names)

@@ -106,6 +106,18 @@ def test_a_receipt_of_an_output_fits_one_output_of_one_call_only():
     assert not LIVE.is_of_output(place, "a", 0, {"id": 1}, "")
 
 
+def test_a_receipt_of_states_fits_what_one_call_left_and_is_no_receipt_of_an_output():
+    place, states = ("ns", "plan-p"), {"flag:x": {"value": "on"}}
+    receipt = LIVE.left_receipt(place, "a", 0, states)
+    assert LIVE.is_of_left(place, "a", 0, states, receipt)
+    assert not LIVE.is_of_left(("ns", "plan-q"), "a", 0, states, receipt)
+    assert not LIVE.is_of_left(place, "b", 0, states, receipt)
+    assert not LIVE.is_of_left(place, "a", 1, states, receipt)
+    assert not LIVE.is_of_left(place, "a", 0, {"flag:x": {"value": "off"}}, receipt)
+    assert not LIVE.is_of_left(place, "a", 0, states, LIVE.output_receipt(place, "a", 0, states))
+    assert not LIVE.is_of_output(place, "a", 0, states, receipt)
+
+
 def test_without_a_key_the_texts_remind_and_prove_nothing():
     keyless = permits()
     assert not keyless.proven

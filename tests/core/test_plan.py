@@ -73,10 +73,10 @@ def test_not_an_object(document: Any) -> None:
     ("change", "where", "message", "fix"),
     [
         ({"id": None}, "steps.#1.id", "is null, not a text", "write a text in quotes"),
-        ({"id": ""}, "steps.#1.id", "pattern", "letters, digits"),
-        ({"id": "a b"}, "steps.a b.id", "pattern", "letters, digits"),
-        ({"id": "a.b"}, "steps.a.b.id", "pattern", "letters, digits, '-' and '_' only, at most 64"),
-        ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "pattern", "letters"),
+        ({"id": ""}, "steps.#1.id", "another form", "letters, digits"),
+        ({"id": "a b"}, "steps.a b.id", "another form", "letters, digits"),
+        ({"id": "a.b"}, "steps.a.b.id", "another form", "letters, digits, '-' and '_' only, at most 64"),
+        ({"id": "x" * 65}, "steps." + "x" * 65 + ".id", "another form", "letters"),
         ({"agent": 7}, "steps.create.agent", "is a whole number, not a text", "write a text in quotes"),
         ({"agent": "  "}, "steps.create.agent", "is empty", "write a text of at least 1 character"),
         ({"tool": ["write"]}, "steps.create.tool", "is a list, not a text", "write a text in quotes"),
@@ -342,7 +342,7 @@ def test_a_wrong_validations_file(validation: Any) -> None:
     ("change", "where", "message"),
     [
         ({"plan_id": None}, "plan_id", "is null, not a text"),
-        ({"plan_id": "a/b"}, "plan_id", "pattern"),
+        ({"plan_id": "a/b"}, "plan_id", "another form"),
         ({"agent_assignments": {}}, "agent_assignments", "is empty"),
         ({"agent_assignments": {"a": "read"}}, "agent_assignments.a", "is a text, not a list"),
         ({"agent_assignments": {"a": []}}, "steps", "is empty"),
@@ -359,6 +359,29 @@ def test_a_wrong_older_plan(change: dict[str, Any], where: str, message: str) ->
     found = problems({**OLD, **change})
     assert found[0][0] == where
     assert message in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "fix"),
+    [({"agent_assignments": ["a"]}, 'write the tools of each agent: {"agent": ["tool", "tool"]}'),
+     ({"confidence_scores": {"read": "high"}}, 'write a number from 0.0 to 1.0 for each tool or agent: {"tool": 0.9}'),
+     ({"execution_order": "read"}, 'write tools, or agents, in their order: ["tool", "tool"]'),
+     ({"exection_order": []}, "did you mean 'execution_order'?"),
+     ({"colour": 1}, "remove 'colour'; a plan with agent_assignments takes: plan_id, agent_assignments, execution_order"),
+     ({"plan_id": 7}, "write a text in quotes"), ({"max_mode": "FAST"}, "write MOCK, DRY_RUN or LIVE"),
+     ({"plan_id": ...}, "add 'plan_id': a text")],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_the_fix_of_an_older_plan_is_told_in_words(change: dict[str, Any], fix: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        read_plan({key: value for key, value in {**OLD, **change}.items() if value is not ...})
+    assert refused.value.problems[0].fix.startswith(fix)
+
+
+def test_a_step_that_is_not_there_comes_with_the_one_that_was_meant() -> None:
+    plan = parse_plan({**PLAN, "steps": [{**STEP, "id": "create-contact"}]})
+    assert plan.no_step("create-contct") == "there is no step 'create-contct' in this plan; did you mean 'create-contact'?"
+    assert plan.no_step("x") == "there is no step 'x' in this plan"
 
 
 def test_which_format_it_is() -> None:

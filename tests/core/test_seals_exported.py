@@ -10,12 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airlock.base.canonical import canonical_json
+from airlock.base.canonical import canonical_json, digest
 from airlock.export.approvals import SealLine
 from airlock.export.first_version import as_first_version
-from airlock.export.hiding import HIDDEN, Openings, hidden_line, hidden_values
+from airlock.export.hiding import HIDDEN, Openings, hidden_line, hidden_values, misplaced, shows_the_same
 from airlock.export.ledger import line_hash, line_text, linked, seals_genesis
-from airlock.export.plan_lines import PlanRecord, plan_record
+from airlock.export.plan_lines import PlanRecord, first_difference, plan_record
 from airlock.export.seal_check import SealReport, check_seals
 from airlock.export.seal_traces import MAX_MESSAGE, stored_message
 from airlock.export.verification import read_line
@@ -238,7 +238,7 @@ def test_a_seal_whose_signature_nobody_can_check_is_a_fault_and_one_of_a_later_p
     message, report = checked(relinked(record, record.seals[0], kept))
     assert (message, len(report.notes)) == (None, 2)
     assert "the policy is not in the record" in report.notes[0]
-    assert "a later policy listed it" in report.notes[1]
+    assert "no other policy is in the record" in report.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -387,3 +387,43 @@ def test_a_run_keeps_its_latest_seals_up_to_a_bound() -> None:
     digests = [record.digest for record in run.seals]
     assert (len(digests), len(set(digests)), digests[-1]) == (MAX_SEALS, MAX_SEALS, run.digest)
     assert "seals" not in run.model_dump()
+
+
+def hidden(record: PlanRecord, **changes: Any) -> PlanRecord:
+    """Return the record with hidden values, and other fields in the content of its last seal."""
+    seals = [hidden_line(seal, KEY)[0] for seal in record.seals]
+    content = {**(seals[-1].content or {}), **changes}
+    seals[-1] = seals[-1].model_copy(update={"content": content, "content_hash": digest(content)})
+    return relinked(record, *seals)
+
+
+@pytest.mark.parametrize(
+    "name", ["approvers", "requested_by", "approvals_required", "signature_required", "goal", "order", "steps", "undo"]
+)
+def test_what_an_export_never_hides_cannot_be_hidden_to_switch_its_check_off(name: str) -> None:
+    record = plan_record(trace(resealed()))
+    assert checked(hidden(record))[0] is None
+    assert checked(hidden(record, **{name: {HIDDEN: "0" * 64}}))[0] == "content: hides a value that an export never hides"
+    assert misplaced({"steps": [{"id": "a", "args": {HIDDEN: "0" * 64}, "tool": {HIDDEN: "0" * 64}}]})
+    assert not misplaced({"steps": [{"id": "a", "args": {"x": {HIDDEN: "0" * 64}}}], "undo": None})
+
+
+def test_the_visible_content_of_a_seal_with_hidden_values_is_compared_with_the_histories() -> None:
+    record = plan_record(trace(resealed()))
+    assert first_difference(hidden(record), record) == ""
+    changed = hidden(record, goal="harmless")
+    assert checked(changed)[0] is None  # without openings its digest cannot be computed, and the chain leaves it out
+    assert "differs from what the histories tell" in first_difference(changed, record)
+
+
+@pytest.mark.parametrize(
+    ("shown", "true", "same"),
+    [
+        ({"a": {HIDDEN: "0"}}, {"a": 1}, True), ({"a": {HIDDEN: "0", "b": 1}}, {"a": 1}, False),
+        ({"a": [1, {HIDDEN: "0"}]}, {"a": [1, 2]}, True), ({"a": [1]}, {"a": [1, 2]}, False),
+        ({"a": 1}, {"a": True}, False), ({"a": 1}, {"a": 1, "b": 2}, False), ({"a": []}, {"a": {}}, False),
+        ({"a": "\u00e9"}, {"a": "e\u0301"}, False),
+    ],
+)  # fmt: skip
+def test_what_is_shown_is_compared_and_what_is_hidden_is_not(shown: Any, true: Any, same: bool) -> None:
+    assert shows_the_same(shown, true) is same

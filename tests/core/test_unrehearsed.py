@@ -2,13 +2,15 @@
 
 import pytest
 
+from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallOutcome, MockFailed, PreviewFailed
 from airlock.plans.state import Event, State
 from airlock.run.decisions.decision import decide
 from airlock.run.live.call_results import outcome_of
 from airlock.run.messages import Unlock
 from airlock.run.outcome import Outcome
-from airlock.run.rehearsal import take_previews
+from airlock.run.presentation.views import plan_result, rehearsal_failed, status_view
+from airlock.run.rehearsal import take_mocks, take_previews
 from airlock.run.state import Run
 from airlock.run.unrehearsed import abort_unrehearsed, end_unrehearsed
 from tests.core.build import NOW, call, failed, live, live_run, new_run, plan, preview, step
@@ -46,6 +48,41 @@ def test_a_dry_run_that_looked_is_a_result_whatever_it_found(outcomes: list[Mock
     run = dry_running(new_run(plan(step("a"), step("b"))))
     assert not end_unrehearsed(run, outcomes, NOW)
     assert (run.state, run.outcome) == (State.DRY_RUN, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fails"),
+    [
+        (PreviewFailed(step="a", error="550 no such user"), True),
+        (MockFailed(step="a", error="a bug"), True),
+        (None, False),
+    ],
+)
+def test_a_plan_that_could_go_nowhere_because_its_rehearsal_failed_is_told_apart(
+    outcome: MockFailed | PreviewFailed | None, fails: bool
+) -> None:
+    """Its result is `rehearsed`, as that of a plan that was allowed no further, but what was asked was not done."""
+    run = new_run(plan(step("a")))
+    if isinstance(outcome, MockFailed):
+        take_mocks(run, [outcome])
+    elif outcome is not None:
+        take_previews(dry_running(run), [outcome])
+    else:
+        run.fall("a", Mode.MOCK, "the policy allows no more, whatever its dry run failed: to say")
+        run.update_ceilings()
+    assert not rehearsal_failed(status_view(run)), "not before it has ended"
+    run.apply(Event.CAPPED, NOW)
+    ended = plan_result(run)
+    assert (ended.outcome, rehearsal_failed(ended)) == (Outcome.REHEARSED, fails)
+
+
+@pytest.mark.parametrize("outcome", [live("a"), failed("a")])
+def test_a_plan_that_has_called_something_is_never_one_to_submit_again(outcome: CallOutcome) -> None:
+    run = call(live_run(plan(step("a"), step("b"))), outcome)
+    run.apply(Event.STALE, NOW)
+    take_previews(run, [PreviewFailed(step="b", error="no")])
+    run.apply(Event.CAPPED, NOW)
+    assert not rehearsal_failed(plan_result(run))
 
 
 @pytest.mark.parametrize("outcome", [live("a"), failed("a")], ids=["live", "failed"])

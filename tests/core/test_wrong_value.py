@@ -1,20 +1,39 @@
 """Messages about values of a wrong type: they name the wanted and the found type, never the value itself."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from airlock.admission.config import parse_config
+from airlock.admission.lint import argument_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
-from airlock.plans.plan import parse_plan
+from airlock.base.text_form import form_in_words
+from airlock.base.wrong_value import wrong_value
+from airlock.plans.catalogue import Catalogue
+from airlock.plans.plan import Step, parse_plan
+from airlock.plans.tool import ToolCall, tool
 from tests.core.test_plan import PLAN, STEP
 
 PYDANTIC = re.compile(
-    r"Input should|Input is|Field required|Extra inputs|should have|tuple|dictionary|instance of|boolean|string|integer",
+    r"Input should|Input is|Field required|Extra inputs|should have|tuple|dictionary|instance of|boolean|string|integer"
+    r"|pattern",
     re.I,
 )
 """Words for people who know Python and pydantic."""
+
+
+class Named(BaseModel, extra="forbid"):
+    """The name of a note."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z]{0,9}$", description="lower case, such as note")]
+    size: int
+
+
+@tool(name="note_named", risk="LOW", reversibility="read_only")
+def note_named(args: Named, call: ToolCall) -> None:
+    """Read a note."""
 
 
 def of_config(text: str) -> dict[str, tuple[str, str]]:
@@ -74,8 +93,7 @@ def test_no_value_of_a_plan_is_answered_in_the_words_of_a_library(field: str, va
         parse_plan(document)
     except PlanError as refused:
         for problem in refused.problems:
-            if "pattern" not in problem.message:
-                assert not PYDANTIC.search(f"{problem.message} {problem.fix}"), problem
+            assert not PYDANTIC.search(f"{problem.message} {problem.fix}"), problem
             assert "correct the value" not in problem.fix, problem
 
 
@@ -86,3 +104,63 @@ def test_a_wrong_value_is_never_quoted() -> None:
     )
     assert len(found) == 3
     assert secret not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (r"^[a-z][a-z0-9-]{0,63}$", "one of a-z, then 0 to 63 of a-z, 0-9 or '-'"),
+        (r"^[1-9]\d*/[smhd]$", "one of 1-9, then any number of 0-9, then '/', then one of 's', 'm', 'h' or 'd'"),
+        (r"^0?[0-7]{3}$", "an optional '0', then 3 of 0-7"),
+        (r"^[^\r\n]+$", "1 or more characters except line breaks"),
+        (r"^ORD-\d{6}$", "'ORD-', then 6 of 0-9"),
+        (r"^a{2,}\.b*\Z", "2 or more of 'a', then '.', then any number of 'b'"),
+        (r"^[\w.\-\]]+@x y$", "1 or more of letters, digits, '_', '.', '-' or ']', then '@x y'"),
+        (r"^.*[^0-9].?$", "any number of characters except line breaks, then one character except 0-9, "
+         "then at most one character except line breaks"),
+        # no words: alternatives, one end open, an escaped end, sets of sets, lazy, control characters
+        (r"^(a|b)$", ""), (r"[a-z]+", ""), (r"^a\$", ""), (r"^[a-z&&[^b]]$", ""), (r"^[[:alpha:]]$", ""), (r"^a+?$", ""),
+        (r"^[\x00-\x1f]$", ""), (r"^\bx$", ""), ("^$", ""),
+    ],
+)  # fmt: skip
+def test_a_form_is_told_in_words(pattern: str, words: str) -> None:
+    assert form_in_words(pattern) == words
+
+
+IDS = "at most 64, beginning with a letter or digit"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fix"),
+    [("plan_id", "a b", "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"),
+     ("plan_id", "x" * 129, "at most 128"), ("plan_id", "", "at most 128"), ("id", "a.b", IDS), ("id", "-a", IDS),
+     ("agent", "x" * 201, "write a text of at most 200 characters"), ("tool", " ", "write a text of at least 1 character")],
+)  # fmt: skip
+def test_a_wrong_id_is_told_which_characters_and_lengths_there_are(field: str, value: str, fix: str) -> None:
+    step = {**STEP, field: value} if field in STEP else STEP
+    with pytest.raises(PlanError) as refused:
+        parse_plan({**PLAN, "steps": [step], **({field: value} if field not in STEP else {})})
+    (problem,) = refused.value.problems
+    assert fix in problem.fix
+    assert not PYDANTIC.search(problem.message)
+
+
+def test_the_form_of_an_argument_comes_with_its_description() -> None:
+    args = {"name": "A b", "size": 1}
+    _, (wrong,) = argument_problems(Step(id="s", agent="a", tool="note_named", args=args, confidence=1.0), note_named)
+    assert wrong.fix == "write one of a-z, then 0 to 9 of a-z (name: lower case, such as note)"
+
+
+def test_a_form_without_words_shows_the_expression() -> None:
+    item = {"type": "string_pattern_mismatch", "input": "S3CRET", "ctx": {"pattern": "^(a|b)$"}}
+    assert wrong_value(item) == ("has another form than it must have",
+                                 "write a text that the regular expression ^(a|b)$ matches")  # fmt: skip
+
+
+def test_a_rate_limit_is_told_with_examples_and_a_broken_file_with_its_syntax() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Catalogue([note_named], {"note_named": {"rate_limit": "5 per minute"}})
+    (wrong,) = refused.value.problems
+    assert wrong.fix.endswith('"5/s", "100/m", "1000/h" or "1/d", or remove it')
+    ((_, fix),) = of_config("policy:\n  a: 1\n").values()
+    assert fix.startswith("correct that line: a section is [policy]")

@@ -22,6 +22,12 @@ VAGUE = re.compile(r"\b(somebody|nobody|anybody|whoever|whomever|whom|anew|mend|
 """Words without an actor, and words that the field has others for: fix, again, expired, caller, holder, approver."""
 WORD = re.compile(r"""[rfb]?(["'])\w+\1""")
 """A string of one word is a name, not a text."""
+REPOSITORY = re.compile(
+    r"\b(docs|examples|schemas|tests|deploy|devtools)/\w+|requirements\.lock|CONTRIBUTING|README|CHANGELOG|pyproject\.toml"
+    r"|docker-compose|\bmake (setup|dev|demo|docs|test)\b"
+)
+"""Files and commands of the repository: a reader who installed Airlock has none of them."""
+INSTALLED = ("airlock", "workflows", "activities")
 Found = tuple[str, int, str]
 
 
@@ -74,6 +80,17 @@ def vague(path: Path) -> Iterator[Found]:
             yield str(path.relative_to(ROOT)), line, found[0]
 
 
+def repository_files(path: Path) -> Iterator[Found]:
+    """Yield the messages of a file that send their reader to a file which only the repository has."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    told = {line for line, _ in docstrings(tree)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node.lineno in told:
+            continue
+        if found := REPOSITORY.search(node.value):
+            yield str(path.relative_to(ROOT)), node.lineno, found[0]
+
+
 def shown(found: list[Found]) -> str:
     """Return findings as lines to click on."""
     return "\n".join(f"{path}:{line}: {what}" for path, line, what in found)
@@ -113,3 +130,16 @@ def test_the_rules_notice_what_they_are_for(tmp_path: Path, monkeypatch: pytest.
     )
     assert [line for _, line, _ in questions(page)] == [2]
     assert [word for _, _, word in vague(page)] == ["somebody", "whom"]
+
+
+@pytest.mark.parametrize("room", INSTALLED)
+def test_messages_name_no_file_that_is_not_installed(room: str) -> None:
+    found = [each for path in sources(room) for each in repository_files(path)]
+    allowed = {("airlock/program.py", "pyproject.toml")}  # read where it is, and named in no message
+    assert not (left := [each for each in found if (each[0], each[2]) not in allowed]), shown(left)
+
+
+def test_a_message_that_names_such_a_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "odd.py").write_text('"""See docs/a.md."""\n\nFIX = f"see docs/reference/{1}"\nB = "make keys"\n')
+    assert list(repository_files(tmp_path / "odd.py")) == [("odd.py", 3, "docs/reference")]

@@ -27,7 +27,7 @@ NOT_FOR_A_LIST = (
 ROOMS_NOT_FOR_A_LIST = (
     "airlock.tools", "airlock.activities", "airlock.workflows", "airlock.worker", "airlock.testing", "airlock.run",
     "airlock.export", "airlock.monitoring", "airlock.wire", "airlock.plans.graph", "airlock.plans.tool",
-    "airlock.client.plans", "airlock.client.facts",
+    "airlock.client.plans", "airlock.client.plan_handle", "airlock.client.facts",
 )  # fmt: skip
 # the command line ends with os._exit: the modules are told just before
 PROGRAM = r"""

@@ -51,7 +51,7 @@ def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace")
         data_converter=data_converter(keyring),
         namespace=namespace,
         workflow_runner=runner(),
-        interceptors=[SafeSignals(), Resets()],
+        interceptors=[SafeSignals(), Resets((keyring or Keyring()).demands)],
     )
 
 

@@ -19,6 +19,7 @@ from tests.replay.scenes_with_keys import Runs, ended, scene
 from tests.running import running
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place
+from tests.workflows.test_own_steps import toss
 from tests.workflows.test_two_generations import NEW, OLD, handed_back, serving
 
 
@@ -67,3 +68,25 @@ async def own_steps(where: Place, plan_id: str) -> Runs:
             await approved(back)
             await ended(back, "aborted")
     return {"own-steps": handle.workflow, "own-steps-undone": back.workflow}
+
+
+@scene
+async def left_in_live(where: Place, plan_id: str) -> Runs:
+    """Steps compare with what earlier calls left, which only these know, inside a chain and beside it; one approval."""
+    with tempfile.TemporaryDirectory() as folder:
+        tools = Catalogue([file_write, file_delete, toss], settings={"files": {"root": folder}})
+        async with running(build_workers(where.workers, Toolbox(tools, where.policy))):
+            text = {"$ref": "coin.text"}
+            handle = await submit(
+                where.airlock, plan_id, step("coin", "toss"),
+                step("draft", "file_write", path="note.md", content=text),
+                step("final", "file_write", ("draft",), path="note.md", content="final\n"),
+                step("gone", "file_delete", ("final",), path="note.md"),
+                step("left", "file_write", path="left.md", content=text),
+                step("right", "file_write", path="right.md", content=text),
+                step("left-2", "file_write", ("left", "right"), path="left.md", content="l"),
+                step("right-2", "file_write", ("left", "right"), path="right.md", content="r"),
+            )  # fmt: skip
+            await approved(handle)
+            await ended(handle, "completed")
+    return {"left-in-live": handle.workflow}

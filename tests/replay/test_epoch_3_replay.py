@@ -15,6 +15,7 @@ FOLDER = replay.HISTORIES.parent / "histories_epoch_3"
 SHOWS = {
     "completed": '"epoch":3',
     "handed-back-and-made": "the contract of put on this worker is not the one that was approved",
+    "left-in-live": '"left_receipt"',
     "own-steps": '"follows":{"file:note.md":"draft"}',
     "own-steps-undone": '"follows":["draft"]',
     "rolled-back": '"epoch":3',

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from airlock import Left, Preview, Tool, ToolCall, tool
+from airlock import Left, Preview, Stale, Tool, ToolCall, tool
+from airlock.plans.refs import UNKNOWN
 from airlock.testing import PromiseBroken, check_tool
 from airlock.tools.file_deleting import file_delete
 from airlock.tools.file_writing import file_write
@@ -132,3 +133,69 @@ async def test_each_fault_is_named(fault: str, sentence: str):
 
 async def test_without_a_fault_it_passes():
     await checked("")
+
+
+OPEN = "the first call sets `leaves` where the second one's dry run left a state open"
+
+
+def numbered(fault: str) -> Tool:
+    """Return a tool for one value whose version only the target gives, with one fault."""
+
+    @tool(name="keep", risk="MEDIUM", reversibility="reversible")
+    def keep(args: Value, call: ToolCall) -> int:
+        done = TARGET["calls"].get(call.idempotency_key)
+        if done is None:
+            if call.observed not in (None, _now()):
+                raise Stale("it is another version now")
+            TARGET["calls"][call.idempotency_key] = done = _now()
+            TARGET.update(value=args.value, version=TARGET["version"] + 7)
+        call.undo = done
+        if fault != "sets nothing" and not (fault == "only once" and call.attempt > 1):
+            call.leaves["number"] = {**_now(), "version": 3} if fault == "sets another" else _now()
+        return args.value
+
+    @keep.dry_run
+    def look(args: Value, call: ToolCall) -> Preview:
+        earlier = call.earlier("number")
+        now = _now() if earlier is None else earlier.seen
+        leaves = {"number": Left(seen=UNKNOWN if fault == "whole" else {"value": args.value, "version": UNKNOWN})}
+        return Preview(effect=f"{now} to {args.value}", output=args.value, observed=now, leaves=leaves)
+
+    @keep.compensate
+    def undo(args: Value, call: ToolCall) -> None:
+        if TARGET["calls"].pop(call.idempotency_key, None) is not None:
+            TARGET.update(call.undo)
+
+    return keep
+
+
+def _now() -> dict[str, int]:
+    return {"value": TARGET["value"], "version": TARGET["version"]}
+
+
+async def checked_open(fault: str) -> tuple[str, ...]:
+    TARGET.update(value=0, version=1, calls={})
+    report = await check_tool(numbered(fault), {"value": 1}, then={"value": 2}, snapshot=lambda: dict(_now()))
+    return report.kept
+
+
+@pytest.mark.parametrize("fault", ["", "whole"])
+async def test_a_state_that_is_open_in_part_or_as_a_whole_is_what_the_first_call_says(fault: str):
+    kept = await checked_open(fault)
+    assert OPEN in kept
+    assert kept[-1] == LAST
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("sets nothing", OPEN),
+        ("sets another", "a dry run after the first call observes what that one set in `leaves`"),
+        ("only once", "the same idempotency key again sets `leaves` again"),
+    ],
+)
+async def test_each_fault_of_an_open_state_is_named(fault: str, sentence: str):
+    with pytest.raises(PromiseBroken) as caught:
+        await checked_open(fault)
+    assert len(caught.value.broken) == 1
+    assert sentence in caught.value.broken[0]

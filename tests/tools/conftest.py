@@ -49,13 +49,18 @@ class Runner:
         return await self._run("mock", args, self.call(Mode.MOCK, settings=None, secret=_secret))
 
     async def dry_run(
-        self, *, unknown: tuple[str, ...] = (), follows_writes: bool = False, after: Preview | None = None, **args: Any
-    ) -> Preview:
+        self, *, unknown: tuple[str, ...] = (), follows_writes: bool = False, after: Preview | None = None,
+        refs: dict[str, str] | None = None, **args: Any,
+    ) -> Preview:  # fmt: skip
         """Preview a call, behind the call of an earlier preview if one is given."""
         own = OwnSteps({"step-1": ("step-0",)})
         own.add("step-0", after.leaves if after else {})
         call = self.call(
-            Mode.DRY_RUN, unknown=unknown, follows_writes=follows_writes, look_before=partial(own.before, "step-1")
+            Mode.DRY_RUN,
+            unknown=unknown,
+            follows_writes=follows_writes,
+            look_before=partial(own.before, "step-1"),
+            refs=refs or {},
         )
         found = await self._run("dry_run", args, call)
         assert isinstance(found, Preview)

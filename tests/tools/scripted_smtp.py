@@ -29,7 +29,7 @@ async def scripted(script: Mapping[str, list[bytes]], said: list[bytes], port: i
                 said.append(line)
                 if mail and line != b".\r\n":
                     continue
-                command = "DOT" if mail else line[:4].decode().strip().upper()
+                command = "DOT" if mail else line[:4].decode("ascii", "replace").strip().upper()
                 reply = answer(command, b"354 go on\r\n" if command == "DATA" else b"250 OK\r\n")
                 mail = command == "DATA" and reply.startswith(b"354")
                 if not reply:

@@ -18,6 +18,13 @@ SCHEMA = (
     "CREATE TABLE typed (id INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT",
     "CREATE TABLE guarded (id INTEGER PRIMARY KEY, name TEXT)",
     "CREATE TRIGGER no_bob BEFORE INSERT ON guarded WHEN NEW.name = 'bob' BEGIN SELECT RAISE(ABORT, 'no bobs'); END",
+    "CREATE TABLE doubled (id INTEGER PRIMARY KEY, a INT, b INT AS (a * 2))",
+    "CREATE TABLE pairs (id INTEGER PRIMARY KEY, other INTEGER REFERENCES nowhere (id))",
+    "CREATE TABLE unkeyed (name TEXT)",
+    "CREATE TABLE odd (id INTEGER PRIMARY KEY, name TEXT REFERENCES unkeyed (name) DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TABLE foreign_function (id INTEGER PRIMARY KEY, name TEXT)",
+    "CREATE TRIGGER calls AFTER INSERT ON foreign_function BEGIN SELECT of_another_program(NEW.name); END",
+    "CREATE TRIGGER no_rob BEFORE INSERT ON guarded WHEN NEW.name = 'rob' BEGIN SELECT RAISE(ROLLBACK, 'rolled back'); END",
     "INSERT INTO customers VALUES (1, 'with orders'), (2, 'without')",
     "INSERT INTO orders VALUES (1, 1, 5)",
 )
@@ -43,17 +50,24 @@ REFUSED = [
     (written("orders", "update", {"id": 1}, amount=-1), "CHECK constraint failed"),
     (written("typed", number="many"), "cannot store TEXT value in INTEGER column"),
     (written("guarded", name="bob"), "no bobs"),
+    (written("guarded", name="rob"), "rolled back"),
+    (written("doubled", a=1, b=3), "cannot INSERT into generated column"),
+    (written("pairs", other=1), "no such table: main.nowhere"),
+    (written("foreign_function", name="x"), "no such function"),
 ]
+"""Also what SQLite reports by the error that it uses for a busy file, and a foreign key elsewhere that refers to no key."""
 
 
 @pytest.mark.parametrize(("args", "said"), REFUSED)
 async def test_a_constraint_refuses_in_the_dry_run_and_in_the_call(args: Any, said: str, tool: Any, database: Any) -> None:
     before = Path(database.path).read_bytes()
-    with pytest.raises(ToolFailed, match=said):
+    with pytest.raises(ToolFailed, match=said) as refusal:
         await tool.dry_run(**args)
+    assert not refusal.value.retry
     assert Path(database.path).read_bytes() == before
-    with pytest.raises(ToolFailed, match=said):
+    with pytest.raises(ToolFailed, match=said) as refusal:
         await tool.live(**args)
+    assert not refusal.value.retry
     assert (database.rows("customers"), database.rows("orders")) == ([(1, "with orders"), (2, "without")], [(1, 1, 5)])
 
 
@@ -105,6 +119,9 @@ async def test_a_worker_that_may_only_read_says_so(runner: Callable[..., Any], d
     read_only = runner(database_write, {"url": f"sqlite:///file:{database.path}?mode=ro&uri=true"})
     preview = await read_only.dry_run(**written("orders", customer=2, amount=5))
     assert preview.effect.endswith(" The constraints of the database were not tried: this worker may only read.")
+    with pytest.raises(ToolFailed, match="attempt to write a readonly database") as refusal:
+        await read_only.live(**written("orders", customer=2, amount=5))
+    assert not refusal.value.retry
 
 
 async def test_the_dry_run_says_that_the_call_was_made_before(runner: Callable[..., Any], tool: Any, database: Any) -> None:

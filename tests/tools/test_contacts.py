@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from airlock.base.errors import InDoubt, SecretError, Stale, ToolFailed
+from airlock.plans.left_states import completed
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import ghl_create_contact, ghl_search, ghl_update_contact
+from airlock.tools.contacts import Crm, tell_left
 
 Make = Callable[..., Any]
 JO = {"email": "jo@acme.test", "name": "Jo Doe", "phone": "+31105550100", "tags": ["new"]}
@@ -274,10 +276,48 @@ async def test_another_program_between_two_updates_makes_the_second_stale(runner
 
 
 @pytest.mark.parametrize("change", [{"name": "Jo Smith"}, {"phone": UNKNOWN}])
-async def test_what_only_the_crm_will_know_is_not_predicted(runner: Make, crm: Any, change: dict[str, str]) -> None:
+async def test_what_only_the_crm_knows_is_open_until_the_call_tells(runner: Make, crm: Any, change: dict[str, str]) -> None:
     jo = crm.add(**JO)
-    preview = await runner(ghl_update_contact, crm.settings).dry_run(contact_id=jo["id"], **change)
-    assert [left.known for left in preview.leaves.values()] == [False]
+    tool, name = runner(ghl_update_contact, crm.settings), f"contact:{jo['id']}"
+    earlier = await tool.dry_run(contact_id=jo["id"], **change)
+    assert [left.seen for left in earlier.leaves.values()] == [{"content": UNKNOWN}]
+    two = {"contact_id": jo["id"], "tags": ["vip"], "name": "Jo Third"}
+    later = await runner(ghl_update_contact, crm.settings).dry_run(after=earlier, **two)
+    assert later.observed["content"] == UNKNOWN
+    made = tool.call(observed=earlier.observed, wanted=(name,))
+    await tool.live(made, contact_id=jo["id"], **change | ({"phone": "+31105550123"} if "phone" in change else {}))
+    observed = completed(later.observed, {name: "step-0"}, made.leaves)
+    other = runner(ghl_update_contact, crm.settings, key="2")
+    await other.live(other.call(observed=observed), **two)
+    assert crm.contacts()[0]["tags"] == ["vip"]
+    with pytest.raises(Stale, match="has changed since its preview"):
+        await other.live(other.call(observed=made.leaves[name]), **two)
+
+
+async def test_a_contact_that_the_plan_creates_is_compared_with_what_that_call_left(runner: Make, crm: Any) -> None:
+    create, update = runner(ghl_create_contact, crm.settings, key="1"), runner(ghl_update_contact, crm.settings, key="2")
+    earlier, name = await create.dry_run(**JO), "created:contact/step-1"
+    two = {"contact_id": UNKNOWN, "phone": "+31105550199"}
+    later = await update.dry_run(after=earlier, unknown=("contact_id",), refs={"contact_id": "step-1.contact.id"}, **two)
+    assert later.effect == "Would change phone from '+31105550100' to '+31105550199' of contact (known after live)."
+    assert (later.observed["content"], later.output["contact"]["email"]) == (UNKNOWN, "jo@acme.test")
+    other = await update.dry_run(after=earlier, unknown=("contact_id",), refs={"contact_id": "step-1.contact.name"}, **two)
+    assert other.observed is None, "only the id names the contact"
+    made = create.call(observed=earlier.observed, wanted=(name,))
+    two["contact_id"] = (await create.live(made, **JO))["contact"]["id"]
+    observed = completed(later.observed, {name: "step-0"}, made.leaves)
+    crm.request("PUT", f"/contacts/{two['contact_id']}", json={"tags": ["theirs"]})
+    with pytest.raises(Stale, match="has changed since its preview"):
+        await update.live(update.call(observed=observed), **two)
+    crm.request("PUT", f"/contacts/{two['contact_id']}", json={"tags": JO["tags"]})
+    assert (await update.live(update.call(observed=observed), **two))["contact"]["phone"] == "+31105550199"
+
+
+async def test_a_state_that_cannot_be_read_after_the_call_is_left_out(runner: Make, crm: Any) -> None:
+    call = runner(ghl_update_contact, crm.settings).call(wanted=("contact:x",))
+    crm.fault(method="GET", path_prefix="/contacts/", status=500)
+    await tell_left(Crm(call), call, crm.add(**JO)["id"])
+    assert call.leaves == {}
 
 
 async def test_create_then_update_undone_in_reverse(runner: Make, crm: Any) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import errno
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.refs import UNKNOWN
-from airlock.tools import file_delete, file_write
+from airlock.tools import backups, file_delete, file_write
 
 Make = Callable[..., Any]
 
@@ -278,6 +282,106 @@ async def test_refusals_name_what_is_wrong(runner: Make, root: Path) -> None:
         with pytest.raises(ValidationError):
             await tool.live(path="x", **wrong)
     assert tree(root) == {}
+
+
+async def test_the_dry_run_says_that_the_call_was_made_before(runner: Make, root: Path) -> None:
+    """By a run in another namespace, or by one that the retention has removed: the live call would change nothing."""
+    writer = runner(file_write, {"root": str(root)})
+    args = {"path": "a/report", "content": "of May"}
+    call = writer.call()
+    output = await writer.live(call, **args)
+    (root / "a" / "report").unlink()
+    preview = await writer.dry_run(**args)
+    assert preview.effect.startswith("Would change nothing. The folder has a call under this plan id and step already.")
+    assert preview.output == output == await writer.live(writer.call(observed=preview.observed), **args)
+    assert not (root / "a" / "report").exists()
+    for other in ({**args, "content": "of June"}, {**args, "path": "b"}, {**args, "mode": "600"}):
+        with pytest.raises(ToolFailed, match="It was another call: use a new plan_id"):
+            await writer.dry_run(**other)
+    unknown = await writer.dry_run(path="a/report", content=UNKNOWN, unknown=("content",))
+    assert unknown.effect.endswith("under this plan id and step already.")
+    assert (await runner(file_write, {"root": str(root)}, key="plan-2/step-1").dry_run(**args)).effect.startswith(
+        "Would create"
+    )
+    (root / "a" / "report").write_text("of May")
+    await writer.undo(call.undo, **args)
+    assert (await writer.dry_run(**args)).effect.startswith("Would create"), "the undo has taken it back"
+    deleter = runner(file_delete, {"root": str(root)})
+    (root / "old").write_text("old")
+    deleted = await deleter.live(path="old")
+    (root / "old").write_text("new")
+    preview = await deleter.dry_run(path="old")
+    assert (preview.effect.startswith("Would change nothing."), preview.output) == (True, deleted)
+
+
+async def test_a_folder_that_may_not_be_entered_leaves_no_doubt(
+    runner: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights do not bind the superuser, so the error is raised as the operating system would."""
+    tool = runner(file_write, {"root": str(root)})
+    real = Path.exists
+
+    def closed(path: Path) -> bool:
+        if path.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", closed)
+    for attempt in (tool.dry_run, tool.live):
+        with pytest.raises(ToolFailed, match=r"'closed/x' cannot be followed: Permission denied$") as refusal:
+            await attempt(path="closed/x", content="")
+        assert not refusal.value.retry
+    monkeypatch.setattr(Path, "is_dir", lambda path: closed(path / "closed"))
+    with pytest.raises(ToolFailed, match=r"settings\.files\.root cannot be followed: Permission denied$"):
+        await tool.live(path="x", content="")
+
+
+async def test_a_file_in_more_folders_than_its_undo_can_name_is_refused(runner: Make, root: Path) -> None:
+    """Or the call would take effect, and be in doubt because its undo token cannot be kept."""
+    tool = runner(file_write, {"root": str(root)})
+    for attempt in (tool.dry_run, tool.live):
+        with pytest.raises(ToolFailed, match="in too many folders"):
+            await attempt(path="d/" * 500 + "x", content="")
+    call = tool.call()
+    await tool.live(call, path="d/" * 150 + "x", content="")
+    assert len(json.dumps(call.undo)) < MAX_OUTPUT_BYTES
+    await tool.undo(call.undo, path="d/" * 150 + "x", content="")
+    assert tree(root) == {}
+
+
+async def test_a_dry_run_that_may_only_read_says_that_writing_was_not_tried(
+    runner: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "kept").mkdir()
+    (root / "kept" / "old").write_text("old")
+    writer, deleter = (runner(tool, {"root": str(root)}) for tool in (file_write, file_delete))
+    looks = [partial(writer.dry_run, path="kept/new", content=""), partial(deleter.dry_run, path="kept/old")]
+    for look in looks:
+        assert "not tried" not in (await look()).effect
+    for closed in (root, root / "kept"):
+        monkeypatch.setattr(os, "access", lambda path, _mode, closed=closed: path != closed)
+        for look in looks:
+            assert (await look()).effect.endswith("was not tried: this worker may only read there.")
+
+
+@pytest.mark.parametrize("full", ["backup", "draft"])
+async def test_a_full_disk_had_no_effect_and_is_not_kept_full(
+    runner: Make, root: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    (root / "x").write_text("old")
+    tool = runner(file_write, {"root": str(root)})
+
+    def no_space(file: Path) -> None:
+        if (file.name == "new") is (full == "draft"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(backups, "_flush", no_space)
+    with pytest.raises(ToolFailed, match="'x' cannot be changed: No space left on device") as refusal:
+        await tool.live(path="x", content="y" * 100_000)
+    assert refusal.value.retry
+    assert (root / "x").read_text() == "old"
+    assert max((file.stat().st_size for file in (root / ".airlock").rglob("*") if file.is_file()), default=0) < 1_000
+    assert not [*(root / ".airlock").glob("*.draft")]
 
 
 async def test_dry_run_of_what_only_live_can_know(runner: Make, root: Path) -> None:

@@ -1,5 +1,6 @@
 """`http_request` and the tools `http_tool` makes, against a real HTTP service."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -85,6 +86,7 @@ async def test_a_write_is_previewed_without_being_made(runner: Make, crm: Any, b
         ("file:///etc/passwd", "must begin with http"),
         ("nonsense-of-a-url", "must begin with http"),
         ("http://[::1/x", "not a URL"),
+        ("http://xn--a.test/x", "not a URL"),
     ],
 )
 async def test_hosts_that_are_not_allowed(runner: Make, base: str, allowed: Any, url: str, message: str) -> None:
@@ -149,11 +151,21 @@ SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
         ({"retry-after": "Wed, 21 Oct 2015 07:28:10 GMT"}, 0.0),
         ({"retry-after": "soon"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "+5"}, 0.0),
+        ({"retry-after": "1e3"}, 0.0),
+        ({"retry-after": "nan"}, 0.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "7200.5"}, 7_200.5),
+        ({"retry-after": " 7 "}, 7.0),
+        ([("retry-after", "3"), ("retry-after", "7200")], 7_200.0),
+        ([("retry-after", "soon"), ("retry-after", "7")], 7.0),
+        ({"retry-after": "Wed Oct 21 07:28:10 2026", **SERVER_TIME}, 10.0),
+        ({"retry-after": "Wednesday, 21-Oct-26 07:28:10 GMT", **SERVER_TIME}, 10.0),
         ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:10 GMT"}, 0.0),
         ({"retry-after": "9" * 400}, 366 * 86_400.0),
     ],
 )
-def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: dict[str, str], after: float) -> None:
+def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: Any, after: float) -> None:
     refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers=headers), "")
     assert isinstance(refusal, TargetRefused)
     assert (refusal.retry, refusal.after) == (True, after)
@@ -176,6 +188,38 @@ async def test_a_service_that_is_down_had_no_effect(runner: Make) -> None:
             with pytest.raises(ToolFailed) as refusal:
                 await attempt(url="http://127.0.0.1:9/", method=method)
             assert refusal.value.retry
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 502 Bad\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nno TLS"])
+async def test_what_a_proxy_did_not_pass_on_was_not_sent(
+    runner: Make, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """A request to connect is not the request: whatever becomes of it, the target was not asked."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("NO_PROXY", "")
+        tool = runner(http_request, {"allow_hosts": ["api.test"], "trust_environment": True})
+        with pytest.raises(ToolFailed, match="was not sent") as refusal:
+            await tool.live(url="https://api.test/charge", method="POST", body={"amount": 5})
+    assert refusal.value.retry
+    assert asked[0].startswith(b"CONNECT api.test:443")
+
+
+@pytest.mark.parametrize(("name", "value"), [("HTTP_PROXY", "nonsense://x"), ("SSL_CERT_FILE", "/none/of/these")])
+async def test_an_environment_that_cannot_be_used_leaves_no_doubt(
+    runner: Make, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    tool = runner(http_request, {"allow_hosts": ["api.test"], "trust_environment": True})
+    with pytest.raises(ToolFailed, match="trust_environment: its variables cannot be used"):
+        await tool.live(url="http://api.test/charge", method="POST", body={"amount": 5})
 
 
 async def test_answers_are_bounded_and_credentials_stay_out_of_errors(

@@ -19,6 +19,7 @@ from airlock.tools import send_email
 from airlock.tools.mail_message import build
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
+from tests.tools.conftest import SECRETS
 from tests.tools.scripted_smtp import scripted
 
 Make = Callable[..., Any]
@@ -226,3 +227,43 @@ async def test_a_server_that_leaves_before_the_first_byte_leaves_no_doubt(runner
     assert refusal.value.retry
     assert said[-1] == b"DATA\r\n"
     assert b"rcpt TO:<jo@acme.test>\r\n" in said
+
+
+OFFERS = b"250-mail.test\r\n250-%s\r\n250 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "said", "retry"),
+    [
+        ({}, {"host": "a..b"}, "is not the name of a host", False),
+        ({}, {"host": "a" * 64 + ".test"}, "is not the name of a host", False),
+        ({"EHLO": [OFFERS % b"AUTH PLAIN"]}, {"username": "jo", "password_secret": "UMLAUT"}, "must be ASCII", False),
+        ({"EHLO": [OFFERS % b"AUTH CRAM-MD5"], "AUTH": [b"334 a\r\n"]}, {"username": "jo", "password_secret": "PW"},
+         "cannot be sent", False),
+        ({"EHLO": [OFFERS % b"AUTH GSSAPI"]}, {"username": "jo", "password_secret": "PW"}, "no way to log in", False),
+        ({"EHLO": [OFFERS % b"AUTH PLAIN"], "AUTH": [b"454 later\r\n"]}, {"username": "jo", "password_secret": "PW"},
+         "454 later", True),
+        ({"EHLO": [OFFERS % b"AUTH PLAIN"], "AUTH": [b"535 no\r\n"]}, {"username": "jo", "password_secret": "PW"},
+         "535 no", False),
+        ({"EHLO": [OFFERS % b"STARTTLS"], "STAR": [b"454 no TLS now\r\n"]}, {"starttls": True}, "454 no TLS now", True),
+        ({"EHLO": [OFFERS % b"STARTTLS"], "STAR": [b"220 go\r\nno TLS\r\n"]}, {"starttls": True}, "before the mail", True),
+    ],
+)  # fmt: skip
+async def test_nothing_that_fails_before_a_mail_begins_leaves_a_doubt(
+    runner: Make, monkeypatch: pytest.MonkeyPatch, script: Any, more: dict[str, Any], said: str, retry: bool
+) -> None:
+    monkeypatch.setitem(SECRETS, "PW", "secret-of-jo")
+    monkeypatch.setitem(SECRETS, "UMLAUT", "s\xe4cret-of-jo")
+    lines: list[bytes] = []
+    async with scripted(script, lines) as server:
+        with pytest.raises(ToolFailed, match=said) as refusal:
+            await runner(send_email, {**server, **more}).live(**MAIL)
+    assert refusal.value.retry is retry
+    assert "cret-of-jo" not in f"{refusal.value} {refusal.value.__cause__}"
+    assert not any(line.lower().startswith((b"mail", b"data")) for line in lines)
+
+
+async def test_a_dry_run_has_looked_once_the_server_took_both_addresses(runner: Make) -> None:
+    async with scripted({"RSET": [b""]}, []) as settings:
+        preview = await runner(send_email, settings).dry_run(**MAIL)
+    assert preview.effect.startswith("Would send")

@@ -73,6 +73,11 @@ def test_the_last_row_of_each_kind_takes_whatever_comes(asked: Asked) -> None:
         *((Asked.SMTP_MAIL, code, Effect.NONE, False) for code in (552, 554)),
         *((Asked.SMTP_MAIL, code, Effect.DOUBT, True) for code in (LOST, -1, 354, 999)),
         *((Asked.SQL_STATEMENT, code, Effect.NONE, True) for code in ("40001", "40P01", "08006", "OperationalError")),
+        *((Asked.SQL_STATEMENT, code, Effect.NONE, True) for code in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")),
+        *(
+            (Asked.SQL_STATEMENT, code, Effect.NONE, False)
+            for code in ("SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_READONLY")
+        ),
         *((Asked.SQL_STATEMENT, code, Effect.NONE, False) for code in ("23505", "42P01", "IntegrityError", "DataError")),
         *((Asked.SQL_COMMIT, code, Effect.DOUBT, True) for code in ("40003", "08006", "57P01", "OperationalError", LOST)),
         (Asked.SQL_COMMIT, "40001", Effect.NONE, True),
@@ -114,6 +119,8 @@ class Driver(Exception):
     [
         ({"sqlstate": "40001"}, "40001"), ({"pgcode": "23505"}, "23505"), ({"sqlstate": None}, "OperationalError"),
         ({}, "OperationalError"), ({"sqlstate": "odd"}, "OperationalError"),
+        ({"sqlite_errorname": "SQLITE_BUSY"}, "SQLITE_BUSY"), ({"sqlite_errorname": "SQLITE_BUSY_SNAPSHOT"}, "SQLITE_BUSY"),
+        ({"sqlite_errorname": "SQLITE_IOERR_SHMMAP"}, "SQLITE_IOERR"), ({"sqlite_errorname": None}, "OperationalError"),
     ],
 )  # fmt: skip
 def test_a_database_answers_with_its_sqlstate_if_it_gave_one(given: dict[str, str | None], answer: str) -> None:

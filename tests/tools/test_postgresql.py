@@ -16,6 +16,14 @@ CREATE TABLE accounts (id serial PRIMARY KEY, name text, email text UNIQUE, plan
 INSERT INTO accounts (name, email, plan, amount) VALUES ('Jo', 'jo@acme.test', 'free', 1.50);
 CREATE TABLE orders (id integer PRIMARY KEY, account integer NOT NULL REFERENCES accounts (id),
     later integer REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE reviewed (id integer PRIMARY KEY, name text, period int4range, EXCLUDE USING gist (period WITH &&));
+INSERT INTO reviewed VALUES (1, 'Jo', '[1, 5)');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.name = 'now' OR NEW.name = 'late' AND TG_WHEN = 'AFTER' THEN RAISE EXCEPTION 'no %', NEW.name; END IF;
+    IF NEW.name = 'own' AND TG_WHEN = 'AFTER' THEN RAISE EXCEPTION 'own code' USING ERRCODE = 'A1234'; END IF;
+    RETURN NEW; END $$;
+CREATE TRIGGER first BEFORE INSERT ON reviewed FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE CONSTRAINT TRIGGER last AFTER INSERT ON reviewed DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
 """
 INSERT = {"table": "accounts", "row": {"name": "Zoë 🜁", "email": "zoe@acme.test", "amount": 2}}
 UPDATE = {
@@ -114,7 +122,12 @@ REFUSED = [
     (written("orders", id="many", account=1), "column 'id' takes a int, not 'many'"),
     (written("accounts", "update", {"id": 1.4}, name="x"), "column 'id' takes a int, not 1.4"),
     (written("accounts", name="a\0b"), "NUL"),
+    (written("reviewed", id=2, name="now"), "no now"),
+    (written("reviewed", id=2, name="late"), "no late"),
+    (written("reviewed", id=2, name="own"), "own code"),
+    (written("reviewed", id=2, name="x", period="[2, 3)"), "ExclusionViolation"),
 ]
+"""Also what a server checks no sooner than in the commit: it raises there whatever it likes, and that is no doubt."""
 
 
 @pytest.mark.parametrize(("args", "said"), REFUSED)
@@ -125,6 +138,24 @@ async def test_a_constraint_refuses_in_the_dry_run_and_in_the_call(tool: Any, po
             await attempt(**args)
         assert not refusal.value.retry
     assert (postgres.rows(), postgres.rows("orders")) == before
+
+
+async def test_row_level_security_refuses_a_row_in_the_dry_run_already(runner: Make, postgres: Any) -> None:
+    """Its SQLSTATE is that of a missing right, which says nothing about the row."""
+    postgres.run("CREATE TABLE notes (id integer PRIMARY KEY, owner text); INSERT INTO notes VALUES (1, 'me')")
+    postgres.run("ALTER TABLE notes ENABLE ROW LEVEL SECURITY")
+    postgres.run("CREATE POLICY own ON notes USING (owner = 'me') WITH CHECK (owner = 'me')")
+    postgres.role("app", "ALL ON ALL TABLES IN SCHEMA public", "CREATE ON SCHEMA public")
+    postgres.role("reader", "SELECT ON ALL TABLES IN SCHEMA public")
+    tool = runner(database_write, postgres.settings(username="app"))
+    for args in (written("notes", id=2, owner="you"), written("notes", "update", {"id": 1}, owner="you")):
+        for attempt in (tool.dry_run, tool.live):
+            with pytest.raises(ToolFailed, match="row-level security") as refusal:
+                await attempt(**args)
+            assert not refusal.value.retry
+        told = await runner(database_write, postgres.settings(username="reader")).dry_run(**args)
+        assert told.effect.endswith("were not tried: this worker may only read.")
+    assert postgres.rows("notes") == ["(1,me)"]
 
 
 async def test_a_row_that_others_refer_to_is_not_deleted(tool: Any, postgres: Any) -> None:

@@ -176,14 +176,15 @@ async def test_a_statement_that_takes_too_long_for_the_server_is_tried_again(run
     assert database.rows() == INITIAL
 
 
-async def test_a_connection_that_the_server_ended_is_in_doubt_once_the_commit_was_sent(runner: Make, database: Any) -> None:
+async def test_a_connection_that_the_server_ended_is_noticed_before_the_commit_is_sent(runner: Make, database: Any) -> None:
     tool, gate = runner(database_write, database.settings("application_name=ended")), Gate()
     call = asyncio.create_task(tool.live(tool.call(still_mine_sync=gate.pass_through), **UPDATE))
     await gate.wait()
     database.run("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'ended'")
     gate.open.set()
-    with pytest.raises(InDoubt, match="the commit has no certain answer"):
+    with pytest.raises(ToolFailed, match="AdminShutdown") as refusal:
         await call
+    assert refusal.value.retry
     assert (await tool.probe(**UPDATE)).happened is False
     assert database.rows() == INITIAL
 

@@ -81,4 +81,6 @@ async def test_a_step_changes_the_row_that_an_earlier_step_inserted(database: An
     done = await run_plan(plan(new, change), [database_write], settings={"database": database.settings()})
     assert done.result.outcome is Outcome.COMPLETED
     assert len(done.previews) == 1
+    name = "inserted:accounts/new" if table == "accounts" else 'row:moments/{"email":"new@acme.test"}'
+    assert f"as step new leaves {name}" in done.previews[0].text, "the call compares the row with what the insert left"
     assert database.run(f"SELECT tags FROM {table} WHERE email = 'new@acme.test'") == [(["y"],)]

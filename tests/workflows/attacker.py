@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
 from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowExecution
-from temporalio.api.enums.v1 import CommandType
+from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -29,6 +29,7 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskFailedByIdRequest,
     RespondActivityTaskFailedRequest,
     RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import Client
@@ -104,6 +105,33 @@ class Attacker:
                 namespace=self.client.namespace, task_token=task.task_token, identity=IDENTITY, commands=[*before, command]
             )
         )
+
+    async def fail_task(self, queue: str, workflow_id: str) -> None:
+        """Take a workflow task, as a worker without keys, and let it fail in the way in which a reset ends one."""
+        await self.client.workflow_service.respond_workflow_task_failed(
+            RespondWorkflowTaskFailedRequest(
+                namespace=self.client.namespace, task_token=await self._task_of(queue, workflow_id), identity=IDENTITY,
+                cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW,
+            )
+        )  # fmt: skip
+
+    async def complete_task(self, queue: str, workflow_id: str, commands: Sequence[Command]) -> None:
+        """Take a workflow task, as a worker without keys, and complete it with some commands."""
+        await self.client.workflow_service.respond_workflow_task_completed(
+            RespondWorkflowTaskCompletedRequest(
+                namespace=self.client.namespace, task_token=await self._task_of(queue, workflow_id), identity=IDENTITY,
+                commands=commands,
+            )
+        )  # fmt: skip
+
+    async def _task_of(self, queue: str, workflow_id: str, within: float = 60.0) -> bytes:
+        request = PollWorkflowTaskQueueRequest(
+            namespace=self.client.namespace, task_queue=TaskQueue(name=queue), identity=IDENTITY
+        )
+        while True:
+            task = await self._polled(self.client.workflow_service.poll_workflow_task_queue, request, within)
+            if task.workflow_execution.workflow_id == workflow_id:
+                return bytes(task.task_token)
 
     async def complete(self, task: PollActivityTaskQueueResponse, answer: Payload | None) -> None:
         """Answer a task that was taken; None answers with nothing at all."""

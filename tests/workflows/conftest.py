@@ -27,7 +27,7 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
 from airlock.client import live_gate as gate_module
 from airlock.client import monitors as monitor_module
-from airlock.client import plans as client_module
+from airlock.client import plan_handle as client_module
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import (
     DATA_CONVERTER,

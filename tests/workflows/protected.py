@@ -121,10 +121,10 @@ class Place:
     @asynccontextmanager
     async def only_workflows(self) -> AsyncIterator[None]:
         """Run a worker that carries out workflows, with the local activity they need, and takes no activity."""
-        policy = PolicyActivities(Toolbox(catalogue(), self.policy))
+        policy, resets = PolicyActivities(Toolbox(catalogue(), self.policy)), Resets(keyring_of(self.workers).demands)
         worker = Worker(
             self.workers, task_queue=names.WORKFLOW_QUEUE, workflows=list(WORKFLOWS), workflow_runner=runner(),
-            activities=[policy.policy_now], no_remote_activities=True, interceptors=[SafeSignals(), Resets(), EndedPlans()],
+            activities=[policy.policy_now], no_remote_activities=True, interceptors=[SafeSignals(), resets, EndedPlans()],
         )  # fmt: skip
         async with self._running([patient(worker)]):
             yield

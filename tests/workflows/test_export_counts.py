@@ -16,7 +16,8 @@ from tests.workflows.export_counts import check, differences
 from tests.workflows.export_raw import RawPlan, raw_plans
 
 pytestmark = pytest.mark.slow
-PLANS = 60
+PLANS = 40
+"""Each life of `export_plans` twice; `make export-check` has more."""
 
 
 @pytest.fixture(scope="module")

@@ -152,6 +152,27 @@ async def shell(where: dict[str, str], *arguments: str) -> tuple[int | None, str
     return process.returncode, " ".join(out.decode().split())
 
 
+async def test_a_plan_whose_dry_run_fails_is_no_success_and_can_be_submitted_again(
+    dev_server: Any, host: SandboxProcess, plan: Any, tmp_path: Any
+) -> None:
+    said: list[bytes] = []
+    async with scripted({"RCPT": [b"550 no such user\r\n"]}, said) as smtp, door(dev_server, host, smtp) as airlock:
+        document = plan(step("mail", "send_email", to="jo@acme.test", subject="Hello", body="to Jo, who was added"))
+        file = tmp_path / "plan.json"
+        file.write_text(json.dumps(document))
+        client = airlock.client
+        where = {"TEMPORAL_ADDRESS": client.service_client.config.target_host, "TEMPORAL_NAMESPACE": client.namespace}
+        code, out = await shell(where, "start", str(file), "--wait", "--no-catalogue")
+        assert (code, "ended: rehearsed" in out, "550 no such user" in out) == (1, True, True), out
+        again = await airlock.submit(document)
+        assert not again.already
+        await awaiting(again)
+        await approved(again)
+        assert (await again.result()).outcome == "completed"
+        assert (await airlock.submit(document)).already
+    assert said.count(b".\r\n") == 1
+
+
 async def test_a_plan_whose_dry_run_gets_no_answer_ends_visibly_and_can_be_submitted_again(
     dev_server: Any, host: SandboxProcess, plan: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

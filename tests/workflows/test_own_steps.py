@@ -64,9 +64,24 @@ async def desk(dev_server: WorkflowEnvironment, tmp_path_factory: pytest.TempPat
     made = Desk(folder, Airlock(client))
     made.query("CREATE TABLE books (id INTEGER PRIMARY KEY, title TEXT UNIQUE NOT NULL, stock INTEGER NOT NULL DEFAULT 0)")
     settings = {"files": {"root": str(folder / "files")}, "database": {"url": f"sqlite:///{folder / 'books.db'}"}}
-    catalogue = Catalogue([file_write, file_delete, database_write, database_query, refuse], settings=settings)
+    catalogue = Catalogue([file_write, file_delete, database_write, database_query, refuse, toss], settings=settings)
     async with running(build_workers(client, Toolbox(catalogue, POLICY))):
         yield made
+
+
+class Nothing(BaseModel):
+    pass
+
+
+@tool(name="toss", risk="LOW", reversibility="read_only", timeout=30)
+def toss(args: Nothing, _call: ToolCall) -> dict[str, str]:
+    """Return a text that no dry run can tell."""
+    return {"text": "heads"}
+
+
+@toss.dry_run
+def _may_be_either(args: Nothing, _call: ToolCall) -> Preview:
+    return Preview(effect="Would toss a coin.")
 
 
 class Title(BaseModel):
@@ -102,6 +117,17 @@ async def test_a_note_is_written_and_corrected_under_one_approval(desk):
     assert desk.files["twice.md"] == "final\n"
     assert (await undone(desk, handle)).outcome == "aborted"
     assert "twice.md" not in desk.files
+
+
+async def completed(handle: PlanHandle) -> None:
+    """Check that an approved plan completes, and asks for no second approval."""
+
+    async def settled() -> Any:
+        status = await handle.status()
+        return status.state is not State.LIVE and status
+
+    status = await until(settled)
+    assert status.state is State.COMPLETED, status.why
 
 
 async def undone(desk: Desk, handle: PlanHandle) -> Any:
@@ -143,6 +169,22 @@ async def test_a_row_is_inserted_changed_and_deleted_under_one_approval(desk):
     assert desk.books == []
 
 
+async def test_a_row_is_changed_by_the_number_that_it_gets_in_live_under_one_approval(desk):
+    handle = await desk.submit(
+        row("add", "insert", row={"title": "Lady Susan"}),
+        row("more", "update", where={"id": {"$ref": "add.row.id"}}, row={"stock": 2}),
+        row("last", "update", "more", where={"id": {"$ref": "add.row.id"}}, row={"stock": 3}),
+    )
+    await approved(handle)
+    text = (await handle.preview()).text
+    assert "as step add leaves inserted:books/add" in text
+    assert "as step more leaves inserted:books/add" in text
+    await completed(handle)
+    assert [row[1:] for row in desk.books] == [("Lady Susan", 3)]
+    assert (await undone(desk, handle)).outcome == "aborted"
+    assert desk.books == []
+
+
 async def test_a_query_sees_what_the_plan_will_have_written_so_that_what_comes_of_it_is_no_surprise(desk):
     desk.query("INSERT INTO books VALUES (20, 'Sanditon', 1)")
     handle = await desk.submit(
@@ -170,6 +212,33 @@ async def test_a_plan_that_fails_behind_its_own_changes_ends_where_it_began(desk
     result = await handle.result()
     assert (result.outcome, set(result.undone)) == ("aborted", {"one", "two", "add", "more"}), result.why
     assert (desk.files, desk.books) == before
+
+
+def copied(name: str, path: str, source: str, *after: str) -> dict[str, Any]:
+    """Return a step that writes a text which only the live call of another one knows."""
+    return write(name, path, {"$ref": f"{source}.text"}, *after)  # type: ignore[arg-type]
+
+
+async def test_behind_a_content_that_only_live_knows_one_approval_suffices_in_a_chain_and_beside_it(desk):
+    (desk.folder / "files/open.md").write_text("before")
+    handle = await desk.submit(
+        step("coin", "toss"), copied("draft", "open.md", "coin"), write("final", "open.md", "final", "draft"),
+        step("gone", "file_delete", ("final",), path="open.md"), write("again", "open.md", "again", "gone"),
+        # two that depend on one call, and a call that depends on two: no chain holds them all
+        copied("left", "left.md", "coin"), copied("right", "right.md", "coin"),
+        write("left-2", "left.md", "l", "left", "right"), write("right-2", "right.md", "r", "left", "right"),
+    )  # fmt: skip
+    await approved(handle)
+    preview = (await handle.preview()).text
+    assert "as step draft leaves file:open.md" in preview
+    assert "as step gone leaves file:open.md" in preview, "a step that was not looked at stands between"
+    await completed(handle)
+    found = desk.files
+    assert (found["open.md"], found["left.md"], found["right.md"]) == ("again", "l", "r")
+    assert "stale" not in {entry.what for entry in (await handle.audit()).entries}
+    assert (await undone(desk, handle)).outcome == "aborted"
+    assert desk.files["open.md"] == "before"
+    assert not {"left.md", "right.md"} & set(desk.files)
 
 
 async def test_what_another_program_changed_before_the_first_call_is_not_overwritten(desk):

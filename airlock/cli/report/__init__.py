@@ -15,6 +15,8 @@ from airlock.base.errors import AirlockError
 MAX_EMBEDDED: Final = 48 * 1024 * 1024
 """Largest export, in bytes, of which the page holds a copy. Of a larger one the reader chooses the files."""
 _PARTS: Final = files(__package__)
+_SCRIPTS: Final = ("spelling.js", "seals.js", "check.js", "report.js")
+"""One script, in this order. The first begins with "use strict"."""
 
 
 def write_report(page: Path, folder: Path, names: tuple[str, ...], root: str | None) -> None:
@@ -55,7 +57,7 @@ def report_page(record: dict[str, bytes] | None, root: str | None) -> str:
         record: The files of the export, by name; None if the page holds no copy of them.
         root: The root digest.
     """
-    script, style = _part("check.js") + _part("report.js").replace('"use strict";\n', "", 1), _part("report.css")
+    script, style = "".join(map(_part, _SCRIPTS)), _part("report.css")
     copy = None if record is None else {name: base64.b64encode(data).decode() for name, data in record.items()}
     choose = "Check files of your own, all of the folder:" if record is not None else "Choose all files of the folder:"
     values = {

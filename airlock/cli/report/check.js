@@ -1,176 +1,3 @@
-"use strict";
-// The check of an exported record, without a network and without Airlock: hashes, chains, digests of seals, signatures.
-// Every hash is computed over the text as it stands in the file, so that numbers and escapes keep their spelling.
-
-const FILES = {
-  executions: "tool_execution_log.jsonl", transitions: "execution_state_transitions.jsonl",
-  rollbacks: "rollback_events.jsonl", signals: "learning_signals.jsonl", approvals: "approvals.jsonl",
-  summary: "orchestration_summary.json", conflicts: "tool_conflicts.json", health: "system_health.json",
-};
-const LINES = [FILES.executions, FILES.transitions, FILES.rollbacks, FILES.signals, FILES.approvals];
-const DOCUMENTS = [FILES.summary, FILES.conflicts, FILES.health];
-
-// ---- SHA-256 (FIPS 180-4). Synchronous, because a record has many thousands of small hashes.
-
-const K = (() => {
-  const found = [];
-  for (let n = 2; found.length < 64; n++) {
-    let prime = true;
-    for (let d = 2; d * d <= n; d++) if (n % d === 0) { prime = false; break; }
-    if (prime) { const root = Math.cbrt(n); found.push(Math.floor((root - Math.floor(root)) * 4294967296) >>> 0); }
-  }
-  return found;
-})();
-
-function sha256(bytes) {
-  const state = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
-  const padded = new Uint8Array(((bytes.length + 8) >> 6 << 6) + 64);
-  padded.set(bytes);
-  padded[bytes.length] = 0x80;
-  const view = new DataView(padded.buffer);
-  view.setUint32(padded.length - 8, Math.floor(bytes.length / 536870912));
-  view.setUint32(padded.length - 4, (bytes.length << 3) >>> 0);
-  const w = new Int32Array(64);
-  for (let offset = 0; offset < padded.length; offset += 64) {
-    for (let i = 0; i < 16; i++) w[i] = view.getInt32(offset + 4 * i);
-    for (let i = 16; i < 64; i++) {
-      const a = w[i - 15], b = w[i - 2];
-      const s0 = (a >>> 7 | a << 25) ^ (a >>> 18 | a << 14) ^ (a >>> 3);
-      const s1 = (b >>> 17 | b << 15) ^ (b >>> 19 | b << 13) ^ (b >>> 10);
-      w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
-    }
-    let [a, b, c, d, e, f, g, h] = state;
-    for (let i = 0; i < 64; i++) {
-      const s1 = (e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7);
-      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + w[i]) | 0;
-      const s0 = (a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10);
-      const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-      h = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
-    }
-    [a, b, c, d, e, f, g, h].forEach((value, i) => { state[i] = (state[i] + value) | 0; });
-  }
-  return state.map((value) => (value >>> 0).toString(16).padStart(8, "0")).join("");
-}
-
-const digestOf = (text) => sha256(new TextEncoder().encode(text));
-
-// A browser in which these are wrong cannot check anything.
-const VECTORS = [
-  ["", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
-  ["abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
-  ["abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-    "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"],
-  ["a".repeat(1000), "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"],
-];
-
-// ---- JSON as it is spelled
-
-class Damage extends Error {}
-
-function parse(text) {
-  const scalar = /(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)/y;
-  const hex = /[0-9a-fA-F]{4}/y;
-  let next = "";
-  let place = 0;
-  const endOfString = (from) => {
-    for (let at = from + 1; at < text.length; at++) {
-      const code = text.charCodeAt(at);
-      if (code === 34) return at + 1;
-      if (code < 32) break;
-      if (code !== 92) continue;
-      at++;
-      if (text[at] === "u") {
-        hex.lastIndex = at + 1;
-        if (!hex.test(text)) break;
-        at += 4;
-      } else if (!'"\\/bfnrt'.includes(text[at] || "x")) break;
-    }
-    throw new Damage("is not JSON");
-  };
-  const advance = () => {
-    while (place < text.length && " \t\r\n".includes(text[place])) place++;
-    if (place === text.length) { next = ""; return; }
-    let end = place + 1;
-    if (text[place] === '"') end = endOfString(place);
-    else if (!"{}[]:,".includes(text[place])) {
-      scalar.lastIndex = place;
-      if (!scalar.test(text)) throw new Damage("is not JSON");
-      end = scalar.lastIndex;
-    }
-    next = text.slice(place, end);
-    place = end;
-  };
-  const value = (depth) => {
-    if (depth > 300) throw new Damage("is not JSON as export writes it: nested too deep");
-    if (next === "{") {
-      const members = new Map();
-      advance();
-      while (next !== "}") {
-        if (!next.startsWith('"')) throw new Damage("is not JSON");
-        const key = next;
-        const name = JSON.parse(key);
-        advance();
-        if (next !== ":") throw new Damage("is not JSON");
-        advance();
-        if (members.has(name)) throw new Damage(`is not JSON as export writes it: ${key} stands there twice`);
-        members.set(name, { key, node: value(depth + 1) });
-        if (next === ",") { advance(); if (next === "}") throw new Damage("is not JSON"); }
-        else if (next !== "}") throw new Damage("is not JSON");
-      }
-      advance();
-      return { members };
-    }
-    if (next === "[") {
-      const items = [];
-      advance();
-      while (next !== "]") {
-        items.push(value(depth + 1));
-        if (next === ",") { advance(); if (next === "]") throw new Damage("is not JSON"); }
-        else if (next !== "]") throw new Damage("is not JSON");
-      }
-      advance();
-      return { items };
-    }
-    if (next === "" || "}]:,".includes(next)) throw new Damage("is not JSON");
-    const raw = next;
-    advance();
-    return { raw };
-  };
-  advance();
-  const found = value(0);
-  if (next !== "") throw new Damage("is not JSON");
-  return found;
-}
-
-function byCodePoint(one, other) {
-  const a = Array.from(one), b = Array.from(other);
-  for (let i = 0; i < a.length && i < b.length; i++) {
-    if (a[i] !== b[i]) return a[i].codePointAt(0) - b[i].codePointAt(0);
-  }
-  return a.length - b.length;
-}
-
-function canonical(node, without = []) {
-  if (node.members) {
-    const names = [...node.members.keys()].filter((name) => !without.includes(name)).sort(byCodePoint);
-    return "{" + names.map((name) => {
-      const member = node.members.get(name);
-      return member.key + ":" + canonical(member.node);
-    }).join(",") + "}";
-  }
-  if (node.items) return "[" + node.items.map((item) => canonical(item)).join(",") + "]";
-  return node.raw;
-}
-
-const get = (node, name) => (node.members && node.members.has(name) ? node.members.get(name).node : null);
-const plain = (node) => JSON.parse(canonical(node));
-
-function asciiText(bytes) {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-  return text;
-}
-
 // ---- The check
 
 class Check {
@@ -217,6 +44,7 @@ class Check {
       const text = asciiText(this.files.get(name));
       try {
         const node = parse(text);
+        if (!node.members) throw new Damage("is not a JSON object");
         const document = plain(node);
         for (const [field, member] of node.members || []) {
           if (field === "parts" || field === "hash") continue;
@@ -256,7 +84,9 @@ class Check {
       const value = plain(node);
       const leftOut = name === FILES.approvals ? ["plan_index", "hash", "content", "content_hash"] : ["plan_index", "hash"];
       if (digestOf(canonical(node, leftOut)) !== value.hash) throw new Damage("was changed: its content does not match its hash");
-      for (const event of name === FILES.executions ? get(node, "events").items : []) {
+      const events = name === FILES.executions ? get(node, "events") : { items: [] };
+      if (!events || !events.items) throw new Damage("is no line of this file");
+      for (const event of events.items) {
         if (digestOf(canonical(event, ["plan_index", "hash"])) !== plain(get(event, "hash"))) {
           throw new Damage(`entry ${plain(get(event, "seq"))} was changed: its content does not match its hash`);
         }
@@ -275,8 +105,9 @@ class Check {
   }
 
   checkSealText(number, node, seal) {
-    this.counts.seals++;
     const content = get(node, "content");
+    if (content === null) throw new Damage("is no line of this file");
+    this.counts.seals++;
     if (seal.content === null) {
       this.counts.missing++;
       if (!seal.missing) throw new Damage("content: is missing without a reason");
@@ -285,14 +116,19 @@ class Check {
     const digest = digestOf(canonical(content));
     if (typeof seal.content_hash === "string") {
       if (digest !== seal.content_hash) throw new Damage("content: was changed: it does not match content_hash");
-      if (canonical(content).includes('{"$hidden":"')) {
+      if (hiddenIn(seal.content)) {
         this.counts.hidden++;
-      } else if (digest !== seal.digest) throw new Damage(`content: its digest is ${digest}, not that of the seal`);
+      } else if (digest !== seal.digest) {
+        throw new Damage(`content: its digest is ${digest}, not that of the seal: it, or the digest, was changed`);
+      } else this.counts.recomputed++;
     } else {
       if (digest !== seal.digest) {
         throw new Damage(`content: its digest is ${digest}, not that of the seal: it, or the digest, was changed`);
       }
       this.counts.recomputed++;
+    }
+    if (!["policy", "contracts"].every((name) => get(node, name)) || !Array.isArray(seal.decisions) || !Array.isArray(seal.by_step)) {
+      throw new Damage("is no line of this file");
     }
     if (seal.policy !== null && digestOf(canonical(get(node, "policy"))) !== seal.content.policy_hash) {
       throw new Damage("policy: is not the one whose hash was sealed (content.policy_hash)");
@@ -347,55 +183,35 @@ class Check {
       }
       prev = link.value.hash;
     }
+    const wrong = foreignLine(plan);
+    if (wrong) { this.found(...wrong); return; }
+    const contradicted = lineContradicted(plan);
+    if (contradicted) { this.found(FILES.executions, plan.line.number, contradicted); return; }
     if (line.seals !== undefined) await this.checkSeals(plan);
+    else if (plan.approvals.length) this.found(FILES.approvals, plan.approvals[0].number, "the plan's line knows of no seals: it is of an older export");
   }
 
   async checkSeals(plan) {
     const line = plan.line.value;
+    const about = entriesAbout(plan.chain);
     let prev = genesis(FILES.approvals, line);
     for (const [index, { number, value: seal }] of plan.approvals.entries()) {
-      if (seal.seq !== index + 1 || seal.prev !== prev || seal.workflow_id !== line.workflow_id) {
+      if (seal.seq !== index + 1 || seal.prev !== prev) {
         this.found(FILES.approvals, number, `seal ${index + 1} of plan '${line.plan_id}' follows, not this one`);
         return;
       }
       prev = seal.hash;
-      for (const [at, decision] of seal.decisions.entries()) {
-        const wrong = await this.decisionFault(plan, seal, decision);
-        if (wrong) this.found(FILES.approvals, number, `decisions[${at}].${wrong}`);
-      }
+      const wrong = await sealFault(this, plan, seal, about);
+      if (wrong) { this.found(FILES.approvals, number, wrong); return; }
     }
     if (line.seals !== plan.approvals.length) {
       this.found(FILES.approvals, plan.after.approvals, `plan '${line.plan_id}' has ${line.seals} seals, but ${plan.approvals.length} are there`);
     } else if (line.seals_hash !== prev) {
       this.found(FILES.executions, plan.line.number, "seals_hash: is not the hash of the plan's last seal");
+    } else {
+      const contradicted = sealsContradicted(plan);
+      if (contradicted) this.found(FILES.executions, plan.line.number, contradicted);
     }
-  }
-
-  async decisionFault(plan, seal, decision) {
-    const entry = (plan.chain[decision.entry - 1] || {}).value || {};
-    const same = entry.run_id === decision.run_id && entry.event_id === decision.event_id && entry.by === decision.by
-      && entry.what === decision.decision && entry.reason === decision.reason && entry.timestamp === decision.recorded_at;
-    if (!same) return `entry: is not what entry ${decision.entry} of the plan says`;
-    if ((entry.kind === "decision") !== decision.counted) return `counted: entry ${decision.entry} of the plan says otherwise`;
-    const message = decision.message;
-    if (message === null) return decision.key === null ? "" : "key: there is no message that it signed";
-    if (decision.counted) {
-      if (typeof message !== "object" || String(message.by).trim() !== decision.by) return `message: is not by '${decision.by}'`;
-      const named = message.digest === undefined || message.digest === null ? null : String(message.digest).trim().toLowerCase();
-      if (named === null ? decision.decision === "approve" : named.length < 12 || !seal.digest.startsWith(named)) {
-        return "message.digest: names another seal";
-      }
-    }
-    if (decision.key === null) {
-      const signed = decision.counted && message.signature !== undefined && message.signature !== null;
-      return signed ? "message.signature: no known key made it" : "";
-    }
-    const verdict = await signatureVerdict(seal, decision);
-    decision.verified = verdict;
-    if (verdict === "wrong") return "key: did not make this signature";
-    if (verdict === "fits") this.counts.signatures++;
-    else this.notes.push("this browser cannot check Ed25519 signatures: `airlock verify` can");
-    return "";
   }
 
   checkSignals() {
@@ -440,55 +256,4 @@ class Check {
       if (summary[name] !== count) this.found(FILES.summary, null, `${name} is ${summary[name]}, the lines come to ${count}`);
     }
   }
-}
-
-function genesis(chain, line) {
-  const text = (value) => escapedAscii(JSON.stringify(value));
-  return digestOf(`{"chain":${text(chain)},"run_id":${text(line.first_run_id)},"schema_version":1,"workflow_id":${text(line.workflow_id)}}`);
-}
-
-function pretty(node, indent) {
-  const deeper = indent + "  ";
-  if (node.members) {
-    if (node.members.size === 0) return "{}";
-    const names = [...node.members.keys()].sort(byCodePoint);
-    return "{\n" + names.map((name) => {
-      const member = node.members.get(name);
-      return `${deeper}${member.key}: ${pretty(member.node, deeper)}`;
-    }).join(",\n") + `\n${indent}}`;
-  }
-  if (node.items) {
-    if (node.items.length === 0) return "[]";
-    return "[\n" + node.items.map((item) => deeper + pretty(item, deeper)).join(",\n") + `\n${indent}]`;
-  }
-  return node.raw;
-}
-
-// Ed25519 over the text that an approver signs: canonical JSON of approver, digest, plan and steps.
-async function signatureVerdict(seal, decision) {
-  if (!(globalThis.crypto && crypto.subtle)) return "unknown";
-  const message = decision.message;
-  const name = seal.workflow_id.startsWith("undo-") ? seal.workflow_id : seal.plan_id;
-  const steps = message.steps === undefined || message.steps === null ? null : [...message.steps].sort(byCodePoint);
-  const signed = escapedAscii(JSON.stringify({
-    airlock: "approve/1", by: String(message.by).trim(), digest: seal.digest, plan_id: name, steps,
-  }));
-  try {
-    const parts = decision.key.split(/\s+/);
-    const blob = fromBase64(parts[1]);
-    const key = await crypto.subtle.importKey("raw", blob.slice(blob.length - 32), { name: "Ed25519" }, false, ["verify"]);
-    const good = await crypto.subtle.verify({ name: "Ed25519" }, key, fromBase64(message.signature), new TextEncoder().encode(signed));
-    return good ? "fits" : "wrong";
-  } catch (error) {
-    return error instanceof DOMException && error.name === "NotSupportedError" ? "unknown" : "wrong";
-  }
-}
-
-const escapedAscii = (text) => text.replace(/[\u007f-\uffff]/g, (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0"));
-
-function fromBase64(text) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
 }

@@ -1,4 +1,3 @@
-"use strict";
 // The page: what the record says, and the result of the check. Every text of the record is set as text, never as markup.
 
 const SHOWN = 500;
@@ -15,8 +14,8 @@ function make(tag, options = {}, ...children) {
 
 // A text must not look like another one: signs without a shape and signs that turn the direction are shown as escapes.
 const visible = (text) => String(text ?? "\u2013").replace(
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]/g,
-  (sign) => "\\u" + sign.charCodeAt(0).toString(16).padStart(4, "0"));
+  /[\p{Cf}\p{DI}\p{Zl}\p{Zp}\u2800\u{16fe4}\u{1d159}]|(?!\n)\p{Cc}|(?! )\p{Zs}/gu,
+  (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
 
 const time = (text) => (text ? make("time", { datetime: text }, text.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC")) : "\u2013");
 const mono = (text) => make("code", {}, text);
@@ -29,7 +28,9 @@ function table(heads, rows) {
 
 const section = (title, ...content) => make("section", {}, make("h3", {}, title), ...content);
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const json = (value) => make("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 1));
+const shown = (value) => (isMap(value) && Object.keys(value).length === 1 && typeof value.$hidden === "string"
+  ? `hidden; its salted hash is ${value.$hidden}` : value);
+const json = (value) => make("pre", {}, typeof shown(value) === "string" ? shown(value) : JSON.stringify(value, (_, inner) => shown(inner), 1));
 
 function stepsOf(content) {
   if (!content) return [];
@@ -75,6 +76,9 @@ function planDetails(plan) {
   ]);
   const events = line.events.filter((event) => event.kind === "call" || event.kind === "drift")
     .map((event) => [time(event.timestamp), mono(event.step), event.what, event.reason || "\u2013", short(event.seal), `run ${event.run_id}, event ${event.event_id}`]);
+  const others = line.events.filter((event) => event.kind !== "call" && event.kind !== "drift").map((event) => [time(event.timestamp),
+    event.kind, `${event.what}${event.answer ? `: ${event.answer}` : ""}`, event.step ? mono(event.step) : "\u2013", event.by, event.reason || "\u2013",
+    `run ${event.run_id}, event ${event.event_id}`]);
   const undos = plan.rollbacks.map(({ value }) => [time(value.timestamp), mono(value.step), value.tool_name, value.event, value.reason || "\u2013", short(value.seal)]);
   const moves = plan.transitions.map(({ value }) => [time(value.timestamp), value.event, `${value.from_state} \u2192 ${value.to_state}`, value.by, value.reason, short(value.digest)]);
   const none = (text) => make("p", {}, text);
@@ -86,14 +90,25 @@ function planDetails(plan) {
       events.length ? table(["when", "step", "what", "reason", "seal", "where"], events) : none("No live call was made.")),
     section("Undos", undos.length ? table(["when", "step", "tool", "what", "reason", "seal"], undos) : none("Nothing was undone.")),
     section("Course", moves.length ? table(["when", "event", "from and to", "by", "reason", "seal"], moves) : none("No transitions.")),
+    section("Decisions, refusals and conflicts", others.length ? table(["when", "kind", "what", "step", "by", "reason", "where"], others) : none("None.")),
   ];
+}
+
+// "3 undos" would hide that one call was kept and that the undo of another failed.
+function undosSaid(plan) {
+  const ends = plan.rollbacks.map(({ value }) => value.event);
+  const said = [["undone", "undone"], ["kept", "kept"], ["undo_failed", "not undone: its undo failed"]].map(([event, text]) => {
+    const count = ends.filter((one) => one === event).length;
+    return count ? `${many(count, "call")} ${text}` : "";
+  }).filter((text) => text);
+  return said.join(", ") || "nothing undone";
 }
 
 function planView(plan) {
   const line = plan.line.value;
   const head = make("summary", {}, make("strong", {}, line.plan_id), ` ${line.undo ? "(undo) " : ""}`,
     make("span", { class: "state" }, line.outcome || line.state), ` requested by ${line.requested_by || "\u2013"}, `, time(line.submitted_at),
-    `, ${many(plan.approvals.length, "seal")}, ${many(plan.rollbacks.length, "undo")}`);
+    `, ${many(plan.approvals.length, "seal")}, ${undosSaid(plan)}`);
   const view = make("details", { class: "plan" }, head);
   view.addEventListener("toggle", () => { if (view.open && view.children.length === 1) view.append(...planDetails(plan)); });
   return view;
@@ -155,6 +170,7 @@ async function checkFiles(files, what) {
 document.getElementById("files").addEventListener("change", async (event) => {
   const files = new Map();
   for (const file of event.target.files) files.set(file.name, new Uint8Array(await file.arrayBuffer()));
+  event.target.value = "";  // or choosing the same files again, once they were changed, would do nothing
   await checkFiles(files, `${files.size} files that you chose`);
 });
 

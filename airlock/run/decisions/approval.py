@@ -9,6 +9,7 @@ from airlock.base.incoming import Verdict
 from airlock.base.person import same_person
 from airlock.base.text import listed
 from airlock.plans.contract import Mode
+from airlock.plans.plan import Plan
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
 from airlock.run.decisions.approval_today import refusal_by_today, rules_of, signature_problem, votes_that_count
@@ -71,7 +72,7 @@ def judge_by_plan(run: Run, approval: Approve, now: datetime) -> Verdict:
         return _no(f"{approval.by!r} has already approved this: one vote per approver")
     if run.sealed.undo is not None and approval.steps is not None:
         return _no("an undo is approved as a whole: leave out steps, or request an undo that goes back to one step only")
-    if problem := _steps_problem(run.sealed, approval.steps):
+    if problem := _steps_problem(run.plan, run.sealed, approval.steps):
         return _no(problem)
     return Verdict(accepted=True, reason="may count")
 
@@ -185,7 +186,7 @@ def _not_an_approver(run: Run, by: str) -> Verdict | None:
     return _no(f"{by!r} is not among the approvers ({', '.join(policy.approvers)}) of the plan's policy")
 
 
-def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
+def _steps_problem(plan: Plan, sealed: Sealed, steps: Sequence[str] | None) -> str | None:
     if steps is None:
         return None
     if not steps:
@@ -193,7 +194,7 @@ def _steps_problem(sealed: Sealed, steps: Sequence[str] | None) -> str | None:
     known, chosen = {step.id: step for step in sealed.steps}, set(steps)
     for step in steps:
         if step not in known:
-            return f"there is no step {step!r} in this plan"
+            return plan.no_step(step)
         if known[step].ceiling is not Mode.LIVE or known[step].already_live:
             return f"step {step!r} cannot go live: " + (
                 "it is live already" if known[step].already_live else known[step].reasons[0]

@@ -139,7 +139,7 @@ def _answer_unlock(run: Run, message: Unlock) -> Verdict:
 
 def _answer_rollback(run: Run, message: Rollback) -> Verdict:
     if message.to_step is not None and run.plan.step(message.to_step) is None:
-        return _no(f"there is no step {message.to_step!r} in this plan")
+        return _no(run.plan.no_step(message.to_step))
     if run.undoing is not None and not run.approved:
         return _no("this undo is not approved: approve its preview, or abort it")
     if run.undoing is not None and message.to_step not in (None, run.undoing.to_step):
@@ -161,7 +161,7 @@ def _answer_abort(run: Run) -> Verdict:
 def _answer_resolve(run: Run, message: Resolve) -> Verdict:
     record = run.calls.get(message.step)
     if run.plan.step(message.step) is None:
-        return _no(f"there is no step {message.step!r} in this plan")
+        return _no(run.plan.no_step(message.step))
     if run.state is not State.LOCKED or record is None or message.step not in run.parked:
         waiting = f"; waiting: {', '.join(run.parked)}" if run.parked else ""
         return _no(f"step {message.step!r} does not wait to be settled{waiting}")

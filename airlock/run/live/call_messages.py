@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, StepPreview
 from airlock.plans.plan import Step
@@ -17,6 +17,16 @@ class OutputReceipt(WireModel):
     undone: int = 0
     """The number of times that the call had been compensated."""
     proof: str
+
+
+class LeftStates(WireModel):
+    """The states that an earlier call of the plan left, with the proof of the live role."""
+
+    states: dict[str, JsonValue]
+    """By name."""
+    undone: int = 0
+    """The number of times that the call had been compensated."""
+    proof: str = ""
 
 
 class CallRequest(WireModel):
@@ -42,6 +52,10 @@ class CallRequest(WireModel):
     """The arguments whose rule, not whose value, was approved."""
     epoch: int = 0
     """The rules of the run, see `airlock.admission.admitted.EPOCH`."""
+    wanted: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The names of the things whose state, as this call leaves it, the dry runs of later steps could not foresee."""
+    left: dict[str, LeftStates] = Field(default_factory=dict, exclude_if=is_empty)
+    """The states that this call is to compare with, by the step that left them, without those of the same chain."""
 
     @property
     def last_attempt(self) -> bool:

@@ -18,7 +18,7 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallStatus
 from airlock.run.outcome import Outcome
-from airlock.run.outputs import drop_output, keep_output
+from airlock.run.outputs import drop_left, drop_output, keep_left, keep_output
 from airlock.run.standing_decisions import RollbackRequest
 from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
@@ -67,6 +67,7 @@ def _take_success(run: Run, outcome: CallSucceeded, now: datetime) -> None:
     run.record(AuditKind.CALL, "live", now, step=step, reason=outcome.broken)
     if outcome.broken:
         return
+    keep_left(run, step, outcome.leaves, outcome.left_receipt)
     if outcome.drift:
         run.record(AuditKind.DRIFT, "drift", now, step=step, reason=", ".join(outcome.drift))
     if not keep_output(run, step, outcome.output):
@@ -199,6 +200,7 @@ def take_found_undone(run: Run, step: str, now: datetime) -> None:
 def _take_undone(run: Run, step: str, event: CallEvent, now: datetime) -> None:
     if run.change_call(step, event, now, undone=run.calls[step].undone + 1, undo=None, error=""):
         drop_output(run, step)
+        drop_left(run, step)
         run.record(AuditKind.UNDO, "undone", now, step=step)
 
 

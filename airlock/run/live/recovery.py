@@ -239,7 +239,7 @@ def begin_undo(run: Run, ended: Run, quiet_at: datetime | None) -> str:
     run.calls = {step: _asked_to_undo(ended, step, record) for step, record in ended.calls.items()}
     run.rollback = rollback_of(run.undoing)
     if run.undoing.to_step is not None and run.plan.step(run.undoing.to_step) is None:
-        return f"there is no step {run.undoing.to_step!r} in this plan"
+        return run.plan.no_step(run.undoing.to_step)
     if run.admitted is None or not run.calls:
         return "nothing of this plan went live"
     return "" if steps_left(run) else _nothing_left(run)

@@ -8,7 +8,7 @@ from itertools import chain
 
 from airlock.base.names import undo_workflow_id
 from airlock.base.person import OWN_NAME, folded, spellings
-from airlock.base.text import count
+from airlock.base.text import count, listed
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import StepPreview
@@ -165,6 +165,7 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
             yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
         if step.preview.observed is not None:
             yield from _observed(step.preview, whole)
+        yield from _among_own_steps(step.preview)
         if not step.preview.looked:
             yield "      not looked at: the outcome is (known after live)"
     elif whole:
@@ -187,6 +188,16 @@ def _observed(preview: StepPreview, whole: bool) -> Iterator[str]:
         yield f"      relies on: {short(value)}"
     for name, earlier in sorted(preview.follows.items()):
         yield f"        as step {_name(earlier)} leaves {visible(name)}"
+
+
+def _among_own_steps(preview: StepPreview) -> Iterator[str]:
+    if preview.seen_before:
+        steps = f"{'step' if len(preview.seen_before) == 1 else 'steps'} {listed(preview.seen_before)}"
+        yield f"      looked at before the plan's own changes: {steps} will have written by then"
+    for name, steps_beside in sorted(preview.beside.items()):
+        steps = f"{'step' if len(steps_beside) == 1 else 'steps'} {listed(steps_beside)}"
+        yield f"      CAUTION: {steps} would change {visible(name)} too, in no order with this step:"
+        yield "        the call that comes second finds it changed and needs another approval; use `after`"
 
 
 def _beside_the_call(step: SealedStep) -> Iterator[str]:

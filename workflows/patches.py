@@ -1,0 +1,19 @@
+"""Patches whose absence a client cannot feign: rules of newer code, which hold where the history has their marker."""
+
+from temporalio import workflow
+
+from airlock.temporal.seeds import seeds
+
+SEEN_RESET = "a reset to the first workflow task is seen"
+"""Code before it did not see such a reset, and went on."""
+LATE_GRANT = "late-call-needs-its-grant"
+"""Version 0.1 looked for `busy` only: where a gate was locked, it made the call without its slot and its claim."""
+
+
+def patched(patch: str) -> bool:
+    """Return True if a rule holds in this run; False only in a history of older code.
+
+    Where proofs are demanded there is no history of code before these patches. A client that takes a workflow task could
+    complete it as older code would have, without the marker.
+    """
+    return workflow.patched(patch) or seeds().proofs_due
