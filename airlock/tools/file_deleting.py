@@ -5,7 +5,8 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, frozen_description, json_of
-from airlock.tools.file_states import left, not_tried, repeated, state_before
+from airlock.tools.file_repeats import repeated
+from airlock.tools.file_states import left, not_tried, state_before
 from airlock.tools.file_writing import FileInfo
 from airlock.tools.folder import ABSENT, FileSettings, FileState, RelativePath
 

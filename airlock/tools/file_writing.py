@@ -12,7 +12,8 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.backups import after_change, change_file, look_at_undo, made_before, undo_change
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.file_states import HAS_ONE, left, not_tried, repeated, state_before
+from airlock.tools.file_repeats import HAS_ONE, repeated
+from airlock.tools.file_states import left, not_tried, state_before
 from airlock.tools.folder import ABSENT, FileSettings, RelativePath
 
 MAX_CONTENT = 1_000_000
