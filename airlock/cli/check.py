@@ -183,8 +183,8 @@ def _ceiling_table(findings: Examination) -> Table:
             alike.setdefault(rest, []).append(step.id)
         else:
             table.add_row(step.id, *rest)
-    for rest, steps in alike.items():
-        table.add_row(_steps_alike(steps), *rest)
+    for shared, steps in alike.items():
+        table.add_row(_steps_alike(steps), *shared)
     return table
 
 
