@@ -1,4 +1,4 @@
-"""What plans cost by the counters of the server itself: billed actions, and heartbeats, which no history shows."""
+"""Costs of plans by the counters of the server itself: billed actions, and heartbeats, which no history shows."""
 
 import re
 
