@@ -160,8 +160,8 @@ async def test_other_arguments_than_sealed_are_not_called(protected, plan, monke
     """The worker that orchestrates is in the attacker's hands: it shows one plan, and commands another."""
     honest = live.call_request
 
-    def other(run, step, shown, chain, fence):
-        asked = honest(run, step, shown, chain, fence)
+    def other(*given):
+        asked = honest(*given)
         changed = {"args": {**asked.step.args, "value": 666}}
         preview = None if asked.preview is None else asked.preview.model_copy(update=changed)
         return asked.model_copy(update={"step": asked.step.model_copy(update=changed), "preview": preview})
