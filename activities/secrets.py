@@ -46,6 +46,10 @@ class Secrets:
             return False
         return True
 
+    def know(self, other: "Secrets") -> None:
+        """Redact from now on what another one has resolved too: its user hands it on inside a client."""
+        self._given.update(other._given)
+
     def redact(self, value: Any) -> Any:
         """Return a JSON value with every part of a resolved secret, in any encoding, replaced by its name."""
         return self._redactor().shown(value)

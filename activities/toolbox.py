@@ -1,6 +1,8 @@
 """The operator's catalogue and policy, which the worker gives to every activity."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -9,12 +11,23 @@ from airlock.activities.secrets import Secrets
 from airlock.admission.policy import Policy
 from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
-from airlock.base.errors import SecretRefused, ToolFailed
+from airlock.base.errors import ContractError, SecretRefused, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.refs import SECRET, markers
+from airlock.plans.shared import Shared
 from airlock.plans.tool import Tool, ToolCall
+
+Finder = Callable[[Shared[Any]], Any]
+"""Returns what a worker has opened for its calls."""
+
+
+def _nothing_open(_tool: Tool, _secrets: Secrets) -> Finder:
+    def find(wanted: Shared[Any]) -> Any:
+        raise ContractError(f"{wanted.name} is not open here")
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,8 @@ class Toolbox:
     """The key of the hashes of resource names; without one, plans are not indexed by resource."""
     live: bool = False
     """True if the same worker makes live calls: its secrets are those of the calls."""
+    finder: Callable[[Tool, Secrets], Finder] = field(default=_nothing_open, repr=False)
+    """Returns the function behind `ToolCall.shared` for one call of a tool; see `opened`."""
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
         """Return the context of a call that its tool function gets."""
@@ -38,6 +53,7 @@ class Toolbox:
             idempotency_key=names.idempotency_key(plan_id, step.id, undone),
             settings=self.catalogue.settings_of(tool),
             secret=secrets.resolve,
+            find_shared=self.finder(tool, secrets),
         )
 
     @staticmethod

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airlock.plans.own_steps import Earlier, Left
     from airlock.plans.refs import UNKNOWN
     from airlock.plans.schema_arguments import SchemaArguments, arguments_of
+    from airlock.plans.shared import Opening, Shared, shared
     from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "InDoubt",
     "Left",
     "Mode",
+    "Opening",
     "PlanError",
     "PlanHandle",
     "Preview",
@@ -47,11 +49,13 @@ __all__ = [
     "Risk",
     "SchemaArguments",
     "SecretError",
+    "Shared",
     "Stale",
     "Tool",
     "ToolCall",
     "ToolFailed",
     "arguments_of",
+    "shared",
     "tool",
 ]
 
@@ -60,6 +64,7 @@ _HOME = {
     **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client"),
     **dict.fromkeys(("Contract", "Fidelity", "Mode", "Reversibility", "Risk"), "airlock.plans.contract"),
     **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
+    **dict.fromkeys(("Opening", "Shared", "shared"), "airlock.plans.shared"),
     **dict.fromkeys(("Earlier", "Left"), "airlock.plans.own_steps"),
     **dict.fromkeys(("SchemaArguments", "arguments_of"), "airlock.plans.schema_arguments"),
     "UNKNOWN": "airlock.plans.refs",

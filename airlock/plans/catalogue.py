@@ -12,6 +12,7 @@ from airlock.base.wrong_value import TABLE, wrong_value
 from airlock.plans.canonical_args import round_trip_problems
 from airlock.plans.contract import Contract
 from airlock.plans.graph import cycles
+from airlock.plans.shared import Shared
 from airlock.plans.tool import Tool
 
 
@@ -52,9 +53,9 @@ class Catalogue:
         """Return the tool of that name, or None."""
         return self._tools.get(name)
 
-    def settings_of(self, tool: Tool) -> BaseModel | None:
-        """Return the validated settings of a tool, or None if it has none."""
-        return None if tool.settings_model is None else self._settings[_section(tool.settings_model)]
+    def settings_of(self, reader: Tool | Shared[Any]) -> BaseModel | None:
+        """Return the validated settings of a tool, or of what tools share; None if it has none."""
+        return None if reader.settings_model is None else self._settings[_section(reader.settings_model)]
 
     def contract(self, name: str, args: Mapping[str, Any] | None = None) -> Contract:
         """Return the contract of a call: as declared, for these arguments, with the operator's overrides."""
@@ -95,8 +96,7 @@ class Catalogue:
         return tuple(self._settings)
 
     def _check_sections(self) -> list[Problem]:
-        models = {tool.settings_model for tool in self._tools.values() if tool.settings_model is not None}
-        sections = [_section(model) for model in models]
+        sections = [_section(model) for model in _models(self._tools.values())]
         return [
             Problem(where=f"settings.{name}", message="two settings models share this section", fix="rename one")
             for name in sorted(set(sections))
@@ -162,7 +162,13 @@ def _duplicate(name: str) -> Problem:
 
 def section_names(tools: Iterable[Tool]) -> tuple[str, ...]:
     """Return the settings sections that some tools read, sorted."""
-    return tuple(sorted({_section(tool.settings_model) for tool in tools if tool.settings_model is not None}))
+    return tuple(sorted({_section(model) for model in _models(tools)}))
+
+
+def _models(tools: Iterable[Tool]) -> set[type[BaseModel]]:
+    """Return the settings models of tools and of what they share."""
+    of_each = [(tool.settings_model, *(wanted.settings_model for wanted in tool.shared)) for tool in tools]
+    return {model for models in of_each for model in models if model is not None}
 
 
 def _section(model: type[BaseModel]) -> str:
@@ -181,7 +187,7 @@ def _setting_fix(item: Any, section: str, model: type[BaseModel]) -> str:
 def _validated(
     tools: Iterable[Tool], settings: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, BaseModel], list[Problem]]:
-    models = {_section(tool.settings_model): tool.settings_model for tool in tools if tool.settings_model is not None}
+    models = {_section(model): model for model in _models(tools)}
     validated: dict[str, BaseModel] = {}
     problems: list[Problem] = []
     for section, model in sorted(models.items()):

@@ -9,7 +9,7 @@ async def _(args: SendEmail, call: ToolCall) -> Preview: ...            # also .
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, TypeVar
@@ -23,9 +23,11 @@ from airlock.plans.canonical_args import canonical_names
 from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Mode, Reversibility, contradictions
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import REF, UNKNOWN, Marker
+from airlock.plans.shared import Shared
 
 ToolFunction = Callable[[Any, "ToolCall"], Any]
 Decorated = TypeVar("Decorated", bound=ToolFunction)
+T = TypeVar("T")
 
 
 class Preview(WireModel):
@@ -59,6 +61,10 @@ def _no_secret(name: str) -> str:
 
 async def _always() -> bool:
     return True
+
+
+def _nothing_shared(wanted: Shared[Any]) -> Any:
+    raise ContractError(f"{wanted.name} is not open here")
 
 
 def _nothing_before(_name: str) -> Earlier | None:
@@ -114,6 +120,8 @@ class ToolCall:
     """
     secret: Callable[[str], str] = _no_secret
     """A function that resolves the name of a secret."""
+    find_shared: Callable[[Shared[Any]], Any] = field(default=_nothing_shared)
+    """The function behind `shared`."""
     cancelled: Callable[[], bool] = field(default=lambda: False)
     """A function that returns True once the call was cancelled."""
     still_mine: Callable[[], Awaitable[bool]] = field(default=_always)
@@ -129,6 +137,15 @@ class ToolCall:
         """Return the step that an unknown argument is read from, and the path below its output; None if there is none."""
         marker = Marker(path, REF, self.refs.get(path))
         return None if marker.parts is None else (marker.step, marker.parts)
+
+    def shared(self, wanted: Shared[T]) -> T:
+        """Return what the worker has opened for all calls.
+
+        Raises:
+            ContractError: If the tool does not declare it, with `tool(..., shared=[...])`.
+        """
+        found: T = self.find_shared(wanted)
+        return found
 
     def earlier(self, name: str) -> Earlier | None:
         """Return the state in which the earlier steps of the plan would leave one thing; only dry runs get any.
@@ -164,10 +181,13 @@ class Tool:
         arguments: type[BaseModel],
         *,
         fidelity_declared: bool,
+        shared: Iterable[Shared[Any]] = (),
     ) -> None:
         self.name = contract.tool
         self.live = live
         self.settings_model = settings
+        self.shared = tuple(shared)
+        """The clients and the like that its functions get by `ToolCall.shared`."""
         self.arguments = arguments
         self.output = TypeAdapter[Any](output)
         self.functions: dict[str, ToolFunction] = {}
@@ -302,6 +322,7 @@ def tool(
     arguments: type[BaseModel] | Mapping[str, Any] | None = None,
     settings: type[BaseModel] | None = None,
     fidelity: str | None = None,
+    shared: Iterable[Shared[Any]] = (),
     **promises: Any,
 ) -> Callable[[ToolFunction], Tool]:
     """Create a tool from its live function.
@@ -313,12 +334,16 @@ def tool(
         arguments: The model of its arguments, or their JSON Schema; unless given, the annotation of the first parameter.
         settings: The model of its `[settings.<section>]`; the section is the model's `section` class variable.
         fidelity: The accuracy of the dry run: native (the default with a dry run), probe, simulated or none.
+        shared: What its functions share with other calls of the same worker, made with the decorator `shared`.
         promises: Any other field of `airlock.plans.contract.Contract`.
 
     Raises:
         ContractError: If the function's signature, a promise or the schema cannot be understood.
     """
     stated = _arguments_of(name, arguments) if isinstance(arguments, Mapping) else arguments
+    used: tuple[Any, ...] = tuple(shared)
+    if wrong := [each for each in used if not isinstance(each, Shared)]:
+        raise ContractError(f"tool {name!r}: shared holds {wrong[0]!r}, which was not made with @airlock.shared")
 
     def decorate(live: ToolFunction) -> Tool:
         annotated, output = _check_signature(name, "live", live)
@@ -342,7 +367,7 @@ def tool(
             )
         except ValueError as error:
             raise ContractError(f"tool {name!r}: {error}") from error
-        return Tool(live, contract, settings, output, made, fidelity_declared=fidelity is not None)
+        return Tool(live, contract, settings, output, made, fidelity_declared=fidelity is not None, shared=used)
 
     return decorate
 

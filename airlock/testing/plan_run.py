@@ -10,6 +10,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.activities.opened import opened
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.base.errors import AirlockError
@@ -20,7 +21,7 @@ from airlock.plans.state import State
 from airlock.plans.tool import Tool
 from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
 from airlock.testing.servers import ServerKind, own_namespace, temporal_server
-from airlock.worker.roles import build_workers
+from airlock.worker.roles import build_workers, parts_of
 
 Approve = bool | Callable[[PreviewView], bool]
 """The script of the approvers: one answer to every preview, or a function that answers each preview once."""
@@ -86,6 +87,7 @@ async def run_plan(
     Raises:
         AirlockError: If the server is not installed, or a decision was refused.
         ConfigError: If the settings or contracts of the tools cannot be used.
+        OpeningFailed: If a start hook of what the tools share fails.
         PlanError: If the plan cannot be accepted.
         PlanStuck: If the plan waits for something that the script does not give, or does not end in time.
     """
@@ -109,12 +111,13 @@ async def run_plan(
 
 @asynccontextmanager
 async def _working(client: Client, toolbox: Toolbox) -> AsyncIterator[None]:
-    workers = build_workers(client, toolbox)
-    started = [await worker.__aenter__() for worker in workers]
-    try:
-        yield
-    finally:  # all at once: one after the other, the last ones would go on taking new work
-        await asyncio.gather(*(worker.__aexit__(None, None, None) for worker in started))
+    async with opened(toolbox, parts_of("all")) as (equipped, _):
+        workers = build_workers(client, equipped)
+        started = [await worker.__aenter__() for worker in workers]
+        try:
+            yield
+        finally:  # all at once: one after the other, the last ones would go on taking new work
+            await asyncio.gather(*(worker.__aexit__(None, None, None) for worker in started))
 
 
 async def _until_closed(env: WorkflowEnvironment, handle: PlanHandle, script: "_Script") -> None:

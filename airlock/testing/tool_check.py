@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from airlock.activities.left_states import left_by
+from airlock.activities.opened import opened
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_functions import WrongShape, as_model, bind_real, checked_output, describe, run
 from airlock.activities.toolbox import Toolbox
@@ -80,14 +81,17 @@ async def check_tool(
         ConfigError: If the settings or the contract cannot be used.
         ToolFailed: If the arguments do not fit the tool.
         SecretError: If an argument needs a secret that is not given.
+        OpeningFailed: If a start hook of what the tool shares fails.
     """
     # what it depends on is the plan's affair: a catalogue of one tool cannot offer it
     catalogue = Catalogue([tool], overrides={tool.name: {"depends_on_tools": ()}}, settings=settings)
-    trial = _Trial(tool, args, catalogue, snapshot, _secrets(secrets))
-    with contextlib.suppress(_CannotGoOnError):
-        await trial.all()
-        if then is not None:
-            await trial.of_two(then)
+    toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
+    async with opened(toolbox, ("rehearse", "live"), lambda: _secrets(secrets)) as (equipped, _):
+        trial = _Trial(tool, args, equipped, snapshot, _secrets(secrets))
+        with contextlib.suppress(_CannotGoOnError):
+            await trial.all()
+            if then is not None:
+                await trial.of_two(then)
     if trial.broken:
         raise PromiseBroken(tool.name, tuple(trial.broken))
     return ToolReport(tuple(trial.kept), tuple(trial.skipped))
@@ -105,18 +109,16 @@ class _CannotGoOnError(Exception):
 
 
 class _Trial:
-    def __init__(
-        self, tool: Tool, args: Mapping[str, Any], catalogue: Catalogue, snapshot: Snapshot, secrets: Secrets
-    ) -> None:
+    def __init__(self, tool: Tool, args: Mapping[str, Any], toolbox: Toolbox, snapshot: Snapshot, secrets: Secrets) -> None:
         self.broken: list[str] = []
         self.kept: list[str] = []
         self.skipped: list[str] = []
         self._tool = tool
         self._contract: Contract = tool.contract(args)
         self._secrets = secrets
-        self._toolbox = Toolbox(catalogue, Policy(agents={ANY: AgentPolicy(permissions=(ANY,), secrets=(ANY,))}))
+        self._toolbox = toolbox
         self._args = self._model(args)
-        self._settings = catalogue.settings_of(tool)
+        self._settings = toolbox.catalogue.settings_of(tool)
         self._snapshot = snapshot
         self._output: Any = None
         self._token: JsonValue = None
@@ -283,7 +285,10 @@ class _Trial:
 
     def _call(self, mode: Mode, *, step: str = _STEP, **more: Any) -> ToolCall:
         key = names.idempotency_key(_PLAN, step)
-        return ToolCall(_PLAN, step, _AGENT, mode, key, settings=self._settings, secret=self._secrets.resolve, **more)
+        finder = self._toolbox.finder(self._tool, self._secrets)
+        return ToolCall(
+            _PLAN, step, _AGENT, mode, key, settings=self._settings, secret=self._secrets.resolve, find_shared=finder, **more
+        )
 
     async def _run(self, what: str, function: ToolFunction, call: ToolCall, args: Any = None) -> Any:
         try:

@@ -5,14 +5,17 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
 from airlock.activities.call_metrics import serve_zero_counters
 from airlock.activities.monitor import start_monitors
+from airlock.activities.opened import Opened, opened
 from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.needed_secrets import secrets_of_tools, variable
@@ -79,8 +82,8 @@ async def serve(
         return
     parts = {part: _loop_for(part, client, toolbox, limits) for part in parts_of(role)}
     try:
-        for part in parts.values():
-            await part.start()
+        if not await _started(parts, stop):
+            return
         if "orchestrate" in parts:
             await _start_permanent_workflows(client, toolbox)
         print(f"{_health_line(client, toolbox, role)}, {described(keys)}", flush=True)
@@ -93,6 +96,22 @@ async def serve(
     finally:
         await _stopped(parts, grace_of(toolbox) + SHUTDOWN_MARGIN)
     print("airlock worker stopped", flush=True)
+
+
+async def _started(parts: Mapping[str, RoleLoop], stop: asyncio.Event) -> bool:
+    """Start every role. Return False if the worker is told to stop first.
+
+    Raises:
+        BaseException: What kept a role from starting.
+    """
+    for part in parts.values():
+        starting = asyncio.create_task(part.start())
+        await _first(stop, task=starting)
+        if not starting.done():
+            starting.cancel()
+            return False
+        starting.result()
+    return not stop.is_set()
 
 
 async def _stopped(parts: Mapping[str, RoleLoop], within: float) -> None:
@@ -115,15 +134,23 @@ async def _stopped(parts: Mapping[str, RoleLoop], within: float) -> None:
 
 def _loop_for(part: str, client: Client, toolbox: Toolbox, limits: Limits) -> RoleLoop:
     threads = {"orchestrate": ORCHESTRATIONS, "rehearse": limits.rehearsals, "live": 2 * limits.calls}[part]
-    return RoleLoop(part, lambda: build_workers(client, toolbox, part, limits), threads)
+    return RoleLoop(part, lambda: _equipped(client, toolbox, part, limits), threads)
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Return when one of some events is set."""
+@asynccontextmanager
+async def _equipped(
+    client: Client, toolbox: Toolbox, part: str, limits: Limits
+) -> AsyncIterator[tuple[Sequence[Worker], Opened]]:
+    async with opened(toolbox, parts_of(part)) as (equipped, found):
+        yield build_workers(client, equipped, part, limits), found
+
+
+async def _first(*events: asyncio.Event, task: asyncio.Task[None] | None = None) -> None:
+    """Return when one of some events is set, or a task is done."""
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
+    await asyncio.wait([*waiting, *([task] if task else [])], return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
 
 
 def _sampling(client: Client, role: str, every: float | None) -> asyncio.Task[None] | None:

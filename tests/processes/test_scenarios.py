@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.processes import blocked, frozen, kills, locked, metrics, race, restarts, roles, traces  # noqa: F401  they register their scenarios
+from tests.processes import blocked, frozen, kills, locked, metrics, race, restarts, roles, sharing, traces  # noqa: F401  they register their scenarios
 from tests.processes.registry import SCENARIOS
 
 
