@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from datetime import UTC
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
@@ -9,8 +10,9 @@ from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base.names import LIVE_GATE
-from airlock.gates.messages import CarriedGate, RecallRequest, RecallResult
-from airlock.temporal.carried import carried_by, demands_proofs
+from airlock.gates.messages import CarriedGate, GateStart, RecallRequest, RecallResult
+from airlock.temporal import proof
+from airlock.temporal.carried import Reader, carried_by, demands_proofs
 from airlock.temporal.history import Unreadable, described, read_run, runs_where_listed
 from airlock.temporal.proof_converter import UnprovenAnswer
 
@@ -114,12 +116,24 @@ async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> In
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
             return found
-        run = await _successor(client, request.gate, run)
+        new, carried_on = await _successor(client, request.gate, found)
+        if not carried_on:
+            return found
+        run = new
     return None
 
 
-async def _successor(client: Client, gate: str, run: str) -> str:
-    handle = client.get_workflow_handle(gate, run_id=run)
+async def _successor(client: Client, gate: str, run: Info) -> tuple[str, bool]:
+    """Return the run that continued another one, and whether that one itself carried its state on to it.
+
+    A client that takes a workflow task can continue a gate as new with an input of its own.
+    """
+    run_id = run.execution.run_id
+    handle = client.get_workflow_handle(gate, run_id=run_id)
     async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
-        return event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    raise Unreadable(f"run {run} of {gate} says that it went on, but not where")
+        went_on = event.workflow_execution_continued_as_new_event_attributes
+        reader, at = Reader(client, gate), run.close_time.ToDatetime(UTC)
+        said = await reader.decoded(went_on.input.payloads)
+        whys = [reader.objection(each, GateStart.__name__, proof.BY_WORKFLOW, at, run_id) for each in said]
+        return went_on.new_execution_run_id, not any(whys) and (bool(said) or not reader.is_due(at))
+    raise Unreadable(f"run {run_id} of {gate} says that it went on, but not where")
