@@ -23,7 +23,7 @@ from airlock.gates.answers import (
     OverBudget,
     SlotQueued,
 )
-from airlock.gates.messages import GateStart
+from airlock.gates.messages import INVALID, GateStart
 from airlock.gates.protocol import ClosedGate, GateWait, HeldSlot, Release, SlotRequest
 from airlock.temporal.carried import demands_proofs
 from airlock.temporal.gate_memory import left_behind
@@ -96,7 +96,7 @@ async def updated(
 def _worth_asking_again(error: RPCError | WorkflowUpdateFailedError) -> bool:
     if isinstance(error, RPCError):
         return error.status in _ASK_AGAIN
-    return isinstance(error.cause, ApplicationError) and error.cause.type == "AcceptedUpdateCompletedWorkflow"
+    return isinstance(error.cause, ApplicationError) and error.cause.type in ("AcceptedUpdateCompletedWorkflow", INVALID)
 
 
 async def release_slots(client: Client, gate: str, release: Release) -> bool:

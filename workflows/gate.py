@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.incoming import MalformedMessage, Verdict, parse_as
     from airlock.base.text import shorten
     from airlock.gates.answers import GateAnswer
-    from airlock.gates.messages import CarriedGate, GateStart
+    from airlock.gates.messages import INVALID, CarriedGate, GateEnd, GateStart
     from airlock.gates.parsing import (
         GateDecision,
         parse_gate_decision,
@@ -75,15 +75,15 @@ class GateWorkflow:
         self._memory.was_reset()
 
     @workflow.run
-    async def run(self, *start: Any) -> None:
+    async def run(self, *start: Any) -> GateEnd:
         """Grant slots, queue requests and notify plans until no plan needs this gate.
 
         A cancellation is refused, because the holders rely on the gate.
         """
-        if self._problem:
-            raise ApplicationError(self._problem, type="InvalidGate", non_retryable=True)
+        self._require_start()
         why = "a gate cannot be cancelled: it would forget its holders"
         await uncancellable(self._run_until_idle(), lambda: self.refuse_signal("cancel", why))
+        return GateEnd()
 
     async def _run_until_idle(self) -> None:
         self._gate = await self._memory.take_up(self._gate)
@@ -110,6 +110,8 @@ class GateWorkflow:
         try:
             read = GateStart.model_validate(given) if start else GateStart()
         except ValidationError as error:
+            if origin.forgetful(info):
+                self._problem = f"gate: {origin.FORGETFUL}"
             # the carried state cannot be read here: the previous run is asked for it
             self._memory.after = continued or ""
             self.refuse_signal("start", f"the input is not a GateStart: {error}")
@@ -118,6 +120,8 @@ class GateWorkflow:
         if read.gate is not None and origin.proofs_are_due(given, info):
             why = origin.foreign(given, GateStart.__name__, info)
             self._problem = why and f"gate: {why}"
+        elif read.gate is None and origin.forgetful(info):
+            self._problem = f"gate: {origin.FORGETFUL}"
         elif read.gate is not None and continued is None:
             self.refuse_signal("start", "only a continue-as-new may carry a gate on")
             return GateStart(capacity=read.capacity, after=read.after)
@@ -186,8 +190,13 @@ class GateWorkflow:
         self._show()
         return answer.model_copy(update={"nonce": wanted.nonce})
 
+    def _require_start(self) -> None:
+        if self._problem:
+            raise ApplicationError(self._problem, type=INVALID, non_retryable=True)
+
     @acquire.validator
     def _may_ask(self, *arguments: Any) -> None:
+        self._require_start()
         wanted = valid(parse_wanted, arguments)
         valid(partial(origin.require_worker, "acquire", SlotRequest, workflow.now()), arguments)
         if wanted.holder == self._id:
@@ -204,6 +213,7 @@ class GateWorkflow:
 
     @permit.validator
     def _may_call(self, *arguments: Any) -> None:
+        self._require_start()
         valid(parse_permit, arguments)
         valid(partial(origin.require_worker, "permit", Permit, workflow.now()), arguments)
 
@@ -216,6 +226,7 @@ class GateWorkflow:
 
     @decide.validator
     def _well_formed(self, *arguments: Any) -> None:
+        self._require_start()
         valid(parse_gate_decision, arguments)
 
     # Signals take `*arguments: Any`: Temporal drops a signal that does not fit its handler's types, unrecorded.

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 from airlock.base.incoming import MalformedMessage
 from airlock.temporal import proof
 from airlock.temporal.proof_converter import SentObject
+from airlock.temporal.seeds import seeds
 
 NO_CRON = "Airlock's workflows take no cron schedule and no retry policy: start it once, without them"
+
+FORGETFUL = "a run that continues another one must carry on what that one knew"
 
 
 class Life(Protocol):
@@ -48,6 +51,15 @@ def repeated(info: Life) -> str:
 def proofs_are_due(start: Any, info: Life) -> bool:
     """Return True if state that this run begins with needs a proof of its origin."""
     return isinstance(start, SentObject) and start.is_due(info.workflow_start_time)
+
+
+def forgetful(info: Life) -> bool:
+    """Return True if a run continues another one, and must not begin without what that one knew.
+
+    A client that takes a workflow task can continue the run as new with an input of its own. Such a run would have the
+    name and the execution of the plan, the gate or the claim, and know nothing of the calls that were made.
+    """
+    return info.continued_run_id is not None and seeds().proofs_due
 
 
 def foreign(start: Any, kind: str, info: Life) -> str:

@@ -229,6 +229,8 @@ def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
         raise ValueError(f"run: {why}")
     if read.run is not None:
         return read.run, read.outbox or Outbox()
+    if origin.forgetful(info):
+        raise ValueError(f"run: {origin.FORGETFUL}")
     if read.plan is None:
         raise ValueError('plan: is missing; start a plan with {"plan": ...}')
     if deeper_than([step.args for step in read.plan.steps], _MAX_DEPTH):

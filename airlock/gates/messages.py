@@ -18,6 +18,10 @@ class RefusedMessage(WireModel):
     why: str
 
 
+INVALID = "InvalidGate"
+"""Type of the error of a gate that was started or continued with an input that is not Airlock's; the next run is asked."""
+
+
 class GateStart(WireModel, WorkerMessage):
     """Input of a GateWorkflow: empty, or the state that a continue-as-new carries."""
 
@@ -33,6 +37,12 @@ class GateStart(WireModel, WorkerMessage):
     """The latest of them."""
     epoch: int = 0
     """Number of the rules that apply (`airlock.base.epoch`)."""
+
+
+class GateEnd(WireModel, WorkerMessage):
+    """Result of a gate that ended by itself, because no plan needed it: a client can complete a gate, and not say this."""
+
+    idle: bool = True
 
 
 class CarriedGate(WireModel, WorkerMessage):

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from datetime import UTC
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
@@ -9,29 +10,39 @@ from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base.names import LIVE_GATE
-from airlock.gates.messages import CarriedGate, RecallRequest, RecallResult
-from airlock.temporal.carried import carried_by, demands_proofs
-from airlock.temporal.history import Unreadable, described, read_run, runs_where_listed
+from airlock.gates.messages import CarriedGate, GateEnd, GateStart, RecallRequest, RecallResult
+from airlock.temporal import proof
+from airlock.temporal.carried import Reader, carried_by, demands_proofs
+from airlock.temporal.history import Unreadable, described, is_open, read_run, runs_where_listed
 from airlock.temporal.proof_converter import UnprovenAnswer
-
-_ENDED_BADLY = (
-    Status.WORKFLOW_EXECUTION_STATUS_TERMINATED,
-    Status.WORKFLOW_EXECUTION_STATUS_FAILED,
-    Status.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
-    Status.WORKFLOW_EXECUTION_STATUS_CANCELED,
-)
 
 _RUNS = 50
 _NOT_NOW = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.CANCELLED)
 
 
 async def left_behind(client: Client, gate: str) -> str:
-    """Return the last run of a gate if it was terminated, cancelled, failed or timed out, else "".
+    """Return the last run of a gate if it did not end by itself, else "".
 
     The next run restores its state: its holders still rely on their slots.
     """
     found = await described(client, gate)
-    return found.execution.run_id if found is not None and found.status in _ENDED_BADLY else ""
+    if found is None or is_open(found) or await _ended_by_itself(client, gate, found):
+        return ""
+    return found.execution.run_id
+
+
+async def _ended_by_itself(client: Client, gate: str, run: Info) -> bool:
+    """Return True if a run completed, and no client did that by a workflow task that it took."""
+    if run.status != Status.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+        return False
+    run_id, at, reader = run.execution.run_id, run.close_time.ToDatetime(UTC), Reader(client, gate)
+    if not reader.is_due(at):
+        return True
+    handle = client.get_workflow_handle(gate, run_id=run_id)
+    async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
+        said = await reader.decoded(event.workflow_execution_completed_event_attributes.result.payloads)
+        return any(not reader.objection(each, GateEnd.__name__, proof.BY_WORKFLOW, at, run_id) for each in said)
+    raise Unreadable(f"run {run_id} of {gate} says that it completed, but not how")
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
@@ -46,13 +57,13 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """
     named = [request.after, *(await bases(client, request.gate, request.run) if request.reset else [])]
     earlier = await _earlier(client, request, named)
-    completed = Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
     while earlier:
         last = await _last_of_chain(client, request, earlier.pop(0).execution.run_id)
         if last is None:  # removed by retention, or continued by the run that asks
             continue
         # the live gate never completes by itself, and a run that was reset has forgotten what the completed one knew
-        if last.status == completed and not request.reset and request.gate != LIVE_GATE:
+        by_itself = not request.reset and request.gate != LIVE_GATE
+        if by_itself and await _ended_by_itself(client, request.gate, last):
             return RecallResult()
         run = last.execution.run_id
         try:
@@ -114,12 +125,24 @@ async def _last_of_chain(client: Client, request: RecallRequest, run: str) -> In
         found = await described(client, request.gate, run)
         if found is None or found.status != Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
             return found
-        run = await _successor(client, request.gate, run)
+        new, carried_on = await _successor(client, request.gate, found)
+        if not carried_on:
+            return found
+        run = new
     return None
 
 
-async def _successor(client: Client, gate: str, run: str) -> str:
-    handle = client.get_workflow_handle(gate, run_id=run)
+async def _successor(client: Client, gate: str, run: Info) -> tuple[str, bool]:
+    """Return the run that continued another one, and whether that one itself carried its state on to it.
+
+    A client that takes a workflow task can continue a gate as new with an input of its own.
+    """
+    run_id = run.execution.run_id
+    handle = client.get_workflow_handle(gate, run_id=run_id)
     async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
-        return event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    raise Unreadable(f"run {run} of {gate} says that it went on, but not where")
+        went_on = event.workflow_execution_continued_as_new_event_attributes
+        reader, at = Reader(client, gate), run.close_time.ToDatetime(UTC)
+        said = await reader.decoded(went_on.input.payloads)
+        whys = [reader.objection(each, GateStart.__name__, proof.BY_WORKFLOW, at, run_id) for each in said]
+        return went_on.new_execution_run_id, not any(whys) and (bool(said) or not reader.is_due(at))
+    raise Unreadable(f"run {run_id} of {gate} says that it went on, but not where")

@@ -28,6 +28,8 @@ class StandingClaim:
     """The time at which it was settled as done, UTC; None if it is not settled."""
     open: bool
     """True if its workflow is open, so that a person can settle it."""
+    continues: str
+    """The run that carried it on; empty if a worker made it."""
 
 
 async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
@@ -47,11 +49,16 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
     if latest.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED and (made := await _claim_in(client, latest)):
         return [made]
     found: list[StandingClaim] = []
+    carried_on: set[str] = set()
     for info in await _runs(client, claim_id, latest):
         if await _was_freed(client, info):
             break
         claim = await _claim_in(client, info)
-        if claim is not None:
+        if claim is None:
+            continue
+        carried_on.add(claim.continues)
+        # a client that takes a workflow task can continue a claim as new with an input that is no claim
+        if not (claim.run_id in carried_on and info.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW):
             found.append(claim)
             if claim.made_at is not None:
                 break
@@ -67,10 +74,8 @@ async def _runs(client: Client, claim_id: str, latest: Info) -> list[Info]:
 
 
 async def _claim_in(client: Client, info: Info) -> StandingClaim | None:
-    """Return the claim of one run that was not freed; None if it is no claim, or continued as new."""
-    if info.type.name != names.CLAIM_WORKFLOW or info.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
-        return None
-    return await _standing(client, info)
+    """Return the claim of one run that was not freed; None if it is no claim."""
+    return await _standing(client, info) if info.type.name == names.CLAIM_WORKFLOW else None
 
 
 async def _was_freed(client: Client, info: Info) -> bool:
@@ -107,6 +112,7 @@ async def _standing(client: Client, info: Info) -> StandingClaim | None:
     return StandingClaim(
         id=info.execution.workflow_id, run_id=info.execution.run_id, claimed=claimed, since=claimed.since or _started(info),
         made_at=info.close_time.ToDatetime(UTC) if made else None, open=is_open(info),
+        continues=continued,
     )  # fmt: skip
 
 
