@@ -29,6 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.gates.view import GateView, gate_details, gate_view
     from airlock.monitoring.messages import parse_auto_lock
+    from airlock.temporal.proof import BY_WORKER
+    from airlock.temporal.proof_converter import SentObject
     from airlock.temporal.seeds import seeds
     from airlock.workflows import gate_rounds, origin
     from airlock.workflows.answers import NoAnswer
@@ -67,7 +69,8 @@ class GateWorkflow:
         self._refusals.add_earlier(read.refused, read.refusals)
         memory = self._memory
         memory.after = read.after or memory.after
-        memory.ready = not self._problem and (read.gate is not None or not (memory.after or self._id == names.LIVE_GATE))
+        knows = not (memory.after or self._id == names.LIVE_GATE or self._started_by_a_client(start))
+        memory.ready = not self._problem and (read.gate is not None or knows)
         seeds().on_reset(lambda _: self.was_reset())
 
     def was_reset(self) -> None:
@@ -126,6 +129,18 @@ class GateWorkflow:
             self.refuse_signal("start", "only a continue-as-new may carry a gate on")
             return GateStart(capacity=read.capacity, after=read.after)
         return read
+
+    def _started_by_a_client(self, start: tuple[Any, ...]) -> bool:
+        """Return True if no worker is known to have started the gate: a client could have ended the run before it."""
+        info = workflow.info()
+        if info.continued_run_id is not None or not seeds().proofs_due:
+            return False
+        why = [
+            each.objection(GateStart.__name__, BY_WORKER, info.workflow_start_time)
+            for each in start
+            if isinstance(each, SentObject)
+        ]
+        return not why or any(why)
 
     def _is_idle(self) -> bool:
         """Return True if no plan needs this gate. A plan that asks while the run ends starts the next run."""

@@ -15,10 +15,13 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.client import WorkflowExecutionStatus
 
 from airlock.base import names
+from airlock.client.errors import NoAnswer
 from airlock.client.live_gate import LiveGate
+from airlock.plans.state import State
 from airlock.temporal.live_gate import start_live_gate
 from airlock.temporal.standing_claims import standing_claims
 from tests.workflows.attacker import plain, wrapped
+from tests.workflows.attacker_starts import plainly
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_deputies import of_type, running
@@ -65,13 +68,21 @@ async def test_a_plan_that_a_client_continues_does_not_make_its_call_again(dev_s
     workflow_id = names.plan_workflow_id(document["plan_id"])
     async with where.working("live"):
         async with where.working("orchestrate", "rehearse"):
-            hold = (await running(where, document))[1]
+            handle, hold = await running(where, document)
         hold.set()
         await until(lambda: not WORLD.running)
         await taken(where, workflow_id, onward(names.PLAN_WORKFLOW, {"plan": document}))
     async with where.working():
-        await until(lambda: failed(where, workflow_id))
+        await until(lambda: _moved_on(handle))
+        assert await failed(where, workflow_id)
     assert WORLD.attempts[f"{document['plan_id']}/a"] == 1
+
+
+async def _moved_on(handle: Any) -> bool:
+    try:
+        return (await handle.status()).state is State.AWAITING_APPROVAL
+    except NoAnswer:  # the run has failed at its start
+        return True
 
 
 async def test_a_claim_that_a_client_continues_is_not_free(dev_server, plan):
@@ -116,6 +127,29 @@ async def test_gates_that_a_client_ends_do_not_forget_who_is_in(dev_server, plan
             hold.set()
             await until(lambda: not WORLD.running)
     assert WORLD.together[key] == [frozenset({first["plan_id"]})]
+
+
+async def test_a_gate_that_a_client_starts_again_does_not_forget_who_is_in(dev_server, plan):
+    where, key = await place(dev_server.client, f"onward{next(_NUMBERS)}", keyring("k")), f"onward{next(_NUMBERS)}"
+    first, second = (plan(step("a", "share", key=key, value=number)) for number in (1, 2))
+    async with where.working():
+        hold = (await running(where, first))[1]
+        (gate,) = [each for each in await of_type(where, names.GATE_WORKFLOW) if each != names.LIVE_GATE]
+        await where.attacker.client.get_workflow_handle(gate).terminate("test")
+        await plainly(where.attacker.client, names.GATE_WORKFLOW, gate, plain({"capacity": 1}))
+        other = await where.airlock.submit(second)
+        await approved(other)
+        assert (await until(lambda: _told(other))).startswith("its turn at")
+        hold.set()
+        assert (await other.result()).outcome == "completed"
+    assert all(len(together) == 1 for together in WORLD.together[key]), WORLD.together[key]
+
+
+async def _told(handle: Any) -> str:
+    status = await handle.status()
+    return (
+        "it has ended" if status.outcome is not None else status.waits_for if status.waits_for.startswith("its turn") else ""
+    )
 
 
 async def ended(where: Place, workflow_ids: list[str]) -> bool:
