@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import JsonValue
 from temporalio import activity
-from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
-from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.heartbeat import record_heartbeat, run_to_completion
 from airlock.activities.left_states import ChainStates, left_by
 from airlock.activities.once import OnceGuard, known_calls
 from airlock.activities.permitted import Permitted
@@ -269,18 +268,8 @@ async def _recorded(attempts: list[Attempt]) -> bool:
 
     Without this record nothing would tell which calls were made when the worker dies in the next one.
     """
-    done = _dump(attempts)
-    send_heartbeat(done)
-    info = activity.info()
-    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
-        ActivitySerializationContext(
-            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
-            activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
-            is_local=info.is_local,
-        )
-    )  # fmt: skip
     try:
-        await handle.heartbeat(done)
+        await record_heartbeat(_dump(attempts))
     except Exception:  # noqa: BLE001  # cancelled, paused, timed out or unreachable: in each case the next call must not begin
         return False
     return True

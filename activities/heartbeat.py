@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from temporalio import activity
+from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.options import HEARTBEAT_INTERVAL
 from airlock.activities.still_mine import begin_beating, note_heartbeat
 
 T = TypeVar("T")
+
+_sent: ContextVar[list[bool] | None] = ContextVar("airlock_heartbeat_sent", default=None)
+"""One element: True once the SDK was given a heartbeat of the activity in this context."""
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[], Any], stop: Callable[[], None]) -> T:
@@ -24,6 +29,7 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
         stop: Called once when the work is to end.
     """
     begin_beating()
+    _sent.set([False])
     task = asyncio.ensure_future(work)
     heartbeats = asyncio.ensure_future(_send_heartbeats(progress))
     try:
@@ -47,8 +53,31 @@ async def _send_heartbeats(progress: Callable[[], Any]) -> None:
 
 def send_heartbeat(details: Any) -> None:
     """Send one heartbeat."""
+    if (sent := _sent.get()) is not None:
+        sent[0] = True
     note_heartbeat()
     if details is None:
         activity.heartbeat()
     else:
         activity.heartbeat(details)
+
+
+async def record_heartbeat(details: Any) -> None:
+    """Send one heartbeat, and wait until Temporal has stored it.
+
+    Raises:
+        Exception: If Temporal did not store it: the activity is cancelled, paused, timed out, or Temporal is away.
+    """
+    if (sent := _sent.get()) is None or sent[0]:
+        # the SDK holds heartbeats back for seconds: an older one must not overwrite this one
+        send_heartbeat(details)
+    info = activity.info()
+    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
+        ActivitySerializationContext(
+            namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
+            activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
+            is_local=info.is_local,
+        )
+    )  # fmt: skip
+    await handle.heartbeat(details)
+    note_heartbeat()

@@ -10,7 +10,7 @@ from temporalio import activity
 
 from airlock.activities.call_metrics import measure
 from airlock.activities.elsewhere import require_contracts
-from airlock.activities.heartbeat import run_to_completion, send_heartbeat
+from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
 from airlock.activities.tool_defects import explain
@@ -59,7 +59,7 @@ class PreviewActivities:
         require_contracts(self._toolbox, request)
         details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
-        # each is dumped once: a heartbeat after every few steps would otherwise dump a large plan hundreds of times
+        # each is dumped once: every heartbeat of a long rehearsal would otherwise dump the whole plan
         dumped = [outcome.model_dump(mode="json") for outcome in done]
         stopped = asyncio.Event()
         return await run_to_completion(
@@ -97,7 +97,6 @@ class PreviewActivities:
                     _note(looked, outputs, failed, own)
                     dumped.append(looked.model_dump(mode="json"))
                     size += len(canonical_json(dumped[-1]))
-                send_heartbeat(Progress(dumped))
                 if any(isinstance(outcome, PreviewFailed) and outcome.unlooked for outcome in done):
                     return PreviewResult(previews=tuple(done))
         return _result(done, by_id, failed, own)

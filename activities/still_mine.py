@@ -40,7 +40,7 @@ def begin_beating() -> None:
 
 
 def note_heartbeat() -> None:
-    """Note that a heartbeat of this activity was sent."""
+    """Note that a heartbeat of this activity reached Temporal, or is about to."""
     if (beat := _last_beat.get()) is not None:
         beat[0] = clock()
 

@@ -41,9 +41,9 @@ async def _stopped(workers: list[Worker]) -> None:
 
 
 @asynccontextmanager
-async def dev_server(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
+async def dev_server(folder: Path, metrics_port: int | None = None) -> AsyncIterator[WorkflowEnvironment]:
     """A dev server of its own process, which is killed in the end and dies with this process, whatever happens."""
-    server = Server(folder)
+    server = Server(folder, metrics_port=metrics_port)
     try:
         await server.start()
         client: Client = await connect_to(server.address)

@@ -1,5 +1,6 @@
 """`check` and `tools`: findings about a plan, and the catalogue, without a server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,9 @@ from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config
+
+_MAX_ROWS = 100
+"""Steps of a plan up to which each has a row of its own; in larger plans steps that differ in the id alone share one."""
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
 ValidationOption = Annotated[
@@ -170,12 +174,24 @@ def _ceiling_table(findings: Examination) -> Table:
     table = Table(title="How far each step could go under this policy", title_justify="left")
     for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
         table.add_column(column, overflow="fold")
+    alike: dict[tuple[str, ...], list[str]] = {}
     for step in findings.plan.steps:
         row, ceiling = rows[step.id], findings.ceilings[step.id]
-        why = safe("; ".join(ceiling.reasons))
-        agent = safe(row.agent or step.agent)
-        table.add_row(step.id, safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
+        why, agent = safe("; ".join(ceiling.reasons)), safe(row.agent or step.agent)
+        rest = (safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
+        if len(findings.plan.steps) > _MAX_ROWS:
+            alike.setdefault(rest, []).append(step.id)
+        else:
+            table.add_row(step.id, *rest)
+    for shared, steps in alike.items():
+        table.add_row(_steps_alike(steps), *shared)
     return table
+
+
+def _steps_alike(steps: Sequence[str]) -> str:
+    if len(steps) <= 3:
+        return ", ".join(steps)
+    return f"{steps[0]}, {steps[1]} ... {steps[-1]} ({len(steps):,} steps)"
 
 
 @command

@@ -23,8 +23,8 @@ from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, LeftStates
-from airlock.tools.file_writing import file_write
-from airlock.tools.folder import FileState
+from airlock.tools.files.file_writing import file_write
+from airlock.tools.files.folder import FileState
 
 NAME = "file:a.md"
 ARGS = {"path": "a.md", "content": "final", "content_base64": None, "mode": None}

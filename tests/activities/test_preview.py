@@ -1,5 +1,6 @@
 """The preview activity alone: dependency order, unknown values, secrets, budgets, resuming."""
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from temporalio.testing import ActivityEnvironment
 
+from airlock.activities import heartbeat
 from airlock.activities import preview as preview_module
 from airlock.activities.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
@@ -18,6 +20,8 @@ from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.wire import PreviewResult, RehearsalRequest
 
 LOOKED: list[tuple[str, dict[str, Any]]] = []
+RECORDED = asyncio.Event()
+"""Set by the heartbeat that holds the preview of step `a`."""
 
 
 class Anything(BaseModel):
@@ -40,6 +44,8 @@ async def _unmake(args: Anything, call: ToolCall) -> None: ...
 @make.dry_run(partial=True)
 async def _make_dry(args: Anything, call: ToolCall) -> Preview:
     LOOKED.append((call.step_id, args.model_dump()))
+    if args.model_dump().get("wait"):
+        await RECORDED.wait()
     if args.model_dump().get("fail"):
         raise RuntimeError(f"cannot look with {call.secret('TOKEN') if args.model_dump()['fail'] == 'secret' else 'this'}")
     if depth := args.model_dump().get("depth"):
@@ -96,7 +102,13 @@ def look(monkeypatch):
         env = ActivityEnvironment()
         env.info = dataclasses.replace(env.info, heartbeat_details=heartbeat_details or [])
         beats: list[Any] = []
-        env.on_heartbeat = lambda *details: beats.append(details)
+
+        def beat(*details: Any) -> None:
+            beats.append(details)
+            if any(made["step"] == "a" for made in details[0]):
+                RECORDED.set()
+
+        env.on_heartbeat = beat
         result = await env.run(activities.preview, asked)
         return result, beats
 
@@ -184,11 +196,21 @@ async def test_what_does_not_fit_one_payload_is_asked_for_again(look, monkeypatc
     assert seen == [name for name, _, _ in steps], "every step once, in order"
 
 
-async def test_it_resumes_after_the_steps_an_earlier_attempt_finished(look):
-    asked = request(("a", "make", {}), ("b", "make", {"name": {"$ref": "a.name"}}))
+async def test_it_resumes_after_the_steps_an_earlier_attempt_finished(look, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 0.001)
+    RECORDED.clear()
+    asked = request(("a", "make", {}), ("b", "make", {"name": {"$ref": "a.name"}, "wait": True}))
     result, beats = await look(asked)
-    finished = [[preview for preview in beats[0][0] if preview["step"] == "a"]]
+    finished = next([details[0]] for details in beats if [made["step"] for made in details[0]] == ["a"])
     LOOKED.clear()
     again, _ = await look(asked, finished)
     assert [step for step, _ in LOOKED] == ["b"]
     assert again == result
+
+
+async def test_only_the_clock_sends_heartbeats(look, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)
+    steps = [(f"s{n}", "make", {"name": {"$ref": f"s{n - 1}.name"}} if n else {}) for n in range(20)]
+    result, beats = await look(request(*steps))
+    assert len(result.previews) == 20
+    assert beats == [], "sent with each of the 20 waves, the previews so far would be quadratic"

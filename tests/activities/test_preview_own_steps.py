@@ -16,9 +16,9 @@ from airlock.plans.own_steps import Left
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.file_deleting import file_delete
-from airlock.tools.file_writing import file_write
-from airlock.tools.folder import FileState
+from airlock.tools.files.file_deleting import file_delete
+from airlock.tools.files.file_writing import file_write
+from airlock.tools.files.folder import FileState
 from airlock.wire import PreviewResult, RehearsalRequest
 
 

@@ -51,6 +51,19 @@ def test_check_as_json_is_one_document(plan_file: Callable[..., str]) -> None:
     assert "lacks permission email:send" in document["steps"][2]["reasons"][0]
 
 
+def test_check_of_a_large_plan_tells_once_what_its_steps_share(plan_file: Callable[..., str]) -> None:
+    plan = note_plan("large")
+    plan["steps"] = [
+        {"id": f"s{n}", "agent": "ops", "tool": "file_write", "args": {"path": f"{n}.md", "content": "x"},
+         "confidence": 0.95 if n else 0.1}
+        for n in range(150)
+    ]  # fmt: skip
+    done = invoke("check", plan_file(plan), "--config", CONFIG)
+    assert "s1, s2 ... s149 (149 steps)" in " ".join(done.stdout.split()), done.stdout
+    assert "s150" not in done.stdout
+    assert done.stdout.count("confidence 0.10") == 1, "the step that differs has a row of its own"
+
+
 FINDINGS = [
     ({"tool": "file_writ"}, "steps.one.tool: no tool 'file_writ' in the catalogue", "did you mean 'file_write'?"),
     ({"args": {"path": 7, "content": "x"}}, "steps.one.args.path: is a whole number, not a text", "write a text in quotes"),

@@ -104,7 +104,7 @@ class Process:
 class Server:
     """A Temporal dev server on a port that stays its own, with its database in a file."""
 
-    def __init__(self, folder: Path, namespaces: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, namespaces: Sequence[str] = (), metrics_port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         # in memory where there is such a place: a disk that is busy makes the server lose tasks it has handed out
@@ -112,12 +112,15 @@ class Server:
         self.database = Path(self._place.name) / "temporal.sqlite"
         self.address = f"127.0.0.1:{free_port()}"
         self.namespaces = ("default", *namespaces)
+        self.metrics_port = metrics_port
         self.process: Process | None = None
         self._starts = 0
 
     async def start(self) -> None:
         self._starts += 1
         named = [part for name in self.namespaces for part in ("--namespace", name)]
+        if self.metrics_port is not None:
+            named += ["--metrics-port", str(self.metrics_port)]
         self.process = Process(
             [
                 temporal(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.address.split(":")[1],

@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from airlock.base.errors import ToolFailed
 from airlock.plans.contract import Mode
 from airlock.plans.tool import Preview, Tool, ToolCall, tool
-from airlock.tools.contact_creating import ghl_create_contact
-from airlock.tools.contact_search import ghl_search
-from airlock.tools.database_writing import database_write
-from airlock.tools.file_writing import file_write
+from airlock.tools.crm.contact_creating import ghl_create_contact
+from airlock.tools.crm.contact_search import ghl_search
+from airlock.tools.databases.database_writing import database_write
+from airlock.tools.files.file_writing import file_write
 from airlock.tools.mail import send_email
 
 CONTROL = Path(os.environ["AIRLOCK_TEST_CONTROL"])

@@ -10,8 +10,8 @@ from airlock.base import names
 from airlock.client.undo import undo
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import data_converter
-from airlock.tools.file_deleting import file_delete
-from airlock.tools.file_writing import file_write
+from airlock.tools.files.file_deleting import file_delete
+from airlock.tools.files.file_writing import file_write
 from airlock.worker.roles import build_workers
 from tests.replay.replay import KEYS
 from tests.replay.scenes import submit

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from airlock import Left, Preview, Stale, Tool, ToolCall, tool
 from airlock.plans.refs import UNKNOWN
 from airlock.testing import PromiseBroken, check_tool
-from airlock.tools.file_deleting import file_delete
-from airlock.tools.file_writing import file_write
+from airlock.tools.files.file_deleting import file_delete
+from airlock.tools.files.file_writing import file_write
 from examples.my_tools import set_flag
 
 TWO = "the dry run of a later step asks for what an earlier one leaves"

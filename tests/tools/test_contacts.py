@@ -10,7 +10,7 @@ from airlock.base.errors import InDoubt, SecretError, Stale, ToolFailed
 from airlock.plans.left_states import completed
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import ghl_create_contact, ghl_search, ghl_update_contact
-from airlock.tools.contacts import Crm, tell_left
+from airlock.tools.crm.contacts import Crm, tell_left
 
 Make = Callable[..., Any]
 JO = {"email": "jo@acme.test", "name": "Jo Doe", "phone": "+31105550100", "tags": ["new"]}

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
 from airlock.plans.refs import UNKNOWN
-from airlock.tools import backups, file_delete, file_write
+from airlock.tools import file_delete, file_write
+from airlock.tools.files import backups
 
 Make = Callable[..., Any]
 

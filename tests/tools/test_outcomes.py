@@ -14,10 +14,10 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.contract import Mode
 from airlock.plans.tool import ToolCall
-from airlock.tools import row_trials
-from airlock.tools.backups import _put
-from airlock.tools.database import answer_of
-from airlock.tools.folder import ABSENT, FileState
+from airlock.tools.databases import row_trials
+from airlock.tools.databases.database import answer_of
+from airlock.tools.files.backups import _put
+from airlock.tools.files.folder import ABSENT, FileState
 from airlock.tools.outcomes import ANY, LOST, NOT_SENT, TABLE, Asked, Effect, Row, errno_name, meaning, rows
 
 WRITES = {

@@ -16,9 +16,9 @@ from airlock.plans.left_states import completed
 from airlock.plans.outcome import Previewed
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.tools.database_reading import database_query
-from airlock.tools.database_writing import database_write
-from airlock.tools.row_states import unforeseen_columns
+from airlock.tools.databases.database_reading import database_query
+from airlock.tools.databases.database_writing import database_write
+from airlock.tools.databases.row_states import unforeseen_columns
 from airlock.wire import RehearsalRequest
 
 TABLES = (

@@ -19,10 +19,10 @@ from airlock.client.undo import undo
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.database_reading import database_query
-from airlock.tools.database_writing import database_write
-from airlock.tools.file_deleting import file_delete
-from airlock.tools.file_writing import file_write
+from airlock.tools.databases.database_reading import database_query
+from airlock.tools.databases.database_writing import database_write
+from airlock.tools.files.file_deleting import file_delete
+from airlock.tools.files.file_writing import file_write
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, namespace, step, until

@@ -25,7 +25,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.client.undo import undo
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.tools.file_writing import file_write
+from airlock.tools.files.file_writing import file_write
 from airlock.worker.roles import build_workers
 from tests.docs.fences import ROOT
 from tests.running import running

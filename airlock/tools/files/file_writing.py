@@ -10,11 +10,11 @@ from typing_extensions import TypedDict
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.backups import after_change, change_file, look_at_undo, made_before, undo_change
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.file_repeats import HAS_ONE, repeated
-from airlock.tools.file_states import left, not_tried, state_before
-from airlock.tools.folder import ABSENT, FileSettings, RelativePath
+from airlock.tools.files.backups import after_change, change_file, look_at_undo, made_before, undo_change
+from airlock.tools.files.file_repeats import HAS_ONE, repeated
+from airlock.tools.files.file_states import left, not_tried, state_before
+from airlock.tools.files.folder import ABSENT, FileSettings, RelativePath
 
 MAX_CONTENT = 1_000_000
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import require_mine_sync
-from airlock.tools.folder import PRIVATE
+from airlock.tools.files.folder import PRIVATE
 
 FOLDER = "fences"
 """The part of the private folder that holds the greatest fencing token of each path."""

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from airlock.base.errors import ToolFailed
-from airlock.tools import rows
-from airlock.tools.cascades import refuse_cascade
+from airlock.tools.databases import rows
+from airlock.tools.databases.cascades import refuse_cascade
 from airlock.tools.values import Row, restored, same
 
 Undo = dict[str, JsonValue]

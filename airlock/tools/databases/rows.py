@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.refs import UNKNOWN, contains_unknown
-from airlock.tools.database import equal_to, known_columns, locked, stores_text, unique_keys
+from airlock.tools.databases.database import equal_to, known_columns, locked, stores_text, unique_keys
 from airlock.tools.values import Row, bound, exact
 
 

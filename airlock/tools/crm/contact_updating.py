@@ -10,7 +10,7 @@ from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools.common import fits, frozen_description, json_of
-from airlock.tools.contacts import (
+from airlock.tools.crm.contacts import (
     NAMES,
     Contact,
     ContactFields,

@@ -5,7 +5,7 @@ import os
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import ToolCall
-from airlock.tools.folder import FileState, folder_of, parents, place, state_of
+from airlock.tools.files.folder import FileState, folder_of, parents, place, state_of
 
 
 def state_before(call: ToolCall, path: str) -> FileState:

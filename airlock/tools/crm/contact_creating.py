@@ -9,7 +9,7 @@ from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
 from airlock.tools.common import Email, fits, json_of
-from airlock.tools.contacts import (
+from airlock.tools.crm.contacts import (
     NAMES,
     SHOWN,
     Contact,

@@ -10,15 +10,15 @@ from typing_extensions import TypedDict
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import Preview, Probe, ToolCall, tool
-from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import fits, require_mine_sync
-from airlock.tools.database import DatabaseSettings, open_table, transaction
-from airlock.tools.ledger import Ledger
-from airlock.tools.row_changes import DatabaseWrite, change
-from airlock.tools.row_previews import column_text, preview_of
-from airlock.tools.row_states import set_left
-from airlock.tools.row_undo import sides, take_back
-from airlock.tools.rows import seen
+from airlock.tools.databases.cascades import refuse_cascade
+from airlock.tools.databases.database import DatabaseSettings, open_table, transaction
+from airlock.tools.databases.ledger import Ledger
+from airlock.tools.databases.row_changes import DatabaseWrite, change
+from airlock.tools.databases.row_previews import column_text, preview_of
+from airlock.tools.databases.row_states import set_left
+from airlock.tools.databases.row_undo import sides, take_back
+from airlock.tools.databases.rows import seen
 from airlock.tools.values import plain, restored, same
 
 MAX_OUTPUT_BYTES = 60_000

@@ -12,12 +12,12 @@ from airlock.base.errors import ToolFailed
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
 from airlock.plans.tool import Preview, ToolCall
-from airlock.tools import rows
-from airlock.tools.cascades import refuse_cascade
-from airlock.tools.database import known_columns, open_table, stores_text, transaction
-from airlock.tools.ledger import Entry, Ledger
-from airlock.tools.row_changes import DatabaseWrite, change
-from airlock.tools.row_states import (
+from airlock.tools.databases import rows
+from airlock.tools.databases.cascades import refuse_cascade
+from airlock.tools.databases.database import known_columns, open_table, stores_text, transaction
+from airlock.tools.databases.ledger import Entry, Ledger
+from airlock.tools.databases.row_changes import DatabaseWrite, change
+from airlock.tools.databases.row_states import (
     earlier_changes,
     foreseen_state,
     inserted_name,
@@ -26,7 +26,7 @@ from airlock.tools.row_states import (
     unforeseen_columns,
     unknown_change,
 )
-from airlock.tools.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
+from airlock.tools.databases.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
 from airlock.tools.values import bound, exact, plain, restored, same
 
 _HAS_ONE = " The database has a call under this plan id and step already."

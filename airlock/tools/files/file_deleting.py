@@ -3,12 +3,12 @@
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Preview, ToolCall, tool
-from airlock.tools.backups import change_file, look_at_undo, undo_change
 from airlock.tools.common import Arguments, frozen_description, json_of
-from airlock.tools.file_repeats import repeated
-from airlock.tools.file_states import left, not_tried, state_before
-from airlock.tools.file_writing import FileInfo
-from airlock.tools.folder import ABSENT, FileSettings, FileState, RelativePath
+from airlock.tools.files.backups import change_file, look_at_undo, undo_change
+from airlock.tools.files.file_repeats import repeated
+from airlock.tools.files.file_states import left, not_tried, state_before
+from airlock.tools.files.file_writing import FileInfo
+from airlock.tools.files.folder import ABSENT, FileSettings, FileState, RelativePath
 
 
 class FileDelete(Arguments):

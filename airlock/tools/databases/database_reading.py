@@ -11,9 +11,9 @@ from typing_extensions import TypedDict
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
-from airlock.tools.row_previews import repeats
-from airlock.tools.row_trials import foreseen
+from airlock.tools.databases.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
+from airlock.tools.databases.row_previews import repeats
+from airlock.tools.databases.row_trials import foreseen
 from airlock.tools.values import bound, plain
 
 MAX_OUTPUT_BYTES = 60_000

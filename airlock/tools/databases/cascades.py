@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from airlock.base.errors import ToolFailed
-from airlock.tools.database import stores_text
+from airlock.tools.databases.database import stores_text
 from airlock.tools.values import Row
 
 ACTIONS = ("CASCADE", "SET NULL", "SET DEFAULT")

@@ -9,10 +9,10 @@ from sqlalchemy.exc import DBAPIError
 
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools.database import LEDGER, answer_of, said_by, stores_text, transaction
-from airlock.tools.ledger import Ledger
+from airlock.tools.databases.database import LEDGER, answer_of, said_by, stores_text, transaction
+from airlock.tools.databases.ledger import Ledger
+from airlock.tools.databases.row_undo import Undo, sides, take_back
 from airlock.tools.outcomes import Asked, meaning
-from airlock.tools.row_undo import Undo, sides, take_back
 from airlock.tools.values import same
 
 NOT_TRIED = " The constraints of the database were not tried: {why}."

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from airlock.base.errors import ToolFailed
-from airlock.tools.database import LEDGER, answer_of, locked
+from airlock.tools.databases.database import LEDGER, answer_of, locked
 
 _TABLE = sa.Table(
     LEDGER,

@@ -4,7 +4,7 @@ from pydantic import JsonValue
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall
-from airlock.tools.backups import after_change, made_before
+from airlock.tools.files.backups import after_change, made_before
 
 HAS_ONE = " The folder has a call under this plan id and step already."
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.tool import Preview, ToolCall
-from airlock.tools.file_fences import fenced
-from airlock.tools.file_states import file_name
-from airlock.tools.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
+from airlock.tools.files.file_fences import fenced
+from airlock.tools.files.file_states import file_name
+from airlock.tools.files.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of
 from airlock.tools.outcomes import Asked, Effect, errno_name, meaning
 
 NEW_FILE_MODE = 0o644

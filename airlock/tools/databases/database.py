@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool import ToolCall
 from airlock.tools.common import Settings, Texts, required
-from airlock.tools.exact_columns import keep_exact
+from airlock.tools.databases.exact_columns import keep_exact
 from airlock.tools.outcomes import LOST, NOT_SENT, SQLSTATE, Asked, Effect, meaning
 
 LEDGER = "airlock_calls"

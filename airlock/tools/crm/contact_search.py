@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from airlock.plans.tool import Preview, ToolCall, tool
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
-from airlock.tools.contacts import Crm, GhlSettings, shown
+from airlock.tools.crm.contacts import Crm, GhlSettings, shown
 
 
 class GhlSearch(Arguments):

@@ -8,11 +8,11 @@ from pydantic import Field, JsonValue, model_validator
 
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool import ToolCall
-from airlock.tools import rows
-from airlock.tools.cascades import refuse_cascade
 from airlock.tools.common import Arguments
-from airlock.tools.database import stores_text
-from airlock.tools.row_undo import Undo
+from airlock.tools.databases import rows
+from airlock.tools.databases.cascades import refuse_cascade
+from airlock.tools.databases.database import stores_text
+from airlock.tools.databases.row_undo import Undo
 from airlock.tools.values import Row, bound, exact
 
 

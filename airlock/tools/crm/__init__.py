@@ -1,0 +1,1 @@
+"""Contacts of the CRM: search, creation and update."""

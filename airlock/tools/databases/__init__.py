@@ -1,0 +1,1 @@
+"""Rows of SQL databases: reads, changes that are tried first, and their undo."""

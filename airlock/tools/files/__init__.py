@@ -1,0 +1,1 @@
+"""Files below one folder: writing and deleting, with an exact undo."""

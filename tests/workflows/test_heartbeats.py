@@ -1,0 +1,55 @@
+"""The heartbeats that plans cost, which no history shows: counted by the server."""
+
+import re
+
+import httpx
+import pytest
+from temporalio.api.workflowservice.v1 import ListSchedulesRequest
+
+from airlock.activities import heartbeat
+from tests.processes.harness import free_port
+from tests.running import dev_server
+from tests.workflows.conftest import approved, step, until, working
+
+
+class ServerCounters:
+    """The counters of one server, which tells them a moment late."""
+
+    def __init__(self, client, port):
+        self._client = client
+        self._port = port
+
+    async def read(self, name, labels=""):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            text = (await client.get(f"http://127.0.0.1:{self._port}/metrics", timeout=60)).text
+        found = re.findall(rf"^{name}\{{[^}}]*{labels}[^}}]*\}} (\d+)", text, re.MULTILINE)
+        return sum(int(each) for each in found)
+
+    async def settle(self):
+        """Wait until the server has told all that it counted before; nothing else lists schedules."""
+        for number in (1, 2):  # the first may be told in the middle of a report
+            await self._client.workflow_service.list_schedules(ListSchedulesRequest(namespace=self._client.namespace))
+
+            async def told(number=number):
+                return await self.read("service_requests", 'operation="ListSchedules"') >= number
+
+            await until(told)
+
+
+@pytest.fixture
+async def counted(tmp_path):
+    port = free_port()
+    async with dev_server(tmp_path, metrics_port=port) as env, working(env.client) as airlock:
+        yield airlock, ServerCounters(env.client, port)
+
+
+async def test_a_chain_records_each_call_once_and_nothing_else_beats(counted, plan, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)  # long activities send one in every two seconds
+    airlock, counters = counted
+    document = plan(*(step(f"s{n}", "put", (f"s{n - 1}",) if n else (), key=f"k{n}", value=n) for n in range(3)))
+    handle = await airlock.submit(document)
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    await counters.settle()
+    # between the three calls of one activity; the mocks, the dry runs and the visits at gates are short
+    assert await counters.read("activity_heartbeat_count") == 2
