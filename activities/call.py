@@ -212,17 +212,7 @@ class CallActivities:
         )  # fmt: skip
 
     def _other_contract(self, request: CallRequest) -> str:
-        """Return the reason why this worker lacks the contract that was approved; empty if it has it."""
-        tool = request.contract.tool
-        if self._toolbox.catalogue.get(tool) is None:
-            return f"this worker's catalogue has no tool {tool!r}"
-        try:
-            here = self._toolbox.contract_now(request.step)
-        except Exception:  # noqa: BLE001  # the tool's author computes it; no call was made, and that must stay certain
-            return f"{tool} has no contract for the arguments of step {request.step.id!r} on this worker"
-        if here.digest() == request.contract.digest():
-            return ""
-        return f"the contract of {tool} on this worker is not the one that was approved"
+        return self._toolbox.other_contract(request.contract, request.step, "the one that was approved")
 
     def _changed_contract(self, request: CallRequest) -> CallFailed | None:
         # a plan of an earlier epoch: its workflow takes no call back

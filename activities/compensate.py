@@ -93,6 +93,8 @@ class CompensateActivities:
         try:
             tool, args, call = self._prepare(request, secrets)
             function = tool.functions.get("probe")
+            if function is None and request.contract.has_probe:  # while a deployment rolls, another worker may have it
+                raise ToolFailed(f"{tool.name} has no probe on this worker", retry=True)
             if function is None:
                 return ProbeAnswer(step=request.step.id, happened=None, why=f"{tool.name} has no probe")
             said = await run(function, args, call, request.contract.timeout)

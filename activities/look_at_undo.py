@@ -6,6 +6,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from airlock.activities.elsewhere import require_tools
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
@@ -35,6 +36,7 @@ class UndoLookActivities:
     async def look_at_undo(self, request: UndoLookRequest) -> UndoLooks:
         """Ask the tools about every call. A tool without an undo check, or one that fails, returns `looked=False`."""
         self._toolbox.require_plan(request.plan_id, undo=True)
+        require_tools(self._toolbox, request)
         stopped = asyncio.Event()
         return await run_to_completion(self._all(request, stopped), lambda: None, stopped.set)
 

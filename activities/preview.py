@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from temporalio import activity
 
 from airlock.activities.call_metrics import measure
+from airlock.activities.elsewhere import require_contracts
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
@@ -51,7 +52,11 @@ class PreviewActivities:
         After the loss of a worker, the next attempt continues after the last heartbeat. Descendants of a step whose dry run
         failed are left out: they cannot go live. Where a target does not answer, its dry run is tried again; after the last
         try no further step is looked at, because the plan is not rehearsed.
+
+        Raises:
+            ApplicationError: If this worker has other contracts than those of the plan.
         """
+        require_contracts(self._toolbox, request)
         details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
         done = _OUTCOMES.validate_python(details[0]) if details else []
         # each is dumped once: every heartbeat of a long rehearsal would otherwise dump the whole plan

@@ -8,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from airlock.activities.call_metrics import measure
+from airlock.activities.elsewhere import require_contracts
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import MOCK_TIMEOUT
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
@@ -34,7 +35,11 @@ class RehearseActivities:
         """Mock steps in the given order. Each step reads the mocked outputs of earlier steps.
 
         A mock that says that another try could succeed is tried again.
+
+        Raises:
+            ApplicationError: If this worker has other contracts than those of the plan, or was stopped before the last mock.
         """
+        require_contracts(self._toolbox, request)
         stopped = asyncio.Event()
         return await run_to_completion(self._mock_all(request, stopped), lambda: None, stopped.set)
 

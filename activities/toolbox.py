@@ -89,6 +89,23 @@ class Toolbox:
         if missing := self.policy.missing_permissions(step.agent, self.contract_now(step)):
             raise ToolFailed(f"agent {step.agent!r} lacks permission {', '.join(missing)} on this worker")
 
+    def other_contract(self, contract: Contract, step: Step, known: str) -> str:
+        """Return the reason why another worker must act for a step; empty if this one has the contract of its plan.
+
+        Args:
+            contract: The contract with which the plan was admitted.
+            step: The step with its canonical arguments.
+            known: The contract of the plan, in words: `the one that was approved`.
+        """
+        tool = contract.tool
+        if self.catalogue.get(tool) is None:
+            return f"this worker's catalogue has no tool {tool!r}"
+        try:
+            here = self.contract_now(step)
+        except Exception:  # noqa: BLE001  # the tool's author computes it; no call was made, and that must stay certain
+            return f"{tool} has no contract for the arguments of step {step.id!r} on this worker"
+        return "" if here.digest() == contract.digest() else f"the contract of {tool} on this worker is not {known}"
+
     def contract_now(self, step: Step) -> Contract:
         """Return the contract that this worker's catalogue has for a step now."""
         return self.catalogue.contract(step.tool, step.args)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.workflow import ActivityHandle
 
@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.decision import decide
+    from airlock.run.handed_back import ELSEWHERE
     from airlock.run.messages import Abort
     from airlock.run.state import Run
     from airlock.run.unrehearsed import abort_unrehearsed
@@ -29,6 +30,10 @@ LONGEST_PAUSE = 30
 
 class NoAnswer(AirlockError):
     """An activity was completed with something that no worker of Airlock answers; what it did is unknown."""
+
+
+class HandedBackError(AirlockError):
+    """A worker that has other contracts than the plan did nothing, and left the question to another one."""
 
 
 async def answered(handle: ActivityHandle[T]) -> T:
@@ -49,7 +54,7 @@ async def answered(handle: ActivityHandle[T]) -> T:
     raise NoAnswer(shorten(f"no worker of Airlock answered: {why}"))
 
 
-async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]], *, taken_back: bool = False) -> T | None:
     """Return the answer of an activity without effects, or None when the run moved on meanwhile or was aborted.
 
     An activity that fails for good aborts the run: nothing that could not be looked at may go live. If the run has made no
@@ -59,10 +64,16 @@ async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]]) ->
     Args:
         run: The plan's run.
         ask: Starts the activity.
+        taken_back: True if the caller asks again when a worker hands the question back; otherwise that is a failure too.
+
+    Raises:
+        HandedBackError: If `taken_back` and a worker left the question to another one.
     """
     try:
         return await _answered_unless_moved(run, ask)
     except ActivityError as error:
+        if taken_back and isinstance(error.cause, ApplicationError) and error.cause.type == ELSEWHERE:
+            raise HandedBackError(error.cause.message) from error
         why = shorten(f"{error.activity_type} could not be carried out: {error.cause}")
         if run.calls or run.undoing is not None:
             abort(run, why)

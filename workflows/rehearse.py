@@ -1,10 +1,11 @@
 """MOCK and DRY_RUN: stages without effects, which a stop of the plan interrupts immediately."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.workflow import ActivityHandle
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
@@ -16,14 +17,19 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.approval import approved_steps, waived_by_policy
+    from airlock.run.handed_back import PATIENCE
     from airlock.run.own_steps import own_steps
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
-    from airlock.run.unrehearsed import end_unrehearsed
+    from airlock.run.unrehearsed import end_unrehearsed, end_without_answer
     from airlock.wire import AdmitRequest, RehearsalRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import abort, answered_or_aborted
+    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
+    from airlock.workflows.asking_again import answered_by_its_generation
+
+
+T = TypeVar("T")
 
 
 class Rehearsal:
@@ -53,7 +59,7 @@ class Rehearsal:
         record_conflicts(run, admitted.conflicts, workflow.now())
         run.begin_rehearsal(admitted)
         asked = self._request(run.left(Mode.MOCK), run.outputs)
-        mocked = await answered_or_aborted(run, lambda: commands.rehearse(asked))
+        mocked = await self._answer(lambda: commands.rehearse(asked))
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
@@ -73,7 +79,7 @@ class Rehearsal:
             request = self._request(asked, outputs).model_copy(update=own_steps(run, asked, leaves))
             if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
                 return
-            result = await answered_or_aborted(run, partial(commands.preview, request))
+            result = await self._answer(partial(commands.preview, request))
             if result is None or run.moves != moves:
                 return
             leaves |= {preview.step: preview.leaves for preview in result.previews if isinstance(preview, Previewed)}
@@ -94,6 +100,17 @@ class Rehearsal:
             run.approved = approved_steps(run)
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
+
+    async def _answer(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+        """Return the answer of a worker that has the plan's contracts; None if the run has left this stage."""
+        run = self._run
+        try:
+            return await answered_by_its_generation(run, ask)
+        except HandedBackError as error:
+            minutes = int(PATIENCE.total_seconds() // 60)
+            why = f"no rehearsing worker with the contracts of this plan answered for {minutes} minutes: {error}"
+            end_without_answer(run, why, workflow.now())
+            return None
 
     def _too_large(self, message: BaseModel, limit: int, what: str) -> bool:
         """Return True after ending the rehearsal, with the reason, of a plan that Temporal could not store."""

@@ -7,7 +7,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event, State
     from airlock.run.call_record import CallStatus
-    from airlock.run.live.call_messages import UndoLookRequest
+    from airlock.run.handed_back import SINCE_EPOCH, UNDO_PATIENCE
+    from airlock.run.live.call_messages import UndoLookRequest, UndoLooks
     from airlock.run.live.load import portions, weight
     from airlock.run.live.recovery import begin_undo, steps_left
     from airlock.run.presentation.undo_preview import seal_undo
@@ -15,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.undo import UndoLook
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import abort, answered_or_aborted
+    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
+    from airlock.workflows.asking_again import answered_by_its_generation
     from airlock.workflows.call_requests import made_call
 
 LOOKS_AT_ONCE = 200
@@ -75,13 +77,22 @@ class UndoRun:
         start = 0
         for steps in portions(((step, self._weight(step) if weighed else 0) for step in undoable), LOOKS_AT_ONCE):
             request = UndoLookRequest(plan_id=run.plan.plan_id, calls=tuple(made_call(run, step) for step in steps))
-            looked = await answered_or_aborted(run, partial(commands.look_at_undo, request, start))
+            looked = await self._look(request, start)
             start += len(steps)
             if looked is None:
                 return
             looks += looked.looks
         seal_undo(run, looks, workflow.now())
         run.apply(Event.PREVIEWED, workflow.now(), reason="the undo was previewed and sealed")
+
+    async def _look(self, request: UndoLookRequest, start: int) -> UndoLooks | None:
+        """Ask the tools; a worker that lacks one is at last told to say what it could not look at."""
+        run = self._run
+        asked = request.model_copy(update={"hand_back": True}) if run.contracts().epoch >= SINCE_EPOCH else request
+        try:
+            return await answered_by_its_generation(run, partial(commands.look_at_undo, asked, start), UNDO_PATIENCE)
+        except HandedBackError:
+            return await answered_or_aborted(run, partial(commands.look_at_undo, request, start))
 
     def _weight(self, step: str) -> int:
         return weight(made_call(self._run, step))

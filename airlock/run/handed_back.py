@@ -1,6 +1,6 @@
-"""Calls that a worker handed back, because its catalogue has another contract than the one that was approved.
+"""Calls and rehearsals that a worker handed back, because its catalogue has another contract than the plan.
 
-While a deployment rolls, workers of two generations share one queue. The run asks again until a worker with the approved
+While a deployment rolls, workers of two generations share one queue. The run asks again until a worker with the plan's
 contract answers, up to a bound. Nothing was called, so nothing is undone.
 """
 
@@ -13,8 +13,12 @@ from airlock.run.state import Run
 
 SINCE_EPOCH: Final = 3
 """The rules from which calls are handed back; before, a call failed on a worker with another contract."""
+ELSEWHERE: Final = "Elsewhere"
+"""The type of the failure with which a worker hands mocks, dry runs or undo checks back."""
 PATIENCE: Final = timedelta(minutes=10)
-"""Time for which a run asks for a worker with the approved contract, without a call that was made in between."""
+"""Time for which a run asks for a worker with the plan's contracts, without a call that was made in between."""
+UNDO_PATIENCE: Final = timedelta(seconds=20)
+"""Time for which an undo asks for a worker that has the tools; then its preview says what could not be looked at."""
 _SHORTEST: Final = timedelta(seconds=1)
 _LONGEST: Final = timedelta(seconds=30)
 
@@ -52,13 +56,13 @@ def asked_since(run: Run) -> datetime | None:
     return None if since is None or since < run.since else since
 
 
-def may_ask_on(run: Run, now: datetime) -> bool:
-    """Record that a worker without the approved contract answered; return False once `PATIENCE` is over.
+def may_ask_on(run: Run, now: datetime, patience: timedelta = PATIENCE) -> bool:
+    """Record that a worker without the plan's contract answered; return False once the patience is over.
 
     The next such answer then begins a time of its own.
     """
     since = run.handed_back_since = asked_since(run) or now
-    if now - since < PATIENCE:
+    if now - since < patience:
         return True
     run.handed_back_since = None
     return False

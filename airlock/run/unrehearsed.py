@@ -28,13 +28,17 @@ def end_unrehearsed(run: Run, outcomes: Iterable[MockFailed | StepPreview | Prev
     if not found:
         return False
     what = "mock" if run.state is State.MOCK else "dry run"
-    why = f"the {what} of step {found[0].step!r} got no answer: {found[0].error}"
+    end_without_answer(run, f"the {what} of step {found[0].step!r} got no answer: {found[0].error}", now)
+    return True
+
+
+def end_without_answer(run: Run, why: str, now: datetime) -> None:
+    """End the rehearsal of a run for a reason that says nothing about its steps; see `end_unrehearsed`."""
     if run.calls:
         reason = f"not rehearsed: {why}. Unlock the plan to rehearse what remains, or roll it back"
         decide(run, "lock", Lock(by=BY, reason=reason[:2_000]), now)
     else:
         abort_unrehearsed(run, why, now)
-    return True
 
 
 def abort_unrehearsed(run: Run, why: str, now: datetime) -> None:

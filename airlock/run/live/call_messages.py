@@ -108,6 +108,8 @@ class UndoLookRequest(WireModel, WorkerMessage):
 
     plan_id: str
     calls: tuple[MadeCall, ...]
+    hand_back: bool = Field(default=False, exclude_if=is_empty)
+    """True if the run asks again when a worker lacks a tool; otherwise such a worker answers that it could not look."""
 
 
 class UndoLooks(WireModel, WorkerMessage):

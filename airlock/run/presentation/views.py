@@ -231,6 +231,8 @@ def waits_for(run: Run) -> str:
     if run.outcome is not None:
         return "nothing, it has ended"
     match run.state:
+        case State.MOCK | State.DRY_RUN if (since := asked_since(run)) is not None:
+            return f"a rehearsing worker with the plan's contracts, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
         case State.MOCK | State.DRY_RUN:
             return "a worker that rehearses"
         case State.AWAITING_APPROVAL:
