@@ -152,8 +152,12 @@ async def test_a_time_skipping_server_is_not_shared():
 async def test_a_plan_that_does_not_end_in_time_says_where_it_is():
     put = fake_tool("put", rate_limit="1/d")
     steps = plan(("one", "put"), ("two", "put"))
-    with pytest.raises(PlanStuck, match="has not ended within 2 s: in LIVE, it waits for"):
-        await run_plan(steps, [put], within=2, server="dev")
+    for within in (2, 20, 120):  # on a busy machine two seconds end before the plan is live
+        with pytest.raises(PlanStuck, match=f"has not ended within {within} s: in ") as stuck:
+            await run_plan(steps, [put], within=within, server="dev")
+        if "in LIVE" in str(stuck.value):
+            break
+    assert "in LIVE, it waits for" in str(stuck.value)
 
 
 async def test_a_missing_server_names_the_extra(monkeypatch):
