@@ -7,6 +7,8 @@ async for status in run.follow():
 print((await run.result()).outcome)
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,9 @@ from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 
 MEMO_DIGEST = "airlock_plan_digest"
+CLOSED_WITHIN = 30.0
+"""Seconds for which a submission waits for an earlier run of the plan that has an outcome to close."""
+_NOT_REHEARSED = (Outcome.UNREHEARSED.value, Outcome.REHEARSED.value)
 
 
 class Airlock:
@@ -124,7 +129,11 @@ class Airlock:
 
 async def _unrehearsed(handle: PlanHandle) -> bool:
     """Return True if the last run of a plan has ended because it could not be rehearsed, and so without any call."""
-    facts = await handle.facts(last=1)
+    facts, until = await handle.facts(last=1), time.monotonic() + CLOSED_WITHIN
+    # a status tells the outcome while the run still gives its slots back; the next program may submit the plan by then
+    while facts.summary.open and facts.summary.outcome in _NOT_REHEARSED and time.monotonic() < until:
+        await asyncio.sleep(0.05)
+        facts = await handle.facts(last=1)
     if facts.summary.open:
         return False
     if facts.result is not None and rehearsal_failed(facts.result):

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import random
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 from airlock.client import PlanHandle
@@ -72,10 +74,15 @@ class Entrant:
         except (NoAnswer, PlanEnded):
             return
         parked = status.parked if status.state is State.LOCKED else ()
-        undoing = {view.id for view in status.steps if view.status == "undo_failed"}
+        undoing = {view.id: view.error for view in status.steps if view.status == "undo_failed"}
         for step in parked:
-            # this tool finds its line by the key of the call, so that it needs no token
-            outcome = "retry" if step in undoing else "happened" if self.world()[step] else "did_not_happen"
+            if step not in undoing:
+                outcome = "happened" if self.world()[step] else "did_not_happen"
+            elif step in ("row", "file", "last"):  # perhaps its token was lost with its worker: no retry can undo it
+                self.undo_by_hand(step)
+                outcome = "compensated"
+            else:  # this tool finds its line by the key of the call, so that it needs no token
+                outcome = "retry"
             message = {"by": "alice", "step": step, "outcome": outcome, "reason": "looked"}
             await self.handle.workflow.signal("resolve", message)
 
@@ -89,6 +96,14 @@ class Entrant:
             "last": int("two.txt" in files),
             "mail": len(self.scene.outside.mails(self.email)),
         }
+
+    def undo_by_hand(self, step: str) -> None:
+        """Do what a person would do for a call that Airlock cannot undo."""
+        if step == "row":
+            with closing(sqlite3.connect(self.scene.database)) as database, database:
+                database.execute("DELETE FROM accounts WHERE email = ?", (self.email,))
+        else:
+            (self.scene.files / self.id / {"file": "one.txt", "last": "two.txt"}[step]).unlink(missing_ok=True)
 
     def check(self, outcome: Outcome) -> None:
         """Everything once, or nothing at all."""
