@@ -142,6 +142,12 @@ def _match(_checker: Any, text: str, value: Any, _schema: Any) -> Iterator[jsons
             yield jsonschema.ValidationError("does not match")
 
 
+def _required(_checker: Any, wanted: Any, value: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
+    # the library has one error for each missing property, which does not say as data which one
+    if isinstance(value, dict) and any(name not in value for name in wanted):
+        yield jsonschema.ValidationError("is incomplete")
+
+
 @lru_cache(maxsize=8)
 def _checker(draft: Any) -> Any:
     follow: Callable[..., Any] = draft.VALIDATORS["$ref"]
@@ -152,15 +158,14 @@ def _checker(draft: Any) -> Any:
         _left.set(left)
         return follow(checker, target, value, schema)
 
-    return extend(draft, {"pattern": _match, "$ref": counted})  # type: ignore[no-untyped-call]
+    return extend(draft, {"pattern": _match, "required": _required, "$ref": counted})  # type: ignore[no-untyped-call]
 
 
 def _errors(error: Any) -> Iterator[Error]:
     """Return one error of the library as errors of pydantic. No value is quoted: it may be a secret."""
     place, keyword, wanted, value = tuple(error.absolute_path), error.validator, error.validator_value, error.instance
     if keyword == "required":
-        missing = [name for name in wanted if name not in value] if isinstance(wanted, list) else []
-        for name in missing[:1]:  # the library tells each of them
+        for name in [name for name in wanted if name not in value][:_SHOWN]:
             yield (*place, name), "missing", value
     elif keyword == "additionalProperties" and wanted is False:
         known = error.schema.get("properties", {})

@@ -104,6 +104,13 @@ def test_an_error_names_its_field(args: dict[str, Any], where: str, words: str) 
     assert words in message
 
 
+def test_each_missing_property_is_named_once() -> None:
+    inner = {"type": "object", "required": ["a", "b"], "properties": {"a": {}, "b": {}}}
+    made = made_of({"type": "object", "required": ["o"], "properties": {"o": inner}}).arguments
+    assert wrong({"o": {}}, made) == [("o.a", "Field required"), ("o.b", "Field required")]
+    assert wrong({"o": {"a": 1}}, made) == [("o.b", "Field required")]
+
+
 def test_no_error_quotes_a_value() -> None:
     found = wrong({"city": "S3CRET", "days": "S3CRET", "key": "S3CRET", "tree": ["S3CRET"], "model_config": "S3CRET"})
     assert len(found) == 5
