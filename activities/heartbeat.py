@@ -48,11 +48,10 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
 async def _send_heartbeats(progress: Callable[[], Any]) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_INTERVAL)
-        send_heartbeat(progress())
+        _send(progress())
 
 
-def send_heartbeat(details: Any) -> None:
-    """Send one heartbeat."""
+def _send(details: Any) -> None:
     if (sent := _sent.get()) is not None:
         sent[0] = True
     note_heartbeat()
@@ -70,7 +69,7 @@ async def record_heartbeat(details: Any) -> None:
     """
     if (sent := _sent.get()) is None or sent[0]:
         # the SDK holds heartbeats back for seconds: an older one must not overwrite this one
-        send_heartbeat(details)
+        _send(details)
     info = activity.info()
     handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
         ActivitySerializationContext(

@@ -1,6 +1,7 @@
 """`check_tool(..., then=...)`: a tool whose dry runs see what an earlier step leaves passes, each broken part is named."""
 
 import json
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,14 @@ async def checked(fault: str) -> None:
     await check_tool(made(fault), {"value": 1}, then={"value": 2}, snapshot=lambda: TARGET["value"])
 
 
+async def broken_promise(check: Awaitable[Any]) -> str:
+    """Return the one promise that a check finds broken."""
+    with pytest.raises(PromiseBroken) as caught:
+        await check
+    assert len(caught.value.broken) == 1
+    return caught.value.broken[0]
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
@@ -125,10 +134,7 @@ async def checked(fault: str) -> None:
     ],
 )
 async def test_each_fault_is_named(fault: str, sentence: str):
-    with pytest.raises(PromiseBroken) as caught:
-        await checked(fault)
-    assert len(caught.value.broken) == 1
-    assert sentence in caught.value.broken[0]
+    assert sentence in await broken_promise(checked(fault))
 
 
 async def test_without_a_fault_it_passes():
@@ -195,7 +201,4 @@ async def test_a_state_that_is_open_in_part_or_as_a_whole_is_what_the_first_call
     ],
 )
 async def test_each_fault_of_an_open_state_is_named(fault: str, sentence: str):
-    with pytest.raises(PromiseBroken) as caught:
-        await checked_open(fault)
-    assert len(caught.value.broken) == 1
-    assert sentence in caught.value.broken[0]
+    assert sentence in await broken_promise(checked_open(fault))

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from airlock.base import names
+from airlock.client import PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
@@ -32,6 +33,18 @@ def made(plan_id: str) -> int:
     return sum(what == "live" and plan == plan_id for what, plan, _ in WORLD.log)
 
 
+async def approved_and_rolled_back(handle: PlanHandle) -> dict[str, Any]:
+    """Approve a plan of two calls with a signature, roll it back during the second, and return that approval."""
+    hold = WORLD.hold(handle.plan_id, "b")
+    said = signed(handle.plan_id, (await awaiting(handle)).digest)
+    assert (await handle.decide("approve", **said)).accepted
+    await until(lambda: (handle.plan_id, "b") in WORLD.running)
+    assert (await handle.decide("rollback", by="olga", reason="wrong customer")).accepted
+    hold.set()
+    assert (await handle.result()).undone == ("a", "b")
+    return said
+
+
 @pytest.mark.parametrize("point", ["before the seal", "before the approval"])
 @pytest.mark.parametrize("tool", ["once", "put"])
 async def test_a_signed_approval_does_not_count_again_after_a_reset(dev_server, plan, tool, point):
@@ -41,14 +54,8 @@ async def test_a_signed_approval_does_not_count_again_after_a_reset(dev_server, 
     document = plan(step("a", tool, key="a", value=1), step("b", "linger", ("a",), key="b", value=2))
     plan_id, workflow_id = document["plan_id"], names.plan_workflow_id(document["plan_id"])
     async with where.working():
-        hold = WORLD.hold(plan_id, "b")
         handle = await where.airlock.submit(document)
-        said = signed(plan_id, (await awaiting(handle)).digest)
-        assert (await handle.decide("approve", **said)).accepted
-        await until(lambda: (plan_id, "b") in WORLD.running)
-        assert (await handle.decide("rollback", by="olga", reason="wrong customer")).accepted
-        hold.set()
-        assert (await handle.result()).undone == ("a", "b")
+        said = await approved_and_rolled_back(handle)
         before = made(plan_id)
         found = await history(where.attacker.client, workflow_id)
         first = next(each.event_id for each in found if each.HasField("workflow_execution_update_accepted_event_attributes"))

@@ -13,8 +13,7 @@ from tests.workflows.attacker import Attacker
 from tests.workflows.attacker_starts import finished_tasks, history, set_back
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
-from tests.workflows.test_proof_replayed import PUBLIC, made, signed
-from tests.workflows.world import WORLD
+from tests.workflows.test_proof_replayed import PUBLIC, approved_and_rolled_back, made, signed
 
 _NUMBERS = itertools.count(1)
 
@@ -56,14 +55,8 @@ async def test_a_signed_approval_does_not_count_again_after_feigned_resets(dev_s
     async with where.only_workflows():
         await until(lambda: _tasks(where, workflow_id))
     await feign(where, workflow_id)
-    hold = WORLD.hold(plan_id, "b")
     async with where.working():
-        said = signed(plan_id, (await awaiting(handle)).digest)
-        assert (await handle.decide("approve", **said)).accepted
-        await until(lambda: (plan_id, "b") in WORLD.running)
-        assert (await handle.decide("rollback", by="olga", reason="wrong customer")).accepted
-        hold.set()
-        assert (await handle.result()).undone == ("a", "b")
+        said = await approved_and_rolled_back(handle)
     before, asked = made(plan_id), await _asked(where, workflow_id)
     found = await history(where.attacker.client, workflow_id)
     await set_back(where.attacker.client, workflow_id, finished_tasks(found)[1], forget=True)

@@ -7,8 +7,7 @@ from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.files.backups import change_file, look_at_undo, undo_change
 from airlock.tools.files.file_repeats import repeated
 from airlock.tools.files.file_states import left, not_tried, state_before
-from airlock.tools.files.file_writing import FileInfo
-from airlock.tools.files.folder import ABSENT, FileSettings, FileState, RelativePath
+from airlock.tools.files.folder import ABSENT, FileInfo, FileSettings, FileState, RelativePath, info_of
 
 
 class FileDelete(Arguments):
@@ -31,7 +30,7 @@ class FileDelete(Arguments):
 )
 def file_delete(args: FileDelete, call: ToolCall) -> FileInfo:
     """Delete a file in the operator's folder, keeping a backup for the undo."""
-    return _info(args.path, change_file(call, args.path, None).before)
+    return info_of(args.path, change_file(call, args.path, None).before)
 
 
 @file_delete.dry_run(partial=True)
@@ -46,7 +45,7 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
         raise ToolFailed(f"there is no file {args.path!r} to delete")
     return Preview(
         effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).{not_tried(call, args.path)}",
-        output=json_of(_info(args.path, now)),
+        output=json_of(info_of(args.path, now)),
         observed=now.model_dump(mode="json"),
         undo=f"Restore the {now.size} bytes and mode {now.mode}.",
         leaves=left(args.path, ABSENT),
@@ -68,8 +67,4 @@ def look_at_undo_of_delete(_args: FileDelete, call: ToolCall) -> Preview:
 @file_delete.mock
 def mock(args: FileDelete, _call: ToolCall) -> FileInfo:
     """Return a small file as if it had been deleted."""
-    return _info(str(args.path), FileState.of(b"mock", 0o644))
-
-
-def _info(path: str, state: FileState) -> FileInfo:
-    return {"path": path, "bytes": state.size, "sha256": str(state.sha256)}
+    return info_of(str(args.path), FileState.of(b"mock", 0o644))

@@ -1,10 +1,10 @@
 """The dry run of a file call that was made before, under the same plan id and step."""
 
-from pydantic import JsonValue
-
 from airlock.base.errors import ToolFailed
 from airlock.plans.tool import Preview, ToolCall
+from airlock.tools.common import json_of
 from airlock.tools.files.backups import after_change, made_before
+from airlock.tools.files.folder import info_of
 
 HAS_ONE = " The folder has a call under this plan id and step already."
 
@@ -22,5 +22,4 @@ def repeated(call: ToolCall, path: str, content: bytes | None, mode: int | None 
         raise ToolFailed(f"{HAS_ONE.strip()} It was another call: use a new plan_id")
     state = made.before if content is None else made.after
     effect = f"Would change nothing.{HAS_ONE} To make it once more, use a new plan_id."
-    output: JsonValue = {"path": path, "bytes": state.size, "sha256": str(state.sha256)}
-    return Preview(effect=effect, output=output, undo="Take back what the earlier call did.")
+    return Preview(effect=effect, output=json_of(info_of(path, state)), undo="Take back what the earlier call did.")

@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
-from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
@@ -14,7 +13,7 @@ from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.files.backups import after_change, change_file, look_at_undo, made_before, undo_change
 from airlock.tools.files.file_repeats import HAS_ONE, repeated
 from airlock.tools.files.file_states import left, not_tried, state_before
-from airlock.tools.files.folder import ABSENT, FileSettings, RelativePath
+from airlock.tools.files.folder import ABSENT, FileInfo, FileSettings, RelativePath, info_of
 
 MAX_CONTENT = 1_000_000
 
@@ -44,14 +43,6 @@ class FileWrite(Arguments):
         return self
 
 
-class FileInfo(TypedDict):
-    """A file: its path, its size in bytes and the SHA-256 of its content in hex."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
 @tool(
     name="file_write",
     risk="MEDIUM",
@@ -64,8 +55,7 @@ class FileInfo(TypedDict):
 )
 def file_write(args: FileWrite, call: ToolCall) -> FileInfo:
     """Write a file in the operator's folder, creating the folders above it."""
-    after = change_file(call, args.path, _bytes(args), _mode(args)).after
-    return {"path": args.path, "bytes": after.size, "sha256": str(after.sha256)}
+    return info_of(args.path, change_file(call, args.path, _bytes(args), _mode(args)).after)
 
 
 @file_write.dry_run(partial=True)
@@ -79,11 +69,11 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
     now = state_before(call, args.path)
     verb = f"replace {now.size} bytes (mode {now.mode}) of" if now.exists else "create"
     undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
-    output: dict[str, str | int] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
+    output: dict[str, Any] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
     size, leaves = "content known after live", left(args.path, None)
     if known:
         after = after_change(now, _bytes(args), _mode(args))
-        output |= {"bytes": after.size, "sha256": str(after.sha256)}
+        output |= info_of(args.path, after)
         size, leaves = f"{after.size} bytes, mode {after.mode}", left(args.path, after)
     effect = f"Would {verb} {args.path} ({size}).{not_tried(call, args.path)}"
     if not known and made_before(call) is not None:
@@ -108,8 +98,7 @@ def look_at_undo_of_write(_args: FileWrite, call: ToolCall) -> Preview:
 def mock(args: FileWrite, _call: ToolCall) -> FileInfo:
     """Return the size and the hash of the content."""
     known = fits(args) and UNKNOWN not in (args.content, args.content_base64)
-    state = after_change(ABSENT, _bytes(args) if known else b"")
-    return {"path": str(args.path), "bytes": state.size, "sha256": str(state.sha256)}
+    return info_of(str(args.path), after_change(ABSENT, _bytes(args) if known else b""))
 
 
 def _bytes(args: FileWrite) -> bytes:

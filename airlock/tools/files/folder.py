@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
@@ -67,6 +68,19 @@ class FileState(BaseModel):
 
 
 ABSENT = FileState()
+
+
+class FileInfo(TypedDict):
+    """A file: its path, its size in bytes and the SHA-256 of its content in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def info_of(path: str, state: FileState) -> FileInfo:
+    """Return what the file tools return about a file in this state."""
+    return {"path": path, "bytes": state.size, "sha256": str(state.sha256)}
 
 
 def folder_of(settings: FileSettings) -> Path:
