@@ -13,7 +13,7 @@ from airlock.base.names import LIVE_GATE
 from airlock.gates.messages import CarriedGate, GateEnd, GateStart, RecallRequest, RecallResult
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader, carried_by, demands_proofs
-from airlock.temporal.history import Unreadable, described, is_open, read_run, runs_where_listed
+from airlock.temporal.history import described, first_event, is_open, read_run, runs_where_listed
 from airlock.temporal.proof_converter import UnprovenAnswer
 
 _RUNS = 50
@@ -38,11 +38,9 @@ async def _ended_by_itself(client: Client, gate: str, run: Info) -> bool:
     run_id, at, reader = run.execution.run_id, run.close_time.ToDatetime(UTC), Reader(client, gate)
     if not reader.is_due(at):
         return True
-    handle = client.get_workflow_handle(gate, run_id=run_id)
-    async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
-        said = await reader.decoded(event.workflow_execution_completed_event_attributes.result.payloads)
-        return any(not reader.objection(each, GateEnd.__name__, proof.BY_WORKFLOW, at, run_id) for each in said)
-    raise Unreadable(f"run {run_id} of {gate} says that it completed, but not how")
+    event = await first_event(client, run, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    said = await reader.decoded(event.workflow_execution_completed_event_attributes.result.payloads)
+    return any(not reader.objection(each, GateEnd.__name__, proof.BY_WORKFLOW, at, run_id) for each in said)
 
 
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
@@ -137,12 +135,9 @@ async def _successor(client: Client, gate: str, run: Info) -> tuple[str, bool]:
 
     A client that takes a workflow task can continue a gate as new with an input of its own.
     """
-    run_id = run.execution.run_id
-    handle = client.get_workflow_handle(gate, run_id=run_id)
-    async for event in handle.fetch_history_events(event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT):
-        went_on = event.workflow_execution_continued_as_new_event_attributes
-        reader, at = Reader(client, gate), run.close_time.ToDatetime(UTC)
-        said = await reader.decoded(went_on.input.payloads)
-        whys = [reader.objection(each, GateStart.__name__, proof.BY_WORKFLOW, at, run_id) for each in said]
-        return went_on.new_execution_run_id, not any(whys) and (bool(said) or not reader.is_due(at))
-    raise Unreadable(f"run {run_id} of {gate} says that it went on, but not where")
+    event = await first_event(client, run, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    went_on = event.workflow_execution_continued_as_new_event_attributes
+    run_id, at, reader = run.execution.run_id, run.close_time.ToDatetime(UTC), Reader(client, gate)
+    said = await reader.decoded(went_on.input.payloads)
+    whys = [reader.objection(each, GateStart.__name__, proof.BY_WORKFLOW, at, run_id) for each in said]
+    return went_on.new_execution_run_id, not any(whys) and (bool(said) or not reader.is_due(at))

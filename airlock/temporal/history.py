@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.plans.outcome import Attempt, UndoOutcome
@@ -93,6 +93,19 @@ async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowE
         token = page.next_page_token
         if not token:
             return sorted(found, key=lambda info: info.start_time.ToNanoseconds(), reverse=True)
+
+
+async def first_event(client: Client, run: WorkflowExecutionInfo, wanted: WorkflowHistoryEventFilterType) -> HistoryEvent:
+    """Return the first event of a run, or with the filter `CLOSE_EVENT` the one that closed it.
+
+    Raises:
+        Unreadable: If its history has none.
+    """
+    workflow_id, run_id = run.execution.workflow_id, run.execution.run_id
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+    async for event in handle.fetch_history_events(page_size=1, event_filter_type=wanted):
+        return event
+    raise Unreadable(f"the history of {workflow_id}, run {run_id}, does not tell how the run began or ended")
 
 
 async def read_run(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:

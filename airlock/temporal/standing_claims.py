@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 
@@ -13,7 +12,7 @@ from airlock.gates.claim import FREE
 from airlock.gates.protocol import Claimed
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader
-from airlock.temporal.history import described, is_open, runs_where_listed
+from airlock.temporal.history import described, first_event, is_open, runs_where_listed
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ async def _was_freed(client: Client, info: Info) -> bool:
     """Return True if a claim settled itself as free; a client could let a run of its own fail in the same way."""
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
-    event = await _event(client, info, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    event = await first_event(client, info, WorkflowHistoryEventFilterType.CLOSE_EVENT)
     failed = event.workflow_execution_failed_event_attributes.failure.application_failure_info
     if failed.type != FREE:
         return False
@@ -96,7 +95,7 @@ async def _was_freed(client: Client, info: Info) -> bool:
 
 async def _standing(client: Client, info: Info) -> StandingClaim | None:
     """Return the claim of one run that was not freed; None if its input is no claim of a worker."""
-    event = await _event(client, info, WorkflowHistoryEventFilterType.ALL_EVENT)
+    event = await first_event(client, info, WorkflowHistoryEventFilterType.ALL_EVENT)
     started = event.workflow_execution_started_event_attributes
     reader = Reader(client, info.execution.workflow_id)
     try:
@@ -114,13 +113,6 @@ async def _standing(client: Client, info: Info) -> StandingClaim | None:
         made_at=info.close_time.ToDatetime(UTC) if made else None, open=is_open(info),
         continues=continued,
     )  # fmt: skip
-
-
-async def _event(client: Client, info: Info, wanted: WorkflowHistoryEventFilterType) -> HistoryEvent:
-    """Return the first event, or the closing one, of a run."""
-    execution = info.execution
-    handle = client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-    return await anext(handle.fetch_history_events(page_size=1, event_filter_type=wanted))
 
 
 def _started(info: Info) -> datetime:
