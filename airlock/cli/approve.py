@@ -60,7 +60,7 @@ async def approve(
 async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
     """Show the preview, ask the approver, and return its digest."""
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        await _require_open(handle)  # first: there may be no preview from which to take a digest
+        await handle.require_open()  # first: there may be no preview from which to take a digest
         problem = Problem(
             where="--digest",
             message="nothing is approved unseen",
@@ -75,14 +75,6 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
     if ask and open_still and not typer.confirm("Approve exactly this?"):
         raise Refusal("not approved")
     return preview.digest
-
-
-async def _require_open(handle: PlanHandle) -> None:
-    """Refuse a plan that has ended; raises `NoSuchPlan` for one that Temporal does not know."""
-    facts = await handle.facts(last=1)
-    if not facts.summary.open:
-        end = f": {facts.result.outcome.value} ({facts.result.why})" if facts.result is not None else ""
-        raise Refusal(f"plan {handle.plan_id!r} has ended{end}")
 
 
 def _approval(**fields: object) -> Approve:

@@ -164,18 +164,32 @@ class PlanHandle:
                 raise NoAnswer(self._paused()) from error
             raise NoAnswer(f"plan {self.plan_id!r} cannot answer: {error}") from error
 
+    async def require_open(self) -> None:
+        """Require that the plan takes decisions still. Needs no worker.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+            PlanEnded: If it has ended; the message tells how.
+        """
+        facts = await self.facts(last=1)
+        if not facts.summary.open:
+            raise self._ended(facts.result)
+
     async def _with_outcome(self, ended: PlanEnded) -> PlanEnded:
         """Return the error with the way in which the plan ended, as far as Temporal tells."""
         try:
-            result = (await self.facts(last=1)).result
+            return self._ended((await self.facts(last=1)).result)
         except (AirlockError, RPCError):
             return ended
-        return ended if result is None else PlanEnded(f"{ended}: {result.outcome.value} ({result.why})")
+
+    def _ended(self, result: PlanResult | None) -> PlanEnded:
+        how = "" if result is None else f": {result.outcome.value} ({result.why})"
+        return PlanEnded(f"plan {self.plan_id!r} has ended{how}")
 
     def _translated(self, error: RPCError) -> AirlockError:
         if error.status is RPCStatusCode.NOT_FOUND:
             if "completed" in error.message:
-                return PlanEnded(f"plan {self.plan_id!r} has ended")
+                return self._ended(None)
             return no_such_plan(self.plan_id, self.workflow.id)
         if "paused" in error.message:
             return NoAnswer(self._paused())
