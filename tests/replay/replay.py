@@ -8,14 +8,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, _replayer
 
 from airlock.admission.admitted import EPOCH
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import data_converter
-from airlock.worker.roles import runner
+from airlock.worker.roles import DEADLOCK_AFTER, runner
 from airlock.workflows.interceptors import SafeSignals
 from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
@@ -30,6 +31,17 @@ FOLDER = Path(__file__).parent / f"histories_epoch_{EPOCH}"
 NAMESPACE = "proved"
 KEYS = keyring("k")
 """Namespace and keys of all histories with keys. They protect nothing else."""
+
+
+class _PatientWorker(_replayer._WorkflowWorker):
+    """The worker of a replay, with the patience of Airlock's workers: a busy machine is no deadlock."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # as in `airlock.worker.roles.patient`
+
+
+_replayer._WorkflowWorker = _PatientWorker  # type: ignore[misc]
 
 
 def read(path: Path) -> WorkflowHistory:

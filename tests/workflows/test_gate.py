@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Worker
 
 from airlock.activities.admit import resource_hash
 from airlock.activities.gates import GateActivities
@@ -21,11 +21,11 @@ from airlock.base.incoming import Verdict
 from airlock.gates.answers import AcquireBusy, AcquireRefused
 from airlock.gates.protocol import AcquireRequest, LiveSlot, Permit, PermitAnswer, ToolSlots
 from airlock.gates.view import GateView
-from airlock.temporal.connection import DATA_CONVERTER
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.roles import patient, runner
 from airlock.workflows.gate import GateWorkflow
 from airlock.workflows.interceptors import SafeSignals
+from tests.replay.replay import replayer
 from tests.running import running
 from tests.workflows.conftest import POLICY, catalogue, namespace, until
 from tests.workflows.tiny_plan import QUEUE, TinyPlan, Visit, Workshop
@@ -177,10 +177,7 @@ async def test_who_waits_is_told_in_order_and_fences_rise(shared):
     assert fences == sorted(set(fences))
     await before.leave()
     assert await closed(gate_of(shared, name)) == "COMPLETED"
-    replayer = Replayer(
-        workflows=[GateWorkflow], data_converter=DATA_CONVERTER, workflow_runner=runner(), interceptors=[SafeSignals()]
-    )  # fmt: skip
-    await replayer.replay_workflow(await gate_of(shared, name).fetch_history())
+    await replayer().replay_workflow(await gate_of(shared, name).fetch_history())
 
 
 async def test_busy_is_answered_to_who_does_not_wait(shared):
