@@ -46,7 +46,8 @@ from airlock.plans.outcome import (
     CallUnpermitted,
     RetryableFailure,
 )
-from airlock.plans.tool import Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import ToolCall
 from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.temporal.proof_converter import Progress

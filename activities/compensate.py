@@ -26,7 +26,8 @@ from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import ProbeAnswer, Undone, UndoOutcome
 from airlock.plans.outcome import UndoFailed as UndoFailedOutcome
-from airlock.plans.tool import Probe, Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import Probe, ToolCall
 from airlock.run.live.call_messages import MadeCall
 
 RETRY_TYPE = "CompensationFailed"

@@ -12,7 +12,7 @@ from airlock.plans.left_states import NotAsForeseen, completed
 from airlock.plans.outcome import Attempt, CallSucceeded
 from airlock.plans.own_steps import MAX_LEFT_BYTES
 from airlock.plans.refs import contains_unknown
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest, LeftStates
 
 

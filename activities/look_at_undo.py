@@ -17,7 +17,7 @@ from airlock.base.canonical import require_bounded
 from airlock.base.errors import AirlockError, RefError, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.contract import Mode
-from airlock.plans.tool import Preview
+from airlock.plans.tool_call import Preview
 from airlock.run.live.call_messages import MadeCall, UndoLookRequest, UndoLooks
 from airlock.run.undo import UndoLook
 

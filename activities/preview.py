@@ -27,7 +27,8 @@ from airlock.plans.outcome import Previewed, PreviewFailed, PreviewOutcome
 from airlock.plans.own_steps import Left, LeftUnknown, OwnSteps, handed_on
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.temporal.proof_converter import Progress, Unproven
 from airlock.wire import PreviewResult, RehearsalRequest
 

@@ -14,7 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client
 
 from airlock.activities.options import HEARTBEAT_TIMEOUT
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 
 PATIENCE = 1.0
 """Seconds that a call may wait before its tool begins; after a longer wait it asks first whether it is still its own."""

@@ -22,7 +22,8 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.refs import REF, SECRET, UNKNOWN, Bound, bind, markers
-from airlock.plans.tool import Tool, ToolCall, ToolFunction
+from airlock.plans.tool import Tool, ToolFunction
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import require_mine_sync
 
 _RAW_DEPTH = 1_000

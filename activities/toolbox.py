@@ -17,7 +17,8 @@ from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.refs import SECRET, markers
 from airlock.plans.shared import Shared
-from airlock.plans.tool import Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import ToolCall
 
 Finder = Callable[[Shared[Any]], Any]
 """Returns what a worker has opened for its calls."""

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from airlock.activities.secrets import Secrets
 from airlock.base.canonical import bounded_json, canonical_json
 from airlock.base.text import MAX_OUTPUT_BYTES
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 
 
 class UnkeptToken(Exception):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from airlock.plans.refs import UNKNOWN
     from airlock.plans.schema_arguments import SchemaArguments, arguments_of
     from airlock.plans.shared import Opening, Shared, shared
-    from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
+    from airlock.plans.tool import Tool, tool
+    from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 __all__ = [
     "UNKNOWN",
@@ -63,7 +64,8 @@ _HOME = {
     **dict.fromkeys(__all__, "airlock.base.errors"),
     **dict.fromkeys(("Airlock", "PlanHandle"), "airlock.client"),
     **dict.fromkeys(("Contract", "Fidelity", "Mode", "Reversibility", "Risk"), "airlock.plans.contract"),
-    **dict.fromkeys(("Preview", "Probe", "Tool", "ToolCall", "tool"), "airlock.plans.tool"),
+    **dict.fromkeys(("Tool", "tool"), "airlock.plans.tool"),
+    **dict.fromkeys(("Preview", "Probe", "ToolCall"), "airlock.plans.tool_call"),
     **dict.fromkeys(("Opening", "Shared", "shared"), "airlock.plans.shared"),
     **dict.fromkeys(("Earlier", "Left"), "airlock.plans.own_steps"),
     **dict.fromkeys(("SchemaArguments", "arguments_of"), "airlock.plans.schema_arguments"),

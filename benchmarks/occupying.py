@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 
 
 @dataclass

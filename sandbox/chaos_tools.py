@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from airlock.base.errors import InDoubt, ToolFailed
-from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from sandbox.chaos_store import Caller, ChaosStore
 
 KEY_HEADER = "X-Airlock-Key"

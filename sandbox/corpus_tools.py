@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from sandbox.corpus_data import CorpusTool, load_tools
 
 _TLS = ssl.create_default_context()  # once: it is slow to make, and every client wants one

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 
 class Anything(BaseModel):

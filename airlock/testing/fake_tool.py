@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, InDoubt, Stale, ToolFailed
 from airlock.plans.contract import Contract, Fidelity, Mode
-from airlock.plans.tool import Preview, Probe, Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 KINDS = ("live", "mock", "dry_run", "compensate", "probe")
 """The functions of a fake tool that record their calls and can be told to fail."""

@@ -26,7 +26,8 @@ from airlock.plans.left_states import NotAsForeseen, completed, relies_on
 from airlock.plans.own_steps import Earlier, LeftUnknown, OwnSteps
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN, contains_unknown
-from airlock.plans.tool import Preview, Probe, Tool, ToolCall, ToolFunction
+from airlock.plans.tool import Tool, ToolFunction
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 Snapshot = Callable[[], Any] | Callable[[], Awaitable[Any]]
 """Returns the state of the target that the tool changes, as a value that `==` compares."""

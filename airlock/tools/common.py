@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 
 
 class Arguments(BaseModel):

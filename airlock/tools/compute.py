@@ -11,7 +11,8 @@ from simpleeval import InvalidExpression, SimpleEval
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits
 
 MAX_BITS = 4_096

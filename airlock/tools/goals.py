@@ -8,7 +8,8 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description, required
 from airlock.tools.memory import MemorySettings
 

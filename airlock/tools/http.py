@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
 from airlock.tools.web import READ_METHODS, HttpSettings, json_bytes

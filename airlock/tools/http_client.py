@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import require_mine
 from airlock.tools.web import READ_METHODS, HttpSettings, Reply, client_of, exchange, json_bytes
 

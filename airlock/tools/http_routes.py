@@ -19,7 +19,8 @@ from pydantic import Field, JsonValue
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
 from airlock.tools.web import READ_METHODS, HttpSettings, TargetRefused, is_gone

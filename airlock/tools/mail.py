@@ -13,7 +13,8 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.base.visible import visible
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, Email, Settings, json_of, not_in_headers, require_mine_sync, required
 from airlock.tools.mail_message import Mail, build
 from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning

@@ -23,7 +23,8 @@ from airlock.plans.contract import Contract
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from airlock.run.handed_back import SINCE_EPOCH
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from tests.activities.test_preview import Anything

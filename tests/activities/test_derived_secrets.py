@@ -18,7 +18,8 @@ from airlock.base.errors import ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.outcome import StepPreview
 from airlock.plans.plan import Step
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.wire import RehearsalRequest
 

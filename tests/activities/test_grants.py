@@ -16,7 +16,8 @@ from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 

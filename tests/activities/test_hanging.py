@@ -15,7 +15,8 @@ from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from airlock.wire import RehearsalRequest
 from tests.poison_tools import Anything
 

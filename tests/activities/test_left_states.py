@@ -21,7 +21,7 @@ from airlock.plans.outcome import Attempt, CallFailed, CallStale, CallSucceeded,
 from airlock.plans.own_steps import MAX_LEFT_BYTES
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, LeftStates
 from airlock.tools.files.file_writing import file_write
 from airlock.tools.files.folder import FileState

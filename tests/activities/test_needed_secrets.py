@@ -15,7 +15,8 @@ from airlock.admission.needed_secrets import absent_secrets, secrets_of_plan, se
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.http_routes import http_tool
 from airlock.tools.loader import load_catalogue
 from airlock.wire import AdmitRequest

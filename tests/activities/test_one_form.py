@@ -24,7 +24,8 @@ from airlock.gates.protocol import ClaimWanted
 from airlock.plans.canonical_args import identity
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan, Step
-from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.run.sealed import sealed_content
 from airlock.wire import RehearsalRequest

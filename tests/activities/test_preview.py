@@ -16,7 +16,8 @@ from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.wire import PreviewResult, RehearsalRequest
 
 LOOKED: list[tuple[str, dict[str, Any]]] = []

@@ -15,7 +15,8 @@ from airlock.plans.outcome import Previewed
 from airlock.plans.own_steps import Left
 from airlock.plans.plan import Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.files.file_deleting import file_delete
 from airlock.tools.files.file_writing import file_write
 from airlock.tools.files.folder import FileState

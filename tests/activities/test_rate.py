@@ -25,7 +25,8 @@ from airlock.base.errors import ToolFailed
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
-from airlock.plans.tool import Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.tools import http_request
 from airlock.worker.roles import build_workers, patient, runner

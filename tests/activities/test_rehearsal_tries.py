@@ -21,7 +21,8 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Step
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.run.live.call_messages import MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 from tests.poison_tools import Anything

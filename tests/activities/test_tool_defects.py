@@ -21,7 +21,8 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall, UndoLookRequest
 from airlock.wire import RehearsalRequest
 from tests.activities.test_preview import Anything

@@ -17,7 +17,8 @@ from airlock.plans.contract import Contract, Mode
 from airlock.plans.outcome import CallFailed, CallOutcome, CallSucceeded, StepPreview
 from airlock.plans.plan import Plan, Step
 from airlock.plans.state import Event, State
-from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.run.decisions.approval import approved_steps
 from airlock.run.decisions.decision import decide
 from airlock.run.live.call_results import after_calls, take_outcomes

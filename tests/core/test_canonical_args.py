@@ -18,7 +18,8 @@ from airlock.plans.contract import Contract
 from airlock.plans.drift import drift_beside, overlap
 from airlock.plans.plan import Plan, Step
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from tests.core.build import OPEN_POLICY
 
 

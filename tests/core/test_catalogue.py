@@ -13,7 +13,8 @@ from airlock.base.errors import ConfigError, ContractError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Fidelity, Reversibility, Risk, contradictions
 from airlock.plans.outcome import StepPreview
-from airlock.plans.tool import Preview, Probe, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.run.sealed import undo_sentence
 from tests.core.build import OPEN_POLICY, Free, catalogue, contract, make_tool, plan, step
 

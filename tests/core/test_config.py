@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from airlock.admission.config import parse_config
 from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from airlock.base.errors import ConfigError, PlanError
 from airlock.base.likely import likely
 from airlock.plans.assignments import read_plan
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.loader import load_configured
 from tests.core.build import OPEN_POLICY, catalogue, plan, step
 

@@ -11,7 +11,8 @@ from airlock.admission.lint import argument_problems, lint_warnings
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Step
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from tests.core.build import OPEN_POLICY, catalogue, make_tool, plan, step
 
 

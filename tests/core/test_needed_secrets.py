@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from airlock.admission.needed_secrets import secrets_of_plan, secrets_of_tools, variable
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 
 
 class Args(BaseModel):

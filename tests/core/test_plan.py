@@ -17,7 +17,8 @@ from airlock.plans.assignments import is_assignments, read_plan
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.plan import MAX_PLAN_BYTES, MAX_STEPS, Plan, parse_plan, seconds
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from tests.core import build
 from tests.core.build import OPEN_POLICY, Free, catalogue, json_values
 

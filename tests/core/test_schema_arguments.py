@@ -13,7 +13,8 @@ from airlock.base.errors import ContractError
 from airlock.plans.canonical_args import NotCanonical, bind_canonical, canonical, identity, round_trip_problems, validated
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import ToolCall
 from examples.schema_tools import TOOLS
 from tests.core.build import OPEN_POLICY, plan, step
 

@@ -13,7 +13,8 @@ from airlock.base.text_form import form_in_words
 from airlock.base.wrong_value import wrong_value
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step, parse_plan
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from tests.core.test_plan import PLAN, STEP
 
 PYDANTIC = re.compile(

@@ -22,7 +22,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
 from airlock.plans.state import State
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.run.messages import MESSAGES, parse_message
 from airlock.tools.loader import load_catalogue, tools_in
 from devtools.docs import picture

@@ -21,7 +21,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallStale, CallSucceeded, StepPreview, Undone
 from airlock.plans.plan import Step
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, MadeCall
 from airlock.tools.loader import load_catalogue
 from airlock.wire import RehearsalRequest

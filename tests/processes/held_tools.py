@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.contract import Mode
-from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.crm.contact_creating import ghl_create_contact
 from airlock.tools.crm.contact_search import ghl_search
 from airlock.tools.databases.database_writing import database_write

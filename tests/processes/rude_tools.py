@@ -4,7 +4,8 @@ import time
 
 from pydantic import BaseModel, ConfigDict
 
-from airlock.plans.tool import ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import ToolCall
 from tests.processes.held_tools import _note
 
 FOREVER = 3_600.0

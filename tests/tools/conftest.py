@@ -15,7 +15,8 @@ import pytest
 from airlock.base.errors import SecretError
 from airlock.plans.contract import Mode
 from airlock.plans.own_steps import OwnSteps
-from airlock.plans.tool import Preview, Tool, ToolCall
+from airlock.plans.tool import Tool
+from airlock.plans.tool_call import Preview, ToolCall
 from devtools import postgresql
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess, start

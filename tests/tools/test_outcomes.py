@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.contract import Mode
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.databases import row_trials
 from airlock.tools.databases.database import answer_of
 from airlock.tools.files.backups import _put

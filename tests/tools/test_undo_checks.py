@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import Preview
+from airlock.plans.tool_call import Preview
 from airlock.tools import database_write, file_delete, file_write, ghl_create_contact, ghl_update_contact
 from tests.tools.conftest import CrmWorld, Database, Runner
 

@@ -28,7 +28,8 @@ from airlock.base.errors import AirlockError
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.run.presentation.views import StatusView
 from airlock.worker.ahead import forgetting
 from airlock.worker.roles import build_workers

@@ -16,7 +16,8 @@ from airlock.admission.policy import Policy
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.plans.tool import Preview, Tool, ToolCall, tool
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, awaiting, namespace, step, until

@@ -16,7 +16,8 @@ from airlock.gates.protocol import AcquireRequest, ClaimWanted
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import parse_plan
 from airlock.plans.state import State
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.temporal import claims
 from airlock.wire import AdmitRequest
 from airlock.worker.roles import build_workers

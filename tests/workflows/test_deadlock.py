@@ -15,7 +15,8 @@ from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import namespace

@@ -18,7 +18,8 @@ from airlock.client import Airlock, PlanHandle
 from airlock.client.undo import undo
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.databases.database_reading import database_query
 from airlock.tools.databases.database_writing import database_write
 from airlock.tools.files.file_deleting import file_delete

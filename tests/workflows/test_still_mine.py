@@ -9,7 +9,8 @@ import pytest
 from airlock.activities.toolbox import Toolbox
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, namespace, step, until

@@ -13,7 +13,7 @@ from airlock.base.names import undo_workflow_id
 from airlock.client import Airlock, NoSuchPlan, PlanHandle, UndoRefused
 from airlock.client.undo import previewed, undo
 from airlock.plans.state import State
-from airlock.plans.tool import Preview, ToolCall
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.run.outcome import Outcome
 from airlock.worker.roles import build_workers
 from tests.running import running

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 
 class World:

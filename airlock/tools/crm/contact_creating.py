@@ -7,7 +7,8 @@ from pydantic import Field, JsonValue
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import Email, fits, json_of
 from airlock.tools.crm.contacts import (
     NAMES,

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.crm.contacts import Crm, GhlSettings, shown
 

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import fits, frozen_description, json_of
 from airlock.tools.crm.contacts import (
     NAMES,

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from airlock.base.canonical import digest
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.refs import UNKNOWN, contains_unknown
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import Arguments, Email, Settings, require_mine, required
 from airlock.tools.web import READ_METHODS, Reply, TargetRefused, client_of, exchange, is_gone
 

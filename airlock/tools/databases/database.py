@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from airlock.base.errors import InDoubt, ToolFailed
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import Settings, Texts, required
 from airlock.tools.databases.exact_columns import keep_exact
 from airlock.tools.outcomes import LOST, NOT_SENT, SQLSTATE, Asked, Effect, meaning

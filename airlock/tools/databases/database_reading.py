@@ -9,7 +9,8 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.databases.database import DatabaseSettings, equal_to, known_columns, open_table, stores_text, transaction
 from airlock.tools.databases.row_previews import repeats

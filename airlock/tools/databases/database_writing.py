@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 from airlock.base.canonical import digest
 from airlock.base.errors import Stale, ToolFailed
-from airlock.plans.tool import Preview, Probe, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import fits, require_mine_sync
 from airlock.tools.databases.cascades import refuse_cascade
 from airlock.tools.databases.database import DatabaseSettings, open_table, transaction

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import Field, JsonValue, model_validator
 
 from airlock.base.errors import Stale, ToolFailed
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import Arguments
 from airlock.tools.databases import rows
 from airlock.tools.databases.cascades import refuse_cascade

@@ -11,7 +11,7 @@ from airlock.base.canonical import digest
 from airlock.base.errors import ToolFailed
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN, contains_unknown
-from airlock.plans.tool import Preview, ToolCall
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.databases import rows
 from airlock.tools.databases.cascades import refuse_cascade
 from airlock.tools.databases.database import known_columns, open_table, stores_text, transaction

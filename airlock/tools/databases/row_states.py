@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from airlock.base.canonical import canonical_json
 from airlock.plans.own_steps import Earlier, Left
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 
 MAX_REPEATED = 100
 """The most changes of earlier steps that one dry run repeats."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from airlock.base.errors import Stale, ToolFailed
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.databases.database import LEDGER, answer_of, said_by, stores_text, transaction
 from airlock.tools.databases.ledger import Ledger
 from airlock.tools.databases.row_undo import Undo, sides, take_back

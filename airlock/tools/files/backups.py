@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock.base.errors import InDoubt, Stale, ToolFailed
-from airlock.plans.tool import Preview, ToolCall
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.files.file_fences import fenced
 from airlock.tools.files.file_states import file_name
 from airlock.tools.files.folder import ABSENT, PRIVATE, FileState, folder_of, parents, place, state_of

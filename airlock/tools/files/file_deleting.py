@@ -2,7 +2,8 @@
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description, json_of
 from airlock.tools.files.backups import change_file, look_at_undo, undo_change
 from airlock.tools.files.file_repeats import repeated

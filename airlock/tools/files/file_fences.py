@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import require_mine_sync
 from airlock.tools.files.folder import PRIVATE
 

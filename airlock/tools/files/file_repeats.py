@@ -1,7 +1,7 @@
 """The dry run of a file call that was made before, under the same plan id and step."""
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.tool import Preview, ToolCall
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import json_of
 from airlock.tools.files.backups import after_change, made_before
 from airlock.tools.files.folder import info_of

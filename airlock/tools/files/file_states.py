@@ -4,7 +4,7 @@ import os
 
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import ToolCall
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.files.folder import FileState, folder_of, parents, place, state_of
 
 

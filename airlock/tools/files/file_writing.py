@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Preview, ToolCall, tool
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
 from airlock.tools.files.backups import after_change, change_file, look_at_undo, made_before, undo_change
 from airlock.tools.files.file_repeats import HAS_ONE, repeated
