@@ -8,11 +8,10 @@ names as its attributes.
 import sys
 import warnings
 
-from airlock.plans import tool as _home
-
-_OLD_NAMES = ("Preview", "Probe", "Tool", "ToolCall", "tool")
+from airlock.plans.tool import Tool, tool
+from airlock.plans.tool_call import Preview, Probe, ToolCall
 
 warnings.warn("import from `airlock` instead of `airlock.tool`, which is gone in 0.3", DeprecationWarning, stacklevel=2)
-for _name in _OLD_NAMES:
-    setattr(_home.tool, _name, getattr(_home, _name))
-sys.modules[__name__] = _home.tool  # type: ignore[assignment]  # a function, where a module is expected
+for _old in (Preview, Probe, Tool, ToolCall, tool):
+    setattr(tool, _old.__name__, _old)
+sys.modules[__name__] = tool  # type: ignore[assignment]  # a function, where a module is expected
