@@ -14,7 +14,7 @@ from airlock.cli.hints import preview_as_started
 from airlock.cli.output import AsJson, Refusal, command, say
 from airlock.cli.show import PlanName
 from airlock.client import Airlock, PlanHandle
-from airlock.plans.seal import names_digest
+from airlock.plans.seal import SIGNED_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
 from airlock.program import program
 from airlock.run.decisions.signature import sign
@@ -28,7 +28,9 @@ async def approve(
     digest: Annotated[
         str | None,
         typer.Option(
-            "--digest", metavar="DIGEST", help="The digest of the preview you have seen, or its first 12 characters."
+            "--digest",
+            metavar="DIGEST",
+            help="The digest of the preview you have seen, or its first 12 characters; 32 to sign it.",
         ),
     ] = None,
     steps: Annotated[
@@ -53,6 +55,7 @@ async def approve(
     chosen = None if steps is None else tuple(step.strip() for step in steps.split(",") if step.strip())
     approval = _approval(by=me(by), digest=seen, steps=chosen, reason=reason)
     if sign_key is not None:
+        _require_long(seen)
         approval = signed(handle.plan_id, approval, await handle.preview(), sign_key)
     return await decide(handle, "approve", as_json=as_json, **approval.model_dump(mode="json", exclude_none=True))
 
@@ -85,6 +88,17 @@ def _approval(**fields: object) -> Approve:
         raise Refusal("the approval is malformed", [problem]) from error
     assert isinstance(message, Approve)
     return message
+
+
+def _require_long(digest: str) -> None:
+    """Refuse to sign a seal that is named by so little of its digest that another preview may have been shown."""
+    if len(digest.strip()) < SIGNED_PREFIX_LENGTH:
+        problem = Problem(
+            where="--digest",
+            message="names too little to be signed: another preview can be made that begins like it",
+            fix=f"name the digest as the line `Digest:` of the preview does, or {SIGNED_PREFIX_LENGTH} of its characters",
+        )
+        raise Refusal("the approval cannot be signed", [problem])
 
 
 def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:

@@ -235,7 +235,10 @@ def _note(seen: Snapshot) -> str:
 
 def _sentence(seen: Snapshot) -> Text:
     return Text.assemble(
-        seen.plan_id, "  ", (f"{_state(seen):<20}", state_style(seen.state)), f"  {seen.done}/{seen.total}  {_note(seen)}"
+        safe(seen.plan_id),
+        "  ",
+        (f"{_state(seen):<20}", state_style(seen.state)),
+        f"  {seen.done}/{seen.total}  {_note(seen)}",
     )
 
 

@@ -86,7 +86,7 @@ def proof_table(proof: Proof) -> Table:
     rows = sorted(proof.rows, key=lambda row: (row.standing is HolderState.QUIESCED, row.plan_id))
     for row in rows[:_ROWS]:
         stands = Text(row.standing.value, style=_STYLES[row.standing])
-        table.add_row(Text(row.plan_id, style="bold"), stands, moment(row.since), Text(note(row)))
+        table.add_row(Text(safe(row.plan_id), style="bold"), stands, moment(row.since), Text(note(row)))
     if len(rows) > _ROWS:
         table.add_row(f"… and {len(rows) - _ROWS} more", "", "", "")
     return table
@@ -98,9 +98,9 @@ def note(row: ProofRow) -> str:
         case HolderState.QUIESCED:
             return "has given its slot back: no call of it is running"
         case HolderState.IN_DOUBT:
-            return f"has given its slot back; may still take effect: {', '.join(row.calls[:20])}"
+            return f"has given its slot back; may still take effect: {safe(', '.join(row.calls[:20]))}"
         case HolderState.FINISHING if row.calls:
-            return f"in flight: {', '.join(row.calls[:20])}"
+            return f"in flight: {safe(', '.join(row.calls[:20]))}"
         case HolderState.FINISHING:
             return "is giving its slot back"
         case _:

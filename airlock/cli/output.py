@@ -10,12 +10,13 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, ParamSpec
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 from temporalio.service import RPCError
 
@@ -43,12 +44,23 @@ class Refusal(AirlockError):
         super().__init__(message)
 
 
+class _Screen(Console):
+    """A console on which no text can move the cursor, colour or erase anything: only the console itself does.
+
+    A worker without keys can answer a query. What it says beside a preview must not be drawn over the preview.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=_printable(segment.text))
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console for people: colours only on a terminal, and never with NO_COLOR; markup is printed as it is."""
-    probe = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    probe = _Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
     if probe.is_terminal:
         return probe
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=_WIDTH_WITHOUT_TERMINAL)
+    return _Screen(stderr=stderr, highlight=False, markup=False, emoji=False, width=_WIDTH_WITHOUT_TERMINAL)
 
 
 def say(text: str = "", style: str = "") -> None:

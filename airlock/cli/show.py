@@ -16,6 +16,7 @@ from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import program
 from airlock.run.presentation.preview import step_text
+from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.views import AuditView
 
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="The plan id, or its workflow id.")]
@@ -69,6 +70,7 @@ async def _show_step(handle: PlanHandle, step: str, *, as_json: bool) -> int:
 async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> None:
     status, missing = await with_workers(handle, status_as_started(await patiently(handle.status())))
     preview = preview_as_started(await handle.preview())
+    status = fitting_status(status, preview)
     recorded = await handle.audit() if audit else None
     if as_json:
         document: dict[str, Any] = {"answered": True, "status": status, "preview": preview, "missing_workers": missing}
@@ -98,9 +100,9 @@ def _audit_table(audit: AuditView) -> Table:
     for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
         table.add_column(column, overflow="fold")
     for entry in audit.entries:
-        moved = f"{entry.from_state} -> {entry.to_state}" if entry.to_state else ""
+        moved = safe(f"{entry.from_state} -> {entry.to_state}") if entry.to_state else ""
         table.add_row(
             str(entry.number), moment(entry.at), entry.kind.value, safe(entry.what), safe(entry.by),
-            entry.step or "", moved, safe(entry.reason),
+            safe(entry.step or ""), moved, safe(entry.reason),
         )  # fmt: skip
     return table

@@ -52,12 +52,12 @@ def steps_table(steps: Sequence[StepView]) -> Table:
         why = as_started(step.error) or "; ".join(step.reasons)
         drifted = f" (drift: {', '.join(step.drift)})" if step.drift else ""
         table.add_row(
-            Text(step.id),
+            Text(safe(step.id)),
             Text(safe(step.tool)),
             Text(safe(step.agent)),
-            step.risk or "",
+            safe(step.risk or ""),
             step.ceiling.value if step.ceiling else "",
-            Text(step.status, style=_STATUS_STYLES.get(step.status, "")),
+            Text(safe(step.status), style=_STATUS_STYLES.get(step.status, "")),
             Text(safe(why + drifted)),
         )
     return table

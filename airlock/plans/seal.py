@@ -6,6 +6,9 @@ from airlock.base.canonical import digest
 
 DIGEST_PREFIX_LENGTH = 12
 """The fewest hex characters by which a decision may name a seal."""
+SIGNED_PREFIX_LENGTH = 32
+"""The fewest hex characters by which a person may name the seal to sign: a preview that shares 12 with another one can be
+found by trying, and any worker that polls can show it."""
 
 
 def seal(sealed: BaseModel) -> str:

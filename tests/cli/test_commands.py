@@ -4,10 +4,13 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from rich.text import Text
 
 from airlock import program
 from airlock.cli.app import Commands
 from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.cli.output import console
+from airlock.cli.status_screens import status_screen
 from airlock.plans.state import State
 from airlock.run.presentation.views import PreviewView, StatusView, StepView
 from tests.command_lines import starter_commands
@@ -75,3 +78,19 @@ def test_hints_of_a_run_are_rewritten_and_the_values_of_a_plan_are_not(monkeypat
     assert told.why == "python starter.py show p"
     assert told.steps[0].error == "settle it with python starter.py rollback other"
     assert told.goal == "run airlock list"
+
+
+def test_what_a_worker_answers_cannot_draw_over_a_preview(capsys: pytest.CaptureFixture[str]) -> None:
+    """Any worker that polls can answer a query; the terminal obeys what it prints."""
+    over = "\x1b[2J\x1b[H\x1b]0;t\x07\x9b1A\r\n\u202e"
+    step = StepView(id=f"one{over}", agent=f"a{over}", tool=f"t{over}", status=f"live{over}", risk=f"LOW{over}")
+    status = StatusView(
+        plan_id=f"p{over}", goal=over, requested_by=over, state=State.LOCKED, since=datetime.now(UTC), why=over,
+        waits_for=over, steps=(step,), outcome=None, digest=None, expires_at=None, approvals=(), approvals_required=1,
+        in_flight=(), parked=(), possible=(), refused=0, refusals=(),
+    )  # fmt: skip
+    console().print(status_screen(status))
+    console().print(Text(over), f"plain {over}", over)  # what a screen forgets to make visible
+    said = capsys.readouterr().out
+    assert "⟨U+001B⟩" in said
+    assert {each for each in said if not each.isprintable()} == {"\n"}

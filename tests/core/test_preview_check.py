@@ -4,8 +4,8 @@ import pytest
 
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.presentation.preview_check import PreviewMismatch, checked_preview
-from airlock.run.presentation.views import PreviewView, preview_view
+from airlock.run.presentation.preview_check import PreviewMismatch, checked_preview, fitting_status
+from airlock.run.presentation.views import PreviewView, preview_view, status_view
 from tests.core.build import awaiting, plan, step
 
 PLAN = "plan-p-1"
@@ -52,3 +52,23 @@ def test_a_preview_that_is_not_open_says_so(view):
     about, _, command = view.text.partition("\nNeeds 1 approval by")
     assert "--name approve --input" in command
     assert closed.text == f"{about}\nThis preview is not open for approval any more: the plan is in LIVE."
+
+
+def test_what_is_said_in_the_place_of_a_preview_is_not_shown(view):
+    """Text and content without a digest could be those of a harmless plan, with the digest of this one written into them."""
+    lie = view.model_copy(update={"digest": None})
+    shown = checked_preview(lie, PLAN)
+    assert (shown.text, shown.sealed) == ("Plan p-1 has no preview: it is in AWAITING_APPROVAL.", None)
+    assert str(view.digest) not in shown.text
+
+
+def test_a_status_names_the_seal_of_the_preview_that_is_shown_with_it(view):
+    run = awaiting(plan(step("a")))
+    honest = status_view(run)
+    assert fitting_status(honest, view) == honest
+    lie = honest.model_copy(update={"digest": "0" * 64, "approve_command": "temporal workflow signal"})
+    assert fitting_status(lie, view) == honest
+    live = view.model_copy(update={"state": State.LIVE})
+    assert fitting_status(lie, live).approve_command is None
+    nothing = view.model_copy(update={"digest": None, "sealed": None})
+    assert fitting_status(lie, nothing).digest is None

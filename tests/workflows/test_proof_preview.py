@@ -38,7 +38,7 @@ async def answer_a_query(attacker: Attacker, answer: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("lie", ["other content", "other text"])
+@pytest.mark.parametrize("lie", ["other content", "other text", "no digest"])
 async def test_a_preview_that_a_worker_without_keys_shows_is_not_believed(dev_server, plan, lie):
     where = await place(dev_server.client, f"forged-preview-{lie.replace(' ', '-')}", keyring("k"))
     document = plan(step("a", "put", key="precious", value="gone"))
@@ -51,6 +51,8 @@ async def test_a_preview_that_a_worker_without_keys_shows_is_not_believed(dev_se
         answer["sealed"]["steps"][0]["args"] = {"key": "harmless", "value": 1}
     else:
         answer["text"] = answer["text"].replace("precious", "harmless")
+    if lie == "no digest":  # it stands in the text, which a person reads
+        answer["digest"] = None
     async with asyncio.TaskGroup() as both:
         both.create_task(asyncio.wait_for(answer_a_query(where.attacker, answer), 120))
         asked = both.create_task(_outcome(handle))
@@ -58,6 +60,9 @@ async def test_a_preview_that_a_worker_without_keys_shows_is_not_believed(dev_se
     if lie == "other content":
         assert isinstance(shown, PreviewMismatch)
         assert "approve nothing" in str(shown)
+    elif lie == "no digest":
+        assert "has no preview" in shown.text
+        assert honest.digest[:12] not in shown.text
     else:
         assert shown.text == honest.text
         assert "precious" in shown.text

@@ -1,8 +1,12 @@
 """The approver's own check of a preview: the text is made again here, from content that the digest covers."""
 
 from airlock.base.errors import AirlockError
+from airlock.base.names import plan_id_of
+from airlock.base.visible import visible
 from airlock.plans.seal import seal
-from airlock.run.presentation.views import PreviewView, render
+from airlock.plans.state import State
+from airlock.run.presentation.preview import approve_command
+from airlock.run.presentation.views import PreviewView, StatusView, render
 
 
 class PreviewMismatch(AirlockError):
@@ -23,7 +27,9 @@ def checked_preview(view: PreviewView, workflow_id: str) -> PreviewView:
         PreviewMismatch: If the digest is not that of the content, or the content belongs to another plan.
     """
     if view.digest is None:
-        return view
+        # a text that is not made here could be that of another preview, with the digest of this one written into it
+        text = f"Plan {visible(plan_id_of(workflow_id))} has no preview: it is in {view.state.value}."
+        return view.model_copy(update={"text": text, "sealed": None})
     if view.sealed is None or seal(view.sealed) != view.digest:
         raise PreviewMismatch(
             f"the preview of plan {view.plan_id!r} does not fit its digest {view.digest[:12]}: approve nothing. Either this "
@@ -32,3 +38,19 @@ def checked_preview(view: PreviewView, workflow_id: str) -> PreviewView:
     if (shown := view.sealed.workflow_id) != workflow_id:
         raise PreviewMismatch(f"the preview is that of {shown!r}, not of {workflow_id!r}: approve nothing")
     return view.model_copy(update={"text": render(view.sealed, view.digest, view.state)})
+
+
+def fitting_status(status: StatusView, preview: PreviewView) -> StatusView:
+    """Return a status that names the seal of a checked preview, and no other one.
+
+    Nothing shows who answered the query `status`. A program that shows the preview and then approves the digest of the
+    status would approve what it did not show.
+
+    Args:
+        status: The answer of the query `status`.
+        preview: The preview that is shown with it, as `checked_preview` returned it.
+    """
+    sealed, digest = preview.sealed, preview.digest
+    waits = preview.state is State.AWAITING_APPROVAL and status.outcome is None
+    command = approve_command(sealed, digest) if waits and sealed is not None and digest is not None else None
+    return status.model_copy(update={"digest": digest, "approve_command": command})
