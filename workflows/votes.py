@@ -123,9 +123,11 @@ class Votes:
         """Return the policy of today, or why it is not known; None if it is the plan's own policy.
 
         The build id of the worker tells the last case at no cost: it is recorded with the workflow task, so that a replay
-        sees the same. Otherwise a local activity asks.
+        sees the same. Otherwise a local activity asks. Any client that completes a workflow task can name a build id. The
+        live worker examines the approval of a plan again, but not that of an undo, which therefore always asks.
         """
-        if workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash):
+        own = workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash)
+        if own and self._run.undoing is None:
             return None
         try:
             answer = await answered(commands.policy_now(PolicyRequest(plan_id=self._run.plan.plan_id)))

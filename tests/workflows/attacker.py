@@ -11,7 +11,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic_core import to_json
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.command.v1 import Command, ScheduleActivityTaskCommandAttributes
-from temporalio.api.common.v1 import ActivityType, Payload, Payloads, RetryPolicy, WorkflowExecution
+from temporalio.api.common.v1 import (
+    ActivityType,
+    Payload,
+    Payloads,
+    RetryPolicy,
+    WorkerVersionStamp,
+    WorkflowExecution,
+)
 from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
@@ -115,12 +122,13 @@ class Attacker:
             )
         )  # fmt: skip
 
-    async def complete_task(self, queue: str, workflow_id: str, commands: Sequence[Command]) -> None:
-        """Take a workflow task, as a worker without keys, and complete it with some commands."""
+    async def complete_task(self, queue: str, workflow_id: str, commands: Sequence[Command], build_id: str = "") -> None:
+        """Take a workflow task, as a worker without keys, and complete it with some commands, in the name of a build."""
         await self.client.workflow_service.respond_workflow_task_completed(
             RespondWorkflowTaskCompletedRequest(
                 namespace=self.client.namespace, task_token=await self._task_of(queue, workflow_id), identity=IDENTITY,
                 commands=commands,
+                worker_version_stamp=WorkerVersionStamp(build_id=build_id) if build_id else None,
             )
         )  # fmt: skip
 

@@ -1,0 +1,82 @@
+"""A workflow task that a client completes in the name of another build: the policy of today counts all the same."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from temporalio.api.command.v1 import CancelTimerCommandAttributes, Command
+from temporalio.api.enums.v1 import CommandType
+from temporalio.api.history.v1 import HistoryEvent
+
+from airlock.admission.policy import Policy
+from airlock.base import names
+from airlock.client import PlanHandle
+from airlock.client.undo import undo
+from airlock.plans.state import State
+from tests.workflows.attacker_starts import finished_tasks, history
+from tests.workflows.conftest import approved, awaiting, step, until
+from tests.workflows.protected import Place, keyring, place
+from tests.workflows.test_proof_markers import commands_of
+from tests.workflows.world import WORLD
+
+_NUMBERS = itertools.count(1)
+_NOWHERE = "mallory"
+_FAILED = "workflow_task_failed_event_attributes"
+
+
+async def asked(where: Place, plan_id: str) -> tuple[PlanHandle, str]:
+    """Start the undo of a plan, and return it with its digest once it waits for its approval."""
+    handle = await undo(where.airlock.client, plan_id, by="olga", reason="wrong customer")
+    return handle, (await awaiting(handle)).digest
+
+
+def after_an_approval(events: list[HistoryEvent]) -> Iterator[Command]:
+    """Yield the commands after an approval, of a worker whose policy is the plan's own: it has nothing to ask."""
+    signalled = next(event.event_id for event in events if event.HasField("workflow_execution_signaled_event_attributes"))
+    task = next(number for number in finished_tasks(events) if number > signalled)
+    cancelled, *rest = (event for event in events[task:] if not event.HasField("marker_recorded_event_attributes"))
+    timer = cancelled.timer_canceled_event_attributes.timer_id
+    yield Command(
+        command_type=CommandType.COMMAND_TYPE_CANCEL_TIMER,
+        cancel_timer_command_attributes=CancelTimerCommandAttributes(timer_id=timer),
+    )
+    yield from commands_of(rest, 0)
+
+
+async def test_an_undo_is_not_approved_by_a_policy_that_was_tightened_since(dev_server, plan):
+    where = await place(dev_server.client, f"builds{next(_NUMBERS)}", keyring("k"))
+    twin, document = (plan(step("a", "put", key="a", value=number)) for number in (1, 2))
+    async with where.working():
+        for each in (twin, document):
+            handle = await where.airlock.submit(each)
+            await approved(handle)
+            assert (await handle.result()).outcome == "completed"
+        honest, digest = await asked(where, twin["plan_id"])
+        handle, sealed = await asked(where, document["plan_id"])
+    await honest.workflow.signal("approve", {"by": "alice", "digest": digest})
+    async with where.working():
+        assert (await honest.result()).undone == ("a",)
+    same = list(after_an_approval(await history(where.attacker.client, honest.workflow.id)))
+    assert same[-1].schedule_activity_task_command_attributes.activity_type.name == "compensate"
+    tightened = replace(where, policy=Policy.model_validate(where.policy.model_dump() | {"approvers": ("bob",)}))
+    async with tightened.working():
+        refused = await handle.decide("approve", by="alice", digest=sealed)
+        assert "today's policy" in refused.reason
+    await handle.workflow.signal("approve", {"by": "alice", "digest": sealed})
+    await where.attacker.complete_task(
+        names.WORKFLOW_QUEUE, handle.workflow.id, same, build_id=names.build_id(where.policy.digest())
+    )
+    await where.attacker.complete(await where.attacker.take(_NOWHERE, "compensate"), None)
+    async with tightened.working():
+        decided = await until(lambda: decision(where, handle))
+        # what the client commanded is not what a run commands that asks for the policy of today
+        assert decided == "failed"
+        await handle.workflow.terminate("its history fits no worker")
+    assert ("undo", document["plan_id"], "a") not in WORLD.log
+
+
+async def decision(where: Place, handle: PlanHandle) -> str:
+    """Return how a worker takes the task that a client completed: it fails at it, or believes the approval, and parks."""
+    if any(event.HasField(_FAILED) for event in await where.attacker.events(handle.workflow.id)):
+        return "failed"
+    return "approved" if (await handle.facts(last=1)).summary.state == State.LOCKED else ""
