@@ -103,6 +103,8 @@ async def count_plans(client: Client, *, state: State | None = None) -> int:
 
 def _of_plans(state: State | None) -> str:
     query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'ContinuedAsNew'"
+    # any client can start a workflow of that type, also under an id that would be listed by the name of another plan
+    query += f" AND (WorkflowId STARTS_WITH '{names.PLAN_PREFIX}' OR WorkflowId STARTS_WITH '{names.UNDO_PREFIX}')"
     return query + (f" AND {names.ATTRIBUTE_STATE} = '{state.value}'" if state else "")
 
 

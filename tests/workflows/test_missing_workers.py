@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 
 from airlock.activities.toolbox import Toolbox
@@ -22,6 +23,7 @@ from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
 
+_STATE = SearchAttributeKey.for_keyword(names.ATTRIBUTE_STATE)
 AGENT = "https://agents.acme.example/teams/onboarding/agents/worker-"
 
 
@@ -87,11 +89,22 @@ def test_an_index_of_agents_is_bounded_in_any_alphabet() -> None:
 async def test_a_list_knows_how_many_plans_it_leaves_out(airlock_with: Any, plan: Any, tmp_path: Path) -> None:
     airlock = await airlock_with()
     for _ in range(3):
-        await awaiting(await airlock.submit(plan(step("s", "put", key="k", value=1))))
+        last = await airlock.submit(plan(step("s", "put", key="k", value=1)))
+        await awaiting(last)
+    for foreign in (last.plan_id, "gate-other"):  # it would be listed by the name of the plan, in a state of its own
+        attributes = TypedSearchAttributes([SearchAttributePair(_STATE, State.AWAITING_APPROVAL.value)])
+        await airlock.client.start_workflow(
+            names.PLAN_WORKFLOW, id=foreign, task_queue="mallory", search_attributes=attributes
+        )
+    await until(lambda: _seen(airlock, names.PLAN_WORKFLOW, 5))
     await until(lambda: _counted(airlock, 3))
     assert len(await list_plans(airlock.client, state=State.AWAITING_APPROVAL, limit=2)) == 2
     assert await count_plans(airlock.client) == 3
     assert await count_plans(airlock.client, state=State.LIVE) == 0
+
+
+async def _seen(airlock: Airlock, kind: str, number: int) -> bool:
+    return (await airlock.client.count_workflows(f"WorkflowType = '{kind}'")).count == number
 
 
 async def _counted(airlock: Airlock, number: int) -> bool:
