@@ -32,7 +32,8 @@ _ACTIVITY_ENDS = (
 )
 _MESSAGE = "message "
 _CANCEL = "cancel"
-_REHEARSING = ("admit", "rehearse", "preview", "recover", "look_at_undo")
+_PREPARED = "prepare"
+_REHEARSING = ("prepare", "admit", "rehearse", "preview", "recover", "look_at_undo")
 """Activities whose answer can make `airlock` abort a plan."""
 
 
@@ -194,6 +195,10 @@ def _task_at(at: datetime, tasks: Sequence[Task], by_time: dict[datetime, list[i
         return first if first > 0 else None
     while first + 1 < len(tasks) and tasks[first + 1].at <= at:
         first += 1
+    # what one activity rehearsed is recorded with the times at which it happened, before the task that took the answer
+    later = first + 1
+    if later < len(tasks) and any(cause.name == _PREPARED for cause in tasks[later].causes):
+        return later
     return first
 
 
@@ -215,8 +220,8 @@ def _explains(entry: AuditEntry, cause: Cause) -> bool:
         case AuditKind.UNDO:
             return cause.name == "compensate" and entry.step in cause.steps
         case AuditKind.ADMISSION:
-            return cause.name == "admit"
+            return cause.name in ("prepare", "admit")
         case AuditKind.CONFLICT:
-            return cause.name in ("admit", "acquire")
+            return cause.name in ("prepare", "admit", "acquire")
         case AuditKind.TRANSITION:
             return False
