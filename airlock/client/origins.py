@@ -133,7 +133,7 @@ def _stored(name: str, content: Any, event: HistoryEvent) -> StoredMessage | Non
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
     """Return the steps of one activity `call`."""
     request = await _content(client, payloads)
-    calls = request.get("calls") if isinstance(request, dict) else None
+    calls = request.get("opening") or request.get("calls") if isinstance(request, dict) else None
     steps = tuple(_text(call.get("step"), "id") for call in calls if isinstance(call, dict)) if calls else ()
     return steps or (first,)
 
@@ -222,6 +222,6 @@ def _explains(entry: AuditEntry, cause: Cause) -> bool:
         case AuditKind.ADMISSION:
             return cause.name in ("prepare", "admit")
         case AuditKind.CONFLICT:
-            return cause.name in ("prepare", "admit", "acquire")
+            return cause.name in ("prepare", "admit", "acquire", "call")
         case AuditKind.TRANSITION:
             return False

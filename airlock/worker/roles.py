@@ -148,12 +148,13 @@ def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker
 def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     keyring, grace = keyring_of(client), grace_of(toolbox)
     compensations = CompensateActivities(toolbox, keyring)
-    call, entry = CallActivities(toolbox, keyring).call, EntryActivities(toolbox, keyring).acquire
+    entry = EntryActivities(toolbox, keyring)
+    call = CallActivities(toolbox, keyring, entry).call
     return [
         _activity_worker(client, names.LIVE_QUEUE, [call], limits.calls, grace),
         _activity_worker(client, names.UNDO_QUEUE, [compensations.compensate, compensations.probe], limits.calls, grace),
         # slots of their own: an entry never waits behind calls
-        _activity_worker(client, names.PERMIT_QUEUE, [entry], ENTRIES, SHUTDOWN_MARGIN),
+        _activity_worker(client, names.PERMIT_QUEUE, [entry.acquire], ENTRIES, SHUTDOWN_MARGIN),
     ]
 
 
