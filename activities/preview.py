@@ -64,12 +64,17 @@ class PreviewActivities:
         dumped = [outcome.model_dump(mode="json") for outcome in done]
         stopped = asyncio.Event()
         return await run_to_completion(
-            self._preview_all(request, done, dumped, stopped), lambda: Progress(dumped), stopped.set
+            self._preview_all(request, done, dumped, stopped, PAYLOAD_BUDGET), lambda: Progress(dumped), stopped.set
         )
 
+    async def preview_some(self, request: RehearsalRequest, stopped: asyncio.Event, budget: int) -> PreviewResult:
+        """Preview steps in dependency order until the event is set, or so many bytes of JSON are spent."""
+        return await self._preview_all(request, [], [], stopped, budget)
+
     async def _preview_all(
-        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event
-    ) -> PreviewResult:
+        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event,
+        budget: int,
+    ) -> PreviewResult:  # fmt: skip
         by_id = {step.id: step for step in request.steps}
         parents = request.edges
         own = OwnSteps(request.parents or {})
@@ -88,7 +93,7 @@ class PreviewActivities:
                 group = [step for step in wave[start : start + CONCURRENCY] if step not in finished]
                 group = [step for step in group if not failed.intersection(parents[step])]
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
-                if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
+                if stopped.is_set() or (size > budget and group):
                     return _result(done, by_id, failed, own)
                 looks = [self._counted(request, by_id[step], outputs, own, stopped) for step in group]
                 for looked in await asyncio.gather(*looks):

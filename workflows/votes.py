@@ -126,7 +126,7 @@ class Votes:
         sees the same. Otherwise a local activity asks. Any client that completes a workflow task can name a build id. The
         live worker examines the approval of a plan again, but not that of an undo, which therefore always asks.
         """
-        own = workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash)
+        own = names.is_under_policy(workflow.info().get_current_build_id(), self._run.contracts().policy_hash)
         if own and self._run.undoing is None:
             return None
         try:
