@@ -19,7 +19,7 @@ from airlock.run.decisions.evidence import EntryRequest, Evidence
 from airlock.run.decisions.permission import AGAIN, Permission, examine
 from airlock.run.permit import Permits, Root, leaf_of
 
-ASKED_FOR = 10.0
+ASKED_FOR = 30.0
 """Seconds for the answer of the gates while the first calls of a run wait in the same activity."""
 LONGEST_PASS = timedelta(hours=1)
 """Time after which a stay in LIVE asks the gates again before its next call."""

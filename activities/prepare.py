@@ -1,27 +1,49 @@
 """The short way to a preview: admission, mocks and the first dry runs of a plan in one activity."""
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from airlock.activities.admit import AdmitActivities
 from airlock.activities.heartbeat import run_to_completion
-from airlock.activities.preview import PAYLOAD_BUDGET, PreviewActivities
+from airlock.activities.preview import PAYLOAD_BUDGET, PreviewActivities, outcomes_in, progress_left
 from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.admitted import Admitted
+from airlock.base.canonical import digest
 from airlock.plans.contract import Mode
 from airlock.run.handed_back import ELSEWHERE
 from airlock.run.own_steps import own_steps
 from airlock.run.rehearsal import take_mocks
 from airlock.run.state import Run
+from airlock.temporal.proof_converter import Progress
 from airlock.wire import Prepared, PrepareRequest, PreviewResult, rehearsal_request
 
 DRY_RUNS_FOR: Final = 5.0
 """Seconds after which this activity begins no further dry run: those are asked for again, with the progress recorded."""
+
+
+@dataclass
+class _Far:
+    """How far an attempt has come, for the next one after the loss of a worker."""
+
+    admitted: str = ""
+    """The digest of what admission said; dry runs under another admission are made again."""
+    dumped: list[Any] = field(default_factory=list)
+    """The outcomes of the dry runs, as JSON."""
+
+    def take_up(self, admitted: Admitted) -> None:
+        self.admitted = digest(admitted.model_dump(mode="json"))
+        before = progress_left()
+        if before and before[0] == {"admitted": self.admitted}:
+            self.dumped += before[1:]
+
+    def progress(self) -> Progress | None:
+        return Progress([{"admitted": self.admitted}, *self.dumped]) if self.dumped else None
 
 
 class PrepareActivities:
@@ -53,9 +75,10 @@ class PrepareActivities:
             stopped.set()
             enough.set()
 
-        return await run_to_completion(self._prepare(request, stopped, enough), lambda: None, stop)
+        far = _Far()
+        return await run_to_completion(self._prepare(request, far, stopped, enough), far.progress, stop)
 
-    async def _prepare(self, request: PrepareRequest, stopped: asyncio.Event, enough: asyncio.Event) -> Prepared:
+    async def _prepare(self, request: PrepareRequest, far: _Far, stopped: asyncio.Event, enough: asyncio.Event) -> Prepared:
         admission = await self._admission.judge(request.plan)
         answer = Prepared(admission=admission, admitted_at=datetime.now(UTC))
         if admission.admitted is None:
@@ -69,18 +92,19 @@ class PrepareActivities:
         spent = await asyncio.to_thread(_size, answer)
         if any(failure.unlooked for failure in mocked.failures) or spent > PAYLOAD_BUDGET:
             return answer
-        previewed = await self._preview(run, enough, PAYLOAD_BUDGET - spent)
+        far.take_up(admission.admitted)
+        previewed = await self._preview(run, far, enough, PAYLOAD_BUDGET - spent)
         return answer.model_copy(update={"previewed": previewed})
 
-    async def _preview(self, run: Run, enough: asyncio.Event, budget: int) -> PreviewResult | None:
+    async def _preview(self, run: Run, far: _Far, enough: asyncio.Event, budget: int) -> PreviewResult | None:
         run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
         if not asked:
             return None
         request = rehearsal_request(run, asked, run.outputs).model_copy(update=own_steps(run, asked, {}))
-        timer = asyncio.get_running_loop().call_later(DRY_RUNS_FOR, partial(enough.set))
+        timer = asyncio.get_running_loop().call_later(DRY_RUNS_FOR, enough.set)
         try:
-            return await self._dry_runs.preview_some(request, enough, budget)
+            return await self._dry_runs.preview_all(request, outcomes_in(far.dumped), far.dumped, enough, budget)
         finally:
             timer.cancel()
 

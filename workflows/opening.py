@@ -60,11 +60,11 @@ async def _opened(
     if not calls or stored_size(chain_request(run, calls, asked), MAX_STORED) > MAX_STORED:
         return None, None
     opening = Opening(moves=run.moves)
-    run.in_flight = tuple(sorted(call.step.id for call in calls))
+    run.in_flight, run.opening = tuple(sorted(call.step.id for call in calls)), (*asked.resources, "live")
     display.update(shown=is_shown(calls))
     request = gates.begin_stay()
     opening.attempts, opening.answer, begun = await _made(run, request, calls, opening.moves)
-    run.in_flight = ()
+    run.in_flight, run.opening = (), ()
     if begun and opening.answer is None:
         # only the gates know what they granted; they return the same slots for the same request
         opening.answer = await gates.acquire(request)
