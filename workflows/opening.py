@@ -64,10 +64,11 @@ async def _opened(
     display.update(shown=is_shown(calls))
     request = gates.begin_stay()
     opening.attempts, opening.answer, begun = await _made(run, request, calls, opening.moves)
-    run.in_flight, run.opening = (), ()
     if begun and opening.answer is None:
         # only the gates know what they granted; they return the same slots for the same request
         opening.answer = await gates.acquire(request)
+    # not before: a call that may have been made is in flight for people, and for an unlock, until it is recorded
+    run.in_flight, run.opening = (), ()
     if not opening.attempts:
         return None, opening
     _take(run, calls, opening.answer)

@@ -22,6 +22,9 @@ replays: code that commands something else than an earlier release asks for `epo
 OPENING_EPOCH = 4
 """The first epoch whose first calls of a stay enter LIVE in the same activity, see docs/adr/0011."""
 
+SETTLED_EPOCH = 4
+"""The first epoch in which a policy waives no approval of a call that a person has settled."""
+
 OWN_STEPS_EPOCH = 3
 """The first epoch whose dry runs see what earlier steps of the plan would leave, see docs/adr/0009."""
 

@@ -180,6 +180,8 @@ class CallRecord(WireModel):
     """Proof of the live role that the call left them."""
     probed: bool = False
     """True if the tool's probe was asked about the call and could not settle it."""
+    settled: bool = Field(default=False, exclude_if=is_empty)
+    """True if a message says that the call has no effect any more; nothing shows who sent it."""
     follows: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The steps whose changes this call was made on; filled for an undo after the end."""
 

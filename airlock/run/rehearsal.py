@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from airlock.admission.admitted import SETTLED_EPOCH
 from airlock.admission.ceiling import too_long_to_show
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.canonical import canonical_json, differences
@@ -14,7 +15,7 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED
 from airlock.run.outputs import drop_all_left
-from airlock.run.sealed import ReplacedSeal, Sealed, sealed_content
+from airlock.run.sealed import ReplacedSeal, Sealed, SealedStep, sealed_content
 from airlock.run.state import Run
 
 MAX_HEAVY_BYTES = 500_000
@@ -92,6 +93,8 @@ def seal_run(run: Run, now: datetime) -> None:
     sealed = sealed_content(
         run.plan, admitted, run.ceilings, run.previews, run.live, run.submitted_at.isoformat(timespec="seconds")
     )
+    if admitted.epoch >= SETTLED_EPOCH:
+        sealed = sealed.model_copy(update={"steps": tuple(_unwaived(run, step) for step in sealed.steps)})
     if admitted.epoch >= 1:
         sealed = sealed.model_copy(update={"life": run.life})
     if run.digest is not None and run.sealed is not None:
@@ -108,6 +111,16 @@ def seal_run(run: Run, now: datetime) -> None:
     deadline = run.deadline_at
     if deadline is not None:
         run.expires_at = min(run.expires_at, deadline)
+
+
+def _unwaived(run: Run, step: SealedStep) -> SealedStep:
+    """Return a step that needs an approval, if a message settled its call.
+
+    Any client can send such a message, about a call that was made or still runs. A policy that waives approvals would make
+    it again, and nobody would have looked.
+    """
+    record = run.calls.get(step.id)
+    return step.model_copy(update={"approval_waived": False}) if record is not None and record.settled else step
 
 
 def begin_life(run: Run, life: str) -> None:

@@ -64,7 +64,7 @@ async def test_an_undo_is_not_approved_by_a_policy_that_was_tightened_since(dev_
         assert "today's policy" in refused.reason
     await handle.workflow.signal("approve", {"by": "alice", "digest": sealed})
     await where.attacker.complete_task(
-        names.WORKFLOW_QUEUE, handle.workflow.id, same, build_id=names.build_id(where.policy.digest())
+        names.WORKFLOW_QUEUE, handle.workflow.id, same, build_id=names.build_id(where.policy.digest(), "0")
     )
     await where.attacker.complete(await where.attacker.take(_NOWHERE, "compensate"), None)
     async with tightened.working():

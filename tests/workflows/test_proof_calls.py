@@ -63,6 +63,34 @@ async def test_a_call_that_is_said_to_be_cancelled_while_it_runs_is_not_made_aga
     assert times(document, "a") == 1
 
 
+async def test_what_a_policy_approves_by_itself_is_not_called_again_because_a_message_settled_it(made_place, plan):
+    """Any client may put a call in doubt, say that it did not happen, and unlock the plan: then a person must look."""
+    where = await made_place(keyring("k"), approval_waived_for=("LOW", "MEDIUM"))
+    document = plan(step("a", "once", key="a", value=1))
+    workflow_id = names.plan_workflow_id(document["plan_id"])
+    mallory = where.attacker.client.get_workflow_handle(workflow_id)
+    async with where.working():
+        hold = WORLD.hold(document["plan_id"], "a")
+        handle = await where.airlock.submit(document)
+        await until(lambda: (document["plan_id"], "a") in WORLD.running)
+        await mallory.signal("lock", {"by": "mallory", "reason": "mine"})
+        await where.attacker.cancel_by_id(workflow_id, "a:live")
+        assert (await until(lambda: parked(handle))) == ("a",)
+        await mallory.signal("resolve", {"by": "mallory", "step": "a", "outcome": "did_not_happen", "reason": "lie"})
+        await mallory.signal("unlock", {"by": "mallory", "reason": "go on"})
+        await awaiting(handle)
+        (sealed,) = (await handle.preview()).sealed.steps
+        assert not sealed.approval_waived
+        assert times(document, "a") == 1
+        hold.set()
+        await until(lambda: not WORLD.running)
+        await handle.workflow.terminate()
+
+
+async def parked(handle):
+    return (await handle.status()).parked
+
+
 async def out_of_flight(handle):
     status = await handle.status()
     return status if status.state is State.LOCKED and not status.in_flight else None

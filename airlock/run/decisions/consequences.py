@@ -85,7 +85,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
             run.change_call(message.step, CallEvent.HAPPENED, now, error="")
             keep_output(run, message.step, message.output)
         case Settlement.DID_NOT_HAPPEN:
-            run.change_call(message.step, CallEvent.DID_NOT_HAPPEN, now, undo=None, failed=True)
+            run.change_call(message.step, CallEvent.DID_NOT_HAPPEN, now, undo=None, failed=True, settled=True)
             run.rollback = run.rollback or RollbackRequest(by=message.by, reason=message.reason)
         case Settlement.RETRY:
             # a call that failed half-way does not become live because its compensation is tried again
@@ -96,7 +96,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
             if record.status is CallStatus.IN_DOUBT:  # given up, not settled
                 run.lose(message.step, given_up=True)
         case Settlement.COMPENSATED:
-            run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None)
+            run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None, settled=True)
     if run.parked or run.lock is not None:
         return
     failed = run.steps_with[CallStatus.FAILED]
