@@ -1,6 +1,7 @@
 """The short way to a preview: admission, mocks and the first dry runs of a plan in one activity."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,12 +25,12 @@ from airlock.temporal.proof_converter import Progress
 from airlock.wire import Prepared, PrepareRequest, PreviewResult, rehearsal_request
 
 DRY_RUNS_FOR: Final = 5.0
-"""Seconds after which this activity begins no further dry run: those are asked for again, with the progress recorded."""
+"""Seconds for the dry runs here. What has not ended by then is asked for again, in the state DRY_RUN."""
 
 
 @dataclass
 class _Far:
-    """How far an attempt has come, for the next one after the loss of a worker."""
+    """Progress of an attempt, for the next one after the loss of a worker."""
 
     admitted: str = ""
     """The digest of what admission said; dry runs under another admission are made again."""
@@ -102,11 +103,16 @@ class PrepareActivities:
         if not asked:
             return None
         request = rehearsal_request(run, asked, run.outputs).model_copy(update=own_steps(run, asked, {}))
-        timer = asyncio.get_running_loop().call_later(DRY_RUNS_FOR, enough.set)
-        try:
-            return await self._dry_runs.preview_all(request, outcomes_in(far.dumped), far.dumped, enough, budget)
-        finally:
-            timer.cancel()
+        done = outcomes_in(far.dumped)
+        looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, far.dumped, enough, budget))
+        await asyncio.wait((looking,), timeout=DRY_RUNS_FOR)
+        enough.set()
+        if not looking.done():  # a dry run that takes longer is made again by `preview`, for as long as its contract allows
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, far.dumped, enough, budget))
+        return await looking
 
 
 def _size(answer: Prepared) -> int:

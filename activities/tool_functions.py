@@ -193,6 +193,9 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
     except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        if running is not None and not running.done() and call.mode is not Mode.LIVE:
+            running.add_done_callback(_forget)
+            REHEARSALS.left_hanging(turn)
         raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 

@@ -44,7 +44,7 @@ _CLOCK = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took, in seconds: by the clock, of the processors, and from the approval to the end."""
+    """Seconds that one run took: by the clock, of the processors, and from the approval to the end."""
 
     clock: float
     cpu: float

@@ -125,6 +125,13 @@ class GateVisits:
         elif isinstance(result, AcquireDenied) and self._run.moves == moves:
             await self._pause_after_refusal(moves)
 
+    async def granted_to(self, request: EntryRequest) -> AcquireResult:
+        """Return what the gates granted to a request whose answer was lost; they return the same slots for the same request.
+
+        Orchestrating workers ask: the live worker that asked may have been the only one. They make no permit.
+        """
+        return await self.acquire(AcquireRequest(**{name: getattr(request, name) for name in AcquireRequest.model_fields}))
+
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once for all slots and claims of a request."""
         return await answered_at_last(self._run, self._question(request))

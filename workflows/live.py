@@ -141,9 +141,9 @@ class LiveStage:
                 await workflow.wait_condition(self._stopped, timeout=pause, timeout_summary="before LIVE is entered again")
 
     def _go_on(self, opening: Opening) -> None:
-        if not isinstance(opening.answer, AcquireGranted):
-            # its worker is gone, and the gates have closed since: what remains waits for another entry
-            self._turned_away = "the gates granted nothing after the first calls"
+        if not isinstance(opening.answer, AcquireGranted) or not opening.answer.receipt:
+            # its worker is gone, or the gates have closed since: what remains needs another entry
+            self._turned_away = "the worker that entered LIVE is gone"
         self._first = opening.attempts
         self._add(self._opened)
 

@@ -22,8 +22,11 @@ async def prepared_at_once(run: Run) -> Prepared | None:
     if not setup or run.undoing is not None or run.admitted is not None or run.calls:
         return None
     request = PrepareRequest(plan=run.plan, setup=setup)
+    run.preparing = True
     try:
         return await answered_unless_moved(run, lambda: commands.prepare(request))
     except (ActivityError, NoAnswer) as error:
         workflow.logger.info("%s is rehearsed part by part: %s", workflow.info().workflow_id, error)
         return None
+    finally:
+        run.preparing = False

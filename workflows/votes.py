@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.incoming import Verdict
     from airlock.plans.state import State
-    from airlock.run.decisions.approval import judge_by_plan, may_mean_next_seal
+    from airlock.run.decisions.approval import judge_by_plan, may_mean_next_seal, rehearses
     from airlock.run.decisions.decision import decide, refuse
     from airlock.run.messages import Approve, Message
     from airlock.run.standing_decisions import Vote
@@ -105,7 +105,7 @@ class Votes:
         run = self._run
         self._judging += 1
         try:
-            await workflow.wait_condition(lambda: run.state is not State.DRY_RUN or run.outcome is not None)
+            await workflow.wait_condition(lambda: not rehearses(run))
         finally:
             self._judging -= 1
 

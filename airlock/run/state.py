@@ -49,6 +49,8 @@ class Run(BaseModel, WorkerMessage):
     fallen: dict[str, Cap] = Field(default_factory=dict)
     """The cap of every step whose mock or preview failed, by step."""
     mock_failed: tuple[str, ...] = ()
+    preparing: bool = Field(default=False, exclude=True)
+    """True while one activity admits, mocks and previews the plan: its dry runs may be under way."""
     previews: dict[str, StepPreview] = Field(default_factory=dict)
     """The previews that are not part of a seal yet, by step."""
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)

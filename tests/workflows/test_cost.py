@@ -81,6 +81,7 @@ async def test_a_resource_and_a_claim_add_at_most_three_actions_each(airlock_wit
     async for run in client.list_workflows("WorkflowType = 'ClaimWorkflow' OR WorkflowId STARTS_WITH 'gate-resource-'"):
         events = await history(client.get_workflow_handle(run.id, run_id=run.run_id))
         beside += sum(events[name] for name in BILLED)
-    # an irreversible call is never in a chain: an activity of its own that has nothing to do with gates
-    assert own[1] - own[0] <= 1, own
+    # an irreversible call is never in a chain: an activity of its own that has nothing to do with gates; a stay that
+    # lasts for a second is told by the search attribute
+    assert own[1] - own[0] <= 2, own
     assert 4 <= beside <= 6

@@ -44,7 +44,7 @@ async def test_a_plan_without_a_live_worker_says_so_until_one_comes(dev_server: 
         )
         await approved(handle)
         status, _ = await with_workers(handle, await handle.wait_for(State.LIVE))
-        assert status.waits_for == "a live worker: no worker serves airlock-permit, airlock-live, airlock-undo"
+        assert status.waits_for.startswith("a live worker: no worker serves airlock-")
         # an entry alone: the call is asked for, and no worker takes it
         live = build_workers(client, toolbox, "live")
         entries = [each for each in live if each.task_queue == names.PERMIT_QUEUE]

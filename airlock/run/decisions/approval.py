@@ -77,13 +77,22 @@ def judge_by_plan(run: Run, approval: Approve, now: datetime) -> Verdict:
     return Verdict(accepted=True, reason="may count")
 
 
+def rehearses(run: Run) -> bool:
+    """Return True while a preview may be in the making."""
+    return run.outcome is None and (run.preparing or run.state is State.DRY_RUN)
+
+
 def may_mean_next_seal(run: Run, message: object) -> bool:
     """Return True if a decision may be about the preview that is being made, whose digest the run does not know yet.
 
     A worker that was lost may have shown that preview. The decision can then reach the run in one workflow task with the
     dry runs, and before them.
     """
-    if not isinstance(message, Approve | Deny) or message.digest is None or run.admitted is None or run.admitted.epoch < 2:
+    if not isinstance(message, Approve | Deny) or message.digest is None:
+        return False
+    if run.preparing:  # who may decide is known when admission has answered: it is judged then
+        return run.outcome is None and len(message.digest.strip()) >= DIGEST_PREFIX_LENGTH
+    if run.admitted is None or run.admitted.epoch < 2:
         return False
     if run.state is not State.DRY_RUN or run.outcome is not None or len(message.digest.strip()) < DIGEST_PREFIX_LENGTH:
         return False

@@ -1,7 +1,7 @@
 """The opening of a stay in LIVE: a run enters together with its first calls, in one activity (docs/adr/0011)."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from airlock.admission.admitted import OPENING_EPOCH
@@ -15,13 +15,15 @@ MAX_STEPS: Final = 100
 """The most steps of a plan that opens a stay: the evidence about all of them travels with the first calls."""
 BEGUN_WITHIN: Final = timedelta(seconds=20)
 """The time for a worker to begin; then the run asks the gates alone, and stands in their queues."""
-LONGEST_UNSHOWN: Final = timedelta(seconds=60)
-"""The longest that the first calls may take for the search attribute `AirlockState` to be left as it was meanwhile."""
+UNSHOWN_FOR: Final = timedelta(seconds=1)
+"""The time in LIVE for which the search attribute `AirlockState` is left as it was."""
+LONGEST_UNSHOWN: Final = 60.0
+"""The seconds that calls under way may take at the longest for that attribute to be left as it was meanwhile."""
 
 
 @dataclass
 class Opening:
-    """What came of an attempt to enter LIVE together with the first calls."""
+    """Outcome of an attempt to enter LIVE together with the first calls."""
 
     moves: int
     """The changes of the run's state before it."""
@@ -45,9 +47,11 @@ def may_open(run: Run, asked: AcquireRequest) -> bool:
     return run.contracts().epoch >= OPENING_EPOCH and run.undoing is None and new and small and not asked.tools
 
 
-def is_shown(calls: list[CallRequest]) -> bool:
-    """Return True if the search attributes must tell that the plan is live before these calls are made: they may be long."""
-    return sum(call.contract.timeout for call in calls) > LONGEST_UNSHOWN.total_seconds()
+def lasts(run: Run, now: datetime) -> bool:
+    """Return True if the search attributes must tell that the plan is live: it has been for a while, or its calls may be."""
+    contracts = run.contracts()
+    longest = sum(contracts.contract(step).timeout for step in run.in_flight)
+    return now - run.since >= UNSHOWN_FOR or longest > LONGEST_UNSHOWN
 
 
 def keep_fence(run: Run, calls: list[CallRequest], answer: AcquireResult) -> None:
