@@ -11,7 +11,7 @@ import typer
 from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import LIVE_GATE
-from airlock.base.text import count
+from airlock.base.text import count, listed
 from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.lock_screen import open_barrier
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
@@ -195,7 +195,7 @@ def _conclude(proof: Proof, within: float) -> None:
             warn(f"Not proven: {safe(proof.problem)}.")
         case Unknown(plans=unknown):
             left = [row for row in proof.rows if row.standing in (HolderState.FINISHING, HolderState.UNREACHABLE)]
-            named = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in left[:_LISTED])
+            named = listed([f"{row.plan_id} ({row.standing.value})" for row in left])
             if named:
                 warn(f"Not quiesced after {within:g} s: {named}. The lock stays; no further call starts.")
             for plan in [plan for plan in unknown if not plan.plan]:
