@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.cli.missing_workers import missing_workers, with_workers
 from airlock.client import Airlock
-from airlock.client.listing import count_plans, list_plans
+from airlock.client.listing import count_plans, list_plans, summary_of
 from airlock.client.patience import answered
 from airlock.client.pollers import QUEUES_OF
 from airlock.client.visibility import MAX_ATTRIBUTE, attributes_of
@@ -73,6 +75,10 @@ async def test_names_longer_than_the_server_takes_are_left_out_of_the_index(airl
     assert 20 < len(indexed) < 32
     assert set(indexed) < {each["agent"] for each in steps}
     await handle.decide("abort", by="alice", reason="enough")
+
+
+def test_a_run_that_never_was_a_plan_is_listed_with_no_agents() -> None:
+    assert summary_of(WorkflowExecutionInfo(execution=WorkflowExecution(workflow_id="plan-junk"))).agents == ()
 
 
 def test_an_index_of_agents_is_bounded_in_any_alphabet() -> None:
