@@ -254,14 +254,18 @@ def waits_for(run: Run) -> str:
             return "nothing, it has ended"
 
 
+def outcomes_of(run: Run, step: str) -> tuple[str, ...]:
+    """Return the outcomes with which a person settles a parked step."""
+    doubt = run.calls[step].status is CallStatus.IN_DOUBT
+    return ("happened", "did_not_happen") if doubt else ("retry", "skip", "compensated")
+
+
 def _locked_waits_for(run: Run) -> str:
     if run.in_flight:
         return f"calls that are still finishing: {listed(run.in_flight)}"
     if needs_settling(run):
         step = run.parked[0]
-        doubt = run.calls[step].status is CallStatus.IN_DOUBT
-        words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
-        settle = f"airlock resolve {run.name} {step} {words} --reason ..."
+        settle = f"airlock resolve {run.name} {step} {'|'.join(outcomes_of(run, step))} --reason ..."
         return f"a human to settle {', '.join(run.parked)}: {settle}"
     if run.lock is not None and run.lock.gate:
         return f"airlock unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"
