@@ -188,16 +188,17 @@ LIVES: dict[str, tuple[Callable[[], Life], dict[str, Any]]] = {
     "completed": (
         lambda: waiting().say("approve").call(live("a", seconds=1.0)),
         {"calls": 1, "rehearsals": 1, "ended_live": 1, "decisions": 1, "success": 1.0, "rollback": 0.0, "conflict": 0.0,
-         "ratio": 1 / 3, "approval": 1.0, "accuracy": 1.0},
+         "ratio": 1 / 3, "approval": 1.0, "accuracy": 1.0, "drift": 0.0, "score": 100.0},
     ),
     "never live": (
         never_live,
         {"rehearsals": 1, "ended_live": 0, "calls": 0, "success": None, "rollback": None, "accuracy": None, "ratio": 0.0,
-         "decisions": 0, "approval": None, "conflict": 0.0},
+         "decisions": 0, "approval": None, "conflict": 0.0, "drift": None, "score": None},
     ),
     "rolled back": (
         lambda: waiting(step("a"), step("b", "write", "a")).say("approve").call(live("a"), failed("b")).undo("a"),
-        {"calls": 2, "ended_live": 1, "success": 0.5, "rollback": 1.0, "accuracy": 0.0, "ratio": 1 / 3, "approval": 1.0},
+        {"calls": 2, "ended_live": 1, "success": 0.5, "rollback": 1.0, "accuracy": 0.0, "ratio": 1 / 3, "approval": 1.0,
+         "drift": 0.5, "score": 35.0},
     ),
     "locked while live, then rolled back": (
         lambda: waiting(step("a"), step("b")).say("approve").call(live("a")).say("lock").say("rollback").undo("a"),
@@ -283,6 +284,8 @@ def test_every_figure_counts_what_its_page_says(name: str) -> None:
         "ratio": metrics.live_execution_ratio,
         "approval": metrics.approval_rate,
         "accuracy": health.approval_accuracy,
+        "drift": metrics.confidence_drift,
+        "score": health.score and health.score.value,
     }
     assert {key: figures[key] for key in expected} == pytest.approx(expected, nan_ok=False)
 
