@@ -104,6 +104,29 @@ async def test_no_host_is_allowed_unless_the_operator_says_so(runner: Make, base
         await runner(http_request, {"allow_hosts": ["127.0.0.1"]}).live(url=f"{base}/health")
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_read_behind_own_writes_may_find_nothing_yet(
+    runner: Make, crm: Any, base: str, allowed: Any, status: int
+) -> None:
+    route = http_tool(
+        name="look_up", method="GET", url=f"{base}/billing/accounts/{{id}}", risk="LOW", reversibility="read_only"
+    )
+    for tool, args in (
+        (runner(http_request, allowed), {"url": f"{base}/billing/accounts/9"}),
+        (runner(route, allowed), {"params": {"id": 9}}),
+    ):
+        crm.fault(status=status)
+        with pytest.raises(ToolFailed, match=f"answered {status}"):
+            await tool.dry_run(**args)
+        crm.fault(status=status)
+        preview = await tool.dry_run(follows_writes=True, **args)
+        assert preview.effect.endswith(f"answered {status} now; earlier steps of the plan may make it.")
+        assert preview.output == {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
+        crm.fault(status=403)
+        with pytest.raises(ToolFailed, match="answered 403"):
+            await tool.dry_run(follows_writes=True, **args)
+
+
 @pytest.mark.parametrize(
     ("fault", "method", "error", "retry"),
     [
