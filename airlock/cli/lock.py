@@ -99,7 +99,7 @@ async def unlock(
     if plan is not None:
         return await decide(airlock.plan(plan), "unlock", as_json=as_json, by=me(by), reason=reason)
     gate = LiveGate(airlock.client)
-    before = await gate.status()
+    before = await patiently(gate.status(patient=True))
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
     # before the unlock: afterwards the plans that wait no longer wait
     changed = ChangesSinceLock() if since is None else await gate.meanwhile(since)
@@ -139,7 +139,8 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
     except NoAnswer as error:
         message = json.dumps({"by": by, "reason": reason} | ({"scope": scope} if scope else {}))
         raise Refusal(
-            f"{error}\nUntil one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
+            f"{error}\nIt is not certain that this {decision} counts: without a worker Temporal does not store it.\n"
+            "Until one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
             "they end.\nTo leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
             f"{LIVE_GATE} --name {decision} --input {shlex.quote(message)}"
         ) from error
@@ -147,7 +148,7 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
 
 async def _locked(gate: LiveGate, scope: str | None) -> bool:
     """Return True if the gate has a lock of this scope, by any operator."""
-    view = await gate.status()
+    view = await gate.status(patient=True)
     return view is not None and any(lock.scope == scope for lock in view.locks)
 
 

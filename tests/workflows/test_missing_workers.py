@@ -1,5 +1,6 @@
 """A role without a worker is named, and what the server refuses about a plan is not blamed on it."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.cli.missing_workers import missing_workers, with_workers
 from airlock.client import Airlock
+from airlock.client.errors import NoAnswer
+from airlock.client.gate_status import read_gate
 from airlock.client.listing import count_plans, list_plans, summary_of
 from airlock.client.patience import answered
 from airlock.client.pollers import QUEUES_OF
@@ -114,6 +117,12 @@ async def test_a_worker_that_polls_is_busy_and_not_away(airlock: Airlock, plan: 
     assert list(limits) == []
     handle.patient = True
     assert (await handle.status()).plan_id == handle.plan_id
+    with pytest.raises(NoAnswer):
+        await read_gate(airlock.client, names.LIVE_GATE, 0.000001)
+    asking = asyncio.create_task(read_gate(airlock.client, names.LIVE_GATE, 0.000001, patient=True))
+    done, _ = await asyncio.wait({asking}, timeout=0.5)
+    assert not done, "a worker polls, so the gate is asked again"
+    asking.cancel()
     await handle.decide("abort", by="alice", reason="enough")
 
 
