@@ -49,11 +49,12 @@ class AdmitActivities:
         Other plans are looked at too: calls they made are left out, resources they touch are told to the approver. That
         this cannot be looked at is no reason to refuse a plan; gates and claims decide at LIVE.
         """
-        return await run_to_completion(self._admit(request), lambda: None, lambda: None)
+        return await run_to_completion(self.judge(request.plan), lambda: None, lambda: None)
 
-    async def _admit(self, request: AdmitRequest) -> Admission:
+    async def judge(self, plan: Plan) -> Admission:
+        """Return what admission says of the plan of this activity's run; see `admit`."""
         own, client = activity.info().workflow_id or "", activity.client()
-        plan, catalogue, policy = request.plan, self._toolbox.catalogue, self._toolbox.policy
+        catalogue, policy = self._toolbox.catalogue, self._toolbox.policy
         known = None
         if policy.calibrated_confidence:
             known = await reliability(client, policy, [step.tool for step in plan.steps])

@@ -10,6 +10,7 @@ from temporalio import activity
 
 from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
+from airlock.activities.entry import EntryActivities, entered_in_time
 from airlock.activities.heartbeat import record_heartbeat, run_to_completion
 from airlock.activities.left_states import ChainStates, left_by
 from airlock.activities.once import OnceGuard, known_calls
@@ -33,6 +34,7 @@ from airlock.activities.undo_token import UnkeptToken, undo_token
 from airlock.base.errors import RefError
 from airlock.base.keyring import Channel, Keyring
 from airlock.base.text import shorten
+from airlock.gates.answers import AcquireGranted
 from airlock.gates.rate_limit import MAX_HOLD_OFF
 from airlock.plans.contract import Mode
 from airlock.plans.drift import drift, drift_beside, matched
@@ -57,9 +59,10 @@ from airlock.tools.common import require_mine
 class CallActivities:
     """The live calls of a worker that holds the write credentials."""
 
-    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
+    def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None, entry: EntryActivities | None = None) -> None:
         self._toolbox = toolbox
         self._keyring = keyring or Keyring()
+        self._entry = entry or EntryActivities(toolbox, self._keyring)
         self._policy = toolbox.policy.digest()
         self._commands = known_calls()
 
@@ -75,12 +78,22 @@ class CallActivities:
             return ChainResult(attempts=tuple(_perhaps_made(call, told) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
-        return await run_to_completion(self._chain(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
+        return await run_to_completion(self._entered(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
 
-    async def _chain(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
+    async def _entered(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
+        """Enter LIVE first where the request says so; make the calls if nothing but a grant came back."""
+        if request.enter is None:
+            return await self._chain(request, request.mark, attempts, stopped)
+        answer = await entered_in_time(self._entry, request.enter)
+        if not isinstance(answer, AcquireGranted) or answer.duplicates or stopped.is_set():
+            return ChainResult(stopped=True, entered=answer)
+        result = await self._chain(request.entered(answer), request.mark, attempts, stopped)
+        return result.model_copy(update={"entered": answer})
+
+    async def _chain(self, request: ChainRequest, mark: str, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
         turns, earlier = RateLimiter(stopped), EarlierRuns(request)
         proofs = self._keyring.demands.due(Channel.RUN, datetime.now(UTC))
-        once = OnceGuard(request.receipt, self._commands, proofs=proofs)
+        once = OnceGuard(mark, self._commands, proofs=proofs)
         permitted = Permitted(request, self._keyring, self._policy)
         states = ChainStates(permitted)
         outputs: dict[str, Any] = {}

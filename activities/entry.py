@@ -19,6 +19,8 @@ from airlock.run.decisions.evidence import EntryRequest, Evidence
 from airlock.run.decisions.permission import AGAIN, Permission, examine
 from airlock.run.permit import Permits, Root, leaf_of
 
+ASKED_FOR = 30.0
+"""Seconds for the answer of the gates while the first calls of a run wait in the same activity."""
 LONGEST_PASS = timedelta(hours=1)
 """Time after which a stay in LIVE asks the gates again before its next call."""
 
@@ -40,10 +42,11 @@ class EntryActivities:
         Raises:
             ApplicationError: If the holder is not the workflow that runs this activity.
         """
-        self._gates.require(request.plan_id, request.holder)
-        return await interruptible(self._enter(request))
+        return await interruptible(self.enter(request))
 
-    async def _enter(self, request: EntryRequest) -> AcquireResult:
+    async def enter(self, request: EntryRequest) -> AcquireResult:
+        """Examine the evidence, then ask the gates; see `acquire`."""
+        self._gates.require(request.plan_id, request.holder)
         now = server_time()
         if why := unproven_input(self._keyring.demands):
             return self._denied(AGAIN, why)
@@ -110,3 +113,24 @@ def _leaves(evidence: Evidence, answer: Permission) -> dict[str, str]:
         )
         for step in answer.steps
     }  # fmt: skip
+
+
+async def entered_in_time(entry: EntryActivities, request: EntryRequest) -> AcquireResult | None:
+    """Return the answer of the gates to a run whose first calls wait in the same activity; None if it must ask again.
+
+    The run asks on its own then, without a worker of live calls waiting, and gets the slots that it may have got here.
+    """
+    asking = asyncio.ensure_future(entry.enter(request))
+    shutdown = asyncio.ensure_future(activity.wait_for_worker_shutdown())
+    try:
+        await asyncio.wait((asking, shutdown), timeout=ASKED_FOR, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            asking.cancel()
+        return await asking
+    except asyncio.CancelledError:
+        return None
+    except Exception as error:  # noqa: BLE001  # the gates do not answer: nothing was called, and the run asks again
+        activity.logger.warning("the gates were not asked: %s", error)
+        return None
+    finally:
+        shutdown.cancel()

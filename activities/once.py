@@ -46,7 +46,7 @@ class OnceGuard:
     """Looks in the history of its own run for an earlier command of the same call.
 
     Args:
-        receipt: The receipt that the chain shows.
+        receipt: The receipt that the chain shows, or the mark of the stay that it opens.
         known: The commands that this worker has read.
         proofs: True if only a proved answer shows that an earlier command made nothing.
     """
@@ -123,7 +123,7 @@ class OnceGuard:
                 seen_own = True
                 continue
             chain = await _requested(scheduled)
-            same = chain.receipt == self._receipt and any(_same(call, other) for other in chain.calls)
+            same = chain.mark == self._receipt and any(_same(call, other) for other in chain.calls)
             if same and not await self._made_nothing(call, scheduled.activity_id, ended.get(event.event_id)):
                 found = event.event_id
         return found
@@ -171,7 +171,7 @@ async def _read(scheduled: ActivityTaskScheduledEventAttributes) -> tuple[ChainR
 async def _command(scheduled: ActivityTaskScheduledEventAttributes) -> Command:
     chain, stamp = await _read(scheduled)
     calls = frozenset((call.step.id, call.undone) for call in chain.calls)
-    return Command(activity_id=scheduled.activity_id, receipt=chain.receipt, calls=calls, ask=stamp.ask)
+    return Command(activity_id=scheduled.activity_id, receipt=chain.mark, calls=calls, ask=stamp.ask)
 
 
 def _same(call: CallRequest, other: CallRequest) -> bool:

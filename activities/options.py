@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
-from airlock.plans.contract import Contract
+from airlock.plans.contract import LONGEST_TIMEOUT, Contract
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats of an activity; tool authors need not send any."""
@@ -72,6 +72,12 @@ def rehearse(steps: int) -> Options:
 def preview(contracts: Iterable[Contract]) -> Options:
     """Return the limits for previewing steps with these contracts, one after the other in the worst case."""
     return Options(_bounded(sum(_tries(contract.timeout) for contract in contracts)), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
+
+
+def prepare(steps: int) -> Options:
+    """Return the limits for admitting so many steps, mocking them and previewing the first; no contract is known yet."""
+    mocks = rehearse(steps).start_to_close.total_seconds()
+    return Options(_bounded(mocks + LONGEST_TIMEOUT), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def call(contracts: Iterable[Contract]) -> Options:

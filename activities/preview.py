@@ -40,6 +40,17 @@ TOO_LARGE = f"its preview is larger than {MAX_OUTPUT_BYTES:,} bytes"
 _OUTCOMES = TypeAdapter(list[PreviewOutcome])
 
 
+def progress_left() -> list[Any]:
+    """Return the progress that an earlier attempt at this activity recorded; empty if there is none, or it is not proved."""
+    details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
+    return list(details[0]) if details else []
+
+
+def outcomes_in(progress: list[Any]) -> list[PreviewOutcome]:
+    """Return the outcomes of dry runs that a progress holds."""
+    return _OUTCOMES.validate_python(progress)
+
+
 class PreviewActivities:
     """The dry runs of a worker that needs no write credentials."""
 
@@ -58,18 +69,27 @@ class PreviewActivities:
             ApplicationError: If this worker has other contracts than those of the plan.
         """
         require_contracts(self._toolbox, request)
-        details = [left for left in activity.info().heartbeat_details if not isinstance(left, Unproven)]
-        done = _OUTCOMES.validate_python(details[0]) if details else []
+        done = outcomes_in(progress_left())
         # each is dumped once: every heartbeat of a long rehearsal would otherwise dump the whole plan
         dumped = [outcome.model_dump(mode="json") for outcome in done]
         stopped = asyncio.Event()
         return await run_to_completion(
-            self._preview_all(request, done, dumped, stopped), lambda: Progress(dumped), stopped.set
+            self.preview_all(request, done, dumped, stopped, PAYLOAD_BUDGET), lambda: Progress(dumped), stopped.set
         )
 
-    async def _preview_all(
-        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event
-    ) -> PreviewResult:
+    async def preview_all(
+        self, request: RehearsalRequest, done: list[PreviewOutcome], dumped: list[dict[str, Any]], stopped: asyncio.Event,
+        budget: int,
+    ) -> PreviewResult:  # fmt: skip
+        """Preview steps in dependency order until the event is set, or so many bytes of JSON are spent.
+
+        Args:
+            request: The steps.
+            done: The outcomes of an earlier attempt; this one adds to them.
+            dumped: The same as JSON, for the heartbeats.
+            stopped: Set when no further dry run is to begin.
+            budget: Bytes of JSON in `dumped` from which no further dry run begins.
+        """
         by_id = {step.id: step for step in request.steps}
         parents = request.edges
         own = OwnSteps(request.parents or {})
@@ -88,7 +108,7 @@ class PreviewActivities:
                 group = [step for step in wave[start : start + CONCURRENCY] if step not in finished]
                 group = [step for step in group if not failed.intersection(parents[step])]
                 failed.update(step for step in wave[start : start + CONCURRENCY] if failed.intersection(parents[step]))
-                if stopped.is_set() or (size > PAYLOAD_BUDGET and group):
+                if stopped.is_set() or (size > budget and group):
                     return _result(done, by_id, failed, own)
                 looks = [self._counted(request, by_id[step], outputs, own, stopped) for step in group]
                 for looked in await asyncio.gather(*looks):

@@ -41,9 +41,14 @@ class RehearseActivities:
         """
         require_contracts(self._toolbox, request)
         stopped = asyncio.Event()
-        return await run_to_completion(self._mock_all(request, stopped), lambda: None, stopped.set)
+        return await run_to_completion(self.mock_all(request, stopped), lambda: None, stopped.set)
 
-    async def _mock_all(self, request: RehearsalRequest, stopped: asyncio.Event) -> RehearseResult:
+    async def mock_all(self, request: RehearsalRequest, stopped: asyncio.Event) -> RehearseResult:
+        """Mock steps until all are mocked.
+
+        Raises:
+            ApplicationError: If the event is set before the last one.
+        """
         outputs = dict(request.outputs)
         failures: list[MockFailed] = []
         for step in request.steps:

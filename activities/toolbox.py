@@ -1,7 +1,10 @@
 """The operator's catalogue and policy, which the worker gives to every activity."""
 
+import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from temporalio import activity
@@ -11,6 +14,7 @@ from airlock.activities.secrets import Secrets
 from airlock.admission.policy import Policy
 from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
+from airlock.base.canonical import digest
 from airlock.base.errors import ContractError, SecretRefused, ToolFailed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
@@ -43,6 +47,12 @@ class Toolbox:
     """True if the same worker makes live calls: its secrets are those of the calls."""
     finder: Callable[[Tool, Secrets], Finder] = field(default=_nothing_open, repr=False)
     """Returns the function behind `ToolCall.shared` for one call of a tool; see `opened`."""
+
+    @cached_property
+    def setup(self) -> str:
+        """The digest of all by which this worker admits plans: policy, contracts and the key of the index. 16 hex digits."""
+        key = hmac.new(self.index_key.encode(), b"airlock setup", hashlib.sha256).hexdigest() if self.index_key else ""
+        return digest([self.policy.digest(), self.catalogue.digest(), key])[:16]
 
     def call(self, tool: Tool, plan_id: str, step: Step, mode: Mode, secrets: Secrets, undone: int = 0) -> ToolCall:
         """Return the context of a call that its tool function gets."""

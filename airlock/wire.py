@@ -1,11 +1,13 @@
 """The messages between the plan workflow and its activities: one object in, one out."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from pydantic import Field
 
+from airlock.admission.admitted import Admission
 from airlock.admission.policy import Policy
 from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.monitoring.outbox import Outbox
@@ -13,6 +15,7 @@ from airlock.plans.contract import Contract
 from airlock.plans.outcome import MockFailed, PreviewOutcome
 from airlock.plans.own_steps import Left
 from airlock.plans.plan import Plan, Step
+from airlock.plans.refs import referenced_steps
 from airlock.run.messages import Approve
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
@@ -115,6 +118,22 @@ class RehearsalRequest(WireModel, WorkerMessage):
         return frozenset(behind)
 
 
+def rehearsal_request(run: Run, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
+    """Return the request to mock or preview some steps of a run, with the outputs that they read."""
+    admitted = run.contracts()
+    by_id = {step.id: step for step in run.steps}
+    steps = tuple(by_id[step] for step in wanted)
+    read = {name for step in steps for name in referenced_steps(step.args)}
+    return RehearsalRequest(
+        plan_id=run.plan.plan_id,
+        steps=steps,
+        contracts=admitted.contracts,
+        contract_of=admitted.contract_of,
+        outputs={name: output for name, output in outputs.items() if name in read},
+        epoch=admitted.epoch,
+    )
+
+
 class RehearseResult(WireModel, WorkerMessage):
     """The mocks that failed; all others succeeded."""
 
@@ -127,6 +146,28 @@ class PreviewResult(WireModel, WorkerMessage):
     previews: tuple[PreviewOutcome, ...] = ()
     remaining: tuple[str, ...] = ()
     """The steps that did not fit into one payload; the workflow requests them again."""
+
+
+class PrepareRequest(WireModel, WorkerMessage):
+    """A plan to admit, to mock and to preview in one activity."""
+
+    plan: Plan
+    setup: str
+    """The setup of the worker that asks; one with another setup hands the plan back."""
+
+
+class Prepared(WireModel, WorkerMessage):
+    """The answers of admission, mocks and dry runs, as far as they came. The run asks for the rest on its own."""
+
+    admission: Admission
+    admitted_at: datetime
+    """The time at which admission had answered, UTC."""
+    mocked: RehearseResult | None = None
+    """None if admission refused the plan, or no step may be mocked."""
+    mocked_at: datetime | None = None
+    """The time at which the last mock had answered, UTC."""
+    previewed: PreviewResult | None = None
+    """None if no step may be previewed, or nothing more fitted into this answer."""
 
 
 class RecoverRequest(WireModel, WorkerMessage):

@@ -1,11 +1,21 @@
-"""One tool that does nothing, so that a benchmark measures Airlock and Temporal alone."""
+"""One tool that does next to nothing, so that a benchmark measures Airlock and Temporal alone."""
 
+import asyncio
 from typing import Any
 
 from pydantic import BaseModel
 
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
+
+WORKS_FOR = 0.001
+"""Seconds that one call takes."""
+
+
+async def work(number: int) -> dict[str, int]:
+    """Return the number a millisecond later."""
+    await asyncio.sleep(WORKS_FOR)
+    return {"number": number}
 
 
 class Nothing(BaseModel):
@@ -17,7 +27,7 @@ class Nothing(BaseModel):
 @tool(name="nothing", risk="MEDIUM", reversibility="reversible")
 async def nothing(args: Nothing, call: ToolCall) -> dict[str, Any]:
     """Do nothing, reversibly."""
-    return {"number": args.number}
+    return await work(args.number)
 
 
 @nothing.dry_run

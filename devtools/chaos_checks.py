@@ -30,8 +30,8 @@ class Evidence:
     batch: Batch
     ended: dict[str, PlanResult]
     """The result of every plan whose run is closed."""
-    still: dict[str, StatusView | None]
-    """The last status of every other plan; None where no worker answered."""
+    still: dict[str, StatusView | str]
+    """The last status of every other plan; a text where no worker answered: why, with what Temporal knows."""
     visits: Sequence[Visit]
     rows: Sequence[Row]
     mails: Sequence[dict[str, Any]]
@@ -87,8 +87,8 @@ def all_settled(seen: Evidence) -> Finding:
         if plan_id in seen.ended:
             continue
         status = seen.still.get(plan_id)
-        if status is None:
-            wrong.append(f"{plan_id}: no worker answers for it")
+        if status is None or isinstance(status, str):
+            wrong.append(f"{plan_id}: no worker answers for it: {status or 'it was not submitted'}")
         elif status.state is State.AWAITING_APPROVAL or (status.state is State.LOCKED and status.possible):
             counts[f"waits for a human in {status.state.value}"] += 1
         else:

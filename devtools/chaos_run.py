@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
-from airlock.client import Airlock
+from airlock.client import Airlock, PlanHandle
 from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos_barrier import lock, unlock
 from devtools.chaos_checks import Closure, Evidence
@@ -171,7 +171,7 @@ class WorkerDied(AirlockError):
 async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chaos) -> Evidence:
     airlock = Airlock(client)
     ended: dict[str, PlanResult] = {}
-    still: dict[str, StatusView | None] = {}
+    still: dict[str, StatusView | str] = {}
     for document in batch.plans:
         plan = airlock.plan(document["plan_id"])
         try:
@@ -179,13 +179,23 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
                 ended[plan.plan_id] = await plan.result()
             else:
                 still[plan.plan_id] = await plan.status()
-        except AirlockError:
-            still[plan.plan_id] = None
+        except AirlockError as error:
+            still[plan.plan_id] = f"{error}; {await _known(plan)}"
     with closing(ChaosStore(world.store_path)) as store:
         visits, rows = store.visits(), store.rows()
     return Evidence(
         batch, ended, still, visits, rows, world.mails(), dict(world.deaths), chaos.closure, world.server_restarts
     )
+
+
+async def _known(plan: PlanHandle) -> str:
+    """Return what Temporal knows of a plan that does not answer: a failure of chaos is rarely seen twice."""
+    try:
+        facts = await plan.facts(last=20)
+    except (AirlockError, RPCError) as error:
+        return str(error)
+    events = ", ".join(f"{line.number} {line.event} {line.what} at {line.at:%H:%M:%S}" for line in facts.events)
+    return f"{facts.summary.status}, pending {[str(call) for call in facts.pending]}, newest first: {events}"
 
 
 async def _patiently(act: Callable[[], Awaitable[object]]) -> None:

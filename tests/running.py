@@ -50,7 +50,9 @@ async def dev_server(folder: Path, metrics_port: int | None = None) -> AsyncIter
         await ensure_search_attributes(client)
         await learn_of_server(client)
         _SERVERS.append(server)
-        yield WorkflowEnvironment.from_client(client)
+        env = WorkflowEnvironment.from_client(client)
+        await learn_of_server(env.client)  # another object than the client it was made of
+        yield env
     finally:
         if server in _SERVERS:
             _SERVERS.remove(server)

@@ -70,7 +70,7 @@ async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]], *,
         HandedBackError: If `taken_back` and a worker left the question to another one.
     """
     try:
-        return await _answered_unless_moved(run, ask)
+        return await answered_unless_moved(run, ask)
     except ActivityError as error:
         if taken_back and isinstance(error.cause, ApplicationError) and error.cause.type == ELSEWHERE:
             raise HandedBackError(error.cause.message) from error
@@ -89,7 +89,15 @@ def abort(run: Run, reason: str) -> None:
     decide(run, "abort", Abort(by="airlock", reason=reason[:2_000]), workflow.now())
 
 
-async def _answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T | None:
+    """Return the answer of an activity without effects, or None when the run moved on meanwhile.
+
+    What is no answer is recorded and asked for again.
+
+    Raises:
+        NoAnswer: After `TRIES` questions without an answer.
+        ActivityError: If the activity failed.
+    """
     moves = run.moves
     for attempt in range(1, TRIES + 1):
         handle = ask()

@@ -7,7 +7,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.plan import Step
     from airlock.plans.refs import contains_unknown, referenced_steps
-    from airlock.run.live.call_messages import CallRequest, LeftStates, MadeCall, OutputReceipt
+    from airlock.run.decisions.evidence import EntryRequest
+    from airlock.run.live.call_messages import CallRequest, ChainRequest, LeftStates, MadeCall, OutputReceipt
     from airlock.run.live.gate_requests import next_fence
     from airlock.run.sealed import SealedStep
     from airlock.run.state import Run
@@ -47,6 +48,21 @@ def call_request(
         fence=fence,
         wanted=wanted,
         left=_left(run, shown, chain),
+    )
+
+
+def chain_request(run: Run, calls: Sequence[CallRequest], enter: EntryRequest | None = None) -> ChainRequest:
+    """Return the request for one activity: calls to make in order, after the entry to LIVE if there is a request for it."""
+    info = workflow.info()
+    permit = run.permit if enter is None else None
+    return ChainRequest(
+        plan_id=run.plan.plan_id,
+        calls=tuple(calls),
+        run_id=info.run_id,
+        first_run_id=run.reset_from or info.run_id,
+        receipt=permit.receipt if permit else "",
+        entry=permit.entry if permit else "",
+        enter=enter,
     )
 
 

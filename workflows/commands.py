@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.gates import GateActivities
     from airlock.activities.look_at_undo import UndoLookActivities
     from airlock.activities.policy import PolicyActivities
+    from airlock.activities.prepare import PrepareActivities
     from airlock.activities.preview import PreviewActivities
     from airlock.activities.recover import RecoverActivities
     from airlock.activities.rehearse import RehearseActivities
@@ -32,6 +33,8 @@ with workflow.unsafe.imports_passed_through():
         AdmitRequest,
         PolicyNow,
         PolicyRequest,
+        Prepared,
+        PrepareRequest,
         PreviewResult,
         Recovered,
         RecoverRequest,
@@ -108,6 +111,16 @@ def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]
         GateActivities.leave,
         request,
         **activity_options(options.LEAVE, names.WORKFLOW_QUEUE, activity_id, summary, finish=True),
+    )
+
+
+def prepare(request: PrepareRequest) -> ActivityHandle[Prepared]:
+    """Start the admission of a plan, its mocks and its first dry runs in one activity."""
+    steps = len(request.plan.steps)
+    return workflow.start_activity_method(
+        PrepareActivities.prepare,
+        request,
+        **activity_options(options.prepare(steps), names.REHEARSE_QUEUE, "prepare", f"admit and rehearse {steps} steps"),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.workflow import ActivityHandle
@@ -21,12 +22,14 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.gate_reactions import take_acquired, take_late, take_wait
     from airlock.run.live.gate_requests import (
         entry_request,
+        last_begin,
         leave_request,
         must_start_over,
         rollback_request,
         start_over,
         take_left,
     )
+    from airlock.run.live.opening import Opening
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import answered_at_last, answered_unless_dropped
@@ -36,6 +39,9 @@ LOOK_AGAIN = timedelta(minutes=5)
 
 BUSY_PAUSE = timedelta(seconds=15)
 """Time after which a run asks again that a full queue turned away."""
+
+
+Asked = TypeVar("Asked", bound=AcquireRequest)
 
 
 class GateVisits:
@@ -67,26 +73,36 @@ class GateVisits:
         if waits is None or waits.gate == gate:
             self._slot_announced = True
 
-    async def enter(self) -> bool:
+    def begin_stay(self) -> EntryRequest:
+        """Begin a stay in LIVE; return the request to the gates, which the first calls of the run take along."""
+        self._run.stays += 1
+        self._slot_announced = self._reopened = False
+        return self._asked(entry_request(self._run, workflow.info().workflow_id))
+
+    async def enter(self, opening: Opening | None = None) -> bool:
         """Wait until the run holds every slot and claim that its state needs.
+
+        Args:
+            opening: The attempt to enter together with the first calls, which made none of them.
 
         Returns:
             False if the run has left the state, or must continue as new first.
         """
-        run, moves = self._run, self._run.moves
+        run, moves = self._run, opening.moves if opening else self._run.moves
         if must_start_over(run, workflow.info().workflow_id):
             await self.start_over()
-        if not run.gates and run.gate_wait is None:
+        if not run.gates and run.gate_wait is None and opening is None:
             run.stays += 1
-        while run.moves == moves and not self._full():
-            if self._too_late():
-                return False
-            request = self._request()
-            if request is None:
-                return True
-            self._slot_announced = self._reopened = False
-            # signals arrive during this await: the plan may be stopped, and a lock be lifted that the answer still reports
-            result = await self._entered(request, moves)
+        answer = opening.answer if opening else None
+        while answer is not None or (run.moves == moves and not self._full() and not self.too_late()):
+            result, answer = answer, None
+            if result is None:
+                request = self._request()
+                if request is None:
+                    return True
+                self._slot_announced = self._reopened = False
+                # signals arrive during this await: they may stop the plan, or lift a lock that the answer still reports
+                result = await self._entered(request, moves)
             if result is None:
                 continue
             if run.moves != moves:  # the plan moved on: record the slots so that they are released, and enter nothing
@@ -98,7 +114,7 @@ class GateVisits:
                 continue
             if take_acquired(run, result, workflow.now()):
                 # the gates, or a queue without a worker, may have let the run wait for too long
-                return run.contracts().epoch < 1 or not self._too_late()
+                return run.contracts().epoch < 1 or not self.too_late()
             self._publish()
             await self._wait(result, moves)
         return False
@@ -115,10 +131,11 @@ class GateVisits:
 
     def _question(self, request: AcquireRequest) -> Callable[[], ActivityHandle[AcquireResult]]:
         self._requests += 1
-        asked = request.model_copy(update={"execution": workflow.info().first_execution_run_id})
-        ends = [time for time in (self._run.deadline_at, self._run.approved_until) if time is not None]
         known = isinstance(request, EntryRequest) and self._run.contracts().epoch >= 1
-        return partial(commands.acquire, asked, self._requests, min(ends, default=None) if known else None)
+        return partial(commands.acquire, self._asked(request), self._requests, last_begin(self._run) if known else None)
+
+    def _asked(self, request: Asked) -> Asked:
+        return request.model_copy(update={"execution": workflow.info().first_execution_run_id})
 
     async def _entered(self, request: AcquireRequest, moves: int) -> AcquireResult | None:
         """Ask the gates; return None if the question was dropped: no worker had begun when the run could wait no longer."""
@@ -184,7 +201,7 @@ class GateVisits:
         except TimeoutError:
             return
 
-    def _too_late(self) -> bool:
+    def too_late(self) -> bool:
         """Return True after the plan's deadline, or once its approval is too old: the run has then left the state."""
         run, now = self._run, workflow.now()
         if run.state is State.LIVE and run.deadline_at is not None and now >= run.deadline_at:

@@ -1,7 +1,7 @@
 """LIVE: make the approved calls, as parallel as the graph allows, and record the outcome of every call."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -30,17 +30,18 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions.approval_age import too_old
     from airlock.run.decisions.entry import take_no_worker, take_turned_away
     from airlock.run.handed_back import SINCE_EPOCH, HandedBack, asked_since
-    from airlock.run.live.call_messages import ChainRequest
+    from airlock.run.live.call_messages import CallRequest
     from airlock.run.live.call_results import after_calls, take_outcomes
     from airlock.run.live.gate_reactions import drop_duplicates, late_refusal, take_late
     from airlock.run.live.gate_requests import all_held, held_names, late_request, tool_slots
     from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.live.load import Load, weight
+    from airlock.run.live.opening import Opening
     from airlock.run.own_steps import wanted_states
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.call_requests import call_request, new_fence
+    from airlock.workflows.call_requests import call_request, chain_request, new_fence
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.patches import LATE_GRANT, patched
@@ -57,9 +58,13 @@ class LiveStage:
         gates: The gates that granted this run its slots.
         publish: Called after each change that `status`, details or search attributes show.
         full: Returns True when the history is so long that the run must continue as new between calls.
+        held: The names of what the run will hold; by default of what it holds.
     """
 
-    def __init__(self, run: Run, gates: GateVisits, publish: Callable[[], None], full: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: Run, gates: GateVisits, publish: Callable[[], None], full: Callable[[], bool],
+        held: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
         self._run = run
         self._gates = gates
         self._publish = publish
@@ -74,6 +79,8 @@ class LiveStage:
         self._aged = ""
         self._turned_away = ""
         self._handed_back = HandedBack(run)
+        self._opened: tuple[str, ...] = ()
+        self._first: list[Attempt] = []
         self._steps = {step.id: step for step in run.steps}
         self._shown = {shown.id: shown for shown in run.sealed.steps} if run.sealed else {}
         self._wanted = wanted_states(self._shown.values())
@@ -81,7 +88,8 @@ class LiveStage:
         self._trouble = bool(by_status[CallStatus.FAILED] or by_status[CallStatus.IN_DOUBT])
         admitted = run.contracts()
         self._load = Load(self._weight, bounded=admitted.epoch >= 1)
-        contracts, held = {step: admitted.contract(step) for step in run.approved}, held_names(run)
+        contracts = {step: admitted.contract(step) for step in run.approved}
+        held = held_names(run) if held is None else held
         self._schedule = Schedule(
             admitted.parents,
             wanted=run.approved,
@@ -96,8 +104,14 @@ class LiveStage:
             slots=tool_slots(run),
         )
 
-    async def run(self) -> None:
-        """Make the calls, then advance the run to its next state."""
+    async def run(self, opening: Opening | None = None) -> None:
+        """Make the calls, then advance the run to its next state.
+
+        Args:
+            opening: The attempts at the calls that `begin` returned; the stage goes on after them.
+        """
+        if opening is not None:
+            self._go_on(opening)
         watch = asyncio.create_task(self._watch_deadline()) if self._run.deadline_at else None
         try:
             await self._make_calls()
@@ -126,6 +140,13 @@ class LiveStage:
             with suppress(asyncio.TimeoutError):
                 await workflow.wait_condition(self._stopped, timeout=pause, timeout_summary="before LIVE is entered again")
 
+    def _go_on(self, opening: Opening) -> None:
+        if not isinstance(opening.answer, AcquireGranted):
+            # its worker is gone, and the gates have closed since: what remains waits for another entry
+            self._turned_away = "the gates granted nothing after the first calls"
+        self._first = opening.attempts
+        self._add(self._opened)
+
     def _may_start(self) -> bool:
         """Return True while another call may begin: the approval is valid, and no stop, failure or doubt is known."""
         if self._stopped() or self._trouble or self._turned_away or workflow.cancellation_reason() is not None:
@@ -142,9 +163,10 @@ class LiveStage:
             if self._may_start() and not self._full():
                 self._start()
             self._run.in_flight = self._schedule.running if self._tasks else ()
-            self._publish()
             if not self._tasks:
                 return
+            if not self._first:  # the calls that opened the stay are still to be recorded, and may be all there are
+                self._publish()
             stopped = self._stopped()
             if stopped:
                 self._drop()
@@ -155,10 +177,13 @@ class LiveStage:
     def _start(self) -> None:
         limit = MAX_IN_FLIGHT - len(self._tasks)
         for chain in self._schedule.take(limit, self._load.take):
-            self._started_any = True
-            task = asyncio.create_task(self._call_chain(chain))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._ended, chain))
+            self._add(chain)
+
+    def _add(self, chain: tuple[str, ...]) -> None:
+        self._started_any = True
+        task = asyncio.create_task(self._call_chain(chain))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, chain))
 
     def _ended(self, chain: tuple[str, ...], task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -193,7 +218,7 @@ class LiveStage:
         """Make the calls of a chain in order, and retry the calls whose contract allows it."""
         remaining, attempt, doubtful = list(chain), 1, False
         retry: RetryableFailure | None = None
-        if not await self._may_call(chain[0]):
+        if not self._first and not await self._may_call(chain[0]):
             return
         while remaining:
             attempts = self._made(await self._attempt(remaining, attempt, retry.undo if retry else None))
@@ -273,7 +298,9 @@ class LiveStage:
 
     async def _attempt(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Make one attempt at some steps, and record an attempt whose code may still be running."""
-        attempts = await self._make(steps, attempt, undo)
+        attempts, self._first = self._first, []
+        self._changed = self._changed or bool(attempts)
+        attempts = attempts or await self._make(steps, attempt, undo)
         for made in attempts:
             if isinstance(made, RetryableFailure) and made.lost:
                 self._run.lose(made.step)
@@ -281,26 +308,9 @@ class LiveStage:
 
     async def _make(self, steps: list[str], attempt: int, undo: JsonValue) -> list[Attempt]:
         """Run one activity for some steps, in order. Return the known attempts; steps without one were never begun."""
-        run, by_id = self._run, self._steps
-        requests = [
-            call_request(
-                run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step]), self._wanted.get(step, ())
-            )
-            for step in steps
-        ]
+        requests = self._requests(steps)
         requests[0] = requests[0].model_copy(update={"attempt": attempt, "undo": requests[0].undo if undo is None else undo})
-        info = workflow.info()
-        handle = commands.call(
-            ChainRequest(
-                plan_id=self._run.plan.plan_id,
-                calls=tuple(requests),
-                run_id=info.run_id,
-                first_run_id=self._run.reset_from or info.run_id,
-                receipt=self._run.permit.receipt if self._run.permit else "",
-                entry=self._run.permit.entry if self._run.permit else "",
-            ),
-            before=self._run.approved_until,
-        )
+        handle = commands.call(chain_request(self._run, requests), before=self._run.approved_until)
         self._handles[steps[0]] = handle
         try:
             result = await answered(handle)
@@ -316,6 +326,20 @@ class LiveStage:
         finally:
             self._handles.pop(steps[0], None)
         return attempts_in(result, requests)
+
+    def _requests(self, steps: Sequence[str]) -> list[CallRequest]:
+        run, by_id = self._run, self._steps
+        return [
+            call_request(
+                run, by_id[step], self._shown.get(step), steps, new_fence(run, by_id[step]), self._wanted.get(step, ())
+            )
+            for step in steps
+        ]
+
+    def begin(self) -> list[CallRequest]:
+        """Return the requests for the calls that alone may start now, which start the stage; empty if there are none."""
+        self._opened = self._schedule.only(self._load.take) if self._may_start() else ()
+        return self._requests(self._opened)
 
     async def _watch_deadline(self) -> None:
         deadline = self._run.deadline_at

@@ -32,12 +32,16 @@ class PlanDisplay:
         self._run = run
         self._shown: State | None = None
 
-    def update(self) -> None:
-        """Write the details, and the search attributes if the state changed since the last update."""
+    def update(self, *, shown: bool = True) -> None:
+        """Write the details, and the search attributes if the state changed since the last update.
+
+        Args:
+            shown: False to leave the search attributes as they are for now.
+        """
         run = self._run
         if self._shown is not run.state or len(run.plan.steps) <= MAX_DETAILED:
             self.update_details()
-        if self._shown is run.state:
+        if self._shown is run.state or not shown:
             return
         first, self._shown = self._shown is None, run.state
         # a run that continues another one as new inherits its search attributes: one upsert less in each history

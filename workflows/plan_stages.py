@@ -5,6 +5,7 @@ import asyncio
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from airlock.admission.admitted import OPENING_EPOCH
     from airlock.base.errors import AirlockError
     from airlock.base.text import shorten
     from airlock.monitoring.outbox import Outbox
@@ -19,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import PlanStart
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.history_budget import HistoryBudget
-    from airlock.workflows.live import LiveStage
+    from airlock.workflows.opening import live
     from airlock.workflows.plan_display import PlanDisplay
     from airlock.workflows.rehearse import Rehearsal
     from airlock.workflows.undo import UndoStage
@@ -64,7 +65,7 @@ class PlanStages:
             else:
                 await self._run_stage()
             self.votes.release()
-            self._display.update()
+            self._display.update(shown=not self._opens_soon())
             self._report(state)
             await self.gates.leave()
             await self._continue_as_new_if_due()
@@ -74,6 +75,11 @@ class PlanStages:
             await self.gates.leave()
         self._run.outcome = outcome_of(self._run)
         self._display.update_details()
+
+    def _opens_soon(self) -> bool:
+        """Return True if the next stage decides itself when the search attributes tell that the plan is live."""
+        run = self._run
+        return run.state is State.LIVE and run.undoing is None and run.contracts().epoch >= OPENING_EPOCH
 
     def cancel(self) -> None:
         """Roll back the live calls, whatever the state of the plan; later cancellations change nothing."""
@@ -102,8 +108,7 @@ class PlanStages:
             case State.AWAITING_APPROVAL:
                 await self._await_approval()
             case State.LIVE:
-                if await self.gates.enter():
-                    await LiveStage(self._run, self.gates, self._display.update, self._full).run()
+                await live(self._run, self.gates, self._display, self._full)
             case State.ROLLBACK:
                 if await self.gates.enter():
                     await UndoStage(self._run, self._display.update, self._full).run()

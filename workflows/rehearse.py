@@ -10,23 +10,24 @@ from temporalio.workflow import ActivityHandle
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel
 
+    from airlock.admission.admitted import Admission
     from airlock.plans.contract import Mode
     from airlock.plans.outcome import Previewed
     from airlock.plans.own_steps import Left
-    from airlock.plans.refs import referenced_steps
     from airlock.plans.state import Event
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.approval import approved_steps, waived_by_policy
     from airlock.run.handed_back import PATIENCE
     from airlock.run.own_steps import own_steps
-    from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
+    from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews, time_of
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
     from airlock.run.unrehearsed import end_unrehearsed, end_without_answer
-    from airlock.wire import AdmitRequest, RehearsalRequest
+    from airlock.wire import AdmitRequest, PreviewResult, rehearsal_request
     from airlock.workflows import commands
     from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
     from airlock.workflows.asking_again import answered_by_its_generation
+    from airlock.workflows.short_path import prepared_at_once
 
 
 T = TypeVar("T")
@@ -43,43 +44,59 @@ class Rehearsal:
         self._run = run
 
     async def mock(self) -> None:
-        """Admit the plan under the operator's catalogue and policy, then mock its remaining steps."""
+        """Admit the plan under the operator's catalogue and policy, then mock its remaining steps.
+
+        The worker that admits a new plan may mock and preview it in the same activity; then DRY_RUN ends here too.
+        """
         run, moves = self._run, self._run.moves
-        admission = await answered_or_aborted(run, lambda: commands.admit(AdmitRequest(plan=run.plan)))
+        prepared = await prepared_at_once(run)
+        if run.moves != moves:
+            return
+        admission = prepared.admission if prepared else await self._admission()
         if admission is None:
             return
+        at = time_of(run, prepared.admitted_at, workflow.now()) if prepared else workflow.now()
         if admission.admitted is None:
             problems = "; ".join(str(problem) for problem in admission.problems)
             for problem in admission.problems[:20]:
-                run.record(AuditKind.ADMISSION, "refused", workflow.now(), reason=str(problem))
+                run.record(AuditKind.ADMISSION, "refused", at, reason=str(problem))
             abort(run, f"refused at admission: {problems}")
             return
         admitted = admission.admitted
-        run.record(AuditKind.ADMISSION, "admitted", workflow.now(), reason=f"catalogue {admitted.catalogue_hash[:12]}")
-        record_conflicts(run, admitted.conflicts, workflow.now())
+        run.record(AuditKind.ADMISSION, "admitted", at, reason=f"catalogue {admitted.catalogue_hash[:12]}")
+        record_conflicts(run, admitted.conflicts, at)
         run.begin_rehearsal(admitted)
-        asked = self._request(run.left(Mode.MOCK), run.outputs)
-        mocked = await self._answer(lambda: commands.rehearse(asked))
+        mocked = prepared.mocked if prepared else None
+        if mocked is None:
+            asked = rehearsal_request(run, run.left(Mode.MOCK), run.outputs)
+            mocked = await self._answer(lambda: commands.rehearse(asked))
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
         if end_unrehearsed(run, mocked.failures, workflow.now()):
             return
         event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
-        run.apply(event, workflow.now(), reason=_lowest_reason(run) if event is Event.CAPPED else "")
+        at = time_of(run, prepared.mocked_at, workflow.now()) if prepared else workflow.now()
+        run.apply(event, at, reason=_lowest_reason(run) if event is Event.CAPPED else "")
+        if event is Event.REHEARSED and prepared and prepared.previewed:
+            await self.preview(prepared.previewed)
 
-    async def preview(self) -> None:
-        """Dry-run the steps whose ceiling allows it, and seal the preview that the approver will see."""
+    async def _admission(self) -> Admission | None:
+        return await answered_or_aborted(self._run, lambda: commands.admit(AdmitRequest(plan=self._run.plan)))
+
+    async def preview(self, first: PreviewResult | None = None) -> None:
+        """Dry-run the steps whose ceiling allows it, and seal the preview that the approver will see.
+
+        Args:
+            first: The first dry runs, where they were made already.
+        """
         run, moves = self._run, self._run.moves
         run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
         outputs = dict(run.outputs)
         leaves: dict[str, dict[str, Left]] = {}
         while asked:
-            request = self._request(asked, outputs).model_copy(update=own_steps(run, asked, leaves))
-            if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
-                return
-            result = await self._answer(partial(commands.preview, request))
+            result, first = first or await self._previews(asked, outputs, leaves), None
             if result is None or run.moves != moves:
                 return
             leaves |= {preview.step: preview.leaves for preview in result.previews if isinstance(preview, Previewed)}
@@ -101,6 +118,15 @@ class Rehearsal:
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
 
+    async def _previews(
+        self, asked: Sequence[str], outputs: Mapping[str, Any], leaves: Mapping[str, dict[str, Left]]
+    ) -> PreviewResult | None:
+        run = self._run
+        request = rehearsal_request(run, asked, outputs).model_copy(update=own_steps(run, asked, leaves))
+        if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
+            return None
+        return await self._answer(partial(commands.preview, request))
+
     async def _answer(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
         """Return the answer of a worker that has the plan's contracts; None if the run has left this stage."""
         run = self._run
@@ -117,20 +143,6 @@ class Rehearsal:
         run = self._run
         why = too_large(message, limit, what) if run.contracts().epoch >= 1 else ""
         return bool(why) and run.apply(Event.CAPPED, workflow.now(), reason=why)
-
-    def _request(self, wanted: Sequence[str], outputs: Mapping[str, Any]) -> RehearsalRequest:
-        admitted = self._run.contracts()
-        by_id = {step.id: step for step in self._run.steps}
-        steps = tuple(by_id[step] for step in wanted)
-        read = {name for step in steps for name in referenced_steps(step.args)}
-        return RehearsalRequest(
-            plan_id=self._run.plan.plan_id,
-            steps=steps,
-            contracts=admitted.contracts,
-            contract_of=admitted.contract_of,
-            outputs={name: output for name, output in outputs.items() if name in read},
-            epoch=admitted.epoch,
-        )
 
 
 def _lowest_reason(run: Run) -> str:

@@ -125,7 +125,7 @@ class Votes:
         The build id of the worker tells the last case at no cost: it is recorded with the workflow task, so that a replay
         sees the same. Otherwise a local activity asks.
         """
-        if workflow.info().get_current_build_id() == names.build_id(self._run.contracts().policy_hash):
+        if names.is_under_policy(workflow.info().get_current_build_id(), self._run.contracts().policy_hash):
             return None
         try:
             answer = await answered(commands.policy_now(PolicyRequest(plan_id=self._run.plan.plan_id)))

@@ -41,9 +41,30 @@ PLAN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}({_OCCASION})?")
 STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-def build_id(policy_hash: str) -> str:
-    """Return the build id of a worker under a policy. Temporal records it with every workflow task that a worker ends."""
-    return f"airlock-policy-{policy_hash}"
+_BUILD = re.compile(r"airlock-2-(?P<setup>[0-9a-f]+)-policy-")
+
+
+def build_id(policy_hash: str, setup: str) -> str:
+    """Return the build id of an orchestrating worker. Temporal records it with every workflow task that a worker ends.
+
+    Code before the short path (docs/adr/0011) named the policy alone: `airlock-policy-<hash>`.
+
+    Args:
+        policy_hash: The digest of its policy.
+        setup: The digest of all by which it admits plans, in hexadecimal digits.
+    """
+    return f"airlock-2-{setup}-policy-{policy_hash}"
+
+
+def is_under_policy(build: str, policy_hash: str) -> bool:
+    """Return True if a build id is that of a worker under a policy."""
+    return build.startswith("airlock-") and build.endswith(f"policy-{policy_hash}")
+
+
+def setup_of(build: str) -> str:
+    """Return the setup that a build id names; empty for that of an earlier version, or of no worker of Airlock."""
+    found = _BUILD.match(build)
+    return found["setup"] if found else ""
 
 
 def plan_workflow_id(plan_id: str) -> str:

@@ -32,7 +32,8 @@ _ACTIVITY_ENDS = (
 )
 _MESSAGE = "message "
 _CANCEL = "cancel"
-_REHEARSING = ("admit", "rehearse", "preview", "recover", "look_at_undo")
+_PREPARED = "prepare"
+_REHEARSING = ("prepare", "admit", "rehearse", "preview", "recover", "look_at_undo")
 """Activities whose answer can make `airlock` abort a plan."""
 
 
@@ -132,7 +133,7 @@ def _stored(name: str, content: Any, event: HistoryEvent) -> StoredMessage | Non
 async def _chain(client: Client, payloads: Sequence[Payload], first: str) -> tuple[str, ...]:
     """Return the steps of one activity `call`."""
     request = await _content(client, payloads)
-    calls = request.get("calls") if isinstance(request, dict) else None
+    calls = request.get("opening") or request.get("calls") if isinstance(request, dict) else None
     steps = tuple(_text(call.get("step"), "id") for call in calls if isinstance(call, dict)) if calls else ()
     return steps or (first,)
 
@@ -194,6 +195,10 @@ def _task_at(at: datetime, tasks: Sequence[Task], by_time: dict[datetime, list[i
         return first if first > 0 else None
     while first + 1 < len(tasks) and tasks[first + 1].at <= at:
         first += 1
+    # what one activity rehearsed is recorded with the times at which it happened, before the task that took the answer
+    later = first + 1
+    if later < len(tasks) and any(cause.name == _PREPARED for cause in tasks[later].causes):
+        return later
     return first
 
 
@@ -215,8 +220,8 @@ def _explains(entry: AuditEntry, cause: Cause) -> bool:
         case AuditKind.UNDO:
             return cause.name == "compensate" and entry.step in cause.steps
         case AuditKind.ADMISSION:
-            return cause.name == "admit"
+            return cause.name in ("prepare", "admit")
         case AuditKind.CONFLICT:
-            return cause.name in ("admit", "acquire")
+            return cause.name in ("prepare", "admit", "acquire", "call")
         case AuditKind.TRANSITION:
             return False

@@ -32,6 +32,10 @@ def lowest(*modes: Mode) -> Mode:
     return min(modes, key=lambda mode: mode.rank)
 
 
+LONGEST_TIMEOUT = 86_400.0
+"""The longest timeout of one attempt, in seconds."""
+
+
 class Risk(StrEnum):
     """The harm that a wrong call can do."""
 
@@ -86,7 +90,7 @@ class Contract(FileModel):
     """Templates over the arguments, such as `contact:{email}`."""
     depends_on_tools: tuple[str, ...] = ()
     """The tools that must be called before this one."""
-    timeout: float = Field(default=30.0, gt=0, le=86_400)
+    timeout: float = Field(default=30.0, gt=0, le=LONGEST_TIMEOUT)
     """Seconds for one attempt."""
     max_attempts: int = Field(default=3, ge=1, le=100)
     """The most attempts, the first one included."""

@@ -81,6 +81,11 @@ class Schedule:
                 used[self._group[step]] += 1
             yield step
 
+    def only(self, admit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda chain: chain) -> tuple[str, ...]:
+        """Start the chain that alone may start now, and return it; () if there is none or more than one."""
+        chains = () if len(list(islice(self._free(), 2))) > 1 else self.take(1, admit)
+        return chains[0] if chains else ()
+
     def drop(self, step: str) -> None:
         """Record that a started step will never be done; the steps that wait for it never start."""
         self._running.discard(step)

@@ -25,6 +25,12 @@ MAX_REPLACED = 50
 _TOWARDS_LIVE = (Event.PREVIEWED.value, Event.APPROVED.value)
 
 
+def time_of(run: Run, at: datetime | None, now: datetime) -> datetime:
+    """Return the time to record for what a worker did by its own clock: in the order of the record, not later than now."""
+    last = run.audit[-1].at if run.audit else run.since
+    return now if at is None else min(max(at, last, run.since), now)
+
+
 def record_conflicts(run: Run, conflicts: Iterable[Conflict], now: datetime) -> None:
     """Record in the audit every conflict that admission found, with its answer and its first step."""
     for conflict in conflicts:

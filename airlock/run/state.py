@@ -79,6 +79,8 @@ class Run(BaseModel, WorkerMessage):
     in_flight: tuple[str, ...] = ()
     gates: tuple[HeldSlot, ...] = ()
     """The slots that the run holds."""
+    opening: tuple[str, ...] = Field(default=(), exclude=True)
+    """The names of the slots that the activity of the first calls asks for, while it is under way."""
     gate_wait: GateWait | None = None
     """The gate in whose queue the run waits."""
     claims: dict[str, str] = Field(default_factory=dict)

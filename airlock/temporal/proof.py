@@ -43,7 +43,7 @@ LARGE: Final = 600_000
 _NO_PROOF = "it carries no proof"
 _NO_KEYS = "no keys"
 _FITS = "ok"
-_REHEARSALS = frozenset({"rehearse", "preview", "look_at_undo"})
+_REHEARSALS = frozenset({"prepare", "rehearse", "preview", "look_at_undo"})
 
 
 @dataclass(frozen=True)

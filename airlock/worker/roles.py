@@ -17,6 +17,7 @@ from airlock.activities.gates import GateActivities
 from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
 from airlock.activities.policy import PolicyActivities
+from airlock.activities.prepare import PrepareActivities
 from airlock.activities.preview import PreviewActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
@@ -124,7 +125,7 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
         max_concurrent_workflow_tasks=limits.workflow_tasks,
         max_cached_workflows=limits.cached_workflows,
         # a run sees without a question that the policy is still the one it was admitted under
-        build_id=names.build_id(toolbox.policy.digest()) if records_build_ids(client) else None,
+        build_id=names.build_id(toolbox.policy.digest(), toolbox.setup) if records_build_ids(client) else None,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         workflow_runner=runner(),
         interceptors=[SafeSignals(), Resets(keyring_of(client).demands), EndedPlans()],
@@ -134,9 +135,11 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Wor
 
 
 def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
+    rehearse, preview = RehearseActivities(toolbox), PreviewActivities(toolbox)
     activities = [
-        RehearseActivities(toolbox).rehearse,
-        PreviewActivities(toolbox).preview,
+        PrepareActivities(toolbox, rehearse, preview).prepare,
+        rehearse.rehearse,
+        preview.preview,
         UndoLookActivities(toolbox).look_at_undo,
     ]
     return [_activity_worker(client, names.REHEARSE_QUEUE, activities, limits.rehearsals, grace_of(toolbox))]
@@ -145,12 +148,13 @@ def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker
 def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     keyring, grace = keyring_of(client), grace_of(toolbox)
     compensations = CompensateActivities(toolbox, keyring)
-    call, entry = CallActivities(toolbox, keyring).call, EntryActivities(toolbox, keyring).acquire
+    entry = EntryActivities(toolbox, keyring)
+    call = CallActivities(toolbox, keyring, entry).call
     return [
         _activity_worker(client, names.LIVE_QUEUE, [call], limits.calls, grace),
         _activity_worker(client, names.UNDO_QUEUE, [compensations.compensate, compensations.probe], limits.calls, grace),
         # slots of their own: an entry never waits behind calls
-        _activity_worker(client, names.PERMIT_QUEUE, [entry], ENTRIES, SHUTDOWN_MARGIN),
+        _activity_worker(client, names.PERMIT_QUEUE, [entry.acquire], ENTRIES, SHUTDOWN_MARGIN),
     ]
 
 

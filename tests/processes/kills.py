@@ -136,7 +136,7 @@ async def reported(plan: Onboarding, previews: int) -> bool:
     described = await client.workflow_service.describe_workflow_execution(request)
     details = [info.heartbeat_details.payloads for info in described.pending_activities]
     decoded = await DATA_CONVERTER.decode(details[0]) if details and details[0] else []
-    return bool(decoded) and len(decoded[0]) == previews
+    return bool(decoded) and sum("step" in each for each in decoded[0]) == previews
 
 
 @scenario

@@ -123,6 +123,8 @@ def _count(plan: RawPlan, run_id: str, events: list[HistoryEvent]) -> None:
         said = getattr(event, f"{kind}_event_attributes")
         if kind == "activity_task_scheduled":
             scheduled[event.event_id] = said.activity_type.name
+            if said.activity_type.name == "call" and value(said.input.payloads[0]).get("opening"):
+                _moved(plan, "LIVE")  # the attribute is left as it was while the first calls are made
         elif kind == "activity_task_completed":
             _answer(plan, scheduled[said.scheduled_event_id], value(said.result.payloads[0]))
         elif kind in _COUNTS:
@@ -140,6 +142,10 @@ def _task_started(plan: RawPlan, said: Any, when: datetime) -> None:
 def _upserted(plan: RawPlan, said: Any, when: datetime) -> None:
     fields = said.search_attributes.indexed_fields
     now = value(fields["AirlockState"]) if "AirlockState" in fields else plan.state
+    _moved(plan, now)
+
+
+def _moved(plan: RawPlan, now: str) -> None:
     plan.moves[plan.state, now] += now != plan.state
     plan.seals += now != plan.state and now == "AWAITING_APPROVAL"
     plan.state = now
@@ -206,13 +212,21 @@ _COUNTS: dict[str, Callable[[RawPlan, Any, datetime], None]] = {
 }
 
 
-def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:
+def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:  # noqa: C901  one branch for each activity
+    if activity == "prepare":
+        _answer(plan, "admit", answer["admission"])
+        if answer["previewed"] is not None:
+            _moved(plan, "DRY_RUN")
+            _answer(plan, "preview", answer["previewed"])
+        return
     if activity == "call":
         for attempt in answer["attempts"]:
             if attempt["kind"] in ("live", "failed", "in_doubt"):
                 plan.steps[attempt["step"]] = attempt["kind"]
                 plan.calls[attempt["step"]] += 1
                 plan.ends[attempt["kind"]] += 1
+        if answer.get("entered"):
+            _answer(plan, "acquire", answer["entered"])
     elif activity == "compensate":
         plan.undone += answer["kind"] == "undone"
     elif activity == "admit":
@@ -227,7 +241,7 @@ def _answer(plan: RawPlan, activity: str, answer: dict[str, Any]) -> None:
     elif activity == "look_at_undo":
         plan.sealed = [look["step"] for look in answer["looks"]]
     elif activity == "acquire":
-        plan.conflicts += [("DUPLICATE_ACTION", "ABORT")] * len(answer["duplicates"])
+        plan.conflicts += [("DUPLICATE_ACTION", "ABORT")] * len(answer.get("duplicates", ()))
 
 
 def _may_go_live(plan: RawPlan, previewed: set[str]) -> list[str]:

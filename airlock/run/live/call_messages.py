@@ -1,14 +1,38 @@
 """Requests for live calls and compensations, and the worker's answers."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.base.names import RESOURCE_GATE_PREFIX
+from airlock.gates.answers import AcquireGranted, AcquireResult
+from airlock.gates.protocol import HeldSlot
 from airlock.plans.contract import Contract
 from airlock.plans.outcome import Attempt, StepPreview
 from airlock.plans.plan import Step
+from airlock.run.decisions.evidence import EntryRequest
 from airlock.run.undo import UndoLook
+
+ATTEMPTS_IN_ONE: Final = 1_000
+"""Fencing tokens of attempts between two tokens of a gate, which are milliseconds."""
+_OPENING: Final = "opening"
+
+
+def raised(fences: Sequence[int], held: Sequence[HeldSlot]) -> list[int]:
+    """Return the fencing tokens of calls, raised above those of every plan that held one of these resources before.
+
+    Args:
+        fences: The tokens as they were counted before the gates granted, ascending.
+        held: The slots that the gates granted.
+    """
+    least = max((slot.fence * ATTEMPTS_IN_ONE + 1 for slot in held if slot.gate.startswith(RESOURCE_GATE_PREFIX)), default=0)
+    found: list[int] = []
+    for fence in fences:
+        found.append(max(fence, least))
+        least = found[-1] + 1
+    return found
 
 
 class OutputReceipt(WireModel):
@@ -80,6 +104,36 @@ class ChainRequest(WireModel, WorkerMessage):
     """The receipt of the evidence, from the entry to LIVE."""
     entry: str = ""
     """The pass of this stay in LIVE."""
+    enter: EntryRequest | None = Field(default=None, exclude_if=lambda enter: enter is None)
+    """The request to enter LIVE first, in the same activity; without receipt and pass then. None if the plan has entered."""
+
+    @property
+    def mark(self) -> str:
+        """The receipt, or the stay that the calls open: what tells one approval's calls from those of another one."""
+        return self.receipt or (f"stay {self.enter.request}" if self.enter else "")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_opening(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or _OPENING not in data:
+            return data
+        return {**data, "calls": data[_OPENING]}
+
+    @model_serializer(mode="wrap")
+    def _write_opening(self, handler: SerializerFunctionWrapHandler) -> Any:
+        # a live worker of a version that cannot enter would make the calls without the gates: it finds none to make
+        written = handler(self)
+        return written if self.enter is None else {**written, "calls": [], _OPENING: written["calls"]}
+
+    def entered(self, granted: AcquireGranted) -> "ChainRequest":
+        """Return the calls as they may be made once every gate has granted."""
+        fences = raised([call.fence or 0 for call in self.calls], granted.held)
+        calls = tuple(
+            call.model_copy(update={"fence": fence, "token": granted.tokens.get(call.step.id, call.token)})
+            for call, fence in zip(self.calls, fences, strict=True)
+        )
+        found = {"calls": calls, "receipt": granted.receipt, "entry": granted.permit_pass, "enter": None}
+        return self.model_copy(update=found)
 
 
 class ChainResult(WireModel, WorkerMessage):
@@ -88,6 +142,8 @@ class ChainResult(WireModel, WorkerMessage):
     attempts: tuple[Attempt, ...] = ()
     stopped: bool = False
     """True if calls were left out on purpose. Without it, an answer that has no calls does not come from Airlock."""
+    entered: AcquireResult | None = Field(default=None, exclude_if=lambda entered: entered is None)
+    """The answer of the gates, where the request was to enter LIVE first; None if they did not answer in time."""
 
 
 class MadeCall(WireModel, WorkerMessage):

@@ -29,11 +29,9 @@ from airlock.plans.refs import as_marker, bind, contains_unknown, referenced_ste
 from airlock.plans.state import State
 from airlock.run.call_record import CallStatus
 from airlock.run.decisions.evidence import EntryRequest, evidence_of
+from airlock.run.live.call_messages import ATTEMPTS_IN_ONE
 from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
-
-_ATTEMPTS_IN_ONE = 1_000
-"""Tokens of attempts between two tokens of a gate, which are milliseconds."""
 
 
 def entry_request(run: Run, holder: str) -> EntryRequest:
@@ -184,6 +182,11 @@ def take_left(run: Run, request: LeaveRequest) -> None:
     run.claims = {step: claim for step, claim in run.claims.items() if step not in settled}
 
 
+def last_begin(run: Run) -> datetime | None:
+    """Return the time by which a worker must begin with a call of a run, UTC; None for no limit."""
+    return min((time for time in (run.deadline_at, run.approved_until) if time is not None), default=None)
+
+
 def resources_of(run: Run, step: Step, outputs: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the resources that a step's call changes, as far as these outputs tell; a read-only call needs none."""
     contract = run.contracts().contract(step.id)
@@ -239,7 +242,7 @@ def next_fence(run: Run, step: Step, now: datetime) -> int:
     resources = resources_of(run, step, run.outputs)
     fences = {held.name: held.fence for held in run.gates} if resources else {}
     place = max((fences.get(name, 0) for name in resources), default=0)
-    run.fence = max(run.fence + 1, int(now.timestamp() * 1_000) * _ATTEMPTS_IN_ONE, place * _ATTEMPTS_IN_ONE + 1)
+    run.fence = max(run.fence + 1, int(now.timestamp() * 1_000) * ATTEMPTS_IN_ONE, place * ATTEMPTS_IN_ONE + 1)
     return run.fence
 
 

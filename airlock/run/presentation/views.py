@@ -167,7 +167,7 @@ def status_view(run: Run) -> StatusView:
         waits_for=waits_for(run),
         approve_command=approve_command(run.sealed, run.digest) if waiting and run.sealed and run.digest else None,
         submitted_at=run.submitted_at,
-        gates=tuple(held.name for held in run.gates),
+        gates=run.opening or tuple(held.name for held in run.gates),
         locked_by_gate=run.lock is not None and run.lock.gate,
         conflicts=run.admitted.conflicts if run.admitted else (),
     )
