@@ -35,6 +35,8 @@ class Secrets:
             where = f"{where_set} in its environment" + (f" or a file {name} in {FOLDER_VARIABLE}" if folder else "")
             raise SecretError(f"this worker has no secret {name!r}: it needs {where}")
         value = value.rstrip("\r\n")  # most files end in one, and so does what `echo` put into a variable
+        if not value:  # what a deployment passes on of a variable that is not set
+            raise SecretError(f"the secret {name!r} of this worker is empty: give {where_set} or its file a value")
         self._given[name] = value
         return value
 

@@ -9,9 +9,10 @@ import httpx
 
 import airlock.activities
 from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import WrongShape, describe
+from airlock.activities.tool_functions import WrongShape, describe, members
 from airlock.base.errors import AirlockError
 from airlock.base.text import MAX_TEXT, shorten
+from airlock.base.visible import printable
 from airlock.plans.canonical_field import NotCanonical
 
 logger = logging.getLogger("airlock.tool")
@@ -42,7 +43,7 @@ def explain(error: BaseException, secrets: Secrets, during: str) -> str:
         return shorten(describe(error, secrets))
     text = describe(error, secrets)
     # one record for one defect; what the exception says is one line, so that it cannot imitate another record
-    logger.error("%s: %s\n%s", during, shorten(text, _MAX_LOGGED_TEXT), secrets.redact(_frames(defect, secrets)))
+    logger.error("%s: %s\n%s", during, printable(shorten(text, _MAX_LOGGED_TEXT)), secrets.redact(_frames(defect, secrets)))
     place = shorten(str(secrets.redact(_place(defect))), _PLACE)
     return f"{shorten(text, MAX_TEXT - len(place) - 3)} ({place})" if place else shorten(text)
 
@@ -56,8 +57,12 @@ def _defect(error: BaseException) -> BaseException | None:
 
 
 def _place(error: BaseException) -> str:
-    """Return file and line of the innermost frame that belongs to the tool, or of the innermost one."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """Return file and line of the innermost frame that belongs to the tool, or of the innermost one.
+
+    Of a group it is the place of the first of its exceptions that was raised.
+    """
+    inner = next((each for each in members(error) if each.__traceback__ is not None), error)
+    frames = traceback.extract_tb(inner.__traceback__)
     own = [frame for frame in frames if not _is_below(frame.filename, (*_LIBRARIES, *_CALLERS))]
     if not frames:
         return ""
@@ -70,14 +75,26 @@ def _is_below(file: str, folders: tuple[str, ...]) -> bool:
 
 
 def _frames(error: BaseException, secrets: Secrets) -> str:
-    """Return the frames of an exception and of its causes, the first cause first, as Python prints them."""
+    """Return the frames of an exception and of its causes, the first cause first, as Python prints them.
+
+    Those of the exceptions in a group stand before its own.
+    """
     parts: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(seen) < _MAX_CHAIN:
         seen.add(id(current))
-        said = shorten(describe(current, secrets), _MAX_LOGGED_TEXT)
-        frames = "".join(traceback.format_tb(current.__traceback__, -_MAX_FRAMES))
-        parts.append(f"Traceback (most recent call last):\n{frames}{said}")
+        parts.append(_own_frames(current, secrets))
+        parts.extend(_own_frames(each, secrets) for each in reversed(members(current)))
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return "\nwhich led to:\n".join(reversed(parts))
+
+
+def _own_frames(error: BaseException, secrets: Secrets) -> str:
+    """Return the frames of one exception, its text, and the notes that were added to it."""
+    added = getattr(error, "__notes__", None)
+    notes = [note for note in added if isinstance(note, str)] if isinstance(added, list) else []
+    said = [describe(error, secrets), *(str(secrets.redact(note)) for note in notes[:_MAX_CHAIN])]
+    frames = "".join(traceback.format_tb(error.__traceback__, -_MAX_FRAMES))
+    lines = "\n".join(printable(shorten(each, _MAX_LOGGED_TEXT)) for each in said)
+    return f"Traceback (most recent call last):\n{frames}{lines}"

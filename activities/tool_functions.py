@@ -29,6 +29,11 @@ from airlock.tools.common import require_mine_sync
 _RAW_DEPTH = 1_000
 """Levels of a tool's output before its declaration drops fields that it does not name; what is left is bounded again."""
 
+_MEMBERS = 8
+"""Exceptions of a group that are looked at."""
+_NAMED = 3
+"""Exceptions of a group that its text names."""
+
 
 class WrongShape(Exception):
     """The output of a tool does not fit its declaration, is not JSON, or is too large."""
@@ -169,7 +174,7 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
         TimeoutError: If a coroutine takes longer than `seconds`; it is cancelled then.
         StillRunning: If a thread takes longer. It cannot be stopped, so its effect is not known yet.
         ToolFailed: If no thread was free in that time. The tool was not called and will not be.
-        InDoubt: If the tool raised a `BaseException` that is no `Exception`, such as SystemExit.
+        InDoubt: If the tool raised a `BaseException` that is no `Exception`, such as SystemExit, or a class of its own.
     """
     running: asyncio.Future[Any] | None = None
     turn = _Turn()
@@ -192,7 +197,9 @@ async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: 
                 REHEARSALS.left_hanging(turn)
             raise StillRunning(f"no answer within {seconds:g} s, and its code goes on running") from None
         raise
-    except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+    except Exception:
+        raise
+    except BaseException as error:  # past this line it would end the activity, and its text would not be redacted
         if running is not None and not running.done() and call.mode is not Mode.LIVE:
             running.add_done_callback(_forget)
             REHEARSALS.left_hanging(turn)
@@ -277,7 +284,24 @@ def describe(error: BaseException, secrets: Secrets) -> str:
     text = said or type(error).__name__
     if not isinstance(error, ToolFailed | WrongShape) and said:
         text = f"{type(error).__name__}: {text}"
-    return str(secrets.redact(text[:MAX_OUTPUT_BYTES]))
+    text = str(secrets.redact(text[:MAX_OUTPUT_BYTES]))
+    return f"{text}: {'; '.join(describe(each, secrets) for each in members(error)[:_NAMED])}" if members(error) else text
+
+
+def members(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the exceptions that a group holds, those of groups in it too; none of any other exception.
+
+    A task group raises such a group, which itself says only how many they are.
+    """
+    found: list[BaseException] = []
+    left = list(reversed(error.exceptions)) if isinstance(error, BaseExceptionGroup) else []
+    while left and len(found) < _MEMBERS:
+        each = left.pop()
+        if isinstance(each, BaseExceptionGroup):
+            left.extend(reversed(each.exceptions))
+        else:
+            found.append(each)
+    return tuple(found)
 
 
 def _said(error: BaseException) -> str:

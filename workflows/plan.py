@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base import names
     from airlock.base.canonical import deeper_than
     from airlock.base.errors import AirlockError
-    from airlock.base.incoming import MalformedMessage, Verdict
+    from airlock.base.incoming import MalformedMessage, Verdict, wrong_fields
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
@@ -59,7 +59,8 @@ class PlanWorkflow:
         try:
             self._run, outbox = _read_start(start, workflow.now())
         except (ValidationError, ValueError) as error:
-            self._problem = shorten(f"the input is not a plan: {error}")
+            why = wrong_fields(error) if isinstance(error, ValidationError) else error
+            self._problem = shorten(f"the input is not a plan: {why}")
             return
         self._stages = PlanStages(self._run, outbox)
         # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset

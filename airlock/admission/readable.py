@@ -30,29 +30,35 @@ def further_problems(
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("steps"), list):
         return refused.problems
-    steps = [step for raw in document["steps"] if (step := _readable(Step, raw, _STEP)) is not None]
-    rest = _readable(Plan, {**document, "steps": [step.model_dump() for step in steps]}, _PLAN)
+    read = [_readable(Step, raw, _STEP) for raw in document["steps"]]
+    steps = [step for step, _ in read if step is not None]
+    rest, unread_fields = _readable(Plan, {**document, "steps": [step.model_dump() for step in steps]}, _PLAN)
     if rest is None:
         return refused.problems
+    if "allow_missing_arguments" in unread_fields:
+        rest = rest.model_copy(update={"allow_missing_arguments": True})
+    # of arguments that cannot be read it is not known which are missing
+    unread = tuple(f"steps.{step.id}.args." for step, left_out in read if step is not None and "args" in left_out)
     readable_agents = all(step.agent != _PLACEHOLDER for step in steps)
     found = examine(rest, catalogue, policy if readable_agents else None).problems
     known = {problem.where for problem in refused.problems}
     unnamed = tuple(f"names step {name!r}," for name in _ids(document["steps"]) if rest.step(name) is None)
-    return (*refused.problems, *(each for each in found if each.where not in known and not each.message.startswith(unnamed)))
+    more = (each for each in found if each.where not in known and not each.where.startswith(unread))
+    return (*refused.problems, *(each for each in more if not each.message.startswith(unnamed)))
 
 
-def _readable(model: Any, document: Any, placeholders: Mapping[str, Any]) -> Any:
-    """Return a model of what can be read of a document, or None; fields that cannot be read are left out or replaced."""
+def _readable(model: Any, document: Any, placeholders: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
+    """Return a model of what can be read of a document, or None, and the fields that were left out or replaced."""
     if not isinstance(document, Mapping):
-        return None
+        return None, frozenset()
     values = dict(document)
     for _ in range(2):
         try:
-            return model.model_validate({**placeholders, **values})
+            return model.model_validate({**placeholders, **values}), frozenset(document.keys() - values.keys())
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 values.pop(str(item["loc"][0]) if item["loc"] else "", None)
-    return None
+    return None, frozenset()
 
 
 def _ids(steps: Sequence[Any]) -> Iterator[str]:

@@ -68,7 +68,8 @@ def wrong_fields(error: ValidationError) -> str:
 
 def _wrong_field(item: Mapping[str, Any]) -> str:
     fault, fix = wrong_value(item)
-    return f"{shorten('.'.join(map(str, item['loc'])), 100)}: {fault}{f'; {fix}' if fix else ''}"
+    place = shorten(".".join(map(str, item["loc"])), 100)
+    return f"{place}{': ' if place else ''}{fault}{f'; {fix}' if fix else ''}"
 
 
 def require_person(name: str, by: str) -> None:

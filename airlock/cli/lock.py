@@ -11,7 +11,7 @@ import typer
 from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import LIVE_GATE
-from airlock.base.text import count
+from airlock.base.text import count, listed
 from airlock.cli.decisions import ByOption, ReasonOption, decide, me
 from airlock.cli.lock_screen import open_barrier
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
@@ -99,7 +99,7 @@ async def unlock(
     if plan is not None:
         return await decide(airlock.plan(plan), "unlock", as_json=as_json, by=me(by), reason=reason)
     gate = LiveGate(airlock.client)
-    before = await gate.status()
+    before = await patiently(gate.status(patient=True))
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
     # before the unlock: afterwards the plans that wait no longer wait
     changed = ChangesSinceLock() if since is None else await gate.meanwhile(since)
@@ -139,7 +139,8 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
     except NoAnswer as error:
         message = json.dumps({"by": by, "reason": reason} | ({"scope": scope} if scope else {}))
         raise Refusal(
-            f"{error}\nUntil one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
+            f"{error}\nIt is not certain that this {decision} counts: without a worker Temporal does not store it.\n"
+            "Until one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
             "they end.\nTo leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
             f"{LIVE_GATE} --name {decision} --input {shlex.quote(message)}"
         ) from error
@@ -147,7 +148,7 @@ async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, r
 
 async def _locked(gate: LiveGate, scope: str | None) -> bool:
     """Return True if the gate has a lock of this scope, by any operator."""
-    view = await gate.status()
+    view = await gate.status(patient=True)
     return view is not None and any(lock.scope == scope for lock in view.locks)
 
 
@@ -195,7 +196,7 @@ def _conclude(proof: Proof, within: float) -> None:
             warn(f"Not proven: {safe(proof.problem)}.")
         case Unknown(plans=unknown):
             left = [row for row in proof.rows if row.standing in (HolderState.FINISHING, HolderState.UNREACHABLE)]
-            named = ", ".join(f"{row.plan_id} ({row.standing.value})" for row in left[:_LISTED])
+            named = listed([f"{row.plan_id} ({row.standing.value})" for row in left])
             if named:
                 warn(f"Not quiesced after {within:g} s: {named}. The lock stays; no further call starts.")
             for plan in [plan for plan in unknown if not plan.plan]:

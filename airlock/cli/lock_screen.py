@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from airlock.base.text import listed
 from airlock.cli.output import console, safe
 from airlock.cli.screens import moment
 from airlock.client.live_gate import HolderState, Proof, ProofRow
@@ -98,9 +99,9 @@ def note(row: ProofRow) -> str:
         case HolderState.QUIESCED:
             return "has given its slot back: no call of it is running"
         case HolderState.IN_DOUBT:
-            return f"has given its slot back; may still take effect: {safe(', '.join(row.calls[:20]))}"
+            return f"has given its slot back; may still take effect: {safe(listed(row.calls))}"
         case HolderState.FINISHING if row.calls:
-            return f"in flight: {safe(', '.join(row.calls[:20]))}"
+            return f"in flight: {safe(listed(row.calls))}"
         case HolderState.FINISHING:
             return "is giving its slot back"
         case _:

@@ -3,6 +3,7 @@
 from temporalio.service import RPCError
 
 from airlock.base import names
+from airlock.base.text import listed
 from airlock.client import PlanHandle
 from airlock.client.errors import NoSuchPlan
 from airlock.client.pollers import sentences, unserved
@@ -36,7 +37,7 @@ async def with_workers(handle: PlanHandle, status: StatusView) -> tuple[StatusVi
     queue = _QUEUE.get(status.state, "")
     if status.in_flight and any(queue in queues for queues in found.values()) and await _none_begun(handle):
         steps = tuple(_scheduled(step) if step.id in status.in_flight else step for step in status.steps)
-        waits = f"a live worker: no worker serves {queue}; scheduled: {', '.join(status.in_flight[:20])}"
+        waits = f"a live worker: no worker serves {queue}; scheduled: {listed(status.in_flight)}"
         status = status.model_copy(update={"steps": steps, "waits_for": waits})
     elif queue and not status.in_flight and status.waits_for == "a worker" and "live" in found:
         status = status.model_copy(update={"waits_for": f"a live worker: no worker serves {', '.join(found['live'])}"})

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from airlock.base.errors import Problem
-from airlock.base.text import count, shorten
+from airlock.base.text import count, listed, shorten
 from airlock.cli.hints import preview_as_started, status_as_started
 from airlock.cli.missing_workers import with_workers
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
@@ -56,7 +56,7 @@ async def _show_step(handle: PlanHandle, step: str, *, as_json: bool) -> int:
         problem = Problem(
             where="--step",
             message="there is no preview yet" if sealed is None else f"there is no step {shorten(step, 100)!r}",
-            fix=f"see {program()} show {handle.plan_id}" + (f"; its steps: {', '.join(known[:20])}" if known else ""),
+            fix=f"see {program()} show {handle.plan_id}" + (f"; its steps: {listed(known)}" if known else ""),
         )
         raise Refusal("this step cannot be shown", [problem])
     if as_json:

@@ -1,7 +1,7 @@
 """Current use of every gate, asked from each of them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base import names
 from airlock.client.errors import NoAnswer
+from airlock.client.patience import answered
 from airlock.gates.view import GateView
 
 RESOURCES = "gate-resource"
@@ -72,22 +73,26 @@ async def _ask(client: Client, gate: str) -> GateNow | None:
     return GateNow(waiting=view.waits, used=view.used, capacity=view.capacity, locks=len(view.locks))
 
 
-async def read_gate(client: Client, gate: str, within: float = QUERY_TIMEOUT) -> GateView | None:
+async def read_gate(client: Client, gate: str, within: float = QUERY_TIMEOUT, *, patient: bool = False) -> GateView | None:
     """Return the current state of a gate; None if it was never started, and so has no holder and no lock.
 
     Args:
         client: A connected client.
         gate: Workflow id of the gate.
         within: Seconds for the answer.
+        patient: True to ask again for as long as a worker polls: it is busy, not away.
 
     Raises:
         NoAnswer: If no worker answers.
     """
     called = "the live gate" if gate == names.LIVE_GATE else gate
     try:
-        handle = client.get_workflow_handle(gate)
-        answer = await handle.query("status", result_type=GateView, rpc_timeout=timedelta(seconds=within))
-        return GateView.model_validate(answer)
+        handle, limit = client.get_workflow_handle(gate), timedelta(seconds=within)
+
+        def ask() -> Awaitable[GateView]:
+            return handle.query("status", result_type=GateView, rpc_timeout=limit)
+
+        return GateView.model_validate(await answered(client, ask, patient=patient))
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None

@@ -117,7 +117,7 @@ def _without_attributes(error: RPCError) -> Exception:
 def summary_of(info: WorkflowExecutionInfo) -> PlanSummary:
     """Return the summary of a plan from its description in Temporal."""
     attributes = _attributes(info.search_attributes)
-    agents = attributes.get(names.ATTRIBUTE_AGENTS) or ()
+    agents = attributes.get(names.ATTRIBUTE_AGENTS) or []
     return PlanSummary(
         plan_id=names.plan_id_of(info.execution.workflow_id),
         workflow_id=info.execution.workflow_id,

@@ -138,16 +138,18 @@ class LiveGate:
         await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
 
-    async def status(self, within: float | None = None) -> GateView | None:
+    async def status(self, within: float | None = None, *, patient: bool = False) -> GateView | None:
         """Return the current state of the gate; None if it was never started, and so is not locked.
 
         Args:
             within: Seconds for the answer; by default `QUERY_TIMEOUT`.
+            patient: True to ask again for as long as a worker polls: it is busy, not away.
 
         Raises:
             NoAnswer: If no worker answers; no plan can go live then.
         """
-        return await read_gate(self._client, names.LIVE_GATE, QUERY_TIMEOUT if within is None else within)
+        limit = QUERY_TIMEOUT if within is None else within
+        return await read_gate(self._client, names.LIVE_GATE, limit, patient=patient)
 
     async def barrier(self, scope: str | None = None, within: float = 60.0, every: float = 0.25) -> AsyncIterator[Proof]:
         """Yield the proof of a lock each time it changes, until all plans have stopped, or the time is over.

@@ -14,6 +14,7 @@ from airlock.plans.plan import Step
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_record import CallRecord, CallStatus
+from airlock.run.decisions.entry import REFUSED_ENTRY
 from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import Outcome
 from airlock.run.state import Run
@@ -229,10 +230,24 @@ def _ceilings(run: Run, entries: Sequence[AuditEntry]) -> dict[Mode, int]:
 
 def _was_live(run: Run) -> bool:
     """Return True if a run was LIVE: it entered that state, and the live role did not refuse the entry."""
-    entered = sum(entry.to_state == State.LIVE.value for entry in run.audit)
-    refused = sum(entry.what == Event.ENTRY_REFUSED.value and entry.from_state == State.LIVE.value for entry in run.audit)
-    # an undo makes no calls but compensations
-    return entered > refused or (run.undoing is not None and any(entry.kind is AuditKind.UNDO for entry in run.audit))
+    if run.undoing is not None:
+        return any(entry.kind is AuditKind.UNDO for entry in run.audit)  # an undo makes no calls but compensations
+    stays = called = False
+    for entry in run.audit:
+        if stays and entry.from_state == State.LIVE.value:
+            if called or not _refused_entry(entry):
+                return True
+            stays = False
+        if entry.to_state == State.LIVE.value:
+            stays, called = True, False
+        called = called or entry.kind is AuditKind.CALL
+    return stays
+
+
+def _refused_entry(left: AuditEntry) -> bool:
+    """Return True if a plan left LIVE because the live role refused the entry: to admission, to its preview, or locked."""
+    by_airlock = left.by == "airlock" and left.reason.startswith(REFUSED_ENTRY)
+    return by_airlock or left.what == Event.ENTRY_REFUSED.value
 
 
 def _end(run: Run) -> Aggregate:

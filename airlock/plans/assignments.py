@@ -116,6 +116,13 @@ def _converted(document: Mapping[str, Any]) -> dict[str, Any]:
             ]
         ) from error
     calls = list(_ordered(old))
+    if not calls:
+        raise PlanError(
+            [
+                Problem(where=f"agent_assignments.{agent}", message="is empty", fix="give the agent at least one tool")
+                for agent in old.agent_assignments
+            ]
+        )
     unused = sorted(set(old.arguments) - {tool for _, tool in calls})
     if unused:
         raise PlanError(

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, JsonValue
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
-from airlock.tools.common import Arguments, json_of
-from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
+from airlock.tools.common import Arguments
+from airlock.tools.http_client import HttpAnswer, allowed, reachable, read_before, send
 from airlock.tools.web import READ_METHODS, HttpSettings, json_bytes
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -77,8 +77,7 @@ async def look(args: HttpRequest, call: ToolCall) -> Preview:
     url = allowed(args.url, call.settings)
     shown = f"{args.method} {url.copy_with(query=None, fragment=None)}"
     if args.method in READ_METHODS:
-        output = await send(call, args.method, args.url, query=args.query, headers=args.headers, body=args.body)
-        return Preview(effect=f"Would {shown}, which is answered {output['status']} now.", output=json_of(output))
+        return await read_before(call, f"{shown}, which is", lambda: http_request.live(args, call))
     await reachable(url, call.settings)
     size = "no body" if args.body is None else f"a body of {json_bytes(args.body)} bytes"
     names = f" and the headers {', '.join(sorted(args.headers))}" if args.headers else ""

@@ -1,7 +1,7 @@
 """Requests to hosts that the operator allows, for `http_request` and the tools that `http_tool` creates."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NotRequired
 
 import httpx
@@ -10,9 +10,19 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES
-from airlock.plans.tool_call import ToolCall
-from airlock.tools.common import require_mine
-from airlock.tools.web import READ_METHODS, HttpSettings, Reply, client_of, exchange, json_bytes
+from airlock.plans.refs import UNKNOWN
+from airlock.plans.tool_call import Preview, ToolCall
+from airlock.tools.common import json_of, require_mine
+from airlock.tools.web import (
+    READ_METHODS,
+    HttpSettings,
+    Reply,
+    TargetRefused,
+    client_of,
+    exchange,
+    is_gone,
+    json_bytes,
+)
 
 Query = Mapping[str, str | int | float | bool]
 
@@ -108,6 +118,30 @@ def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
     if reply.undecoded:
         return {**output, "body": None, "note": "the body is not encoded as its headers say and was left out"}
     return {**output, "body": None, "note": f"{too_large} and was left out"}
+
+
+async def read_before(call: ToolCall, shown: str, read: Callable[[], Awaitable[HttpAnswer]]) -> Preview:
+    """Return the preview of a reading request, which is made now.
+
+    Behind writes of its own plan, an answer that there is no such thing says nothing: they may make it.
+
+    Args:
+        call: The dry run.
+        shown: The beginning of the sentence about the request and its answer.
+        read: The function that makes it.
+
+    Raises:
+        ToolFailed: If the request fails in any other way.
+    """
+    try:
+        output = await read()
+    except TargetRefused as refusal:
+        if not (call.follows_writes and is_gone(refusal)):
+            raise
+        unknown: JsonValue = {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
+        effect = f"Would {shown} answered {refusal.status} now; earlier steps of the plan may make it."
+        return Preview(effect=effect, output=unknown)
+    return Preview(effect=f"Would {shown} answered {output['status']} now.", output=json_of(output))
 
 
 async def reachable(url: httpx.URL, settings: HttpSettings) -> None:

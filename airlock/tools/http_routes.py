@@ -21,8 +21,8 @@ from airlock.base.errors import ToolFailed
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import Preview, ToolCall
-from airlock.tools.common import Arguments, frozen_description, json_of
-from airlock.tools.http_client import HttpAnswer, allowed, reachable, send
+from airlock.tools.common import Arguments, frozen_description
+from airlock.tools.http_client import HttpAnswer, allowed, reachable, read_before, send
 from airlock.tools.web import READ_METHODS, HttpSettings, TargetRefused, is_gone
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -67,8 +67,7 @@ class _Route:
     async def dry_run(self, args: RouteArguments, call: ToolCall) -> Preview:
         url = _filled(self.url, args.params)
         if self.method in READ_METHODS:
-            output = await self.live(args, call)
-            return Preview(effect=f"Would {self.method} {url}, answered {output['status']} now.", output=json_of(output))
+            return await read_before(call, f"{self.method} {url},", lambda: self.live(args, call))
         await reachable(allowed(url, call.settings), call.settings)
         undo = None
         if self.undo_url is not None:

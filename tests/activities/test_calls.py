@@ -160,6 +160,16 @@ def test_secrets_come_from_the_environment_or_the_folder_and_are_redacted(tmp_pa
         secrets.resolve("../db-password")
 
 
+@pytest.mark.parametrize("value", ["", "\n", "\r\n\n"])
+def test_a_secret_without_a_value_is_not_there(value, tmp_path):
+    (tmp_path / "db-password").write_text(value)
+    secrets = Secrets({"AIRLOCK_SECRET_API_KEY": value, "AIRLOCK_SECRETS_DIR": str(tmp_path)})
+    for name in ("api-key", "db-password"):
+        assert not secrets.has(name)
+        with pytest.raises(SecretError, match=f"'{name}' of this worker is empty"):
+            secrets.resolve(name)
+
+
 def test_backoff_grows_is_bounded_and_honours_what_the_target_asked():
     assert [backoff(n).total_seconds() for n in (1, 2, 3, 6, 50)] == [1, 2, 4, 30, 30]
     assert backoff(1, asked=45).total_seconds() == 45

@@ -155,11 +155,12 @@ async def test_an_exit_of_a_tool_is_a_defect(name, caplog):
 
 
 async def test_the_place_stays_where_the_text_is_cut_and_one_record_stays_one(caplog):
-    GIVEN.append(ValueError("long\n" * 5_000))
+    GIVEN.append(ValueError("\x1b[2Along\n" + "long\n" * 5_000))
     kept = await record_of("live call, attempt 3")
     assert "test_tool_defects.py, line" in kept
     (said,) = logged(caplog)
     assert sum(line.startswith("long") for line in said.splitlines()) == 0
+    assert "\x1b" not in said  # it could move the cursor of a terminal that shows the log
 
 
 async def test_the_causes_are_logged_and_a_recursion_is_bounded(caplog):
@@ -180,3 +181,44 @@ async def test_the_causes_are_logged_and_a_recursion_is_bounded(caplog):
     assert "RecursionError" in first
     assert "ValueError: from (secret TOKEN)" in then
     assert len(said.splitlines()) < sys.getrecursionlimit() // 2
+
+
+class Ended(BaseException):
+    """An end of a library's own, such as that of a cancel scope."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+async def test_an_end_of_any_class_is_a_defect_and_shows_no_secret(name, caplog):
+    GIVEN.append(Ended(SECRET))
+    kept = await record_of(name)
+    (said,) = logged(caplog)
+    assert "the tool ended with Ended (test_tool_defects.py, line " in kept
+    assert "in fail" in said
+    assert SECRET not in kept
+    if name != "mock":  # a mock gets no secret
+        assert SECRET not in said
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_each_exception_of_a_group_is_named_and_logged(ends, caplog):
+    def raised(error):
+        try:
+            raise error
+        except BaseException as caught:  # noqa: BLE001
+            return caught
+
+    inner = ExceptionGroup("in", [raised(KeyError(SECRET)), raised(ValueError("second"))])
+    others = [raised(LookupError(number)) for number in range(20)]
+    error = BaseExceptionGroup("out", [inner, *others, *([Ended()] if ends else [])])
+    error.add_note("a note with " + SECRET)
+    GIVEN.append(error)
+    kept = await record_of("live call, attempt 3")
+    (said,) = logged(caplog)
+    assert f"test_tool_defects.py, line {raised.__code__.co_firstlineno + 2}" in kept
+    assert SECRET not in kept + said
+    assert said.index("\nValueError: second") < said.index("\na note with (secret TOKEN)")
+    assert "KeyError: '(secret TOKEN)'" in said
+    assert said.count("in raised") == 8
+    if not ends:
+        assert "22 sub-exceptions" not in kept
+        assert "KeyError: '(secret TOKEN)'; ValueError: second; LookupError: 0 (" in kept

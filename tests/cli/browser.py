@@ -78,11 +78,11 @@ class Browser:
         )
         return self.value("document.body.dataset.checked"), self.value("document.getElementById('result').innerText")
 
-    def choose(self, files: list[Path]) -> None:
-        """Choose files in the page's file input."""
+    def choose(self, files: list[Path], selector: str = "#files") -> None:
+        """Choose files in a file input of the page."""
         self.value("document.body.dataset.checked = ''")
         root = self.send("DOM.getDocument")["root"]["nodeId"]
-        node = self.send("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve()) for file in files])
 
     def resize(self, width: int, height: int) -> None:

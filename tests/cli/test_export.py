@@ -247,7 +247,7 @@ async def test_a_run_that_was_started_with_no_plan_is_told_from_its_history(plac
     (record,) = await place.records()
     line = record.execution
     assert (line.plan_id, line.temporal_status, line.state, line.outcome) == ("junk", "FAILED", "MOCK", None)
-    assert "the input is not a plan" in line.why
+    assert line.why == "the input is not a plan: plan: is a whole number, not an object {...}; write an object {...}"
     assert (line.run_id, record.events) == (started.result_run_id, ())
 
 

@@ -172,6 +172,57 @@ def test_the_page_tells_undone_from_kept_and_shows_refusals_settlements_and_hidd
     assert json.loads(nested) == {"key": "hidden; its salted hash is a1", "plain": [1]}
 
 
+def test_the_holder_of_the_openings_shows_hidden_values_and_their_digests(page: Browser, tmp_path: Path) -> None:
+    def steps() -> str:
+        page.value("document.querySelectorAll('details.plan').forEach((plan) => { plan.open = true; })")
+        shown = "new Promise((resolve) => setTimeout(() => resolve(document.getElementById('plans').textContent), 50))"
+        return str(page.value(shown))
+
+    folder, file, some = tmp_path / "hidden", tmp_path / "openings.jsonl", tmp_path / "some.jsonl"
+    hide(folder, file)
+    lines = file.read_text().splitlines(keepends=True)
+    page.open(report(folder, tmp_path / "h.html"))
+    page.checked()
+    assert "does a" not in steps()
+    page.choose([file], "#openings")
+    verdict, text = page.checked()
+    assert verdict == "good", text
+    assert " 0 digests need openings" in text
+    assert f"{len(lines) - 1} openings of hidden values" in text
+    told = steps()
+    assert "does a" in told
+    assert "salted hash" not in told
+    # one line shows one value, and no digest
+    chosen = next(line for line in lines if '"does a"' in line)
+    some.write_text(chosen)
+    page.choose([some], "#openings")
+    verdict, text = page.checked()
+    assert (verdict, "13 digests need openings" in text) == ("good", True), text
+    assert "does a" in (told := steps())
+    assert "salted hash" in told
+    # a value, a salt or a place that was changed
+    moved = re.sub(r'"path":"[^"]*"', '"path":"elsewhere/steps.a.preview.effect"', chosen)
+    longer = re.sub(r'"salt":"([^"]*)"', r'"salt":"\1\\""', chosen)
+    for name, line, where, why in (
+        ("value", chosen.replace("does a", "does b"), "some.jsonl:1", "do not give the hash"),
+        ("place", moved, f"{APPROVALS}:", "says that it stands elsewhere"),
+        ("salt", longer, "some.jsonl:1", "is no opening"),
+        ("no opening", "null\n", "some.jsonl:1", "is no opening"),
+        ("no JSON", "x\n", "some.jsonl:1", "is not JSON"),
+    ):
+        some.write_text(line)
+        page.choose([some], "#openings")
+        verdict, text = page.checked()
+        assert (verdict, where in text, why in text) == ("bad", True, True), (name, text)
+    # other files are checked with the openings that were chosen
+    page.choose([file], "#openings")
+    page.checked()
+    page.choose(sorted(folder.iterdir()))
+    verdict, text = page.checked()
+    assert (verdict, " 0 digests need openings" in text) == ("good", True), text
+    assert page.requests() == [request for request in page.requests() if request.startswith("file:")]
+
+
 def lies() -> Iterator[tuple[str, PlanRecord]]:
     """Yield records with one lie each, hashed again everywhere, as a forger would who can rewrite all files."""
     record = plan_record(trace(resealed()))

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airlock.base.incoming import MalformedMessage
 from airlock.base.markdown import code
 from airlock.base.person import OWN_NAME
 from airlock.base.visible import is_invisible
+from airlock.plans.outcome import CallInDoubt, UndoFailed
+from airlock.run.live.call_results import after_rollback, take_undo
 from airlock.run.presentation.details import details
 from airlock.run.presentation.preview import approve_command, render_preview
 from airlock.run.state import Run
-from tests.core.build import awaiting, live_run, plan, preview, say, step
+from tests.core.build import NOW, awaiting, call, failed, live, live_run, plan, preview, say, step
 from tests.core.markdown import blocks, command, items, same, tokens
 from tests.core.test_visible import NASTY
 
@@ -111,6 +114,36 @@ def test_what_to_do_stands_first_with_the_click_path_and_its_json() -> None:
     assert say(run, "approve", **json.loads(approving.replace(OWN_NAME, "olga"))).accepted
     assert set(json.loads(denying)) == {"by", "reason"}
     assert max(len(line) for _, block in blocks(text) for line in block.split("\n")) <= 50, "a block of code does not wrap"
+
+
+@pytest.mark.parametrize("outcome", ["happened", "did_not_happen", "retry", "skip", "compensated"])
+def test_a_run_that_waits_for_a_person_shows_the_json_that_settles_it(outcome: str) -> None:
+    run = live_run(plan(step("a"), step("b", "write", "a")))
+    if "happen" in outcome:
+        call(run, CallInDoubt(step="a", error="connection lost"), after=True)
+    else:
+        call(run, live("a"), failed("b"), after=True)
+        take_undo(run, UndoFailed(step="a", error="the target says no"), NOW)
+        after_rollback(run, NOW)
+    text = details(run)
+    assert {token.type for token in tokens(text)} <= OURS
+    assert f"`{outcome}`" in text
+    ((_, settling),) = blocks(text)
+    message = json.loads(settling.replace(OWN_NAME, "olga"))
+    with pytest.raises(MalformedMessage, match="outcome"):  # one that was not filled in settles nothing
+        say(run, "resolve", **message)
+    assert say(run, "resolve", **{**message, "outcome": outcome}).accepted
+
+
+def test_a_locked_run_shows_the_json_that_unlocks_it_once_no_call_runs() -> None:
+    run = awaiting(plan(step("a")))
+    assert say(run, "lock", by="olga", reason="an incident").accepted
+    ((_, unlocking),) = blocks(details(run))
+    assert say(run, "unlock", **json.loads(unlocking.replace(OWN_NAME, "paul"))).accepted
+    busy = live_run(plan(step("a")))
+    busy.in_flight = ("a",)
+    assert say(busy, "lock", by="olga", reason="an incident").accepted
+    assert not blocks(details(busy))
 
 
 def test_the_last_refusal_is_there_until_the_end() -> None:

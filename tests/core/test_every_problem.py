@@ -114,6 +114,41 @@ def test_a_plan_of_which_nothing_can_be_read_keeps_its_own_problems(document: An
     assert further_problems(document, refused.value, CATALOGUE, DESK) == refused.value.problems
 
 
+DEEP: Any = {"a": 1}
+for _ in range(400):
+    DEEP = {"a": [DEEP]}
+
+
+@pytest.mark.parametrize(
+    ("args", "problems"),
+    [
+        ({"to": "x", "body": DEEP}, {"plan": "is nested more than 100 levels deep"}),
+        (DEEP, {"plan": "is nested more than 100 levels deep"}),
+        ("to=x", {"steps.a.args": "is a text, not an object {...}"}),
+        (None, {"steps.a.args": "is null, not an object {...}"}),
+        ([{"to": "x"}], {"steps.a.args": "is a list, not an object {...}"}),
+    ],
+)
+def test_of_arguments_that_cannot_be_read_none_is_called_missing(args: Any, problems: dict[str, str]) -> None:
+    document = {"plan_id": "p", "requested_by": "me", "steps": [mail("a").model_dump() | {"args": args}]}
+    with pytest.raises(PlanError) as refused:
+        read_plan(document)
+    found = further_problems(document, refused.value, CATALOGUE, DESK)
+    assert {problem.where: problem.message for problem in found} == problems
+    # the other steps are examined all the same
+    document["steps"] += [step("b", "send", agent="helpdesk", args={}).model_dump()]
+    found = further_problems(document, refused.value, CATALOGUE, DESK)
+    assert {problem.where for problem in found} == {*problems, "steps.b.args.to"}
+
+
+def test_of_a_wish_that_cannot_be_read_both_answers_are_possible() -> None:
+    steps = [step("a", "send", agent="helpdesk", args={}).model_dump()]
+    document = {"plan_id": "p", "requested_by": "me", "steps": steps, "allow_missing_arguments": "perhaps"}
+    with pytest.raises(PlanError) as refused:
+        read_plan(document)
+    assert further_problems(document, refused.value, CATALOGUE, DESK) == refused.value.problems
+
+
 # agents
 
 

@@ -6,18 +6,23 @@ from typing import Any
 import pytest
 
 from airlock.admission.conflicts.conflict import Answer, Conflict, ConflictKind
+from airlock.gates.protocol import EntryRefused
 from airlock.monitoring.aggregation import merged
 from airlock.monitoring.health import Health, health_of
 from airlock.monitoring.outbox import Outbox
 from airlock.monitoring.validation import problem_of
 from airlock.plans.contract import Mode
-from airlock.plans.outcome import CallInDoubt, MockFailed, ProbeAnswer, Undone
+from airlock.plans.outcome import CallInDoubt, CallStale, MockFailed, PreviewFailed, ProbeAnswer, Undone
 from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
+from airlock.run.decisions.entry import take_refusal
+from airlock.run.decisions.permission import STALE
 from airlock.run.live.call_results import after_rollback, take_probe, take_undo
+from airlock.run.outcome import Outcome
 from airlock.run.rehearsal import record_conflicts, take_mocks
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
+from airlock.run.unrehearsed import end_unrehearsed
 from tests.core.build import NOW, admitted, call, failed, live, plan, rehearse, say, step, waive
 
 CONFLICT = Conflict(kind=ConflictKind.RESOURCE, answer=Answer.DELAY, steps=("a",), detail="another plan is at it")
@@ -79,6 +84,64 @@ def refused_entry() -> Life:
     return life.report().admit().say("deny")
 
 
+def refused(kind: str, times: int = 1, *before: Any) -> Life:
+    """Return a plan whose entry the live role refused, after the calls of `before` in the same stay, and then a denial."""
+    life = waiting(step("a"), step("b", "write", "a")).say("approve")
+    call(life.run, *before)
+    for _ in range(times):
+        if life.run.state is not State.LIVE:
+            rehearse(life.run)
+            life.report().say("approve")
+            life.run.entry_refusals = 1  # a vote sets it back; this live role and these approvers never agree
+        take_refusal(life.run, EntryRefused(kind=kind, why="no"), NOW)
+        life.report()
+    if life.run.state is State.LOCKED:
+        return life.say("abort")
+    if life.run.state is State.MOCK:
+        return life.admit().say("deny")
+    rehearse(life.run)
+    return life.report().say("deny")
+
+
+def timed_out(*, live_first: bool) -> Life:
+    """Return a plan whose approval expired; with `live_first` after a call, and a second one that was stale."""
+    life = waiting(step("a"), step("b", "write", "a"))
+    if live_first:
+        life.say("approve").call(live("a"), CallStale(step="b", error="it has changed"))
+        rehearse(life.run)
+        life.report()
+    life.run.apply(Event.EXPIRED, NOW)
+    if life.run.outcome is None:
+        life.run.outcome = Outcome.EXPIRED
+    return life.report()
+
+
+def partly() -> Life:
+    life = waiting(step("a"), step("b")).say("approve", steps=["a"])
+    return life.call(live("a"))
+
+
+def rehearsal_failed() -> Life:
+    life = Life(step("a"), step("b"))
+    life.run.record(AuditKind.ADMISSION, "admitted", NOW)
+    life.run.begin_rehearsal(admitted(life.run.plan))
+    life.run.apply(Event.REHEARSED, NOW)
+    end_unrehearsed(life.run, [PreviewFailed(step="a", error="no answer", unlooked=True)], NOW)
+    return life.report()
+
+
+def locked_in_the_queue() -> Life:
+    return waiting().say("approve").say("lock").say("rollback").undo()
+
+
+def settled_by_a_person(outcome: str) -> Life:
+    life = waiting(step("a", "mail")).say("approve").call(CallInDoubt(step="a", error="lost"))
+    life.say("resolve", step="a", outcome=outcome, **({"output": {"id": "x"}} if outcome == "happened" else {}))
+    if life.run.state is State.LIVE:
+        return life.call()
+    return life.undo()
+
+
 def waived() -> Life:
     life = waiting()
     waive(life.run)
@@ -125,16 +188,17 @@ LIVES: dict[str, tuple[Callable[[], Life], dict[str, Any]]] = {
     "completed": (
         lambda: waiting().say("approve").call(live("a", seconds=1.0)),
         {"calls": 1, "rehearsals": 1, "ended_live": 1, "decisions": 1, "success": 1.0, "rollback": 0.0, "conflict": 0.0,
-         "ratio": 1 / 3, "approval": 1.0, "accuracy": 1.0},
+         "ratio": 1 / 3, "approval": 1.0, "accuracy": 1.0, "drift": 0.0, "score": 100.0},
     ),
     "never live": (
         never_live,
         {"rehearsals": 1, "ended_live": 0, "calls": 0, "success": None, "rollback": None, "accuracy": None, "ratio": 0.0,
-         "decisions": 0, "approval": None, "conflict": 0.0},
+         "decisions": 0, "approval": None, "conflict": 0.0, "drift": None, "score": None},
     ),
     "rolled back": (
         lambda: waiting(step("a"), step("b", "write", "a")).say("approve").call(live("a"), failed("b")).undo("a"),
-        {"calls": 2, "ended_live": 1, "success": 0.5, "rollback": 1.0, "accuracy": 0.0, "ratio": 1 / 3, "approval": 1.0},
+        {"calls": 2, "ended_live": 1, "success": 0.5, "rollback": 1.0, "accuracy": 0.0, "ratio": 1 / 3, "approval": 1.0,
+         "drift": 0.5, "score": 35.0},
     ),
     "locked while live, then rolled back": (
         lambda: waiting(step("a"), step("b")).say("approve").call(live("a")).say("lock").say("rollback").undo("a"),
@@ -151,6 +215,40 @@ LIVES: dict[str, tuple[Callable[[], Life], dict[str, Any]]] = {
     "the entry was refused": (
         refused_entry,
         {"calls": 0, "rehearsals": 1, "ended_live": 0, "decisions": 2, "approval": 0.5, "rollback": None, "accuracy": None},
+    ),
+    "the entry was refused for its seal": (
+        lambda: refused(STALE),
+        {"calls": 0, "ended_live": 0, "decisions": 2, "approval": 0.5, "rollback": None, "accuracy": None},
+    ),
+    "the entry was refused until the plan was locked": (
+        lambda: refused(STALE, 3), {"calls": 0, "ended_live": 0, "rollback": None, "accuracy": None},
+    ),
+    "the entry was refused again after a call": (
+        lambda: refused("policy", 1, live("a")), {"calls": 1, "ended_live": 1, "rollback": 0.0, "success": 1.0},
+    ),
+    "expired": (
+        lambda: timed_out(live_first=False),
+        {"calls": 0, "ended_live": 0, "decisions": 1, "approval": 0.0, "rollback": None, "accuracy": None},
+    ),
+    "expired after a call and a stale one": (
+        lambda: timed_out(live_first=True),
+        {"calls": 1, "rehearsals": 1, "ended_live": 1, "decisions": 2, "approval": 0.5, "success": 1.0, "rollback": 0.0},
+    ),
+    "approved in part": (
+        partly, {"calls": 1, "ended_live": 1, "decisions": 1, "approval": 1.0, "accuracy": 1.0, "ratio": 1 / 5},
+    ),
+    "a target that did not answer the dry run": (
+        rehearsal_failed, {"calls": 0, "rehearsals": 1, "ended_live": 0, "decisions": 0, "success": None, "accuracy": None},
+    ),
+    "locked in a queue, before any call": (
+        locked_in_the_queue, {"calls": 0, "ended_live": 1, "success": None, "rollback": 1.0, "accuracy": 0.0},
+    ),
+    "a doubt that a person settled as done": (
+        lambda: settled_by_a_person("happened"),
+        {"calls": 1, "ended_live": 1, "success": 0.0, "rollback": 0.0, "accuracy": 1.0},
+    ),
+    "a doubt that a person settled as not done": (
+        lambda: settled_by_a_person("did_not_happen"), {"calls": 1, "ended_live": 1, "success": 0.0, "rollback": 1.0},
     ),
     "the policy approved": (waived, {"calls": 1, "ended_live": 1, "decisions": 0, "approval": None, "accuracy": 1.0}),
     "unlocked, and admitted again with a conflict": (
@@ -186,6 +284,8 @@ def test_every_figure_counts_what_its_page_says(name: str) -> None:
         "ratio": metrics.live_execution_ratio,
         "approval": metrics.approval_rate,
         "accuracy": health.approval_accuracy,
+        "drift": metrics.confidence_drift,
+        "score": health.score and health.score.value,
     }
     assert {key: figures[key] for key in expected} == pytest.approx(expected, nan_ok=False)
 

@@ -93,6 +93,18 @@ def test_the_approver_reads_what_a_read_did_not_see_and_which_steps_have_no_orde
     assert shown.digest != awaiting(two).digest
 
 
+def test_the_approver_reads_that_a_call_which_cannot_compare_needs_another_approval():
+    two = plan(written(step_id="a"), written("a", step_id="b"), written("b", step_id="c"))
+    told = "      CAUTION: it cannot compare with all of these, so it will need another approval after those steps\n"
+    for follows, cautioned in (({"row:1": "a"}, False), ({"row:1": "a", "row:2": "b"}, True)):
+        shown = awaiting(two, c=preview("c", looked=False, observed=UNKNOWN, follows=follows))
+        assert shown.sealed is not None
+        assert (told in render_preview(shown.sealed, "seal")) is cautioned
+    known = awaiting(two, c=preview("c", observed={"v": UNKNOWN}, follows=follows))
+    assert known.sealed is not None
+    assert told not in render_preview(known.sealed, "seal")
+
+
 def test_a_preview_that_follows_nothing_is_written_as_before():
     assert set(StepPreview(step="a", looked=True, effect="e", args={}).model_dump()) == {
         "kind", "step", "looked", "effect", "args", "output", "observed", "undo",

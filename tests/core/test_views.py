@@ -77,9 +77,11 @@ def test_a_run_in_a_queue_says_where_it_stands_and_who_holds_the_gate(holders: t
 def test_a_run_names_the_calls_that_are_running_live_and_locked():
     run = live_run(plan(step("a"), step("b")))
     run.in_flight = ("a", "b")
-    assert waits_for(run) == "calls that are running: a, b"
+    assert waits_for(run) == "calls that are running: a and b"
     assert say(run, "lock", by="olga", reason="an incident").accepted
-    assert waits_for(run) == "calls that are still finishing: a, b"
+    assert waits_for(run) == "calls that are still finishing: a and b"
+    run.in_flight = tuple(f"s{number}" for number in range(25))
+    assert waits_for(run).endswith("s8, s9 and 15 more"), "a list that is cut says so"
     run.in_flight = ()
     assert waits_for(run) == f"unlock, rollback or abort: airlock unlock {run.name} --reason ..."
 

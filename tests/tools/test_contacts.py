@@ -28,7 +28,10 @@ async def test_search(runner: Make, crm: Any) -> None:
     assert found["total"] == 1
     assert found["contacts"][0]["email"] == "jo@acme.test"
     assert set(found["contacts"][0]) == {"id", "email", "name", "firstName", "lastName", "phone", "tags"}
-    assert (await tool.dry_run(query="acme")).output == found
+    preview = await tool.dry_run(query="acme")
+    assert (preview.effect, preview.output) == ("Would find 1 contacts for 'acme'.", found)
+    behind = await tool.dry_run(follows_writes=True, query="acme")
+    assert behind.effect == "Would search for 'acme', which finds 1 contacts now.", "its plan may write others before"
     assert (await tool.live(query="nobody at all")) == {"contacts": [], "total": 0}
     assert (await tool.live(query="test", limit=1))["total"] == 2
     assert (await tool.mock(query="jo@x.test"))["contacts"][0]["email"] == "jo@x.test"

@@ -104,13 +104,36 @@ async def test_no_host_is_allowed_unless_the_operator_says_so(runner: Make, base
         await runner(http_request, {"allow_hosts": ["127.0.0.1"]}).live(url=f"{base}/health")
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_read_behind_own_writes_may_find_nothing_yet(
+    runner: Make, crm: Any, base: str, allowed: Any, status: int
+) -> None:
+    route = http_tool(
+        name="look_up", method="GET", url=f"{base}/billing/accounts/{{id}}", risk="LOW", reversibility="read_only"
+    )
+    for tool, args in (
+        (runner(http_request, allowed), {"url": f"{base}/billing/accounts/9"}),
+        (runner(route, allowed), {"params": {"id": 9}}),
+    ):
+        crm.fault(status=status)
+        with pytest.raises(ToolFailed, match=f"answered {status}"):
+            await tool.dry_run(**args)
+        crm.fault(status=status)
+        preview = await tool.dry_run(follows_writes=True, **args)
+        assert preview.effect.endswith(f"answered {status} now; earlier steps of the plan may make it.")
+        assert preview.output == {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
+        crm.fault(status=403)
+        with pytest.raises(ToolFailed, match="answered 403"):
+            await tool.dry_run(follows_writes=True, **args)
+
+
 @pytest.mark.parametrize(
     ("fault", "method", "error", "retry"),
     [
         ({"status": 404}, "GET", ToolFailed, False),
         ({"status": 404}, "POST", ToolFailed, False),
         ({"status": 302}, "GET", ToolFailed, False),
-        ({"status": 429}, "POST", ToolFailed, True),
+        *(({"status": status}, "POST", ToolFailed, True) for status in (421, 423, 429)),
         ({"status": 500}, "GET", ToolFailed, True),
         ({"status": 408}, "GET", ToolFailed, True),
         *(({"status": status, "after_effect": True}, "POST", InDoubt, None) for status in (303, 408, 500, 503, 504)),
@@ -136,7 +159,7 @@ async def test_what_a_failure_means(
 SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [421, 423, 429, 503])
 @pytest.mark.parametrize(
     ("headers", "after"),
     [
@@ -170,7 +193,7 @@ def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: Any, 
     assert isinstance(refusal, TargetRefused)
     assert (refusal.retry, refusal.after) == (True, after)
     of_write = _failure(Asked.HTTP_WRITE, "POST http://x.test", httpx.Response(status, headers=headers), "")
-    assert type(of_write) is (TargetRefused if status == 429 else InDoubt)
+    assert type(of_write) is (InDoubt if status == 503 else TargetRefused)
     assert of_write.after == after
 
 

@@ -1,11 +1,14 @@
 """A role without a worker is named, and what the server refuses about a plan is not blamed on it."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 
@@ -13,7 +16,9 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.cli.missing_workers import missing_workers, with_workers
 from airlock.client import Airlock
-from airlock.client.listing import count_plans, list_plans
+from airlock.client.errors import NoAnswer
+from airlock.client.gate_status import read_gate
+from airlock.client.listing import count_plans, list_plans, summary_of
 from airlock.client.patience import answered
 from airlock.client.pollers import QUEUES_OF
 from airlock.client.visibility import MAX_ATTRIBUTE, attributes_of
@@ -77,6 +82,10 @@ async def test_names_longer_than_the_server_takes_are_left_out_of_the_index(airl
     await handle.decide("abort", by="alice", reason="enough")
 
 
+def test_a_run_that_never_was_a_plan_is_listed_with_no_agents() -> None:
+    assert summary_of(WorkflowExecutionInfo(execution=WorkflowExecution(workflow_id="plan-junk"))).agents == ()
+
+
 def test_an_index_of_agents_is_bounded_in_any_alphabet() -> None:
     for name in ("agent-{}", AGENT + "{}", "エージェント" * 30 + "{}", "🦊" * 100 + "{}"):
         steps = [{"id": f"s{n}", "agent": name.format(n), "tool": "t", "confidence": 1.0} for n in range(300)]
@@ -121,6 +130,12 @@ async def test_a_worker_that_polls_is_busy_and_not_away(airlock: Airlock, plan: 
     assert list(limits) == []
     handle.patient = True
     assert (await handle.status()).plan_id == handle.plan_id
+    with pytest.raises(NoAnswer):
+        await read_gate(airlock.client, names.LIVE_GATE, 0.000001)
+    asking = asyncio.create_task(read_gate(airlock.client, names.LIVE_GATE, 0.000001, patient=True))
+    done, _ = await asyncio.wait({asking}, timeout=0.5)
+    assert not done, "a worker polls, so the gate is asked again"
+    asking.cancel()
     await handle.decide("abort", by="alice", reason="enough")
 
 

@@ -42,6 +42,7 @@ async def test_a_workflow_started_with_junk_fails_at_once_with_the_reason(airloc
         with pytest.raises(WorkflowFailureError) as caught:
             await started.result()
     assert "the input is not a plan" in str(caught.value.cause)
+    assert "input_value" not in str(caught.value.cause), "the export and every screen would show a part of the input"
 
 
 async def test_a_plan_under_another_workflow_id_is_refused(airlock, plan):

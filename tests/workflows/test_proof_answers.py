@@ -183,8 +183,8 @@ async def test_empty_answers_on_the_way_to_live_wedge_nothing(either, plan):
         for kind in kinds[:3]:
             await either.answered_for(kind)
         await approved(handle)
-        await either.answered_for("acquire")
         await either.answered_for("call")
+        await either.answered_for("acquire")  # what the gates had granted to that call
         status = await handle.wait_for(State.LOCKED)
         assert status.parked == ("a",)  # the client that answered may have made it
         assert WORLD.state[plan_id] == {}

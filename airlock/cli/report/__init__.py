@@ -15,7 +15,7 @@ from airlock.base.errors import AirlockError
 MAX_EMBEDDED: Final = 48 * 1024 * 1024
 """Largest export, in bytes, of which the page holds a copy. Of a larger one the reader chooses the files."""
 _PARTS: Final = files(__package__)
-_SCRIPTS: Final = ("spelling.js", "seals.js", "check.js", "report.js")
+_SCRIPTS: Final = ("spelling.js", "seals.js", "openings.js", "check.js", "report.js")
 """One script, in this order. The first begins with "use strict"."""
 
 

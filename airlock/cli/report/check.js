@@ -1,8 +1,9 @@
 // ---- The check
 
 class Check {
-  constructor(files) {
+  constructor(files, openings) {
     this.files = files;
+    this.openings = openings;
     this.findings = [];
     this.notes = [];
     this.counts = { lines: 0, entries: 0, seals: 0, recomputed: 0, hidden: 0, missing: 0, signatures: 0 };
@@ -35,6 +36,7 @@ class Check {
     this.checkSignals();
     this.checkSizes();
     if (summary && this.findings.length === 0) this.checkTotals(summary);
+    this.findings.push(...this.openings.findings);
     return this;
   }
 
@@ -114,19 +116,18 @@ class Check {
       return;
     }
     const digest = digestOf(canonical(content));
-    if (typeof seal.content_hash === "string") {
-      if (digest !== seal.content_hash) throw new Damage("content: was changed: it does not match content_hash");
-      if (hiddenIn(seal.content)) {
-        this.counts.hidden++;
-      } else if (digest !== seal.digest) {
-        throw new Damage(`content: its digest is ${digest}, not that of the seal: it, or the digest, was changed`);
-      } else this.counts.recomputed++;
-    } else {
-      if (digest !== seal.digest) {
-        throw new Damage(`content: its digest is ${digest}, not that of the seal: it, or the digest, was changed`);
-      }
-      this.counts.recomputed++;
-    }
+    const hides = typeof seal.content_hash === "string";
+    if (hides && digest !== seal.content_hash) throw new Damage("content: was changed: it does not match content_hash");
+    const elsewhere = this.openings.elsewhere(seal.content, seal.digest);
+    if (elsewhere !== null) throw new Damage(`content.${elsewhere}: the opening of this value says that it stands elsewhere`);
+    const opened = hides ? this.openings.opened(content) : content;
+    seal.shown = hides ? plain(opened) : seal.content;
+    const computed = hides ? digestOf(canonical(opened)) : digest;
+    if (hides && hiddenIn(seal.shown)) {
+      this.counts.hidden++;
+    } else if (computed !== seal.digest) {
+      throw new Damage(`content: its digest is ${computed}, not that of the seal: it, or the digest, was changed`);
+    } else this.counts.recomputed++;
     if (!["policy", "contracts"].every((name) => get(node, name)) || !Array.isArray(seal.decisions) || !Array.isArray(seal.by_step)) {
       throw new Damage("is no line of this file");
     }

@@ -28,8 +28,7 @@ function table(heads, rows) {
 
 const section = (title, ...content) => make("section", {}, make("h3", {}, title), ...content);
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const shown = (value) => (isMap(value) && Object.keys(value).length === 1 && typeof value.$hidden === "string"
-  ? `hidden; its salted hash is ${value.$hidden}` : value);
+const shown = (value) => (isHidden(value) ? `hidden; its salted hash is ${value.$hidden}` : value);
 const json = (value) => make("pre", {}, typeof shown(value) === "string" ? shown(value) : JSON.stringify(value, (_, inner) => shown(inner), 1));
 
 function stepsOf(content) {
@@ -42,7 +41,7 @@ function sealView(seal) {
   const voices = new Map(seal.by_step.map((one) => [one.step, one]));
   const parts = [];
   if (seal.content === null) parts.push(make("p", { class: "note" }, `The content of this seal is missing: ${seal.missing}`));
-  const rows = stepsOf(seal.content).map((step) => {
+  const rows = stepsOf(seal.shown || null).map((step) => {
     const voice = voices.get(step.id) || { approved_by: [], denied_by: [] };
     const preview = step.preview || {};
     return [
@@ -154,12 +153,17 @@ function showResult(check, what) {
   document.body.dataset.checked = good ? "good" : "bad";
 }
 
+let record = null;
+let openings = new Openings();
+
 async function checkFiles(files, what) {
+  record = { files, what };
   document.body.dataset.checked = "";
   document.getElementById("result").replaceChildren(make("p", {}, "Checking ..."));
   await new Promise((resolve) => setTimeout(resolve));
   try {
-    showResult(await new Check(files).run(), what);
+    const opening = openings.values.size ? `, with ${many(openings.values.size, "opening")} of hidden values` : "";
+    showResult(await new Check(files, openings).run(), what + opening);
   } catch (error) {
     document.getElementById("result").className = "bad";
     document.getElementById("result").replaceChildren(make("h2", { id: "verdict" }, "This could not be checked"), make("p", {}, error.message));
@@ -172,6 +176,13 @@ document.getElementById("files").addEventListener("change", async (event) => {
   for (const file of event.target.files) files.set(file.name, new Uint8Array(await file.arrayBuffer()));
   event.target.value = "";  // or choosing the same files again, once they were changed, would do nothing
   await checkFiles(files, `${files.size} files that you chose`);
+});
+
+document.getElementById("openings").addEventListener("change", async (event) => {
+  openings = new Openings();
+  for (const file of event.target.files) openings.read(file.name, asciiText(new Uint8Array(await file.arrayBuffer())));
+  event.target.value = "";
+  if (record !== null) await checkFiles(record.files, record.what);
 });
 
 const embedded = JSON.parse(document.getElementById("embedded").textContent);

@@ -21,6 +21,9 @@ MAX_REFUSALS: Final = 3
 MAX_RENEWALS: Final = 5
 """Entries to LIVE in a row because of calls that were turned away, before the run waits for a human."""
 
+REFUSED_ENTRY: Final = "the live worker refused the entry to LIVE"
+"""The beginning of the reason of every transition that a refused entry causes."""
+
 
 def take_permit(run: Run, result: AcquireResult) -> None:
     """Keep the permit that came with an answer of the gates."""
@@ -69,7 +72,7 @@ def take_refusal(run: Run, refusal: EntryRefused, now: datetime) -> None:
             return
     run.entry_refusals += 1
     run.record(AuditKind.REFUSED, "entry to LIVE", now, digest=run.digest, reason=refusal.why)
-    reason = shorten(f"the live worker refused the entry to LIVE: {refusal.why}")
+    reason = shorten(f"{REFUSED_ENTRY}: {refusal.why}")
     if run.entry_refusals >= MAX_REFUSALS:
         theirs, own = refusal.policy[:12] or "unknown", run.contracts().policy_hash[:12]
         times = f"{run.entry_refusals} times in a row (policy of the plan {own}, policy that refused {theirs})"

@@ -21,12 +21,15 @@ from airlock.run.presentation.preview import (
     beginning_of_preview,
     preview_within,
 )
-from airlock.run.presentation.views import step_view, waits_for
+from airlock.run.presentation.views import outcomes_of, step_view, waits_for
 from airlock.run.sealed import Sealed
 from airlock.run.state import Run
+from airlock.run.unlocking import needs_settling
 
 _ROWS = 40
 """Steps that the Temporal UI shows."""
+_OUTCOME = "OUTCOME"
+"""The place of the outcome in the message that settles a step."""
 _TEXT = 20_000
 """Characters of the preview that the Temporal UI shows."""
 _OPTION = re.compile(r" (?=--(?:workflow-id|name|input) )")
@@ -41,6 +44,7 @@ def details(run: Run) -> str:
         lines += [f"Outcome: **{outcome_of(run).value}**", ""]
     else:
         lines += [f"**Waits for:** {code(visible(waits_for(run)))}", ""]
+    lines += _ways_on(run)
     whole = shown = None
     if run.state is State.AWAITING_APPROVAL and run.sealed is not None and run.digest is not None:
         whole = preview_within(run.sealed, run.digest, _TEXT, _ROWS)
@@ -73,6 +77,26 @@ def _ways(sealed: Sealed, digest: str) -> Iterator[str]:
         yield from (f"Write your own name in the place of `{OWN_NAME}`.", "")
     yield "**To deny it:** the same, with the name `deny` and a reason:"
     yield from ("", *block(json.dumps({"by": OWN_NAME, "reason": "..."}, indent=2), "json"), "")
+
+
+def _ways_on(run: Run) -> Iterator[str]:
+    """Yield the way to settle a step, or to unlock, where that is what a locked run waits for. Its command stands above."""
+    if run.state is not State.LOCKED or run.outcome is not None or run.in_flight:
+        return
+    if needs_settling(run):
+        step = run.parked[0]
+        words = " or ".join(f"`{word}`" for word in outcomes_of(run, step))
+        name, what = "resolve", f"**To settle {code(visible(step))} here:**"
+        message = {"by": OWN_NAME, "step": step, "outcome": _OUTCOME, "reason": "..."}
+        places = f"Write your own name in the place of `{OWN_NAME}`, and {words} in that of `{_OUTCOME}`."
+    elif run.lock is not None and run.lock.gate:
+        return  # the lock is at a gate, and is lifted there
+    else:
+        name, what = "unlock", "**To unlock it here:**"
+        message, places = {"by": OWN_NAME, "reason": "..."}, f"Write your own name in the place of `{OWN_NAME}`."
+    yield f"{what} the menu beside *Request Cancellation*, then *Send a Signal*,"
+    yield f"with the name `{name}` and this JSON as its input:"
+    yield from ("", *block(json.dumps(message, indent=2), "json"), "", places, "")
 
 
 def _pretty(message: str) -> str:

@@ -12,6 +12,7 @@ from airlock.base.text import count, listed
 from airlock.base.visible import printable, visible
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import StepPreview
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.state import State
 from airlock.run.presentation.argument_lines import argument_lines, short
 from airlock.run.presentation.derived import derived_mark
@@ -194,6 +195,8 @@ def _among_own_steps(preview: StepPreview) -> Iterator[str]:
     if preview.seen_before:
         steps = f"{'step' if len(preview.seen_before) == 1 else 'steps'} {listed(preview.seen_before)}"
         yield f"      looked at before the plan's own changes: {steps} will have written by then"
+    if preview.observed == UNKNOWN and len(preview.follows) > 1:
+        yield "      CAUTION: it cannot compare with all of these, so it will need another approval after those steps"
     for name, steps_beside in sorted(preview.beside.items()):
         steps = f"{'step' if len(steps_beside) == 1 else 'steps'} {listed(steps_beside)}"
         yield f"      CAUTION: {steps} would change {visible(name)} too, in no order with this step:"

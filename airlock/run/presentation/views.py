@@ -7,7 +7,7 @@ from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.base.model import WireModel
-from airlock.base.text import count
+from airlock.base.text import count, listed
 from airlock.base.visible import visible
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Step
@@ -247,21 +247,25 @@ def waits_for(run: Run) -> str:
         case State.LIVE if (since := asked_since(run)) is not None:
             return f"a live worker with the approved contract, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
         case State.LIVE | State.ROLLBACK:
-            return f"calls that are running: {', '.join(run.in_flight[:20])}" if run.in_flight else "a worker"
+            return f"calls that are running: {listed(run.in_flight)}" if run.in_flight else "a worker"
         case State.LOCKED:
             return _locked_waits_for(run)
         case _:
             return "nothing, it has ended"
 
 
+def outcomes_of(run: Run, step: str) -> tuple[str, ...]:
+    """Return the outcomes with which a person settles a parked step."""
+    doubt = run.calls[step].status is CallStatus.IN_DOUBT
+    return ("happened", "did_not_happen") if doubt else ("retry", "skip", "compensated")
+
+
 def _locked_waits_for(run: Run) -> str:
     if run.in_flight:
-        return f"calls that are still finishing: {', '.join(run.in_flight[:20])}"
+        return f"calls that are still finishing: {listed(run.in_flight)}"
     if needs_settling(run):
         step = run.parked[0]
-        doubt = run.calls[step].status is CallStatus.IN_DOUBT
-        words = "happened|did_not_happen" if doubt else "retry|skip|compensated"
-        settle = f"airlock resolve {run.name} {step} {words} --reason ..."
+        settle = f"airlock resolve {run.name} {step} {'|'.join(outcomes_of(run, step))} --reason ..."
         return f"a human to settle {', '.join(run.parked)}: {settle}"
     if run.lock is not None and run.lock.gate:
         return f"airlock unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"

@@ -48,7 +48,10 @@ async def ghl_search(args: GhlSearch, call: ToolCall) -> ContactsFound:
 async def look(args: GhlSearch, call: ToolCall) -> Preview:
     """Search the contacts: this changes nothing."""
     found = await ghl_search.live(args, call)
-    return Preview(effect=f"Would find {found['total']} contacts for {args.query!r}.", output=json_of(found))
+    effect = f"Would find {found['total']} contacts for {args.query!r}."
+    if call.follows_writes:  # what they write may be among what the live call finds
+        effect = f"Would search for {args.query!r}, which finds {found['total']} contacts now."
+    return Preview(effect=effect, output=json_of(found))
 
 
 @ghl_search.mock
