@@ -12,6 +12,7 @@ from airlock.activities.call_failures import asked_to_wait, classify
 from airlock.activities.call_metrics import measure, result_of
 from airlock.activities.entry import EntryActivities, entered_in_time
 from airlock.activities.heartbeat import record_heartbeat, run_to_completion
+from airlock.activities.lasting import told_if_it_lasts
 from airlock.activities.left_states import ChainStates, left_by
 from airlock.activities.once import OnceGuard, known_calls
 from airlock.activities.permitted import Permitted
@@ -87,7 +88,8 @@ class CallActivities:
         answer = await entered_in_time(self._entry, request.enter)
         if not isinstance(answer, AcquireGranted) or answer.duplicates or stopped.is_set():
             return ChainResult(stopped=True, entered=answer)
-        result = await self._chain(request.entered(answer), request.mark, attempts, stopped)
+        async with told_if_it_lasts():
+            result = await self._chain(request.entered(answer), request.mark, attempts, stopped)
         return result.model_copy(update={"entered": answer})
 
     async def _chain(self, request: ChainRequest, mark: str, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:

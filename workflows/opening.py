@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.call_messages import CallRequest, ChainResult
     from airlock.run.live.gate_reactions import take_late, take_wait
     from airlock.run.live.gate_requests import entry_request, last_begin
-    from airlock.run.live.opening import BEGUN_WITHIN, Opening, keep_fence, lasts, may_open
+    from airlock.run.live.opening import BEGUN_WITHIN, Opening, keep_fence, may_open
     from airlock.run.state import Run
     from airlock.run.stored import MAX_STORED, stored_size
     from airlock.workflows import commands
@@ -55,13 +55,13 @@ async def _opened(
     asked = entry_request(run, workflow.info().workflow_id)
     if not may_open(run, asked) or gates.too_late():
         return None, None
-    stage = LiveStage(run, gates, lambda: display.update(shown=lasts(run, workflow.now())), full, frozenset(asked.resources))
+    stage = LiveStage(run, gates, display.update, full, frozenset(asked.resources))
     calls = stage.begin()
     if not calls or stored_size(chain_request(run, calls, asked), MAX_STORED) > MAX_STORED:
         return None, None
     opening = Opening(moves=run.moves)
     run.in_flight, run.opening = tuple(sorted(call.step.id for call in calls)), (*asked.resources, "live")
-    display.update(shown=lasts(run, workflow.now()))
+    display.update(shown=False)
     request = gates.begin_stay()
     opening.attempts, opening.answer, begun = await _made(run, request, calls, opening.moves)
     if begun and opening.answer is None and (opening.attempts or run.moves != opening.moves):

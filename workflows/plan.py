@@ -170,6 +170,14 @@ class PlanWorkflow:
         if not self._problem:
             self._stages.gates.granted(news.gate)
 
+    @workflow.signal(
+        name=names.LASTS, description="the first calls take a while: the search attributes tell that it is live"
+    )
+    def lasts(self, *arguments: Any) -> None:
+        """Write the search attributes, which short stays in LIVE leave as they are. Any client may ask for it."""
+        if not self._problem:
+            self._stages.show()
+
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
         """Record an unknown signal."""

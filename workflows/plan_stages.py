@@ -81,6 +81,11 @@ class PlanStages:
         run = self._run
         return run.state is State.LIVE and run.undoing is None and run.contracts().epoch >= OPENING_EPOCH
 
+    def show(self) -> None:
+        """Write the search attributes if they do not tell the state of the run yet."""
+        if self._opens_soon():
+            self._display.update()
+
     def cancel(self) -> None:
         """Roll back the live calls, whatever the state of the plan; later cancellations change nothing."""
         if self._cancelled:

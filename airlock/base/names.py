@@ -27,6 +27,8 @@ PERMIT_QUEUE = "airlock-permit"
 """The queue of entries to LIVE, which the live role serves: they never wait behind calls."""
 
 ATTRIBUTE_STATE = "AirlockState"
+LASTS = "lasts"
+"""The signal with which a live worker tells a plan that its first calls take a while."""
 ATTRIBUTE_SINCE = "AirlockSince"
 ATTRIBUTE_RISK = "AirlockRisk"
 ATTRIBUTE_OUTCOME = "AirlockOutcome"

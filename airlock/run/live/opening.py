@@ -1,7 +1,7 @@
 """The opening of a stay in LIVE: a run enters together with its first calls, in one activity (docs/adr/0011)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from airlock.admission.admitted import OPENING_EPOCH
@@ -13,12 +13,8 @@ from airlock.run.state import Run
 
 MAX_STEPS: Final = 100
 """The most steps of a plan that opens a stay: the evidence about all of them travels with the first calls."""
-BEGUN_WITHIN: Final = timedelta(seconds=20)
+BEGUN_WITHIN: Final = timedelta(seconds=5)
 """The time for a worker to begin; then the run asks the gates alone, and stands in their queues."""
-UNSHOWN_FOR: Final = timedelta(seconds=1)
-"""The time in LIVE for which the search attribute `AirlockState` is left as it was."""
-LONGEST_UNSHOWN: Final = 60.0
-"""The seconds that calls under way may take at the longest for that attribute to be left as it was meanwhile."""
 
 
 @dataclass
@@ -45,13 +41,6 @@ def may_open(run: Run, asked: AcquireRequest) -> bool:
     new = not run.gates and run.gate_wait is None and not run.displaced
     small = len(run.plan.steps) <= MAX_STEPS
     return run.contracts().epoch >= OPENING_EPOCH and run.undoing is None and new and small and not asked.tools
-
-
-def lasts(run: Run, now: datetime) -> bool:
-    """Return True if the search attributes must tell that the plan is live: it has been for a while, or its calls may be."""
-    contracts = run.contracts()
-    longest = sum(contracts.contract(step).timeout for step in run.in_flight)
-    return now - run.since >= UNSHOWN_FOR or longest > LONGEST_UNSHOWN
 
 
 def keep_fence(run: Run, calls: list[CallRequest], answer: AcquireResult) -> None:
