@@ -85,10 +85,10 @@ class CallActivities:
         """Enter LIVE first where the request says so; make the calls if nothing but a grant came back."""
         if request.enter is None:
             return await self._chain(request, request.mark, attempts, stopped)
-        answer = await entered_in_time(self._entry, request.enter)
-        if not isinstance(answer, AcquireGranted) or answer.duplicates or stopped.is_set():
-            return ChainResult(stopped=True, entered=answer)
         async with told_if_it_lasts():
+            answer = await entered_in_time(self._entry, request.enter)
+            if not isinstance(answer, AcquireGranted) or answer.duplicates or stopped.is_set():
+                return ChainResult(stopped=True, entered=answer)
             result = await self._chain(request.entered(answer), request.mark, attempts, stopped)
         return result.model_copy(update={"entered": answer})
 

@@ -33,6 +33,8 @@ Answer = TypeVar("Answer")
 
 _ASKS = 12
 """Attempts to get an answer from one gate before the activity fails and is retried."""
+_STORED_WITHIN = 1.0
+"""Seconds for the SDK to store the error of a question."""
 _ASK_AGAIN = (
     RPCStatusCode.NOT_FOUND,
     RPCStatusCode.ABORTED,
@@ -87,8 +89,11 @@ async def updated(
             update, question, start_workflow_operation=operation, result_type=answer
         )
     except BaseException:
-        # the SDK stores the error in the start operation too; unread, asyncio logs it as never retrieved
-        await asyncio.gather(operation.workflow_handle(), return_exceptions=True)
+        # the SDK stores the error in the start operation too; unread, asyncio logs it as never retrieved. Where the question
+        # itself was cancelled it may store nothing, and that is waited for in vain
+        stored = asyncio.ensure_future(asyncio.gather(operation.workflow_handle(), return_exceptions=True))
+        await asyncio.wait((stored,), timeout=_STORED_WITHIN)
+        stored.cancel()
         raise
     return found
 

@@ -117,7 +117,7 @@ def _unwaived(run: Run, step: SealedStep) -> SealedStep:
     """Return a step that needs an approval, if a message settled its call.
 
     Any client can send such a message, about a call that was made or still runs. A policy that waives approvals would make
-    it again, and nobody would have looked.
+    it again without a person who has looked.
     """
     record = run.calls.get(step.id)
     return step.model_copy(update={"approval_waived": False}) if record is not None and record.settled else step

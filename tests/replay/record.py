@@ -22,7 +22,8 @@ from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
 import tests.replay.scenes_of_epoch_3
-import tests.replay.scenes_with_others  # noqa: F401  # both register their scenes
+import tests.replay.scenes_of_epoch_4
+import tests.replay.scenes_with_others  # noqa: F401  # all register their scenes
 from airlock.activities.monitor import send_reports, start_monitors
 from airlock.admission.policy import Policy
 from airlock.base import names

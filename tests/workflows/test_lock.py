@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 
@@ -196,6 +197,7 @@ async def test_a_batch_signal_from_the_temporal_cli_locks_the_plans_it_finds(air
     airlock = await airlock_with()
     document = plan(step("a", "put", key="x"), step("b", "put", ("a",), key="y"))
     handle, hold = await live(airlock, document)
+    await until(partial(airlock.plans, state=State.LIVE))  # within seconds: a short stay in LIVE is not written there
     query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Running' AND AirlockState = 'LIVE'"
     said = await asyncio.to_thread(
         shell, airlock.client, "workflow", "signal", "--query", query, "--name", "lock",

@@ -225,7 +225,7 @@ async def scheduled(where: Place, workflow_id: str) -> dict[str, Payloads]:
 
 
 async def test_genuine_inputs_in_a_run_of_the_attacker_do_nothing(protected, plan):
-    document = plan(step("a", "once", key="a", value=1))
+    document = plan(step("a", "once", key="a", value=1), step("b", "once", key="b", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
     async with protected.working():
         handle = await protected.airlock.submit(document)
@@ -285,12 +285,14 @@ async def test_a_call_that_a_stolen_workflow_task_commands_again_is_made_once(ei
         await either.attacker.command(
             names.WORKFLOW_QUEUE, again, "call", copied["a:live"], names.LIVE_QUEUE, of=workflow_id
         )
-        said = await until(lambda: calls_answered(either, workflow_id, before + 1))
-        (attempt,) = said[-1]["attempts"]
-        assert (attempt["kind"], times(document, "a")) != ("live", 2), attempt
-        expected = "commanded before" if again == "a:live" or not keyring_of(either.workers).keys else ""
-        assert attempt["kind"] == ("in_doubt" if expected else "unpermitted"), attempt
-        assert expected in attempt["error"]
+        async with either.working("orchestrate"):  # the gates answer; the history of this run fits no worker any more
+            said = await until(lambda: calls_answered(either, workflow_id, before + 1))
+        if again == "a:live" or not keyring_of(either.workers).keys:
+            (attempt,) = said[-1]["attempts"]
+            assert attempt["kind"] == "in_doubt", attempt
+            assert "commanded before" in attempt["error"]
+        else:  # the proof is for another activity: the worker does not let it in
+            assert (said[-1]["attempts"], said[-1]["entered"]["kind"]) == ([], "denied"), said[-1]
         await run.terminate()
     assert times(document, "a") == 1
 

@@ -93,7 +93,7 @@ async def test_a_trace_goes_on_when_another_worker_takes_over(traced, plan):
     names = [span.name for span in spans]
     assert names.count("LIVE put") == 1
     assert names.count("RunWorkflow:PlanWorkflow") == 1  # the replay in the second worker adds none
-    assert names.count("StartActivity:rehearse") == 1
+    assert names.count("StartActivity:prepare") == 1
 
 
 JUNK = {
