@@ -66,15 +66,15 @@ async def asked_again(handle: PlanHandle, digest: str) -> None:
 
 @scene
 async def forged(where: Place, plan_id: str) -> Runs:
-    """An attacker answers admission, the entry and the call; the plan parks and is settled."""
-    where.holding.hold("admit", "acquire", "call")
+    """An attacker answers admission, the call and what its entry was granted; the plan parks and is settled."""
+    where.holding.hold("prepare", "acquire", "call")
     async with where.working():
         handle = await submit(where.airlock, plan_id, step("a", "once", key="a", value=1))
-        await where.answered_for("admit", plain({"admitted": None, "problems": []}))
+        await where.answered_for("prepare", plain({"admission": {"admitted": None, "problems": []}}))
         await approved(handle)
-        await where.answered_for("acquire", plain({"granted": True, "problems": []}))
         lie = {"attempts": [{"kind": "live", "step": "a", "output": {"key": "k", "step": "a"}}]}
         await where.answered_for("call", plain(lie))
+        await where.answered_for("acquire", plain({"granted": True, "problems": []}))
         status = await handle.wait_for(State.LOCKED)
         assert status.parked == ("a",)
         said = {"by": "op", "step": "a", "outcome": "did_not_happen", "reason": "it is not there"}
