@@ -125,11 +125,17 @@ class GateVisits:
         elif isinstance(result, AcquireDenied) and self._run.moves == moves:
             await self._pause_after_refusal(moves)
 
-    async def granted_to(self, request: EntryRequest) -> AcquireResult:
+    async def granted_to(self, request: EntryRequest, moves: int, *, enter: bool) -> AcquireResult:
         """Return what the gates granted to a request whose answer was lost; they return the same slots for the same request.
 
-        Orchestrating workers ask: the live worker that asked may have been the only one. They make no permit.
+        Args:
+            request: The request.
+            moves: The changes of the run's state when it was made.
+            enter: True to enter again for a call that is to be repeated; a live worker must answer then. Otherwise an
+                orchestrating worker asks, because the live worker that asked may have been the only one.
         """
+        if enter and (entered := await self._entered(request, moves)) is not None:
+            return entered
         return await self.acquire(AcquireRequest(**{name: getattr(request, name) for name in AcquireRequest.model_fields}))
 
     async def acquire(self, request: AcquireRequest) -> AcquireResult:

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from airlock.gates.answers import AcquireGranted, AcquireResult
-    from airlock.plans.outcome import Attempt
+    from airlock.plans.outcome import Attempt, RetryableFailure
     from airlock.run.decisions.entry import take_permit
     from airlock.run.decisions.evidence import EntryRequest
     from airlock.run.live.call_messages import CallRequest, ChainResult
@@ -65,7 +65,8 @@ async def _opened(
     request = gates.begin_stay()
     opening.attempts, opening.answer, begun = await _made(run, request, calls, opening.moves)
     if begun and opening.answer is None and (opening.attempts or run.moves != opening.moves):
-        opening.answer = await gates.granted_to(request)
+        repeated = any(isinstance(made, RetryableFailure) for made in opening.attempts)
+        opening.answer = await gates.granted_to(request, opening.moves, enter=repeated)
     # not before: a call that may have been made is in flight for people, and for an unlock, until it is recorded
     run.in_flight, run.opening = (), ()
     if not opening.attempts:
