@@ -39,6 +39,8 @@ class Evidence:
     """The time from which a process was certainly dead, in seconds since the epoch, by its id."""
     closure: Closure | None
     server_restarts: int
+    lost_tasks: tuple[str, ...] = ()
+    """The plans whose workflow task the killed server never handed out: no worker can know that they go on."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def all_settled(seen: Evidence) -> Finding:
     for plan in seen.batch.plans:
         plan_id = plan["plan_id"]
         if plan_id in seen.ended:
+            continue
+        if plan_id in seen.lost_tasks:
+            counts["whose task the killed server lost"] += 1
             continue
         status = seen.still.get(plan_id)
         if status is None or isinstance(status, str):

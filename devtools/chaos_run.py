@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock, PlanHandle
+from airlock.client.pollers import last_poll
 from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos_barrier import lock, unlock
 from devtools.chaos_checks import Closure, Evidence
@@ -26,6 +28,8 @@ Told = Callable[[str], None]
 _LOOK = 0.2
 _AIM_FOR = 2.0
 _AIM_EVERY = 0.02
+_LOST_AFTER = timedelta(seconds=30)
+"""The time after which a workflow task that polling workers were not given is lost: six times that of a sticky queue."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
     airlock = Airlock(client)
     ended: dict[str, PlanResult] = {}
     still: dict[str, StatusView | str] = {}
+    lost: list[str] = []
     for document in batch.plans:
         plan = airlock.plan(document["plan_id"])
         try:
@@ -180,12 +185,28 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
             else:
                 still[plan.plan_id] = await plan.status()
         except AirlockError as error:
-            still[plan.plan_id] = f"{error}; {await _known(plan)}"
+            if await _task_is_lost(plan):
+                lost.append(plan.plan_id)
+            else:
+                still[plan.plan_id] = f"{error}; {await _known(plan)}"
     with closing(ChaosStore(world.store_path)) as store:
         visits, rows = store.visits(), store.rows()
     return Evidence(
-        batch, ended, still, visits, rows, world.mails(), dict(world.deaths), chaos.closure, world.server_restarts
-    )
+        batch, ended, still, visits, rows, world.mails(), dict(world.deaths), chaos.closure, world.server_restarts,
+        tuple(lost),
+    )  # fmt: skip
+
+
+async def _task_is_lost(plan: PlanHandle) -> bool:
+    """Return True if the server has a workflow task of the plan that it hands to no worker, although workers poll.
+
+    A server that is killed may lose what it was about to hand out, on a disk that is busy more often than in memory.
+    """
+    last = [event async for event in plan.workflow.fetch_history_events()][-1]
+    if not last.HasField("workflow_task_scheduled_event_attributes"):
+        return False
+    waits = datetime.now(UTC) - last.event_time.ToDatetime(tzinfo=UTC)
+    return waits > _LOST_AFTER and await last_poll(plan.workflow_client) is not None
 
 
 async def _known(plan: PlanHandle) -> str:

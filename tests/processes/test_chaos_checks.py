@@ -108,6 +108,7 @@ DOCTORED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "stuck-in-live": ("all_settled", lambda seen: replace(seen, still={"parked": status(State.LIVE)})),
     "locked-for-ever": ("all_settled", lambda seen: replace(seen, still={"parked": status(State.LOCKED)})),
     "no-answer": ("all_settled", lambda seen: replace(seen, still={"parked": "no worker polls"})),
+    "unheard": ("all_settled", lambda seen: replace(seen, still={}, lost_tasks=("another",))),
     "forgotten": ("all_settled", lambda seen: replace(seen, still={})),
     "same-mail-again": ("mails_once", lambda seen: replace(seen, mails=[*seen.mails, mail("done/mail", "another")])),
     "mail-of-a-twin": ("mails_once", lambda seen: replace(seen, mails=[*seen.mails, mail("twin/mail")])),
