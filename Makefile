@@ -65,6 +65,7 @@ export-check: setup ## 500 plans of every ending: each exported number against a
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500
 
 bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs, large plans
+	@$(BIN)/python -m benchmarks.turn
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
