@@ -148,14 +148,16 @@ async def measured(bench: Bench, run: Callable[[str], Awaitable[float]], at_once
 
 
 def ratio(plans: list[float], floors: list[float]) -> str:
-    """Return the ratio of two medians, with that of the lower and of the upper quarters."""
-    low, high = (statistics.quantiles(plans, n=4)[at] / statistics.quantiles(floors, n=4)[at] for at in (0, 2))
-    return f"{statistics.median(plans) / statistics.median(floors):.2f} ({min(low, high):.2f}-{max(low, high):.2f})"
+    """Return the median of the ratios of runs that followed each other, with the lowest and the highest one."""
+    found = sorted(plan / floor for plan, floor in zip(plans, floors, strict=True))
+    return f"{statistics.median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
 
 
 async def main() -> None:
     """Measure, print, and save as JSON where a file is named."""
-    table = Table(title="A turn next to the floor: a bare workflow that waits for the same approval (ratios of medians)")
+    table = Table(
+        title="A turn next to the floor: a bare workflow that waits for the same approval (medians of ratios, with ranges)"
+    )
     for column in ("steps", "shape", "plans at once", "time", "CPU", "approval to end", "floor, ms"):
         table.add_column(column, justify="right")
     found: list[dict[str, Any]] = []
@@ -179,7 +181,7 @@ async def main() -> None:
             table.add_row(str(count), shape, str(at_once), ratios["clock"], ratios["cpu"], ratios["after"], f"{median:.0f}")
             found.append({"steps": count, "shape": shape, "at_once": at_once, "floor_ms": round(median, 1), **ratios})
             print(f"{count} {shape} x{at_once}: {ratios}", file=sys.stderr)
-    Console().print(table)
+    Console(width=120).print(table)
     if len(sys.argv) > 1:
         machine = {"cores": os.cpu_count(), "python": platform.python_version(), "temporalio": version("temporalio")}
         text = json.dumps({"machine": machine, "turns": found}, indent=1) + "\n"
