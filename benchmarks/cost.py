@@ -23,7 +23,7 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes, learn_of_server
 from airlock.worker.roles import build_workers
 from benchmarks.bare import Bare, bare
 from benchmarks.tools import nothing
@@ -94,6 +94,7 @@ async def main() -> None:
             )
         )  # fmt: skip
         await ensure_search_attributes(env.client)
+        await learn_of_server(env.client)
         for worker in build_workers(env.client, toolbox):
             await stack.enter_async_context(worker)
         await stack.enter_async_context(Worker(env.client, task_queue="bare", workflows=[Bare], activities=[bare]))

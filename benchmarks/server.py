@@ -15,7 +15,7 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool import Tool
-from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes
+from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes, learn_of_server
 from airlock.worker.roles import Limits, build_workers
 
 
@@ -41,6 +41,7 @@ async def serving(
             )
         )  # fmt: skip
         await ensure_search_attributes(env.client)
+        await learn_of_server(env.client)
         for worker in build_workers(client_of(env.client), toolbox, limits=Limits(calls=100)):
             await stack.enter_async_context(worker)
         yield Airlock(env.client)
