@@ -29,8 +29,8 @@ DRY_RUNS_FOR: Final = 5.0
 
 
 @dataclass
-class _Far:
-    """Progress of an attempt, for the next one after the loss of a worker."""
+class _DryRuns:
+    """The dry runs that ended so far, for the next attempt after the loss of a worker."""
 
     admitted: str = ""
     """The digest of what admission said; dry runs under another admission are made again."""
@@ -76,10 +76,12 @@ class PrepareActivities:
             stopped.set()
             enough.set()
 
-        far = _Far()
-        return await run_to_completion(self._prepare(request, far, stopped, enough), far.progress, stop)
+        made = _DryRuns()
+        return await run_to_completion(self._prepare(request, made, stopped, enough), made.progress, stop)
 
-    async def _prepare(self, request: PrepareRequest, far: _Far, stopped: asyncio.Event, enough: asyncio.Event) -> Prepared:
+    async def _prepare(
+        self, request: PrepareRequest, made: _DryRuns, stopped: asyncio.Event, enough: asyncio.Event
+    ) -> Prepared:
         admission = await self._admission.judge(request.plan)
         answer = Prepared(admission=admission, admitted_at=datetime.now(UTC))
         if admission.admitted is None:
@@ -93,25 +95,25 @@ class PrepareActivities:
         spent = await asyncio.to_thread(_size, answer)
         if any(failure.unlooked for failure in mocked.failures) or spent > PAYLOAD_BUDGET:
             return answer
-        far.take_up(admission.admitted)
-        previewed = await self._preview(run, far, enough, PAYLOAD_BUDGET - spent)
+        made.take_up(admission.admitted)
+        previewed = await self._preview(run, made, enough, PAYLOAD_BUDGET - spent)
         return answer.model_copy(update={"previewed": previewed})
 
-    async def _preview(self, run: Run, far: _Far, enough: asyncio.Event, budget: int) -> PreviewResult | None:
+    async def _preview(self, run: Run, made: _DryRuns, enough: asyncio.Event, budget: int) -> PreviewResult | None:
         run.begin_previews()
         asked = run.left(Mode.DRY_RUN)
         if not asked:
             return None
         request = rehearsal_request(run, asked, run.outputs).model_copy(update=own_steps(run, asked, {}))
-        done = outcomes_in(far.dumped)
-        looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, far.dumped, enough, budget))
+        done = outcomes_in(made.dumped)
+        looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, made.dumped, enough, budget))
         await asyncio.wait((looking,), timeout=DRY_RUNS_FOR)
         enough.set()
         if not looking.done():  # a dry run that takes longer is made again by `preview`, for as long as its contract allows
             looking.cancel()
             with suppress(asyncio.CancelledError):
                 await looking
-            looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, far.dumped, enough, budget))
+            looking = asyncio.ensure_future(self._dry_runs.preview_all(request, done, made.dumped, enough, budget))
         return await looking
 
 

@@ -54,6 +54,11 @@ async def answered(handle: ActivityHandle[T]) -> T:
     raise NoAnswer(shorten(f"no worker of Airlock answered: {why}"))
 
 
+def never_begun(error: ActivityError) -> bool:
+    """Return True if no worker had begun an activity that was cancelled, or whose time to begin was over."""
+    return error.started_event_id == 0 and isinstance(error.cause, CancelledError | ActivityTimeout)
+
+
 async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]], *, taken_back: bool = False) -> T | None:
     """Return the answer of an activity without effects, or None when the run moved on meanwhile or was aborted.
 
@@ -154,7 +159,7 @@ async def answered_unless_dropped(run: Run, ask: Callable[[], ActivityHandle[T]]
     try:
         return await answered(handle)
     except ActivityError as error:
-        if error.started_event_id == 0 and isinstance(error.cause, CancelledError | ActivityTimeout):
+        if never_begun(error):
             return None
         if not isinstance(error.cause, CancelledError):
             raise

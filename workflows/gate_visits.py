@@ -73,11 +73,15 @@ class GateVisits:
         if waits is None or waits.gate == gate:
             self._slot_announced = True
 
-    def begin_stay(self) -> EntryRequest:
-        """Begin a stay in LIVE; return the request to the gates, which the first calls of the run take along."""
+    def begin_stay(self, asked: EntryRequest) -> EntryRequest:
+        """Begin a stay in LIVE; return its request to the gates, which the first calls of the run take along.
+
+        Args:
+            asked: The request as `entry_request` made it before the stay.
+        """
         self._run.stays += 1
         self._slot_announced = self._reopened = False
-        return self._asked(entry_request(self._run, workflow.info().workflow_id))
+        return self._asked(asked.model_copy(update={"request": str(self._run.stays)}))
 
     async def enter(self, opening: Opening | None = None) -> bool:
         """Wait until the run holds every slot and claim that its state needs.

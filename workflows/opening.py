@@ -5,8 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, CancelledError
-from temporalio.exceptions import TimeoutError as ActivityTimeout
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
@@ -22,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.run.stored import MAX_STORED, stored_size
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered
+    from airlock.workflows.answers import NoAnswer, answered, never_begun
     from airlock.workflows.call_requests import chain_request
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in
     from airlock.workflows.gate_visits import GateVisits
@@ -62,7 +61,7 @@ async def _opened(
     opening = Opening(moves=run.moves)
     run.in_flight, run.opening = tuple(sorted(call.step.id for call in calls)), (*asked.resources, "live")
     display.update(shown=False)
-    request = gates.begin_stay()
+    request = gates.begin_stay(asked)
     opening.attempts, opening.answer, begun = await _made(run, request, calls, opening.moves)
     if begun and opening.answer is None and (opening.attempts or run.moves != opening.moves):
         repeated = any(isinstance(made, RetryableFailure) for made in opening.attempts)
@@ -89,7 +88,7 @@ async def _made(
     try:
         result = await answered(handle)
     except ActivityError as error:
-        if error.started_event_id == 0 and isinstance(error.cause, CancelledError | ActivityTimeout):
+        if never_begun(error):
             return [], None, False
         return attempts_after_failure(error, calls), None, True
     except NoAnswer as error:
