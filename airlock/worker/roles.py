@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from airlock.activities.admit import AdmitActivities
@@ -25,6 +25,7 @@ from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.temporal.connection import keyring_of, records_build_ids
+from airlock.temporal.silent_tasks import NoSilentTasks
 from airlock.temporal.tracing import traced
 from airlock.worker.ahead import forgetting
 from airlock.workflows.interceptors import EndedPlans, SafeSignals
@@ -61,7 +62,7 @@ class Limits:
     cached_workflows: int = 500
 
 
-def runner() -> SandboxedWorkflowRunner:
+def runner() -> NoSilentTasks:
     """Return the sandbox for workflows.
 
     A module that is imported both inside and outside of it is an error: the two copies of a class are different types.
@@ -74,7 +75,7 @@ def runner() -> SandboxedWorkflowRunner:
     restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography")
     if traced():
         restrictions = restrictions.with_passthrough_modules("opentelemetry")
-    return SandboxedWorkflowRunner(restrictions=restrictions.with_import_notification_policy(policy))
+    return NoSilentTasks(restrictions=restrictions.with_import_notification_policy(policy))
 
 
 def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
