@@ -39,6 +39,8 @@ class Evidence:
     """The time from which a process was certainly dead, in seconds since the epoch, by its id."""
     closure: Closure | None
     server_restarts: int
+    replays: dict[str, str]
+    """What went wrong when a history was replayed, by workflow and run; empty if nothing did."""
     lost_tasks: tuple[str, ...] = ()
     """The plans whose workflow task the killed server never handed out: no worker can know that they go on."""
 
@@ -196,7 +198,17 @@ def still_while_locked(seen: Evidence) -> Finding:
     return Finding(claim, f"locked for {end - begin:.1f} s, {before} live calls before, {after} after", tuple(wrong))
 
 
-CHECKS = (chaos_happened, all_settled, mails_once, nothing_left, as_reported, alone, fences_grow, still_while_locked)
+def histories_replay(seen: Evidence) -> Finding:
+    """Check that a worker which knows nothing of a run can take it over: plans, gates and monitors, ended or not."""
+    wrong = tuple(f"{run}: {why}" for run, why in sorted(seen.replays.items()) if why)
+    wrong = wrong if seen.replays else ("there was no history",)
+    return Finding("every history replays", f"{len(seen.replays)} runs of plans, gates and monitors", wrong)
+
+
+CHECKS = (
+    chaos_happened, all_settled, mails_once, nothing_left, as_reported, alone, fences_grow, still_while_locked,
+    histories_replay,
+)  # fmt: skip
 
 
 def _by_stay(visits: Iterable[Visit]) -> dict[tuple[str, str, str], list[Visit]]:

@@ -22,6 +22,7 @@ from devtools.chaos_checks import Closure, Evidence
 from devtools.chaos_plans import Batch, make_plans
 from devtools.chaos_robot import Robot
 from devtools.chaos_world import ChaosWorld, chaos_world
+from devtools.replayer import replay_everything
 from sandbox.chaos_store import ChaosStore
 
 Told = Callable[[str], None]
@@ -193,7 +194,7 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
         visits, rows = store.visits(), store.rows()
     return Evidence(
         batch, ended, still, visits, rows, world.mails(), dict(world.deaths), chaos.closure, world.server_restarts,
-        tuple(lost),
+        await replay_everything(client), tuple(lost),
     )  # fmt: skip
 
 

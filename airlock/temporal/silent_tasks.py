@@ -20,12 +20,12 @@ FLAG: Final = 41_001
 """The mark of a history that has such traces, kept by Temporal beside the SDK's own flags, which count from 1."""
 _NO_MEMO: Final = "airlock"
 """A field of the memo that is deleted again and again, because Temporal accepts no command that names no field."""
-_SEEN_BY_THE_WORKFLOW = (
+_TOLD = (
     "initialize_workflow", "signal_workflow", "fire_timer", "resolve_activity", "resolve_child_workflow_execution_start",
     "resolve_child_workflow_execution", "resolve_signal_external_workflow", "resolve_request_cancel_external_workflow",
     "resolve_nexus_operation_start", "resolve_nexus_operation", "cancel_workflow",
 )  # fmt: skip
-"""The jobs of an activation that the history tells of, whatever the workflow answers; not so the update that is rejected."""
+"""Jobs of an activation that are events of the history. An update that is rejected is none, and a question neither."""
 
 
 class NoSilentTasks(SandboxedWorkflowRunner):
@@ -36,37 +36,45 @@ class NoSilentTasks(SandboxedWorkflowRunner):
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """Return the instance of a workflow."""
-        return _Instance(super().create_instance(det))
+        return OutspokenInstance(super().create_instance(det))
 
 
-class _Instance(WorkflowInstance):
+class OutspokenInstance(WorkflowInstance):
+    """Instance of a workflow that adds a command without effect where two tasks in a row would leave no trace.
+
+    Args:
+        inner: The instance that runs the workflow.
+    """
+
     def __init__(self, inner: WorkflowInstance) -> None:
         self._inner = inner
         self._silent = True  # nothing comes before the first task
         self._task = 0
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Handle an activation, and return what the workflow commands."""
         completion = self._inner.activate(act)
-        same_task, self._task = act.history_length == self._task, act.history_length
-        if not completion.HasField("successful") or not any(job.WhichOneof("variant") in _SEEN_BY_THE_WORKFLOW for job in act.jobs):
-            self._silent = self._silent and not leaves_traces(completion.successful.commands)
-            return completion
+        answered_before, self._task = act.history_length == self._task, act.history_length
         if leaves_traces(completion.successful.commands):
             self._silent = False
-        elif not same_task:
+        elif not answered_before and _is_told(act) and completion.HasField("successful"):
             self._silent = not (self._silent and _break_silence(act, completion))
         return completion
 
     def get_serialization_context(self, command_info: Any) -> Any:
+        """Return the context in which the values of a command are written."""
         return self._inner.get_serialization_context(command_info)
 
     def get_external_store_context(self, command_info: Any) -> Any:
+        """Return the context in which large values of a command are stored."""
         return self._inner.get_external_store_context(command_info)
 
     def get_info(self) -> Info:
+        """Return what Temporal says of the run."""
         return self._inner.get_info()
 
     def get_thread_id(self) -> int | None:
+        """Return the thread that runs the workflow now; None if none does."""
         return self._inner.get_thread_id()
 
 
@@ -86,6 +94,11 @@ def leaves_traces(commands: Iterable[WorkflowCommand]) -> bool:
             case _:
                 return True
     return bool(timers)
+
+
+def _is_told(act: WorkflowActivation) -> bool:
+    """Return True if a replay has this activation too, whatever the workflow answers."""
+    return any(job.WhichOneof("variant") in _TOLD for job in act.jobs)
 
 
 def _break_silence(act: WorkflowActivation, completion: WorkflowActivationCompletion) -> bool:

@@ -90,6 +90,7 @@ def sound() -> Evidence:
         deaths={7: 30.1},
         closure=Closure(20.0, 25.0),
         server_restarts=1,
+        replays={"plan-done, run 1": "", "gate-live, run 2": ""},
     )
 
 
@@ -143,6 +144,8 @@ DOCTORED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "lock-at-the-end": ("still_while_locked", lambda seen: replace(seen, closure=Closure(100.0, 105.0))),
     "lock-at-the-beginning": ("still_while_locked", lambda seen: replace(seen, closure=Closure(1.0, 5.0))),
     "lock-without-proof": ("still_while_locked", lambda seen: replace(seen, closure=None)),
+    "stuck-gate": ("histories_replay", lambda seen: replace(seen, replays={**seen.replays, "gate-x, run 3": "[TMPRL1100]"})),
+    "no-history": ("histories_replay", lambda seen: replace(seen, replays={})),
 }  # fmt: skip
 
 

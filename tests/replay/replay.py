@@ -8,18 +8,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer, _replayer
+from temporalio.worker import Replayer
 
+import devtools.replayer
 from airlock.admission.admitted import EPOCH
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import data_converter
-from airlock.worker.roles import DEADLOCK_AFTER, runner
-from airlock.workflows.interceptors import SafeSignals
-from airlock.workflows.registry import WORKFLOWS
-from airlock.workflows.resets import Resets
 from tests.workflows.protected import keyring
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -33,17 +29,6 @@ KEYS = keyring("k")
 """Namespace and keys of all histories with keys. They protect nothing else."""
 
 
-class _PatientWorker(_replayer._WorkflowWorker):
-    """The worker of a replay, with the patience of Airlock's workers: a busy machine is no deadlock."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # as in `airlock.worker.roles.patient`
-
-
-_replayer._WorkflowWorker = _PatientWorker  # type: ignore[misc]
-
-
 def read(path: Path) -> WorkflowHistory:
     """Return a history, under the workflow id it was recorded with.
 
@@ -54,17 +39,8 @@ def read(path: Path) -> WorkflowHistory:
 
 
 def replayer(keyring: Keyring | None = None, namespace: str = "ReplayNamespace") -> Replayer:
-    """With everything that decides what a worker's workflows do.
-
-    Proofs are bound to the namespace: where keys check a history, it must be the one it was recorded in.
-    """
-    return Replayer(
-        workflows=list(WORKFLOWS),
-        data_converter=data_converter(keyring),
-        namespace=namespace,
-        workflow_runner=runner(),
-        interceptors=[SafeSignals(), Resets((keyring or Keyring()).demands)],
-    )
+    """Return a replayer for histories that were recorded with these keys, or with none."""
+    return devtools.replayer.replayer(keyring or Keyring(), namespace, data_converter(keyring))
 
 
 def keys_of(path: Path) -> Keyring | None:

@@ -5,6 +5,8 @@ from datetime import timedelta
 from temporalio import activity, workflow
 
 QUEUE = "lamps"
+LOOK = "look"
+"""The id of its activity."""
 
 
 @activity.defn
@@ -20,7 +22,7 @@ class LateLamp:
 
     @workflow.run
     async def run(self) -> str:
-        await workflow.execute_activity(look, activity_id="look", start_to_close_timeout=timedelta(hours=1))
+        await workflow.execute_activity(look, activity_id=LOOK, start_to_close_timeout=timedelta(hours=1))
         if self._wanted:
             await workflow.sleep(0.01)
             return "wanted before the answer"
@@ -35,4 +37,5 @@ class LateLamp:
 
     @workflow.update
     async def want(self) -> None:
+        """Want the lamp."""
         self._wanted = True
