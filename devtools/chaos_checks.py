@@ -40,7 +40,7 @@ class Evidence:
     closure: Closure | None
     server_restarts: int
     replays: dict[str, str]
-    """What went wrong when a history was replayed, by workflow and run; empty if nothing did."""
+    """Error of the replay of each history, by workflow and run; empty if it replays."""
     lost_tasks: tuple[str, ...] = ()
     """The plans whose workflow task the killed server never handed out: no worker can know that they go on."""
 

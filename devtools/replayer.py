@@ -5,6 +5,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer, _replayer
+from temporalio.worker._workflow import _WorkflowWorker
 
 from airlock.base.keyring import Keyring
 from airlock.temporal.connection import keyring_of
@@ -14,15 +15,15 @@ from airlock.workflows.registry import WORKFLOWS
 from airlock.workflows.resets import Resets
 
 
-class _PatientWorker(_replayer._WorkflowWorker):
+class _PatientWorker(_WorkflowWorker):
     """The worker of a replay, with the patience of Airlock's workers: a busy machine is no deadlock."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # as in `airlock.worker.roles.patient`
+        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # as in `airlock.worker.roles.patient`
 
 
-_replayer._WorkflowWorker = _PatientWorker  # type: ignore[misc]
+_replayer._WorkflowWorker = _PatientWorker  # type: ignore[attr-defined, misc]
 
 
 def replayer(keyring: Keyring, namespace: str, converter: DataConverter) -> Replayer:
@@ -40,7 +41,7 @@ def replayer(keyring: Keyring, namespace: str, converter: DataConverter) -> Repl
 
 
 async def replay_everything(client: Client) -> dict[str, str]:
-    """Replay every history of a namespace, and return what went wrong with each, empty if nothing; by workflow and run id."""
+    """Replay every history of a namespace. Return what went wrong with each, empty if nothing, by workflow and run."""
     replay = replayer(keyring_of(client), client.namespace, client.data_converter)
     found = {}
     async for run in client.list_workflows():
