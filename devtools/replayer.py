@@ -20,10 +20,10 @@ class _PatientWorker(_WorkflowWorker):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # as in `airlock.worker.roles.patient`
+        self._deadlock_timeout_seconds = DEADLOCK_AFTER  # type: ignore[assignment]  # as in `airlock.worker.roles.patient`
 
 
-_replayer._WorkflowWorker = _PatientWorker  # type: ignore[attr-defined, misc]
+_replayer._WorkflowWorker = _PatientWorker  # type: ignore[attr-defined]
 
 
 def replayer(keyring: Keyring, namespace: str, converter: DataConverter) -> Replayer:

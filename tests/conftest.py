@@ -1,5 +1,6 @@
 """Rules for every test: only loopback is reached, and long files begin first."""
 
+import gc
 import ipaddress
 import os
 import socket
@@ -18,6 +19,12 @@ examples every time."""
 # a busy machine is no failure, and a new counterexample fails a hunt, not a change that has nothing to do with it
 settings.register_profile("airlock", deadline=None, derandomize=not HUNT)
 settings.load_profile("airlock")
+
+# Fewer collections of garbage: thousands of tests are objects that stay, and each collection visits them in vain.
+gc.set_threshold(50_000)
+# The same for the Temporal servers that tests start, which are written in Go; within a bound of memory.
+os.environ.setdefault("GOGC", "800")
+os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
@@ -52,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; the order within a file stays."""
     first = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: first.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected, and every module imported for it, out of all later collections of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

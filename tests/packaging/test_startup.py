@@ -82,3 +82,9 @@ def test_list_imports_the_connection_and_nothing_of_plans_tools_and_charts(optio
     libraries = {name.partition(".")[0] for name in found}
     assert libraries & set(NOT_FOR_A_LIST) == set()
     assert {name for name in found if name.startswith(ROOMS_NOT_FOR_A_LIST)} == set()
+
+
+def test_a_check_reads_the_contracts_of_the_database_tools_without_the_database_library() -> None:
+    found = imported(["check", "examples/onboard_customer.json"], code=0)
+    assert "airlock.tools.databases.database_writing" in found
+    assert "sqlalchemy" not in found

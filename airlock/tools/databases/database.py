@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -12,28 +12,13 @@ from sqlalchemy.pool import NullPool
 
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.tool_call import ToolCall
-from airlock.tools.common import Settings, Texts, required
+from airlock.tools.common import required
 from airlock.tools.databases.exact_columns import keep_exact
+from airlock.tools.databases.shapes import DatabaseSettings
 from airlock.tools.outcomes import LOST, NOT_SENT, SQLSTATE, Asked, Effect, meaning
 
 LEDGER = "airlock_calls"
 """The table that records calls; no plan can address it."""
-
-
-class DatabaseSettings(Settings):
-    """The section `[settings.database]`."""
-
-    section: ClassVar[str] = "database"
-    url: str = ""
-    """Any SQLAlchemy URL."""
-    password_secret: str = ""
-    """The name of the secret that holds the password, if the URL has none."""
-    tables: Texts = ()
-    """The tables that plans may use, `schema.table` outside the default schema. Empty, every table there but the ledger."""
-    version_column: str = "row_version"
-    """The column that every update increments, in the tables that have it."""
-    busy_timeout: float = 10.0
-    """Seconds that SQLite and PostgreSQL wait for a lock of another writer."""
 
 
 @contextmanager

@@ -1,44 +1,17 @@
-"""The change of one row, as a plan asks for it: the arguments, and the change in a transaction that a caller began."""
+"""The change of one row, as a plan asks for it, in a transaction that a caller began."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
 
 import sqlalchemy as sa
-from pydantic import Field, JsonValue, model_validator
 
 from airlock.base.errors import Stale, ToolFailed
 from airlock.plans.tool_call import ToolCall
-from airlock.tools.common import Arguments
 from airlock.tools.databases import rows
 from airlock.tools.databases.cascades import refuse_cascade
 from airlock.tools.databases.database import stores_text
 from airlock.tools.databases.row_undo import Undo
+from airlock.tools.databases.shapes import DatabaseWrite
 from airlock.tools.values import Row, bound, exact
-
-
-class DatabaseWrite(Arguments):
-    """One row to write."""
-
-    table: Annotated[str, Field(min_length=1, description="the table to write to")]
-    operation: Annotated[Literal["insert", "update", "delete"], Field(description="what to do with the row")] = "insert"
-    row: Annotated[
-        dict[str, JsonValue],
-        Field(description="values by column: of the new row, or what to change", default_factory=dict),
-    ]
-    where: Annotated[
-        dict[str, str | int | float | bool | None],
-        Field(
-            description="for update and delete: the primary key of the row, or columns that are unique", default_factory=dict
-        ),
-    ]
-
-    @model_validator(mode="after")
-    def _fits_operation(self) -> Self:
-        if bool(self.where) == (self.operation == "insert"):
-            raise ValueError(f"{self.operation} takes {'no `where`' if self.where else '`where`'}")
-        if bool(self.row) == (self.operation == "delete"):
-            raise ValueError(f"{self.operation} takes {'no `row`' if self.row else '`row`'}")
-        return self
 
 
 def change(connection: sa.Connection, table: sa.Table, args: DatabaseWrite, call: ToolCall) -> tuple[Row, Undo]:

@@ -16,7 +16,7 @@ from airlock.tools.databases import rows
 from airlock.tools.databases.cascades import refuse_cascade
 from airlock.tools.databases.database import known_columns, open_table, stores_text, transaction
 from airlock.tools.databases.ledger import Entry, Ledger
-from airlock.tools.databases.row_changes import DatabaseWrite, change
+from airlock.tools.databases.row_changes import change
 from airlock.tools.databases.row_states import (
     earlier_changes,
     foreseen_state,
@@ -27,6 +27,7 @@ from airlock.tools.databases.row_states import (
     unknown_change,
 )
 from airlock.tools.databases.row_trials import NOT_TRIED, Trial, foreseen, tell, tried
+from airlock.tools.databases.shapes import DatabaseWrite
 from airlock.tools.values import bound, exact, plain, restored, same
 
 _HAS_ONE = " The database has a call under this plan id and step already."
