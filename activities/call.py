@@ -19,6 +19,7 @@ from airlock.activities.permitted import Permitted
 from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.recover import EarlierRuns
 from airlock.activities.secrets import Secrets
+from airlock.activities.sent_back import SentBackCalls
 from airlock.activities.still_mine import PATIENCE, clock, may_ask
 from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import (
@@ -79,7 +80,12 @@ class CallActivities:
             return ChainResult(attempts=tuple(_perhaps_made(call, told) for call in request.calls))
         attempts: list[Attempt] = []
         stopped = asyncio.Event()
-        return await run_to_completion(self._entered(request, attempts, stopped), lambda: _dump(attempts), stopped.set)
+        begun = SentBackCalls(request, attempts)
+        work = begun.carried_out(self._entered(request, attempts, stopped), stopped)
+        result = await run_to_completion(work, lambda: _dump(attempts), stopped.set)
+        if begun.handed_over:
+            activity.raise_complete_async()
+        return result
 
     async def _entered(self, request: ChainRequest, attempts: list[Attempt], stopped: asyncio.Event) -> ChainResult:
         """Enter LIVE first where the request says so; make the calls if nothing but a grant came back."""

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from temporalio import activity
+from temporalio.client import AsyncActivityHandle
 from temporalio.converter import ActivitySerializationContext
 
 from airlock.activities.options import HEARTBEAT_INTERVAL
@@ -70,13 +71,21 @@ async def record_heartbeat(details: Any) -> None:
     if (sent := _sent.get()) is None or sent[0]:
         # the SDK holds heartbeats back for seconds: an older one must not overwrite this one
         _send(details)
+    await own_handle().heartbeat(details)
+    note_heartbeat()
+
+
+def own_handle() -> AsyncActivityHandle:
+    """Return the handle of the activity that runs in this context, whose payloads are those of the activity.
+
+    Raises:
+        RuntimeError: Without a client, as in tests of tools.
+    """
     info = activity.info()
-    handle = activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
+    return activity.client().get_async_activity_handle(task_token=info.task_token).with_context(
         ActivitySerializationContext(
             namespace=info.namespace, workflow_id=info.workflow_id, workflow_type=info.workflow_type,
             activity_id=info.activity_id, activity_type=info.activity_type, activity_task_queue=info.task_queue,
             is_local=info.is_local,
         )
     )  # fmt: skip
-    await handle.heartbeat(details)
-    note_heartbeat()

@@ -48,7 +48,7 @@ def note_heartbeat() -> None:
 def may_ask(call: ToolCall) -> None:
     """Let the tool of a call ask whether the attempt that runs in this context still belongs to this worker."""
     try:
-        loop, ask = asyncio.get_running_loop(), _question(activity.client())
+        loop, ask = asyncio.get_running_loop(), question(activity.client())
     except RuntimeError:  # an activity without a server, as in tests of tools
         return
 
@@ -66,7 +66,8 @@ def may_ask(call: ToolCall) -> None:
     call.still_mine, call.still_mine_sync = still_mine, still_mine_sync
 
 
-def _question(client: Client) -> Callable[[], Coroutine[Any, Any, bool]]:
+def question(client: Client) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Return the question whether Temporal still waits for the attempt that runs in this context."""
     info, beat = activity.info(), _last_beat.get()
     request = DescribeWorkflowExecutionRequest(
         namespace=info.workflow_namespace or client.namespace,

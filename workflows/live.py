@@ -37,15 +37,17 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.live.load import Load, weight
     from airlock.run.live.opening import Opening
+    from airlock.run.live.sent_back import BEGUN
     from airlock.run.own_steps import wanted_states
     from airlock.run.state import Run
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered
+    from airlock.workflows.answers import NoAnswer, answered, never_begun
     from airlock.workflows.call_requests import call_request, chain_request, new_fence
     from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.patches import LATE_GRANT, patched
     from airlock.workflows.probes import probe_calls_in_doubt
+    from airlock.workflows.unbegun import Unbegun
 
 
 class LiveStage:
@@ -79,6 +81,7 @@ class LiveStage:
         self._aged = ""
         self._turned_away = ""
         self._handed_back = HandedBack(run)
+        self._unbegun = Unbegun(run)
         self._opened: tuple[str, ...] = ()
         self._first: list[Attempt] = []
         self._steps = {step.id: step for step in run.steps}
@@ -315,6 +318,8 @@ class LiveStage:
         try:
             result = await answered(handle)
         except ActivityError as error:
+            if never_begun(error) and await self._unbegun.were_begun(requests):
+                return all_in_doubt(requests, BEGUN)
             if not_begun_in_time(error):
                 self._aged = self._aged or "no worker began the call while the approval was valid: approve it again"
                 return []

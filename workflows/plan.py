@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import Outbox
     from airlock.run.decisions.consequences import asked_undo
     from airlock.run.decisions.decision import decide, refuse
+    from airlock.run.live.sent_back import SentBack, take_sent_back
     from airlock.run.messages import Unlock, parse_decision, parse_message
     from airlock.run.presentation.views import (
         AuditView,
@@ -177,6 +178,18 @@ class PlanWorkflow:
         """Write the search attributes, which short stays in LIVE leave as they are. Any client may ask for it."""
         if not self._problem:
             self._stages.show()
+
+    @workflow.signal(name=names.SENT_BACK, description="a worker began calls that Temporal does not know of any more")
+    def sent_back(self, *arguments: Any) -> None:
+        """Note that a worker began calls whose end the run did not, or will not, learn."""
+        try:
+            origin.require_worker(names.SENT_BACK, SentBack, workflow.now(), arguments)
+            told = SentBack.model_validate(arguments[0] if len(arguments) == 1 else None)
+        except (ValidationError, MalformedMessage) as error:
+            self.refuse_signal(names.SENT_BACK, shorten(str(error)))
+            return
+        if not self._problem and told.run_id == workflow.info().run_id:
+            take_sent_back(self._run, told, workflow.now())
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:

@@ -1,5 +1,6 @@
 """Reading of one plan from Temporal: the state of its run, and the events of its histories."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,10 +16,13 @@ from airlock.base.text import shorten
 from airlock.client.origins import Task, tasks_of, traced, workflow_time
 from airlock.client.seals import keys_of_the_day, seals_of
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
+from airlock.plans.outcome import CallFailed, CallInDoubt, CallSucceeded
 from airlock.plans.state import State
+from airlock.run.audit import AuditKind
+from airlock.run.live.call_messages import ChainResult
 from airlock.run.presentation.views import step_views
 from airlock.run.state import Run
-from airlock.temporal.history import Unreadable, described, read_run
+from airlock.temporal.history import CALL, Unreadable, described, read_run
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)
@@ -64,6 +68,8 @@ class _RunRead:
     """Keys of approvers in the policies that the run asked for."""
     carried_out: bool
     was_reset: bool
+    called: frozenset[str]
+    """The steps about whose calls a worker answered that they were made, failed or are in doubt."""
 
     @property
     def status(self) -> str:
@@ -117,6 +123,8 @@ async def read_plan(client: Client, workflow_id: str, run_id: str) -> PlanReadin
             runs.insert(0, await _read(client, workflow_id, earlier))
         except NotRetained:
             gone = earlier
+    if run is not None:
+        _require_calls(workflow_id, run, runs)
     status = await _status(client, workflow_id, last)
     trace = _trace(workflow_id, last, status, run, runs) if run else _no_plan(workflow_id, last)
     if run is not None and run.digest is not None:
@@ -141,7 +149,40 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
         keys=await keys_of_the_day(client, events),
         carried_out=any(event.HasField("workflow_task_completed_event_attributes") for event in events),
         was_reset=any(event.workflow_task_failed_event_attributes.base_run_id for event in events),
+        called=await _called(client, events),
     )
+
+
+async def _called(client: Client, events: Sequence[HistoryEvent]) -> frozenset[str]:
+    calls = {event.event_id for event in events if event.activity_task_scheduled_event_attributes.activity_type.name == CALL}
+    found: set[str] = set()
+    for event in events:
+        completed = event.activity_task_completed_event_attributes
+        if completed.scheduled_event_id not in calls:
+            continue
+        try:
+            (content,) = await client.data_converter.decode(completed.result.payloads)
+            result = ChainResult.model_validate(content)
+        except Exception:  # noqa: BLE001  any client may have answered it, with anything
+            continue
+        found.update(made.step for made in result.attempts if isinstance(made, CallSucceeded | CallFailed | CallInDoubt))
+    return frozenset(found)
+
+
+def _require_calls(workflow_id: str, run: Run, runs: Sequence[_RunRead]) -> None:
+    """Refuse a state that leaves out a call which the histories hold.
+
+    Any client that polls the queue of the workflows can answer the query for the state.
+
+    Raises:
+        Unreadable: With the step.
+    """
+    told = {entry.step for entry in run.audit if entry.kind is AuditKind.CALL}
+    if hidden := sorted({step for read in runs for step in read.called} - told):
+        raise Unreadable(
+            f"what was answered for {workflow_id} leaves out the call of step {hidden[0]!r}, which its history holds: "
+            "another client may have answered in the place of a worker"
+        )
 
 
 async def _run_of(client: Client, workflow_id: str, read: _RunRead) -> Run | None:

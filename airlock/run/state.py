@@ -91,6 +91,8 @@ class Run(BaseModel, WorkerMessage):
     """The number of times that the run went to the gates; it names the request there."""
     lost: tuple[str, ...] = ()
     """The steps of which an attempt was lost with its worker, which may only be frozen, although a later one answered."""
+    sent_back: tuple[int, ...] = Field(default=(), exclude_if=is_empty)
+    """The fencing tokens of calls that a worker began and that Temporal does not know of any more, ascending."""
     fence: int = 0
     """The fencing token of the latest attempt, compensation or probe."""
     told_doubts: tuple[str, ...] = ()

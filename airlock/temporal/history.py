@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
@@ -16,9 +18,12 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
+from airlock.admission.admitted import UNBEGUN_EPOCH
+from airlock.base.names import SENT_BACK
 from airlock.plans.outcome import Attempt, UndoOutcome
 from airlock.run.live.call_messages import ChainRequest, ChainResult, MadeCall
 from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
+from airlock.run.live.sent_back import QUIET, SentBack
 from airlock.temporal.past_activities import ActivityReader
 from airlock.temporal.past_activities import Unreadable as Unreadable
 
@@ -228,19 +233,22 @@ async def activities_of(
         kind = event.WhichOneof("attributes")
         if kind in _CLOSING:
             closed[getattr(event, kind).scheduled_event_id] = event
+    told = _Told(events[-1].event_time.ToDatetime(UTC), await _sent_back(client, events))
     calls: list[CallActivity] = []
     undos: list[UndoActivity] = []
     for event in events:
         name = event.activity_task_scheduled_event_attributes.activity_type.name
         end = closed.get(event.event_id)
         if name == CALL:
-            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end, first))
+            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end, first, told))
         elif name == COMPENSATE:
             undos.append(await _undo(ActivityReader(client, workflow_id, event), run_id, end, first))
     return HistoryEvidence(calls=tuple(calls), undos=tuple(undos))
 
 
-async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked) -> CallActivity:
+async def _call(
+    reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked, told: "_Told"
+) -> CallActivity:
     chain = ChainRequest.model_validate(await reader.question())
     every = tuple(call.step.id for call in chain.calls)
     if not reader.asked_by_airlock or _is_copy(reader, first):
@@ -253,11 +261,13 @@ async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None, f
     if kind == "activity_task_canceled_event_attributes":
         # a worker completes the activity of a call that has begun; any client may have cancelled it instead
         begun = end.activity_task_canceled_event_attributes.started_event_id != 0
+        begun = begun or _may_be_begun(reader, chain, end, told)
         return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
     if kind == "activity_task_timed_out_event_attributes":
         failure = end.activity_task_timed_out_event_attributes.failure
         if failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
-            return CallActivity(run_id=run_id, request=chain)  # no worker began it while its approval was valid
+            lost = every if _may_be_begun(reader, chain, end, told) else ()  # else no worker began it in time
+            return CallActivity(run_id=run_id, request=chain, lost=lost)
         attempts = await _heartbeat(reader, failure.timeout_failure_info.last_heartbeat_details)
         if attempts is None:
             return CallActivity(run_id=run_id, request=chain, lost=every)
@@ -271,6 +281,38 @@ async def _call(reader: ActivityReader, run_id: str, end: HistoryEvent | None, f
         if result.stopped or result.attempts:
             return CallActivity(run_id=run_id, request=chain, attempts=result.attempts)
     return CallActivity(run_id=run_id, request=chain, lost=every)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The word of workers, in one history, about calls that they began and that Temporal forgot."""
+
+    until: datetime
+    """The time of the last event: what happened right before it was perhaps not told any more."""
+    fences: frozenset[int]
+    """The fencing tokens of those calls."""
+
+
+async def _sent_back(client: Client, events: list[HistoryEvent]) -> frozenset[int]:
+    """Return the fencing tokens of the calls that were told to be begun. Any client may have said so."""
+    found: set[int] = set()
+    for event in events:
+        signal = event.workflow_execution_signaled_event_attributes
+        if signal.signal_name == SENT_BACK:
+            with suppress(Exception):  # any client may have sent it, with anything
+                (value,) = await client.data_converter.decode(signal.input.payloads)
+                found.add(SentBack.model_validate(value).fence)
+    return frozenset(found)
+
+
+def _may_be_begun(reader: ActivityReader, chain: ChainRequest, end: HistoryEvent, told: _Told) -> bool:
+    """Return True if a worker may have begun an activity that ended unbegun: one says so, or could not any more.
+
+    Without keys, and in runs of earlier epochs, no worker tells.
+    """
+    known = reader.is_due and any(call.epoch >= UNBEGUN_EPOCH and not call.contract.read_only for call in chain.calls)
+    quiet = (told.until - end.event_time.ToDatetime(UTC)).total_seconds() >= QUIET
+    return known and (not quiet or chain.calls[0].fence in told.fences)
 
 
 async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:

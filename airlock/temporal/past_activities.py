@@ -45,13 +45,14 @@ class ActivityReader:
         self._asked = Stamp()
 
     @property
-    def _due(self) -> bool:
+    def is_due(self) -> bool:
+        """True if what was asked and answered needs a proof here."""
         return self._demands.due(Channel.RUN, self._at)
 
     @property
     def asked_by_airlock(self) -> bool:
         """True if a workflow of Airlock is known to have asked, or if no proof was demanded at that time."""
-        return not self._due or (self._asked.proven and self._asked.by == proof.BY_WORKFLOW)
+        return not self.is_due or (self._asked.proven and self._asked.by == proof.BY_WORKFLOW)
 
     @property
     def asked(self) -> tuple[str, str]:
@@ -75,7 +76,7 @@ class ActivityReader:
         """
         value, said = await self._read(payloads)
         fits = said.proven and said.by == proof.BY_ACTIVITY and said.ask == self._asked.ask
-        if self._due and not fits:
+        if self.is_due and not fits:
             raise Unreadable(f"no worker of Airlock is known to have answered: {said.checked}")
         return value
 

@@ -19,6 +19,7 @@ from airlock.client import PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
+from airlock.temporal.connection import learn_of_server
 from tests.attack.powers import Powers
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.world import WORLD
@@ -64,6 +65,7 @@ class HonestPeople(RuleBasedStateMachine):
             self.server, f"attack{next(_NUMBERS)}", keyring("k"),
             signature_required="always", authorized_keys=[PUBLIC],
         )  # fmt: skip
+        await learn_of_server(made.workers)  # its workers name their setup, and new plans take the short path
         await self.stack.enter_async_context(made.working())
         return made
 

@@ -9,16 +9,19 @@ from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import QueryResultType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest, RespondQueryTaskCompletedRequest
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from airlock.base import names
+from airlock.client.plan_history import read_plan
 from airlock.run.presentation.preview_check import PreviewMismatch
+from airlock.temporal.history import Unreadable
 from tests.workflows.attacker import IDENTITY, Attacker, plain
-from tests.workflows.conftest import awaiting, step
+from tests.workflows.conftest import approved, awaiting, step
 from tests.workflows.protected import keyring, place
 
 
-async def answer_a_query(attacker: Attacker, answer: dict[str, Any]) -> None:
+async def answer_a_query(attacker: Attacker, answer: dict[str, Any], query: str = "preview") -> None:
     """Take the next query in the place of an honest worker, and answer it."""
     client, queue = attacker.client, TaskQueue(name=names.WORKFLOW_QUEUE)
     while True:
@@ -27,7 +30,7 @@ async def answer_a_query(attacker: Attacker, answer: dict[str, Any]) -> None:
             task = await client.workflow_service.poll_workflow_task_queue(request, timeout=timedelta(seconds=5))
         except RPCError:
             continue
-        if task.task_token and task.query.query_type == "preview":
+        if task.task_token and task.query.query_type == query:
             break
     await client.workflow_service.respond_query_task_completed(
         RespondQueryTaskCompletedRequest(
@@ -73,3 +76,29 @@ async def _outcome(handle: Any) -> Any:
         return await handle.preview()
     except PreviewMismatch as error:
         return error
+
+
+async def test_a_call_that_a_worker_without_keys_leaves_out_is_not_left_out_of_an_export(dev_server, plan):
+    where = await place(dev_server.client, "forged-carry", keyring("k"))
+    document = plan(step("a", "put", key="a", value=1))
+    async with where.working():
+        handle = await where.airlock.submit(document)
+        await approved(handle)
+        assert (await handle.result()).outcome == "completed"
+        run_id = (await handle.workflow.describe()).run_id
+        honest = await read_plan(where.airlock.client, handle.workflow.id, run_id)
+        raw = where.airlock.client.get_workflow_handle(handle.workflow.id, run_id=run_id)
+        carried: dict[str, Any] = await raw.query("carry", result_type=dict[str, Any])
+    assert "put" in str(honest.record)
+    carried |= {"calls": {}, "audit": [entry for entry in carried["audit"] if entry["kind"] != "call"]}
+    async with asyncio.TaskGroup() as both:
+        both.create_task(asyncio.wait_for(answer_a_query(where.attacker, carried, "carry"), 120))
+        asked = both.create_task(_read(where.airlock.client, handle.workflow.id, run_id))
+    assert "leaves out the call of step 'a'" in asked.result()
+
+
+async def _read(client: Client, workflow_id: str, run_id: str) -> str:
+    try:
+        return str((await read_plan(client, workflow_id, run_id)).record)
+    except Unreadable as error:
+        return str(error)
