@@ -77,9 +77,10 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
 
 async def _send_heartbeats(progress: Callable[[], Any], beats: Beats) -> None:
     while True:
-        while (left := beats.due(HEARTBEAT_INTERVAL) - _now()) > 0:
+        if (left := beats.due(HEARTBEAT_INTERVAL) - _now()) > 0:
             await asyncio.sleep(left)
-        _send(progress(), beats)
+        else:
+            _send(progress(), beats)
 
 
 def _now() -> float:

@@ -116,7 +116,7 @@ def main() -> None:
     """Measure and print."""
     sizes = [int(given) for given in sys.argv[1:]] or [50, 5_000]
     table = Table(title="What a step costs in small and in large plans, in milliseconds")
-    columns = ("steps", "shape", "CPU", "x small", "worker", "server", "clock", "x small", "tasks", "longest task, s", "it was")
+    columns = ("steps", "shape", "CPU", "x small", "worker", "server", "clock", "x small", "tasks", "longest, s", "it was")
     for column in columns:
         table.add_column(column, justify="left" if column == "it was" else "right")
     for shape, costs in asyncio.run(measure_all(sizes)).items():

@@ -60,7 +60,8 @@ async def measured(plans: int, cached: int) -> Waiting:
         folder = Path(name)
         (folder / "airlock.toml").write_text(CONFIG, encoding="utf-8")
         async with server(folder) as (address, pid, client):
-            command = ["-m", "airlock.worker", "--config", str(folder / "airlock.toml"), "--max-cached-workflows", str(cached)]
+            command = ["-m", "airlock.worker", "--config", str(folder / "airlock.toml")]
+            command += ["--max-cached-workflows", str(cached)]
             async with process("worker", command, folder, "airlock worker ready", TEMPORAL_ADDRESS=address) as worker:
                 airlock, both = Airlock(client), (pid, worker.pid)
                 await _wait(airlock, "warm")
@@ -116,7 +117,8 @@ def main() -> None:
         found = asyncio.run(measured(plans, cached))
         print(found, file=sys.stderr, flush=True)
         table.add_row(
-            str(cached), f"{found.empty_mb:.0f}", f"{found.full_mb:.0f}", f"{found.rest_empty:.1%}", f"{found.rest_full:.1%}",
+            str(cached), f"{found.empty_mb:.0f}", f"{found.full_mb:.0f}",
+            f"{found.rest_empty:.1%}", f"{found.rest_full:.1%}",
             f"{found.woken[0]:.2f}", f"{found.woken[1]:.2f}", f"{found.woken_cold[0]:.2f}", f"{found.woken_cold[1]:.2f}",
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -75,9 +75,7 @@ async def test_a_chain_records_each_call_once_and_nothing_else_beats(counted, pl
     assert await counters.read("activity_heartbeat_count") == 2
 
 
-@pytest.mark.parametrize(
-    ("shape", "own", "heartbeats", "in_all"), [("in a row", 15, 13, 32), ("in parallel", 29, 0, 33)]
-)
+@pytest.mark.parametrize(("shape", "own", "heartbeats", "in_all"), [("in a row", 15, 13, 32), ("in parallel", 29, 0, 33)])
 async def test_a_plan_of_20_steps_costs_what_is_published(counted, plan, monkeypatch, shape, own, heartbeats, in_all):
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)
     monkeypatch.setattr(lasting, "TOLD_AFTER", 3_600.0)  # a busy machine would be told of, for two more actions
@@ -101,7 +99,8 @@ async def test_a_plan_of_20_steps_costs_what_is_published(counted, plan, monkeyp
 async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_all(counted, plan):
     airlock, counters = counted
 
-    await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))  # and what there is once for ever: the live gate and the monitor
+    # and what there is once for ever: the live gate and the monitor
+    await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
     before = await actions(counters)
     handle = await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
     events = await history(handle.workflow)
