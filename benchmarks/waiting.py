@@ -21,6 +21,8 @@ from benchmarks.large import document
 
 AT_ONCE = 20
 """Plans that are submitted at the same time."""
+SETTLE = 15.0
+"""Seconds after which what was under way has ended: timers of gates and monitors among it."""
 REST = 30.0
 """Seconds of rest over which CPU is counted."""
 CACHED = (500, 50)
@@ -44,9 +46,9 @@ class Waiting:
     """Megabytes while all of them wait."""
     submit_cpu: float
     """Seconds of CPU of the worker for each plan, up to its preview."""
-    rest_empty: float
-    """Share of a processor that worker and server took before the first plan."""
-    rest_full: float
+    rest_empty: tuple[float, float]
+    """Shares of a processor that the server and the worker took before the first plan."""
+    rest_full: tuple[float, float]
     """The same while all of them wait."""
     woken: tuple[float, float]
     """Seconds from the approval to the end of a plan that was in the cache, by the clock and of CPU."""
@@ -89,11 +91,12 @@ async def _wait(airlock: Airlock, name: str) -> str:
     return digest
 
 
-async def _resting(*processes: int) -> float:
-    await asyncio.sleep(5)  # what is under way ends
-    began, before = time.perf_counter(), cpu_of(*processes)
+async def _resting(server: int, worker: int) -> tuple[float, float]:
+    await asyncio.sleep(SETTLE)
+    began, before = time.perf_counter(), (cpu_of(server), cpu_of(worker))
     await asyncio.sleep(REST)
-    return (cpu_of(*processes) - before) / (time.perf_counter() - began)
+    passed = time.perf_counter() - began
+    return (cpu_of(server) - before[0]) / passed, (cpu_of(worker) - before[1]) / passed
 
 
 async def _wake(airlock: Airlock, name: str, digest: str, processes: tuple[int, ...]) -> tuple[float, float]:
@@ -110,7 +113,7 @@ def main() -> None:
     """Measure and print."""
     plans = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     table = Table(title=f"A worker while {plans:,} plans of one step wait for their approval")
-    for column in ("runs in the cache", "empty, MB", "waiting, MB", "CPU at rest, empty", "CPU at rest, waiting",
+    for column in ("runs in the cache", "empty, MB", "waiting, MB", "server and worker at rest, empty", "waiting",
                    "wake-up, s", "of CPU", "not in the cache, s", "of CPU"):  # fmt: skip
         table.add_column(column, justify="right")
     for cached in CACHED:
@@ -118,7 +121,7 @@ def main() -> None:
         print(found, file=sys.stderr, flush=True)
         table.add_row(
             str(cached), f"{found.empty_mb:.0f}", f"{found.full_mb:.0f}",
-            f"{found.rest_empty:.1%}", f"{found.rest_full:.1%}",
+            *(f"{server:.1%} {worker:.1%}" for server, worker in (found.rest_empty, found.rest_full)),
             f"{found.woken[0]:.2f}", f"{found.woken[1]:.2f}", f"{found.woken_cold[0]:.2f}", f"{found.woken_cold[1]:.2f}",
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 160).print(table)
