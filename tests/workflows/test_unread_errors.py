@@ -14,7 +14,12 @@ from airlock.gates.messages import GateStart
 
 
 @pytest.fixture
-def unread():
+def client(dev_server):
+    return dev_server.client
+
+
+@pytest.fixture
+async def unread():
     """Return what asyncio would log about errors that nothing has read."""
     loop, found = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: found.append(context["message"]))
@@ -36,10 +41,7 @@ async def gone(work):
 
 async def test_an_answer_of_the_server(client, unread):
     other = Client(client.service_client, namespace="no-such-namespace", data_converter=client.data_converter)
-    work = asked(other, names.resource_gate_id("a"))
-    await gone(work)
-    del work
-    gc.collect()
+    await gone(asked(other, names.resource_gate_id("a")))
     assert unread == []
 
 
