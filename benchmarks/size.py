@@ -31,7 +31,7 @@ AT_LEAST = 500
 
 @dataclass(frozen=True)
 class Cost:
-    """What plans of one size and shape took: for each step, and their longest workflow task."""
+    """Cost of plans of one size and shape: of each step, and their longest workflow task."""
 
     clock: float
     """Seconds by the clock."""

@@ -37,7 +37,7 @@ permissions = ["*"]
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a worker took while plans waited."""
+    """Memory and CPU of a worker while plans waited."""
 
     cached: int
     empty_mb: float

@@ -1,4 +1,4 @@
-"""When an activity sends heartbeats."""
+"""The times at which an activity sends heartbeats."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a worker collects what evicted runs left."""
+"""The collection of what evicted runs left in a worker."""
 
 from airlock.worker.garbage import ENOUGH, LEAST, Garbage
 
