@@ -72,6 +72,9 @@ bench: setup ## measure what a plan costs, what a contended resource loses, how 
 	@$(BIN)/python -m benchmarks.monitor
 	@$(BIN)/python -m benchmarks.large_parts
 	@$(BIN)/python -m benchmarks.large
+	@$(BIN)/python -m benchmarks.size
+	@$(BIN)/python -m benchmarks.waiting
+	@$(BIN)/python -m benchmarks.check
 
 schemas: setup ## write the JSON Schemas under schemas/
 	@$(BIN)/python -m devtools.schemas

@@ -21,6 +21,7 @@ from airlock.activities.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
 from airlock.activities.proven_input import unproven_input
+from airlock.activities.stopped import stopped_early
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.keyring import Keyring
@@ -236,7 +237,7 @@ async def interruptible(work: Coroutine[Any, Any, T]) -> T:
         try:
             return await task
         except (asyncio.CancelledError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            raise ApplicationError("interrupted by a shutdown; Temporal retries it", type="Interrupted") from error
+            raise stopped_early("interrupted by a shutdown; Temporal retries it", "Interrupted") from error
 
     try:
         return await run_to_completion(

@@ -14,8 +14,37 @@ from airlock.activities.still_mine import begin_beating, note_heartbeat
 
 T = TypeVar("T")
 
-_sent: ContextVar[list[bool] | None] = ContextVar("airlock_heartbeat_sent", default=None)
-"""One element: True once the SDK was given a heartbeat of the activity in this context."""
+SILENCES = 3
+"""Intervals after which the SDK is given a heartbeat even if records went out since: it counts only its own."""
+
+
+class Beats:
+    """The heartbeats of one activity: those that the SDK was given, and the records that were stored directly.
+
+    Args:
+        now: The time of the activity's start, in seconds of any clock.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.given = False
+        """True once the SDK was given a heartbeat."""
+        self._last = self._last_given = now
+
+    def give(self, now: float) -> None:
+        """Note that the SDK was given a heartbeat."""
+        self.given, self._last, self._last_given = True, now, now
+
+    def store(self, now: float) -> None:
+        """Note that Temporal stored a record."""
+        self._last = now
+
+    def due(self, interval: float) -> float:
+        """Return the time at which the clock sends the next heartbeat: a record that is newer makes it needless."""
+        return min(self._last + interval, self._last_given + SILENCES * interval)
+
+
+_beats: ContextVar[Beats | None] = ContextVar("airlock_beats", default=None)
+"""The heartbeats of the activity in this context."""
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[], Any], stop: Callable[[], None]) -> T:
@@ -30,9 +59,10 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
         stop: Called once when the work is to end.
     """
     begin_beating()
-    _sent.set([False])
+    beats = Beats(_now())
+    _beats.set(beats)
     task = asyncio.ensure_future(work)
-    heartbeats = asyncio.ensure_future(_send_heartbeats(progress))
+    heartbeats = asyncio.ensure_future(_send_heartbeats(progress, beats))
     try:
         while not task.done():
             try:
@@ -46,15 +76,21 @@ async def run_to_completion(work: Coroutine[Any, Any, T], progress: Callable[[],
         heartbeats.cancel()
 
 
-async def _send_heartbeats(progress: Callable[[], Any]) -> None:
+async def _send_heartbeats(progress: Callable[[], Any], beats: Beats) -> None:
     while True:
-        await asyncio.sleep(HEARTBEAT_INTERVAL)
-        _send(progress())
+        if (left := beats.due(HEARTBEAT_INTERVAL) - _now()) > 0:
+            await asyncio.sleep(left)
+        else:
+            _send(progress(), beats)
 
 
-def _send(details: Any) -> None:
-    if (sent := _sent.get()) is not None:
-        sent[0] = True
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _send(details: Any, beats: Beats | None) -> None:
+    if beats is not None:
+        beats.give(_now())
     note_heartbeat()
     if details is None:
         activity.heartbeat()
@@ -68,11 +104,14 @@ async def record_heartbeat(details: Any) -> None:
     Raises:
         Exception: If Temporal did not store it: the activity is cancelled, paused, timed out, or Temporal is away.
     """
-    if (sent := _sent.get()) is None or sent[0]:
+    beats = _beats.get()
+    if beats is None or beats.given:
         # the SDK holds heartbeats back for seconds: an older one must not overwrite this one
-        _send(details)
+        _send(details, beats)
     await own_handle().heartbeat(details)
     note_heartbeat()
+    if beats is not None:
+        beats.store(_now())
 
 
 def own_handle() -> AsyncActivityHandle:

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from airlock.activities.elsewhere import require_tools
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
+from airlock.activities.stopped import stopped_early
 from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import as_model, bind_real, run, tool_of
 from airlock.activities.toolbox import Toolbox
@@ -44,12 +44,12 @@ class UndoLookActivities:
         looks: list[UndoLook] = []
         for start in range(0, len(request.calls), CONCURRENCY):
             if stopped.is_set():
-                raise ApplicationError(_STOPPED, type="Stopped")
+                raise stopped_early(_STOPPED)
             group = request.calls[start : start + CONCURRENCY]
             try:
                 looks += await asyncio.gather(*(self._one(made, stopped) for made in group))
             except Stopped:
-                raise ApplicationError(_STOPPED, type="Stopped") from None
+                raise stopped_early(_STOPPED) from None
         return UndoLooks(looks=tuple(looks))
 
     async def _one(self, made: MadeCall, stopped: asyncio.Event) -> UndoLook:

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from airlock.activities.call_metrics import measure
 from airlock.activities.elsewhere import require_contracts
@@ -13,6 +12,7 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import MOCK_TIMEOUT
 from airlock.activities.rehearsal_tries import Stopped, could_not_look, repeated
 from airlock.activities.secrets import Secrets
+from airlock.activities.stopped import stopped_early
 from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import as_model, bind_shown, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
@@ -53,7 +53,7 @@ class RehearseActivities:
         failures: list[MockFailed] = []
         for step in request.steps:
             if stopped.is_set():  # a partial result would let steps pass that were never mocked: the next attempt mocks all
-                raise ApplicationError("stopped before every step was mocked", type="Stopped")
+                raise stopped_early("stopped before every step was mocked")
             contract = request.contracts[request.contract_of[step.id]]
             with measure(contract.tool, Mode.MOCK, step.id) as measurement:
                 try:
@@ -61,7 +61,7 @@ class RehearseActivities:
                     outputs[step.id] = await repeated(mock, stopped)
                     measurement.result = CallResult.WORKED
                 except Stopped:
-                    raise ApplicationError("stopped before every step was mocked", type="Stopped") from None
+                    raise stopped_early("stopped before every step was mocked") from None
                 except Exception as error:  # noqa: BLE001  # any exception of a mock lowers the ceiling of its step
                     # a mock asks no target: one that takes too long is a defect of its own
                     unlooked = could_not_look(error) and not isinstance(error, TimeoutError)

@@ -24,8 +24,9 @@ from airlock.plans.schedule import MAX_IN_FLIGHT, Schedule
 from airlock.plans.state import Event
 from airlock.run.live.call_results import after_calls, take_outcomes
 from airlock.run.live.gate_requests import entry_request, leave_request
+from airlock.run.presentation.details import details
 from airlock.run.presentation.preview import render_preview
-from airlock.run.presentation.views import details, plan_result, status_view
+from airlock.run.presentation.views import plan_result, status_view
 from airlock.run.rehearsal import seal_run, take_mocks, take_previews
 from airlock.run.state import Run
 from airlock.wire import PlanStart

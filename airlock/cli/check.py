@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from airlock.admission.needed_secrets import secrets_of_plan
 from airlock.admission.readable import further_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text import count
-from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, safe, say
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_plain, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
 from airlock.plans.assignments import read_plan
@@ -27,7 +28,11 @@ from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config
 
 _MAX_ROWS = 100
-"""Steps of a plan up to which each has a row of its own; in larger plans steps that differ in the id alone share one."""
+"""Steps of a plan up to which each has a row of its own; in larger plans steps that differ in the id alone share one.
+More rows than these are printed as plain lines."""
+_COLUMNS = ("step", "tool", "agent", "risk", "ceiling", "why")
+_WIDEST = 40
+"""Width in characters up to which a column of plain lines is aligned."""
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
 ValidationOption = Annotated[
@@ -140,7 +145,7 @@ def _print_findings(findings: Examination, *, catalogue: bool) -> None:
     for problem in findings.warnings:
         print_problem("warning: ", problem, screen, "yellow")
     if findings.ceilings:
-        screen.print(_ceiling_table(findings))
+        _print_ceilings(findings, screen)
     grants = _grants(findings)
     for found in findings.admitted.conflicts if findings.admitted else ():
         say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
@@ -169,23 +174,38 @@ def _grants(findings: Examination) -> dict[str, str]:
     return grants
 
 
-def _ceiling_table(findings: Examination) -> Table:
-    rows = findings.admitted.steps if findings.admitted else {}
-    table = Table(title="How far each step could go under this policy", title_justify="left")
-    for column in ("step", "tool", "agent", "risk", "ceiling", "why"):
-        table.add_column(column, overflow="fold")
+def _print_ceilings(findings: Examination, screen: Console) -> None:
+    rows = _ceiling_rows(findings)
+    title = "How far each step could go under this policy"
+    if len(rows) <= _MAX_ROWS:
+        table = Table(title=title, title_justify="left")
+        for column in _COLUMNS:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        screen.print(table)
+        return
+    # to measure and fold thousands of rows takes a table three times as long as the examination of the plan
+    lines = [_COLUMNS, *rows]
+    widths = [min(max(len(line[column]) for line in lines), _WIDEST) for column in range(len(_COLUMNS) - 1)]
+    aligned = ("  ".join([*map(str.ljust, line, widths), line[-1]]) for line in lines)
+    print_plain("\n".join([title, *aligned]))
+
+
+def _ceiling_rows(findings: Examination) -> list[tuple[str, ...]]:
+    """Return a row for each step; in a large plan, for all steps that differ in the id alone."""
+    admitted = findings.admitted.steps if findings.admitted else {}
+    single: list[tuple[str, ...]] = []
     alike: dict[tuple[str, ...], list[str]] = {}
     for step in findings.plan.steps:
-        row, ceiling = rows[step.id], findings.ceilings[step.id]
+        row, ceiling = admitted[step.id], findings.ceilings[step.id]
         why, agent = safe("; ".join(ceiling.reasons)), safe(row.agent or step.agent)
         rest = (safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
-        if len(findings.plan.steps) > _MAX_ROWS:
-            alike.setdefault(rest, []).append(step.id)
-        else:
-            table.add_row(step.id, *rest)
-    for shared, steps in alike.items():
-        table.add_row(_steps_alike(steps), *shared)
-    return table
+        single.append((step.id, *rest))
+        alike.setdefault(rest, []).append(step.id)
+    if len(single) <= _MAX_ROWS:
+        return single
+    return [(_steps_alike(steps), *shared) for shared, steps in alike.items()]
 
 
 def _steps_alike(steps: Sequence[str]) -> str:

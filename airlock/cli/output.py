@@ -68,6 +68,11 @@ def say(text: str = "", style: str = "") -> None:
     console().print(Text(_printable(text), style=style), soft_wrap=True)
 
 
+def print_plain(text: str) -> None:
+    """Print a text of many lines as it is; for thousands of lines, which take `say` seconds."""
+    print(_printable(text))
+
+
 def warn(text: str) -> None:
     """Print one text on stderr."""
     console(stderr=True).print(Text(_printable(text), style="yellow"), soft_wrap=True)

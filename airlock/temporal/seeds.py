@@ -6,8 +6,7 @@ names no new run, and the SDK makes a seed of the empty text: the same in every 
 """
 
 from collections.abc import Callable
-from typing import Final
-from weakref import WeakKeyDictionary
+from typing import Any, Final
 
 from temporalio import workflow
 
@@ -38,14 +37,16 @@ class Seeds:
             callback(seed)
 
 
-_OF_INSTANCES: WeakKeyDictionary[object, Seeds] = WeakKeyDictionary()
+_KEPT_AS: Final = "_airlock_seeds"
 
 
 def seeds() -> Seeds:
     """Return the seeds of the workflow instance that runs here."""
     # the SDK hands out no public name of an instance that is there before the instance has its workflow object
-    instance = workflow._Runtime.current()
-    found = _OF_INSTANCES.get(instance)
+    instance: Any = workflow._Runtime.current()
+    found: Seeds | None = getattr(instance, _KEPT_AS, None)
     if found is None:
-        found = _OF_INSTANCES[instance] = Seeds()
+        found = Seeds()
+        # on the instance: its callbacks hold the instance, so that a table beside it, however weak, would keep every run
+        setattr(instance, _KEPT_AS, found)
     return found

@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from airlock.base.errors import AirlockError
+from airlock.worker.garbage import Garbage
 
 _DIRECT = "legacy_query"
 """The id that the SDK gives to a query which comes without a workflow task."""
@@ -37,7 +38,7 @@ def forgetting(worker: Worker, client: Client) -> Worker:
         core = getattr(tasks, "_bridge_worker", None)
         if not callable(core) or not hasattr(worker._bridge_worker, "request_workflow_eviction"):
             raise AirlockError("this version of temporalio evicts runs in another way: pip install 'temporalio==1.35.*'")
-        between = _Between(core, client)
+        between = _Between(core, client, Garbage())
         tasks._bridge_worker = lambda: between
     return worker
 
@@ -48,11 +49,15 @@ class _Between:
     Args:
         core: Returns the core.
         client: Asked which workflow tasks Temporal has recorded.
+        garbage: Told of each run that leaves the cache.
     """
 
-    def __init__(self, core: Callable[[], Any], client: Client) -> None:
+    def __init__(self, core: Callable[[], Any], client: Client, garbage: Garbage) -> None:
         self._core = core
         self._client = client
+        self._garbage = garbage
+        self._sizes: dict[str, int] = {}
+        """The bytes of history of each run in the cache."""
         self._workflows: dict[str, str] = {}
         self._unconfirmed: dict[str, int] = {}
         """The length of the history that was applied last and that may not be recorded as a workflow task, by run."""
@@ -79,12 +84,14 @@ class _Between:
             if job.HasField("initialize_workflow"):
                 self._workflows[work.run_id] = job.initialize_workflow.workflow_id
         if any(job.HasField("remove_from_cache") for job in work.jobs):
+            self._garbage.add(self._sizes.pop(work.run_id, 0))
             self._workflows.pop(work.run_id, None)
             self._unconfirmed.pop(work.run_id, None)
-        elif work.is_replaying or any(job.HasField("query_workflow") for job in work.jobs):
             return
-        else:
-            self._unconfirmed[work.run_id] = work.history_length
+        self._sizes[work.run_id] = work.history_size_bytes
+        if work.is_replaying or any(job.HasField("query_workflow") for job in work.jobs):
+            return
+        self._unconfirmed[work.run_id] = work.history_length
 
     async def _is_recorded(self, run_id: str) -> bool:
         """Return True if everything that was applied to a run belongs to completed workflow tasks."""

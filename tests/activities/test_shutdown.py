@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from airlock.activities.gates import interruptible
@@ -53,6 +53,17 @@ async def test_a_run_that_wants_no_answer_any_more_gets_it_all_the_same():
     await turns()
     question.answer.set_result("granted")
     assert await ended(asked) == "granted"
+
+
+async def test_an_orderly_stop_is_no_failure_that_a_worker_logs():
+    env = ActivityEnvironment()
+    _, asked = await begun(env)
+    env.cancel()
+    await turns()
+    env.worker_shutdown()
+    with pytest.raises(ApplicationError, match="interrupted by a shutdown") as raised:
+        await ended(asked)
+    assert raised.value.category is ApplicationErrorCategory.BENIGN
 
 
 async def test_a_worker_that_shuts_down_gives_the_question_time_until_it_tells_it_to_stop():

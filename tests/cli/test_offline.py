@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from airlock.cli.app import Commands, app
 from airlock.cli.approve import signed
+from airlock.cli.check import examine_files
 from airlock.cli.decisions import me
 from airlock.cli.output import Refusal
 from airlock.plans.state import State
@@ -62,6 +64,28 @@ def test_check_of_a_large_plan_tells_once_what_its_steps_share(plan_file: Callab
     assert "s1, s2 ... s149 (149 steps)" in " ".join(done.stdout.split()), done.stdout
     assert "s150" not in done.stdout
     assert done.stdout.count("confidence 0.10") == 1, "the step that differs has a row of its own"
+
+
+def test_check_of_a_large_plan_prints_a_line_for_each_step_that_differs(plan_file: Callable[..., str]) -> None:
+    plan = note_plan("large")
+    plan["steps"] = [
+        {"id": f"s{n:04}", "agent": "ops", "tool": "file_write", "args": {"path": f"{n}.md", "content": "x"},
+         "confidence": 0.1, "after": [f"s{n - 1:04}"] if n else []}
+        for n in range(2_000)
+    ]  # fmt: skip
+    path = Path(plan_file(plan))
+    began = time.process_time()
+    examine_files(path, None, Path(CONFIG), no_catalogue=False)
+    examined = time.process_time() - began
+    began = time.process_time()
+    done = invoke("check", str(path), "--config", CONFIG)
+    printed = time.process_time() - began - examined
+    lines = [line.split(maxsplit=5) for line in done.stdout.splitlines() if line.startswith("s")]
+    assert lines[0] == ["step", "tool", "agent", "risk", "ceiling", "why"]
+    assert [line[0] for line in lines[1:]] == [f"s{n:04}" for n in range(2_000)]
+    assert lines[-1][1:5] == ["file_write", "ops", "MEDIUM", "MOCK"]
+    assert lines[-1][5].endswith("; depends on 's1998', which stays at MOCK")
+    assert printed < 1.5 * examined, "a table of so many rows takes three times as long as the examination"
 
 
 FINDINGS = [

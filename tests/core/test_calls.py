@@ -624,3 +624,14 @@ def test_five_thousand_calls_are_judged_at_once() -> None:
     run.calls = dict.fromkeys(names, template)
     after_calls(run, [], NOW, deadline_passed=False)
     assert run.state is State.COMPLETED
+
+
+def test_a_finished_call_adds_little_to_what_is_carried_on() -> None:
+    names = [f"s{number:03}" for number in range(200)]
+    run = live_run(plan(*(step(name, "read") for name in names)))
+    before = len(run.model_dump_json())
+    take_outcomes(run, [live(name, output=None, undo=None) for name in names], NOW)
+    grown = len(run.model_dump_json()) - before
+    assert grown < 250 * len(names), "with what says nothing in it, a record and its audit entry take 470 bytes"
+    assert Run.model_validate_json(run.model_dump_json()).calls == run.calls
+    assert Run.model_validate_json(run.model_dump_json()).audit == run.audit

@@ -1,12 +1,13 @@
 """Costs of plans by the counters of the server itself: billed actions, and heartbeats, which no history shows."""
 
 import re
+from itertools import pairwise
 
 import httpx
 import pytest
 from temporalio.api.workflowservice.v1 import ListSchedulesRequest
 
-from airlock.activities import heartbeat
+from airlock.activities import heartbeat, lasting
 from tests.processes.harness import free_port
 from tests.running import dev_server
 from tests.workflows.conftest import approved, step, until, working
@@ -46,6 +47,22 @@ async def counted(tmp_path):
         yield airlock, ServerCounters(env.client, port)
 
 
+async def carried_out(airlock, counters, document):
+    """Carry a plan out, with one look at its status, and wait until the server has counted it."""
+    handle = await airlock.submit(document)
+    status = await handle.wait_for("AWAITING_APPROVAL")
+    await handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
+    assert (await handle.result()).outcome == "completed"
+    await counters.settle()
+    return handle
+
+
+async def actions(counters):
+    """Return the actions so far, heartbeats among them, without the queries, which are those of the test."""
+    asked = await counters.read("action", 'action_type="grpc_QueryWorkflow",namespace="default"')
+    return await counters.read("action", 'namespace="default"') - asked
+
+
 async def test_a_chain_records_each_call_once_and_nothing_else_beats(counted, plan, monkeypatch):
     monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)  # long activities send one in every two seconds
     airlock, counters = counted
@@ -58,21 +75,35 @@ async def test_a_chain_records_each_call_once_and_nothing_else_beats(counted, pl
     assert await counters.read("activity_heartbeat_count") == 2
 
 
+@pytest.mark.parametrize(("shape", "own", "heartbeats", "in_all"), [("in a row", 15, 13, 32), ("in parallel", 29, 0, 33)])
+async def test_a_plan_of_20_steps_costs_what_is_published(counted, plan, monkeypatch, shape, own, heartbeats, in_all):
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 3_600.0)
+    monkeypatch.setattr(lasting, "TOLD_AFTER", 3_600.0)  # a busy machine would be told of, for two more actions
+    airlock, counters = counted
+
+    def document(count):
+        ids = [f"s{n:02}" for n in range(count)]
+        after = {later: (earlier,) for earlier, later in pairwise(ids)} if shape == "in a row" else {}
+        return plan(*(step(name, "put", after.get(name, ()), key=name, value=1) for name in ids))
+
+    await carried_out(airlock, counters, document(1))  # and what there is once for ever: the live gate and the monitor
+    before = await actions(counters)
+    handle = await carried_out(airlock, counters, document(20))
+    events = await history(handle.workflow)
+    assert sum(events[name] for name in BILLED) <= own, events
+    assert await counters.read("activity_heartbeat_count") == heartbeats
+    # besides: the heartbeats, an update and a signal at the live gate with its timer, a signal to the monitor
+    assert await actions(counters) - before <= in_all + 1
+
+
 async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_all(counted, plan):
     airlock, counters = counted
 
-    async def carry_out():
-        handle = await airlock.submit(plan(step("a", "put", key="k", value=1)))
-        status = await handle.wait_for("AWAITING_APPROVAL")
-        await handle.workflow.signal("approve", {"by": "alice", "digest": status.digest})
-        assert (await handle.result()).outcome == "completed"
-        await counters.settle()
-        asked = await counters.read("action", 'action_type="grpc_QueryWorkflow",namespace="default"')
-        return handle, await counters.read("action", 'namespace="default"') - asked  # the queries are those of this test
-
-    _, once = await carry_out()  # and what there is once for ever: the live gate and the monitor
-    handle, twice = await carry_out()
+    # and what there is once for ever: the live gate and the monitor
+    await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
+    before = await actions(counters)
+    handle = await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
     events = await history(handle.workflow)
     assert sum(events[name] for name in BILLED) == 8, events
     # an update and a signal at the live gate, a signal to the monitor; its timer, at most once in ten seconds
-    assert twice - once in (11, 12)
+    assert await actions(counters) - before in (11, 12)
