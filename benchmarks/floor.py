@@ -7,6 +7,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
 
 from benchmarks.tools import work
 
@@ -37,12 +38,16 @@ class Floor:
         return not self._approved
 
     @workflow.run
-    async def run(self, count: int, parallel: bool) -> None:
-        """Wait, then run the activities."""
+    async def run(self, count: int, parallel: bool, once: bool = False) -> None:
+        """Wait, then run the activities; `once` lets Temporal try none of them again."""
         await workflow.wait_condition(lambda: self._approved)
-        limit = timedelta(seconds=30)
+        limit, retry = timedelta(seconds=30), RetryPolicy(maximum_attempts=1) if once else None
+
+        async def one(number: int) -> None:
+            await workflow.execute_activity(call, number, start_to_close_timeout=limit, retry_policy=retry)
+
         if parallel:
-            await asyncio.gather(*(workflow.execute_activity(call, n, start_to_close_timeout=limit) for n in range(count)))
+            await asyncio.gather(*(one(n) for n in range(count)))
             return
         for n in range(count):
-            await workflow.execute_activity(call, n, start_to_close_timeout=limit)
+            await one(n)
