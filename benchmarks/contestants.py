@@ -3,19 +3,17 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from airlock.cli.processes import Child
-from airlock.temporal.connection import connect_to
 from benchmarks.effects import Log, effects
 from benchmarks.lines import Settings, arguments
+from benchmarks.server import temporal_process
 from devtools import peers, postgresql
 from devtools.environment import ROOT
 
@@ -103,37 +101,12 @@ async def place(systems: tuple[System, ...]) -> AsyncIterator[Place]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="airlock-bench-")))
         found = Place(await stack.enter_async_context(effects()), folder)
         if "temporal" in stores:
-            server, port = stack.enter_context(_temporal(folder))
-            found.temporal, found.temporal_pid = f"127.0.0.1:{port}", server.pid
-            await _answers(found.temporal)
+            server = await stack.enter_async_context(temporal_process(folder))
+            found.temporal, found.temporal_pid = server.address, server.pid
         if "postgresql" in stores:
             url, pid = stack.enter_context(postgresql.server_process())
             found.database, found.database_pid = url.replace("postgresql+psycopg", "postgresql"), pid
         yield found
-
-
-@contextmanager
-def _temporal(folder: Path) -> Any:
-    program = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
-    port = 20_000 + os.getpid() % 10_000
-    command = [program, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    server = Child("the Temporal server", command, folder / "temporal.log", dict(os.environ))
-    try:
-        yield server, port
-    finally:
-        server.kill()
-
-
-async def _answers(address: str) -> None:
-    for _ in range(300):
-        try:
-            async for _found in (await connect_to(address)).list_workflows(page_size=1):
-                pass
-        except Exception:  # noqa: BLE001  # the server is not up yet
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the Temporal server does not answer")
 
 
 class Contestant:

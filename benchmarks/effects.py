@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 WORKS_FOR = 0.001
 """Seconds that one request takes."""
-_TOO_LONG = 120.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Log:
     """A request that is never answered: that of a run's call with this number."""
     held: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has arrived."""
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
     def of(self, run: str) -> list[Effect]:
@@ -53,7 +53,7 @@ class Log:
                 self.effects.append(Effect(run, int(number), time.monotonic()))
                 if self.hold == (run, int(number)):
                     self.held.set()
-                    await asyncio.sleep(_TOO_LONG)
+                    await self.closing.wait()
                 await asyncio.sleep(WORKS_FOR)
             body = str(self.times(run)[int(number)])
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
@@ -73,7 +73,9 @@ async def effects() -> AsyncIterator[Log]:
     try:
         yield log
     finally:
+        log.closing.set()
         server.close()
+        await asyncio.sleep(0)
 
 
 async def ask(port: int, what: str, run: str, number: int) -> int:

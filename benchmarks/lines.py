@@ -123,5 +123,3 @@ async def _carried_out(system: System, settings: Settings, order: dict[str, Any]
 def arguments(settings: Settings) -> str:
     """Return the argument that `serve` reads."""
     return json.dumps(asdict(settings))
-
-

@@ -102,5 +102,5 @@ def save(
     if show:
         for each in sheets:
             Console(width=_WIDTH).print(each.printed())
-        print(f"Saved as {path.relative_to(ROOT)} and .md")
+        print(f"Saved as {os.path.relpath(path)} and .md")
     return path

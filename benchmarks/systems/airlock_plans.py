@@ -1,7 +1,7 @@
 """Airlock's own turns: a plan that is rehearsed, sealed, approved and carried out.
 
-Variants: `irreversible`, a call that must not be repeated and whose outcome a human has to tell when it is in doubt; `probe`,
-such a call whose tool can look up its outcome.
+Variants: `irreversible`, a call that must not be repeated and whose outcome a human has to tell when it is in doubt;
+`probe`, such a call whose tool can look up its outcome.
 """
 
 import time

@@ -65,7 +65,7 @@ class Steps:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Steps]:
     """Yield the launched library."""
-    global PORT  # noqa: PLW0603  its workflows are functions of a module
+    global PORT
     PORT = settings.effects
     config: DBOSConfig = {
         "name": "bench",

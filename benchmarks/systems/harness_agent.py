@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from benchmarks import effects
 
 LIMIT = timedelta(seconds=30)
+ONCE = RetryPolicy(maximum_attempts=1)
 
 
 class Order(BaseModel):
@@ -49,7 +50,8 @@ async def call(port: int, run: str, number: int) -> dict[str, int]:
 
 
 @agent.activity_tool_defn(
-    name="call_once", activity_config=ActivityConfig(start_to_close_timeout=LIMIT, retry_policy=RetryPolicy(maximum_attempts=1))
+    name="call_once",
+    activity_config=ActivityConfig(start_to_close_timeout=LIMIT, retry_policy=RetryPolicy(maximum_attempts=1)),
 )
 async def call_once(port: int, run: str, number: int) -> dict[str, int]:
     """Make one call, at most once."""

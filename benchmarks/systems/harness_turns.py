@@ -37,7 +37,7 @@ class Turns:
         await session.start_and_submit_message(
             "carry_out", order, workflow_name="Agent", task_queue=QUEUE, start_config=AgentConfig()
         )
-        while not (pending := await self._pending(session)):
+        while not (pending := await self._pending(session)):  # noqa: ASYNC110  known by looking only
             await asyncio.sleep(0.005)
         asked = approved = time.monotonic()
         ended = asyncio.create_task(_ended(session))
@@ -66,7 +66,7 @@ async def _ended(session: AgentClient) -> str:
     async for item in await session.attach(on_item=note):
         kind = type(getattr(item, "event", item)).__name__
         if kind in ("MessageHandlerEnd", "MessageHandlerError"):
-            said = "completed" if kind == "MessageHandlerEnd" else f"failed: {item}"
+            said = "completed" if kind == "MessageHandlerEnd" else f"failed: {item.event.message}"
         if kind == "TurnEnded":
             break
     return said
