@@ -1,4 +1,4 @@
-"""Costs of plans by the counters of the server itself: billed actions, and heartbeats, which no history shows."""
+"""Costs of plans by the counters of the server itself: actions, heartbeats, which no history shows, events and bytes."""
 
 import re
 
@@ -76,3 +76,21 @@ async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_a
     assert sum(events[name] for name in BILLED) == 8, events
     # an update and a signal at the live gate, a signal to the monitor; its timer, at most once in ten seconds
     assert twice - once in (11, 12)
+
+
+# bounds of what it is, 32, 108 and 69 events of 14, 86 and 73 kB, with room for a busy machine's workflow tasks
+@pytest.mark.parametrize(
+    ("steps", "shape", "events", "kilobytes"), [(1, "one", 40, 18), (20, "parallel", 125, 105), (20, "in a row", 95, 90)]
+)
+async def test_the_server_counts_no_more_events_and_bytes_of_a_run_than_it_did(
+    counted, plan, steps, shape, events, kilobytes
+):
+    airlock, _counters = counted
+    before = [(f"s{n - 1:02d}",) if n and shape == "in a row" else () for n in range(steps)]
+    handle = await airlock.submit(plan(*(step(f"s{n:02d}", "put", before[n], key=f"k{n}", value=n) for n in range(steps))))
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    info = (await handle.workflow.describe()).raw_description.workflow_execution_info
+    assert info.history_length == (await history(handle.workflow)).total(), "it is one run"
+    assert info.history_length <= events
+    assert info.history_size_bytes <= kilobytes * 1_000
