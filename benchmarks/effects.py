@@ -34,6 +34,7 @@ class Log:
     held: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has arrived."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    answering: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
 
     def of(self, run: str) -> list[Effect]:
@@ -45,7 +46,11 @@ class Log:
         return Counter(effect.number for effect in self.of(run))
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Note one request and answer it a moment later; or say which calls of a run were made."""
+        """Note one request and answer it a moment later; or say how often the call has been made."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.answering.add(task)
+        task.add_done_callback(self.answering.discard)
         try:
             _verb, path, *_ = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")
             _empty, what, run, number = path.split("/")
@@ -75,7 +80,8 @@ async def effects() -> AsyncIterator[Log]:
     finally:
         log.closing.set()
         server.close()
-        await asyncio.sleep(0)
+        if log.answering:
+            await asyncio.wait(log.answering, timeout=10)
 
 
 async def ask(port: int, what: str, run: str, number: int) -> int:

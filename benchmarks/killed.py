@@ -5,19 +5,22 @@ process is killed: it has happened, and its process cannot know. The process is 
 documents of each system say.
 """
 
+import argparse
 import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from benchmarks import contestants as all_of
 from benchmarks.contestants import Contestant, Place, System, place
 from benchmarks.plots import draw_killed
-from benchmarks.report import Sheet, save
+from benchmarks.report import Sheet, save, spread
 from devtools import peers
 
 CALLS = 10
+TIMES = 5
 KILLED = 5
 """The call in which the process is killed, counted from one."""
 _ARRIVES_WITHIN = 90.0
@@ -96,30 +99,45 @@ async def kill(where: Place, system: System, name: str) -> Aftermath:
     return Aftermath(system.name, answer["outcome"], made(where.log.times(run)), seconds)
 
 
-def sheet(found: list[Aftermath], missing: dict[str, str]) -> Sheet:
-    """Return the table."""
-    rows = [
-        (each.system, numbers(each.repeated), numbers(each.lost), each.outcome, f"{each.seconds:.0f} s") for each in found
-    ]
-    rows += [(name, "?", "?", f"not measured: {why}", "?") for name, why in missing.items()]
-    columns = ("system", "repeated", "never made", "the end", "after")
-    return Sheet(f"kill -9 in call {KILLED} of {CALLS} in a row", columns, rows, left=4)
+def sheet(found: Sequence[Aftermath], missing: Mapping[str, str]) -> Sheet:
+    """Return the table: a row for each way in which the kills of a system ended."""
+    rows = []
+    for name in dict.fromkeys(each.system for each in found):
+        kills = [each for each in found if each.system == name]
+        for way in dict.fromkeys((each.repeated, each.lost, each.outcome) for each in kills):
+            alike = [each for each in kills if (each.repeated, each.lost, each.outcome) == way]
+            after = spread([each.seconds for each in alike], 0)
+            rows.append([name, f"{len(alike)} of {len(kills)}", numbers(way[0]), numbers(way[1]), way[2], after])
+    rows += [[name, "0", "?", "?", f"not measured: {why}", "?"] for name, why in missing.items()]
+    columns = ("system", "kills", "repeated", "never made", "the end", "after, s")
+    return Sheet(f"kill -9 in call {KILLED} of {CALLS} in a row", columns, rows, left=5)
 
 
-async def main(systems: tuple[System, ...] = SYSTEMS) -> list[Aftermath]:
-    """Kill each of them, print and save."""
+def worst(found: Sequence[Aftermath]) -> list[tuple[str, tuple[int, ...]]]:
+    """Return for each system how often each call was made where most went wrong."""
+    last: dict[str, Aftermath] = {}
+    for each in sorted(found, key=lambda kill: len(kill.repeated) + len(kill.lost)):
+        last[each.system] = each
+    return [(name, last[name].made) for name in dict.fromkeys(each.system for each in found)]
+
+
+async def main(times: int, systems: tuple[System, ...] = SYSTEMS) -> list[Aftermath]:
+    """Kill each of them so many times, print and save."""
     missing = {system.name: system.missing for system in systems if system.missing}
     there = tuple(system for system in systems if not system.missing)
     found: list[Aftermath] = []
     async with place(there) as where:
         for number, system in enumerate(there):
-            found.append(await kill(where, system, f"killed{number}"))
-            print(found[-1], file=sys.stderr)
+            for again in range(times):
+                found.append(await kill(where, system, f"killed{number}-{again}"))
+                print(found[-1], file=sys.stderr)
     packages = peers.versions(*all_of.PACKAGES)
     saved = save("killed", [sheet(found, missing)], [asdict(each) for each in found], packages)
-    draw_killed(saved.with_suffix(".svg"), [(each.system, each.made) for each in found])
+    draw_killed(saved.with_suffix(".svg"), worst(found))
     return found
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--times", type=int, default=TIMES)
+    asyncio.run(main(parser.parse_args().times))

@@ -85,18 +85,28 @@ def test_ratios_are_taken_within_a_round():
 def test_the_aftermath_tells_repeated_calls_from_lost_ones():
     found = Aftermath("x", "completed", killed.made(Counter({0: 2, 1: 2, 2: 2, 3: 1, 4: 3})), 1.0)
     assert (found.repeated, found.lost) == ((1, 2, 3, 5), (6, 7, 8, 9, 10))
-    sheet = killed.sheet([found], {"y": "no packages"})
-    assert sheet.rows[0][1:3] == ("1, 2, 3, 5", "6-10")
-    assert sheet.rows[1][3] == "not measured: no packages"
+    assert [killed.numbers(each) for each in ((1, 2, 3, 5), (6, 7, 8), (5,), ())] == ["1, 2, 3, 5", "6-8", "5", "none"]
+
+
+def test_a_system_whose_kills_end_in_two_ways_has_two_rows():
+    kills = [Aftermath("x", "completed", killed.made(Counter(dict.fromkeys(range(10), 1) | {4: 2})), 1.0)] * 2
+    kills.insert(1, Aftermath("x", "completed", killed.made(Counter(dict.fromkeys(range(10), 1) | {3: 2, 4: 2})), 3.0))
+    sheet = killed.sheet(kills, {"y": "no packages"})
+    assert [list(row) for row in sheet.rows] == [
+        ["x", "2 of 3", "5", "none", "completed", "1 (1-1)"],
+        ["x", "1 of 3", "4-5", "none", "completed", "3 (3-3)"],
+        ["y", "0", "?", "?", "not measured: no packages", "?"],
+    ]
+    assert killed.worst(kills) == [("x", (1, 1, 1, 2, 2, 1, 1, 1, 1, 1))]
 
 
 async def test_a_killed_loop_repeats_what_it_had_done():
-    (found,) = await killed.main((LOOP,))
+    (found,) = await killed.main(1, (LOOP,))
     assert (found.repeated, found.lost) == ((1, 2, 3, 4, 5), ())
 
 
 async def test_a_killed_worker_of_airlock_repeats_and_loses_nothing_and_a_human_is_asked(folder):
-    (found,) = await killed.main((replace(AIRLOCK, variant="irreversible"),))
+    (found,) = await killed.main(1, (replace(AIRLOCK, variant="irreversible"),))
     assert found.made == (1,) * killed.CALLS
     assert found.outcome == "completed, after a human was asked about s4"
     assert (folder / "killed.svg").is_file()
