@@ -47,7 +47,7 @@ class Aftermath:
     system: str
     outcome: str
     made: tuple[int, ...]
-    """How often each call was made."""
+    """Number of times that each call was made."""
     seconds: float
     """From the start of the second process, when it was ready, to the end."""
 

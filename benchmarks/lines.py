@@ -40,9 +40,9 @@ class Turn:
     """The moments of one turn, by `time.monotonic`."""
 
     asked: float
-    """When the approver saw the question."""
+    """The moment when the approver saw the question."""
     approved: float
-    """When the approver answered."""
+    """The moment of the answer."""
 
 
 class System(Protocol):
