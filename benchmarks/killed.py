@@ -36,6 +36,7 @@ SYSTEMS = (
     all_of.DBOS_SQLITE,
     all_of.LANGGRAPH_POSTGRESQL,
     all_of.LANGGRAPH_SQLITE,
+    replace(all_of.LANGGRAPH_SQLITE, name="LangGraph, SQLite, a node a call", module="langgraph_nodes"),
     all_of.LOOP,
 )
 
