@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check chromium postgresql corpus chaos attack export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check chromium postgresql peers corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,9 @@ chromium: setup ## Debian's Chromium under .airlock, for the tests of the page t
 postgresql: setup ## Debian's PostgreSQL under .airlock unless one is installed, for the tests of the database tools; installs nothing
 	@$(BIN)/python -m devtools.postgresql
 
+peers: setup ## the systems that `make bench` measures beside Airlock, in an environment of their own under .airlock
+	@$(BIN)/python -m devtools.peers
+
 corpus: setup ## 200 real plans through Airlock, compared with calling the APIs directly
 	@$(BIN)/python -m devtools.corpus
 
@@ -64,12 +67,17 @@ attack: setup ## an attacker with the namespace's API and without keys; bounded 
 export-check: setup ## 500 plans of every ending: each exported number against a count from the raw histories
 	@$(BIN)/python -m tests.workflows.export_counts --plans 500
 
-bench: setup ## measure what a plan costs, what a contended resource loses, how fast the lock is, what a monitor absorbs, large plans
+bench: setup ## measure turns (beside other systems too, and killed), costs, locks, monitors, large plans; saved in .airlock/bench
+	@$(BIN)/python -m devtools.peers || echo "The other systems are not measured: their packages could not be installed"
+	@$(BIN)/python -m devtools.postgresql || echo "PostgreSQL could not be fetched: what needs it is not measured"
 	@$(BIN)/python -m benchmarks.turn
+	@$(BIN)/python -m benchmarks.others
+	@$(BIN)/python -m benchmarks.killed
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.contention
 	@$(BIN)/python -m benchmarks.lock
 	@$(BIN)/python -m benchmarks.monitor
+	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.large_parts
 	@$(BIN)/python -m benchmarks.large
 	@$(BIN)/python -m benchmarks.size

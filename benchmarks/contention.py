@@ -13,14 +13,13 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from airlock.base import names
 from airlock.client import Airlock
 from benchmarks.occupying import DIARY, occupy, plan
+from benchmarks.report import Sheet, save
 from benchmarks.server import serving
 
 PLANS = 100
@@ -82,21 +81,20 @@ async def contend(airlock: Airlock, plans: int) -> Looks:
 
 
 async def main(plans: int) -> None:
-    """Measure and print."""
+    """Measure, print and save."""
     async with serving([occupy], max_live_escalations=20) as airlock:
         looks = await contend(airlock, plans)
     stays = sorted((stay.began, stay.ended or 0.0) for stay in DIARY.stays)
     overlapping = sum(after[0] < before[1] for before, after in pairwise(stays))
     whole, used = stays[-1][1] - stays[0][0], sum(ended - began for began, ended in stays)
     gap = (whole - used) / (len(stays) - 1)
-    table = Table(title=f"{plans} plans on one contended resource, calls of {SECONDS[0]:g} to {SECONDS[1]:g} s")
-    for column in ("held at the gate", "a call running", "lost a hand-over", "longest queue", "calls at once", "seconds"):
-        table.add_column(column, justify="right")
-    table.add_row(
+    title = f"{plans} plans on one contended resource, calls of {SECONDS[0]:g} to {SECONDS[1]:g} s"
+    columns = ("held at the gate", "a call running", "lost a hand-over", "longest queue", "calls at once", "seconds")
+    row = [
         f"{looks.share():.0%}", f"{used / whole:.0%}", f"{gap:.2f} s", str(max(looks.waiting)),
         "1" if overlapping == 0 else f"overlaps: {overlapping}", f"{whole:.0f}",
-    )  # fmt: skip
-    Console().print(table)
+    ]  # fmt: skip
+    save("contention", [Sheet(title, columns, [row], left=0)])
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
@@ -26,10 +25,12 @@ from airlock.plans.state import State
 from airlock.temporal.connection import DATA_CONVERTER, ensure_search_attributes, learn_of_server
 from airlock.worker.roles import build_workers
 from benchmarks.bare import Bare, bare
+from benchmarks.report import Sheet, save
 from benchmarks.tools import nothing
 
 SIZES = (1, 20, 100)
 REPEATS = 3
+COLUMNS = ("steps", "shape", "events", "x bare", "actions", "x bare", "LIVE time x bare", "rehearsal time x bare")
 BILLED = (
     "WORKFLOW_EXECUTION_STARTED",
     "ACTIVITY_TASK_SCHEDULED",
@@ -79,12 +80,10 @@ async def events(handle: WorkflowHandle) -> Counter[str]:
     return found
 
 
-async def main() -> None:
-    """Measure and print."""
+async def main(sizes: Sequence[int] = SIZES, repeats: int = REPEATS) -> None:
+    """Measure, print and save."""
     temporal = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
-    table = Table(title="A plan next to a bare workflow with as many activities (median of runs)")
-    for column in ("steps", "shape", "events", "x bare", "actions", "x bare", "LIVE time x bare", "rehearsal time x bare"):
-        table.add_column(column, justify="right")
+    rows: list[list[str]] = []
     toolbox = Toolbox(Catalogue([nothing]), Policy(agents={"*": AgentPolicy(permissions=("*",))}))
     async with AsyncExitStack() as stack:
         env = await stack.enter_async_context(
@@ -99,23 +98,25 @@ async def main() -> None:
             await stack.enter_async_context(worker)
         await stack.enter_async_context(Worker(env.client, task_queue="bare", workflows=[Bare], activities=[bare]))
         airlock = Airlock(env.client)
-        for count in SIZES:
+        for count in sizes:
             for parallel in (True, False):
-                plain = sorted([await measure_bare(airlock, count, parallel, n) for n in range(REPEATS)], key=lambda m: m[0])
-                plans = sorted([await measure_plan(airlock, count, parallel, n) for n in range(REPEATS)], key=lambda m: m[1])
-                (bare_seconds, bare_events), (before, live, plan_events) = plain[REPEATS // 2], plans[REPEATS // 2]
+                plain = sorted([await measure_bare(airlock, count, parallel, n) for n in range(repeats)], key=lambda m: m[0])
+                plans = sorted([await measure_plan(airlock, count, parallel, n) for n in range(repeats)], key=lambda m: m[1])
+                (bare_seconds, bare_events), (before, live, plan_events) = plain[repeats // 2], plans[repeats // 2]
                 billed, bare_billed = (sum(found[name] for name in BILLED) for found in (plan_events, bare_events))
-                table.add_row(
-                    str(count),
-                    "parallel" if parallel else "sequential",
-                    str(plan_events.total()),
-                    f"{plan_events.total() / bare_events.total():.2f}",
-                    str(billed),
-                    f"{billed / bare_billed:.2f}",
-                    f"{live / bare_seconds:.2f}",
-                    f"{before / bare_seconds:.2f}",
+                rows.append(
+                    [
+                        str(count),
+                        "parallel" if parallel else "sequential",
+                        str(plan_events.total()),
+                        f"{plan_events.total() / bare_events.total():.2f}",
+                        str(billed),
+                        f"{billed / bare_billed:.2f}",
+                        f"{live / bare_seconds:.2f}",
+                        f"{before / bare_seconds:.2f}",
+                    ]
                 )
-    Console().print(table)
+    save("cost", [Sheet("A plan next to a bare workflow with as many activities (median of runs)", COLUMNS, rows, left=0)])
 
 
 if __name__ == "__main__":

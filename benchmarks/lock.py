@@ -10,11 +10,9 @@ import asyncio
 import random
 import time
 
-from rich.console import Console
-from rich.table import Table
-
 from airlock.client import Airlock
 from benchmarks.occupying import DIARY, occupy, plan
+from benchmarks.report import Sheet, save
 from benchmarks.server import serving
 from devtools.chaos_barrier import lock, unlock
 
@@ -43,20 +41,19 @@ async def measure(airlock: Airlock, plans: int, number: int, rng: random.Random)
     return last - locked, quiesced - locked
 
 
-async def main(plans: int) -> None:
-    """Measure and print."""
+async def main(plans: int, repeats: int = REPEATS) -> None:
+    """Measure, print and save."""
     rng = random.Random(SEED)
-    table = Table(title=f"The system lock with {plans} plans live, each in one call")
-    for column in ("run", "lock to the last call's end", "lock to quiesced", "on top", "share on top"):
-        table.add_column(column, justify="right")
+    rows: list[list[str]] = []
     async with serving([occupy], max_live_escalations=plans) as airlock:
-        for number in range(REPEATS):
+        for number in range(repeats):
             longest, quiesced = await measure(airlock, plans, number, rng)
             on_top = quiesced - longest
-            table.add_row(
-                str(number + 1), f"{longest:.2f} s", f"{quiesced:.2f} s", f"{on_top:.2f} s", f"{on_top / quiesced:.0%}"
+            rows.append(
+                [str(number + 1), f"{longest:.2f} s", f"{quiesced:.2f} s", f"{on_top:.2f} s", f"{on_top / quiesced:.0%}"]
             )
-    Console().print(table)
+    columns = ("run", "lock to the last call's end", "lock to quiesced", "on top", "share on top")
+    save("lock", [Sheet(f"The system lock with {plans} plans live, each in one call", columns, rows, left=0)])
 
 
 if __name__ == "__main__":

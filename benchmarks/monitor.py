@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from rich.console import Console
-from rich.table import Table
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -28,6 +26,7 @@ from airlock.monitoring.messages import HealthSnapshot
 from airlock.monitoring.observation import ObservedCall, observe
 from airlock.monitoring.report import Report, ReportKey
 from airlock.plans.contract import Mode
+from benchmarks.report import Sheet, save
 from benchmarks.server import serving
 from benchmarks.tools import nothing
 
@@ -113,11 +112,9 @@ async def longest_run(client: Client) -> tuple[int, int, int]:
 
 
 async def main(number: int) -> None:
-    """Measure and print."""
-    table = Table(title=f"One monitor, {number} reports in {PARTS} parts, {SENDERS} senders")
+    """Measure, print and save."""
     columns = ("part", "sent/s", "absorbed/s", "health p50", "health max", "counts", "runs", "longest run", "process")
-    for column in columns:
-        table.add_column(column, justify="right")
+    rows: list[list[str]] = []
     found, rate = reports(number), None
     async with serving([nothing]) as airlock:
         client = airlock.client
@@ -135,13 +132,13 @@ async def main(number: int) -> None:
             runs, events, size = await longest_run(client)
             took.sort()
             state, memory = len(seen.windows.model_dump_json()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            table.add_row(
+            rows.append([
                 str(part + 1), f"{sent:.0f}", f"{absorbed:.0f}", f"{took[len(took) // 2]:.2f} s", f"{took[-1]:.2f} s",
                 f"{state / 1e3:.0f} kB", str(runs), f"{events} events, {size / 1e6:.1f} MB", f"{memory / 1e3:.0f} MB",
-            )  # fmt: skip
+            ])  # fmt: skip
             assert seen.windows.total.tally(Mode.LIVE).calls == 5 * seen.counted == 5 * (part + 1) * number // PARTS
             assert seen.repeated == seen.refused == 0, "every report is taken, and none came twice"
-    Console(width=130).print(table)
+    save("monitor", [Sheet(f"One monitor, {number} reports in {PARTS} parts, {SENDERS} senders", columns, rows, left=0)])
 
 
 if __name__ == "__main__":

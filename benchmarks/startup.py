@@ -3,8 +3,10 @@
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from statistics import median
 
+from benchmarks.report import Sheet, save
 from devtools.environment import ROOT
 
 RUNS = 7
@@ -21,11 +23,13 @@ def seconds(arguments: tuple[str, ...]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
-    """Print the median of several runs of each line."""
-    for arguments in LINES:
-        taken = [seconds(arguments) for _ in range(RUNS)]
-        print(f"airlock {' '.join(arguments):16} {median(taken):6.3f} s of CPU, {min(taken):.3f} at best, {RUNS} runs")
+def main(lines: Sequence[tuple[str, ...]] = LINES, runs: int = RUNS) -> None:
+    """Measure several runs of each line, print and save."""
+    rows = []
+    for arguments in lines:
+        taken = [seconds(arguments) for _ in range(runs)]
+        rows.append([f"airlock {' '.join(arguments)}", f"{median(taken):.3f} s", f"{min(taken):.3f} s", str(runs)])
+    save("startup", [Sheet("CPU of a command line", ("line", "median", "best", "runs"), rows)])
 
 
 if __name__ == "__main__":

@@ -5,41 +5,38 @@ approver answers at once in both: what is measured is what Temporal and Airlock 
 """
 
 import asyncio
-import json
-import os
-import platform
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from temporalio.worker import Worker
 
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
-from airlock.cli.processes import Child
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
-from airlock.temporal.connection import connect_to, ensure_search_attributes, learn_of_server
+from airlock.temporal.connection import ensure_search_attributes, learn_of_server
 from airlock.worker.roles import Limits, build_workers
-from benchmarks.floor import QUEUE, Floor, call
+from benchmarks.floor import QUEUE, Floor, call, waits
+from benchmarks.lines import cpu
+from benchmarks.plots import draw_ratios
+from benchmarks.report import Sheet, save
+from benchmarks.server import temporal_process
 from benchmarks.tools import nothing
 
 SHAPES = ((1, False, 1), (3, False, 1), (20, True, 1), (20, False, 1), (100, True, 1), (100, False, 1), (1, False, 50))
 """Steps, parallel or in a row, and plans at the same time."""
+COLUMNS = ("steps", "shape", "plans at once", "time", "CPU", "approval to end", "floor, ms")
 RUNS = 9
 LARGE_RUNS = 5
-_CLOCK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -61,54 +58,22 @@ class Bench:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that the server and this process have used."""
-        fields = Path(f"/proc/{self.server}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _CLOCK + time.process_time()
+        return cpu((self.server,))
 
 
 @asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     """Yield a server in memory with the workers of both."""
-    temporal = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
     toolbox = Toolbox(Catalogue([nothing]), Policy(agents={"*": AgentPolicy(permissions=("*",))}))
-    with tempfile.TemporaryDirectory() as folder:
-        port = 20_000 + os.getpid() % 10_000
-        command = [
-            temporal,
-            "server",
-            "start-dev",
-            "--headless",
-            "--ip",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--log-level",
-            "error",
-        ]
-        server = Child("the Temporal server", command, Path(folder) / "temporal.log", dict(os.environ))
-        try:
-            async with AsyncExitStack() as stack:
-                client = await _connected(port)
-                await ensure_search_attributes(client)
-                await learn_of_server(client)
-                for worker in build_workers(client, toolbox, limits=Limits(calls=100)):
-                    await stack.enter_async_context(worker)
-                await stack.enter_async_context(Worker(client, task_queue=QUEUE, workflows=[Floor], activities=[call]))
-                yield Bench(Airlock(client), server.pid)
-        finally:
-            server.kill()
-
-
-async def _connected(port: int) -> Any:
-    for _ in range(300):
-        try:
-            client = await connect_to(f"127.0.0.1:{port}")
-            async for _found in client.list_workflows(page_size=1):
-                pass
-        except Exception:  # noqa: BLE001  # the server is not up yet
-            await asyncio.sleep(0.1)
-        else:
-            return client
-    raise SystemExit("the Temporal server does not answer")
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        server = await stack.enter_async_context(temporal_process(Path(folder)))
+        await ensure_search_attributes(server.client)
+        await learn_of_server(server.client)
+        for worker in build_workers(server.client, toolbox, limits=Limits(calls=100)):
+            await stack.enter_async_context(worker)
+        await stack.enter_async_context(Worker(server.client, task_queue=QUEUE, workflows=[Floor], activities=[call]))
+        yield Bench(Airlock(server.client), server.pid)
 
 
 async def floor(bench: Bench, count: int, parallel: bool, name: str) -> float:
@@ -116,7 +81,7 @@ async def floor(bench: Bench, count: int, parallel: bool, name: str) -> float:
     handle = await bench.airlock.client.start_workflow(
         Floor.run, args=[count, parallel], id=f"floor-{name}", task_queue=QUEUE
     )
-    while not await handle.query(Floor.waits):  # noqa: ASYNC110  known by looking only
+    while not await waits(handle):  # noqa: ASYNC110  known by looking only
         await asyncio.sleep(0.005)
     approved = time.perf_counter()
     await handle.signal(Floor.approve)
@@ -147,46 +112,59 @@ async def measured(bench: Bench, run: Callable[[str], Awaitable[float]], at_once
     return Cost(ended - began, bench.cpu() - cpu, ended - min(approved))
 
 
-def ratio(plans: list[float], floors: list[float]) -> str:
-    """Return the median of the ratios of runs that followed each other, with the lowest and the highest one."""
+def ratio(plans: list[float], floors: list[float]) -> tuple[float, float, float]:
+    """Return the lowest of the ratios of runs that followed each other, the median and the highest."""
     found = sorted(plan / floor for plan, floor in zip(plans, floors, strict=True))
-    return f"{statistics.median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
+    return found[0], statistics.median(found), found[-1]
 
 
-async def main() -> None:
-    """Measure, print, and save as JSON where a file is named."""
-    table = Table(
-        title="A turn next to the floor: a bare workflow that waits for the same approval (medians of ratios, with ranges)"
-    )
-    for column in ("steps", "shape", "plans at once", "time", "CPU", "approval to end", "floor, ms"):
-        table.add_column(column, justify="right")
+async def main(shapes: Sequence[tuple[int, bool, int]] = SHAPES, runs: int = RUNS, file: str | None = None) -> None:
+    """Measure, print and save, also where a file is named."""
+    rows: list[list[str]] = []
     found: list[dict[str, Any]] = []
     async with bench() as place:
         for number in range(3):
             await measured(place, lambda name: plan(place, 1, False, name), 1, f"warm-{number}")
             await measured(place, lambda name: floor(place, 1, False, name), 1, f"warm-{number}")
-        for count, parallel, at_once in SHAPES:
+        for count, parallel, at_once in shapes:
             plans: list[Cost] = []
             floors: list[Cost] = []
-            for number in range(RUNS if count * at_once < 50 else LARGE_RUNS):
+            for number in range(runs if count * at_once < 50 else min(runs, LARGE_RUNS)):
                 name = f"{count}-{parallel}-{at_once}-{number}"
                 floors.append(await measured(place, lambda n, c=count, p=parallel: floor(place, c, p, n), at_once, name))
                 plans.append(await measured(place, lambda n, c=count, p=parallel: plan(place, c, p, n), at_once, name))
-            ratios = {
+            ranges = {
                 what: ratio([getattr(cost, what) for cost in plans], [getattr(cost, what) for cost in floors])
                 for what in ("clock", "cpu", "after")
             }
+            ratios = {what: f"{middle:.2f} ({low:.2f}-{high:.2f})" for what, (low, middle, high) in ranges.items()}
             shape = "one" if count == 1 else "parallel" if parallel else "in a row"
             median = statistics.median(cost.clock for cost in floors) * 1_000
-            table.add_row(str(count), shape, str(at_once), ratios["clock"], ratios["cpu"], ratios["after"], f"{median:.0f}")
-            found.append({"steps": count, "shape": shape, "at_once": at_once, "floor_ms": round(median, 1), **ratios})
+            rows.append([str(count), shape, str(at_once), ratios["clock"], ratios["cpu"], ratios["after"], f"{median:.0f}"])
+            found.append(
+                {
+                    "steps": count,
+                    "shape": shape,
+                    "at_once": at_once,
+                    "floor_ms": round(median, 1),
+                    **ratios,
+                    "ranges": ranges,
+                }
+            )
             print(f"{count} {shape} x{at_once}: {ratios}", file=sys.stderr)
-    Console(width=120).print(table)
-    if len(sys.argv) > 1:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "temporalio": version("temporalio")}
-        text = json.dumps({"machine": machine, "turns": found}, indent=1) + "\n"
-        await asyncio.to_thread(Path(sys.argv[1]).write_text, text, encoding="utf-8")
+    title = "A turn next to the floor: a bare workflow that waits for the same approval (medians of ratios, with ranges)"
+    path = save("turn", [Sheet(title, COLUMNS, rows, left=0)], found)
+    if file is not None:
+        await asyncio.to_thread(shutil.copyfile, path, file)
+    _draw(path, found)
+
+
+def _draw(path: Path, found: list[dict[str, Any]]) -> None:
+    labels = [f"{each['steps']} {each['shape']}" + (f" x{each['at_once']}" if each["at_once"] > 1 else "") for each in found]
+    kinds = {"time": "clock", "CPU": "cpu", "approval to end": "after"}
+    values = [[tuple(each["ranges"][what]) for each in found] for what in kinds.values()]
+    draw_ratios(path.with_suffix(".svg"), "Airlock, times the floor", labels, list(kinds), values)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(file=sys.argv[1] if len(sys.argv) > 1 else None))

@@ -64,6 +64,13 @@ def server() -> Iterator[str]:
     Raises:
         NotReady: If there are no programs, or the server does not start.
     """
+    with server_process() as (url, _pid):
+        yield url
+
+
+@contextmanager
+def server_process() -> Iterator[tuple[str, int]]:
+    """Like `server`, and yield the id of its process too."""
     found = programs()
     if found is None:
         raise NotReady("there is no PostgreSQL here")
@@ -74,8 +81,8 @@ def server() -> Iterator[str]:
         bin_folder, environment = _readable(bin_folder, environment, folder, how)
         how |= {"env": {"PATH": os.defpath, "LC_ALL": "C", **environment}, "cwd": folder, "stdin": subprocess.DEVNULL}
         data = _initialized(bin_folder, folder, how)
-        with _started(bin_folder, data, how) as port:
-            yield f"postgresql+psycopg://airlock@127.0.0.1:{port}/postgres"
+        with _started(bin_folder, data, how) as (port, pid):
+            yield f"postgresql+psycopg://airlock@127.0.0.1:{port}/postgres", pid
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -114,7 +121,7 @@ def _initialized(bin_folder: Path, folder: Path, how: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def _started(bin_folder: Path, data: Path, how: dict[str, Any]) -> Iterator[int]:
+def _started(bin_folder: Path, data: Path, how: dict[str, Any]) -> Iterator[tuple[int, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -137,7 +144,7 @@ def _started(bin_folder: Path, data: Path, how: dict[str, Any]) -> Iterator[int]
             if not _is_ready(process, data):
                 log.seek(0)
                 raise NotReady(f"the server did not start: {log.read()[-2000:].decode(errors='replace')}")
-            yield port
+            yield port, process.pid
         finally:
             _stop(process)
 

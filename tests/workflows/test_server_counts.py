@@ -1,4 +1,4 @@
-"""Costs of plans by the counters of the server itself: billed actions, and heartbeats, which no history shows."""
+"""Costs of plans by the counters of the server itself: actions, heartbeats, which no history shows, events and bytes."""
 
 import re
 from itertools import pairwise
@@ -11,7 +11,8 @@ from airlock.activities import heartbeat, lasting
 from tests.processes.harness import free_port
 from tests.running import dev_server
 from tests.workflows.conftest import approved, step, until, working
-from tests.workflows.test_cost import BILLED, history
+from tests.workflows.test_cost import BILLED, carry_out, history
+from tests.workflows.world import WORLD
 
 
 class ServerCounters:
@@ -107,3 +108,22 @@ async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_a
     assert sum(events[name] for name in BILLED) == 8, events
     # an update and a signal at the live gate, a signal to the monitor; its timer, at most once in ten seconds
     assert await actions(counters) - before in (11, 12)
+
+
+# bounds of what it is, 32, 98 and 69 events of 14, 84 and 72 kB, with room for a busy machine's workflow tasks
+@pytest.mark.parametrize(
+    ("steps", "shape", "events", "kilobytes"), [(1, "one", 40, 15), (20, "parallel", 120, 90), (20, "in a row", 85, 77)]
+)
+async def test_the_server_counts_no_more_events_and_bytes_of_a_run_than_it_did(
+    counted, plan, steps, shape, events, kilobytes
+):
+    airlock, _counters = counted
+    before = [(f"s{n - 1:02d}",) if n and shape == "in a row" else () for n in range(steps)]
+    document = plan(*(step(f"s{n:02d}", "put", before[n], key=f"k{n}", value=n) for n in range(steps)))
+    gates = [WORLD.hold(document["plan_id"], f"s{n:02d}") for n in range(steps)] if shape == "parallel" else []
+    handle = await carry_out(airlock, document, gates)
+    info = (await handle.workflow.describe()).raw_description.workflow_execution_info
+    assert info.history_length == (await history(handle.workflow)).total(), "it is one run"
+    counted_events, counted_bytes = info.history_length, info.history_size_bytes
+    assert counted_events <= events
+    assert counted_bytes <= kilobytes * 1_000
