@@ -16,7 +16,7 @@ from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.handed_back import asked_since
 from airlock.run.live.call_results import outcome_of
-from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED, Outcome
+from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED, READ_FAILED, Outcome
 from airlock.run.presentation.preview import approve_command, render_closed, render_preview
 from airlock.run.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
@@ -111,10 +111,11 @@ class PlanResult(WireModel):
 
 
 def rehearsal_failed(ended: StatusView | PlanResult) -> bool:
-    """Return True if a plan ended without any call, and a mock or a dry run of it failed: what was asked was not done."""
+    """Return True if a plan ended without a call that worked, and a mock, a dry run or a read before it failed."""
     if ended.outcome is not Outcome.REHEARSED or any(step.status != "waiting" for step in ended.steps):
         return False
-    return any(reason.startswith((MOCK_FAILED, DRY_RUN_FAILED)) for step in ended.steps for reason in step.reasons)
+    failed = (MOCK_FAILED, DRY_RUN_FAILED, READ_FAILED)
+    return any(reason.startswith(failed) for step in ended.steps for reason in step.reasons)
 
 
 def step_views(run: Run) -> tuple[StepView, ...]:
