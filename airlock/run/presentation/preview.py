@@ -17,7 +17,7 @@ from airlock.plans.state import State
 from airlock.run.presentation.argument_lines import argument_lines, short
 from airlock.run.presentation.derived import derived_mark
 from airlock.run.presentation.undo_preview import quoted, undo_lines, undo_step_lines
-from airlock.run.sealed import Sealed, SealedStep
+from airlock.run.sealed import MAX_SHOWN_READ, Sealed, SealedRead, SealedStep
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
@@ -131,11 +131,13 @@ def _header(sealed: Sealed) -> Iterator[str]:
         yield f"replaces the preview {sealed.replaces[:16]}: what was approved then must be approved again"
     live = sealed.live_steps
     below = [step for step in sealed.steps if step.ceiling is not Mode.LIVE]
-    already = [step for step in sealed.steps if step.already_live]
+    already = [step for step in sealed.steps if step.already_live and step.read is None]
+    reads = [step for step in sealed.steps if step.read is not None]
     yield (
         f"{len(live)} of {count(len(sealed.steps), 'step')} would go LIVE"
         + (f", {len(below)} {'stays' if len(below) == 1 else 'stay'} below" if below else "")
         + (f", {_live_already(len(already))}" if already else "")
+        + (f", {len(reads)} {'was' if len(reads) == 1 else 'were'} read before this preview" if reads else "")
     )
 
 
@@ -155,7 +157,7 @@ def _writes_live(step: SealedStep) -> bool:
 
 
 def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
-    state = "already LIVE" if step.already_live else step.ceiling.value
+    state = "already read" if step.read else "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
     yield from _beside_the_call(step)
@@ -172,12 +174,25 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
     elif whole:
         for name, value in sorted(step.args.items()):
             yield from argument_lines(name, value, "        ", whole=True)
+    if step.read is not None:
+        yield from _read(step, step.read, whole)
     for reason in step.reasons:
         yield f"      ceiling: {visible(reason)}"
     if step.ceiling is Mode.LIVE and not step.already_live:
         yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _read(step: SealedStep, read: SealedRead, whole: bool) -> Iterator[str]:
+    if not whole:
+        for name, value in sorted(step.args.items()):
+            yield from argument_lines(name, value, "        ", whole=False)
+    yield f"      read before this preview, at {read.at:%Y-%m-%d %H:%M:%S} UTC; approval: waived by the policy"
+    if read.size <= MAX_SHOWN_READ:
+        yield from argument_lines("returned", read.output, "      ", whole=whole)
+    else:
+        yield f"      returned: {read.size:,} bytes of JSON with the digest {read.digest}"
 
 
 def _observed(preview: StepPreview, whole: bool) -> Iterator[str]:
