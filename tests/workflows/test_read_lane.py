@@ -1,14 +1,24 @@
 """The read lane: reads that need no person run before the preview; what the approver sees is what they returned."""
 
+import asyncio
+import json
+
 import pytest
 from temporalio.api.enums.v1 import EventType
 
 from airlock.activities.monitor import start_monitors
+from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
+from airlock.cli.verify_files import check_export
+from airlock.client import Airlock
 from airlock.client.listing import count_plans, list_plans
 from airlock.client.live_gate import LiveGate
+from airlock.export.files import APPROVALS
 from airlock.plans.state import State
-from tests.workflows.conftest import approved, awaiting, chain, step, until
+from airlock.worker.roles import build_workers
+from tests.running import running
+from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, chain, namespace, step, until
+from tests.workflows.export_counts import exported
 from tests.workflows.test_short_path import activities
 from tests.workflows.world import WORLD
 
@@ -221,16 +231,9 @@ async def test_budgets_over_time_count_reads(airlock_with, plan):
 
 
 async def test_no_live_worker_holds_a_preview_up(dev_server, plan):
-    from airlock.activities.toolbox import Toolbox
-    from airlock.worker.roles import build_workers
-    from tests.running import running
-    from tests.workflows.conftest import POLICY, catalogue, namespace
-
     client = await namespace(dev_server.client, "lane-without-live")
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | LANE))
     document = read_then_put(plan)
-    from airlock.client import Airlock
-
     async with running([each for role in ("orchestrate", "rehearse") for each in build_workers(client, toolbox, role)]):
         handle = await Airlock(client).submit(document)
         status = await awaiting(handle)
@@ -256,3 +259,24 @@ async def test_a_list_of_plans_tells_how_a_plan_of_reads_ended(lane, plan):
     assert await listed(State.MOCK) == {}
     assert (await listed(None))[document["plan_id"]] == ("COMPLETED", "completed")
     assert await count_plans(lane.client, state=State.COMPLETED) == 1
+
+
+async def test_an_export_holds_both_seals_and_is_verified(lane, plan, tmp_path):
+    lone = await lane.submit(plan(step("see", "look", key="k")))
+    mixed = await lane.submit(read_then_put(plan))
+    await approved(mixed)
+    assert {(await each.result()).outcome for each in (lone, mixed)} == {"completed"}
+
+    async def known():
+        return await count_plans(lane.client, state=State.COMPLETED) == 2
+
+    await until(known)
+    root = await exported(lane.client, tmp_path / "out")
+    checked = await asyncio.to_thread(check_export, tmp_path / "out", root)
+    assert not checked.findings, checked.findings
+    seals = [json.loads(line) for line in (tmp_path / "out" / APPROVALS).read_text().splitlines()]
+    of_mixed = [seal for seal in seals if seal["plan_id"] == mixed.plan_id]
+    assert [[step["id"] for step in seal["content"]["steps"]] for seal in of_mixed] == [["see"], ["see", "set"]]
+    assert [[each["by"] for each in seal["decisions"]] for seal in of_mixed] == [["policy"], ["alice"]]
+    assert of_mixed[1]["content"]["steps"][0]["read"]["output"]["found"] == "seen"
+    assert len(seals) == 4

@@ -142,4 +142,4 @@ async def test_a_monitor_counts_the_report_that_a_run_with_keys_signals_itself(w
 
         found = await until(counted)
     assert (found["counted"], found["refused"]) == (1, 0), found["refusals"]
-    assert found["windows"]["all"]["tools"]["look"]["live"]["ok"] == 1
+    assert found["windows"]["total"]["tools"]["look"]["live"]["ok"] == 1
