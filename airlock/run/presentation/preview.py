@@ -157,9 +157,8 @@ def _writes_live(step: SealedStep) -> bool:
 
 
 def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
-    state = "already read" if step.read else "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
-    yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
+    yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {_goes_to(step)}"
     yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
         yield f"      effect: {visible(step.preview.effect)}"
@@ -182,6 +181,12 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
         yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _goes_to(step: SealedStep) -> str:
+    if step.read is not None:
+        return "already read"
+    return "already LIVE" if step.already_live else step.ceiling.value
 
 
 def _read(step: SealedStep, read: SealedRead, whole: bool) -> Iterator[str]:
