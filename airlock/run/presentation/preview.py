@@ -161,15 +161,7 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
     yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {_goes_to(step)}"
     yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
-        yield f"      effect: {visible(step.preview.effect)}"
-        for name, value in sorted(step.preview.args.items()):
-            mark = derived_mark(step, name)
-            yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
-        if step.preview.observed is not None:
-            yield from _observed(step.preview, whole)
-        yield from _among_own_steps(step.preview)
-        if not step.preview.looked:
-            yield "      not looked at: the outcome is (known after live)"
+        yield from _previewed(step, step.preview, whole)
     elif whole:
         for name, value in sorted(step.args.items()):
             yield from argument_lines(name, value, "        ", whole=True)
@@ -181,6 +173,18 @@ def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
         yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _previewed(step: SealedStep, preview: StepPreview, whole: bool) -> Iterator[str]:
+    yield f"      effect: {visible(preview.effect)}"
+    for name, value in sorted(preview.args.items()):
+        mark = derived_mark(step, name)
+        yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
+    if preview.observed is not None:
+        yield from _observed(preview, whole)
+    yield from _among_own_steps(preview)
+    if not preview.looked:
+        yield "      not looked at: the outcome is (known after live)"
 
 
 def _goes_to(step: SealedStep) -> str:
