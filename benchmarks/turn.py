@@ -30,7 +30,6 @@ from airlock.admission.policy import AgentPolicy, Policy
 from airlock.cli.processes import Child
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.contract import Risk
 from airlock.plans.state import State
 from airlock.temporal.connection import connect_to, ensure_search_attributes, learn_of_server
 from airlock.worker.roles import Limits, build_workers
@@ -72,7 +71,7 @@ async def bench() -> AsyncIterator[Bench]:
     """Yield a server in memory with the workers of both."""
     temporal = shutil.which("temporal") or str(Path(sys.executable).with_name("temporal"))
     agents = {"*": AgentPolicy(permissions=("*",))}
-    policy = Policy(agents=agents, approval_waived_for=(Risk.LOW,), read_lane=True)
+    policy = Policy(agents=agents, read_lane=True)
     toolbox = Toolbox(Catalogue([nothing, look]), policy)
     with tempfile.TemporaryDirectory() as folder:
         port = 20_000 + os.getpid() % 10_000

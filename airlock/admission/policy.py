@@ -87,7 +87,7 @@ class Policy(FileModel):
     approval_required_for_high_risk: bool = True
     approval_waived_for: tuple[Risk, ...] = ()
     read_lane: bool = Field(default=False, exclude_if=is_empty)
-    """True to make LOW risk reads whose approval is waived before the preview, which then shows what they returned."""
+    """True to waive the approval of LOW risk reads, and to make them before the preview, which shows what they returned."""
     enable_rollback_on_failure: bool = True
     rollback_on_stale: bool = False
     approvals_required: int = Field(default=1, ge=1, le=50)
@@ -198,6 +198,8 @@ class Policy(FileModel):
             return False
         if contract.risk is Risk.HIGH and self.approval_required_for_high_risk:
             return False
+        if self.read_lane and contract.risk is Risk.LOW and contract.read_only:
+            return True
         return contract.risk in self.approval_waived_for
 
     def reads_early(self, contract: Contract) -> bool:
@@ -205,8 +207,7 @@ class Policy(FileModel):
 
         A tool whose calls share slots waits for them in LIVE, where it can hold them.
         """
-        reads = contract.risk is Risk.LOW and contract.read_only and contract.max_concurrent is None
-        return self.read_lane and reads and self.waives_approval(contract)
+        return self.read_lane and contract.risk is Risk.LOW and contract.read_only and contract.max_concurrent is None
 
     def digest(self) -> str:
         """Return the hash over the whole policy."""
@@ -236,14 +237,6 @@ def contradictions(policy: Policy) -> tuple[Problem, ...]:
                 where="policy.signature_required",
                 message=f"is {policy.signature_required.value!r}, but authorized_keys lists no key",
                 fix="add the approvers' public keys to policy.authorized_keys",
-            )
-        )
-    if policy.read_lane and Risk.LOW not in policy.approval_waived_for:
-        problems.append(
-            Problem(
-                where="policy.read_lane",
-                message="is true, but approval_waived_for does not hold LOW: no read could be made early",
-                fix='add "LOW" to policy.approval_waived_for, or leave read_lane out',
             )
         )
     return tuple(problems)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airlock.admission.budget import Spending
-from airlock.admission.policy import Policy, WindowBudget, contradictions
+from airlock.admission.policy import Policy, WindowBudget
 from airlock.admission.stricter import stricter
 from airlock.base.canonical import digest
 from airlock.base.keyring import Channel, Key, Keyring
@@ -38,7 +38,7 @@ from airlock.run.sealed import MAX_SHOWN_READ
 from airlock.run.state import Run
 from tests.core.build import NOW, catalogue, make_tool, new_run, plan, policy, rehearse, step
 
-LANE = policy(read_lane=True, approval_waived_for=["LOW"])
+LANE = policy(read_lane=True)
 WAIVED = policy(approval_waived_for=["LOW"])
 TOMORROW = NOW + timedelta(days=1)
 
@@ -66,6 +66,7 @@ def was_read(run: Run, *outputs: Any) -> Run:
         ({}, LANE, True),
         ({}, WAIVED, False),
         ({"risk": "MEDIUM"}, policy(read_lane=True, approval_waived_for=["LOW", "MEDIUM"]), False),
+        ({}, policy(read_lane=True, approval_waived_for=["LOW"]), True),
         ({"reversibility": "compensable", "compensate": True}, LANE, False),
         ({"max_concurrent": 2}, LANE, False),
         ({"rate_limit": "5/s"}, LANE, True),
@@ -212,9 +213,7 @@ def test_a_live_worker_lets_reads_be_made_by_its_own_policy_and_contracts_only()
     assert lane_objection(answer.steps, evidence, LANE, catalogue()) == ""
     assert "read_lane" in lane_objection(answer.steps, evidence, WAIVED, catalogue())
     assert "no LOW risk read" in lane_objection(answer.steps, evidence, LANE, lying_catalogue(risk="MEDIUM"))
-    unwaived = policy(read_lane=True)
-    assert "no LOW risk read" in lane_objection(answer.steps, evidence, unwaived, catalogue())
-    for today, tools in ((unwaived, catalogue()), (LANE, lying_catalogue(timeout=1.0)), (policy(agents={}), catalogue())):
+    for today, tools in ((policy(), catalogue()), (LANE, lying_catalogue(timeout=1.0)), (policy(agents={}), catalogue())):
         assert not isinstance(examine(evidence, today, tools, "plan-p-1", NOW), Permission)
 
 
@@ -293,9 +292,20 @@ def test_the_option_is_off_and_leaves_no_trace_where_it_is() -> None:
     assert "passing" not in SlotRequest(holder="h", request="r").model_dump(mode="json")
 
 
-def test_a_lane_that_no_step_can_take_is_a_contradiction() -> None:
-    assert [problem.where for problem in contradictions(policy(read_lane=True))] == ["policy.read_lane"]
-    assert contradictions(LANE) == ()
+@pytest.mark.parametrize(
+    ("risk", "reversibility", "waived"),
+    [
+        ("LOW", "read_only", True),
+        ("LOW", "compensable", False),
+        ("MEDIUM", "read_only", False),
+    ],
+)
+def test_the_lane_waives_the_approval_of_low_risk_reads_and_of_nothing_else(
+    risk: str, reversibility: str, waived: bool
+) -> None:
+    tool = make_tool("t", risk, reversibility, compensate=reversibility == "compensable")
+    contract = Catalogue([tool]).contract("t", {})
+    assert (LANE.waives_approval(contract), policy().waives_approval(contract)) == (waived, False)
 
 
 @pytest.mark.parametrize(("one", "other", "both"), [(LANE, LANE, True), (LANE, WAIVED, False), (WAIVED, LANE, False)])

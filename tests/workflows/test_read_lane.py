@@ -22,7 +22,7 @@ from tests.workflows.export_counts import exported
 from tests.workflows.test_short_path import activities
 from tests.workflows.world import WORLD
 
-LANE = {"read_lane": True, "approval_waived_for": ["LOW"]}
+LANE = {"read_lane": True}
 
 
 @pytest.fixture

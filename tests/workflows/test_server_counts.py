@@ -86,7 +86,7 @@ async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_a
 
 
 async def test_a_plan_of_one_read_that_needs_no_person_costs_five_actions_in_all(tmp_path, plan):
-    async with counting(tmp_path, read_lane=True, approval_waived_for=["LOW"]) as (airlock, counters):
+    async with counting(tmp_path, read_lane=True) as (airlock, counters):
 
         async def carry_out():
             handle = await airlock.submit(plan(step("see", "look", key="k")))
