@@ -114,7 +114,7 @@ async def test_a_step_that_only_claims_to_read_is_not_called_before_its_approval
 
 async def test_a_live_worker_whose_policy_has_no_lane_reads_nothing(dev_server, plan):
     client = await namespace(dev_server.client, f"claims{next(_NUMBERS)}")
-    rules = Policy.model_validate(POLICY.model_dump() | LANE)
+    rules = Policy.model_validate(POLICY.model_dump() | LANE | {"approval_waived_for": ["LOW"]})
     strict = Policy.model_validate(POLICY.model_dump() | {"approval_waived_for": ["LOW"]})
     ours = [
         each for role in ("orchestrate", "rehearse") for each in build_workers(client, Toolbox(catalogue(), rules), role)
@@ -126,6 +126,18 @@ async def test_a_live_worker_whose_policy_has_no_lane_reads_nothing(dev_server, 
         (entry,) = [each for each in (await handle.audit()).entries if each.what == "not_read"]
     assert "read_lane" in entry.reason
     assert calls_of(document, "see") == 0
+
+
+async def test_a_read_whose_worker_was_lost_is_made_again(where, plan):
+    document = read_then_put(plan)
+    async with where.working():
+        where.holding.hold("read")
+        handle = await where.airlock.submit(document)
+        await where.attacker.fail_by_id(*await where.holding.begun("read"))  # Temporal gives it to a worker again
+        where.holding.let_go("read")
+        await awaiting(handle)
+        assert shown(await handle.preview())["set"].preview.args["value"] == "seen"
+    assert (calls_of(document, "see"), calls_of(document, "set")) == (1, 0)
 
 
 async def test_a_monitor_counts_the_report_that_a_run_with_keys_signals_itself(where, plan):
