@@ -22,7 +22,7 @@ MAX_SHOWN_READ = 2_000
 
 
 class SealedRead(EarlyRead):
-    """What a step returned that was read before the preview, as the approver sees it."""
+    """The output of a step that was read before the preview, as the approver sees it."""
 
     size: int
     """The size of the output, in bytes of JSON."""

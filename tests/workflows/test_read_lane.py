@@ -51,7 +51,7 @@ async def test_the_approver_sees_what_was_read_and_the_call_gets_it(lane, plan):
     handle = await lane.submit(document)
     status = await awaiting(handle)
     shown = await handle.preview()
-    world["k"] = "changed since"  # drift has nothing to hide in: nobody reads it again
+    world["k"] = "changed since"  # drift has nothing to hide in: it is not read again
     by_id = {each.id: each for each in shown.sealed.steps}
     assert by_id["set"].preview.args == {"key": "copy", "value": "seen"}
     assert by_id["see"].read.output["found"] == "seen"

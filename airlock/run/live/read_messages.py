@@ -22,14 +22,14 @@ class ReadRequest(WireModel, WorkerMessage):
     evidence: Evidence
     """The seal of these reads alone, without votes."""
     live: LiveSlot
-    """What the live gate is asked."""
+    """The question to the live gate: locks and budgets."""
     calls: tuple[CallRequest, ...]
     parents: dict[str, tuple[str, ...]]
     """The steps of this request that each step depends on."""
 
 
 class StepRead(WireModel):
-    """What became of one read: exactly one of `made`, `failed` and `skipped` is set."""
+    """The outcome of one read: exactly one of `made`, `failed` and `skipped` is set."""
 
     step: str
     made: CallSucceeded | None = None
@@ -42,7 +42,7 @@ class StepRead(WireModel):
 
 
 class ReadResult(WireModel, WorkerMessage):
-    """What became of the reads of a request; a step that is missing was not read."""
+    """The outcomes of the reads of a request; a step that is missing was not read."""
 
     reads: tuple[StepRead, ...] = ()
     refused: str = Field(default="")
