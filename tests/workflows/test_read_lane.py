@@ -13,6 +13,7 @@ from airlock.cli.verify_files import check_export
 from airlock.client import Airlock
 from airlock.client.listing import count_plans, list_plans
 from airlock.client.live_gate import LiveGate
+from airlock.client.undo import undo
 from airlock.export.files import APPROVALS
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
@@ -58,6 +59,7 @@ async def test_the_approver_sees_what_was_read_and_the_call_gets_it(lane, plan):
     assert "(known after live)" not in shown.text.split("Order of the calls")[0].split("effect: set")[0]
     assert "read before this preview" in shown.text
     assert [(each.id, each.status) for each in status.steps] == [("see", "live"), ("set", "waiting")]
+    assert [each.read_at for each in status.steps] == [by_id["see"].read.at, None]
     assert (await handle.decide("approve", by="alice", digest=status.digest)).accepted
     assert (await handle.result()).outcome == "completed"
     assert world["copy"] == "seen"
@@ -280,3 +282,17 @@ async def test_an_export_holds_both_seals_and_is_verified(lane, plan, tmp_path):
     assert [[each["by"] for each in seal["decisions"]] for seal in of_mixed] == [["policy"], ["alice"]]
     assert of_mixed[1]["content"]["steps"][0]["read"]["output"]["found"] == "seen"
     assert len(seals) == 4
+
+
+async def test_a_plan_that_read_first_is_undone_after_its_end(lane, plan):
+    document = read_then_put(plan)
+    world = WORLD.state[document["plan_id"]]
+    handle = await lane.submit(document)
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    assert world["copy"] == "seen"
+    undoing = await undo(lane.client, document["plan_id"], by="rita", reason="only a try")
+    await approved(undoing)
+    result = await undoing.result()
+    assert (result.outcome, result.undone) == ("aborted", ("set",))
+    assert "copy" not in world

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.base.text import count, listed
 from airlock.base.visible import visible
 from airlock.plans.contract import Mode
@@ -38,6 +38,8 @@ class StepView(WireModel):
     error: str = ""
     attempt: int = 0
     drift: tuple[str, ...] = ()
+    read_at: datetime | None = Field(default=None, exclude_if=is_empty)
+    """The time at which it was read before the preview, UTC; None for a call of the stage LIVE."""
 
 
 class StatusView(WireModel):
@@ -141,6 +143,7 @@ def step_view(run: Run, planned: Step) -> StepView:
         error=record.error if record else "",
         attempt=record.attempt if record else 0,
         drift=record.drift if record else (),
+        read_at=record.read.at if record and record.read else None,
     )
 
 
