@@ -186,7 +186,7 @@ class GateVisits:
         run, reports = self._run, self._outbox.due(self._run, giving_back=request is not None)
         if request is None and not reports:
             return
-        if request is None and run.only_read and await told_by_signal(monitor_of(run), reports):
+        if request is None and await told_by_signal(run, monitor_of(run), reports):
             self._outbox.sent(reports)
             return
         info = workflow.info()

@@ -1,7 +1,5 @@
 """The request for reads before a preview, and the answer of the live worker."""
 
-from pydantic import Field
-
 from airlock.base.model import WireModel, WorkerMessage
 from airlock.gates.protocol import LiveSlot
 from airlock.plans.outcome import CallSucceeded, EarlyRead
@@ -45,5 +43,5 @@ class ReadResult(WireModel, WorkerMessage):
     """The outcomes of the reads of a request; a step that is missing was not read."""
 
     reads: tuple[StepRead, ...] = ()
-    refused: str = Field(default="")
+    refused: str = ""
     """The reason why none was made; empty if the live worker let them."""
