@@ -127,7 +127,7 @@ class CallActivities:
                 break
             turns.waited = clock() - began
             read = {**outputs, **call.outputs}
-            attempt = known or await self._counted_one(request.plan_id, call, read, turns, permitted, states)
+            attempt = known or await self.make(request.plan_id, call, read, turns, permitted, states)
             if known is None:
                 attempt = permitted.returned(attempt, call.undone)
             attempt = states.take(attempt, now=known is None, undone=call.undone)
@@ -137,10 +137,20 @@ class CallActivities:
             outputs[call.step.id] = attempt.output
         return ChainResult(attempts=tuple(attempts), stopped=left_out)
 
-    async def _counted_one(
+    async def make(
         self, plan_id: str, request: CallRequest, outputs: dict[str, Any], turns: RateLimiter, permitted: Permitted,
         states: ChainStates,
     ) -> Attempt:  # fmt: skip
+        """Make one attempt at a call whose permit was looked at and whose turn has come, and count it.
+
+        Args:
+            plan_id: The plan.
+            request: The call.
+            outputs: The outputs that its references read.
+            turns: The rate limiter that gave it its turn.
+            permitted: The permit.
+            states: The states that earlier calls left.
+        """
         with measure(request.contract.tool, Mode.LIVE, request.step.id) as measurement:
             attempt = await self._one(plan_id, request, outputs, turns, permitted, states)
             measurement.result = result_of(attempt)

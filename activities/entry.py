@@ -1,6 +1,7 @@
 """The entry to LIVE, on the workers that make live calls: they examine the approval themselves, and mint the permit."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio import activity
@@ -12,17 +13,30 @@ from airlock.activities.proven_input import unproven_input
 from airlock.activities.server_time import server_time
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
-from airlock.base.keyring import Keyring
+from airlock.base.keyring import Channel, Keyring
 from airlock.gates.answers import AcquireDenied, AcquireGranted, AcquireResult
 from airlock.gates.protocol import EntryRefused
+from airlock.plans.outcome import EarlyRead
 from airlock.run.decisions.evidence import EntryRequest, Evidence
-from airlock.run.decisions.permission import AGAIN, Permission, examine
+from airlock.run.decisions.permission import AGAIN, STALE, Permission, examine, lane_objection
+from airlock.run.live.read_lane import old_reads, read_leaf
 from airlock.run.permit import Permits, Root, leaf_of
+from airlock.run.sealed import SealedStep
 
 ASKED_FOR = 30.0
 """Seconds for the answer of the gates while the first calls of a run wait in the same activity."""
 LONGEST_PASS = timedelta(hours=1)
 """Time after which a stay in LIVE asks the gates again before its next call."""
+
+
+@dataclass(frozen=True)
+class PermittedReads:
+    """The reads before a preview that this worker lets be made, with the permit that they show."""
+
+    steps: dict[str, SealedStep]
+    receipt: str
+    tokens: dict[str, str]
+    permit_pass: str
 
 
 class EntryActivities:
@@ -64,6 +78,8 @@ class EntryActivities:
             )
             if isinstance(answer, EntryRefused):
                 return AcquireDenied(held=request.held, refusal=answer)
+            if why := self._unproven_read(request.evidence):
+                return self._denied(STALE, why)
             root = self._root(request.evidence, answer, now)
             tokens = self._permits.tokens(root, _leaves(request.evidence, answer))
         # the live gate is asked each time: that it granted a slot is not the run's to say
@@ -74,6 +90,47 @@ class EntryActivities:
             fences = [(slot.gate, slot.fence) for slot in result.held]
             found["permit_pass"] = self._permits.entry(root, request.request, fences, _expiry(root, now))
         return result.model_copy(update=found)
+
+    def permit_reads(self, evidence: Evidence, holder: str, request: str) -> PermittedReads | str:
+        """Return the permit of reads before a preview, or the reason why this worker lets none be made.
+
+        Args:
+            evidence: The seal of these reads alone.
+            holder: The workflow id of the plan.
+            request: The name of the request at the live gate.
+        """
+        now = server_time()
+        if why := unproven_input(self._keyring.demands):
+            return why
+        answer = examine(evidence, self._toolbox.policy, self._toolbox.catalogue, holder, now)
+        if isinstance(answer, EntryRefused):
+            return answer.why
+        if why := lane_objection(answer.steps, evidence, self._toolbox.policy, self._toolbox.catalogue):
+            return why
+        root = self._root(evidence, answer, now)
+        return PermittedReads(
+            steps={step.id: step for step in answer.steps},
+            receipt=self._permits.receipt(root),
+            tokens=self._permits.tokens(root, _leaves(evidence, answer)),
+            permit_pass=self._permits.entry(root, request, (), _expiry(root, now)),
+        )
+
+    def signed(self, step: SealedStep, read: EarlyRead, epoch: int) -> EarlyRead:
+        """Return a read with its receipt, if this worker makes receipts."""
+        proof = self._permits.read_receipt(_place(), step.id, read_leaf(step, read.contract, epoch), read)
+        return read.model_copy(update={"proof": proof})
+
+    def _unproven_read(self, evidence: Evidence) -> str:
+        """Return the reason why a seal shows something that was not read for this run; empty if there is none."""
+        if old := old_reads(evidence.sealed):
+            return f"what step {min(old)!r} returned was read before this plan was submitted"
+        if not self._keyring.demands.due(Channel.LIVE, server_time()):
+            return ""
+        for step in evidence.sealed.steps:
+            leaf = step.read and read_leaf(step, step.read.contract, evidence.epoch)
+            if step.read and leaf and not self._permits.is_of_read(_place(), step.id, leaf, step.read):
+                return f"what the preview shows of step {step.id!r} has no receipt of a live read"
+        return ""
 
     def _denied(self, kind: str, why: str) -> AcquireDenied:
         return AcquireDenied(refusal=EntryRefused(kind=kind, why=why, policy=self._policy))
@@ -97,6 +154,11 @@ class EntryActivities:
         key = self._toolbox.index_key
         same = resource_hash(key, evidence.resource) in evidence.resource_index if key else not evidence.resource_index
         return "" if same else "this worker's AIRLOCK_INDEX_KEY is not that of the orchestrating worker: give both the same"
+
+
+def _place() -> tuple[str, str]:
+    info = activity.info()
+    return info.namespace, info.workflow_id or ""
 
 
 def _expiry(root: Root, now: datetime) -> datetime:

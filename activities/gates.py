@@ -40,6 +40,7 @@ from airlock.gates.protocol import (
     SlotRequest,
 )
 from airlock.monitoring.outbox import LeaveWithReports
+from airlock.run.live.read_messages import ReadRequest
 from airlock.run.live.recovery import unanswered
 from airlock.temporal import claims, proof
 from airlock.temporal.gate_memory import recalled
@@ -139,6 +140,21 @@ class GateActivities:
         calls = tuple(in_any_spelling(self._toolbox.catalogue, claim, request.plan_id) for claim in request.claims)
         claimed, duplicates = await claims.take(client, request.model_copy(update={"claims": calls}))
         return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
+
+    async def let_pass(self, client: Client, request: ReadRequest) -> str:
+        """Return the reason why the live gate lets reads not be made; empty if it does. Nothing is held then."""
+        wanted = SlotRequest(
+            holder=request.holder, request=request.request, run_id=activity.info().workflow_run_id or "", name="live",
+            capacity=request.live.capacity, wait=False, scopes=request.live.scopes, spending=request.live.spending,
+            budgets=request.live.budgets, execution=request.execution, nonce=secrets.token_hex(8), passing=True,
+        )  # fmt: skip
+        answer = await gate_client.ask(client, names.LIVE_GATE, wanted)
+        if isinstance(answer, SlotGranted):
+            if answer.slots:  # a gate of an earlier version knows of no reads: it has given a slot
+                given = Release(holder=wanted.holder, request=wanted.request, execution=wanted.execution)
+                await gate_client.release_slots(client, names.LIVE_GATE, given)
+            return ""
+        return str(getattr(answer, "why", "")) or "the live gate has no place"
 
     def _wanted(self, request: AcquireRequest) -> Iterator[tuple[str, SlotRequest]]:
         """Yield each gate with the slot wanted there, in the one order that rules out deadlocks between plans.

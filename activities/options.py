@@ -89,6 +89,14 @@ def call(contracts: Iterable[Contract]) -> Options:
     return Options(_sum(contracts), HEARTBEAT_TIMEOUT, _ONCE)
 
 
+def read(contracts: Iterable[Contract]) -> Options:
+    """Return the limits for reads before a preview, one after the other in the worst case. To repeat them is harmless."""
+    seconds = sum(contract.max_attempts * (contract.timeout + MAX_BACKOFF) for contract in contracts)
+    return Options(
+        _bounded(seconds), HEARTBEAT_TIMEOUT, RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+    )
+
+
 def compensate(contract: Contract) -> Options:
     """Return the limits for one compensation, which is safe to repeat."""
     retry = RetryPolicy(

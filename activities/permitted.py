@@ -53,7 +53,7 @@ class Permitted:
             return "it shows no pass of a live worker: not every gate let the plan in"
         if now >= entry.expires:
             return "its pass has expired: the gates are asked again"
-        if self._demanded and not self._permits.fits(root, call.step.id, _leaf(call), call.token):
+        if self._demanded and not self._permits.fits(root, call.step.id, leaf(call), call.token):
             return "no permit was given for this very call"
         return ""
 
@@ -120,7 +120,8 @@ def _place() -> tuple[str, str]:
     return info.namespace, info.workflow_id or ""
 
 
-def _leaf(call: CallRequest) -> str:
+def leaf(call: CallRequest) -> str:
+    """Return the digest of everything about a call that a token vouches for."""
     return leaf_of(
         tool=call.step.tool, agent=call.step.agent, args=call.step.args, contract=call.contract.digest(),
         preview=call.preview, dedupe_key=call.step.dedupe_key, undone=call.undone, may_drift=call.may_drift,

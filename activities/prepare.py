@@ -18,6 +18,7 @@ from airlock.admission.admitted import Admitted
 from airlock.base.canonical import digest
 from airlock.plans.contract import Mode
 from airlock.run.handed_back import ELSEWHERE
+from airlock.run.live.read_lane import may_be_read
 from airlock.run.own_steps import own_steps
 from airlock.run.rehearsal import take_mocks
 from airlock.run.state import Run
@@ -94,6 +95,8 @@ class PrepareActivities:
         take_mocks(run, mocked.failures)
         spent = await asyncio.to_thread(_size, answer)
         if any(failure.unlooked for failure in mocked.failures) or spent > PAYLOAD_BUDGET:
+            return answer
+        if may_be_read(run):  # the dry runs see what was read
             return answer
         made.take_up(admission.admitted)
         previewed = await self._preview(run, made, enough, PAYLOAD_BUDGET - spent)

@@ -38,3 +38,9 @@ async def _look(args: Nothing, call: ToolCall) -> Preview:
 @nothing.compensate
 async def _undo(args: Nothing, call: ToolCall) -> None:
     return None
+
+
+@tool(name="look", risk="LOW", reversibility="read_only")
+async def look(args: Nothing, call: ToolCall) -> dict[str, Any]:
+    """Read a number."""
+    return await work(args.number)

@@ -80,7 +80,7 @@ async def answered_or_aborted(run: Run, ask: Callable[[], ActivityHandle[T]], *,
         if taken_back and isinstance(error.cause, ApplicationError) and error.cause.type == ELSEWHERE:
             raise HandedBackError(error.cause.message) from error
         why = shorten(f"{error.activity_type} could not be carried out: {error.cause}")
-        if run.calls or run.undoing is not None:
+        if run.acted or run.undoing is not None:
             abort(run, why)
         else:
             abort_unrehearsed(run, why, workflow.now())

@@ -51,6 +51,11 @@ def call_request(
     )
 
 
+def read_requests(run: Run, steps: Sequence[str]) -> tuple[CallRequest, ...]:
+    """Return the requests for reads before the preview; outputs among them are handed on by the worker."""
+    return tuple(call_request(run, run.step(step), None, steps, run.fence) for step in steps)
+
+
 def chain_request(run: Run, calls: Sequence[CallRequest], enter: EntryRequest | None = None) -> ChainRequest:
     """Return the request for one activity: calls to make in order, after the entry to LIVE if there is a request for it."""
     info = workflow.info()

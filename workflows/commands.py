@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.activities.policy import PolicyActivities
     from airlock.activities.prepare import PrepareActivities
     from airlock.activities.preview import PreviewActivities
+    from airlock.activities.read import ReadActivities
     from airlock.activities.recover import RecoverActivities
     from airlock.activities.rehearse import RehearseActivities
     from airlock.admission.admitted import Admission
@@ -29,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.outcome import ProbeAnswer, UndoOutcome
     from airlock.run.decisions.evidence import EntryRequest
     from airlock.run.live.call_messages import ChainRequest, MadeCall, UndoLookRequest, UndoLooks
+    from airlock.run.live.read_messages import ReadRequest, ReadResult
     from airlock.wire import (
         AdmitRequest,
         PolicyNow,
@@ -163,6 +165,18 @@ def call(request: ChainRequest, before: datetime | None = None) -> ActivityHandl
         request,
         schedule_to_start_timeout=_time_to_begin(before),
         **activity_options(chosen, names.LIVE_QUEUE, activity_id, summary, finish=True),
+    )
+
+
+def read(request: ReadRequest, before: datetime) -> ActivityHandle[ReadResult]:
+    """Start reads before a preview, which a worker must begin before a time."""
+    chosen = options.read(call.contract for call in request.calls)
+    summary = f"read before the preview: {', '.join(call.step.id for call in request.calls)}"
+    return workflow.start_activity_method(
+        ReadActivities.read,
+        request,
+        schedule_to_start_timeout=_time_to_begin(before),
+        **activity_options(chosen, names.LIVE_QUEUE, request.request, summary),
     )
 
 

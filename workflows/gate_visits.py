@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.workflows import commands
     from airlock.workflows.answers import answered_at_last, answered_unless_dropped
+    from airlock.workflows.reports import told_by_signal
 
 LOOK_AGAIN = timedelta(minutes=5)
 """Time after which a queued run asks its gate again, in case the gate was terminated with its queue."""
@@ -184,6 +185,9 @@ class GateVisits:
     async def _release(self, request: LeaveRequest | None) -> None:
         run, reports = self._run, self._outbox.due(self._run, giving_back=request is not None)
         if request is None and not reports:
+            return
+        if request is None and await told_by_signal(run, monitor_of(run), reports):
+            self._outbox.sent(reports)
             return
         info = workflow.info()
         given = request or LeaveRequest(plan_id=run.plan.plan_id, holder=info.workflow_id, request=str(run.stays))

@@ -144,7 +144,7 @@ class MonitorWorkflow:
         taken, self._inbox = self._inbox[:AT_ONCE], self._inbox[AT_ONCE:]
         for arguments in taken:
             try:
-                origin.require_worker("report", Reports, now, arguments)
+                origin.require_airlock("report", Reports, now, arguments)
                 self._waiting += parse_reports(arguments)
             except MalformedMessage as error:
                 self.refuse_signal("report", str(error))

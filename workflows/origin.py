@@ -82,7 +82,13 @@ def foreign(start: Any, kind: str, info: Life) -> str:
     return ""
 
 
-def require_worker(name: str, kind: type, at: datetime, arguments: Sequence[Any]) -> None:
+def require_airlock(name: str, kind: type, at: datetime, arguments: Sequence[Any]) -> None:
+    """Like `require_worker`, for a message that a run of Airlock may send itself, too."""
+    by_run = [isinstance(given, SentObject) and given.stamp.by == proof.BY_WORKFLOW for given in arguments]
+    require_worker(name, kind, at, arguments, proof.BY_WORKFLOW if any(by_run) else proof.BY_WORKER)
+
+
+def require_worker(name: str, kind: type, at: datetime, arguments: Sequence[Any], by: str = proof.BY_WORKER) -> None:
     """Refuse a signal or an update that only workers of Airlock send, where it needs a proof of that and has none.
 
     Args:
@@ -90,11 +96,12 @@ def require_worker(name: str, kind: type, at: datetime, arguments: Sequence[Any]
         kind: The class of its argument.
         at: The time of its arrival, UTC.
         arguments: Its arguments.
+        by: The part of a worker that sends it.
 
     Raises:
         MalformedMessage: If no worker of Airlock is known to have sent it.
     """
     for given in arguments:
-        why = given.objection(kind.__name__, proof.BY_WORKER, at) if isinstance(given, SentObject) else ""
+        why = given.objection(kind.__name__, by, at) if isinstance(given, SentObject) else ""
         if why:
             raise MalformedMessage(f"{name}: no worker of Airlock is known to have sent it: {why}")

@@ -43,6 +43,8 @@ class PlanDisplay:
             self.update_details()
         if self._shown is run.state or not shown:
             return
+        if run.only_read and run.state is State.COMPLETED and self._untouched():
+            return  # the end of a plan that is nothing but reads is told by Temporal's own status
         first, self._shown = self._shown is None, run.state
         # a run that continues another one as new inherits its search attributes: one upsert less in each history
         if first and workflow.info().typed_search_attributes.get(_STATE) == run.state.value:
@@ -55,6 +57,10 @@ class PlanDisplay:
         if run.state.closed or run.outcome is not None:
             updates.append(_OUTCOME.value_set(outcome_of(run).value))
         workflow.upsert_search_attributes(updates)
+
+    def _untouched(self) -> bool:
+        """Return True if the search attributes are those with which the plan was started."""
+        return self._shown is State.MOCK and workflow.info().typed_search_attributes.get(_STATE) == State.MOCK.value
 
     def update_details(self) -> None:
         """Write the details alone, which leave no event in the history."""

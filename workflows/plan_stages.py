@@ -95,7 +95,7 @@ class PlanStages:
         undo_unapproved = run.undoing is not None and not run.approved
         who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
         if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
-            if undo_unapproved or not run.live:
+            if undo_unapproved or not run.lasting:
                 decide(run, "abort", Abort(by=who, reason=why), now)
                 return
             decide(run, "lock", Lock(by=who, reason=why), now)

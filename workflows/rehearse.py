@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.approval import approved_steps, waived_by_policy
     from airlock.run.handed_back import PATIENCE
+    from airlock.run.live.read_lane import end_as_read, forget_reads, may_be_read
     from airlock.run.own_steps import own_steps
     from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews, time_of
     from airlock.run.state import Run
@@ -27,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
     from airlock.workflows.asking_again import answered_by_its_generation
+    from airlock.workflows.read_first import read_first
     from airlock.workflows.short_path import prepared_at_once
 
 
@@ -65,6 +67,7 @@ class Rehearsal:
         admitted = admission.admitted
         run.record(AuditKind.ADMISSION, "admitted", at, reason=f"catalogue {admitted.catalogue_hash[:12]}")
         record_conflicts(run, admitted.conflicts, at)
+        forget_reads(run)
         run.begin_rehearsal(admitted)
         mocked = prepared.mocked if prepared else None
         if mocked is None:
@@ -78,7 +81,7 @@ class Rehearsal:
         event = Event.REHEARSED if run.left(Mode.DRY_RUN) else Event.CAPPED
         at = time_of(run, prepared.mocked_at, workflow.now()) if prepared else workflow.now()
         run.apply(event, at, reason=_lowest_reason(run) if event is Event.CAPPED else "")
-        if event is Event.REHEARSED and prepared and prepared.previewed:
+        if event is Event.REHEARSED and prepared and (prepared.previewed or may_be_read(run)):
             await self.preview(prepared.previewed)
 
     async def _admission(self) -> Admission | None:
@@ -91,7 +94,11 @@ class Rehearsal:
             first: The first dry runs, where they were made already.
         """
         run, moves = self._run, self._run.moves
+        forget_reads(run)
         run.begin_previews()
+        await read_first(run)
+        if run.moves != moves:
+            return
         asked = run.left(Mode.DRY_RUN)
         outputs = dict(run.outputs)
         leaves: dict[str, dict[str, Left]] = {}
@@ -106,14 +113,16 @@ class Rehearsal:
             outputs |= {step: preview.output for step, preview in run.previews.items()}
             still = set(run.left(Mode.DRY_RUN))
             asked = tuple(step for step in result.remaining if step in still)
-        if not run.left(Mode.LIVE):
+        if not run.left(Mode.LIVE) and not run.only_read:
             run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
             return
         seal_run(run, workflow.now())
         if self._too_large(run, MAX_SEALED, "arguments, previews and texts of this plan are too large together"):
             return
         run.apply(Event.PREVIEWED, workflow.now())
-        if waived_by_policy(run):
+        if run.only_read:
+            end_as_read(run, workflow.now())
+        elif waived_by_policy(run):
             run.approved = approved_steps(run)
             run.record(AuditKind.DECISION, "approve", workflow.now(), by="policy", digest=run.digest)
             run.apply(Event.APPROVED, workflow.now(), by="policy", reason="the policy waives approval for every step")
@@ -147,5 +156,8 @@ class Rehearsal:
 
 def _lowest_reason(run: Run) -> str:
     """Return why no step may go higher, with the reasons of the first step as an example."""
-    ceiling = run.ceilings[run.contracts().order[0]]
+    order = run.contracts().order
+    # a step that was read has no reason to stay below LIVE
+    first = next((step for step in order if step not in run.calls or run.calls[step].read is None), order[0])
+    ceiling = run.ceilings[first]
     return f"nothing may go higher, for example: {'; '.join(ceiling.reasons)}"

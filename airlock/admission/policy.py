@@ -86,6 +86,8 @@ class Policy(FileModel):
     max_live_escalations: int = Field(default=5, ge=1)
     approval_required_for_high_risk: bool = True
     approval_waived_for: tuple[Risk, ...] = ()
+    read_lane: bool = Field(default=False, exclude_if=is_empty)
+    """True to waive the approval of LOW risk reads, and to make them before the preview, which shows what they returned."""
     enable_rollback_on_failure: bool = True
     rollback_on_stale: bool = False
     approvals_required: int = Field(default=1, ge=1, le=50)
@@ -196,7 +198,16 @@ class Policy(FileModel):
             return False
         if contract.risk is Risk.HIGH and self.approval_required_for_high_risk:
             return False
+        if self.read_lane and contract.risk is Risk.LOW and contract.read_only:
+            return True
         return contract.risk in self.approval_waived_for
+
+    def reads_early(self, contract: Contract) -> bool:
+        """Return True if a live call under this contract may be made before the preview, see docs/adr/0012.
+
+        A tool whose calls share slots waits for them in LIVE, where it can hold them.
+        """
+        return self.read_lane and contract.risk is Risk.LOW and contract.read_only and contract.max_concurrent is None
 
     def digest(self) -> str:
         """Return the hash over the whole policy."""

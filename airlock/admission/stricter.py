@@ -57,6 +57,7 @@ def stricter(plan: Policy, today: Policy) -> Stricter:
             "max_live_escalations": min(plan.max_live_escalations, today.max_live_escalations),
             "approval_required_for_high_risk": plan.approval_required_for_high_risk or today.approval_required_for_high_risk,
             "approval_waived_for": tuple(risk for risk in plan.approval_waived_for if risk in today.approval_waived_for),
+            "read_lane": plan.read_lane and today.read_lane,
             "approvals_required": max(plan.approvals_required, today.approvals_required),
             "approval_timeout": _shorter(plan.approval_timeout, today.approval_timeout),
             "approval_valid_for": _valid_for(plan, today),

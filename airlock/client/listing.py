@@ -19,9 +19,11 @@ from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.base.model import WireModel
 from airlock.plans.state import State
+from airlock.run.outcome import Outcome
 
 PAGE = 200
 RUNNING = "RUNNING"
+_COMPLETED = "COMPLETED"
 
 
 class PlanSummary(WireModel):
@@ -105,7 +107,17 @@ def _of_plans(state: State | None) -> str:
     query = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus != 'ContinuedAsNew'"
     # any client can start a workflow of that type, also under an id that would be listed by the name of another plan
     query += f" AND (WorkflowId STARTS_WITH '{names.PLAN_PREFIX}' OR WorkflowId STARTS_WITH '{names.UNDO_PREFIX}')"
-    return query + (f" AND {names.ATTRIBUTE_STATE} = '{state.value}'" if state else "")
+    if state is None:
+        return query
+    is_in = f"{names.ATTRIBUTE_STATE} = '{state.value}'"
+    if state is State.COMPLETED:
+        return f"{query} AND ({is_in} OR ({_ONLY_READ}))"
+    # without `NOT (...)`, which not every visibility store takes
+    return f"{query} AND {is_in} AND (ExecutionStatus != 'Completed' OR {names.ATTRIBUTE_OUTCOME} IS NOT NULL)"
+
+
+_ONLY_READ = f"ExecutionStatus = 'Completed' AND {names.ATTRIBUTE_OUTCOME} IS NULL"
+"""A plan that was nothing but reads, see docs/adr/0012: it ends without a last write of its search attributes."""
 
 
 def _without_attributes(error: RPCError) -> Exception:
@@ -118,13 +130,17 @@ def summary_of(info: WorkflowExecutionInfo) -> PlanSummary:
     """Return the summary of a plan from its description in Temporal."""
     attributes = _attributes(info.search_attributes)
     agents = attributes.get(names.ATTRIBUTE_AGENTS) or []
+    status = enum_name(WorkflowExecutionStatus, info.status, "WORKFLOW_EXECUTION_STATUS_")
+    state, outcome = attributes.get(names.ATTRIBUTE_STATE), attributes.get(names.ATTRIBUTE_OUTCOME)
+    if status == _COMPLETED and state is not None and outcome is None:
+        state, outcome = State.COMPLETED.value, Outcome.COMPLETED.value
     return PlanSummary(
         plan_id=names.plan_id_of(info.execution.workflow_id),
         workflow_id=info.execution.workflow_id,
         run_id=info.execution.run_id,
-        status=enum_name(WorkflowExecutionStatus, info.status, "WORKFLOW_EXECUTION_STATUS_"),
-        state=attributes.get(names.ATTRIBUTE_STATE),
-        outcome=attributes.get(names.ATTRIBUTE_OUTCOME),
+        status=status,
+        state=state,
+        outcome=outcome,
         risk=attributes.get(names.ATTRIBUTE_RISK),
         agents=tuple(agents) if isinstance(agents, list) else (str(agents),),
         started_at=utc(info.start_time) if info.HasField("start_time") else None,

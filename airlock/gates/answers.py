@@ -26,7 +26,7 @@ class SlotGranted(_Answer):
     fence: int
     """Number of this grant; it rises with every grant of the gate."""
     slots: int
-    """Number of slots granted, 1 up to the number requested."""
+    """Number of slots granted, 1 up to the number requested; 0 for reads, which need none (`SlotRequest.passing`)."""
 
 
 class SlotQueued(_Answer):

@@ -42,6 +42,8 @@ class SlotRequest(WireModel, WorkerMessage):
     """First run of the holder's chain of continue-as-new."""
     nonce: str = ""
     """Random text of the worker that asks; the answer repeats it."""
+    passing: bool = Field(default=False, exclude_if=lambda passing: not passing)
+    """Live gate only: True for reads before a preview. They need the gate's consent, and no slot."""
 
 
 class Release(WireModel, WorkerMessage):

@@ -79,6 +79,8 @@ class Gate(BaseModel):
             now: UTC.
         """
         wanted = bounded_request(wanted)
+        if wanted.passing:
+            return self._let_pass(wanted, now)
         self.name = wanted.name or self.name
         self.capacity = max(wanted.capacity, 1)
         self.settle(now)
@@ -93,6 +95,15 @@ class Gate(BaseModel):
         answer = self._answer(wanted, slot, waiter, now)
         self._grant(now)
         return answer
+
+    def _let_pass(self, wanted: SlotRequest, now: datetime) -> GateAnswer:
+        """Consent to reads, or refuse them: by the locks and the budgets, without a slot, a place or a notice."""
+        if lock := self.barrier.closed_for(wanted.scopes):
+            return GateClosed(by=lock.by, why=lock.why)
+        if why := self._over_budget(wanted, now):
+            return OverBudget(why=why)
+        self.books.book(request_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
+        return SlotGranted(fence=0, slots=0)
 
     def _answer(self, wanted: SlotRequest, slot: Slot | None, waiter: Waiter | None, now: datetime) -> GateAnswer:
         if lock := self.barrier.closed_for(wanted.scopes):

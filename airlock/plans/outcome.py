@@ -1,5 +1,6 @@
 """The outcomes of calls: tagged values that cross the activity boundary instead of exceptions."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -94,6 +95,19 @@ class CallSucceeded(WireModel):
     """The states in which it left those things whose state later steps could not foresee, by name."""
     left_receipt: str = Field(default="", exclude_if=is_empty)
     """Proof of the live role that a live call left these states."""
+
+
+class EarlyRead(WireModel):
+    """The making of a read before the preview, see docs/adr/0012."""
+
+    at: datetime
+    """The time by the clock of the live worker, UTC."""
+    contract: str
+    """The digest of the contract under which it was made."""
+    digest: str
+    """The digest of the output."""
+    proof: str = ""
+    """Proof of the live role that this read returned this output at that time; empty without a key."""
 
 
 class CallFailed(WireModel):

@@ -6,6 +6,7 @@ from typing import Any, Final
 from pydantic import Field, JsonValue
 
 from airlock.base.model import WireModel, is_empty
+from airlock.plans.outcome import EarlyRead
 
 
 class CallStatus(StrEnum):
@@ -182,6 +183,8 @@ class CallRecord(WireModel):
     """True if the tool's probe was asked about the call and could not settle it."""
     settled: bool = Field(default=False, exclude_if=is_empty)
     """True if a message says that the call has no effect any more; nothing shows who sent it."""
+    read: EarlyRead | None = Field(default=None, exclude_if=is_empty)
+    """Set if the call was made before the preview."""
     follows: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The steps whose changes this call was made on; filled for an undo after the end."""
 

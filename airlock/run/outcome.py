@@ -6,6 +6,7 @@ from typing import Final
 MOCK_FAILED: Final = "its mock failed: "
 """The beginning of the reason for which a step stays below LIVE. Results of ended runs hold it."""
 DRY_RUN_FAILED: Final = "its dry run failed: "
+READ_FAILED: Final = "its read failed: "
 
 
 class Outcome(StrEnum):

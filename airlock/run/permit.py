@@ -15,13 +15,14 @@ from typing import Any, Final
 from airlock.base.canonical import canonical_json, digest
 from airlock.base.keyring import Channel, Keyring
 from airlock.base.model import WireModel
-from airlock.plans.outcome import StepPreview
+from airlock.plans.outcome import EarlyRead, StepPreview
 
 _ROOT: Final = "permit/1"
 _TOKEN: Final = "token/1"
 _PASS: Final = "pass/1"
 _OUTPUT: Final = "output/1"
 _LEFT: Final = "left/1"
+_READ: Final = "read/1"
 _TOKEN_BYTES: Final = 16
 
 
@@ -137,6 +138,21 @@ class Permits:
         """Return True if a live call left these states."""
         return self.keyring.check(Channel.LIVE, _output_text(place, step, undone, dict(states), _LEFT), receipt) == ""
 
+    def read_receipt(self, place: tuple[str, str], step: str, leaf: str, read: EarlyRead) -> str:
+        """Return the receipt of a read before the preview; empty without a key.
+
+        Args:
+            place: The namespace and the workflow id.
+            step: The step.
+            leaf: The digest of its call, from `leaf_of`.
+            read: When it was made, and the digest of its output.
+        """
+        return self.keyring.sign(Channel.LIVE, _read_text(place, step, leaf, read)) or ""
+
+    def is_of_read(self, place: tuple[str, str], step: str, leaf: str, read: EarlyRead) -> bool:
+        """Return True if a live worker made this read, and it returned this output at that time."""
+        return self.keyring.check(Channel.LIVE, _read_text(place, step, leaf, read), read.proof) == ""
+
     def _signed(self, fields: list[str]) -> str:
         proof = self.keyring.sign(Channel.LIVE, canonical_json(fields).encode())
         return canonical_json([*fields, proof or ""])
@@ -189,6 +205,10 @@ def _token(mac: bytes) -> str:
 
 def _text(root: Root, step: str, leaf: str) -> bytes:
     return canonical_json([_TOKEN, digest(root.fields), step, leaf]).encode()
+
+
+def _read_text(place: tuple[str, str], step: str, leaf: str, read: EarlyRead) -> bytes:
+    return canonical_json([_READ, *place, step, leaf, read.contract, read.digest, read.at.isoformat()]).encode()
 
 
 def _output_text(place: tuple[str, str], step: str, undone: int, output: Any, label: str = _OUTPUT) -> bytes:

@@ -15,7 +15,7 @@ from airlock.plans.state import Event, State
 from airlock.run.audit import AuditKind
 from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED
 from airlock.run.outputs import drop_all_left
-from airlock.run.sealed import ReplacedSeal, Sealed, SealedStep, sealed_content
+from airlock.run.sealed import MAX_SHOWN_READ, ReplacedSeal, Sealed, SealedRead, SealedStep, sealed_content
 from airlock.run.state import Run
 
 MAX_HEAVY_BYTES = 500_000
@@ -93,6 +93,8 @@ def seal_run(run: Run, now: datetime) -> None:
     sealed = sealed_content(
         run.plan, admitted, run.ceilings, run.previews, run.live, run.submitted_at.isoformat(timespec="seconds")
     )
+    if any(record.read for record in run.calls.values()):
+        sealed = sealed.model_copy(update={"steps": tuple(_as_read(run, step) for step in sealed.steps)})
     if admitted.epoch >= SETTLED_EPOCH:
         sealed = sealed.model_copy(update={"steps": tuple(_unwaived(run, step) for step in sealed.steps)})
     if admitted.epoch >= 1:
@@ -111,6 +113,17 @@ def seal_run(run: Run, now: datetime) -> None:
     deadline = run.deadline_at
     if deadline is not None:
         run.expires_at = min(run.expires_at, deadline)
+
+
+def _as_read(run: Run, step: SealedStep) -> SealedStep:
+    """Return a step with what it returned, if it was read before the preview and the run still carries that."""
+    record = run.calls.get(step.id)
+    if record is None or record.read is None or step.id not in run.outputs:
+        return step
+    output = run.outputs[step.id]
+    size = len(canonical_json(output))
+    shown = output if size <= MAX_SHOWN_READ else None
+    return step.model_copy(update={"read": SealedRead(**dict(record.read), size=size, output=shown)})
 
 
 def _unwaived(run: Run, step: SealedStep) -> SealedStep:

@@ -12,10 +12,22 @@ from airlock.base.model import WireModel, is_empty
 from airlock.base.names import plan_workflow_id, undo_workflow_id
 from airlock.plans.contract import Contract, Mode, Reversibility
 from airlock.plans.drift import overlap
-from airlock.plans.outcome import StepPreview
+from airlock.plans.outcome import EarlyRead, StepPreview
 from airlock.plans.plan import Plan
 from airlock.plans.schedule import live_order
 from airlock.run.undo import UndoContent
+
+MAX_SHOWN_READ = 2_000
+"""Bytes of JSON up to which a seal holds what was read; of more it holds the digest."""
+
+
+class SealedRead(EarlyRead):
+    """The output of a step that was read before the preview, as the approver sees it."""
+
+    size: int
+    """The size of the output, in bytes of JSON."""
+    output: JsonValue = None
+    """The output; None if it is longer than `MAX_SHOWN_READ`."""
 
 
 class SealedStep(WireModel):
@@ -41,6 +53,8 @@ class SealedStep(WireModel):
     """The agent that the plan names, if a conflict moved the step to another one, `agent`."""
     dedupe_key: str | None = None
     """The key that replaces the arguments in the decision whether another plan made the same call."""
+    read: SealedRead | None = Field(default=None, exclude_if=is_empty)
+    """Set if the step was read before the preview."""
     may_drift: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The arguments whose rule is approved, not their value: the call may find another one there."""
 

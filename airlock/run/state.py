@@ -74,6 +74,10 @@ class Run(BaseModel, WorkerMessage):
     """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
     approved: tuple[str, ...] = ()
+    unread: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The steps that could not be read before this preview; they go the way of every other step."""
+    reads: int = Field(default=0, exclude_if=is_empty)
+    """The number of requests so far for reads before the preview; it names the next one."""
     calls: dict[str, CallRecord] = Field(default_factory=dict)
     """The live call of every step that has one; its status changes by `change_call`."""
     outputs: dict[str, Any] = Field(default_factory=dict)
@@ -233,6 +237,21 @@ class Run(BaseModel, WorkerMessage):
         return by_status[CallStatus.LIVE] + kept
 
     @property
+    def acted(self) -> bool:
+        """True if the run has made a call other than reads before its preview, which nothing must be undone for."""
+        return any(record.read is None for record in self.calls.values())
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """The live steps without those that were read before the preview, which can be forgotten."""
+        return tuple(step for step in self.live if self.calls[step].read is None)
+
+    @property
+    def only_read(self) -> bool:
+        """True if every step of the plan was read before its preview."""
+        return bool(self.calls) and not self.acted and len(self.live) == len(self.plan.steps)
+
+    @property
     def parked(self) -> tuple[str, ...]:
         """The steps that wait for a human: calls in doubt and failed compensations."""
         by_status = self.steps_with
@@ -300,15 +319,19 @@ class Run(BaseModel, WorkerMessage):
 
     def keep_seal(self) -> None:
         """Keep the current seal for the record, with the policy and the contracts that it was made under."""
-        if self.sealed is None or self.digest is None or (self.seals and self.seals[-1].digest == self.digest):
+        if self.sealed is None or self.digest is None or any(record.digest == self.digest for record in self.seals):
             return
+        self.keep_record(self.digest, self.sealed, self.sealed_at)
+
+    def keep_record(self, digest: str, sealed: Sealed, sealed_at: datetime | None) -> None:
+        """Keep a seal for the record: the current one, or that of reads before the preview."""
         admitted = self.contracts()
-        wanted = {step.contract_hash for step in self.sealed.steps}
+        wanted = {step.contract_hash for step in sealed.steps}
         record = SealRecord(
-            digest=self.digest,
-            sealed=self.sealed,
-            sealed_at=self.sealed_at,
-            policy=admitted.policy if admitted.policy_hash == self.sealed.policy_hash else None,
+            digest=digest,
+            sealed=sealed,
+            sealed_at=sealed_at,
+            policy=admitted.policy if admitted.policy_hash == sealed.policy_hash else None,
             contracts={row.contract_hash: row.contract for row in admitted.steps.values() if row.contract_hash in wanted},
         )
         self.seals = [*self.seals, record][-MAX_SEALS:]

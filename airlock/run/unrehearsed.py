@@ -34,7 +34,7 @@ def end_unrehearsed(run: Run, outcomes: Iterable[MockFailed | StepPreview | Prev
 
 def end_without_answer(run: Run, why: str, now: datetime) -> None:
     """End the rehearsal of a run for a reason that says nothing about its steps; see `end_unrehearsed`."""
-    if run.calls:
+    if run.acted:
         reason = f"not rehearsed: {why}. Unlock the plan to rehearse what remains, or roll it back"
         decide(run, "lock", Lock(by=BY, reason=reason[:2_000]), now)
     else:
@@ -42,7 +42,8 @@ def end_without_answer(run: Run, why: str, now: datetime) -> None:
 
 
 def abort_unrehearsed(run: Run, why: str, now: datetime) -> None:
-    """End a run that has made no call, and that nothing is known about, so that the same plan may be submitted again."""
-    reason = f"not rehearsed: {why}. Nothing was called: submit the same plan again"
+    """End a run that has changed nothing, and that nothing is known about, so that the same plan may be submitted again."""
+    nothing = "Nothing was changed" if run.calls else "Nothing was called"
+    reason = f"not rehearsed: {why}. {nothing}: submit the same plan again"
     if decide(run, "abort", Abort(by=BY, reason=reason[:2_000]), now).accepted:
         run.outcome = Outcome.UNREHEARSED

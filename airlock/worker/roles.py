@@ -19,6 +19,7 @@ from airlock.activities.monitor import MonitorActivities
 from airlock.activities.policy import PolicyActivities
 from airlock.activities.prepare import PrepareActivities
 from airlock.activities.preview import PreviewActivities
+from airlock.activities.read import ReadActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
@@ -152,9 +153,10 @@ def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     keyring, grace = keyring_of(client), grace_of(toolbox)
     compensations = CompensateActivities(toolbox, keyring)
     entry = EntryActivities(toolbox, keyring)
-    call = CallActivities(toolbox, keyring, entry).call
+    calls = CallActivities(toolbox, keyring, entry)
+    read = ReadActivities(toolbox, entry, calls, keyring).read
     return [
-        _activity_worker(client, names.LIVE_QUEUE, [call], limits.calls, grace),
+        _activity_worker(client, names.LIVE_QUEUE, [calls.call, read], limits.calls, grace),
         _activity_worker(client, names.UNDO_QUEUE, [compensations.compensate, compensations.probe], limits.calls, grace),
         # slots of their own: an entry never waits behind calls
         _activity_worker(client, names.PERMIT_QUEUE, [entry.acquire], ENTRIES, SHUTDOWN_MARGIN),

@@ -28,6 +28,9 @@ EPOCH_4 = {
     "lasted-while-it-opened": '"lasts"',
     "lost-while-it-opened": "in_doubt",
     "no-worker-opened": "TIMEOUT_TYPE_SCHEDULE_TO_START",
+    "only-read": "every step was read before the preview",
+    "read-again": "its read failed: the target refused",
+    "read-first": '"read":{"at":',
     "rolled-back": '"epoch":4',
 }
 EPOCH_5 = {

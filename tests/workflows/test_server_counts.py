@@ -1,6 +1,7 @@
 """Costs of plans by the counters of the server itself: actions, heartbeats, which no history shows, events and bytes."""
 
 import re
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import httpx
@@ -41,11 +42,17 @@ class ServerCounters:
             await until(told)
 
 
+@asynccontextmanager
+async def counting(folder, **policy):
+    port = free_port()
+    async with dev_server(folder, metrics_port=port) as env, working(env.client, **policy) as airlock:
+        yield airlock, ServerCounters(env.client, port)
+
+
 @pytest.fixture
 async def counted(tmp_path):
-    port = free_port()
-    async with dev_server(tmp_path, metrics_port=port) as env, working(env.client) as airlock:
-        yield airlock, ServerCounters(env.client, port)
+    async with counting(tmp_path) as found:
+        yield found
 
 
 async def carried_out(airlock, counters, document):
@@ -127,3 +134,23 @@ async def test_the_server_counts_no_more_events_and_bytes_of_a_run_than_it_did(
     counted_events, counted_bytes = info.history_length, info.history_size_bytes
     assert counted_events <= events
     assert counted_bytes <= kilobytes * 1_000
+
+
+async def test_a_plan_of_one_read_that_needs_no_person_costs_five_actions_in_all(tmp_path, plan):
+    async with counting(tmp_path, read_lane=True) as (airlock, counters):
+
+        async def carry_out():
+            handle = await airlock.submit(plan(step("see", "look", key="k")))
+            assert (await handle.result()).outcome == "completed"
+            await counters.settle()
+            return handle, await counters.read("action", 'namespace="default"')
+
+        _, once = await carry_out()  # and what there is once for ever: the live gate and the monitor
+        handle, twice = await carry_out()
+        events = await history(handle.workflow)
+        # its start and two activities; the signal to the monitor counts where it arrives
+        assert sum(events[name] for name in BILLED) == 3, events
+        assert events["SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED"] == 1
+        # an update at the live gate, and that signal; the timer of the monitor, at most once in ten seconds
+        assert twice - once in (5, 6)
+        assert await counters.read("activity_heartbeat_count") == 0

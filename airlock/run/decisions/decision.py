@@ -145,7 +145,7 @@ def _answer_rollback(run: Run, message: Rollback) -> Verdict:
     if run.undoing is not None and message.to_step not in (None, run.undoing.to_step):
         return _no("this undo was approved as it is: abort it, and request another")
     if run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
-        hint = "lock it, then roll back" if run.live else "nothing is live, use abort"
+        hint = "lock it, then roll back" if run.lasting else "nothing is live, use abort"
         return _no(f"rollback is not possible in {run.state.value}: {hint}")
     return _by_table(run, Event.ROLLBACK)
 

@@ -1,6 +1,6 @@
 """The judgement of the live role about an approval: the same rules again, under the stricter of two policies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -83,6 +83,25 @@ def examine(
     if why := "; ".join((*_low_ceilings(evidence), *_other_contracts(evidence, catalogue))):
         return EntryRefused(kind=UNAPPROVED, why=shorten(why), policy=today.digest())
     return Permission(steps=tuple(_open_steps(evidence)), until=_until(evidence, strict))
+
+
+def lane_objection(steps: Iterable[SealedStep], evidence: Evidence, today: Policy, catalogue: Catalogue) -> str:
+    """Return the reason why calls must not be made before the preview, by the contracts and the policy of this worker.
+
+    Args:
+        steps: The steps that the evidence allows, whose contracts are those of this worker.
+        evidence: The evidence.
+        today: This worker's policy.
+        catalogue: This worker's tools.
+    """
+    strict = stricter(evidence.policy, today).policy
+    if not strict.read_lane:
+        return "this worker's policy, or the plan's, has no read_lane"
+    for step in steps:
+        contract = _contract_now(step, catalogue)
+        if contract is None or not strict.reads_early(contract):
+            return f"step {step.id!r} may not be made before the preview: {step.tool} is no LOW risk read without approval"
+    return ""
 
 
 def _seal_problem(evidence: Evidence, workflow_id: str) -> str:

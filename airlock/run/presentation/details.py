@@ -142,6 +142,8 @@ def _table(run: Run) -> Iterator[str]:
         view = step_view(run, step)
         mode = view.ceiling.value if view.ceiling else ""
         status = f"{view.status} {cell(visible(view.error[:80]))}".rstrip()
+        if view.read_at is not None:
+            status = f"{status}, read before the preview"
         yield f"| {view.id} | {cell(visible(view.tool))} | {status} | {mode} |"
     if len(run.plan.steps) > _ROWS:
         yield f"\n… and {count(len(run.plan.steps) - _ROWS, 'more step')}"

@@ -17,7 +17,7 @@ from airlock.plans.state import State
 from airlock.run.presentation.argument_lines import argument_lines, short
 from airlock.run.presentation.derived import derived_mark
 from airlock.run.presentation.undo_preview import quoted, undo_lines, undo_step_lines
-from airlock.run.sealed import Sealed, SealedStep
+from airlock.run.sealed import MAX_SHOWN_READ, Sealed, SealedRead, SealedStep
 
 _SIGNS = {"read_only": "·", "reversible": "~", "compensable": "~", "irreversible": "!"}
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,99}")
@@ -131,11 +131,13 @@ def _header(sealed: Sealed) -> Iterator[str]:
         yield f"replaces the preview {sealed.replaces[:16]}: what was approved then must be approved again"
     live = sealed.live_steps
     below = [step for step in sealed.steps if step.ceiling is not Mode.LIVE]
-    already = [step for step in sealed.steps if step.already_live]
+    already = [step for step in sealed.steps if step.already_live and step.read is None]
+    reads = [step for step in sealed.steps if step.read is not None]
     yield (
         f"{len(live)} of {count(len(sealed.steps), 'step')} would go LIVE"
         + (f", {len(below)} {'stays' if len(below) == 1 else 'stay'} below" if below else "")
         + (f", {_live_already(len(already))}" if already else "")
+        + (f", {len(reads)} {'was' if len(reads) == 1 else 'were'} read before this preview" if reads else "")
     )
 
 
@@ -155,29 +157,51 @@ def _writes_live(step: SealedStep) -> bool:
 
 
 def _step(step: SealedStep, *, whole: bool = False) -> Iterator[str]:
-    state = "already LIVE" if step.already_live else step.ceiling.value
     kind = f"[{step.risk}, {step.reversibility}]"
-    yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {state}"
+    yield f"  {_SIGNS[step.reversibility]} {step.id}  {_name(step.tool)}  by {_name(step.agent)}  {kind} -> {_goes_to(step)}"
     yield from _beside_the_call(step)
     if step.preview is not None and not step.already_live:
-        yield f"      effect: {visible(step.preview.effect)}"
-        for name, value in sorted(step.preview.args.items()):
-            mark = derived_mark(step, name)
-            yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
-        if step.preview.observed is not None:
-            yield from _observed(step.preview, whole)
-        yield from _among_own_steps(step.preview)
-        if not step.preview.looked:
-            yield "      not looked at: the outcome is (known after live)"
+        yield from _previewed(step, step.preview, whole)
     elif whole:
         for name, value in sorted(step.args.items()):
             yield from argument_lines(name, value, "        ", whole=True)
+    if step.read is not None:
+        yield from _read(step, step.read, whole)
     for reason in step.reasons:
         yield f"      ceiling: {visible(reason)}"
     if step.ceiling is Mode.LIVE and not step.already_live:
         yield f"      undo: {visible(step.undo)}"
         if step.approval_waived:
             yield "      approval: waived by the policy"
+
+
+def _previewed(step: SealedStep, preview: StepPreview, whole: bool) -> Iterator[str]:
+    yield f"      effect: {visible(preview.effect)}"
+    for name, value in sorted(preview.args.items()):
+        mark = derived_mark(step, name)
+        yield from argument_lines(name, value, "        ", whole=whole or _writes_live(step), mark=mark)
+    if preview.observed is not None:
+        yield from _observed(preview, whole)
+    yield from _among_own_steps(preview)
+    if not preview.looked:
+        yield "      not looked at: the outcome is (known after live)"
+
+
+def _goes_to(step: SealedStep) -> str:
+    if step.read is not None:
+        return "already read"
+    return "already LIVE" if step.already_live else step.ceiling.value
+
+
+def _read(step: SealedStep, read: SealedRead, whole: bool) -> Iterator[str]:
+    if not whole:
+        for name, value in sorted(step.args.items()):
+            yield from argument_lines(name, value, "        ", whole=False)
+    yield f"      read before this preview, at {read.at:%Y-%m-%d %H:%M:%S} UTC; approval: waived by the policy"
+    if read.size <= MAX_SHOWN_READ:
+        yield from argument_lines("returned", read.output, "      ", whole=whole)
+    else:
+        yield f"      returned: {read.size:,} bytes of JSON with the digest {read.digest}"
 
 
 def _observed(preview: StepPreview, whole: bool) -> Iterator[str]:

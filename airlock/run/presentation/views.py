@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Conflict
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.base.text import count, listed
 from airlock.base.visible import visible
 from airlock.plans.contract import Mode
@@ -16,7 +16,7 @@ from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
 from airlock.run.handed_back import asked_since
 from airlock.run.live.call_results import outcome_of
-from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED, Outcome
+from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED, READ_FAILED, Outcome
 from airlock.run.presentation.preview import approve_command, render_closed, render_preview
 from airlock.run.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
@@ -38,6 +38,8 @@ class StepView(WireModel):
     error: str = ""
     attempt: int = 0
     drift: tuple[str, ...] = ()
+    read_at: datetime | None = Field(default=None, exclude_if=is_empty)
+    """The time at which it was read before the preview, UTC; None for a call of the stage LIVE."""
 
 
 class StatusView(WireModel):
@@ -111,10 +113,11 @@ class PlanResult(WireModel):
 
 
 def rehearsal_failed(ended: StatusView | PlanResult) -> bool:
-    """Return True if a plan ended without any call, and a mock or a dry run of it failed: what was asked was not done."""
+    """Return True if a plan ended without a call that worked, and a mock, a dry run or a read before it failed."""
     if ended.outcome is not Outcome.REHEARSED or any(step.status != "waiting" for step in ended.steps):
         return False
-    return any(reason.startswith((MOCK_FAILED, DRY_RUN_FAILED)) for step in ended.steps for reason in step.reasons)
+    failed = (MOCK_FAILED, DRY_RUN_FAILED, READ_FAILED)
+    return any(reason.startswith(failed) for step in ended.steps for reason in step.reasons)
 
 
 def step_views(run: Run) -> tuple[StepView, ...]:
@@ -140,6 +143,7 @@ def step_view(run: Run, planned: Step) -> StepView:
         error=record.error if record else "",
         attempt=record.attempt if record else 0,
         drift=record.drift if record else (),
+        read_at=record.read.at if record and record.read else None,
     )
 
 
