@@ -197,6 +197,32 @@ def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: Any, 
     assert of_write.after == after
 
 
+@pytest.mark.parametrize("asked", [Asked.HTTP_WRITE, Asked.HTTP_REMOVAL, Asked.HTTP_READ])
+@pytest.mark.parametrize("status", [403, 409, 413])
+@pytest.mark.parametrize(
+    ("headers", "retry", "after"),
+    [
+        ({"retry-after": "7"}, True, 7.0),
+        ({"retry-after": "0"}, True, 0.0),
+        ({}, False, 0.0),
+        ({"retry-after": "soon"}, False, 0.0),
+    ],
+)
+def test_a_refusal_for_now_is_asked_again_when_its_time_has_come(
+    asked: Asked, status: int, headers: Any, retry: bool, after: float
+) -> None:
+    refusal = _failure(asked, "POST http://x.test", httpx.Response(status, headers=headers), "")
+    assert isinstance(refusal, TargetRefused)
+    assert (refusal.retry, refusal.after) == (retry, after)
+
+
+@pytest.mark.parametrize("status", [302, 308])
+def test_a_redirect_for_later_is_not_asked_again_by_a_read(status: int) -> None:
+    refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers={"retry-after": "7"}), "")
+    assert isinstance(refusal, TargetRefused)
+    assert not refusal.retry
+
+
 def test_a_date_without_the_servers_own_time_is_taken_by_this_machines_clock() -> None:
     when = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     refusal = _failure(Asked.HTTP_WRITE, "PUT http://x.test", httpx.Response(429, headers={"retry-after": when}), "")
