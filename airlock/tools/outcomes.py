@@ -62,7 +62,7 @@ class Row:
 
     asked: Asked
     answers: tuple[str, ...]
-    """Codes, in which `x` is any digit, in an SQLSTATE also any letter; names of errors; `NOT_SENT`, `LOST`, `PUT_OFF`, `ANY`."""
+    """Codes, in which `x` is any digit, in an SQLSTATE also any letter; names of errors; one of the names above."""
     meaning: Meaning
 
     def fits(self, answer: str) -> bool:

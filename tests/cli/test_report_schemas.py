@@ -25,7 +25,7 @@ from airlock.export.files import (
     TRANSITIONS,
     export_schemas,
 )
-from airlock.export.ledger import document_text, line_hash, line_text, plan_genesis, seals_genesis, signals_genesis
+from airlock.export.ledger import line_hash, line_text, plan_genesis, seals_genesis, signals_genesis
 from tests.cli.browser import Browser, browser
 from tests.cli.test_verify import export, reclosed
 from tests.core.export_build import records
