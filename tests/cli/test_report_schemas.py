@@ -1,4 +1,4 @@
-"""What only a schema or a total forbids, hashed again everywhere: the page of `verify --html` names it as `verify` does."""
+"""The page of `verify --html` against `verify`, where only a schema or a total shows that a record was hashed again."""
 
 import copy
 import hashlib
