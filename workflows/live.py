@@ -228,7 +228,7 @@ class LiveStage:
             for made in attempts:
                 if isinstance(made, RetryableFailure):
                     break
-                self._record_outcome(final_outcome(made, doubtful, retry))
+                self._record_outcome(final_outcome(made, doubtful, retry, attempt))
                 remaining.remove(made.step)
                 attempt, doubtful, retry = 1, False, None
             if any(not isinstance(made, CallSucceeded | RetryableFailure) for made in attempts):
@@ -244,7 +244,7 @@ class LiveStage:
                 break
         if retry is not None:
             stopped = self._aged or self._turned_away or self._handed_back.ended
-            self._record_outcome(outcome_of_last_retry(retry, doubtful, stopped))
+            self._record_outcome(outcome_of_last_retry(retry, doubtful, stopped, attempt - 1))
 
     def _may_go_on(self, *, attempted: bool) -> bool:
         """Return True while a chain may ask for its next call; `attempted` if that call was attempted before."""

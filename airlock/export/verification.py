@@ -1,8 +1,10 @@
 """Verification of lines, documents and plan chains of an export. Pure, and safe for any bytes."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -117,13 +119,13 @@ def read_document(data: bytes, model: type[D]) -> D:
     if read.parts != actual:
         name = next(name for name in sorted({*read.parts, *actual}) if read.parts.get(name) != actual.get(name))
         if digest(actual) == read.hash:
-            raise DamagedContent(f"parts: the digest of {name!r} was changed", _line_of(data, "parts"))
-        raise DamagedContent(f"{name}: was changed: it does not match its digest in 'parts'", _line_of(data, name))
+            raise DamagedContent(f"parts: the digest of {name!r} was changed", _line_of(data, ("parts", name)))
+        raise DamagedContent(f"{name}: was changed: it does not match its digest in 'parts'", _line_of(data, (name,)))
     if digest(actual) != read.hash:
-        raise DamagedContent("hash: is not the digest of 'parts'", _line_of(data, "hash"))
+        raise DamagedContent("hash: is not the digest of 'parts'", _line_of(data, ("hash",)))
     if (text := document_text(document).encode()) != data:
         pairs = zip(data.split(b"\n"), text.split(b"\n"), strict=False)
-        line = next((number for number, (one, other) in enumerate(pairs, start=1) if one != other), 1)
+        line = next((number for number, (one, other) in enumerate(pairs, start=1) if one != other), data.count(b"\n") + 1)
         raise DamagedContent("is not written as export writes it: white space, or order of fields", line)
     return read
 
@@ -152,16 +154,28 @@ def _validated(document: Mapping[str, Any], data: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        # a name that was changed is unknown at its place, and missing at none: the place is told
+        first = next((fault for fault in faults if fault["type"] != "missing"), faults[0])
         where = ".".join(str(part) for part in first["loc"])
-        line = _line_of(data, str(first["loc"][0])) if first["loc"] else 1
+        line = _line_of(data, first["loc"])
         raise DamagedContent(f"{shorten(where, 200)}: {plain_message(first)}", line) from error
 
 
-def _line_of(data: bytes, name: str) -> int:
-    """Return the line of a document on which a field begins; 1 if it is missing."""
-    start = data.find(f'\n  "{name}":'.encode())
-    return 1 if start < 0 else data.count(b"\n", 0, start) + 2
+def _line_of(data: bytes, place: Sequence[str | int]) -> int:
+    """Return the line of a document on which a place begins, as far as the names that lead to it stand there."""
+    start = 0
+    for depth, name in enumerate(place, start=1):
+        indent = b"\n" + b"  " * depth
+        if isinstance(name, int):
+            items = (match.start() for match in re.finditer(re.escape(indent) + rb"[^ }\]]", data[start:]))
+            at = next(islice(items, name, None), -1) + start
+        else:
+            at = data.find(indent + json.dumps(name).encode() + b":", start)
+        if at < start:
+            break
+        start = at + 1
+    return data.count(b"\n", 0, start) + 1
 
 
 def check_plan(plan: PlanLines, openings: Openings | None = None, report: SealReport | None = None) -> Finding | None:

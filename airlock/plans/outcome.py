@@ -147,6 +147,8 @@ class CallInDoubt(WireModel):
     """As in `CallSucceeded`."""
     lost: bool = False
     """True if an attempt was lost with its worker, which may only be frozen: the call may still take effect."""
+    attempt: int = Field(default=1, exclude_if=lambda attempt: attempt == 1)
+    """The number of the attempt; the workflow counts, a worker leaves it out."""
 
 
 class RetryableFailure(WireModel):

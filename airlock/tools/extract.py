@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits
@@ -53,7 +54,7 @@ def look(args: TextExtract, _call: ToolCall) -> Preview:
 
 @text_extract.mock
 def mock(args: TextExtract, _call: ToolCall) -> Values:
-    """Return the values in the text, or one plausible value if a mocked text holds none."""
+    """Return the values in the text, or one plausible value of some if a mocked text holds none."""
     plausible: dict[str, list[JsonValue]] = {
         "emails": ["jo@example.test"],
         "urls": ["https://example.test/"],
@@ -62,7 +63,7 @@ def mock(args: TextExtract, _call: ToolCall) -> Values:
         "fields": [{"label": label, "value": "a value"} for label in (args.fields if fits(args) else ["label"])],
     }
     found = extract(args) if fits(args) and (args.fields or args.kind != "fields") else []
-    return {"values": found or plausible.get(str(args.kind), [])}
+    return {"values": found or [*plausible.get(str(args.kind), []), UNKNOWN]}
 
 
 def extract(args: TextExtract) -> list[JsonValue]:

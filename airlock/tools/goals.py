@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description, required
@@ -61,8 +62,8 @@ def look(args: GoalQuery, call: ToolCall) -> Preview:
 
 @goal_query.mock
 def mock(args: GoalQuery, _call: ToolCall) -> Goals:
-    """Return one goal that fits the query."""
-    return {"goals": [{"id": "mock-goal", "goal": args.goal or "a goal", "status": args.status or "open"}]}
+    """Return one goal that fits the query. Which others there are is not known."""
+    return {"goals": [{"id": UNKNOWN, "goal": args.goal or "a goal", "status": args.status or "open"}]}
 
 
 def _text(goal: dict[str, Any]) -> str:

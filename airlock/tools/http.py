@@ -5,11 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments
-from airlock.tools.http_client import HttpAnswer, allowed, reachable, read_before, send
+from airlock.tools.http_client import HttpAnswer, allowed, open_answer, reachable, read_before, send
 from airlock.tools.web import READ_METHODS, HttpSettings, json_bytes
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -81,13 +80,10 @@ async def look(args: HttpRequest, call: ToolCall) -> Preview:
     await reachable(url, call.settings)
     size = "no body" if args.body is None else f"a body of {json_bytes(args.body)} bytes"
     names = f" and the headers {', '.join(sorted(args.headers))}" if args.headers else ""
-    return Preview(effect=f"Would {shown} with {size}{names}.", output={"status": UNKNOWN, "headers": {}, "body": UNKNOWN})
+    return Preview(effect=f"Would {shown} with {size}{names}.")
 
 
 @http_request.mock
-def mock(args: HttpRequest, _call: ToolCall) -> HttpAnswer:
-    """Return a success; a write gets its body back with an id, as many services answer."""
-    body: JsonValue = {"mock": True}
-    if args.method not in READ_METHODS:
-        body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
-    return {"status": 200, "headers": {"content-type": "application/json"}, "body": body}
+def mock(_args: HttpRequest, _call: ToolCall) -> HttpAnswer:
+    """Return a success whose contents only the server knows."""
+    return open_answer()

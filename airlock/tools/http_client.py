@@ -14,6 +14,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import json_of, require_mine
 from airlock.tools.web import (
+    KEPT_HEADERS,
     READ_METHODS,
     HttpSettings,
     Reply,
@@ -120,6 +121,11 @@ def answer(reply: Reply, *, reads: bool) -> HttpAnswer:
     return {**output, "body": None, "note": f"{too_large} and was left out"}
 
 
+def open_answer() -> HttpAnswer:
+    """Return the answer that a mock gives: a later step may refer to any part of it, which only the server knows."""
+    return {"status": 200, "headers": dict.fromkeys(KEPT_HEADERS, UNKNOWN), "body": UNKNOWN}
+
+
 async def read_before(call: ToolCall, shown: str, read: Callable[[], Awaitable[HttpAnswer]]) -> Preview:
     """Return the preview of a reading request, which is made now.
 
@@ -138,9 +144,8 @@ async def read_before(call: ToolCall, shown: str, read: Callable[[], Awaitable[H
     except TargetRefused as refusal:
         if not (call.follows_writes and is_gone(refusal)):
             raise
-        unknown: JsonValue = {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
         effect = f"Would {shown} answered {refusal.status} now; earlier steps of the plan may make it."
-        return Preview(effect=effect, output=unknown)
+        return Preview(effect=effect)
     return Preview(effect=f"Would {shown} answered {output['status']} now.", output=json_of(output))
 
 

@@ -18,11 +18,10 @@ import jmespath
 from pydantic import Field, JsonValue
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description
-from airlock.tools.http_client import HttpAnswer, allowed, reachable, read_before, send
+from airlock.tools.http_client import HttpAnswer, allowed, open_answer, reachable, read_before, send
 from airlock.tools.web import READ_METHODS, HttpSettings, TargetRefused, is_gone
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -73,8 +72,7 @@ class _Route:
         if self.undo_url is not None:
             allowed(self.undo_url, call.settings)
             undo = f"{self.undo_method} {self.undo_url} with values from the answer."
-        unknown: JsonValue = {"status": UNKNOWN, "headers": {}, "body": UNKNOWN}
-        return Preview(effect=f"Would {self.method} {url}.", output=unknown, undo=undo)
+        return Preview(effect=f"Would {self.method} {url}.", undo=undo)
 
     async def compensate(self, _args: RouteArguments, call: ToolCall) -> None:
         token = call.undo
@@ -88,9 +86,8 @@ class _Route:
             if token["method"] != "DELETE" or not is_gone(refusal):
                 raise
 
-    def mock(self, args: RouteArguments, _call: ToolCall) -> HttpAnswer:
-        body = {"id": "mock-id", **(args.body if isinstance(args.body, dict) else {})}
-        return {"status": 200, "headers": {}, "body": body}
+    def mock(self, _args: RouteArguments, _call: ToolCall) -> HttpAnswer:
+        return open_answer()
 
 
 def http_tool(

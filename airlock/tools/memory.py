@@ -11,6 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, Settings, frozen_description, required
@@ -83,8 +84,8 @@ def look(args: MemorySearch, call: ToolCall) -> Preview:
 
 @memory_search.mock
 def mock(args: MemorySearch, _call: ToolCall) -> Matches:
-    """Return one note with the words of the query."""
-    return {"matches": [{"id": "mock.md", "text": f"A note about {args.query}", "score": 1.0}]}
+    """Return one note with the words of the query. Which others there are is not known."""
+    return {"matches": [{"id": UNKNOWN, "text": f"A note about {args.query}", "score": 1.0}]}
 
 
 def _ranked(args: MemorySearch, folder: Path) -> list[Match]:

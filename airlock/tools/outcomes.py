@@ -15,6 +15,8 @@ NOT_SENT: Final = "not sent"
 """No connection, or the request cannot be written: no byte of it left."""
 LOST: Final = "lost"
 """The request was sent; its answer did not come, or is not one of the protocol."""
+PUT_OFF: Final = "4xx with a Retry-After"
+"""A refusal that says when the same request may be sent again."""
 ANY: Final = "anything else"
 SQLSTATE: Final = 5
 """Characters of an SQLSTATE."""
@@ -60,7 +62,7 @@ class Row:
 
     asked: Asked
     answers: tuple[str, ...]
-    """Codes, in which `x` is any digit, in an SQLSTATE also any letter; names of errors; `NOT_SENT`, `LOST` or `ANY`."""
+    """Codes, in which `x` is any digit, in an SQLSTATE also any letter; names of errors; one of the names above."""
     meaning: Meaning
 
     def fits(self, answer: str) -> bool:
@@ -73,7 +75,8 @@ def meaning(asked: Asked, answer: str | int) -> Meaning:
 
     Args:
         asked: The kind of request.
-        answer: A status or reply code, an SQLSTATE or result code of SQLite, the name of an error, `NOT_SENT` or `LOST`.
+        answer: A status or reply code, an SQLSTATE or result code of SQLite, the name of an error, `NOT_SENT`, `LOST` or
+            `PUT_OFF`.
     """
     return next(row.meaning for row in rows(asked) if row.fits(str(answer)))
 
@@ -91,7 +94,7 @@ def errno_name(error: OSError) -> str:
 def _fits(pattern: str, answer: str) -> bool:
     if pattern == ANY:
         return True
-    if "x" not in pattern or pattern in (NOT_SENT, LOST):
+    if "x" not in pattern or pattern in (NOT_SENT, LOST, PUT_OFF):
         return pattern == answer
     if len(pattern) != len(answer):
         return False
@@ -124,6 +127,7 @@ def _http_change(asked: Asked) -> tuple[Row, ...]:
         _not_now(asked, "425", "429", why="the target turned the request away before it did anything"),
         _not_now(asked, "421", why="it came to a server that does not answer for this address (RFC 9110, 15.5.20)"),
         _not_now(asked, "423", why="what it would change is locked (RFC 4918, 11.3)"),
+        _not_now(asked, PUT_OFF, why="the target refuses it for now only: a quota (403), no room (413; RFC 9110, 15.5.14)"),
         _refused(asked, "4xx", why="the target says that the request is at fault"),
         _doubt(asked, "3xx", why="a redirect, which is not followed, tells nothing of what was done before it"),
         _doubt(asked, "5xx", why="the target, or a gateway before it, failed at an unknown point"),
@@ -137,6 +141,7 @@ TABLE: Final[tuple[Row, ...]] = (
     *_http_change(Asked.HTTP_REMOVAL),
     _success(Asked.HTTP_READ, "2xx", why="the answer is the result"),
     _not_now(Asked.HTTP_READ, "408", "421", "423", "425", "429", "5xx", why="the target could not answer now"),
+    _not_now(Asked.HTTP_READ, PUT_OFF, why="the target refuses it for now only: a quota (403)"),
     _refused(Asked.HTTP_READ, "xxx", why="the target says that the request is at fault, or points elsewhere"),
     _not_now(Asked.HTTP_READ, ANY, why="no answer; a read changes nothing"),
     _success(Asked.SMTP_SESSION, "2xx", why="the session goes on"),

@@ -16,7 +16,7 @@ from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.tools.common import Settings, Texts
-from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning
+from airlock.tools.outcomes import LOST, NOT_SENT, PUT_OFF, Asked, Effect, meaning
 
 MAX_BODY_BYTES = 65_536
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -181,29 +181,32 @@ def _lost(asked: Asked, what: str, error: Exception) -> ToolFailed | InDoubt:
 
 
 def _failure(asked: Asked, what: str, response: httpx.Response, said: str) -> TargetRefused | InDoubt:
-    status, found = response.status_code, meaning(asked, response.status_code)
+    status, found, after = response.status_code, meaning(asked, response.status_code), _retry_after(response.headers)
+    if after is not None and 400 <= status < 500 and found.effect is Effect.NONE and not found.again:
+        found = meaning(asked, PUT_OFF)
     message = f"{what} was answered {status}{f': {said}' if said else ''}"
     if 300 <= status < 400:
         where = shorten(response.headers.get("location", "nowhere"), 200)
         message += f" (redirects are not followed; it points to {where})"
-    after = _retry_after(response.headers) if found.again else 0.0
+    after = (after or 0.0) if found.again else 0.0
     if found.effect is Effect.DOUBT:
         return InDoubt(f"{message} ({found.why})", after=after)
     return TargetRefused(message, status, retry=found.again, after=after)
 
 
-def _retry_after(headers: httpx.Headers) -> float:
-    """Return the seconds that the server asks to wait, the longest of several; 0 if its header is missing or invalid."""
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Return the seconds that the server asks to wait, the longest of several; None if its header is missing or invalid."""
     sent = _date(headers.get("date", ""))
-    return max((_wait(asked.strip(), sent) for asked in headers.get_list("retry-after")), default=0.0)
+    waits = [_wait(asked.strip(), sent) for asked in headers.get_list("retry-after")]
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _wait(asked: str, sent: datetime | None) -> float:
+def _wait(asked: str, sent: datetime | None) -> float | None:
     if _SECONDS.fullmatch(asked):  # with a fraction it is not HTTP, but widely sent, and its meaning is plain
         return min(float(asked), _LONGEST_WAIT)
     when = _date(asked)
     if when is None:
-        return 0.0
+        return None
     # by the server's own clock if it sends one, because the clock of this machine may be wrong
     return min(max((when - (sent or datetime.now(UTC))).total_seconds(), 0.0), _LONGEST_WAIT)
 

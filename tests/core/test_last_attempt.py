@@ -58,3 +58,18 @@ def test_a_call_that_is_not_tried_again_is_stale_only_if_certainly_nothing_was_d
         assert outcome_of_last_retry(lost, True, stopped) == CallInDoubt(
             step="a", error="no answer", undo={"row": 1}, token_lost=True, lost=True
         )
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_the_outcome_tells_how_often_the_call_was_made(attempt: int) -> None:
+    """A worker answers a doubt without the number, so that a call made three times read as made once."""
+    doubt = CallInDoubt(step="a", error="no answer")
+    assert final_outcome(doubt, True, UNSURE, attempt) == doubt.model_copy(update={"attempt": attempt})
+    for made in (FAILED, STALE):
+        found = final_outcome(made, True, UNSURE, attempt)
+        assert isinstance(found, CallInDoubt)
+        assert found.attempt == attempt
+    for doubtful in (False, True):
+        last = outcome_of_last_retry(UNSURE, doubtful, "", attempt)
+        assert isinstance(last, CallFailed | CallInDoubt)
+        assert last.attempt == attempt

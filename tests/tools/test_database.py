@@ -283,7 +283,7 @@ async def test_query(runner: Make, database: Any) -> None:
     found = await tool.live(**args)
     assert found == {"table": "accounts", "rows": [{"id": 4, "name": "n3"}], "count": 1}
     assert (await tool.dry_run(**args)).output == found
-    assert (await tool.mock(**args))["rows"] == [{"id": 1, "name": "a name"}]
+    assert (await tool.mock(**args))["rows"] == [{"id": UNKNOWN, "name": UNKNOWN}]
     assert (await tool.live(table="accounts", where={"plan": None}))["count"] == 3
     database.run("CREATE VIEW golden AS SELECT name FROM accounts WHERE plan = 'gold'")
     assert (await tool.live(table="golden"))["count"] == 2

@@ -7,7 +7,7 @@ import pytest
 
 from airlock import tools
 from airlock.admission.config import parse_config
-from airlock.plans.refs import UNKNOWN
+from airlock.plans.refs import UNKNOWN, bind
 from airlock.plans.tool import Tool
 from airlock.tools.loader import load_catalogue, tools_in
 
@@ -27,3 +27,25 @@ async def test_a_mock_keeps_its_shape_whatever_it_is_given(runner: Callable[...,
         first, second = function(args, call), function(args, call)
         assert first == second
         assert tool.output.dump_python(tool.output.validate_python(first), mode="json") == first
+
+
+READS: dict[str, tuple[dict[str, Any], str]] = {
+    "http_request": ({"url": "http://x.test"}, "body.items[3].name"),
+    "database_query": ({"table": "t"}, "rows[2].name"),
+    "ghl_search": ({"query": "jo"}, "contacts[1].companyName"),
+    "memory_search": ({"query": "jo"}, "matches[1].text"),
+    "goal_query": ({}, "goals[1].goal"),
+    "text_extract": ({"text": UNKNOWN, "kind": "emails"}, "values[1]"),
+}
+"""Arguments of the tools that read, and what a later step may find in their answer that no mock can make up."""
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_only_the_target_knows_is_open_and_keeps_no_step_from_going_live(runner: Callable[..., Any], name: str) -> None:
+    """A mock that claimed to know all kept each step that reads a field of an answer, or its second item, at MOCK."""
+    (tool,) = [tool for tool in tools_in(tools) if tool.name == name]
+    args, path = READS[name]
+    found = tool.functions["mock"](tool.arguments.model_construct(**args), runner(tool).call())
+    bound = bind({"value": {"$ref": f"s.{path}"}}, {"s": found}, str)
+    assert bound.args == {"value": UNKNOWN}
+    assert bound.unknown == ("value",)

@@ -18,11 +18,17 @@ from airlock.tools.databases import row_trials
 from airlock.tools.databases.database import answer_of
 from airlock.tools.files.backups import _put
 from airlock.tools.files.folder import ABSENT, FileState
-from airlock.tools.outcomes import ANY, LOST, NOT_SENT, TABLE, Asked, Effect, Row, errno_name, meaning, rows
+from airlock.tools.outcomes import ANY, LOST, NOT_SENT, PUT_OFF, TABLE, Asked, Effect, Row, errno_name, meaning, rows
 
 WRITES = {
-    Asked.HTTP_WRITE: ("not sent", "425", "429", *(str(code) for code in range(400, 500) if code not in (408, 499))),
-    Asked.HTTP_REMOVAL: ("not sent", *(str(code) for code in range(400, 500) if code not in (404, 408, 410, 499))),
+    Asked.HTTP_WRITE: (
+        "not sent",
+        PUT_OFF,
+        "425",
+        "429",
+        *(str(code) for code in range(400, 500) if code not in (408, 499)),
+    ),
+    Asked.HTTP_REMOVAL: ("not sent", PUT_OFF, *(str(code) for code in range(400, 500) if code not in (404, 408, 410, 499))),
     Asked.SMTP_MAIL: tuple(str(code) for code in range(400, 600)),
 }
 """The answers to a request that was sent and may change something which say in a reliable way that it did not."""
@@ -30,7 +36,7 @@ WRITES = {
 
 def _examples(row: Row) -> Iterator[str]:
     for answer in row.answers:
-        yield {ANY: "unheard of", NOT_SENT: NOT_SENT, LOST: LOST}.get(answer, answer.replace("x", "7"))
+        yield {ANY: "unheard of", NOT_SENT: NOT_SENT, LOST: LOST, PUT_OFF: PUT_OFF}.get(answer, answer.replace("x", "7"))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from airlock.base.errors import AirlockError
+from airlock.export.files import EXPORT_FILES, export_schemas
 
 MAX_EMBEDDED: Final = 48 * 1024 * 1024
 """Largest export, in bytes, of which the page holds a copy. Of a larger one the reader chooses the files."""
 _PARTS: Final = files(__package__)
-_SCRIPTS: Final = ("spelling.js", "seals.js", "openings.js", "check.js", "report.js")
+_SCRIPTS: Final = ("spelling.js", "schema.js", "seals.js", "openings.js", "totals.js", "check.js", "report.js")
 """One script, in this order. The first begins with "use strict"."""
 
 
@@ -57,7 +58,7 @@ def report_page(record: dict[str, bytes] | None, root: str | None) -> str:
         record: The files of the export, by name; None if the page holds no copy of them.
         root: The root digest.
     """
-    script, style = "".join(map(_part, _SCRIPTS)), _part("report.css")
+    script, style = "".join((_part(_SCRIPTS[0]), _schemas(), *map(_part, _SCRIPTS[1:]))), _part("report.css")
     copy = None if record is None else {name: base64.b64encode(data).decode() for name, data in record.items()}
     choose = "Check files of your own, all of the folder:" if record is not None else "Choose all files of the folder:"
     values = {
@@ -73,6 +74,13 @@ def report_page(record: dict[str, bytes] | None, root: str | None) -> str:
     before, *parts = _part("page.html").split("@")
     # every second part is a name: each value is set in once, and nothing in a value is replaced
     return before + "".join(values[part] if number % 2 == 0 else part for number, part in enumerate(parts))
+
+
+def _schemas() -> str:
+    """Return the schemas of the files, by name, as a script."""
+    by_name = dict(zip(EXPORT_FILES, export_schemas().values(), strict=True))
+    # no text of a schema may end the element that holds the script
+    return f"const SCHEMAS = {json.dumps(by_name, separators=(',', ':')).replace('<', chr(92) + 'u003c')};\n"
 
 
 def _part(name: str) -> str:

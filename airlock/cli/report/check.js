@@ -1,5 +1,51 @@
 // ---- The check
 
+function checkSchema(name, node) {
+  const fault = schemaFault(SCHEMAS[name], node);
+  if (fault === null) return;
+  const { path, message } = fault;
+  const foreign = LINES.includes(name) && (path.length === 0 || (path.length === 1 && message === UNKNOWN));
+  if (foreign) throw new Damage(`is no line of this file: ${[...path, message].join(" ")}`);
+  if (path.length) throw damageAt(path, message);
+  throw new Damage(message);
+}
+
+const damageAt = (path, message) => Object.assign(new Damage(`${path.join(".")}: ${message}`), { path });
+
+// The line of a document on which the place of an error begins: as far as the names that lead to it stand there.
+function lineOf(text, error) {
+  if (error.at !== undefined) return text.slice(0, error.at).split("\n").length;
+  let start = 0;
+  for (const [depth, name] of (error.path || []).entries()) {
+    const indent = "  ".repeat(depth + 1);
+    if (typeof name === "number") {
+      const items = new RegExp(`\n${indent}[^ }\\]]`, "g");
+      items.lastIndex = start;
+      let found = null;
+      for (let left = name; left >= 0; left--) found = items.exec(text);
+      if (!found) break;
+      start = found.index + 1;
+    } else {
+      const at = text.indexOf(`\n${indent}${escapedAscii(JSON.stringify(name))}:`, start);
+      if (at < 0) break;
+      start = at + 1;
+    }
+  }
+  return text.slice(0, start).split("\n").length;
+}
+
+function checkParts(node, document) {
+  const { parts, hash } = document;
+  const actual = {};
+  for (const [field, member] of node.members) if (field !== "parts" && field !== "hash") actual[field] = digestOf(canonical(member.node));
+  const names = [...new Set([...Object.keys(parts), ...Object.keys(actual)])].sort();
+  const wrong = names.find((field) => parts[field] !== actual[field]);
+  const sealed = digestOf(`{${Object.keys(actual).sort().map((field) => `"${field}":"${actual[field]}"`).join(",")}}`);
+  if (wrong !== undefined && sealed === hash) throw damageAt(["parts", wrong], "this digest was changed");
+  if (wrong !== undefined) throw damageAt([wrong], "was changed: it does not match its digest in 'parts'");
+  if (sealed !== hash) throw damageAt(["hash"], "is not the digest of 'parts'");
+}
+
 class Check {
   constructor(files, openings) {
     this.files = files;
@@ -21,13 +67,9 @@ class Check {
     }
     this.readDocuments();
     const summary = this.documents[FILES.summary];
-    const names = new Set([...Object.keys(summary && summary.files || {}), FILES.summary]);
-    for (const name of [...names].sort()) {
-      if (!this.files.has(name)) this.found(name, null, "the file is missing");
-    }
-    for (const name of this.files.keys()) {
-      if (summary && !names.has(name)) this.found(name, null, "is no part of an export");
-    }
+    const names = this.namesOf(summary);
+    for (const name of names) if (!this.files.has(name)) this.found(name, null, "the file is missing");
+    for (const name of this.files.keys()) if (!names.includes(name)) this.found(name, null, "is no part of an export");
     for (const name of LINES) if (this.files.has(name)) this.readLines(name);
     const damaged = this.findings.length;
     this.gatherPlans();
@@ -35,9 +77,19 @@ class Check {
     if (this.findings.length === 0) for (const plan of this.plans) await this.checkPlan(plan);
     this.checkSignals();
     this.checkSizes();
-    if (summary && this.findings.length === 0) this.checkTotals(summary);
+    if (summary && this.findings.length === 0) checkTotals(this, summary);
+    const health = this.documents[FILES.health];
+    if (health && health.metrics.system_health_score !== health.health_score) {
+      this.found(FILES.health, null, "health_score differs from metrics.system_health_score");
+    }
     this.findings.push(...this.openings.findings);
     return this;
+  }
+
+  // The files that an export of its version has. A summary that cannot be read tells no version: then the files do.
+  namesOf(summary) {
+    const eight = summary ? summary.schema_version > 1 || FILES.approvals in summary.files : this.files.has(FILES.approvals);
+    return Object.values(FILES).filter((name) => eight || name !== FILES.approvals).sort();
   }
 
   readDocuments() {
@@ -48,23 +100,19 @@ class Check {
         const node = parse(text);
         if (!node.members) throw new Damage("is not a JSON object");
         const document = plain(node);
-        for (const [field, member] of node.members || []) {
-          if (field === "parts" || field === "hash") continue;
-          if (digestOf(canonical(member.node)) !== (document.parts || {})[field]) {
-            throw new Damage(`${field}: was changed: it does not match its digest in 'parts'`);
-          }
+        checkSchema(name, node);
+        checkParts(node, document);
+        const written = pretty(node, "") + "\n";
+        if (text !== written) {
+          const at = [...text].findIndex((sign, index) => sign !== written[index]);
+          const same = at < 0 ? Math.min(text.length, written.length) - 1 : at;
+          throw Object.assign(new Damage("is not written as export writes it: white space, or order of fields"), { at: same });
         }
-        const known = Object.keys(document.parts || {}).filter((field) => !(field in document));
-        if (known.length) throw new Damage(`${known[0]}: is missing`);
-        if (digestOf(canonical(get(node, "parts"))) !== document.hash) throw new Damage("hash: is not the digest of 'parts'");
-        if (text !== pretty(node, "") + "\n") throw new Damage("is not written as export writes it: white space, or order of fields");
-        this.documents[name] = document;
+        this.documents[name] = filled(SCHEMAS[name], document);
         if (name === FILES.summary) this.root = document.hash;
       } catch (error) {
         if (!(error instanceof Damage) && !(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
-        const field = String(error.message).split(":")[0];
-        const at = text.indexOf(`\n  "${field}":`);
-        this.found(name, at < 0 ? 1 : text.slice(0, at).split("\n").length + 1, error.message);
+        this.found(name, lineOf(text, error), error.message);
       }
     }
   }
@@ -97,9 +145,11 @@ class Check {
       if (canonical(node) !== text) {
         throw new Damage("is not written as export writes it: white space, order of fields, or the spelling of a value");
       }
+      checkSchema(name, node);
       this.counts.lines++;
-      this.lines[name].push({ number, node, value });
-      if (name === FILES.approvals) this.checkSealText(number, node, value);
+      const read = filled(SCHEMAS[name], value);
+      this.lines[name].push({ number, node, value: read });
+      if (name === FILES.approvals) this.checkSealText(number, node, read);
     } catch (error) {
       if (!(error instanceof Damage) && !(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
       this.found(name, number, error.message);
@@ -188,7 +238,7 @@ class Check {
     if (wrong) { this.found(...wrong); return; }
     const contradicted = lineContradicted(plan);
     if (contradicted) { this.found(FILES.executions, plan.line.number, contradicted); return; }
-    if (line.seals !== undefined) await this.checkSeals(plan);
+    if (line.seals !== null) await this.checkSeals(plan);
     else if (plan.approvals.length) this.found(FILES.approvals, plan.approvals[0].number, "the plan's line knows of no seals: it is of an older export");
   }
 
@@ -228,6 +278,11 @@ class Check {
 
   checkSizes() {
     const summary = this.documents[FILES.summary];
+    const others = this.namesOf(summary).filter((name) => name !== FILES.summary);
+    if (summary && Object.keys(summary.files).sort().join() !== others.join()) {
+      if (this.findings.length === 0) this.found(FILES.summary, null, "files: names other files than an export has");
+      return;
+    }
     const named = new Set(this.findings.map((finding) => finding.file));
     for (const [name, stated] of Object.entries(summary && summary.files || {})) {
       const bytes = this.files.get(name);
@@ -235,26 +290,6 @@ class Check {
       if (bytes.length !== stated.bytes || sha256(bytes) !== stated.sha256) {
         this.found(name, null, `is another file than the one ${FILES.summary} was written with`);
       }
-    }
-  }
-
-  checkTotals(summary) {
-    const undos = this.plans.filter((plan) => plan.line.value.undo).length;
-    const sum = (count) => this.plans.reduce((total, plan) => total + count(plan), 0);
-    const counted = (kind) => (plan) => plan.approvals.reduce(
-      (total, seal) => total + seal.value.decisions.filter((one) => one.counted && one.decision === kind).length, 0);
-    const totals = {
-      plans_processed: this.plans.length - undos, undos_processed: undos,
-      total_transitions: sum((plan) => plan.transitions.length),
-      total_learning_signals: (this.lines[FILES.signals] || []).length,
-      total_rollbacks: sum((plan) => plan.rollbacks.filter((line) => line.value.event === "undone").length),
-      total_tools_executed: sum((plan) => plan.line.value.result.successful_executions + plan.line.value.result.failed_executions),
-      ...(summary.schema_version > 1 && {
-        total_seals: sum((plan) => plan.approvals.length), total_approvals: sum(counted("approve")), total_denials: sum(counted("deny")),
-      }),
-    };
-    for (const [name, count] of Object.entries(totals)) {
-      if (summary[name] !== count) this.found(FILES.summary, null, `${name} is ${summary[name]}, the lines come to ${count}`);
     }
   }
 }

@@ -230,7 +230,12 @@ function lineContradicted(plan) {
   ].find(([, stated, count]) => stated !== count);
   if (counted) return `${counted[0]} is ${counted[1]}, but ${counted[2]} are there`;
   const last = plan.transitions[plan.transitions.length - 1];
-  return last && last.value.to_state !== line.state ? `state is ${line.state}, its last transition led to ${last.value.to_state}` : "";
+  if (last && last.value.to_state !== line.state) return `state is ${line.state}, its last transition led to ${last.value.to_state}`;
+  const kinds = kindsOf(FILES.conflicts, "by_type"), answers = [null, ...kindsOf(FILES.conflicts, "by_resolution_strategy")];
+  const unheard = conflicts.find((event) => !kinds.includes(event.what));
+  if (unheard) return `entry ${unheard.seq}: no such conflict`;
+  const unanswered = conflicts.find((event) => !answers.includes(event.answer ?? null));
+  return unanswered ? `entry ${unanswered.seq}: no such answer` : "";
 }
 
 // The first line of a plan that names another plan, or other phase ids.

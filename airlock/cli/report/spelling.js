@@ -136,10 +136,15 @@ function parse(text) {
     advance();
     return { raw };
   };
-  advance();
-  const found = value(0);
-  if (next !== "") throw new Damage("is not JSON");
-  return found;
+  try {
+    advance();
+    const found = value(0);
+    if (next !== "") throw new Damage("is not JSON");
+    return found;
+  } catch (error) {
+    if (error instanceof Damage) error.at = Math.max(place - next.length, 0);
+    throw error;
+  }
 }
 
 function byCodePoint(one, other) {

@@ -48,8 +48,8 @@ def take_outcomes(run: Run, outcomes: Iterable[CallOutcome], now: datetime) -> N
             case CallInDoubt():
                 if run.change_call(
                     outcome.step, CallEvent.IN_DOUBT, now, number=run.audited + 1, undo=outcome.undo,
-                    error=shorten(outcome.error), undone=_times_undone(run, outcome), running=outcome.running,
-                    token_lost=outcome.token_lost, lost=outcome.lost or outcome.step in run.lost,
+                    error=shorten(outcome.error), attempt=outcome.attempt, undone=_times_undone(run, outcome),
+                    running=outcome.running, token_lost=outcome.token_lost, lost=outcome.lost or outcome.step in run.lost,
                 ):  # fmt: skip
                     run.record(AuditKind.CALL, "in_doubt", now, step=outcome.step, reason=outcome.error)
             case CallStale():

@@ -87,21 +87,25 @@ def conclude(evidence: HistoryEvidence, step: str, undone: int) -> CallOutcome |
             return trial.answer
         if trial.request.attempt == 1 and trial.run_id == run_id:
             outcome, doubt, sure = None, None, True  # the run itself called again, so it had settled the earlier attempts
-        run_id, answer = trial.run_id, trial.answer
+        run_id, answer, attempt = trial.run_id, trial.answer, trial.request.attempt
         undo = trial.request.undo if answer is None else getattr(answer, "undo", None) or undo
         if isinstance(answer, CallInDoubt):
-            doubt = answer
+            doubt = answer.model_copy(update={"attempt": attempt})
         elif answer is None:
             if not trial.request.contract.read_only:
-                doubt = CallInDoubt(step=step, error=_UNANSWERED, undo=undo, token_lost=undo is None, lost=True)
-            outcome = outcome or CallFailed(step=step, error=_UNANSWERED)
+                doubt = CallInDoubt(
+                    step=step, error=_UNANSWERED, undo=undo, token_lost=undo is None, lost=True, attempt=attempt
+                )
+            outcome = outcome or CallFailed(step=step, error=_UNANSWERED, attempt=attempt)
         elif isinstance(answer, RetryableFailure):
             sure = sure and answer.certain
-            outcome = CallFailed(step=step, error=answer.error, undo=undo)
+            outcome = CallFailed(step=step, error=answer.error, undo=undo, attempt=attempt)
             if answer.doubtful:
-                doubt = CallInDoubt(step=step, error=answer.error, undo=undo, token_lost=answer.token_lost, lost=answer.lost)
+                doubt = CallInDoubt(
+                    step=step, error=answer.error, undo=undo, token_lost=answer.token_lost, lost=answer.lost, attempt=attempt
+                )
         elif isinstance(answer, CallStale) and not sure:
-            doubt = CallInDoubt(step=step, error=_after_doubt(answer.error), undo=undo)
+            doubt = CallInDoubt(step=step, error=_after_doubt(answer.error), undo=undo, attempt=attempt)
         else:
             outcome = answer
     return doubt or outcome

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, fits, frozen_description, json_of
@@ -56,7 +57,7 @@ async def look(args: GhlSearch, call: ToolCall) -> Preview:
 
 @ghl_search.mock
 def mock(args: GhlSearch, _call: ToolCall) -> ContactsFound:
-    """Return one contact that fits the query."""
+    """Return one contact that fits the query. Which others there are is not known."""
     email = args.query if fits(args) and "@" in args.query else "jo@example.test"
-    contact = {"id": "mock-contact", "email": email, "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
+    contact = {"id": UNKNOWN, "email": email, "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
     return {"contacts": [{**contact, "phone": None, "tags": []}], "total": 1}

@@ -5,6 +5,7 @@ The functions import their work when they are called: see `database_writing`.
 
 from pydantic import JsonValue
 
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import fits
@@ -37,9 +38,8 @@ def look(args: DatabaseQuery, call: ToolCall) -> Preview:
 
 @database_query.mock
 def mock(args: DatabaseQuery, _call: ToolCall) -> Rows:
-    """Return one row that fits the query."""
+    """Return one row that fits the query. Which other columns and rows there are is not known."""
     if not fits(args):
-        return {"table": str(args.table), "rows": [{"id": 1}], "count": 1}
-    names = args.columns or ("id", *args.where)
-    row: dict[str, JsonValue] = {name: args.where.get(name, 1 if name == "id" else f"a {name}") for name in names}
+        return {"table": str(args.table), "rows": [{"id": UNKNOWN}], "count": 1}
+    row: dict[str, JsonValue] = {name: args.where.get(name, UNKNOWN) for name in args.columns or ("id", *args.where)}
     return {"table": args.table, "rows": [row], "count": 1}
