@@ -3,7 +3,7 @@
 The SDK's core takes such tasks for heartbeats. A worker that has the run in its cache has processed each of them by itself.
 A worker that reads the history hands them to the workflow together with an update that follows, and there updates come
 first: a timer that fired before the update is seen after it. Once the update is in the history, a replay sees the timer
-first again, commands something else, and the run is stuck (`find_end_index_of_next_wft_seq` in core's `history_update.rs`).
+first again, commands something else, and the run is stuck (ADR 0013).
 """
 
 from collections.abc import Iterable
