@@ -22,7 +22,8 @@ from airlock.run.audit import AuditKind
 from airlock.run.live.call_messages import ChainResult
 from airlock.run.presentation.views import step_views
 from airlock.run.state import Run
-from airlock.temporal.history import CALL, Unreadable, described, read_run
+from airlock.temporal.history import Unreadable, described, read_run
+from airlock.temporal.past_calls import CALL
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)

@@ -1,0 +1,166 @@
+"""Calls and compensations that one history holds, as the workers of Airlock are known to have answered them."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import TimeoutType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+
+from airlock.admission.admitted import UNBEGUN_EPOCH
+from airlock.base.names import SENT_BACK
+from airlock.plans.outcome import Attempt, UndoOutcome
+from airlock.run.live.call_messages import ChainRequest, ChainResult, MadeCall
+from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
+from airlock.run.live.sent_back import QUIET, SentBack
+from airlock.temporal.past_activities import ActivityReader, Unreadable
+
+CALL = "call"
+COMPENSATE = "compensate"
+_CLOSING = (
+    "activity_task_completed_event_attributes",
+    "activity_task_failed_event_attributes",
+    "activity_task_timed_out_event_attributes",
+    "activity_task_canceled_event_attributes",
+)
+_ATTEMPTS = TypeAdapter[list[Attempt]](list[Attempt])
+_UNDO_OUTCOME = TypeAdapter[UndoOutcome](UndoOutcome)
+
+FirstAsked = dict[tuple[str, str], tuple[int, int]]
+"""The event, by number and time, that asked a question first; a run that was reset has the event of its base."""
+
+
+async def activities_of(
+    client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent], first: FirstAsked
+) -> HistoryEvidence:
+    """Return the calls and compensations of one history.
+
+    What no worker of Airlock is known to have said counts as lost, never as "not made". So does what was asked before: a
+    client can command a copy of a genuine question, and answer it with a copy of the genuine answer.
+
+    Args:
+        client: A client of the namespace.
+        workflow_id: The workflow.
+        run_id: Its run.
+        events: The run's history.
+        first: The questions that were read already; those of this history are added.
+
+    Raises:
+        Unreadable: If what was asked for in a call cannot be read.
+    """
+    closed: dict[int, HistoryEvent] = {}
+    for event in events:
+        kind = event.WhichOneof("attributes")
+        if kind in _CLOSING:
+            closed[getattr(event, kind).scheduled_event_id] = event
+    told = _Told(events[-1].event_time.ToDatetime(UTC), await _sent_back(client, events))
+    calls: list[CallActivity] = []
+    undos: list[UndoActivity] = []
+    for event in events:
+        name = event.activity_task_scheduled_event_attributes.activity_type.name
+        end = closed.get(event.event_id)
+        if name == CALL:
+            calls.append(await _call(ActivityReader(client, workflow_id, event), run_id, end, first, told))
+        elif name == COMPENSATE:
+            undos.append(await _undo(ActivityReader(client, workflow_id, event), run_id, end, first))
+    return HistoryEvidence(calls=tuple(calls), undos=tuple(undos))
+
+
+async def _call(
+    reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked, told: "_Told"
+) -> CallActivity:
+    chain = ChainRequest.model_validate(await reader.question())
+    every = tuple(call.step.id for call in chain.calls)
+    if not reader.asked_by_airlock or _is_copy(reader, first):
+        # nothing that it says about the calls is known, their undo tokens least of all; nor does it settle what was before
+        calls = tuple(call.model_copy(update={"undo": None, "attempt": max(call.attempt, 2)}) for call in chain.calls)
+        return CallActivity(run_id=run_id, request=chain.model_copy(update={"calls": calls}), lost=every)
+    kind = end.WhichOneof("attributes") if end is not None else None
+    if end is None:
+        return CallActivity(run_id=run_id, request=chain, lost=every)
+    if kind == "activity_task_canceled_event_attributes":
+        # a worker completes the activity of a call that has begun; any client may have cancelled it instead
+        begun = end.activity_task_canceled_event_attributes.started_event_id != 0
+        begun = begun or _may_be_begun(reader, chain, end, told)
+        return CallActivity(run_id=run_id, request=chain, lost=every if begun else ())
+    if kind == "activity_task_timed_out_event_attributes":
+        failure = end.activity_task_timed_out_event_attributes.failure
+        if failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
+            lost = every if _may_be_begun(reader, chain, end, told) else ()  # else no worker began it in time
+            return CallActivity(run_id=run_id, request=chain, lost=lost)
+        attempts = await _heartbeat(reader, failure.timeout_failure_info.last_heartbeat_details)
+        if attempts is None:
+            return CallActivity(run_id=run_id, request=chain, lost=every)
+        return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))
+    if kind == "activity_task_completed_event_attributes":
+        try:
+            said = await reader.answer(end.activity_task_completed_event_attributes.result)
+            result = ChainResult.model_validate(said)
+        except (ValidationError, Unreadable):
+            return CallActivity(run_id=run_id, request=chain, lost=every)
+        if result.stopped or result.attempts:
+            return CallActivity(run_id=run_id, request=chain, attempts=result.attempts)
+    return CallActivity(run_id=run_id, request=chain, lost=every)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The word of workers, in one history, about calls that they began and that Temporal forgot."""
+
+    until: datetime
+    """The time of the last event: what happened right before it was perhaps not told any more."""
+    fences: frozenset[int]
+    """The fencing tokens of those calls."""
+
+
+async def _sent_back(client: Client, events: list[HistoryEvent]) -> frozenset[int]:
+    """Return the fencing tokens of the calls that were told to be begun. Any client may have said so."""
+    found: set[int] = set()
+    for event in events:
+        signal = event.workflow_execution_signaled_event_attributes
+        if signal.signal_name == SENT_BACK:
+            with suppress(Exception):  # any client may have sent it, with anything
+                (value,) = await client.data_converter.decode(signal.input.payloads)
+                found.add(SentBack.model_validate(value).fence)
+    return frozenset(found)
+
+
+def _may_be_begun(reader: ActivityReader, chain: ChainRequest, end: HistoryEvent, told: _Told) -> bool:
+    """Return True if a worker may have begun an activity that ended unbegun: one says so, or could not any more.
+
+    Without keys, and in runs of earlier epochs, no worker tells.
+    """
+    known = reader.is_due and any(call.epoch >= UNBEGUN_EPOCH and not call.contract.read_only for call in chain.calls)
+    quiet = (told.until - end.event_time.ToDatetime(UTC)).total_seconds() >= QUIET
+    return known and (not quiet or chain.calls[0].fence in told.fences)
+
+
+async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:
+    """Return the attempts that were recorded; None if no worker of Airlock is known to have recorded them."""
+    if not details.payloads:
+        return ()
+    try:
+        return tuple(_ATTEMPTS.validate_python(await reader.answer(details)))
+    except ValidationError:
+        return ()
+    except Unreadable:
+        return None
+
+
+def _is_copy(reader: ActivityReader, first: FirstAsked) -> bool:
+    """Return True if another event asked this question before; only questions that are proved have a mark to tell."""
+    return bool(reader.asked[1]) and first.setdefault(reader.asked, reader.event) != reader.event
+
+
+async def _undo(reader: ActivityReader, run_id: str, end: HistoryEvent | None, first: FirstAsked) -> UndoActivity:
+    made = MadeCall.model_validate(await reader.question())
+    outcome: UndoOutcome | None = None
+    asked = reader.asked_by_airlock and not _is_copy(reader, first)
+    if asked and end is not None and end.HasField("activity_task_completed_event_attributes"):
+        with suppress(ValidationError, Unreadable):
+            said = await reader.answer(end.activity_task_completed_event_attributes.result)
+            outcome = _UNDO_OUTCOME.validate_python(said)
+    return UndoActivity(run_id=run_id, request=made, outcome=outcome)
