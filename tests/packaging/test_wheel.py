@@ -49,7 +49,17 @@ def test_the_wheel_holds_every_module_and_the_linked_folders_once(wheel: Path) -
 
 def test_the_wheel_says_that_it_is_typed_and_brings_the_example_and_the_page(wheel: Path) -> None:
     data = {name for name in names(wheel) if not name.endswith(".py") and ".dist-info/" not in name}
-    parts = ("check.js", "openings.js", "page.html", "report.css", "report.js", "seals.js", "spelling.js")
+    parts = (
+        "check.js",
+        "openings.js",
+        "page.html",
+        "report.css",
+        "report.js",
+        "schema.js",
+        "seals.js",
+        "spelling.js",
+        "totals.js",
+    )
     page = {f"airlock/cli/report/{name}" for name in parts}
     assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json", *page}
 
