@@ -24,7 +24,9 @@ def saved(tmp_path, monkeypatch):
 
 async def test_a_turn_next_to_the_floor(saved, tmp_path):
     await turn.main(((1, False, 1), (2, True, 1)), runs=1, file=str(tmp_path / "named.json"))
-    assert [(row["steps"], row["shape"]) for row in saved("turn")] == [("1", "one"), ("2", "parallel")]
+    assert [(row["steps"], row["shape"]) for row in saved("turn")] == [
+        ("1", "one"), ("2", "parallel"), ("1", "one waived read")
+    ]  # fmt: skip
     assert (tmp_path / "turn.svg").is_file()
     assert (tmp_path / "named.json").read_text() == (tmp_path / "turn.json").read_text()
 

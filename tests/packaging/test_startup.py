@@ -29,6 +29,8 @@ ROOMS_NOT_FOR_A_LIST = (
     "airlock.export", "airlock.monitoring", "airlock.wire", "airlock.plans.graph", "airlock.plans.tool",
     "airlock.client.plans", "airlock.client.plan_handle", "airlock.client.facts",
 )  # fmt: skip
+NAMES_OF_OUTCOMES = {"airlock.run", "airlock.run.outcome"}
+"""The words for the ends of plans; they import nothing."""
 # the command line ends with os._exit: the modules are told just before
 PROGRAM = r"""
 import os, sys
@@ -81,7 +83,7 @@ def test_list_imports_the_connection_and_nothing_of_plans_tools_and_charts(optio
     assert {"temporalio.client", "airlock.cli.listing", "airlock.gates.view"} <= found
     libraries = {name.partition(".")[0] for name in found}
     assert libraries & set(NOT_FOR_A_LIST) == set()
-    assert {name for name in found if name.startswith(ROOMS_NOT_FOR_A_LIST)} == set()
+    assert {name for name in found if name.startswith(ROOMS_NOT_FOR_A_LIST)} <= NAMES_OF_OUTCOMES
 
 
 def test_a_check_reads_the_contracts_of_the_database_tools_without_the_database_library() -> None:
