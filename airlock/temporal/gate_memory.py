@@ -13,7 +13,7 @@ from airlock.base.names import LIVE_GATE
 from airlock.gates.messages import CarriedGate, GateEnd, GateStart, RecallRequest, RecallResult
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader, carried_by, demands_proofs
-from airlock.temporal.history import described, first_event, is_open, read_run, runs_where_listed
+from airlock.temporal.history import described, earlier_runs, first_event, is_open, read_run
 from airlock.temporal.proof_converter import UnprovenAnswer
 
 _RUNS = 50
@@ -112,8 +112,7 @@ async def _with(
 
 async def _earlier(client: Client, request: RecallRequest, named: list[str]) -> list[Info]:
     """Return the other runs of the gate, latest first: those that visibility lists, and the named ones."""
-    listed = await runs_where_listed(client, request.gate)
-    others = [info for info in listed if info.execution.run_id != request.run]
+    others = await earlier_runs(client, request.gate, request.run)
     return await _with(client, request, others[:_RUNS], named)
 
 

@@ -45,18 +45,29 @@ def is_open(info: WorkflowExecutionInfo) -> bool:
     return info.status in _OPEN
 
 
-async def runs_where_listed(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:
-    """Return the runs of a workflow like `runs_by_visibility`; none on a server without visibility.
+async def earlier_runs(client: Client, workflow_id: str, latest: str) -> list[WorkflowExecutionInfo]:
+    """Return the runs of a workflow besides the latest, newest first; none on a server without visibility.
+
+    Visibility lags: a run that it shows as open, although another one came after it, is described as it is now.
+
+    Args:
+        client: A client of the namespace.
+        workflow_id: The workflow.
+        latest: The id of its latest run.
 
     Raises:
         Unreadable: If Temporal does not answer.
     """
     try:
-        return await runs_by_visibility(client, workflow_id)
+        listed = await runs_by_visibility(client, workflow_id)
     except Unreadable as error:
         if not (isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED):
             raise
         return []  # only the time-skipping test server cannot list
+    earlier = [info for info in listed if info.execution.run_id != latest]
+    return [
+        (await described(client, workflow_id, info.execution.run_id) or info) if is_open(info) else info for info in earlier
+    ]
 
 
 async def runs_by_visibility(client: Client, workflow_id: str) -> list[WorkflowExecutionInfo]:

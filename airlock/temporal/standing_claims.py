@@ -12,7 +12,7 @@ from airlock.gates.claim import FREE
 from airlock.gates.protocol import Claimed
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader
-from airlock.temporal.history import described, first_event, is_open, runs_where_listed
+from airlock.temporal.history import described, earlier_runs, first_event, is_open
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,7 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
 
 async def _runs(client: Client, claim_id: str, latest: Info) -> list[Info]:
     """Return the runs under an id, the latest first."""
-    listed = await runs_where_listed(client, claim_id)
-    # visibility lags: what it says about the latest run may be old
-    earlier = [info for info in listed if info.execution.run_id != latest.execution.run_id]
-    return [latest, *earlier]
+    return [latest, *await earlier_runs(client, claim_id, latest.execution.run_id)]
 
 
 async def _claim_in(client: Client, info: Info) -> StandingClaim | None:
