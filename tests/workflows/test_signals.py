@@ -61,14 +61,20 @@ def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 
 async def cli(handle: PlanHandle, name: str, *flags: str) -> tuple[int, str]:
+    """Send a signal with Temporal's CLI, again where the server says that it had no time to take it."""
     target = handle.workflow_client.service_client.config.target_host
-    process = await asyncio.create_subprocess_exec(
-        binary("temporal"), "workflow", "signal", "--address", target, "--namespace", handle.workflow_client.namespace,
-        "--workflow-id", handle.workflow.id, "--name", name, *flags,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    said, _ = await process.communicate()
-    return process.returncode or 0, said.decode(errors="replace")
+
+    async def answered() -> tuple[int, str] | None:
+        process = await asyncio.create_subprocess_exec(
+            binary("temporal"), "workflow", "signal", "--address", target, "--namespace", handle.workflow_client.namespace,
+            "--workflow-id", handle.workflow.id, "--name", name, *flags,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said = (await process.communicate())[0].decode(errors="replace")
+        return None if "Workflow is busy" in said else (process.returncode or 0, said)
+
+    code, said = await until(answered)
+    return code, said
 
 
 async def refused(handle: PlanHandle, expected: int) -> Any:
