@@ -6,7 +6,7 @@ history tells that its first attempt made a call.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from temporalio import activity
@@ -14,13 +14,24 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.activities.heartbeat import own_handle
 from airlock.activities.options import HEARTBEAT_INTERVAL
-from airlock.activities.still_mine import question
+from airlock.activities.still_mine import clock, question
 from airlock.base import names
 from airlock.plans.outcome import Attempt
 from airlock.run.live.call_messages import ChainRequest
 from airlock.run.live.sent_back import SentBack
 
 T = TypeVar("T")
+
+_WITHIN = 60.0
+"""Seconds in which a worker tries to reach Temporal, which any client can keep busy."""
+_PAUSE = 1.0
+_BUSY = (
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.ABORTED,
+)
+"""Answers of Temporal after which the same is asked again."""
 
 
 class SentBackCalls:
@@ -61,7 +72,8 @@ class SentBackCalls:
 
     async def _hand_over(self, result: Any) -> None:
         try:
-            await own_handle().complete(result)
+            handle = own_handle()
+            await _patiently(lambda: handle.complete(result))
         except RPCError as error:  # the SDK tries again what failed for another reason
             if error.status is RPCStatusCode.NOT_FOUND:
                 await self._tell(len(self._attempts))
@@ -82,13 +94,27 @@ class SentBackCalls:
         begun = {call.step.id: call.undone for call in calls[:number] if not call.contract.read_only}
         if self._told or not begun:
             return
-        self._told = True
         word = SentBack(run_id=info.workflow_run_id or "", fence=calls[0].fence or 0, begun=begun)
+        run = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
         try:
-            await (
-                activity.client()
-                .get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
-                .signal(names.SENT_BACK, word)
-            )
-        except RPCError as error:  # the run is closed: its history shows a call without an end
+            await _patiently(lambda: run.signal(names.SENT_BACK, word))
+        except RPCError as error:  # the run is closed, or has had too many signals, after which it believes no silence
             activity.logger.warning("the plan was not told that a call had begun: %s", error)
+        # not before: the end of the work ends the watch, and then this is the only word
+        self._told = True
+
+
+async def _patiently(ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask something of Temporal, again while it is busy.
+
+    Raises:
+        RPCError: If it refuses, or stays busy for `_WITHIN` seconds.
+    """
+    until = clock() + _WITHIN
+    while True:
+        try:
+            return await ask()
+        except RPCError as error:
+            if error.status not in _BUSY or clock() > until:
+                raise
+        await asyncio.sleep(_PAUSE)

@@ -37,7 +37,6 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.last_attempt import final_outcome, outcome_of_last_retry
     from airlock.run.live.load import Load, weight
     from airlock.run.live.opening import Opening
-    from airlock.run.live.sent_back import BEGUN
     from airlock.run.own_steps import wanted_states
     from airlock.run.state import Run
     from airlock.workflows import commands
@@ -318,8 +317,8 @@ class LiveStage:
         try:
             result = await answered(handle)
         except ActivityError as error:
-            if never_begun(error) and await self._unbegun.were_begun(requests):
-                return all_in_doubt(requests, BEGUN)
+            if never_begun(error) and (why := await self._unbegun.doubt(requests)):
+                return all_in_doubt(requests, why)
             if not_begun_in_time(error):
                 self._aged = self._aged or "no worker began the call while the approval was valid: approve it again"
                 return []

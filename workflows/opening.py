@@ -18,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.live.gate_reactions import take_late, take_wait
     from airlock.run.live.gate_requests import entry_request, last_begin
     from airlock.run.live.opening import BEGUN_WITHIN, Opening, keep_fence, may_open
-    from airlock.run.live.sent_back import BEGUN
     from airlock.run.state import Run
     from airlock.run.stored import MAX_STORED, stored_size
     from airlock.workflows import commands
@@ -91,8 +90,8 @@ async def _made(
         result = await answered(handle)
     except ActivityError as error:
         if never_begun(error):
-            begun = await Unbegun(run).were_begun(calls)
-            return (all_in_doubt(calls, BEGUN), None, True) if begun else ([], None, False)
+            why = await Unbegun(run).doubt(calls)
+            return (all_in_doubt(calls, why), None, True) if why else ([], None, False)
         return attempts_after_failure(error, calls), None, True
     except NoAnswer as error:
         return all_in_doubt(calls, str(error)), None, True

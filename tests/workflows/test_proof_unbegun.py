@@ -10,6 +10,7 @@ from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import RetryPolicy, WorkflowExecution
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PauseActivityRequest, UpdateActivityOptionsRequest
+from temporalio.service import RPCError
 
 from airlock.base import names
 from airlock.client.undo import undo as airlock_undo
@@ -19,6 +20,7 @@ from tests.workflows.attacker_starts import finished_tasks, set_back
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_calls import running, times
+from tests.workflows.test_proof_floods import flood
 from tests.workflows.world import WORLD
 
 _NUMBERS = itertools.count(1)
@@ -167,3 +169,28 @@ async def test_a_call_that_was_sent_back_is_not_made_again_by_a_reset(dev_server
         hold.set()
         await until(lambda: not WORLD.running)
     assert times(document, "mail") == 1
+
+
+@pytest.mark.slow
+async def test_a_call_that_was_sent_back_is_in_doubt_although_temporal_takes_no_signal_any_more(dev_server, plan):
+    """A run gets 10,000 signals at most: after a flood of them the worker cannot tell that it had begun."""
+    where = await place(dev_server.client, f"unbegun{next(_NUMBERS)}", keyring("k"))
+    document = plan(step("mail", "linger", key="mail", value=1))
+    workflow_id = names.plan_workflow_id(document["plan_id"])
+    run = where.attacker.client.get_workflow_handle(workflow_id)
+    async with where.working():
+        handle, hold = await running(where, document, "mail")
+        with pytest.raises(RPCError, match="limit for signal"):
+            await flood(where, workflow_id, "noise", {}, 10_001)
+        await sent_back(where, workflow_id, "mail:live")
+        await run.cancel()
+        status = await until(lambda: settled(handle))
+        assert status.parked == ("mail",), status
+        hold.set()
+        await until(lambda: not WORLD.running)
+    assert times(document, "mail") == 1
+
+
+async def settled(handle: Any) -> Any:
+    status = await handle.status()
+    return status if status.parked or status.state.closed else None

@@ -20,6 +20,9 @@ from airlock.run.state import Run
 
 QUIET: Final = 6.0
 """Seconds without such news after which calls that ended unbegun were not begun; a worker notices within three."""
+DEAF_FROM: Final = 5_000
+"""Events of a run from which silence proves nothing: Temporal refuses the 10,001st signal, and any client can send many."""
+UNHEARD: Final = "no worker could have said that it began it, after so many signals: it may have been made"
 BEGUN: Final = "a worker began it, and Temporal was told to forget that: it may have been made"
 _MAX_KEPT: Final = 1_000
 
