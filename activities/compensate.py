@@ -10,13 +10,13 @@ from airlock.activities.call_failures import asked_to_wait, asked_too_much
 from airlock.activities.call_metrics import ROLLBACK, measure
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.options import LONGEST_PAUSE, PROBE_ATTEMPTS, undo_attempts
+from airlock.activities.question_guard import QuestionGuard
 from airlock.activities.rehearsal_tries import could_not_look
 from airlock.activities.secrets import Secrets
 from airlock.activities.still_mine import may_ask
 from airlock.activities.tool_defects import explain
 from airlock.activities.tool_functions import as_model, bind_real, checked_output, run, tool_of
 from airlock.activities.toolbox import Toolbox
-from airlock.activities.undo_guard import UndoGuard
 from airlock.activities.undo_token import undo_token
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import RefError, ToolFailed
@@ -41,7 +41,7 @@ class CompensateActivities:
 
     def __init__(self, toolbox: Toolbox, keyring: Keyring | None = None) -> None:
         self._toolbox = toolbox
-        self._guard = UndoGuard(keyring or Keyring())
+        self._guard = QuestionGuard(keyring or Keyring())
 
     @activity.defn(name="compensate")
     async def compensate(self, request: MadeCall) -> UndoOutcome:

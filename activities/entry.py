@@ -19,7 +19,7 @@ from airlock.gates.protocol import EntryRefused
 from airlock.plans.outcome import EarlyRead
 from airlock.run.decisions.evidence import EntryRequest, Evidence
 from airlock.run.decisions.permission import AGAIN, STALE, Permission, examine, lane_objection
-from airlock.run.live.read_lane import old_reads, read_leaf
+from airlock.run.live.read_lane import old_reads, other_reads, read_leaf
 from airlock.run.permit import Permits, Root, leaf_of
 from airlock.run.sealed import SealedStep
 
@@ -124,6 +124,8 @@ class EntryActivities:
         """Return the reason why a seal shows something that was not read for this run; empty if there is none."""
         if old := old_reads(evidence.sealed):
             return f"what step {min(old)!r} returned was read before this plan was submitted"
+        if other := other_reads(evidence.sealed):
+            return f"what the preview shows of step {other[0]!r} is not what its read returned"
         if not self._keyring.demands.due(Channel.LIVE, server_time()):
             return ""
         for step in evidence.sealed.steps:

@@ -142,9 +142,14 @@ class GateActivities:
         return AcquireGranted(held=tuple(held), claimed=claimed, duplicates=duplicates)
 
     async def let_pass(self, client: Client, request: ReadRequest) -> str:
-        """Return the reason why the live gate lets reads not be made; empty if it does. Nothing is held then."""
+        """Return the reason why the live gate lets reads not be made; empty if it does. Nothing is held then.
+
+        Each attempt is booked by itself, since it reads again: any client can let Temporal make more of them.
+        """
+        info = activity.info()
         wanted = SlotRequest(
-            holder=request.holder, request=request.request, run_id=activity.info().workflow_run_id or "", name="live",
+            holder=request.holder, request=f"{request.request} {info.started_time:%Y-%m-%dT%H:%M:%S.%f}",
+            run_id=info.workflow_run_id or "", name="live",
             capacity=request.live.capacity, wait=False, scopes=request.live.scopes, spending=request.live.spending,
             budgets=request.live.budgets, execution=request.execution, nonce=secrets.token_hex(8), passing=True,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Reads before a preview: LOW risk calls that change nothing and need no person, on the workers that make live calls."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +15,10 @@ from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.left_states import ChainStates
 from airlock.activities.permitted import Permitted, leaf
 from airlock.activities.preview import CONCURRENCY, PAYLOAD_BUDGET
+from airlock.activities.question_guard import QuestionGuard
 from airlock.activities.rate_limiter import RateLimiter
 from airlock.activities.server_time import server_time
+from airlock.activities.still_mine import clock
 from airlock.activities.toolbox import Toolbox
 from airlock.base.canonical import canonical_json
 from airlock.base.keyring import Keyring
@@ -29,6 +31,9 @@ from airlock.run.live.read_messages import ReadRequest, ReadResult, StepRead
 
 ASKED_FOR = 10.0
 """Seconds for the answer of the live gate; without one nothing is read, and the plan goes on without."""
+
+CONSENT_FOR = 5.0
+"""Seconds after which the live gate is asked again before the next read: it may have been locked since."""
 
 
 class ReadActivities:
@@ -47,6 +52,7 @@ class ReadActivities:
         self._toolbox, self._entry, self._calls = toolbox, entry, calls
         self._gates = GateActivities(toolbox, keyring)
         self._keyring = keyring or Keyring()
+        self._guard = QuestionGuard(self._keyring)
         self._policy = toolbox.policy.digest()
 
     @activity.defn(name="read")
@@ -54,6 +60,7 @@ class ReadActivities:
         """Make reads in dependency order, independent ones in parallel. Safe to repeat: no call here changes anything.
 
         This worker believes neither the contracts nor the policy of the request: what is no read by its own is not called.
+        Nor is a copy of a genuine request, which a client can command once the plan is locked, or has gone on.
 
         Raises:
             ApplicationError: If the holder is not the workflow that runs this activity.
@@ -64,6 +71,8 @@ class ReadActivities:
         return await run_to_completion(self._read(request, stopped), lambda: None, stopped.set)
 
     async def _read(self, request: ReadRequest, stopped: asyncio.Event) -> ReadResult:
+        if why := await self._guard.objection():
+            return ReadResult(refused=shorten(why))
         permit = await asyncio.to_thread(self._permit, request)
         if isinstance(permit, str):
             return ReadResult(refused=shorten(permit))
@@ -75,7 +84,8 @@ class ReadActivities:
         )
         chain = ChainRequest(plan_id=request.plan_id, calls=calls, receipt=permit.receipt, entry=permit.permit_pass)
         permitted = Permitted(chain, self._keyring, self._policy)
-        reads = _Reads(request.plan_id, permit, permitted, self._calls, self._entry, stopped)
+        consent = _Consent(lambda: self._kept_out(request))
+        reads = _Reads(request.plan_id, permit, permitted, self._calls, self._entry, stopped, consent)
         return ReadResult(reads=tuple(await reads.made(calls, request.parents)))
 
     def _permit(self, request: ReadRequest) -> PermittedReads | str:
@@ -98,6 +108,29 @@ class ReadActivities:
             return f"the live gate did not answer: {type(error).__name__} {error}"
 
 
+class _Consent:
+    """The consent of the live gate, which was given when this object is made.
+
+    Args:
+        ask: Asks the gate; returns the reason why nothing may be read, or an empty text.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[str]]) -> None:
+        self._ask = ask
+        self._given = clock()
+        self._asking = asyncio.Lock()
+
+    async def refused(self) -> str:
+        """Return the reason why no further read may begin; empty if it may. Several that ask at once cost one question."""
+        async with self._asking:
+            if clock() - self._given < CONSENT_FOR:
+                return ""
+            why = await self._ask()
+            if not why:
+                self._given = clock()
+            return why
+
+
 class _Reads:
     """The reads of one activity.
 
@@ -108,14 +141,15 @@ class _Reads:
         calls: Makes the calls.
         entry: Signs what was read.
         stopped: Set when the activity is to end.
+        consent: The consent of the live gate.
     """
 
     def __init__(
         self, plan_id: str, permit: PermittedReads, permitted: Permitted, calls: CallActivities, entry: EntryActivities,
-        stopped: asyncio.Event,
+        stopped: asyncio.Event, consent: _Consent,
     ) -> None:  # fmt: skip
         self._plan_id, self._permit, self._permitted = plan_id, permit, permitted
-        self._calls, self._entry, self._stopped = calls, entry, stopped
+        self._calls, self._entry, self._stopped, self._consent = calls, entry, stopped, consent
         self._outputs: dict[str, Any] = {}
         self._spent = 0
 
@@ -144,6 +178,8 @@ class _Reads:
             return StepRead(step=step, skipped=shorten(why))
         attempt = await self._attempts(call)
         match attempt:
+            case str():
+                return StepRead(step=step, skipped=shorten(attempt))
             case None:
                 return StepRead(step=step, skipped="its worker was stopping")
             case CallSucceeded() if attempt.broken:
@@ -165,14 +201,21 @@ class _Reads:
         read = early_read(returned.output, sealed.contract_hash, server_time())
         return StepRead(step=call.step.id, made=returned, read=self._entry.signed(sealed, read, call.epoch))
 
-    async def _attempts(self, call: CallRequest) -> Attempt | None:
-        """Return the outcome of the last attempt that the contract allows; None if the activity is to end."""
+    async def _attempts(self, call: CallRequest) -> Attempt | str | None:
+        """Return the outcome of the last attempt that the contract allows; None if the activity is to end.
+
+        A text is the reason of the live gate, which lets nothing be read any more.
+        """
         states = ChainStates(self._permitted)
         while not self._stopped.is_set():
             turns = RateLimiter(self._stopped)
             refused = await turns.wait_for(self._plan_id, call)
             if refused is not None or self._stopped.is_set():
                 return refused
+            if why := await self._consent.refused():
+                return why
+            if self._stopped.is_set():
+                return None
             read = {**call.outputs, **self._outputs}
             attempt = await self._calls.make(self._plan_id, call, read, turns, self._permitted, states)
             if not isinstance(attempt, RetryableFailure) or attempt.turned_away or call.last_attempt:

@@ -133,3 +133,18 @@ async def test_a_step_behind_one_that_was_not_read_is_not_read(activities: ReadA
     result = await answer(activities, asked.model_copy(update={"calls": once}))
     assert "no such row" in result.reads[0].failed
     assert "'a', which it depends on, was not read" in result.reads[1].skipped
+
+
+async def test_a_lock_that_comes_after_a_while_stops_the_reads_that_have_not_begun(
+    activities: ReadActivities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["", "", "locked by olga"])
+
+    async def gate(*_: Any) -> str:
+        return next(answers)
+
+    monkeypatch.setattr(GateActivities, "let_pass", gate)
+    monkeypatch.setattr("airlock.activities.read.CONSENT_FOR", 0.0)
+    result = await answer(activities, request())
+    assert CALLED == [{"key": "k"}]
+    assert (result.reads[0].made.output, result.reads[1].skipped) == ({"found": 1}, "locked by olga")

@@ -26,6 +26,7 @@ from airlock.run.live.read_lane import (
     forget_reads,
     may_be_read,
     old_reads,
+    other_reads,
     read_leaf,
     take_reads,
 )
@@ -254,6 +255,18 @@ def test_a_read_of_an_earlier_run_is_old() -> None:
     assert old_reads(run.sealed) == {}
     later = run.sealed.model_copy(update={"submitted_at": TOMORROW.isoformat()})
     assert old_reads(later) == {"a": NOW}
+
+
+@pytest.mark.parametrize("lie", ["something else", None])
+def test_a_seal_shows_nothing_else_than_what_was_read(lie: Any) -> None:
+    run = rehearse(was_read(lane_run(step("a", "read"), step("w", "write", "a"))))
+    assert run.sealed is not None
+    assert other_reads(run.sealed) == []
+    shown = run.sealed.steps[0].read
+    assert shown is not None
+    assert shown.output is not None
+    changed = run.sealed.steps[0].model_copy(update={"read": shown.model_copy(update={"output": lie})})
+    assert other_reads(run.sealed.model_copy(update={"steps": (changed, *run.sealed.steps[1:])})) == ["a"]
 
 
 def wanted(**more: Any) -> SlotRequest:

@@ -19,7 +19,7 @@ from airlock.run.live.read_messages import ReadResult, StepRead
 from airlock.run.outcome import READ_FAILED
 from airlock.run.outputs import drop_output
 from airlock.run.permit import leaf_of
-from airlock.run.sealed import Sealed, SealedStep, sealed_content
+from airlock.run.sealed import MAX_SHOWN_READ, Sealed, SealedStep, sealed_content
 from airlock.run.state import Run
 
 MAX_AT_ONCE: Final = 50
@@ -170,3 +170,13 @@ def old_reads(sealed: Sealed) -> Mapping[str, datetime]:
     """Return the reads of a seal that were made before its plan was submitted, by step."""
     since = datetime.fromisoformat(sealed.submitted_at)
     return {step.id: step.read.at for step in sealed.steps if step.read is not None and step.read.at < since}
+
+
+def other_reads(sealed: Sealed) -> list[str]:
+    """Return the steps of which a seal shows an output that is not the one of their read."""
+    shown = [(step.id, step.read) for step in sealed.steps if step.read is not None]
+    return [
+        step
+        for step, read in shown
+        if (read.output is not None or read.size <= MAX_SHOWN_READ) and not _is_of(read, read.output)
+    ]

@@ -1,4 +1,4 @@
-"""The guard of compensations and probes: only a run of Airlock asks for them, and it asks each question once."""
+"""The guard of compensations, probes and early reads: only a run of Airlock asks for them, and each question once."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +14,12 @@ from airlock.activities.proven_input import unproven_input
 from airlock.base.keyring import Channel, Keyring
 from airlock.temporal import proof
 
-GUARDED: Final = frozenset({"compensate", "probe"})
+GUARDED: Final = frozenset({"compensate", "probe", "read"})
 
 
 @dataclass(frozen=True)
 class _Question:
-    """One command of a compensation or a probe."""
+    """One command of a compensation, a probe or reads."""
 
     activity_id: str
     kind: str
@@ -27,8 +27,8 @@ class _Question:
     """The question's own mark; None if the command cannot be read."""
 
 
-class UndoGuard:
-    """Looks whether this run asks for a compensation or a probe, and has not asked the same before.
+class QuestionGuard:
+    """Looks whether this run asks for a compensation, a probe or reads, and has not asked the same before.
 
     Args:
         keyring: The keys of this worker; without a key of the channel `run` nothing is demanded.
@@ -39,7 +39,7 @@ class UndoGuard:
         self._known = KnownCommands(GUARDED, _question)
 
     async def objection(self) -> str:
-        """Return the reason why this compensation or probe must not be carried out; empty if it may.
+        """Return the reason why this activity must not be carried out; empty if it may.
 
         A client without keys that takes a workflow task can command one. An invented question has no proof. A copied one
         has been asked before: each command of a run of Airlock has a question of its own, and a repeated attempt is no
