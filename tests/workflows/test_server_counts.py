@@ -100,8 +100,9 @@ async def test_a_plan_of_20_steps_costs_what_is_published(counted, plan, monkeyp
     events = await history(handle.workflow)
     assert sum(events[name] for name in BILLED) <= own, events
     assert await counters.read("activity_heartbeat_count") == heartbeats
-    # besides: the heartbeats, an update and a signal at the live gate with its timer, a signal to the monitor
-    assert await actions(counters) - before <= in_all + 1
+    # besides: the heartbeats, an update and a signal at the live gate with its timer, a signal to the monitor; gate and
+    # monitor start a timer at most once in ten seconds, of which a busy machine needs more
+    assert await actions(counters) - before <= in_all + 3
 
 
 async def test_a_plan_of_one_step_costs_eight_actions_of_its_own_and_eleven_in_all(counted, plan):
