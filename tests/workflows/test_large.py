@@ -1,7 +1,7 @@
 """Large plans: continue-as-new between calls, bounded histories, payloads that are too large."""
 
 import pytest
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 
 from airlock.plans.state import State
 from tests.workflows.conftest import approved, awaiting, step, until
@@ -17,14 +17,18 @@ async def chain_of_runs(handle):
 
 
 async def failed_tasks(handle, run_id):
+    """Return the causes for which workflow tasks failed; not that a message came while one was being answered."""
     run = handle.workflow._client.get_workflow_handle(handle.workflow.id, run_id=run_id)
-    return len(
-        [
-            event
-            async for event in run.fetch_history_events()
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
-        ]
-    )
+    failed = [
+        event.workflow_task_failed_event_attributes
+        async for event in run.fetch_history_events()
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    ]
+    return [
+        (WorkflowTaskFailedCause.Name(each.cause), each.failure.message)
+        for each in failed
+        if each.cause != WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    ]
 
 
 @pytest.mark.slow
@@ -44,7 +48,7 @@ async def test_a_large_plan_continues_as_new_and_makes_every_call_once(airlock, 
     runs = await until(lambda: chain_of_runs(handle))
     assert len(runs) > 1
     assert all(run.history_length < 2000 for run in runs), [run.history_length for run in runs]
-    assert sum([await failed_tasks(handle, run.run_id) for run in runs]) == 0
+    assert [await failed_tasks(handle, run.run_id) for run in runs] == [[]] * len(runs)
 
 
 async def test_many_steps_read_one_large_output(airlock, plan):
