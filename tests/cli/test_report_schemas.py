@@ -215,3 +215,14 @@ def test_the_page_knows_every_rule_of_the_schemas(page: Browser, exported: Path,
     assert json.loads(page.value("JSON.stringify(SCHEMAS)")) == published
     asked = "(() => { try { schemaFault({maxLength: 3}, parse('\"abcd\"')); } catch (error) { return error.message; } })()"
     assert page.value(asked) == "this page does not know the rule maxLength"
+
+
+def test_a_moment_in_another_spelling_is_the_same_moment_in_the_page(page: Browser, exported: Path, tmp_path: Path) -> None:
+    report(page, exported, tmp_path / "r.html")
+    for number, (field, zone, good) in enumerate((("end_time", "+00:00", True), ("start_time", "+01:00", False))):
+        files, folder = read(exported), tmp_path / str(number)
+        summary = files[SUMMARY][0]
+        summary[field] = summary[field].replace("Z", zone)
+        write(folder, files)
+        assert (not verify(folder)) is good
+        assert opened(page, folder)[0] == ("good" if good else "bad")

@@ -260,7 +260,7 @@ async def test_dry_run_of_what_only_live_can_know(tool: Any, database: Any) -> N
     assert (preview.output, preview.observed) == (UNKNOWN, None)
     with pytest.raises(ToolFailed, match="no column 'nope'"):
         await tool.dry_run(**{**UPDATE, "where": {"id": UNKNOWN}, "row": {"nope": 1}}, unknown=("where.id",))
-    assert (await tool.mock(**UPDATE))["row"] == {"id": 1, "email": "jo@acme.test", "plan": "gold"}
+    assert (await tool.mock(**UPDATE))["row"] == {"id": UNKNOWN, "email": "jo@acme.test", "plan": "gold"}
     assert len(database.rows()) == 1
 
 

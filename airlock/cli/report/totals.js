@@ -2,8 +2,11 @@
 
 const SUCCESSFUL = ["completed", "partial", "rehearsed"];
 
-// A time in UTC in a form that sorts as text: the fraction is written only where there is one.
-const sortable = (text) => text.replace(/(\.\d+)?Z$/, (_, fraction) => (fraction || ".").padEnd(7, "0"));
+// The microseconds of a time, whatever its zone: one moment may be written in several ways.
+function moment(text) {
+  const [, whole, fraction, zone] = /^(.{19})(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  return BigInt(Date.parse(whole + zone)) * 1000n + BigInt((fraction || "").padEnd(6, "0"));
+}
 
 function totalsOf(check) {
   const lines = check.plans.map((plan) => plan.line.value);
@@ -17,7 +20,7 @@ function totalsOf(check) {
   const conflicts = lines.flatMap((line) => line.events.filter((event) => event.kind === "conflict"));
   const times = check.plans.flatMap((plan) => [
     plan.line.value.submitted_at, plan.line.value.closed_at, ...plan.chain.map((link) => link.value.timestamp),
-  ]).filter((time) => time).sort((one, other) => (sortable(one) < sortable(other) ? -1 : 1));
+  ]).filter((time) => time).sort((one, other) => (moment(one) < moment(other) ? -1 : 1));
   return {
     summary: {
       start_time: times.length ? times[0] : null, end_time: times.length ? times[times.length - 1] : null,
@@ -45,6 +48,7 @@ function tally(found) {
 
 // Counts by kind name every kind that their schema knows; those that did not occur have 0.
 function sameTotal(told, counted, kinds) {
+  if (typeof told === "string" && typeof counted === "string") return moment(told) === moment(counted);
   if (counted === null || typeof counted !== "object") return told === counted;
   return [...kinds, ...Object.keys(counted)].every((kind) => told[kind] === (counted[kind] || 0));
 }

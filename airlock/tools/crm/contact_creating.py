@@ -147,7 +147,7 @@ def mock(args: GhlCreateContact, _call: ToolCall) -> ContactOutput:
     fields = fields_of(args) if fits(args) else {"email": str(args.email)}
     first, _, last = fields.get("name", "Jo Mock").partition(" ")
     names = {"name": f"{first} {last}".strip(), "firstName": first, "lastName": last or None}
-    return {"contact": {"id": "mock-contact", "phone": None, "tags": [], **names, **fields}}
+    return {"contact": {"id": UNKNOWN, "phone": None, "tags": [], **names, **fields}}
 
 
 def _token(found: FoundContact) -> JsonValue:

@@ -13,6 +13,7 @@ from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import fits, frozen_description, json_of
 from airlock.tools.crm.contacts import (
     NAMES,
+    SHOWN,
     Contact,
     ContactFields,
     ContactOutput,
@@ -198,10 +199,10 @@ async def probe(args: GhlUpdateContact, call: ToolCall) -> Probe:
 
 @ghl_update_contact.mock
 def mock(args: GhlUpdateContact, _call: ToolCall) -> ContactOutput:
-    """Return the contact with its new values."""
-    contact: Contact = {"email": "jo@example.test", "name": "Jo Mock", "firstName": "Jo", "lastName": "Mock"}
+    """Return the contact with its new values. Only the CRM knows the others."""
+    contact: Contact = dict.fromkeys(SHOWN, UNKNOWN)
     fields = fields_of(args) if fits(args) else {}
-    return {"contact": {"id": str(args.contact_id), **contact, "phone": None, "tags": [], **fields}}
+    return {"contact": {**contact, "id": str(args.contact_id), **fields}}
 
 
 def _done_before(args: GhlUpdateContact, call: ToolCall, found: FoundContact) -> bool:

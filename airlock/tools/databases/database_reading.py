@@ -38,8 +38,7 @@ def look(args: DatabaseQuery, call: ToolCall) -> Preview:
 
 @database_query.mock
 def mock(args: DatabaseQuery, _call: ToolCall) -> Rows:
-    """Return one row that fits the query. Which other columns and rows there are is not known."""
-    if not fits(args):
-        return {"table": str(args.table), "rows": [{"id": UNKNOWN}], "count": 1}
-    row: dict[str, JsonValue] = {name: args.where.get(name, UNKNOWN) for name in args.columns or ("id", *args.where)}
-    return {"table": args.table, "rows": [row], "count": 1}
+    """Return one row of unknown values: known ones would claim that there is no other column, and no other row."""
+    names = args.columns or ("id", *args.where) if fits(args) else ("id",)
+    row: dict[str, JsonValue] = dict.fromkeys(names, UNKNOWN)
+    return {"table": str(args.table), "rows": [row], "count": 1}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airlock.base.errors import Stale, ToolFailed
+from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import fits
@@ -73,9 +74,9 @@ def probe(_args: DatabaseWrite, call: ToolCall) -> Probe:
 
 @database_write.mock
 def mock(args: DatabaseWrite, _call: ToolCall) -> Written:
-    """Return a plausible row, with an id if none is given."""
+    """Return the given values, with an unknown id: it leaves open which other columns the row has."""
     given = {**args.where, **args.row} if fits(args) else {}
-    return {"table": str(args.table), "operation": str(args.operation), "row": {"id": 1, **given}}
+    return {"table": str(args.table), "operation": str(args.operation), "row": {**given, "id": UNKNOWN}}
 
 
 @database_write.variant
