@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from devtools.environment import ROOT, Environment, environment
+from tests.cli.browser import Browser, browser
 
 CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
@@ -143,3 +144,10 @@ def eventually(holds: Callable[[], bool], within: float = 120.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Yield a real browser for the pages of a module."""
+    with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
+        yield opened

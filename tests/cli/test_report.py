@@ -17,19 +17,13 @@ from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUM
 from airlock.export.ledger import line_hash, line_text, linked
 from airlock.export.plan_lines import PlanRecord, plan_record
 from airlock.plans.state import State
-from tests.cli.browser import Browser, browser
+from tests.cli.browser import Browser
 from tests.cli.test_verify import hide, of_version_one, said
 from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
 from tests.core.test_seals_exported import LIES, hidden, relinked
 
 PLANS = 16
 NASTY = '</script><img src=x onerror="document.body.dataset.owned=1">\u202egpj.exe'
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from airlock.export.files import (
     export_schemas,
 )
 from airlock.export.ledger import line_hash, line_text, plan_genesis, seals_genesis, signals_genesis
-from tests.cli.browser import Browser, browser
+from tests.cli.browser import Browser
 from tests.cli.test_verify import export, reclosed
 from tests.core.export_build import records
 
@@ -47,12 +47,6 @@ WRONG: tuple[Any, ...] = (
     {"a": 1},
 )
 Files = dict[str, list[dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,6 @@ async def test_a_call_that_was_sent_back_is_not_hidden_by_the_end_of_its_plan(de
         if how == "abort":
             await run.signal("abort", {"by": "mallory", "reason": "mine"})
             status = await until(lambda: standing(handle))
-            print(status)
             assert status.parked == ("a",)
             hold.set()
             return
