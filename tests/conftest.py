@@ -28,6 +28,7 @@ os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
+    "tests/workflows/test_proof_unbegun.py",
     "tests/cli/test_server.py",
     "tests/attack/test_attack.py",
     "tests/processes/test_scenarios.py",
@@ -40,6 +41,7 @@ LONG = (
     "tests/docs/test_readme.py",
     "tests/workflows/test_monitor.py",
     "tests/cli/test_verify.py",
+    "tests/cli/test_report_schemas.py",
     "tests/packaging/test_wheel.py",
     "tests/corpus/test_corpus.py",
     "tests/workflows/test_gate.py",
