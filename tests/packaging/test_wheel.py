@@ -68,7 +68,8 @@ def test_the_metadata_name_the_programs_and_the_extras(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("airlock_temporal-0.2.0.dist-info/METADATA").decode()
         programs = archive.read("airlock_temporal-0.2.0.dist-info/entry_points.txt").decode()
-    assert set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE)) == {"servers", "plot", "otel", "postgresql"}
+    extras = {"servers", "plot", "otel", "postgresql", "mcp", "pydantic-ai", "langchain", "openai-agents"}
+    assert set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE)) == extras
     assert set(re.findall(r"^([a-z-]+) = ", programs, re.MULTILINE)) == {"airlock", "airlock-worker"}
 
 
