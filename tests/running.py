@@ -1,7 +1,7 @@
 """Workers and servers of the tests. Each of them ends within a bound, or the test is told which one did not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,9 +41,11 @@ async def _stopped(workers: list[Worker]) -> None:
 
 
 @asynccontextmanager
-async def dev_server(folder: Path, metrics_port: int | None = None) -> AsyncIterator[WorkflowEnvironment]:
+async def dev_server(
+    folder: Path, metrics_port: int | None = None, limits: Mapping[str, int] | None = None
+) -> AsyncIterator[WorkflowEnvironment]:
     """A dev server of its own process, which is killed in the end and dies with this process, whatever happens."""
-    server = Server(folder, metrics_port=metrics_port)
+    server = Server(folder, metrics_port=metrics_port, limits=limits)
     try:
         await server.start()
         client: Client = await connect_to(server.address)

@@ -102,9 +102,22 @@ class Process:
 
 
 class Server:
-    """A Temporal dev server on a port that stays its own, with its database in a file."""
+    """A Temporal dev server on a port that stays its own, with its database in a file.
 
-    def __init__(self, folder: Path, namespaces: Sequence[str] = (), metrics_port: int | None = None) -> None:
+    Args:
+        folder: The place of its log.
+        namespaces: The namespaces that it has from its start, besides `default`.
+        metrics_port: The port of its counters, if it counts.
+        limits: Values of its dynamic configuration: limits that a test reaches sooner than those of every server.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        namespaces: Sequence[str] = (),
+        metrics_port: int | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         # in memory where there is such a place: a disk that is busy makes the server lose tasks it has handed out
@@ -113,6 +126,7 @@ class Server:
         self.address = f"127.0.0.1:{free_port()}"
         self.namespaces = ("default", *namespaces)
         self.metrics_port = metrics_port
+        self.limits = dict(limits or {})
         self.process: Process | None = None
         self._starts = 0
 
@@ -121,6 +135,7 @@ class Server:
         named = [part for name in self.namespaces for part in ("--namespace", name)]
         if self.metrics_port is not None:
             named += ["--metrics-port", str(self.metrics_port)]
+        named += [part for name, value in self.limits.items() for part in ("--dynamic-config-value", f"{name}={value}")]
         self.process = Process(
             [
                 temporal(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.address.split(":")[1],

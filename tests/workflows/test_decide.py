@@ -16,7 +16,7 @@ from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
 from tests.workflows.conftest import approved, awaiting, binary, chain, count, events, signal, step, until
-from tests.workflows.test_signals import RAW
+from tests.workflows.test_signals import RAW, bombs
 from tests.workflows.world import WORLD
 
 
@@ -101,7 +101,7 @@ async def test_raw_nonsense_is_turned_away_before_it_is_in_the_history(airlock, 
     handle = await airlock.submit(document)
     status = await awaiting(handle)
     before = await events(handle)
-    sent: list[list[Any]] = [[value] for value in RAW.values()]
+    sent: list[list[Any]] = [[value] for value in (RAW | bombs()).values()]
     sent += [[], [{}, {}], [{}], [{"decision": "Approve"}], [{"decision": ["approve"]}], [{"decision": None}], ["approve"]]
     sent += [[{"decision": "lock", "by": "alice", "reason": "x"}, None], [{"decision": "lock", "by": "alice"}]]
     for arguments in sent:

@@ -16,6 +16,10 @@ from airlock.base import names
 from airlock.client.errors import NoAnswer
 from airlock.client.undo import undo as airlock_undo
 from airlock.plans.state import State
+from airlock.run.live.sent_back import DEAF_FROM
+from airlock.workflows import unbegun
+from tests.conftest import HUNT
+from tests.running import dev_server as dev_server_of
 from tests.workflows.attacker import IDENTITY
 from tests.workflows.attacker_starts import finished_tasks, set_back
 from tests.workflows.conftest import approved, step, until
@@ -171,23 +175,39 @@ async def test_a_call_that_was_sent_back_is_not_made_again_by_a_reset(dev_server
     assert times(document, "mail") == 1
 
 
+SIGNALS = 10_000
+"""Signals that Temporal takes in one run, if its operator has not configured it otherwise."""
+FEW = 300
+"""The limit of a server on which it is reached soon."""
+
+
+def test_silence_is_believed_only_where_signals_are_still_taken():
+    assert DEAF_FROM <= SIGNALS / 2
+
+
 @pytest.mark.slow
-async def test_a_call_that_was_sent_back_is_in_doubt_although_temporal_takes_no_signal_any_more(dev_server, plan):
-    """A run gets 10,000 signals at most: after a flood of them the worker cannot tell that it had begun."""
-    where = await place(dev_server.client, f"unbegun{next(_NUMBERS)}", keyring("k"))
+async def test_a_call_that_was_sent_back_is_in_doubt_although_temporal_takes_no_signal_any_more(
+    plan, tmp_path, monkeypatch
+):
+    """After a flood of signals the worker cannot tell that it had begun. A hunt floods as many as Temporal takes."""
+    limits = {} if HUNT else {"history.maximumSignalsPerExecution": FEW}
+    if limits:
+        monkeypatch.setattr(unbegun, "DEAF_FROM", DEAF_FROM * FEW // SIGNALS)
     document = plan(step("mail", "linger", key="mail", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
-    run = where.attacker.client.get_workflow_handle(workflow_id)
-    async with where.working():
-        handle, hold = await running(where, document, "mail")
-        with pytest.raises(RPCError, match="limit for signal"):
-            await flood(where, workflow_id, "noise", {}, 10_001)
-        await sent_back(where, workflow_id, "mail:live")
-        await run.cancel()
-        status = await until(lambda: settled(handle))
-        assert status.parked == ("mail",), status
-        hold.set()
-        await until(lambda: not WORLD.running)
+    async with dev_server_of(tmp_path / "server", limits=limits) as server:
+        where = await place(server.client, f"unbegun{next(_NUMBERS)}", keyring("k"))
+        run = where.attacker.client.get_workflow_handle(workflow_id)
+        async with where.working():
+            handle, hold = await running(where, document, "mail")
+            with pytest.raises(RPCError, match="limit for signal"):
+                await flood(where, workflow_id, "noise", {}, (FEW if limits else SIGNALS) + 1)
+            await sent_back(where, workflow_id, "mail:live")
+            await run.cancel()
+            status = await until(lambda: settled(handle))
+            assert status.parked == ("mail",), status
+            hold.set()
+            await until(lambda: not WORLD.running)
     assert times(document, "mail") == 1
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -235,16 +236,21 @@ RAW = {
     "our encoding twice": raw("binary/airlock-zlib", bomb(1_000, "binary/airlock-zlib")),
     "our encoding, junk inside": raw("binary/airlock-zlib", bomb(1_000, "no/such")),
     "what the codec answers itself": raw("binary/airlock-undecodable", b"x"),
-    "a zip bomb": raw("binary/airlock-zlib", bomb(200 * MEGABYTE)),
-    "a zip bomb just small enough": raw("binary/airlock-zlib", bomb(60 * MEGABYTE)),
     "2 MB": raw("json/plain", b'"' + b"x" * (2 * MEGABYTE) + b'"'),
 }
+
+
+@cache
+def bombs() -> dict[str, RawValue]:
+    """Return zip bombs. Each takes a second to make, and modules are imported by every process of a run."""
+    sizes = {"a zip bomb": 200, "a zip bomb just small enough": 60}
+    return {name: raw("binary/airlock-zlib", bomb(size * MEGABYTE)) for name, size in sizes.items()}
 
 
 async def test_nonsense_as_raw_payloads(airlock, held):
     handle = await airlock.submit(held)
     await awaiting(handle)
-    cases = [(name, (value,)) for value in RAW.values() for name in ("approve", "nobody_knows")]
+    cases = [(name, (value,)) for value in (RAW | bombs()).values() for name in ("approve", "nobody_knows")]
     cases += [("lock", (RAW["our encoding, garbage"], RAW["truncated JSON"])), ("lock", (RAW["null"],) * 20)]
     for start in range(0, len(cases), 10):  # a few at a time, as the frames of gRPC are limited
         await asyncio.gather(*(signal(handle, name, *values) for name, values in cases[start : start + 10]))
