@@ -1,4 +1,4 @@
-"""The command line as a person runs it: `starter.py` as a process, against one real environment for all tests."""
+"""The command line as a person runs it: `starter.py` as a process (forked), against one real environment for all tests."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from devtools.environment import ROOT, Environment, environment
+from tests import forks
 from tests.cli.browser import Browser, browser
 
 CTRL_C = "\x03"
@@ -38,18 +39,9 @@ class Said:
 
 
 def run_starter(*arguments: str, environment: dict[str, str], stdin: str = "") -> Said:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "starter.py"), *arguments],
-        cwd=ROOT,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
+    code, out, errors = forks.run([forks.STARTER, *arguments], environment, ROOT, stdin)
+    assert "Traceback" not in errors
+    return Said(code, out, errors)
 
 
 def starter_on_terminal(*arguments: str, environment: dict[str, str], typed: str, after: str = "?") -> Said:

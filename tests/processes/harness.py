@@ -30,6 +30,7 @@ from airlock.temporal.connection import connect_to
 from sandbox.database import create_database
 from sandbox.processes import SandboxProcess
 from sandbox.smtp import read_mailbox
+from tests.forks import WORKER, Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "airlock worker ready"
@@ -58,11 +59,16 @@ async def until(condition: Callable[[], Any], what: str, within: float = 180.0) 
 
 
 class Process:
-    """One child with its output in a file."""
+    """One child with its output in a file. Airlock's worker is forked, anything else is started as it is."""
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path = ROOT) -> None:
         self.log = log
+        self._process: Forked | subprocess.Popen[bytes]
         with log.open("wb") as file:
+            if command[0] == WORKER:
+                with open(os.devnull, "rb") as nothing:
+                    self._process = Forked(command, environment, cwd, [nothing, file, file])
+                return
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", _LEASH, *command],
                 cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
@@ -232,7 +238,7 @@ class Scene:
 
     def launch(self, role: str = "all", *options: str, **environment: str) -> Process:
         """Return a worker that is perhaps not ready yet; it runs in the scene's folder."""
-        command = [sys.executable, str(ROOT / "worker.py"), "--config", self.config.name, "--role", role, *options]
+        command = [WORKER, "--config", self.config.name, "--role", role, *options]
         log = self.folder / f"worker-{len(self.workers) + 1}-{role}.log"
         worker = Process(command, log, self.environment(**environment), cwd=self.folder)
         self.workers.append(worker)
