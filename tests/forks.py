@@ -159,7 +159,7 @@ def _main(orders: socket.socket) -> None:
                 importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
-    assert len(os.listdir("/proc/self/task")) == 1, "threads do not live on in a fork"  # noqa: PTH208
+    assert len(os.listdir("/proc/self/task")) == 1, "threads do not live on in a fork"
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 
+from airlock.client import live_gate, plan_handle
 from sandbox.processes import start
 from tests.processes.harness import TOKEN, Outside, Server
 from tests.processes.registry import SCENARIOS, Stage
 
 AT_ONCE = 8
 """Scenarios at the same time; more would only wait for the processor."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """A decision waits until a busy machine has come to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_gate, "DECISION_TIMEOUT", 120.0)
+        patch.setattr(plan_handle, "DECISION_TIMEOUT", 120.0)
+        yield
 
 
 @pytest.fixture(scope="session")

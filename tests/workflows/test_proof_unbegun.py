@@ -186,9 +186,7 @@ def test_silence_is_believed_only_where_signals_are_still_taken():
 
 
 @pytest.mark.slow
-async def test_a_call_that_was_sent_back_is_in_doubt_although_temporal_takes_no_signal_any_more(
-    plan, tmp_path, monkeypatch
-):
+async def test_a_call_that_was_sent_back_is_in_doubt_although_temporal_takes_no_signal_any_more(plan, tmp_path, monkeypatch):
     """After a flood of signals the worker cannot tell that it had begun. A hunt floods as many as Temporal takes."""
     limits = {} if HUNT else {"history.maximumSignalsPerExecution": FEW}
     if limits:
