@@ -15,6 +15,7 @@ from tests.processes.harness import Server
 
 STOPPED_WITHIN = 150.0
 """Seconds; more than the longest call of a test's tools and the margin a worker adds to it."""
+ONE_PART = {"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1}
 _SERVERS: list[Server] = []
 
 
@@ -44,8 +45,11 @@ async def _stopped(workers: list[Worker]) -> None:
 async def dev_server(
     folder: Path, metrics_port: int | None = None, limits: Mapping[str, int] | None = None
 ) -> AsyncIterator[WorkflowEnvironment]:
-    """A dev server of its own process, which is killed in the end and dies with this process, whatever happens."""
-    server = Server(folder, metrics_port=metrics_port, limits=limits)
+    """A dev server of its own process, which is killed in the end and dies with this process, whatever happens.
+
+    It is never started again, and serves few tasks at once: a database in memory and queues of one part take it a sixth less.
+    """
+    server = Server(folder, metrics_port=metrics_port, limits={**ONE_PART, **(limits or {})}, lasting=False)
     try:
         await server.start()
         client: Client = await connect_to(server.address)

@@ -108,13 +108,14 @@ class Process:
 
 
 class Server:
-    """A Temporal dev server on a port that stays its own, with its database in a file.
+    """A Temporal dev server on a port that stays its own.
 
     Args:
         folder: The place of its log.
         namespaces: The namespaces that it has from its start, besides `default`.
         metrics_port: The port of its counters, if it counts.
         limits: Values of its dynamic configuration: limits that a test reaches sooner than those of every server.
+        lasting: True for a database in a file, so that what it knows is there when it starts again; False for one in memory.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Server:
         namespaces: Sequence[str] = (),
         metrics_port: int | None = None,
         limits: Mapping[str, int] | None = None,
+        lasting: bool = True,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -133,6 +135,7 @@ class Server:
         self.namespaces = ("default", *namespaces)
         self.metrics_port = metrics_port
         self.limits = dict(limits or {})
+        self.lasting = lasting
         self.process: Process | None = None
         self._starts = 0
 
@@ -141,11 +144,13 @@ class Server:
         named = [part for name in self.namespaces for part in ("--namespace", name)]
         if self.metrics_port is not None:
             named += ["--metrics-port", str(self.metrics_port)]
+        if self.lasting:
+            named += ["--db-filename", str(self.database)]
         named += [part for name, value in self.limits.items() for part in ("--dynamic-config-value", f"{name}={value}")]
         self.process = Process(
             [
                 temporal(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", self.address.split(":")[1],
-                "--db-filename", str(self.database), "--log-level", "error", *named,
+                "--log-level", "error", *named,
             ],
             self.folder / f"server-{self._starts}.log",
             os.environ,
