@@ -13,6 +13,8 @@ MAX_VALUES = 1_000_000
 A plan or an answer of the largest legal size holds fewer. Twenty lists that each hold the next one twice hold a million:
 a tool that reads YAML with aliases returns such a value, and every walk over it would take until the end of the world.
 """
+_LEAVES = frozenset({str, int, float, bool, bytes, type(None)})
+"""Types that are known to hold nothing; to ask the abstract classes takes several times as long, for each value."""
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -78,6 +80,11 @@ def deeper_than(value: Any, levels: int) -> bool:
 
 
 def _children(value: Any) -> Collection[Any]:
+    kind = type(value)
+    if kind in _LEAVES:
+        return ()
+    if kind is list or kind is tuple:
+        return value  # type: ignore[no-any-return]  # mypy does not narrow by `kind`
     if isinstance(value, Mapping):
         return value.values()
     return value if _is_list(value) or isinstance(value, Set) else ()
