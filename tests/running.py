@@ -47,7 +47,7 @@ async def dev_server(
 ) -> AsyncIterator[WorkflowEnvironment]:
     """A dev server of its own process, which is killed in the end and dies with this process, whatever happens.
 
-    It is never started again, and serves few tasks at once: a database in memory and queues of one part take it a sixth less.
+    It is never started again and serves few tasks: a database in memory and queues of one part take it a sixth less CPU.
     """
     server = Server(folder, metrics_port=metrics_port, limits={**ONE_PART, **(limits or {})}, lasting=False)
     try:

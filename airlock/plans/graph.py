@@ -1,16 +1,24 @@
-"""The graph of a plan: dependencies between steps, and the orders that follow from them."""
+"""The graph of a plan: dependencies between steps, and the orders that follow from them.
 
+networkx finds the cycles. It is imported for a plan that has one: that takes longer than the check of a small plan.
+"""
+
+import heapq
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-
-import networkx as nx
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 from airlock.base.errors import Problem
 from airlock.base.likely import likely_fix
 from airlock.plans.parents import Parents, parents_of, reversed_parents
 from airlock.plans.plan import Plan, Step
 from airlock.plans.refs import REF, markers
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 _SUGGESTED = 20
 """Absent steps for which a similar name is looked for, which takes a walk over all steps."""
@@ -33,9 +41,9 @@ class PlanGraph:
         """Every step after all it depends on; among equals by id.
 
         Raises:
-            networkx.NetworkXUnfeasible: If steps depend on each other in a cycle.
+            graphlib.CycleError: If steps depend on each other in a cycle.
         """
-        return topological_order(self.parents)
+        return topological_order(self.parents, self.children)
 
     @cached_property
     def children(self) -> Parents:
@@ -47,7 +55,7 @@ class PlanGraph:
         """True if no step depends on itself, directly or through other steps."""
         try:
             return bool(self.order) or not self.parents
-        except nx.NetworkXUnfeasible:
+        except CycleError:
             return False
 
     def with_edges(self, edges: Iterable[tuple[str, str]]) -> "PlanGraph":
@@ -121,6 +129,11 @@ def _cycle_problems(graph: PlanGraph) -> list[Problem]:
 
 def cycles(parents: Parents) -> list[tuple[str, ...]]:
     """Return one cycle for each strongly connected component, sorted; its first node stands again at its end."""
+    with suppress(CycleError):
+        TopologicalSorter(parents).prepare()
+        return []
+    import networkx as nx
+
     graph = _digraph(parents)
     walks: list[tuple[str, ...]] = []
     for component in sorted(sorted(found) for found in nx.strongly_connected_components(graph)):
@@ -132,6 +145,8 @@ def cycles(parents: Parents) -> list[tuple[str, ...]]:
 
 
 def _digraph(parents: Parents) -> "nx.DiGraph[str]":
+    import networkx as nx
+
     # networkx keeps insertion order, so everything is sorted: the result must not depend on the hash seed
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(sorted(parents))
@@ -139,15 +154,41 @@ def _digraph(parents: Parents) -> "nx.DiGraph[str]":
     return graph
 
 
-def topological_order(parents: Parents) -> tuple[str, ...]:
-    """Return every step after all it depends on; among equals by id, so that the order is the same on every machine."""
-    return tuple(nx.lexicographical_topological_sort(_digraph(parents)))
+def topological_order(parents: Parents, children: Parents | None = None) -> tuple[str, ...]:
+    """Return every step after all it depends on; among equals by id, so that the order is the same on every machine.
+
+    Args:
+        parents: The direct dependencies of each step.
+        children: The same graph with every edge reversed, if the caller has it already.
+
+    Raises:
+        graphlib.CycleError: If steps depend on each other in a cycle.
+    """
+    below = reversed_parents(parents) if children is None else children
+    left = {step: len(above) for step, above in parents.items()}
+    ready = sorted(step for step, above in left.items() if not above)
+    order: list[str] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for child in below[order[-1]]:
+            left[child] -= 1
+            if not left[child]:
+                heapq.heappush(ready, child)
+    if len(order) < len(left):
+        raise CycleError("some steps depend on each other in a cycle", sorted(left.keys() - order))
+    return tuple(order)
 
 
 def waves(parents: Parents, steps: Collection[str]) -> tuple[tuple[str, ...], ...]:
     """Group some steps so that each group depends only on earlier groups; each group is sorted."""
     kept = {step: tuple(parent for parent in parents[step] if parent in steps) for step in sorted(steps)}
-    return tuple(tuple(sorted(wave)) for wave in nx.topological_generations(_digraph(kept)))
+    place: dict[str, int] = {}
+    groups: list[list[str]] = []
+    for step in topological_order(kept):
+        place[step] = 1 + max((place[parent] for parent in kept[step]), default=-1)
+        groups.extend([] for _ in range(place[step] + 1 - len(groups)))
+        groups[place[step]].append(step)
+    return tuple(tuple(sorted(group)) for group in groups)
 
 
 def descendants(parents: Parents, step: str) -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NotRequired
+from typing import TYPE_CHECKING, NotRequired
 
-import httpx
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
@@ -25,6 +24,9 @@ from airlock.tools.web import (
     json_bytes,
 )
 
+if TYPE_CHECKING:
+    import httpx
+
 Query = Mapping[str, str | int | float | bool]
 
 _PORTS = {"http": 80, "https": 443}
@@ -42,12 +44,14 @@ class HttpAnswer(TypedDict):
     """A note that the body of a write was too large and is left out. A read with such a body fails instead."""
 
 
-def allowed(url: str, settings: HttpSettings) -> httpx.URL:
+def allowed(url: str, settings: HttpSettings) -> "httpx.URL":
     """Return the URL if the operator allows its host.
 
     Raises:
         ToolFailed: If it is not an http or https URL, holds credentials, or its host is not allowed.
     """
+    import httpx
+
     try:
         parsed = httpx.URL(url)
         host = parsed.host  # decoded, which fails for a name such as xn--a
@@ -94,8 +98,8 @@ async def send(
 
 
 def _request(
-    client: httpx.AsyncClient, method: str, url: httpx.URL, headers: Mapping[str, str], body: JsonValue
-) -> httpx.Request:
+    client: "httpx.AsyncClient", method: str, url: "httpx.URL", headers: Mapping[str, str], body: JsonValue
+) -> "httpx.Request":
     # without compression, so that a small answer cannot become a large one
     fixed = {"accept-encoding": "identity", "user-agent": "airlock"}
     try:
@@ -149,7 +153,7 @@ async def read_before(call: ToolCall, shown: str, read: Callable[[], Awaitable[H
     return Preview(effect=f"Would {shown} answered {output['status']} now.", output=json_of(output))
 
 
-async def reachable(url: httpx.URL, settings: HttpSettings) -> None:
+async def reachable(url: "httpx.URL", settings: HttpSettings) -> None:
     """Check that the host accepts a connection; skipped if a proxy may stand in between.
 
     Raises:

@@ -1,4 +1,8 @@
-"""One HTTP exchange with three outcomes, none of them guessed: success, no effect, in doubt."""
+"""One HTTP exchange with three outcomes, none of them guessed: success, no effect, in doubt.
+
+The functions import httpx when they are called: a program that only reads contracts, such as the command line, has no use
+for it. Every worker has it already.
+"""
 
 import json
 import re
@@ -7,9 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import httpx
 from pydantic import JsonValue
 
 from airlock.base.canonical import bounded_json
@@ -18,11 +21,13 @@ from airlock.base.text import shorten
 from airlock.tools.common import Settings, Texts
 from airlock.tools.outcomes import LOST, NOT_SENT, PUT_OFF, Asked, Effect, meaning
 
+if TYPE_CHECKING:
+    import httpx
+
 MAX_BODY_BYTES = 65_536
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 KEPT_HEADERS = ("content-type", "etag", "last-modified", "location", "retry-after", "x-request-id")
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 _MAX_HEADER = 4_000
 """Characters of a header that an output keeps; a longer one is left out."""
 _LONGEST_WAIT = 366 * 86_400.0
@@ -50,7 +55,7 @@ class Reply:
     """An answer with a status 2xx."""
 
     status: int
-    headers: httpx.Headers
+    headers: "httpx.Headers"
     content: bytes | None
     """The body; None if it was larger than `MAX_BODY_BYTES`, or could not be decoded."""
     undecoded: bool = False
@@ -107,7 +112,7 @@ def is_gone(refusal: TargetRefused) -> bool:
     return meaning(Asked.HTTP_REMOVAL, refusal.status).effect is Effect.SUCCESS
 
 
-def client_of(timeout: float, *, environment: bool) -> httpx.AsyncClient:
+def client_of(timeout: float, *, environment: bool) -> "httpx.AsyncClient":
     """Return a client for one call.
 
     Args:
@@ -117,6 +122,8 @@ def client_of(timeout: float, *, environment: bool) -> httpx.AsyncClient:
     Raises:
         ToolFailed: If one of these variables cannot be used; nothing was sent.
     """
+    import httpx
+
     try:
         return httpx.AsyncClient(timeout=timeout, trust_env=environment)
     except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:  # a proxy, or a file of certificates
@@ -125,7 +132,7 @@ def client_of(timeout: float, *, environment: bool) -> httpx.AsyncClient:
 
 
 async def exchange(
-    client: httpx.AsyncClient, request: httpx.Request, *, hide: Sequence[str] = (), changes: bool | None = None
+    client: "httpx.AsyncClient", request: "httpx.Request", *, hide: Sequence[str] = (), changes: bool | None = None
 ) -> Reply:
     """Send a request and return its answer if the status is 2xx.
 
@@ -140,6 +147,9 @@ async def exchange(
         ToolFailed: If nothing was sent, or if only the answer to a read was lost.
         InDoubt: If a change was sent, and no answer says whether it had an effect.
     """
+    import httpx
+
+    not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
     what = _what(request)
     changes = request.method not in READ_METHODS if changes is None else changes
     asked = Asked.HTTP_WRITE if changes else Asked.HTTP_READ
@@ -147,7 +157,7 @@ async def exchange(
     request.extensions = {**request.extensions, "trace": sending.note}
     try:
         response = await client.send(request, stream=True, follow_redirects=False)
-    except _NOT_SENT as error:
+    except not_sent as error:
         raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
     except httpx.LocalProtocolError as error:
         raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
@@ -180,7 +190,7 @@ def _lost(asked: Asked, what: str, error: Exception) -> ToolFailed | InDoubt:
     return InDoubt(message) if found.effect is Effect.DOUBT else ToolFailed(message, retry=found.again)
 
 
-def _failure(asked: Asked, what: str, response: httpx.Response, said: str) -> TargetRefused | InDoubt:
+def _failure(asked: Asked, what: str, response: "httpx.Response", said: str) -> TargetRefused | InDoubt:
     status, found, after = response.status_code, meaning(asked, response.status_code), _retry_after(response.headers)
     if after is not None and 400 <= status < 500 and found.effect is Effect.NONE and not found.again:
         found = meaning(asked, PUT_OFF)
@@ -194,7 +204,7 @@ def _failure(asked: Asked, what: str, response: httpx.Response, said: str) -> Ta
     return TargetRefused(message, status, retry=found.again, after=after)
 
 
-def _retry_after(headers: httpx.Headers) -> float | None:
+def _retry_after(headers: "httpx.Headers") -> float | None:
     """Return the seconds that the server asks to wait, the longest of several; None if its header is missing or invalid."""
     sent = _date(headers.get("date", ""))
     waits = [_wait(asked.strip(), sent) for asked in headers.get_list("retry-after")]
@@ -219,7 +229,7 @@ def _date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _text(content: bytes, headers: httpx.Headers) -> str:
+def _text(content: bytes, headers: "httpx.Headers") -> str:
     """Return a body as text, in the charset that its headers name; what cannot be read is replaced by U+FFFD."""
     named = _CHARSET.search(headers.get("content-type", ""))
     name = named[1].lower() if named else ""
@@ -230,7 +240,7 @@ def _text(content: bytes, headers: httpx.Headers) -> str:
         return content.decode("utf-8-sig", errors="replace")
 
 
-async def _content(response: httpx.Response) -> bytes | None:
+async def _content(response: "httpx.Response") -> bytes | None:
     content = b""
     async for piece in response.aiter_bytes(16_384):
         content += piece
@@ -239,7 +249,7 @@ async def _content(response: httpx.Response) -> bytes | None:
     return content
 
 
-def _what(request: httpx.Request) -> str:
+def _what(request: "httpx.Request") -> str:
     """Return the request in a few words, without its query, which may hold secrets."""
     return f"{request.method} {request.url.copy_with(query=None, fragment=None)}"
 

@@ -120,6 +120,7 @@ def test_admission_with_claims_of_other_plans_examines_a_plan_once(calls: Counte
         "argument_problems": 20,
         "parents_of": 1,
         "topological_order": 1,
+        "reversed_parents": 1,
     }
 
 

@@ -84,6 +84,10 @@ def test_the_order_is_topological_and_does_not_depend_on_the_file(parents: Graph
     place = {name: position for position, name in enumerate(order)}
     assert all(place[parent] < place[name] for name in parents for parent in parents[name])
     assert topological_order(dict(sorted(parents.items(), reverse=True))) == order
+    graph = nx.DiGraph((above, step) for step, found in parents.items() for above in found)
+    graph.add_nodes_from(parents)
+    assert order == tuple(nx.lexicographical_topological_sort(graph)), "as recorded histories were commanded"
+    assert waves(parents, parents) == tuple(tuple(sorted(each)) for each in nx.topological_generations(graph))
 
 
 @given(dags(), st.data())

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
-import httpx
 from pydantic import Field, JsonValue
 from typing_extensions import TypedDict
 
@@ -137,6 +136,8 @@ class Crm:
         etag: str | None = None,
         changes: bool | None = None,
     ) -> Reply:
+        import httpx
+
         headers = {"Authorization": f"Bearer {self._token}", "Version": API_VERSION, "Accept": "application/json"}
         headers |= {"Idempotency-Key": key} if key else {}
         headers |= {"If-Match": etag} if etag else {}
@@ -212,6 +213,8 @@ async def tell_left(crm: Crm, call: ToolCall, contact_id: str) -> None:
     """
     if not call.wanted:
         return
+    import httpx
+
     with suppress(ToolFailed, InDoubt, httpx.HTTPError):  # the change took effect, whatever becomes of this question
         if (found := await crm.get(contact_id)) is not None:
             call.leaves |= dict.fromkeys(call.wanted, state_left(found))
