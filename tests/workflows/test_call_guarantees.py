@@ -186,25 +186,6 @@ def _second_passed(status) -> bool:
     return datetime.datetime.now(datetime.UTC) > status.submitted_at + datetime.timedelta(seconds=1.1)
 
 
-@pytest.mark.slow
-async def test_a_rollback_of_a_wide_plan_to_its_root_does_not_wedge(airlock, plan):
-    count = 1_500
-    document = plan(
-        step("root", "put", key="root", value=1),
-        *(step(f"s{n:04d}", "put", ("root",), key=f"k{n}", value=n) for n in range(count)),
-        step("hold", "once", tuple(f"s{n:04d}" for n in range(count)), key="hold"),
-    )
-    plan_id = document["plan_id"]
-    gate = WORLD.hold(plan_id, "hold")
-    handle = await airlock.submit(document)
-    await approved(handle)
-    await until(lambda: (plan_id, "hold") in WORLD.running)
-    assert (await handle.decide("rollback", by="op", reason="undo", to_step="root")).accepted
-    gate.set()
-    assert (await handle.result()).outcome == "aborted"
-    assert WORLD.state[plan_id] == {}
-
-
 async def test_an_effect_whose_token_was_lost_is_not_reported_as_undone(airlock, plan):
     document = plan(step("b", "once", key="b", value=1))
     plan_id = document["plan_id"]
