@@ -41,6 +41,7 @@ from airlock.export.first_version import as_first_version
 from airlock.export.ledger import document_text, line_hash, line_text, parts_of
 from airlock.export.plan_lines import PlanRecord
 from airlock.export.verification import Finding
+from tests.conftest import HUNT
 from tests.core.export_build import health, records, signal
 
 PLANS = 16
@@ -102,7 +103,12 @@ def test_an_export_of_nothing_verifies(tmp_path: Path) -> None:
     assert verify(tmp_path / "files") == []
 
 
-@settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=HUNT or 150,
+    derandomize=not HUNT,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_one_changed_byte_is_refused_and_its_place_named(exported: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(EXPORT_FILES))
@@ -655,7 +661,9 @@ def test_openings_are_not_kept_in_the_exported_folder_nor_over_another_file(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=HUNT or 50, derandomize=not HUNT, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_one_changed_byte_between_hidden_values_is_named_too(hidden: tuple[Path, Path], data: st.DataObject) -> None:
     folder, _ = hidden

@@ -31,8 +31,10 @@ def clean() -> dict[str, str]:
 
 
 def pip(*arguments: str, cwd: Path, python: Path | None = None) -> str:
-    """Run pip, for another interpreter if one is given."""
+    """Run pip, for another interpreter if one is given. What is installed is compiled when it is imported first."""
     other = ["--python", str(python)] if python else []
+    if arguments[0] == "install":
+        arguments = ("install", "--no-compile", *arguments[1:])
     command = [sys.executable, "-m", "pip", *other, "--quiet", "--disable-pip-version-check", *arguments]
     return run(command, clean(), cwd)
 
