@@ -50,7 +50,9 @@ def attempts_after_failure(error: ActivityError, requests: Sequence[CallRequest]
 
 def recorded(error: ActivityError) -> list[Attempt] | None:
     """Return the attempts of a chain by the record that was kept when it timed out; None if there is no such record."""
-    details = error.cause.last_heartbeat_details if isinstance(error.cause, ActivityTimeout) else [Unproven("it did not time out")]
+    details = (
+        error.cause.last_heartbeat_details if isinstance(error.cause, ActivityTimeout) else [Unproven("it did not time out")]
+    )
     if any(isinstance(detail, Unproven) for detail in details):
         return None
     return _ATTEMPTS.validate_python(details[0]) if details else []

@@ -12,7 +12,7 @@ from tests.workflows.world import WORLD
 
 @scene
 async def record_set_back(where: Place, plan_id: str) -> Runs:
-    """A client empties the record of a chain and lets it time out; its worker says what it began, and a person settles it."""
+    """A client empties the record of a chain and lets it time out; its worker says what it began, a person settles it."""
     hold = WORLD.hold(plan_id, "b")
     async with where.working():
         steps = (step("a", "once", key="a", value=1), step("b", "once", ("a",), key="b", value=1))
