@@ -1,5 +1,6 @@
 """Calls and compensations of a workflow's runs, read from their histories."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -18,6 +19,9 @@ from airlock.run.live.recovery import HistoryEvidence
 from airlock.temporal.past_activities import Unreadable as Unreadable
 from airlock.temporal.past_calls import FirstAsked, activities_of
 
+_SHOWN_WITHIN = 20.0
+"""Seconds for visibility to show a run."""
+_LOOK_AGAIN = 0.5
 _OPEN = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
@@ -137,18 +141,19 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     """Return the evidence of a workflow's runs: the given runs, the runs linked to them, and those in visibility.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
-    reset more than once, the runs of the earlier resets are known from visibility alone.
+    reset more than once, the runs of the earlier resets are known from visibility alone, which lags: it is waited for until
+    it shows the first of the given runs.
 
     Args:
         client: A connected client.
         workflow_id: The workflow.
-        run_ids: The runs to begin with.
+        run_ids: The runs to begin with, the newest first.
         leave_out: A run whose own events do not count; only its links are followed.
 
     Raises:
         Unreadable: If a history that is needed cannot be read.
     """
-    needed, optional = list(run_ids), [info.execution.run_id for info in await runs_by_visibility(client, workflow_id)]
+    needed, optional = list(run_ids), await _visible_runs(client, workflow_id, run_ids[0] if run_ids else "")
     read: dict[str, list[HistoryEvent]] = {}
     while needed or optional:
         must = bool(needed)
@@ -175,6 +180,22 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         calls=tuple(call for each in found for call in each.calls),
         undos=tuple(undo for each in found for undo in each.undos),
     )
+
+
+async def _visible_runs(client: Client, workflow_id: str, newest: str) -> list[str]:
+    """Return the runs that visibility shows, once it shows the newest one, before which it was told of all others.
+
+    Raises:
+        Unreadable: If it does not show the newest run in time.
+    """
+    patience = asyncio.get_running_loop().time() + _SHOWN_WITHIN
+    while True:
+        found = [info.execution.run_id for info in await runs_by_visibility(client, workflow_id)]
+        if not newest or newest in found:
+            return found
+        if asyncio.get_running_loop().time() > patience:
+            raise Unreadable(f"the runs of {workflow_id} are not known yet: visibility does not show run {newest}")
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[HistoryEvent]]]:

@@ -40,7 +40,7 @@ EPOCH_5 = {
 }
 EPOCH_6 = {
     "completed": '"epoch":6',
-    "record-set-back": "the record that Temporal kept",
+    "record-set-back": "TIMEOUT_TYPE_START_TO_CLOSE",
 }
 SHOWS = {
     (epoch, name): words
