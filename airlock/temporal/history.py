@@ -49,7 +49,9 @@ def is_open(info: WorkflowExecutionInfo) -> bool:
     return info.status in _OPEN
 
 
-async def earlier_runs(client: Client, workflow_id: str, latest: str) -> list[WorkflowExecutionInfo]:
+async def earlier_runs(
+    client: Client, workflow_id: str, latest: str, *, certain: bool = False
+) -> list[WorkflowExecutionInfo]:
     """Return the runs of a workflow besides the latest, newest first; none on a server without visibility.
 
     Visibility lags: a run that it shows as open, although another one came after it, is described as it is now.
@@ -58,12 +60,13 @@ async def earlier_runs(client: Client, workflow_id: str, latest: str) -> list[Wo
         client: A client of the namespace.
         workflow_id: The workflow.
         latest: The id of its latest run.
+        certain: True to wait until visibility shows the latest run, before which it was told of all others.
 
     Raises:
-        Unreadable: If Temporal does not answer.
+        Unreadable: If Temporal does not answer, or visibility does not show the latest run in time.
     """
     try:
-        listed = await runs_by_visibility(client, workflow_id)
+        listed = await _visible_runs(client, workflow_id, latest if certain else "")
     except Unreadable as error:
         if not (isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED):
             raise
@@ -153,7 +156,8 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     Raises:
         Unreadable: If a history that is needed cannot be read.
     """
-    needed, optional = list(run_ids), await _visible_runs(client, workflow_id, run_ids[0] if run_ids else "")
+    visible = await _visible_runs(client, workflow_id, run_ids[0] if run_ids else "")
+    needed, optional = list(run_ids), [info.execution.run_id for info in visible]
     read: dict[str, list[HistoryEvent]] = {}
     while needed or optional:
         must = bool(needed)
@@ -182,18 +186,24 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     )
 
 
-async def _visible_runs(client: Client, workflow_id: str, newest: str) -> list[str]:
-    """Return the runs that visibility shows, once it shows the newest one, before which it was told of all others.
+async def _visible_runs(client: Client, workflow_id: str, newest: str) -> list[WorkflowExecutionInfo]:
+    """Return the runs that visibility shows, newest first. Wait until it shows the newest one.
+
+    Args:
+        client: A client of the namespace.
+        workflow_id: The workflow.
+        newest: The run that began last, before which visibility was told of all others; empty to wait for nothing.
 
     Raises:
-        Unreadable: If it does not show the newest run in time.
+        Unreadable: If Temporal does not answer, or visibility does not show that run in time.
     """
-    patience = asyncio.get_running_loop().time() + _SHOWN_WITHIN
+    clock = asyncio.get_running_loop().time
+    patience = clock() + _SHOWN_WITHIN
     while True:
-        found = [info.execution.run_id for info in await runs_by_visibility(client, workflow_id)]
-        if not newest or newest in found:
+        found = await runs_by_visibility(client, workflow_id)
+        if not newest or any(info.execution.run_id == newest for info in found):
             return found
-        if asyncio.get_running_loop().time() > patience:
+        if clock() > patience:
             raise Unreadable(f"the runs of {workflow_id} are not known yet: visibility does not show run {newest}")
         await asyncio.sleep(_LOOK_AGAIN)
 

@@ -4,13 +4,16 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.common import WorkflowIDConflictPolicy
 
 from airlock.base import names
+from airlock.plans.state import State
 from airlock.temporal import history
-from tests.workflows.attacker_starts import finished_tasks, latest_run, set_back
-from tests.workflows.conftest import step, until
+from tests.workflows.attacker import plain
+from tests.workflows.attacker_starts import finished_tasks, latest_run, plainly, set_back
+from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import keyring, place
-from tests.workflows.test_proof_calls import times
+from tests.workflows.test_proof_calls import running, times
 from tests.workflows.world import WORLD
 
 _NUMBERS = itertools.count(1)
@@ -59,6 +62,26 @@ async def test_two_resets_of_one_run_make_no_call_twice_before_visibility_shows_
         assert times(document, "a") == 1
         assert (await handle.status()).parked == ("a",)
         await handle.workflow.terminate()
+
+
+@pytest.mark.usefixtures("lagging")
+async def test_a_claim_stands_that_a_client_replaced_before_visibility_shows_it(dev_server, plan):
+    where = await place(dev_server.client, f"visibility{next(_NUMBERS)}", keyring("k"))
+    first, second = (plan(step("mail", "send", to="x@acme.test", body="the same")) for _ in range(2))
+    client = where.attacker.client
+    async with where.working():
+        other = await where.airlock.submit(second)
+        await awaiting(other)
+        handle, hold = await running(where, first, "mail")
+        (claim,) = [run.id async for run in client.list_workflows("WorkflowType = 'ClaimWorkflow'")]
+        await plainly(
+            client, names.CLAIM_WORKFLOW, claim, plain({}), id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING
+        )
+        await approved(other)
+        await other.wait_for(State.COMPLETED, State.LOCKED, State.ABORTED)
+        assert (times(first, "mail"), times(second, "mail")) == (1, 0)
+        hold.set()
+        await handle.result()
 
 
 async def ended(where, workflow_id: str, run_id: str) -> bool:
