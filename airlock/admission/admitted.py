@@ -22,6 +22,9 @@ replays: code that commands something else than an earlier release asks for `epo
 RECORD_EPOCH = 6
 """The first epoch that believes the record of a chain to be the latest one only when no worker has said otherwise."""
 
+POLICY_EPOCH = 6
+"""The first epoch in which votes that are judged at the same time ask for today's policy one after the other."""
+
 UNBEGUN_EPOCH = 5
 """The first epoch that believes a call to be unbegun only when no worker has said that it began it."""
 
