@@ -27,6 +27,9 @@ async def test_two_people_who_approve_at_the_same_moment_both_count(dev_server, 
             await handle.result()
             handle = await airlock_undo(where.airlock.client, document["plan_id"], by="rita", reason="wrong customer")
         digest = (await handle.wait_for(State.AWAITING_APPROVAL)).digest
-        said = await asyncio.gather(*(handle.decide("approve", by=name, digest=digest) for name in ("alice", "bob")))
+    # no worker takes them before both are there
+    votes = [asyncio.ensure_future(handle.decide("approve", by=name, digest=digest)) for name in ("alice", "bob")]
+    async with where.working():
+        said = await asyncio.gather(*votes)
         assert all(each.accepted for each in said), [each.reason for each in said]
         await handle.result()
