@@ -179,6 +179,8 @@ async def _evidence(request: ChainRequest) -> HistoryEvidence:
 
 async def _with_undos(client: Client, plan_id: str, made: HistoryEvidence) -> HistoryEvidence:
     """Add the compensations of the plan's undos to the evidence of its own runs."""
-    own = str(activity.info().workflow_run_id)
-    undone = await evidence_of(client, names.undo_workflow_id(plan_id), (), leave_out=own)
+    own, undo_id = str(activity.info().workflow_run_id), names.undo_workflow_id(plan_id)
+    latest = await described(client, undo_id)
+    runs = (latest.execution.run_id,) if latest is not None else ()
+    undone = await evidence_of(client, undo_id, runs, leave_out=own)
     return HistoryEvidence(calls=made.calls, undos=(*made.undos, *undone.undos))

@@ -173,6 +173,9 @@ def _written(secret: str) -> Iterator[tuple[str, str, int]]:
         yield f"base64url+{before}", own.replace("+", "-").replace("/", "_"), _BASE64_PART
     yield "hex", data.hex(), _HEX_PART
     yield "HEX", data.hex().upper(), _HEX_PART
+    for label, separator in (("hex-colon", ":"), ("hex-dash", "-")):
+        yield label, data.hex(separator), _HEX_PART
+        yield label.upper(), data.hex(separator).upper(), _HEX_PART
     if (written := repr(secret))[1:-1] != secret:
         yield "quoted-repr", written, PART
         yield "repr", written[1:-1], PART

@@ -40,13 +40,22 @@ def attempts_after_failure(error: ActivityError, requests: Sequence[CallRequest]
     if not isinstance(error.cause, ActivityTimeout):
         # it raised, or a client failed or cancelled it by hand after it had begun: no outcome is known
         return all_in_doubt(requests, f"the activity failed: {error.cause}")
-    details = error.cause.last_heartbeat_details
-    if any(isinstance(detail, Unproven) for detail in details):
+    made = recorded(error)
+    if made is None:
         return all_in_doubt(requests, "its worker is gone, and its record was overwritten by another client")
-    made: list[Attempt] = _ATTEMPTS.validate_python(details[0]) if details else []
     if len(made) == len(requests) or (made and not isinstance(made[-1], CallSucceeded)):
         return made
     return [*made, _lost_attempt(requests[len(made)], f"its worker is gone or did not answer in time: {error.cause}")]
+
+
+def recorded(error: ActivityError) -> list[Attempt] | None:
+    """Return the attempts of a chain by the record that was kept when it timed out; None if there is no such record."""
+    details = (
+        error.cause.last_heartbeat_details if isinstance(error.cause, ActivityTimeout) else [Unproven("it did not time out")]
+    )
+    if any(isinstance(detail, Unproven) for detail in details):
+        return None
+    return _ATTEMPTS.validate_python(details[0]) if details else []
 
 
 def not_begun_in_time(error: ActivityError) -> bool:

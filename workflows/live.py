@@ -42,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered, never_begun
     from airlock.workflows.call_requests import call_request, chain_request, new_fence
-    from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in, not_begun_in_time
+    from airlock.workflows.chain_attempts import all_in_doubt, attempts_in, not_begun_in_time
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.patches import LATE_GRANT, patched
     from airlock.workflows.probes import probe_calls_in_doubt
@@ -322,7 +322,7 @@ class LiveStage:
             if not_begun_in_time(error):
                 self._aged = self._aged or "no worker began the call while the approval was valid: approve it again"
                 return []
-            return attempts_after_failure(error, requests)
+            return await self._unbegun.after_failure(error, requests)
         except NoAnswer as error:
             return all_in_doubt(requests, str(error))
         except asyncio.CancelledError:

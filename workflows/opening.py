@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered, never_begun
     from airlock.workflows.call_requests import chain_request
-    from airlock.workflows.chain_attempts import all_in_doubt, attempts_after_failure, attempts_in
+    from airlock.workflows.chain_attempts import all_in_doubt, attempts_in
     from airlock.workflows.gate_visits import GateVisits
     from airlock.workflows.live import LiveStage
     from airlock.workflows.plan_display import PlanDisplay
@@ -86,13 +86,14 @@ async def _made(
         )
     if not handle.done():
         handle.cancel()
+    unbegun = Unbegun(run)
     try:
         result = await answered(handle)
     except ActivityError as error:
         if never_begun(error):
-            why = await Unbegun(run).doubt(calls)
+            why = await unbegun.doubt(calls)
             return (all_in_doubt(calls, why), None, True) if why else ([], None, False)
-        return attempts_after_failure(error, calls), None, True
+        return await unbegun.after_failure(error, calls), None, True
     except NoAnswer as error:
         return all_in_doubt(calls, str(error)), None, True
     try:

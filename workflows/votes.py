@@ -1,11 +1,13 @@
 """Approvals between their arrival and their verdict: each is judged by today's policy too."""
 
+import asyncio
 from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from airlock.admission.admitted import POLICY_EPOCH
     from airlock.admission.policy import Policy
     from airlock.base import names
     from airlock.base.incoming import Verdict
@@ -37,6 +39,7 @@ class Votes:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._judging = 0
+        self._asking = asyncio.Lock()
         self._early: list[tuple[str, Message]] = []
 
     @property
@@ -129,6 +132,12 @@ class Votes:
         own = names.is_under_policy(workflow.info().get_current_build_id(), self._run.contracts().policy_hash)
         if own and self._run.undoing is None:
             return None
+        if self._run.contracts().epoch < POLICY_EPOCH:
+            return await self._asked_policy()
+        async with self._asking:  # an answer fits only the latest question of this name
+            return await self._asked_policy()
+
+    async def _asked_policy(self) -> Policy | str:
         try:
             answer = await answered(commands.policy_now(PolicyRequest(plan_id=self._run.plan.plan_id)))
         except (ActivityError, NoAnswer) as error:

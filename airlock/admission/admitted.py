@@ -15,9 +15,15 @@ from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.plans.contract import Contract, Mode, Risk
 from airlock.plans.plan import Step
 
-EPOCH = 5
+EPOCH = 6
 """The rules of the release that admits plans now. A run keeps the rules it was admitted under, so that its history
 replays: code that commands something else than an earlier release asks for `epoch >= N` here and nothing else."""
+
+RECORD_EPOCH = 6
+"""The first epoch that believes the record of a chain to be the latest one only when no worker has said otherwise."""
+
+POLICY_EPOCH = 6
+"""The first epoch in which votes that are judged at the same time ask for today's policy one after the other."""
 
 UNBEGUN_EPOCH = 5
 """The first epoch that believes a call to be unbegun only when no worker has said that it began it."""

@@ -21,6 +21,8 @@ _LOOK_ALIKES = frozenset(
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϳοινυρακϲγ"  # Greek
     "ՕօսոհցգԼՏք"  # Armenian
 )
+_LATIN_TWINS = frozenset("ɑɡɪʏᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡᴢǀ")
+"""Letters of Latin itself that look like ASCII letters: of phonetic alphabets, small capitals, a click that is a stroke."""
 _COMMON = ("Modifier", "Mathematical", "Fullwidth", "Halfwidth", "Superscript", "Subscript", "Double-struck", "Script")
 _OTHER_NAMES = {
     "Cjk": "Han", "Ideographic": "Han", "Hangzhou": "Han", "Hentaigana": "Hiragana", "Turned": "Latin", "Roman": "Latin",
@@ -101,6 +103,8 @@ def _imitation(character: str) -> str:
         return "full-width"
     if name.startswith("MATHEMATICAL") and character.isalnum():
         return "mathematical"
+    if character in _LATIN_TWINS:
+        return "look-alike"
     letter = character.isalpha() or unicodedata.category(character) == "Nl"
     if letter and unicodedata.category(character) != "Lm" and _same_in_ascii(character):
         return "look-alike"  # such as the sign for kelvin, or a Roman numeral

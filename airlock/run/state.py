@@ -101,6 +101,8 @@ class Run(BaseModel, WorkerMessage):
     """The steps of which an attempt was lost with its worker, which may only be frozen, although a later one answered."""
     sent_back: tuple[int, ...] = Field(default=(), exclude_if=is_empty)
     """The fencing tokens of calls that a worker began and that Temporal does not know of any more, ascending."""
+    begun: dict[int, tuple[str, ...]] = Field(default_factory=dict, exclude=True)
+    """The steps of these calls that this run was told of, by fencing token. No stay outlasts the run that it began in."""
     fence: int = 0
     """The fencing token of the latest attempt, compensation or probe."""
     told_doubts: tuple[str, ...] = ()

@@ -128,7 +128,7 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
     """Take one claim. Return None, or the reason why the call must not be made."""
     claim_id = names.claim_id(wanted.tool, wanted.digest)
     for _ in range(TRIES):
-        held = await standing_claims(client, claim_id)
+        held = await standing_claims(client, claim_id, certain=True)
         for found in held:
             refusal = await _refusal(client, request, wanted, found)
             if refusal is not None:

@@ -1,5 +1,6 @@
 """Calls and compensations of a workflow's runs, read from their histories."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -18,6 +19,9 @@ from airlock.run.live.recovery import HistoryEvidence
 from airlock.temporal.past_activities import Unreadable as Unreadable
 from airlock.temporal.past_calls import FirstAsked, activities_of
 
+_SHOWN_WITHIN = 20.0
+"""Seconds for visibility to show a run."""
+_LOOK_AGAIN = 0.5
 _OPEN = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
@@ -45,7 +49,9 @@ def is_open(info: WorkflowExecutionInfo) -> bool:
     return info.status in _OPEN
 
 
-async def earlier_runs(client: Client, workflow_id: str, latest: str) -> list[WorkflowExecutionInfo]:
+async def earlier_runs(
+    client: Client, workflow_id: str, latest: str, *, certain: bool = False
+) -> list[WorkflowExecutionInfo]:
     """Return the runs of a workflow besides the latest, newest first; none on a server without visibility.
 
     Visibility lags: a run that it shows as open, although another one came after it, is described as it is now.
@@ -54,12 +60,13 @@ async def earlier_runs(client: Client, workflow_id: str, latest: str) -> list[Wo
         client: A client of the namespace.
         workflow_id: The workflow.
         latest: The id of its latest run.
+        certain: True to wait until visibility shows the latest run, before which it was told of all others.
 
     Raises:
-        Unreadable: If Temporal does not answer.
+        Unreadable: If Temporal does not answer, or visibility does not show the latest run in time.
     """
     try:
-        listed = await runs_by_visibility(client, workflow_id)
+        listed = await _visible_runs(client, workflow_id, latest if certain else "")
     except Unreadable as error:
         if not (isinstance(error.__cause__, RPCError) and error.__cause__.status is RPCStatusCode.UNIMPLEMENTED):
             raise
@@ -137,18 +144,20 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     """Return the evidence of a workflow's runs: the given runs, the runs linked to them, and those in visibility.
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
-    reset more than once, the runs of the earlier resets are known from visibility alone.
+    reset more than once, the runs of the earlier resets are known from visibility alone, which lags: it is waited for until
+    it shows the first of the given runs.
 
     Args:
         client: A connected client.
         workflow_id: The workflow.
-        run_ids: The runs to begin with.
+        run_ids: The runs to begin with, the newest first.
         leave_out: A run whose own events do not count; only its links are followed.
 
     Raises:
         Unreadable: If a history that is needed cannot be read.
     """
-    needed, optional = list(run_ids), [info.execution.run_id for info in await runs_by_visibility(client, workflow_id)]
+    visible = await _visible_runs(client, workflow_id, run_ids[0] if run_ids else "")
+    needed, optional = list(run_ids), [info.execution.run_id for info in visible]
     read: dict[str, list[HistoryEvent]] = {}
     while needed or optional:
         must = bool(needed)
@@ -175,6 +184,28 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
         calls=tuple(call for each in found for call in each.calls),
         undos=tuple(undo for each in found for undo in each.undos),
     )
+
+
+async def _visible_runs(client: Client, workflow_id: str, newest: str) -> list[WorkflowExecutionInfo]:
+    """Return the runs that visibility shows, newest first. Wait until it shows the newest one.
+
+    Args:
+        client: A client of the namespace.
+        workflow_id: The workflow.
+        newest: The run that began last, before which visibility was told of all others; empty to wait for nothing.
+
+    Raises:
+        Unreadable: If Temporal does not answer, or visibility does not show that run in time.
+    """
+    clock = asyncio.get_running_loop().time
+    patience = clock() + _SHOWN_WITHIN
+    while True:
+        found = await runs_by_visibility(client, workflow_id)
+        if not newest or any(info.execution.run_id == newest for info in found):
+            return found
+        if clock() > patience:
+            raise Unreadable(f"the runs of {workflow_id} are not known yet: visibility does not show run {newest}")
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[HistoryEvent]]]:

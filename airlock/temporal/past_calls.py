@@ -1,5 +1,6 @@
 """Calls and compensations that one history holds, as the workers of Airlock are known to have answered them."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +11,12 @@ from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from airlock.admission.admitted import UNBEGUN_EPOCH
+from airlock.admission.admitted import RECORD_EPOCH, UNBEGUN_EPOCH
 from airlock.base.names import SENT_BACK
 from airlock.plans.outcome import Attempt, UndoOutcome
 from airlock.run.live.call_messages import ChainRequest, ChainResult, MadeCall
-from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after
-from airlock.run.live.sent_back import QUIET, SentBack
+from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after, unrecorded
+from airlock.run.live.sent_back import DEAF_FROM, QUIET, SentBack
 from airlock.temporal.past_activities import ActivityReader, Unreadable
 
 CALL = "call"
@@ -56,7 +57,8 @@ async def activities_of(
         kind = event.WhichOneof("attributes")
         if kind in _CLOSING:
             closed[getattr(event, kind).scheduled_event_id] = event
-    told = _Told(events[-1].event_time.ToDatetime(UTC), await _sent_back(client, events))
+    until, deaf = events[-1].event_time.ToDatetime(UTC), len(events) >= DEAF_FROM
+    told = _Told(until, await _sent_back(client, events), deaf)
     calls: list[CallActivity] = []
     undos: list[UndoActivity] = []
     for event in events:
@@ -94,7 +96,8 @@ async def _call(
         attempts = await _heartbeat(reader, failure.timeout_failure_info.last_heartbeat_details)
         if attempts is None:
             return CallActivity(run_id=run_id, request=chain, lost=every)
-        return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=lost_after(chain, attempts))
+        more = _begun_beyond(reader, chain, attempts, end, told)
+        return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=(*lost_after(chain, attempts), *more))
     if kind == "activity_task_completed_event_attributes":
         try:
             said = await reader.answer(end.activity_task_completed_event_attributes.result)
@@ -112,20 +115,23 @@ class _Told:
 
     until: datetime
     """The time of the last event: what happened right before it was perhaps not told any more."""
-    fences: frozenset[int]
-    """The fencing tokens of those calls."""
+    begun: Mapping[int, frozenset[str]]
+    """The steps of those calls, by fencing token."""
+    deaf: bool
+    """True if the run had so many events that Temporal may have refused the word of a worker."""
 
 
-async def _sent_back(client: Client, events: list[HistoryEvent]) -> frozenset[int]:
-    """Return the fencing tokens of the calls that were told to be begun. Any client may have said so."""
-    found: set[int] = set()
+async def _sent_back(client: Client, events: list[HistoryEvent]) -> Mapping[int, frozenset[str]]:
+    """Return the steps that were told to be begun, by fencing token. Any client may have said so."""
+    found: dict[int, frozenset[str]] = {}
     for event in events:
         signal = event.workflow_execution_signaled_event_attributes
         if signal.signal_name == SENT_BACK:
             with suppress(Exception):  # any client may have sent it, with anything
                 (value,) = await client.data_converter.decode(signal.input.payloads)
-                found.add(SentBack.model_validate(value).fence)
-    return frozenset(found)
+                told = SentBack.model_validate(value)
+                found[told.fence] = found.get(told.fence, frozenset()).union(told.begun)
+    return found
 
 
 def _may_be_begun(reader: ActivityReader, chain: ChainRequest, end: HistoryEvent, told: _Told) -> bool:
@@ -134,8 +140,25 @@ def _may_be_begun(reader: ActivityReader, chain: ChainRequest, end: HistoryEvent
     Without keys, and in runs of earlier epochs, no worker tells.
     """
     known = reader.is_due and any(call.epoch >= UNBEGUN_EPOCH and not call.contract.read_only for call in chain.calls)
-    quiet = (told.until - end.event_time.ToDatetime(UTC)).total_seconds() >= QUIET
-    return known and (not quiet or chain.calls[0].fence in told.fences)
+    return known and (_is_unheard(end, told) or chain.calls[0].fence in told.begun)
+
+
+def _begun_beyond(
+    reader: ActivityReader, chain: ChainRequest, made: Sequence[Attempt], end: HistoryEvent, told: _Told
+) -> tuple[str, ...]:
+    """Return the steps of a chain that a worker may have begun, although its record does not tell.
+
+    Any client can overwrite the record of an activity with an earlier genuine one.
+    """
+    rest = [call for call in unrecorded(chain.calls, made) if call.epoch >= RECORD_EPOCH and not call.contract.read_only]
+    begun = told.begun.get(chain.calls[0].fence or 0, frozenset())
+    unheard = _is_unheard(end, told)
+    return tuple(call.step.id for call in rest if unheard or call.step.id in begun) if reader.is_due else ()
+
+
+def _is_unheard(end: HistoryEvent, told: _Told) -> bool:
+    """Return True if a worker that had begun an activity may have had no time, or no way, to say so after its end."""
+    return told.deaf or (told.until - end.event_time.ToDatetime(UTC)).total_seconds() < QUIET
 
 
 async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:

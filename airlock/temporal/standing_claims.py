@@ -31,15 +31,21 @@ class StandingClaim:
     """The run that carried it on; empty if a worker made it."""
 
 
-async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
+async def standing_claims(client: Client, claim_id: str, *, certain: bool = False) -> list[StandingClaim]:
     """Return the claims in force under an id, the latest first; none if the call is free.
 
     Usually this is one claim at most. A client that terminates a claim, and starts another one with a copy of an old
     input, leaves two.
 
+    Args:
+        client: A client of the namespace.
+        claim_id: The id.
+        certain: True to wait until visibility shows the latest run: a client may have put it in the place of a claim that
+            visibility does not show yet.
+
     Raises:
         RPCError: If Temporal does not answer.
-        Unreadable: Likewise.
+        Unreadable: Likewise, or if visibility does not show the latest run in time.
     """
     latest = await described(client, claim_id)
     if latest is None or await _was_freed(client, latest):
@@ -49,7 +55,8 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
         return [made]
     found: list[StandingClaim] = []
     carried_on: set[str] = set()
-    for info in await _runs(client, claim_id, latest):
+    earlier = await earlier_runs(client, claim_id, latest.execution.run_id, certain=certain)
+    for info in (latest, *earlier):
         if await _was_freed(client, info):
             break
         claim = await _claim_in(client, info)
@@ -62,11 +69,6 @@ async def standing_claims(client: Client, claim_id: str) -> list[StandingClaim]:
             if claim.made_at is not None:
                 break
     return found
-
-
-async def _runs(client: Client, claim_id: str, latest: Info) -> list[Info]:
-    """Return the runs under an id, the latest first."""
-    return [latest, *await earlier_runs(client, claim_id, latest.execution.run_id)]
 
 
 async def _claim_in(client: Client, info: Info) -> StandingClaim | None:

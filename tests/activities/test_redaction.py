@@ -29,6 +29,8 @@ ENCODINGS = {
     "html": html.escape,
     "html-text": lambda text: html.escape(text, quote=False),
     "hex": lambda text: text.encode().hex(),
+    "hex-colon": lambda text: text.encode().hex(":"),
+    "HEX-DASH": lambda text: text.encode().hex("-").upper(),
     "HEX": lambda text: text.encode().hex().upper(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64url": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),

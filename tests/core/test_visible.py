@@ -54,6 +54,8 @@ def test_what_cannot_be_seen_is_an_escape(hidden: str) -> None:
         ("\u0663", "\u0663\u27e8mixed: digit \u0663 U+0663\u27e9"),
         ("\U0001d5ee\U0001d5fd\U0001d5f6", "\U0001d5ee\U0001d5fd\U0001d5f6\u27e8mixed: mathematical \U0001d5ee U+1D5EE,"
          " mathematical \U0001d5fd U+1D5FD, mathematical \U0001d5f6 U+1D5F6\u27e9"),
+        ("\u0261oogle", "\u0261oogle\u27e8mixed: look-alike \u0261 U+0261\u27e9"),
+        ("\u1d18\u1d00ypal", "\u1d18\u1d00ypal\u27e8mixed: look-alike \u1d18 U+1D18, look-alike \u1d00 U+1D00\u27e9"),
         ("a\u217dme", "a\u217dme\u27e8mixed: look-alike \u217d U+217D\u27e9"),
         ("https://bank.test\u2215.evil.test", "https://bank.test\u2215.evil.test\u27e8mixed: separator \u2215 U+2215\u27e9"),
         ("bank\u2215evil.test", "bank\u2215evil.test\u27e8mixed: separator \u2215 U+2215\u27e9"),

@@ -1,4 +1,4 @@
-"""Histories of epochs 3 to 5, with keys: calls that were handed back, own steps, the short path, calls sent back."""
+"""Histories of epochs 3 to 6, with keys: calls handed back, own steps, the short path, calls sent back, records set back."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.replay import replay
 from tests.replay.replay import KEYS, NAMESPACE
 from tests.replay.test_replay import _decoded, _identities
 
-FOLDERS = {epoch: replay.HISTORIES.parent / f"histories_epoch_{epoch}" for epoch in (3, 4, 5)}
+FOLDERS = {epoch: replay.HISTORIES.parent / f"histories_epoch_{epoch}" for epoch in (3, 4, 5, 6)}
 EPOCH_3 = {
     "completed": '"epoch":3',
     "handed-back-and-made": "the contract of put on this worker is not the one that was approved",
@@ -38,8 +38,14 @@ EPOCH_5 = {
     "no-worker-opened": "TIMEOUT_TYPE_SCHEDULE_TO_START",
     "sent-back-and-locked": '"sent_back"',
 }
+EPOCH_6 = {
+    "completed": '"epoch":6',
+    "record-set-back": "TIMEOUT_TYPE_START_TO_CLOSE",
+}
 SHOWS = {
-    (epoch, name): words for epoch, found in ((3, EPOCH_3), (4, EPOCH_4), (5, EPOCH_5)) for name, words in found.items()
+    (epoch, name): words
+    for epoch, found in ((3, EPOCH_3), (4, EPOCH_4), (5, EPOCH_5), (6, EPOCH_6))
+    for name, words in found.items()
 }
 """Words that a history must hold, to be the one that its scene means."""
 ALL = sorted(path for folder in FOLDERS.values() for path in folder.glob("*.json"))
@@ -54,6 +60,7 @@ def test_every_way_is_there_and_holds_what_its_scene_means() -> None:
     assert {path.stem for path in FOLDERS[3].glob("*.json")} == set(EPOCH_3)
     assert len(list(FOLDERS[4].glob("*.json"))) > 40
     assert {path.stem for path in FOLDERS[5].glob("*.json")} == set(EPOCH_5)
+    assert {path.stem for path in FOLDERS[6].glob("*.json")} == set(EPOCH_6)
     for (epoch, name), words in SHOWS.items():
         assert words in texts(FOLDERS[epoch] / f"{name}.json"), (epoch, name)
 

@@ -12,11 +12,13 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PauseActivityRequest, UpdateActivityOptionsRequest
 from temporalio.service import RPCError
 
+from airlock.activities.sent_back import SentBackCalls
 from airlock.base import names
 from airlock.client.errors import NoAnswer
 from airlock.client.undo import undo as airlock_undo
 from airlock.plans.state import State
 from airlock.run.live.sent_back import DEAF_FROM
+from airlock.temporal import past_calls
 from airlock.workflows import unbegun
 from tests.conftest import HUNT
 from tests.running import dev_server as dev_server_of
@@ -183,6 +185,33 @@ FEW = 300
 
 def test_silence_is_believed_only_where_signals_are_still_taken():
     assert DEAF_FROM <= SIGNALS / 2
+
+
+async def test_no_silence_in_an_earlier_run_is_believed_after_a_flood_of_signals(dev_server, plan, monkeypatch):
+    """Here the worker keeps silent, as it must where Temporal takes no signal any more, and few events count as many."""
+
+    async def silent(self: SentBackCalls, number: int) -> None:
+        return None
+
+    monkeypatch.setattr(SentBackCalls, "_tell", silent)
+    monkeypatch.setattr(past_calls, "DEAF_FROM", 20)
+    where = await place(dev_server.client, f"unbegun{next(_NUMBERS)}", keyring("k"))
+    document = plan(step("a", "once", key="a", value=1))
+    workflow_id = names.plan_workflow_id(document["plan_id"])
+    client = where.attacker.client
+    async with where.working():
+        handle, hold = await running(where, document, "a")
+        asked = finished_tasks(await where.attacker.events(workflow_id))[-1]
+        await sent_back(where, workflow_id, "a:live")
+        await client.get_workflow_handle(workflow_id).signal("lock", {"by": "mallory", "reason": "mine"})
+        await until(lambda: standing(handle))
+        await set_back(client, workflow_id, asked, forget=True)
+        await approved(handle)
+        status = await handle.wait_for(State.LOCKED, State.COMPLETED)
+        assert (status.state, status.parked) == (State.LOCKED, ("a",)), status.why
+        hold.set()
+        await until(lambda: not WORLD.running)
+    assert times(document, "a") == 1
 
 
 @pytest.mark.slow

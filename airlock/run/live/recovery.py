@@ -283,6 +283,16 @@ def _nothing_left(run: Run) -> str:
     return f"nothing{target} is left to undo" + (f" ({'; '.join(reasons)})" if reasons else ": what went live only read")
 
 
+def unrecorded(calls: Sequence[CallRequest], made: Sequence[Attempt]) -> tuple[CallRequest, ...]:
+    """Return the calls of a chain that certainly did not begin if its record is the latest one.
+
+    Args:
+        calls: The calls of the chain.
+        made: The attempts that were recorded before its worker was lost.
+    """
+    return () if made and not isinstance(made[-1], CallSucceeded) else tuple(calls[len(made) + 1 :])
+
+
 def lost_after(request: ChainRequest, made: Sequence[Attempt]) -> tuple[str, ...]:
     """Return the steps of a chain without a known answer if its worker was lost after these attempts: at most the next."""
     if made and not isinstance(made[-1], CallSucceeded):

@@ -24,6 +24,9 @@ DEAF_FROM: Final = 5_000
 """Events of a run from which silence proves nothing: Temporal refuses the 10,001st signal, and any client can send many."""
 UNHEARD: Final = "no worker could have said that it began it, after so many signals: it may have been made"
 BEGUN: Final = "a worker began it, and Temporal was told to forget that: it may have been made"
+SET_BACK: Final = (
+    "its worker began it, although the record that Temporal kept of its calls does not tell: it may have been made"
+)
 _MAX_KEPT: Final = 1_000
 
 
@@ -48,6 +51,7 @@ def take_sent_back(run: Run, told: SentBack, now: datetime) -> None:
     """
     if told.fence in run.sent_back:
         return
+    run.begun[told.fence] = tuple(told.begun)
     run.sent_back = tuple(sorted((*run.sent_back, told.fence))[-_MAX_KEPT:])
     late = [step for step, undone in told.begun.items() if _is_believed_unbegun(run, step, undone)]
     if not late:
