@@ -17,6 +17,7 @@ from agents.tool_context import ToolContext
 from airlock.adapters.agent_tools import AgentCall, Answer
 from airlock.adapters.turns import Turns
 
+Keep = Callable[[str], Awaitable[None]]
 _ANSWERS: ContextVar[Mapping[str, Answer]] = ContextVar("airlock_answers")
 """The answers to the calls of the turn that goes on."""
 
@@ -33,22 +34,10 @@ class AirlockRunner:
 
     def tools(self) -> list[FunctionTool]:
         """Return the tools; each call of one interrupts the run."""
-        return [
-            FunctionTool(
-                tool.name, tool.whole_description, tool.arguments, _answer, strict_json_schema=False, needs_approval=True
-            )
-            for tool in self._turns.tools
-        ]
+        ours: dict[str, Any] = {"on_invoke_tool": _answer, "strict_json_schema": False, "needs_approval": True}
+        return [FunctionTool(tool.name, tool.whole_description, tool.arguments, **ours) for tool in self._turns.tools]
 
-    async def run(
-        self,
-        agent: Agent[Any],
-        given: Any,
-        *,
-        run_id: str,
-        keep: Callable[[str], Awaitable[None]] | None = None,
-        **options: Any,
-    ) -> RunResult:
+    async def run(self, agent: Agent[Any], given: Any, *, run_id: str, keep: Keep | None = None, **options: Any) -> RunResult:
         """Run an agent, and wait for the end of each turn's plan. `keep` gets the state, as JSON, before each plan."""
         result = await Runner.run(agent, given, **options)
         while mine := [item for item in result.interruptions if item.name in self._turns.tools]:
