@@ -37,7 +37,9 @@ class AirlockRunner:
         ours: dict[str, Any] = {"on_invoke_tool": _answer, "strict_json_schema": False, "needs_approval": True}
         return [FunctionTool(tool.name, tool.whole_description, tool.arguments, **ours) for tool in self._turns.tools]
 
-    async def run(self, agent: Agent[Any], given: Any, *, run_id: str, keep: Keep | None = None, **options: Any) -> RunResult:
+    async def run(
+        self, agent: Agent[Any], given: Any, *, run_id: str, keep: Keep | None = None, **options: Any
+    ) -> RunResult:
         """Run an agent, and wait for the end of each turn's plan. `keep` gets the state, as JSON, before each plan."""
         result = await Runner.run(agent, given, **options)
         while mine := [item for item in result.interruptions if item.name in self._turns.tools]:

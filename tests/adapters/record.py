@@ -1,6 +1,6 @@
 """Records the history of an agent that is a workflow, for its replay test. Never over one that there is.
 
-    python -m tests.adapters.record
+python -m tests.adapters.record
 """
 
 import asyncio
