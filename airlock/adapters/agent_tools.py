@@ -57,7 +57,7 @@ class AgentTool:
     def whole_description(self) -> str:
         """The description with the output schema, for frameworks that have no other place for it."""
         return (
-            f"{self.description}\nReturns JSON of this schema: {json.dumps(self.output)}"
+            f"{self.description}\nReturns JSON of this schema: {json.dumps(self.output, ensure_ascii=False)}"
             if self.output
             else self.description
         )
@@ -83,7 +83,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The answer as text: an output as JSON."""
-        return self.value if isinstance(self.value, str) and not self.in_effect else json.dumps(self.value)
+        return str(self.value) if not self.in_effect else json.dumps(self.value, ensure_ascii=False)
 
 
 class AgentTools:

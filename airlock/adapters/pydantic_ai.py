@@ -21,13 +21,17 @@ from airlock.adapters.turns import Turns
 
 def airlock_toolset(tools: AgentTools) -> ExternalToolset[Any]:
     """Return the tools as external ones, which pydantic-ai never calls itself."""
-    return ExternalToolset(
-        [
-            ToolDefinition(name=tool.name, description=tool.whole_description, parameters_json_schema=tool.arguments)
-            for tool in tools
-        ],
-        id="airlock",
-    )
+    definitions = [
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=tool.arguments,
+            return_schema=tool.output or None,
+            include_return_schema=bool(tool.output),
+        )
+        for tool in tools
+    ]
+    return ExternalToolset(definitions, id="airlock")
 
 
 def airlock_capability(turns: Turns) -> HandleDeferredToolCalls[Any]:

@@ -38,7 +38,9 @@ def pydantic_agent(turns: Turns, book: str, *, inline: bool) -> Any:
     from airlock.adapters.pydantic_ai import airlock_capability, airlock_toolset
 
     def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        assert {tool.name for tool in info.function_tools} == {"notes__read", "notes__add"}
+        described = {tool.name: tool.description or "" for tool in info.function_tools}
+        assert described.keys() == {"notes__read", "notes__add"}
+        assert '"number"' in described["notes__add"], "the schema of its output is told"
         if pydantic_answers(messages):
             return ModelResponse(parts=[TextPart("finished")])
         return ModelResponse(parts=[ToolCallPart(name, args, tool_call_id=id) for id, name, args in wishes(book)])

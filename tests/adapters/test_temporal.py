@@ -11,7 +11,7 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Replayer, Worker
 from temporalio.workflow import NondeterminismError
 
@@ -75,14 +75,17 @@ async def test_a_denial_reaches_an_agent_with_the_converter_of_temporal(desk: Of
     assert desk.lines(book) == []
 
 
-@pytest.mark.parametrize("end", ["terminate", "cancel"])
-async def test_the_plan_outlives_its_agent(desk: Office, end: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "closes"), [("terminate", WorkflowExecutionStatus.TERMINATED), ("cancel", WorkflowExecutionStatus.CANCELED)]
+)
+async def test_the_plan_outlives_its_agent(desk: Office, end: str, closes: WorkflowExecutionStatus) -> None:
     book = desk.book()
     async with clerks(desk):
         handle = await begin(desk, book)
         plan = await desk.waiting(book)
         await getattr(handle, end)()
         await until(lambda: closed(handle), "the agent does not end")
+        assert (await handle.describe()).status is closes
         assert (await plan.status()).state is State.AWAITING_APPROVAL
     await desk.decide(book, "approve")
     assert (await plan.result()).outcome == "completed"

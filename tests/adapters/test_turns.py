@@ -1,9 +1,18 @@
 """The ends that a turn may have, on a real server with real files."""
 
-import pytest
+from dataclasses import replace
+from typing import Any
 
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.adapters import turns as turns_module
 from airlock.adapters.agent_tools import AgentCall, Answer
-from airlock.adapters.turns import StillOpen
+from airlock.adapters.turns import StillOpen, Turn
+from airlock.client.errors import NoAnswer, PlanConflict
+from airlock.plans.state import State
+from airlock.run.outcome import Outcome
+from airlock.run.presentation.views import PlanResult, StepView
 from tests.adapters.conftest import Office, together
 
 STOP = "Do not repeat the call unless the user asks."
@@ -101,3 +110,39 @@ async def test_a_plan_that_was_terminated_is_called_unknown(desk: Office) -> Non
     answers, _ = await together(desk.turns(book).answers([book], [add(book, "milk")]), terminate())
     ((ok, said),) = told(answers)
     assert (ok, said.startswith("Not known: the call may be in effect."), said.endswith(STOP)) == (False, True, True)
+
+
+async def test_a_turn_with_other_content_is_an_error_of_the_program(desk: Office) -> None:
+    book = desk.book()
+    await desk.turns(book).propose([book], [add(book, "milk")])
+    with pytest.raises(PlanConflict):
+        await desk.turns(book).propose([book], [replace(add(book, "milk"), args={"book": book, "line": "tea"})])
+    await desk.decide(book, "deny", reason="we have milk")
+
+
+class Away:
+    """A plan whose server is away when it is asked, so many times."""
+
+    plan_id = "turn-1"
+
+    def __init__(self, times: int, status: RPCStatusCode) -> None:
+        self.left, self.status = times, status
+
+    async def result(self) -> PlanResult:
+        self.left -= 1
+        if self.left >= 0:
+            raise NoAnswer("no worker answered") from RPCError("away", self.status, b"")
+        step = StepView(id="1-notes__add", agent="clerk", tool="notes.add", status="live")
+        return PlanResult(
+            plan_id="turn-1", outcome=Outcome.COMPLETED, state=State.COMPLETED, why="", digest="d", steps=(step,),
+            live=(step.id,), undone=(), kept=(), not_settled=(), outputs={step.id: "ok"},
+        )  # fmt: skip
+
+
+async def test_a_server_that_is_away_for_a_while_is_waited_for(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "PAUSE", 0.0)
+    away: Any = Away(3, RPCStatusCode.UNAVAILABLE)
+    assert told(await Turn(desk.tools(), [add("b", "milk")], away).answers(30)) == [(True, '"ok"')]
+    forbidden: Any = Away(1, RPCStatusCode.PERMISSION_DENIED)
+    with pytest.raises(NoAnswer):
+        await Turn(desk.tools(), [add("b", "milk")], forbidden).answers(30)
