@@ -30,7 +30,7 @@ def wishes(book: str) -> list[tuple[str, str, dict[str, str]]]:
 # pydantic-ai
 
 
-def pydantic_agent(turns: Turns, book: str, *, inline: bool) -> Any:
+def pydantic_agent(turns: Turns, book: str, *, inline: bool, rounds: int = 1) -> Any:
     from pydantic_ai import Agent, DeferredToolRequests
     from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
     from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -41,7 +41,7 @@ def pydantic_agent(turns: Turns, book: str, *, inline: bool) -> Any:
         described = {tool.name: tool.description or "" for tool in info.function_tools}
         assert described.keys() == {"notes__read", "notes__add"}
         assert '"number"' in described["notes__add"], "the schema of its output is told"
-        if pydantic_answers(messages):
+        if len(pydantic_answers(messages)) == 2 * rounds:
             return ModelResponse(parts=[TextPart("finished")])
         return ModelResponse(parts=[ToolCallPart(name, args, tool_call_id=id) for id, name, args in wishes(book)])
 
@@ -83,7 +83,14 @@ async def pydantic_program(turns: Turns, book: str, folder: Path) -> Answers:
 
 
 def langchain_agent(
-    turns: Turns, book: str, *, pause: bool = False, saver: Any = None, tools: Sequence[Any] = (), resumed: bool = False
+    turns: Turns,
+    book: str,
+    *,
+    pause: bool = False,
+    saver: Any = None,
+    tools: Sequence[Any] = (),
+    resumed: bool = False,
+    rounds: int = 1,
 ) -> Any:
     from langchain.agents import create_agent
     from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -97,7 +104,7 @@ def langchain_agent(
             return self
 
     def script() -> Iterator[AIMessage]:
-        if not resumed:
+        for _ in range(0 if resumed else rounds):
             calls = [{"id": id, "name": name, "args": args} for id, name, args in wishes(book)]
             calls += [{"id": each.name, "name": each.name, "args": {}} for each in tools]
             yield AIMessage("", tool_calls=calls)
@@ -133,16 +140,18 @@ async def langgraph_program(turns: Turns, book: str, folder: Path) -> Answers:
 # OpenAI Agents SDK
 
 
-def openai_agent(turns: Turns, book: str, *, tools: Sequence[Any] = (), resumed: bool = False) -> Any:
+def openai_agent(turns: Turns, book: str, *, tools: Sequence[Any] = (), resumed: bool = False, rounds: int = 1) -> Any:
     from agents import Agent
     from agents.testing import ScriptedModel, assistant_message, function_call
 
     from airlock.adapters.openai_agents import AirlockRunner
 
     runner = AirlockRunner(turns)
-    calls = [function_call(name, args, call_id=id) for id, name, args in wishes(book)]
-    calls += [function_call(each.name, {}, call_id=each.name) for each in tools]
-    script: list[Any] = [[assistant_message("finished")]] if resumed else [calls, [assistant_message("finished")]]
+    script: list[Any] = []
+    for number in range(0 if resumed else rounds):  # the SDK takes an id that comes again for the same call
+        calls = [function_call(name, args, call_id=f"{id}{number}") for id, name, args in wishes(book)]
+        script.append(calls + [function_call(each.name, {}, call_id=each.name) for each in tools])
+    script.append([assistant_message("finished")])
     return runner, Agent(name="clerk", model=ScriptedModel(script), tools=[*runner.tools(), *tools])
 
 
