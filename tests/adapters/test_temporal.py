@@ -86,6 +86,8 @@ async def test_the_plan_outlives_its_agent(desk: Office, end: str, closes: Workf
         await getattr(handle, end)()
         await until(lambda: closed(handle), "the agent does not end")
         assert (await handle.describe()).status is closes
+        told = {EventType.Name(event.event_type) for event in (await handle.fetch_history()).events}
+        assert not any("REQUEST_CANCEL_EXTERNAL" in name for name in told), told
         assert (await plan.status()).state is State.AWAITING_APPROVAL
     await desk.decide(book, "approve")
     assert (await plan.result()).outcome == "completed"
