@@ -5,17 +5,19 @@
     ...
     answers = await answers_in_workflow(tools, "turn-1", calls)
 
-The plan is a child that its parent's end leaves alone. Where it was started before, by a run that was reset since, the
-activity `PlanActivities.plan_result` of the agent's worker waits for it.
+The plan is a child that its parent's end leaves alone. Where it was started before, by a run that was reset since, or where
+its result is one that only Airlock's converter reads, the activity `PlanActivities.plan_result` of the agent's worker
+returns the result.
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from temporalio import activity, workflow
-from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
+from temporalio.common import RawValue, RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -39,12 +41,7 @@ LOOK = 20.0
 """Seconds for which one attempt of the activity waits for the end of a plan."""
 _ATTEMPT = timedelta(seconds=60)
 _AGAIN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-_ALONE = {
-    "parent_close_policy": workflow.ParentClosePolicy.ABANDON,
-    "cancellation_type": workflow.ChildWorkflowCancellationType.ABANDON,
-    "id_reuse_policy": WorkflowIDReusePolicy.REJECT_DUPLICATE,
-}
-"""A plan ends for its own reasons only, and starts once."""
+_JSON = b"json/plain"
 
 
 async def answers_in_workflow(tools: AgentTools, turn: str, calls: Sequence[AgentCall]) -> dict[str, Answer]:
@@ -76,7 +73,7 @@ async def _ended(plan: dict[str, Any], examined: Examination) -> Any:
     """Start a plan, or find the one that was started before, and return its result as JSON."""
     try:
         # plain JSON in both directions: the worker of the agent may have another data converter
-        return await workflow.execute_child_workflow(
+        raw = await workflow.execute_child_workflow(
             names.PLAN_WORKFLOW,
             {"plan": examined.plan.model_dump(mode="json", exclude_defaults=True)},
             id=names.plan_workflow_id(examined.plan.plan_id),
@@ -84,16 +81,22 @@ async def _ended(plan: dict[str, Any], examined: Examination) -> Any:
             memo={MEMO_DIGEST: examined.digest},
             search_attributes=attributes_of(examined.plan),
             static_summary=summary_line(examined.plan),
-            **_ALONE,  # type: ignore[call-overload]  # one way for all plans
+            result_type=RawValue,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         )
+        if raw.payload.metadata.get("encoding") == _JSON:
+            return json.loads(raw.payload.data)
     except WorkflowAlreadyStartedError:
-        return await workflow.execute_activity(
-            PLAN_RESULT, plan, start_to_close_timeout=_ATTEMPT, retry_policy=_AGAIN, summary=examined.plan.plan_id
-        )
+        pass  # by a run that was reset since
+    return await workflow.execute_activity(
+        PLAN_RESULT, plan, start_to_close_timeout=_ATTEMPT, retry_policy=_AGAIN, summary=examined.plan.plan_id
+    )
 
 
 class PlanActivities:
-    """The activity with which the worker of an agent waits for a plan that a run before a reset has started."""
+    """The activity with which the worker of an agent gets the result of a plan that no child tells it."""
 
     def __init__(self, airlock: Airlock) -> None:
         self._airlock = airlock

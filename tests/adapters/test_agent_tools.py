@@ -147,6 +147,11 @@ def test_every_status_has_its_words(status: str, begins: str) -> None:
     assert said.endswith("The plan ended aborted: alice: wrong book. Do not repeat the call unless the user asks.")
 
 
+def test_an_approval_that_never_came_is_told() -> None:
+    said = text(ended("waiting", Outcome.EXPIRED, "no approval within 24h"))
+    assert said.startswith("Not in effect (waiting). The plan ended expired: no approval within 24h. ")
+
+
 def test_no_status_is_forgotten() -> None:
     for status in set(CallStatus) - {CallStatus.LIVE}:
         assert "in effect" in text(ended(status)).lower()

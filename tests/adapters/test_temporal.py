@@ -18,6 +18,7 @@ from temporalio.workflow import NondeterminismError
 from airlock.adapters.temporal import PlanActivities
 from airlock.plans.state import State
 from airlock.plans.tool_document import catalogue_document
+from airlock.temporal.codec import is_compressed
 from airlock.temporal.connection import DATA_CONVERTER
 from tests.adapters.clerk import Clerk, think
 from tests.adapters.conftest import DENIED, DONE, Office
@@ -73,6 +74,19 @@ async def test_a_denial_reaches_an_agent_with_the_converter_of_temporal(desk: Of
         await desk.decide(book, "deny", reason="we have milk")
         assert await told(handle) == DENIED
     assert desk.lines(book) == []
+
+
+async def test_a_large_result_reaches_an_agent_with_the_converter_of_temporal(desk: Office) -> None:
+    book, line = desk.book(), "x" * 96
+    (desk.folder / f"{book}.txt").write_text(f"{line}\n" * 654)
+    client = await Client.connect(desk.address)
+    async with clerks(desk, client):
+        handle = await begin(desk, book, client)
+        plan = desk.airlock.plan(await desk.decide(book, "approve"))
+        assert await told(handle) == [(True, {"lines": [line] * 654}), (True, {"number": 655})]
+    stored = client.get_workflow_handle(plan.workflow.id)  # as it is stored: Airlock's client would inflate it
+    ended = (await stored.fetch_history()).events[-1].workflow_execution_completed_event_attributes
+    assert is_compressed(ended.result.payloads[0])
 
 
 @pytest.mark.parametrize(
