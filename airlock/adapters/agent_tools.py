@@ -95,6 +95,7 @@ class AgentTools:
         requested_by: The person or service that the agent works for. It cannot approve these plans.
         goal: The purpose of the agent's plans, for approvers.
         confidence: The confidence of each step, 0.0-1.0.
+        deadline: A duration such as `2h`, counted from the turn, after which no call of it may start; none unless given.
         only: The names of the tools that the agent gets, unless all.
 
     Raises:
@@ -109,6 +110,7 @@ class AgentTools:
         requested_by: str,
         goal: str = "",
         confidence: float = 0.9,
+        deadline: str | None = None,
         only: Iterable[str] | None = None,
     ) -> None:
         document = catalogue_document(catalogue) if isinstance(catalogue, Catalogue) else read_document(catalogue)
@@ -118,7 +120,8 @@ class AgentTools:
             raise ConfigError(
                 [Problem(where="only", message=f"no tool {missing[0]!r}", fix=f"name of: {listed([*offered])}")]
             )
-        self.agent, self.requested_by, self.goal, self.confidence = agent, requested_by, goal, confidence
+        self.agent, self.requested_by, self.goal = agent, requested_by, goal
+        self.confidence, self.deadline = confidence, deadline
         self._by_name: dict[str, AgentTool] = {}
         for each in map(_agent_tool, (offered[name] for name in chosen)):
             other = self._by_name.setdefault(each.name, each)
@@ -168,6 +171,7 @@ class AgentTools:
             "goal": shorten(f"{goal}: {listed([step['tool'] for step in steps])}", 2_000),
             "requested_by": self.requested_by,
             "steps": steps,
+            "deadline": self.deadline,
         }
 
     def answers(self, calls: Sequence[AgentCall], result: PlanResult) -> dict[str, Answer]:

@@ -88,6 +88,8 @@ def test_a_read_waits_for_writes_alone_and_a_write_for_all_before_it() -> None:
         "4-notes__read": ["3-notes__add"],
         "5-notes__add": ["3-notes__add", "4-notes__read"],
     }
+    assert parse_plan(plan).deadline_seconds is None
+    assert parse_plan(tools(deadline="2h").plan(["run"], [read("a")])).deadline_seconds == 7_200
     assert parse_plan(plan).goal == "One turn of clerk: notes.read, notes.read, notes.add, notes.read and notes.add"
 
 
