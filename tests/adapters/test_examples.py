@@ -1,6 +1,7 @@
 """The agents of examples/agents, as programs beside a real worker under the project's own airlock.toml."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,8 +12,10 @@ import pytest
 
 from airlock.client import Airlock
 from airlock.plans.state import State
+from airlock.tools.operator_file import CONFIG_VARIABLE
 from devtools.environment import ROOT, Environment, environment
 from tests.docs.fences import fences, lines
+from tests.docs.installed import command_folders
 from tests.processes.harness import Process, until
 
 EXAMPLES = sorted((ROOT / "examples" / "agents").glob("*.py"))
@@ -46,9 +49,13 @@ def test_the_guide_names_every_example_and_the_versions_that_are_installed() -> 
 @pytest.fixture(scope="module")
 async def env(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Environment]:
     async with environment(tmp_path_factory.mktemp("agents") / "env") as running:
-        command = [sys.executable, str(ROOT / "starter.py"), "tools", "--json"]
-        with (running.folder / "tools.json").open("w") as file:
-            await asyncio.to_thread(subprocess.run, command, cwd=ROOT, stdout=file, check=True, timeout=120)
+        (line,) = [line for block in fences("sh", paths=[GUIDE]) for line in lines(block) if "tools --json" in line]
+        variables = {**running.cli_environment, "PYTHONPATH": str(ROOT), CONFIG_VARIABLE: str(ROOT / "airlock.toml")}
+        variables["PATH"] = os.pathsep.join([*command_folders(), variables["PATH"]])
+        command = ["bash", "-euo", "pipefail", "-c", line]
+        await asyncio.to_thread(
+            subprocess.run, command, cwd=running.folder, env=variables, check=True, timeout=120, stdin=subprocess.DEVNULL
+        )
         yield running
 
 
@@ -59,7 +66,7 @@ async def test_an_example_does_its_work_once_it_is_approved(env: Environment, tm
     known = {plan.plan_id for plan in await airlock.plans()}
     variables = {
         **env.cli_environment,
-        "AIRLOCK_TOOLS": str(env.folder / "tools.json"),
+        "AIRLOCK_TOOLS": str(env.folder / ".airlock" / "tools.json"),
         "AGENT_STATE": str(tmp_path / "state"),
         "PYTHONPATH": str(ROOT),
     }
