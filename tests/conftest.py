@@ -40,6 +40,8 @@ LONG = (
     "tests/workflows/test_deadlock.py",
     "tests/docs/test_readme.py",
     "tests/cli/test_server.py",
+    "tests/adapters/test_killed.py",
+    "tests/adapters/test_examples.py",
     "tests/workflows/test_interference.py",
     "tests/workflows/test_sharing.py",
     "tests/workflows/test_export_counts.py",

@@ -24,6 +24,7 @@ from airlock.plans.canonical_field import key_of
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan
+from airlock.plans.tool_document import catalogue_document
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config
 
@@ -232,7 +233,7 @@ def tools(
         _show_graph(catalogue, as_json)
         return OK
     if as_json:
-        emit({"catalogue_hash": catalogue.digest(), "tools": [_tool_document(catalogue, name) for name in catalogue.names]})
+        emit(catalogue_document(catalogue))
         return OK
     table = Table()
     for column in ("tool", "risk", "reversibility", "permissions", "arguments", "dry run", "timeout"):
@@ -258,12 +259,6 @@ def _show_graph(catalogue: Catalogue, as_json: bool) -> None:
         say(f"    t{number[first]} --> t{number[name]}")
     if not edges:
         say("    %% no tool of this catalogue names another in depends_on_tools")
-
-
-def _tool_document(catalogue: Catalogue, name: str) -> dict[str, Any]:
-    tool = catalogue.get(name)
-    schema = tool.arguments.model_json_schema() if tool else {}
-    return {**catalogue.contract(name).model_dump(mode="json"), "arguments": schema}
 
 
 def _tool_row(catalogue: Catalogue, name: str) -> tuple[str, ...]:

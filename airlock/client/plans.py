@@ -71,15 +71,22 @@ class Airlock:
         """
         return await list_plans(self.client, state=state, open_only=open_only, limit=limit)
 
-    async def submit(self, plan: Plan | Examination | Mapping[str, Any] | str | Path, validation: Any = None) -> PlanHandle:
+    async def submit(
+        self,
+        plan: Plan | Examination | Mapping[str, Any] | str | Path,
+        validation: Any = None,
+        *,
+        once: bool = False,
+    ) -> PlanHandle:
         """Submit a plan. The same plan submitted again starts nothing, and returns the same handle.
 
         A plan that ended as `unrehearsed`, or because its mocks or dry runs failed, has called nothing: the same plan starts
-        once more and is rehearsed again.
+        once more and is rehearsed again, except with `once`.
 
         Args:
             plan: A plan, its examination, a decoded JSON document in either format, or the path of a file with one.
             validation: The decoded validations file of a plan in the older format, if there is one.
+            once: True to start no second run, however the first one ended: its end is the answer.
 
         Raises:
             PlanError: If the plan cannot be accepted; nothing was started.
@@ -100,7 +107,11 @@ class Airlock:
                 raise PlanConflict(
                     f"plan {read.plan_id!r} was submitted before with other content; give the new one another plan_id"
                 )
-            if await _unrehearsed(handle) and await self._started(read, digest, WorkflowIDReusePolicy.ALLOW_DUPLICATE):
+            if (
+                not once
+                and await _unrehearsed(handle)
+                and await self._started(read, digest, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+            ):
                 return handle
             return PlanHandle(self.client, read.plan_id, already=True)
         except RPCError as error:
