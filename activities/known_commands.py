@@ -12,12 +12,12 @@ from typing import Final, Generic, TypeVar
 from temporalio import activity
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 
-from airlock.activities.own_history import own_events_backwards
+from airlock.activities.own_history import PAGE, own_events_backwards
 
 T = TypeVar("T")
 _MAX_RUNS: Final = 64
 _FIRST_PAGE: Final = 20
-"""Events that are asked for first: most often only a few are new since the last look."""
+"""Events that are asked for first in a run that was looked at before: most often only a few are new."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ class KnownCommands(Generic[T]):
             await asyncio.wait((before,))
         known.reading, known.next_look = known.next_look, None  # from here on an activity that begins needs another look
         newest, found = 0, dict[int, T]()
-        async for event in own_events_backwards(first=_FIRST_PAGE):
+        async for event in own_events_backwards(first=_FIRST_PAGE if known.newest else PAGE):
             newest = max(newest, event.event_id)
             if event.event_id <= known.newest:
                 break

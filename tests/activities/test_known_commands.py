@@ -32,7 +32,7 @@ class History:
 
     async def looked(self, times):
         async with asyncio.timeout(20):
-            while len(self.looks) < times:
+            while len(self.looks) < times:  # noqa: ASYNC110  the looks are the only sign
                 await asyncio.sleep(0)
 
 
