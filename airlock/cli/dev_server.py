@@ -18,8 +18,8 @@ from airlock.temporal.connection import connect_to
 
 _ANSWERS_WITHIN = 120.0
 _READS = "history.transferProcessorMaxPollRPS=1000"
-"""How often a second a shard of the server looks for new tasks. Its own limit of 20 suits a server of hundreds of shards. This
-one has a single shard, where each task of a plan would wait for up to 50 ms."""
+"""The number of times in a second that a shard of the server looks for new tasks. Its own limit of 20 suits a server of
+hundreds of shards. This one has a single shard, where each task of a plan would wait for up to 50 ms."""
 
 
 async def start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: bool) -> tuple[Child, Ports, Client]:
