@@ -85,7 +85,7 @@ class Sandboxed(Scripted):
 
 
 class Content:
-    """What a sandbox contains."""
+    """The content of a sandbox."""
 
     def get_serialization_context(self, command_info: Any) -> Any:
         return ("values", command_info)
