@@ -13,10 +13,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.temporal.proof import Stamp
 
-_PAGE: Final = 100
+PAGE: Final = 100
+"""Events of one answer of Temporal."""
 
 
-async def own_events_backwards(first: int = _PAGE) -> AsyncIterator[HistoryEvent]:
+async def own_events_backwards(first: int = PAGE) -> AsyncIterator[HistoryEvent]:
     """Yield the events of the run that this activity works for, newest first.
 
     Args:
@@ -40,7 +41,7 @@ async def own_events_backwards(first: int = _PAGE) -> AsyncIterator[HistoryEvent
             break  # a server for tests reads forwards only
         for event in page.history.events:
             yield event
-        token, size = page.next_page_token, _PAGE
+        token, size = page.next_page_token, PAGE
         if not token:
             return
     handle = activity.client().get_workflow_handle(run.workflow_id, run_id=run.run_id)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 
 from airlock.base.errors import AirlockError
 
@@ -51,7 +52,7 @@ class Key:
     signs_since: datetime | None = None
     """The moment from which this key signs, UTC, where the file says so."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of a hash of channel and secret.
 
@@ -98,7 +99,7 @@ class Keyring:
         """Return the keys of a channel, the signing one first."""
         return tuple(key for key in self.keys if key.channel is channel)
 
-    @property
+    @cached_property
     def demands(self) -> Demands:
         """The same without secrets."""
         return Demands(frozenset(key.channel for key in self.keys), self.demanded, self.revoked)

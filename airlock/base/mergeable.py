@@ -17,9 +17,11 @@ class Mergeable(WireModel):
 
     def __add__(self, other: Self) -> Self:
         """Return the sum, field by field."""
-        return self.model_copy(
-            update={name: _plus(getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
-        )
+        theirs = other.__dict__
+        # most fields of most counts are zero; the rest may be shared, since nothing here is ever changed in place
+        summed = {name: _plus(value, more) for name, value in self.__dict__.items() if (more := theirs[name])}
+        changed = {name: value for name, value in summed.items() if value is not self.__dict__[name]}
+        return self.model_copy(update=changed) if changed else self
 
     @classmethod
     def total(cls, parts: Sequence[Self]) -> Self:

@@ -17,6 +17,9 @@ from airlock.cli.processes import Child, ChildFailed
 from airlock.temporal.connection import connect_to
 
 _ANSWERS_WITHIN = 120.0
+_READS = "history.transferProcessorMaxPollRPS=1000"
+"""The number of times in a second that a shard of the server looks for new tasks. Its own limit of 20 suits a server of
+hundreds of shards. This one has a single shard, where each task of a plan would wait for up to 50 ms."""
 
 
 async def start_temporal(stack: AsyncExitStack, folder: Path, *, usual_ports: bool) -> tuple[Child, Ports, Client]:
@@ -50,7 +53,7 @@ def _temporal_command(folder: Path, ports: Ports) -> list[str]:
     return [
         temporal_binary(), "server", "start-dev", "--ip", "127.0.0.1",
         "--port", str(ports.temporal), "--ui-port", str(ports.ui),
-        "--db-filename", str(folder / "temporal.db"), "--log-level", "error",
+        "--db-filename", str(folder / "temporal.db"), "--log-level", "error", "--dynamic-config-value", _READS,
     ]  # fmt: skip
 
 

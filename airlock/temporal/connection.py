@@ -6,7 +6,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -32,7 +31,7 @@ def data_converter(keyring: Keyring | None = None) -> DataConverter:
     """Return the data converter of a worker with these keys, or of a process without keys."""
     keys = keyring or Keyring()
     # one converter per workflow instance: it remembers what that instance has asked
-    made: Any = partial(ProofConverter, keys.demands)
+    made: Any = ProofConverter(keys.demands).fresh
     return SafeDataConverter(payload_converter_class=made, payload_codec=ProofCodec(keys))
 
 

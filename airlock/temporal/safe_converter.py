@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, SerializationContext, WithSerializationContext
 
 from airlock.temporal.codec import undecodable
 
 HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence")
 """The SDK's own methods that `SafeDataConverter` replaces; they are private, so a test watches that they exist."""
+_PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
 _MARKER = "__temporal_external_storage_reference"
 _ENCODING = b"json/external-storage-reference"
 _MESSAGE = b"temporal.api.sdk.v1.ExternalStorageReference"
@@ -21,6 +22,18 @@ class SafeDataConverter(DataConverter):
     by any sender would fail every task of the run for ever, the live gate's included. Airlock stores nothing outside of
     Temporal, so that such a payload arrives as one that cannot be decoded.
     """
+
+    def with_context(self, context: SerializationContext) -> "SafeDataConverter":
+        """Return the converter for the payloads of one workflow or activity.
+
+        The SDK's own method makes a payload converter, to replace it at once; it is called several times for each payload.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        for part in _PARTS:
+            if isinstance(there := getattr(self, part), WithSerializationContext):
+                made.__dict__[part] = there.with_context(context)
+        return made
 
     async def _decode_reference_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
         return [_harmless(payload) for payload in payloads]

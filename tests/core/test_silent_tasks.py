@@ -1,5 +1,6 @@
 """Silent answers of workflow tasks: which commands leave a trace, and which answers get one."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -7,9 +8,11 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance
+from temporalio.worker.workflow_sandbox import _runner as sandbox_runner
+from temporalio.worker.workflow_sandbox._in_sandbox import InSandbox
 from temporalio.workflow import Info
 
-from airlock.temporal.silent_tasks import FLAG, OutspokenInstance, leaves_traces
+from airlock.temporal.silent_tasks import FLAG, IN_SANDBOX, OutspokenInstance, leaves_traces
 
 
 def command(kind: str, seq: int = 1, **fields: Any) -> WorkflowCommand:
@@ -66,6 +69,43 @@ class Scripted(WorkflowInstance):
 
     def get_info(self) -> Info:
         raise NotImplementedError
+
+
+class Sandboxed(Scripted):
+    """An instance in a sandbox as the SDK makes it: what it contains answers for itself."""
+
+    def __init__(self, content: Any) -> None:
+        super().__init__()
+        self.globals_and_locals = {IN_SANDBOX: content}
+
+    def get_serialization_context(self, command_info: Any) -> Any:
+        raise AssertionError("the sandbox was entered")
+
+    get_external_store_context = get_serialization_context
+
+
+class Content:
+    """The content of a sandbox."""
+
+    def get_serialization_context(self, command_info: Any) -> Any:
+        return ("values", command_info)
+
+    def get_external_store_context(self, command_info: Any) -> Any:
+        return ("large values", command_info)
+
+
+def test_a_context_is_read_without_entering_the_sandbox():
+    instance = OutspokenInstance(Sandboxed(Content()))
+    assert instance.get_serialization_context(7) == ("values", 7)
+    assert instance.get_external_store_context(None) == ("large values", None)
+
+
+def test_the_sandbox_of_this_sdk_has_its_content_where_it_is_looked_for():
+    made = inspect.getsource(sandbox_runner._Instance)
+    assert f"{IN_SANDBOX} = InSandbox(" in made
+    for name in ("get_serialization_context", "get_external_store_context"):
+        assert f"{IN_SANDBOX}.{name}(" in made
+        assert callable(getattr(InSandbox, name))
 
 
 class Run:
