@@ -13,6 +13,8 @@ _FIRST_ONLY = frozenset(
 )
 """Kinds of nodes whose later parts look at what the first one has found, not at the whole scope."""
 
+_LITERALS = ("null", "true", "false")
+
 
 class Expression:
     """One expression.
@@ -34,7 +36,9 @@ class Expression:
         self.paths = frozenset(_paths(self._compiled.parsed))
         """The names, each with the field below it, from which it reads: `("args", "path")`."""
         if scope and (unknown := sorted({path[0] for path in self.paths} - set(scope))):
-            raise ContractError(f"{text!r} reads {unknown[0]!r}, but there is only: {', '.join(scope)}")
+            known = f"there is only: {', '.join(scope)}"
+            literal = f"a literal is written as `{unknown[0]}`, in backticks" if unknown[0] in _LITERALS else known
+            raise ContractError(f"{text!r} reads {unknown[0]!r}, but {literal}")
 
     def fields(self, name: str) -> tuple[str, ...]:
         """Return the fields of `args`, or of another name, that it reads."""

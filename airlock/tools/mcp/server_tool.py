@@ -298,7 +298,7 @@ class ServerTool:
         after = token.get("after") if isinstance(token, dict) else None
         if after is not None and now != after:
             raise Stale(
-                f"{self.observed.tool} answers neither as before the call nor as behind it: somebody else changed it"
+                f"{self.observed.tool} answers neither as before the call nor as behind it: another program changed it"
             )
         return False
 
