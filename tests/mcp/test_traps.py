@@ -239,5 +239,19 @@ async def test_a_probe_tells_whether_a_call_took_effect(tmp_path: Path) -> None:
 async def test_a_mock_asks_no_server(tmp_path: Path) -> None:
     async with attached(odd(tmp_path)) as server:
         assert await server.run("odd.write_note", "mock", name="a", text="x") == {"text": "x"}
-        assert await server.run("odd.about", "mock") == UNKNOWN
+        assert await server.run("odd.about", "mock") == UNKNOWN  # it has an output schema
     assert log(tmp_path) == []
+
+
+async def test_a_call_that_certainly_failed_leaves_nothing_to_undo(tmp_path: Path) -> None:
+    entry = FAILING.format(name="fail_first").replace("irreversible", "reversible")
+    entry += 'compensate = { tool = "remove_note", args = "{name: args.name}" }\n'
+    async with attached(odd(tmp_path, tools=NOTES + entry)) as server:
+        call = server.call("odd.fail_first")
+        with pytest.raises(ToolFailed):
+            await server.run("odd.fail_first", "live", call, name="b", text="x")
+        assert call.undo is None, "a compensation would remove a note that it did not write"
+        again = server.call("odd.fail_first", undo={"before": None}, attempt=2)
+        with pytest.raises(ToolFailed):
+            await server.run("odd.fail_first", "live", again, name="b", text="x")
+        assert again.undo == {"before": None}, "an earlier attempt may have had an effect"

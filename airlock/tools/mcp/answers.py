@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.plans.refs import UNKNOWN
 from airlock.tools.mcp.connection import told
 from airlock.tools.outcomes import ANY, INPUT_REQUIRED, TOOL_ERROR, Asked, Effect, meaning
 
@@ -24,10 +25,15 @@ class McpAnswer(TypedDict):
     """Its texts, one after the other."""
     data: JsonValue
     """The text as JSON, if it is JSON; else null."""
-    parts: list[dict[str, JsonValue]]
-    """What is no text: the kind of each part with its type and its size in characters; the contents are left out."""
+    parts: JsonValue
+    """What is no text, as a list: each part's kind, type and size in characters; the contents are left out."""
     note: NotRequired[str]
     """A note that the answer of a write was too large and is left out. A read with such an answer fails instead."""
+
+
+def open_answer(*, declared: bool) -> Any:
+    """Return the answer that a mock gives: a later step may refer to any part of it, which only the server knows."""
+    return UNKNOWN if declared else McpAnswer(text=UNKNOWN, data=UNKNOWN, parts=UNKNOWN)
 
 
 class ToolSaidError(ToolFailed):

@@ -17,14 +17,14 @@ from airlock.plans.schema_arguments import SchemaArguments
 from airlock.plans.shared import Shared
 from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import require_mine
-from airlock.tools.mcp.answers import ToolSaidError, ask, doubtful, output_of
+from airlock.tools.mcp.answers import ToolSaidError, ask, doubtful, open_answer, output_of
 from airlock.tools.mcp.connection import Connection
 from airlock.tools.mcp.definitions import Definitions, changes
 from airlock.tools.mcp.mappings import Expression
 
 MAX_STATE_BYTES = 40_000
 """The size of a state that is kept for an undo, as JSON."""
-_SHOWN = 300
+_SHOWN = 1_000
 """Characters of a state or an answer that a preview shows."""
 
 
@@ -105,10 +105,15 @@ class ServerTool:
         if not self.writes:
             return await self._answer(session, given, writes=False)
         self._require_undo(given, before)
-        if self.undo or self.observed:
+        earlier = call.undo
+        if self.undo:
             call.undo = _token(before=before)
-        await require_mine(call)
-        output = await self._written(session, given, before, call)
+        try:
+            await require_mine(call)
+            output = await self._written(session, given, before, call)
+        except ToolFailed:
+            call.undo = earlier  # this attempt has nothing to undo
+            raise
         if self.undo:
             call.undo = self._token_behind(before, output, await self._after(session, given))
         return output
@@ -145,11 +150,11 @@ class ServerTool:
                 raise
             return Preview(effect=f"Would call {self._shown}. Now: {error}; earlier steps of the plan may change that.")
         if self.observed is None:
-            return Preview(effect=effect, output=output, undo=self._undo_in_words(given, before))
+            return Preview(effect=effect, output=output, undo=self._undo_in_words(given, before, call))
         effect += f" Before: {_short(before)}."
         # what earlier steps change is not known before they do it: then nothing is held against the live call
         pinned = None if call.follows_writes else digest(before)
-        return Preview(effect=effect, output=output, observed=pinned, undo=self._undo_in_words(given, before))
+        return Preview(effect=effect, output=output, observed=pinned, undo=self._undo_in_words(given, before, call))
 
     async def _previewed(self, session: ClientSession, given: Mapping[str, Any]) -> tuple[str, Any]:
         if isinstance(self.dry, SelfPreview):
@@ -166,7 +171,7 @@ class ServerTool:
         """Return the answer that the entry makes of the arguments; without one, all of it is unknown."""
         given = args.given()
         if self.mock_answer is None or contains_unknown(given):
-            return UNKNOWN
+            return open_answer(declared=self._declares(self.name))
         return self.mock_answer.search({"args": given})
 
     async def compensate(self, args: SchemaArguments, call: ToolCall) -> None:
@@ -263,13 +268,15 @@ class ServerTool:
     def _undoing(self, scope: Mapping[str, Any]) -> Undoing | None:
         return next((each for each in self.undo if each.fits(scope)), None)
 
-    def _undo_in_words(self, given: Mapping[str, Any], before: Any) -> str | None:
+    def _undo_in_words(self, given: Mapping[str, Any], before: Any, call: ToolCall) -> str | None:
         scope = {"args": given, "before": before}
         undoing = self._undoing(scope)
         if undoing is None:
             return None
         if undoing.args.reads("output"):
             return f"Would call {self.server}.{undoing.tool} with values of the answer."
+        if undoing.args.reads("before") and call.follows_writes:
+            return f"Would call {self.server}.{undoing.tool} with values of what is there right before the call."
         return f"Would call {self.server}.{undoing.tool} with {_short(undoing.given(scope))}."
 
     def _undo_of(self, args: SchemaArguments, call: ToolCall) -> tuple[dict[str, Any], Undoing]:
