@@ -2,14 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from airlock.activities.redaction import Redactor, redactor
-from airlock.admission.needed_secrets import variable
 from airlock.base.errors import SecretError
-
-FOLDER_VARIABLE = "AIRLOCK_SECRETS_DIR"
+from airlock.tools.secret_source import secret_of
 
 
 class Secrets:
@@ -25,18 +22,7 @@ class Secrets:
         Raises:
             SecretError: If this worker has no such secret; the message says where it looked, never a value.
         """
-        where_set = variable(name)
-        value = self._environment.get(where_set)
-        folder = self._environment.get(FOLDER_VARIABLE)
-        if value is None and folder and Path(name).name == name:
-            path = Path(folder) / name
-            value = path.read_text(encoding="utf-8") if path.is_file() else None
-        if value is None:
-            where = f"{where_set} in its environment" + (f" or a file {name} in {FOLDER_VARIABLE}" if folder else "")
-            raise SecretError(f"this worker has no secret {name!r}: it needs {where}")
-        value = value.rstrip("\r\n")  # most files end in one, and so does what `echo` put into a variable
-        if not value:  # what a deployment passes on of a variable that is not set
-            raise SecretError(f"the secret {name!r} of this worker is empty: give {where_set} or its file a value")
+        value = secret_of(name, self._environment)
         self._given[name] = value
         return value
 

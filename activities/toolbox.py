@@ -14,8 +14,9 @@ from airlock.activities.secrets import Secrets
 from airlock.admission.policy import Policy
 from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
-from airlock.base.canonical import digest
+from airlock.base.canonical import differences, digest
 from airlock.base.errors import ContractError, SecretRefused, ToolFailed
+from airlock.base.text import listed
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.plan import Step
@@ -115,7 +116,10 @@ class Toolbox:
             here = self.contract_now(step)
         except Exception:  # noqa: BLE001  # the tool's author computes it; no call was made, and that must stay certain
             return f"{tool} has no contract for the arguments of step {step.id!r} on this worker"
-        return "" if here.digest() == contract.digest() else f"the contract of {tool} on this worker is not {known}"
+        if here.digest() == contract.digest():
+            return ""
+        others = differences(contract.model_dump(mode="json"), here.model_dump(mode="json"))
+        return f"the contract of {tool} on this worker is not {known}; another {listed(others)}"
 
     def contract_now(self, step: Step) -> Contract:
         """Return the contract that this worker's catalogue has for a step now."""

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 
+from airlock.admission.mcp_config import McpServer
 from airlock.admission.policy import Policy, contradictions
 from airlock.base.canonical import require_bounded
 from airlock.base.errors import ConfigError, Problem
@@ -44,6 +45,8 @@ class Config(FileModel):
     catalogue: CatalogueConfig = CatalogueConfig()
     policy: Policy = Policy()
     keys: KeysConfig = KeysConfig()
+    mcp: dict[str, McpServer] = Field(default_factory=dict)
+    """MCP servers whose tools are offered, by name."""
     contracts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """The operator's corrections to contracts, by tool."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)

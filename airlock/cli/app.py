@@ -27,7 +27,7 @@ class Commands(LazyGroup):
         "unlock": Home("airlock.cli.lock", "unlock", "Let a locked plan go on, or everything."),
         "health": Home("airlock.cli.health", "health", "Show health: score, metrics, anomalies, the worst tools."),
         "signals": Home("airlock.cli.signals", "signals", "Show learning signals, calibration, fidelity of dry runs."),
-        "tools": Home("airlock.cli.check", "tools", "Show the catalogue: every tool with its contract."),
+        "tools": Home("airlock.cli.tools_import", "tools", "Show the catalogue: every tool with its contract."),
         "check": Home("airlock.cli.check", "check", "Lint a plan offline."),
         "keys": Home("airlock.cli.keys", "keys", "Make, show, rotate and retire the keys of workers."),
         "export": Home("airlock.cli.export", "export", "Export all plans into eight files, from Temporal alone."),

@@ -110,6 +110,8 @@ class Contract(FileModel):
     """The cost of one call, in the operator's own unit."""
     arguments_digest: str = ""
     """The digest of the JSON Schema of the arguments, descriptions included."""
+    definition: str = Field(default="", exclude_if=is_empty)
+    """The digest of all that an MCP server says of the tool, and of the names of its other tools; empty for other tools."""
     has_dry_run: bool = False
     has_compensate: bool = False
     has_probe: bool = False

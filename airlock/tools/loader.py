@@ -12,6 +12,7 @@ from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.base.likely import likely
 from airlock.plans.catalogue import Catalogue, section_names
 from airlock.plans.tool import Tool
+from airlock.tools.secret_source import secret_of
 
 WHERE = "catalogue.modules"
 LIST = "TOOLS"
@@ -45,6 +46,10 @@ def load_catalogue(config: Config) -> Catalogue:
         tools |= {id(tool): tool for tool in found}
         if not found:
             problems.append(_without_tools(name))
+    if config.mcp:
+        served, wrong = _served(config)
+        tools |= {id(tool): tool for tool in served}
+        problems += wrong
     contracts, sections = config.contracts, section_names(tools.values())
     unread = [section for section in sorted(config.settings) if not _is_read(section, sections)]
     if problems:  # a module that is missing may hold what is not found here, unless it is nearly the name of something
@@ -59,6 +64,18 @@ def load_catalogue(config: Config) -> Catalogue:
     if problems:
         raise ConfigError(problems)
     return catalogue
+
+
+def _served(config: Config) -> tuple[Sequence[Tool], Sequence[Problem]]:
+    """Return the tools of MCP servers, and what is wrong with their sections."""
+    try:
+        from airlock.tools.mcp.servers import tools_of_servers  # an extra
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("mcp", "httpx2"):
+            raise
+        fix = "pip install 'airlock-temporal[mcp]'"
+        return (), [Problem(where="mcp", message="MCP servers need a package that is not installed here", fix=fix)]
+    return tools_of_servers(config.mcp, secret_of)
 
 
 def load_configured(read: Callable[[], Config]) -> tuple[Config, Catalogue]:

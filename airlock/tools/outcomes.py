@@ -18,6 +18,10 @@ LOST: Final = "lost"
 PUT_OFF: Final = "4xx with a Retry-After"
 """A refusal that says when the same request may be sent again."""
 ANY: Final = "anything else"
+INPUT_REQUIRED: Final = "input required"
+"""An answer of an MCP server that asks for something before it goes on."""
+TOOL_ERROR: Final = "isError"
+"""An answer of an MCP tool that says it is an error."""
 SQLSTATE: Final = 5
 """Characters of an SQLSTATE."""
 
@@ -42,6 +46,8 @@ class Asked(StrEnum):
     SMTP_MAIL = "SMTP text of the mail and its final dot"
     SQL_STATEMENT = "SQL until the commit; of an SQLite file also the commit"
     SQL_COMMIT = "SQL commit on a server"
+    MCP_WRITE = "MCP call of a tool that changes something"
+    MCP_READ = "MCP call of a tool that only reads"
     FILE_DRAFT = "File until it is replaced"
     FILE_SWAP = "File being replaced: rename, unlink"
 
@@ -172,6 +178,17 @@ TABLE: Final[tuple[Row, ...]] = (
     _not_now(Asked.SQL_COMMIT, "40xxx", why="a serialization failure or a deadlock: the server rolled back"),
     _refused(Asked.SQL_COMMIT, "23xxx", why="a deferred constraint: the server rolled back"),
     _doubt(Asked.SQL_COMMIT, ANY, why="the server may have committed before the connection was lost"),
+    _not_now(Asked.MCP_WRITE, NOT_SENT, why="the server could not be reached, or its list of tools did not come"),
+    _refused(
+        Asked.MCP_WRITE, "-32700", "-32600", "-32601", "-32602", "-32020",
+        why="the server takes the request for malformed: it called no tool (JSON-RPC 2.0, 5.1)",
+    ),
+    _refused(Asked.MCP_WRITE, INPUT_REQUIRED, why="the server asks for input before it goes on, and gets none"),
+    _doubt(Asked.MCP_WRITE, TOOL_ERROR, why="the tool may have acted before it failed, unless the operator says otherwise"),
+    _doubt(Asked.MCP_WRITE, ANY, why="the request was sent, and no answer says what it did"),
+    _refused(Asked.MCP_READ, TOOL_ERROR, INPUT_REQUIRED, "-32700", "-32600", "-32601", "-32602", "-32020",
+             why="the server says that the request is at fault"),
+    _not_now(Asked.MCP_READ, ANY, why="no answer; a read changes nothing"),
     _not_now(
         Asked.FILE_DRAFT, "ENOSPC", "EDQUOT", "EAGAIN", "EBUSY", "EINTR", "EMFILE", "ENFILE", "ENOENT",
         why="the file was not touched",

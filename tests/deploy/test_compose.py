@@ -14,11 +14,11 @@ import pytest
 import yaml
 from temporalio.envconfig import ClientConfig
 
-from airlock.activities.secrets import FOLDER_VARIABLE
 from airlock.admission.config import SETTINGS_PREFIX, parse_config
 from airlock.admission.needed_secrets import ENVIRONMENT_PREFIX
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import CONFIG_VARIABLE
+from airlock.tools.secret_source import FOLDER_VARIABLE
 from airlock.worker.command import Role
 from airlock.worker.roles import ROLES, SHUTDOWN_MARGIN
 from tests.command_lines import worker_settings

@@ -1,0 +1,1 @@
+"""MCP servers as tools, by configuration alone: `[mcp.<server>]` in `airlock.toml`."""

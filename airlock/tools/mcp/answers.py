@@ -1,0 +1,141 @@
+"""One call of a tool of an MCP server, and the meaning of its answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NotRequired
+
+from mcp import MCPError
+from mcp.client.session import ClientSession
+from mcp.types import CallToolResult
+from pydantic import JsonValue
+from typing_extensions import TypedDict
+
+from airlock.base.canonical import require_bounded
+from airlock.base.errors import InDoubt, ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.plans.refs import UNKNOWN
+from airlock.tools.mcp.connection import told
+from airlock.tools.outcomes import ANY, INPUT_REQUIRED, TOOL_ERROR, Asked, Effect, meaning
+
+
+class McpAnswer(TypedDict):
+    """The answer of a tool without an output schema. One with a schema answers with the object that it declares."""
+
+    text: str
+    """Its texts, one after the other."""
+    data: JsonValue
+    """The text as JSON, if it is JSON; else null."""
+    parts: JsonValue
+    """What is no text, as a list: each part's kind, type and size in characters; the contents are left out."""
+    note: NotRequired[str]
+    """A note that the answer of a write was too large and is left out. A read with such an answer fails instead."""
+
+
+def open_answer(*, declared: bool) -> Any:
+    """Return the answer that a mock gives: a later step may refer to any part of it, which only the server knows."""
+    return UNKNOWN if declared else McpAnswer(text=UNKNOWN, data=UNKNOWN, parts=UNKNOWN)
+
+
+class ToolSaidError(ToolFailed):
+    """An answer that the tool itself marks as an error.
+
+    Args:
+        said: What it says.
+    """
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+        super().__init__(said)
+
+
+async def ask(
+    session: ClientSession, tool: str, args: Mapping[str, Any], *, writes: bool, meta: Mapping[str, Any] | None = None
+) -> CallToolResult:
+    """Call a tool once, and return its answer. The SDK is kept from sending it again, and from answering questions.
+
+    Raises:
+        ToolSaidError: If the answer is an error of the tool; the caller decides what that means for a write.
+        ToolFailed: If the call certainly had no effect, or only read.
+        InDoubt: If it was sent, and no answer says what it did.
+    """
+    asked = Asked.MCP_WRITE if writes else Asked.MCP_READ
+    try:
+        answer = await session.call_tool(tool, dict(args), meta=meta, allow_input_required=True)  # type: ignore[arg-type]
+    except MCPError as error:
+        raise _failure(asked, str(error.code), f"{tool}: {error.code} {shorten(error.message, 300)}") from error
+    except Exception as error:
+        raise _failure(asked, ANY, f"{tool}: its answer was lost or is none: {told(error)}") from error
+    if not isinstance(answer, CallToolResult):
+        raise _failure(asked, INPUT_REQUIRED, f"{tool}: the server asks for input, which nobody can give here")
+    if answer.is_error:
+        raise ToolSaidError(f"{tool}: {shorten(_text(answer) or 'an error without a text', 400)}")
+    return answer
+
+
+def doubtful(said: ToolSaidError) -> InDoubt:
+    """Return the error of a tool as a doubt: it may have acted before it failed."""
+    return InDoubt(f"{said} ({meaning(Asked.MCP_WRITE, TOOL_ERROR).why})")
+
+
+def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:
+    """Return an answer as the output of a call, within the size limit of outputs.
+
+    Args:
+        answer: The answer.
+        declared: True if the tool has an output schema.
+        writes: True if the call may have changed something: then its effect stands, whatever its answer is.
+
+    Raises:
+        ToolFailed: If the answer of a read is too large.
+    """
+    output: Any = answer.structured_content if declared else _plain(answer)
+    try:
+        require_bounded(output)
+        size = len(json.dumps(output))
+    except ValueError as error:
+        size, why = MAX_OUTPUT_BYTES + 1, f"the answer cannot be kept: {error}"
+    else:
+        why = f"the answer was larger than {MAX_OUTPUT_BYTES} bytes"
+    if size <= MAX_OUTPUT_BYTES:
+        return output
+    if not writes:
+        raise ToolFailed(f"{why}: ask for less")
+    return {"text": "", "data": None, "parts": [], "note": f"{why} and was left out"}
+
+
+def _plain(answer: CallToolResult) -> McpAnswer:
+    text = _text(answer)
+    parts: list[dict[str, JsonValue]] = []
+    for part in answer.content:
+        if part.type != "text":
+            size = len(part.model_dump_json())
+            parts.append({"type": part.type, "mime_type": getattr(part, "mime_type", None), "size": size})
+    return {
+        "text": text,
+        "data": _json(text) if answer.structured_content is None else answer.structured_content,
+        "parts": parts,
+    }
+
+
+def _text(answer: CallToolResult) -> str:
+    return "\n".join(part.text for part in answer.content if part.type == "text")
+
+
+def _json(text: str) -> Any:
+    if text[:1] not in ("{", "["):  # a bare number or word is a text that happens to be JSON
+        return None
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _failure(asked: Asked, answer: str, message: str) -> ToolFailed | InDoubt:
+    found = meaning(asked, answer)
+    if found.effect is Effect.DOUBT:
+        return InDoubt(f"{message} ({found.why})")
+    return ToolFailed(message, retry=found.again)

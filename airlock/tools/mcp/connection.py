@@ -1,0 +1,167 @@
+"""The connection of one event loop to one MCP server: opened when it is needed, opened again when it is lost.
+
+A session must be closed by the task that opened it, so each has a task of its own. Calls of any task share it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from mcp import Client
+from mcp.client.session import ClientSession
+from mcp.types import ListToolsResult, PaginatedRequestParams
+
+from airlock.base.errors import ToolFailed
+from airlock.base.text import shorten
+from airlock.tools.mcp.definitions import MAX_TOOLS, Definition, UnusableDefinitions, definitions_of
+
+_PAGES = 50
+"""Pages of a list of tools."""
+LIST_WITHIN = 15.0
+"""Seconds for the list of tools of an open session."""
+_CLOSE_WITHIN = 8.0
+"""Seconds for the end of a session; the SDK ends the process of a server after four."""
+
+Connect = Callable[[], AbstractAsyncContextManager[Client]]
+"""Opens a client of the server."""
+
+
+class Connection:
+    """Sessions with one server, one at a time.
+
+    Args:
+        server: The name of the server, for messages.
+        connect: Opens a client.
+        within: Seconds that opening a session may take.
+        hide: Texts, such as credentials, that must not appear in an error.
+    """
+
+    def __init__(self, server: str, connect: Connect, within: float, hide: Callable[[str], str]) -> None:
+        self._server, self._connect, self._within, self._hide = server, connect, within, hide
+        self._opening = asyncio.Lock()
+        self._owner: _Owner | None = None
+
+    async def listed(self) -> tuple[ClientSession, dict[str, Definition]]:
+        """Return an open session and the tools that the server has at this moment; nothing else was asked of it.
+
+        Raises:
+            ToolFailed: If the server cannot be reached, or its list of tools cannot be used.
+        """
+        why: BaseException | None = None
+        for _ in range(2):  # a session that was lost in the meantime is found out here, before anything is called
+            try:
+                owner = await self._open()
+                async with asyncio.timeout(LIST_WITHIN):
+                    return owner.session, definitions_of(await _tools(owner.session))
+            except UnusableDefinitions as error:
+                raise ToolFailed(f"MCP server {self._server!r}: {error}") from error
+            except Exception as error:  # noqa: BLE001  # transports raise errors of their own
+                why = error
+                await self.drop()
+        raise ToolFailed(f"MCP server {self._server!r} cannot be reached: {self._hide(told(why))}", retry=True) from why
+
+    async def drop(self) -> None:
+        """Close the session; the next call opens another one."""
+        async with self._opening:
+            owner, self._owner = self._owner, None
+        if owner is not None:
+            await owner.close()
+
+    async def _open(self) -> "_Owner":
+        async with self._opening:
+            if self._owner is None or self._owner.ended:
+                self._owner = _Owner(self._connect)
+                try:
+                    async with asyncio.timeout(self._within):
+                        await self._owner.opened()
+                except BaseException:
+                    owner, self._owner = self._owner, None
+                    await owner.close()
+                    raise
+            return self._owner
+
+
+@asynccontextmanager
+async def connection(
+    server: str, connect: Connect, within: float, hide: Callable[[str], str] = str
+) -> AsyncIterator[Connection]:
+    """Create a connection, and close its session in the end. Nothing is opened before the first call."""
+    made = Connection(server, connect, within, hide)
+    try:
+        yield made
+    finally:
+        await made.drop()
+
+
+class _Owner:
+    """One session, and the task that opens and closes it."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+        self._ready, self._closing = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._hold())
+
+    @property
+    def ended(self) -> bool:
+        return self._task.done()
+
+    @property
+    def session(self) -> ClientSession:
+        assert self._client is not None
+        return self._client.session
+
+    async def opened(self) -> None:
+        ready = asyncio.create_task(self._ready.wait())
+        try:
+            await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not self._ready.is_set():
+            self._task.result()
+            raise ConnectionError("its session ended at once")
+
+    async def close(self) -> None:
+        self._closing.set()
+        if not self._ready.is_set():
+            self._task.cancel()
+        await asyncio.wait({self._task}, timeout=_CLOSE_WITHIN)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1.0)
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # retrieved: a session that was lost fails when it is closed, too
+
+    async def _hold(self) -> None:
+        async with self._connect() as self._client:
+            self._ready.set()
+            await self._closing.wait()
+
+
+async def _tools(session: ClientSession) -> list[Definition]:
+    """Return the tools of a server, by a list that no cache answers."""
+    found: list[Definition] = []
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        page: ListToolsResult = await session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+        found += [_definition(each) for each in page.tools]
+        cursor = page.next_cursor
+        if not cursor or len(found) > MAX_TOOLS:
+            return found
+    raise UnusableDefinitions(f"its list of tools has more than {_PAGES} pages")
+
+
+def _definition(tool: Any) -> Definition:
+    written = tool.model_dump(mode="json", include={"name", "title", "description", "input_schema", "output_schema"})
+    annotations = {} if tool.annotations is None else tool.annotations.model_dump(mode="json", exclude_none=True)
+    return Definition(**written, annotations=annotations)
+
+
+def told(error: BaseException | None) -> str:
+    """Return an error of a transport in a few words: the innermost of a group."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return shorten(f"{type(error).__name__} {error}".strip(), 200)

@@ -1,0 +1,321 @@
+"""One tool of an MCP server as a tool of the catalogue: its functions, as the operator's entry says."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.client.session import ClientSession
+from pydantic import ValidationError
+
+from airlock.admission.mcp_config import SelfPreview
+from airlock.base.canonical import canonical_json, digest
+from airlock.base.errors import Stale, ToolFailed
+from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.plans.refs import UNKNOWN, contains_unknown
+from airlock.plans.schema_arguments import SchemaArguments
+from airlock.plans.shared import Shared
+from airlock.plans.tool_call import Preview, Probe, ToolCall
+from airlock.tools.common import require_mine
+from airlock.tools.mcp.answers import ToolSaidError, ask, doubtful, open_answer, output_of
+from airlock.tools.mcp.connection import Connection
+from airlock.tools.mcp.definitions import Definitions, changes
+from airlock.tools.mcp.mappings import Expression
+
+MAX_STATE_BYTES = 40_000
+"""The size of a state that is kept for an undo, as JSON."""
+_SHOWN = 1_000
+"""Characters of a state or an answer that a preview shows."""
+
+
+@dataclass(frozen=True)
+class MappedCall:
+    """A call of a tool of the same server, ready to be made."""
+
+    tool: str
+    model: type[SchemaArguments]
+    args: Expression
+    declared: bool
+    """True if the tool has an output schema."""
+
+    def given(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments, checked by the tool's own schema.
+
+        Raises:
+            ToolFailed: If they cannot be made, or do not fit.
+        """
+        made = self.args.arguments(scope)
+        try:
+            return self.model.model_validate(made).given()
+        except ValidationError as error:
+            places = ", ".join(".".join(map(str, item["loc"])) or "the arguments" for item in error.errors()[:5])
+            raise ToolFailed(f"what {self.args.text!r} makes does not fit {self.tool}: {places}") from None
+
+
+@dataclass(frozen=True)
+class Observed(MappedCall):
+    """The read of the state that a call depends on."""
+
+    state: Expression
+    absent: str | None
+
+
+@dataclass(frozen=True)
+class Undoing(MappedCall):
+    """The call that undoes another one, for some states before it."""
+
+    when: Expression | None
+
+    def fits(self, scope: Mapping[str, Any]) -> bool:
+        """Return True if this is the undo for a call."""
+        return self.when is None or self.when.search(scope) is True
+
+
+@dataclass(frozen=True)
+class Probed(MappedCall):
+    """The read that tells whether a call took effect."""
+
+    happened: Expression
+
+
+@dataclass(frozen=True)
+class ServerTool:
+    """The functions of one tool. Which of them are declared, the catalogue decides."""
+
+    server: str
+    name: str
+    """The name that the server gives it."""
+    definitions: Definitions
+    connection: Shared[Connection]
+    writes: bool
+    errors_have_no_effect: bool
+    mock_answer: Expression | None = None
+    dry: MappedCall | SelfPreview | None = None
+    observed: Observed | None = None
+    undo: tuple[Undoing, ...] = ()
+    probed: Probed | None = None
+
+    async def live(self, args: SchemaArguments, call: ToolCall) -> Any:
+        """Make the call: the server must have the tools that were pinned, and the state the one that was previewed."""
+        given = args.given()
+        session = await self._unchanged(call, self.name)
+        before = await self._state(session, given)
+        if self.observed is not None and call.observed is not None and digest(before) != call.observed:
+            raise Stale(f"{self.observed.tool} does not answer what it did when this call was previewed")
+        if not self.writes:
+            return await self._answer(session, given, writes=False)
+        self._require_undo(given, before)
+        earlier = call.undo
+        if self.undo:
+            call.undo = _token(before=before)
+        try:
+            await require_mine(call)
+            output = await self._written(session, given, before, call)
+        except ToolFailed:
+            call.undo = earlier  # this attempt has nothing to undo
+            raise
+        if self.undo:
+            call.undo = self._token_behind(before, output, await self._after(session, given))
+        return output
+
+    def _token_behind(self, before: Any, output: Any, after: str | None) -> dict[str, Any]:
+        needs_output = any(each.args.reads("output") for each in self.undo)
+        whole = _token(before=before, output=output if needs_output else None, after=after)
+        # a token that cannot be kept would be worse than one without the answer
+        return whole if len(canonical_json(whole)) < MAX_OUTPUT_BYTES else _token(before=before, after=after)
+
+    async def _written(self, session: ClientSession, given: Mapping[str, Any], before: Any, call: ToolCall) -> Any:
+        meta = {"airlock/idempotency-key": call.idempotency_key, "airlock/fence": call.fence}
+        try:
+            answer = await ask(session, self.name, given, writes=True, meta=meta)
+        except ToolSaidError as error:
+            if self.errors_have_no_effect:
+                raise
+            # the server has answered: what it did, it has done
+            if self.observed is not None and await self._after(session, given) == digest(before):
+                raise ToolFailed(f"{error} (and {self.observed.tool} answers as before)") from error
+            raise doubtful(error) from error
+        return output_of(answer, declared=self._declares(self.name), writes=True)
+
+    async def dry_run(self, args: SchemaArguments, call: ToolCall) -> Preview:
+        """Check that the server has the tools that were pinned, and read what the entry says."""
+        given = args.given()
+        session = await self._unchanged(call, self.name)
+        try:
+            before = await self._state(session, given)
+            self._require_undo(given, before)
+            effect, output = await self._previewed(session, given)
+        except ToolSaidError as error:
+            if not call.follows_writes:
+                raise
+            return Preview(effect=f"Would call {self._shown}. Now: {error}; earlier steps of the plan may change that.")
+        if self.observed is None:
+            return Preview(effect=effect, output=output, undo=self._undo_in_words(given, before, call))
+        effect += f" Before: {_short(before)}."
+        # what earlier steps change is not known before they do it: then nothing is held against the live call
+        pinned = None if call.follows_writes else digest(before)
+        return Preview(effect=effect, output=output, observed=pinned, undo=self._undo_in_words(given, before, call))
+
+    async def _previewed(self, session: ClientSession, given: Mapping[str, Any]) -> tuple[str, Any]:
+        if isinstance(self.dry, SelfPreview):
+            answer = await self._answer(session, {**given, self.dry.argument: self.dry.value}, writes=False)
+            return f"Would call {self._shown}, which says: {_short(answer)}.", UNKNOWN
+        if self.dry is None:
+            return f"Would call {self._shown}.", UNKNOWN
+        answer = await self._read(session, self.dry, {"args": given})
+        if self.dry.tool == self.name:
+            return f"Would call {self._shown}, which answered now: {_short(answer)}.", answer
+        return f"Would call {self._shown}; {self.dry.tool} answered now: {_short(answer)}.", UNKNOWN
+
+    def mock(self, args: SchemaArguments, _call: ToolCall) -> Any:
+        """Return the answer that the entry makes of the arguments; without one, all of it is unknown."""
+        given = args.given()
+        if self.mock_answer is None or contains_unknown(given):
+            return open_answer(declared=self._declares(self.name))
+        return self.mock_answer.search({"args": given})
+
+    async def compensate(self, args: SchemaArguments, call: ToolCall) -> None:
+        """Undo the call, unless it is undone already, or something else has changed what it changed."""
+        scope, undoing = self._undo_of(args, call)
+        given = undoing.given(scope)
+        session = await self._unchanged(call, undoing.tool)
+        if await self._is_undone(session, scope, call):
+            return
+        await require_mine(call)
+        try:
+            await ask(session, undoing.tool, given, writes=True)
+        except ToolSaidError as error:
+            if self.errors_have_no_effect:
+                raise
+            raise doubtful(error) from error
+
+    async def undo_check(self, args: SchemaArguments, call: ToolCall) -> Preview:
+        """Check what `compensate` would check, and change nothing."""
+        scope, undoing = self._undo_of(args, call)
+        given = undoing.given(scope)
+        session = await self._unchanged(call, undoing.tool)
+        if await self._is_undone(session, scope, call):
+            return Preview(effect="It is undone already.")
+        return Preview(effect=f"Would call {self.server}.{undoing.tool} with {_short(given)}.")
+
+    async def probe(self, args: SchemaArguments, call: ToolCall) -> Probe:
+        """Read whether a call in doubt took effect."""
+        assert self.probed is not None
+        token = call.undo if isinstance(call.undo, dict) else {}
+        scope = {"args": args.given(), "before": token.get("before"), "output": token.get("output")}
+        session = await self._unchanged(call, self.probed.tool)
+        try:
+            answer = await self._read(session, self.probed, scope)
+        except ToolSaidError as error:
+            return Probe(happened=None, why=str(error))
+        happened = self.probed.happened.search({**scope, "answer": answer})
+        why = f"{self.probed.tool} answers {_short(answer)}"
+        return Probe(happened=happened if isinstance(happened, bool) else None, why=why)
+
+    @property
+    def _shown(self) -> str:
+        return f"{self.server}.{self.name}"
+
+    async def _unchanged(self, call: ToolCall, *tools: str) -> ClientSession:
+        """Return a session of a server whose tools are those that were pinned.
+
+        Raises:
+            ToolFailed: If it cannot be reached, or what it says of its tools has changed; the difference is told.
+        """
+        session, found = await call.shared(self.connection).listed()
+        for tool in {self.name, *tools}:
+            if told := changes(self.definitions, found, tool):
+                raise ToolFailed(f"the tools of MCP server {self.server!r} are not those that were pinned: {told}")
+        return session
+
+    async def _answer(self, session: ClientSession, given: Mapping[str, Any], *, writes: bool) -> Any:
+        answer = await ask(session, self.name, given, writes=writes)
+        return output_of(answer, declared=self._declares(self.name), writes=writes)
+
+    async def _read(self, session: ClientSession, mapped: MappedCall, scope: Mapping[str, Any]) -> Any:
+        answer = await ask(session, mapped.tool, mapped.given(scope), writes=False)
+        return output_of(answer, declared=mapped.declared, writes=False)
+
+    async def _state(self, session: ClientSession, given: Mapping[str, Any]) -> Any:
+        if self.observed is None:
+            return None
+        try:
+            answer = await self._read(session, self.observed, {"args": given})
+        except ToolSaidError as error:
+            if self.observed.absent is None or self.observed.absent not in error.said:
+                raise
+            return None
+        state = self.observed.state.search(answer)
+        if self.undo and len(canonical_json(state)) > MAX_STATE_BYTES:
+            raise ToolFailed(
+                f"what {self.observed.tool} answers is larger than the {MAX_STATE_BYTES} bytes kept for an undo"
+            )
+        return state
+
+    async def _after(self, session: ClientSession, given: Mapping[str, Any]) -> str | None:
+        """Return the digest of the state behind a call; None if it cannot be read."""
+        if self.observed is None:
+            return None
+        try:
+            return digest(await self._state(session, given))
+        except Exception:  # noqa: BLE001  # the call has been made, whatever a look behind it meets
+            return None
+
+    def _require_undo(self, given: Mapping[str, Any], before: Any) -> None:
+        if self.undo and self._undoing({"args": given, "before": before}) is None:
+            raise ToolFailed("none of the compensations that the operator wrote fits this call: it could not be undone")
+
+    def _undoing(self, scope: Mapping[str, Any]) -> Undoing | None:
+        return next((each for each in self.undo if each.fits(scope)), None)
+
+    def _undo_in_words(self, given: Mapping[str, Any], before: Any, call: ToolCall) -> str | None:
+        scope = {"args": given, "before": before}
+        undoing = self._undoing(scope)
+        if undoing is None:
+            return None
+        if undoing.args.reads("output"):
+            return f"Would call {self.server}.{undoing.tool} with values of the answer."
+        if undoing.args.reads("before") and call.follows_writes:
+            return f"Would call {self.server}.{undoing.tool} with values of what is there right before the call."
+        return f"Would call {self.server}.{undoing.tool} with {_short(undoing.given(scope))}."
+
+    def _undo_of(self, args: SchemaArguments, call: ToolCall) -> tuple[dict[str, Any], Undoing]:
+        token = call.undo
+        if not isinstance(token, dict) or "before" not in token:
+            raise ToolFailed("there is no undo token: the call did not come as far as its effect")
+        scope = {"args": args.given(), "before": token["before"], "output": token.get("output")}
+        undoing = self._undoing(scope)
+        if undoing is None:
+            raise ToolFailed("none of the compensations that the operator wrote fits this call")
+        if undoing.args.reads("output") and "output" not in token:
+            raise ToolFailed(f"the answer of the call is not known, and {undoing.args.text!r} needs it")
+        return scope, undoing
+
+    async def _is_undone(self, session: ClientSession, scope: Mapping[str, Any], call: ToolCall) -> bool:
+        """Return True if the state is the one before the call.
+
+        Raises:
+            Stale: If it is neither that one nor the one behind the call.
+        """
+        if self.observed is None:
+            return False
+        now, token = digest(await self._state(session, scope["args"])), call.undo
+        if now == digest(scope["before"]):
+            return True
+        after = token.get("after") if isinstance(token, dict) else None
+        if after is not None and now != after:
+            raise Stale(
+                f"{self.observed.tool} answers neither as before the call nor as behind it: another program changed it"
+            )
+        return False
+
+    def _declares(self, tool: str) -> bool:
+        return self.definitions[tool].output_schema is not None
+
+
+def _token(**parts: Any) -> dict[str, Any]:
+    return {name: value for name, value in parts.items() if name == "before" or value is not None}
+
+
+def _short(value: Any) -> str:
+    return shorten(json.dumps(value, ensure_ascii=False), _SHOWN)
