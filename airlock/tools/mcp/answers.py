@@ -105,7 +105,7 @@ def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:
 
 def _plain(answer: CallToolResult) -> McpAnswer:
     text = _text(answer)
-    parts: list[dict[str, JsonValue]] = []
+    parts: list[JsonValue] = []
     for part in answer.content:
         if part.type != "text":
             size = len(part.model_dump_json())
