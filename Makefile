@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check chromium postgresql peers corpus chaos attack export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check chromium postgresql mcp-servers peers corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,6 +51,9 @@ chromium: setup ## Debian's Chromium under .airlock, for the tests of the page t
 
 postgresql: setup ## Debian's PostgreSQL under .airlock unless one is installed, for the tests of the database tools; installs nothing
 	@$(BIN)/python -m devtools.postgresql
+
+mcp-servers: setup ## MCP servers by others under .airlock, each in an environment of its own, for the tests that attach them
+	@$(BIN)/python -m devtools.mcp_servers
 
 peers: setup ## the systems that `make bench` measures beside Airlock, in an environment of their own under .airlock
 	@$(BIN)/python -m devtools.peers
