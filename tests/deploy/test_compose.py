@@ -105,7 +105,7 @@ def test_every_setting_is_one_that_the_code_reads():
         for tool in map(CATALOGUE.get, CATALOGUE.names)
         if tool and tool.settings_model
     }
-    code = "".join(path.read_text() for name in ("airlock/worker", "activities") for path in (ROOT / name).glob("*.py"))
+    code = "".join(path.read_text() for name in ("airlock/worker", "airlock/tools", "activities") for path in (ROOT / name).glob("*.py"))
     for name, service in WORKERS.items():
         for variable in service["environment"]:
             if variable.startswith(SETTINGS_PREFIX):

@@ -28,7 +28,7 @@ class Kept(BaseModel):
 
 
 class Name(BaseModel):
-    """What the server asks for."""
+    """The answer that the server asks for."""
 
     name: str
 

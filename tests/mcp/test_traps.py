@@ -1,4 +1,4 @@
-"""What MCP servers and the protocol's SDK do to a caller, each trap with what happens here instead."""
+"""The traps of MCP servers and of the protocol's SDK, each with what happens here instead."""
 
 import asyncio
 import contextlib

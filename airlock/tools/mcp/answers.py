@@ -26,7 +26,7 @@ class McpAnswer(TypedDict):
     data: JsonValue
     """The text as JSON, if it is JSON; else null."""
     parts: JsonValue
-    """What is no text, as a list: each part's kind, type and size in characters; the contents are left out."""
+    """The parts that are no text, as a list of kind, type and size in characters; their contents are left out."""
     note: NotRequired[str]
     """A note that the answer of a write was too large and is left out. A read with such an answer fails instead."""
 
@@ -66,7 +66,7 @@ async def ask(
     except Exception as error:
         raise _failure(asked, ANY, f"{tool}: its answer was lost or is none: {told(error)}") from error
     if not isinstance(answer, CallToolResult):
-        raise _failure(asked, INPUT_REQUIRED, f"{tool}: the server asks for input, which nobody can give here")
+        raise _failure(asked, INPUT_REQUIRED, f"{tool}: the server asks for input, and gets none here")
     if answer.is_error:
         raise ToolSaidError(f"{tool}: {shorten(_text(answer) or 'an error without a text', 400)}")
     return answer

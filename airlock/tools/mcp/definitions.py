@@ -1,4 +1,4 @@
-"""What a server says of its tools, as it is pinned: each definition, and the set of them."""
+"""The words of a server about its tools, as they are pinned: each definition, and the set of them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Definition(FileModel):
     input_schema: dict[str, JsonValue]
     output_schema: dict[str, JsonValue] | None = None
     annotations: dict[str, JsonValue] = Field(default_factory=dict)
-    """What the server claims about its tool. It is never trusted, only shown to the operator."""
+    """The claims of the server about its tool. They are never trusted, only shown to the operator."""
 
 
 Definitions = Mapping[str, Definition]
