@@ -105,7 +105,8 @@ def test_every_setting_is_one_that_the_code_reads():
         for tool in map(CATALOGUE.get, CATALOGUE.names)
         if tool and tool.settings_model
     }
-    code = "".join(path.read_text() for name in ("airlock/worker", "airlock/tools", "activities") for path in (ROOT / name).glob("*.py"))
+    rooms = ("airlock/worker", "airlock/tools", "activities")
+    code = "".join(path.read_text() for name in rooms for path in (ROOT / name).glob("*.py"))
     for name, service in WORKERS.items():
         for variable in service["environment"]:
             if variable.startswith(SETTINGS_PREFIX):

@@ -1,6 +1,7 @@
 """Servers by others, attached by configuration alone: plans LIVE as direct calls do, and roll back to the initial state."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.admission.config import parse_config
 from airlock.run.outcome import Outcome
+from airlock.tools.loader import load_catalogue
+from devtools.environment import ROOT
 from devtools.mcp_servers import node_script, python_of
 from tests.mcp.plans import desk, step
 
@@ -96,6 +100,18 @@ async def test_files(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
         result = await place.done([*(dict(each) for each in calls), fails])
         assert result.outcome is Outcome.ABORTED, result
         assert files_of(folder) == before
+
+
+GUIDE = ROOT / "docs" / "guides" / "mcp-servers.md"
+
+
+def test_the_entries_of_the_guide(tmp_path: Path) -> None:
+    attaching, rating = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    servers = parse_config(attaching, {}).mcp
+    assert (servers["files"].command, servers["crm"].secrets) == ("npx", ("CRM_HEADER",))
+    catalogue = load_catalogue(parse_config(section("files", NODE, node("filesystem"), str(tmp_path)) + rating, {}))
+    contract = catalogue.contract("files.edit_file")
+    assert (contract.fidelity.value, contract.has_compensate, contract.has_probe) == ("probe", True, True)
 
 
 GRAPH = """
