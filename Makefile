@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check chromium postgresql mcp-servers peers corpus chaos attack export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check chromium postgresql mcp-servers mcp-peers peers corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -54,6 +54,9 @@ postgresql: setup ## Debian's PostgreSQL under .airlock unless one is installed,
 
 mcp-servers: setup ## MCP servers by others under .airlock, each in an environment of its own, for the tests that attach them
 	@$(BIN)/python -m devtools.mcp_servers
+
+mcp-peers: setup ## the conformance suite and the inspector of MCP under .airlock, for the tests of `airlock mcp`; needs npm
+	@$(BIN)/python -m devtools.mcp_peers
 
 peers: setup ## the systems that `make bench` measures beside Airlock, in an environment of their own under .airlock
 	@$(BIN)/python -m devtools.peers

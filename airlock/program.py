@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 DISTRIBUTION = "airlock-temporal"
 COMMANDS = (
     "init", "dev", "start", "list", "show", "watch", "approve", "deny", "rollback", "abort", "resolve", "lock", "unlock",
-    "health", "signals", "tools", "check", "keys", "export", "verify",
+    "health", "signals", "tools", "check", "mcp", "keys", "export", "verify",
 )  # fmt: skip
 """The names of all commands, in the order of the help."""
 _COMMAND = re.compile(rf"(?<![/\w-])(?<!-m )airlock (?=(?:{'|'.join(COMMANDS)})\b)")

@@ -29,6 +29,7 @@ class Commands(LazyGroup):
         "signals": Home("airlock.cli.signals", "signals", "Show learning signals, calibration, fidelity of dry runs."),
         "tools": Home("airlock.cli.tools_import", "tools", "Show the catalogue: every tool with its contract."),
         "check": Home("airlock.cli.check", "check", "Lint a plan offline."),
+        "mcp": Home("airlock.cli.mcp", "mcp", "Serve agents over MCP: they propose plans, people approve."),
         "keys": Home("airlock.cli.keys", "keys", "Make, show, rotate and retire the keys of workers."),
         "export": Home("airlock.cli.export", "export", "Export all plans into eight files, from Temporal alone."),
         "verify": Home("airlock.cli.verify", "verify", "Check an export: schemas, chains, totals, digests, signatures."),

@@ -13,6 +13,7 @@ from airlock.admission.config import Config
 from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.admission.examination import Examination, examine
 from airlock.admission.needed_secrets import secrets_of_plan
+from airlock.admission.offers import offers
 from airlock.admission.readable import further_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text import count
@@ -225,7 +226,8 @@ def tools(
 ) -> int:
     """Show the catalogue: every tool with its contract.
 
-    The tools are those that a worker with this configuration offers.
+    The tools are those that a worker with this configuration offers. With --json also the schemas of arguments and outputs,
+    an example of a step, and what each agent may do: a model can plan against it.
     """
     configured = read_catalogue(config)
     catalogue = load_catalogue(Config()) if configured is None else configured[1]
@@ -233,7 +235,8 @@ def tools(
         _show_graph(catalogue, as_json)
         return OK
     if as_json:
-        emit(catalogue_document(catalogue))
+        policy = (Config() if configured is None else configured[0]).policy
+        emit({**catalogue_document(catalogue), **offers(catalogue, policy)})
         return OK
     table = Table()
     for column in ("tool", "risk", "reversibility", "permissions", "arguments", "dry run", "timeout"):

@@ -35,6 +35,8 @@ from airlock.temporal.connection import connect
 from airlock.wire import PlanStart
 
 MEMO_DIGEST = "airlock_plan_digest"
+MEMO_REQUESTER = "airlock_requested_by"
+"""The requester of the plan, so that a program can tell whose plan it is without a worker."""
 CLOSED_WITHIN = 30.0
 """Seconds for which a submission waits for an earlier run of the plan that has an outcome to close."""
 _NOT_REHEARSED = (Outcome.UNREHEARSED.value, Outcome.REHEARSED.value)
@@ -129,7 +131,7 @@ class Airlock:
                 task_queue=names.WORKFLOW_QUEUE,
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={MEMO_DIGEST: digest},
+                memo={MEMO_DIGEST: digest, MEMO_REQUESTER: plan.requested_by},
                 search_attributes=attributes_of(plan),
                 static_summary=summary_line(plan),
             )

@@ -65,6 +65,8 @@ class Abort(WireModel):
 
     by: Person
     reason: Reason
+    withdrawn: bool = False
+    """True if the requester withdraws the plan: accepted only from the requester, and only before any call that writes."""
 
 
 class Settlement(StrEnum):

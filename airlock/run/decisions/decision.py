@@ -5,8 +5,8 @@ from datetime import datetime
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
 from airlock.base.names import RESERVED
-from airlock.base.person import name_problem
-from airlock.base.text import shorten
+from airlock.base.person import name_problem, same_person
+from airlock.base.text import listed, shorten
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
 from airlock.run.audit import AuditKind
@@ -96,7 +96,7 @@ def _answer(run: Run, message: Message, now: datetime, today: Policy | None) -> 
         case Rollback():
             return _answer_rollback(run, message)
         case Abort():
-            return _answer_abort(run)
+            return _answer_withdrawal(run, message) if message.withdrawn else _answer_abort(run)
         case Resolve():
             return _answer_resolve(run, message)
 
@@ -156,6 +156,20 @@ def _answer_abort(run: Run) -> Verdict:
     if run.state is State.LOCKED and run.in_flight:
         return _no(f"calls are still running ({', '.join(run.in_flight)}): wait until they have ended")
     return _by_table(run, Event.ABORT)
+
+
+_WITHDRAWABLE = (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL)
+
+
+def _answer_withdrawal(run: Run, message: Abort) -> Verdict:
+    """Judge an abort by the requester, who may be an agent: it takes nothing away from the people who decide."""
+    if run.undoing is not None or not same_person(message.by, run.requester):
+        return _no(f"only its requester may withdraw it, not {message.by!r}")
+    if run.state not in _WITHDRAWABLE:
+        return _no(f"a plan in {run.state.value} is not withdrawn any more: a person decides about it")
+    if made := [step for step in run.calls if run.admitted is None or not run.admitted.contract(step).read_only]:
+        return _no(f"calls were made already ({listed(made)}): a person decides about the rest")
+    return _answer_abort(run)
 
 
 def _answer_resolve(run: Run, message: Resolve) -> Verdict:

@@ -34,6 +34,11 @@ def render_closed(sealed: Sealed, digest: str, state: State) -> str:
     return "\n".join((*_shown(sealed, digest), closed))
 
 
+def render_for_agent(sealed: Sealed) -> str:
+    """Return the preview for the agent that proposed the plan: no digest and no command that approves it."""
+    return "\n".join(map(printable, _about(sealed) if sealed.undo is None else undo_lines(sealed, sealed.undo)))
+
+
 def preview_within(sealed: Sealed, digest: str, size: int, steps: int) -> str | None:
     """Return the whole preview if it has at most `size` characters and `steps` steps; None if a view cannot hold it."""
     if len(sealed.steps) > steps:

@@ -1,0 +1,109 @@
+"""The MCP server: nine tools for agents, none of which decides anything."""
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp_types import CallToolResult, ToolAnnotations
+from pydantic import Field, WithJsonSchema
+
+from airlock.mcp.answers import CheckAnswer, HealthAnswer, PlanAnswer, PreviewAnswer, ToolsAnswer
+from airlock.mcp.callers import Callers
+from airlock.mcp.desk import LONGEST_WAIT, Desk
+from airlock.mcp.instructions import INSTRUCTIONS, PLAN_HELP
+from airlock.mcp.proposals import PLAN_SCHEMA
+from airlock.mcp.results import tool_result
+from airlock.mcp.tasks import Tasks
+from airlock.program import version
+
+_PlanArgument = Annotated[Any, WithJsonSchema({**PLAN_SCHEMA, "description": PLAN_HELP})]
+_PlanId = Annotated[str, Field(description="the plan_id that propose_plan returned", max_length=200)]
+_READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+_PROPOSES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+_WITHDRAWS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+
+def make_server(desk: Desk, callers: Callers) -> MCPServer[Any]:
+    """Return the server with its tools.
+
+    Args:
+        desk: What it can do.
+        callers: Tells which agent calls.
+    """
+    server = MCPServer[Any](
+        "airlock",
+        title="Airlock",
+        description="Propose plans of tool calls; people approve them, and Airlock carries them out.",
+        instructions=INSTRUCTIONS,
+        version=version(),
+        extensions=[Tasks(desk, callers)],
+        log_level="WARNING",
+        subscriptions=False,
+    )
+    _add_planning(server, desk, callers)
+    _add_following(server, desk, callers)
+    return server
+
+
+def _add_planning(server: MCPServer[Any], desk: Desk, callers: Callers) -> None:
+    @server.tool(title="List the tools that plans may call", annotations=_READS)
+    async def list_tools(
+        context: Context[Any, Any],
+        names: Annotated[list[str] | None, Field(description="only these tools; all of them without it")] = None,
+    ) -> Annotated[CallToolResult, ToolsAnswer]:
+        """List the tools that the steps of a plan may call: arguments, outputs, risks, examples, and what you may do.
+
+        They are not tools of this server: put them into a plan.
+        """
+        return tool_result(desk.list_tools(callers.agent_of(context.request_context), names))
+
+    @server.tool(title="Check a plan", annotations=_READS)
+    async def check_plan(context: Context[Any, Any], plan: _PlanArgument) -> Annotated[CallToolResult, CheckAnswer]:
+        """Find every problem of a plan without submitting it; each comes with its field, the reason and the fix.
+
+        Also tells how far each step could go: MOCK, DRY_RUN or LIVE.
+        """
+        return tool_result(desk.check(callers.agent_of(context.request_context), plan))
+
+    @server.tool(title="Propose a plan for approval", annotations=_PROPOSES)
+    async def propose_plan(context: Context[Any, Any], plan: _PlanArgument) -> Annotated[CallToolResult, PlanAnswer]:
+        """Propose a plan. It is rehearsed, and a person approves or denies it later; nothing happens before.
+
+        Answers at once with the plan_id. The same content proposed again starts nothing.
+        """
+        return tool_result(await desk.propose(callers.agent_of(context.request_context), plan))
+
+    @server.tool(title="Withdraw a plan", annotations=_WITHDRAWS)
+    async def withdraw_plan(
+        context: Context[Any, Any],
+        plan_id: _PlanId,
+        reason: Annotated[str, Field(description="why, in one sentence", max_length=1_000)],
+    ) -> Annotated[CallToolResult, PlanAnswer]:
+        """Withdraw a plan of yours before it goes live. Afterwards only a person can stop or undo it."""
+        return tool_result(await desk.withdraw(callers.agent_of(context.request_context), plan_id, reason))
+
+
+def _add_following(server: MCPServer[Any], desk: Desk, callers: Callers) -> None:
+    @server.tool(title="Show where a plan is", annotations=_READS)
+    async def plan_status(context: Context[Any, Any], plan_id: _PlanId) -> Annotated[CallToolResult, PlanAnswer]:
+        """Show where a plan of yours is: its phase, its steps, what is in effect, and what to do next."""
+        return tool_result(await desk.status(callers.agent_of(context.request_context), plan_id))
+
+    @server.tool(title="Show what the approver sees", annotations=_READS)
+    async def plan_preview(context: Context[Any, Any], plan_id: _PlanId) -> Annotated[CallToolResult, PreviewAnswer]:
+        """Show the preview of a plan of yours as the approver sees it, with what the rehearsal found."""
+        return tool_result(await desk.preview(callers.agent_of(context.request_context), plan_id))
+
+    @server.tool(title="Wait for a plan", annotations=_READS)
+    async def wait_for_plan(
+        context: Context[Any, Any],
+        plan_id: _PlanId,
+        seconds: Annotated[float, Field(description="at most 45", ge=0, le=LONGEST_WAIT)] = LONGEST_WAIT,
+    ) -> Annotated[CallToolResult, PlanAnswer]:
+        """Wait until a plan of yours has ended, at most 45 seconds, and show its status. People may take hours."""
+        return tool_result(await desk.wait(callers.agent_of(context.request_context), plan_id, seconds))
+
+    @server.tool(title="Show whether plans can be carried out", annotations=_READS)
+    async def health(context: Context[Any, Any]) -> Annotated[CallToolResult, HealthAnswer]:
+        """Show whether Temporal and the workers are there, how healthy the system is, and whether live calls are stopped."""
+        callers.agent_of(context.request_context)
+        return tool_result(await desk.health())
