@@ -20,8 +20,9 @@ from airlock.plans.tool import Tool
 from airlock.tools.mcp.answers import McpAnswer
 from airlock.tools.mcp.connection import Connection
 from airlock.tools.mcp.definitions import Definitions, pin
+from airlock.tools.mcp.mapped_calls import MappedCall, Observed, Probed, Undoing
 from airlock.tools.mcp.mappings import Expression
-from airlock.tools.mcp.server_tool import MappedCall, Observed, Probed, ServerTool, Undoing
+from airlock.tools.mcp.server_tool import ServerTool
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _FIDELITY = {"none": Fidelity.NONE, "validate": Fidelity.SIMULATED, "read": Fidelity.NATIVE}

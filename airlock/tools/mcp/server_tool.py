@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp.client.session import ClientSession
-from pydantic import ValidationError
 
 from airlock.admission.mcp_config import SelfPreview
 from airlock.base.canonical import canonical_json, digest
@@ -20,62 +19,13 @@ from airlock.tools.common import require_mine
 from airlock.tools.mcp.answers import ToolSaidError, ask, doubtful, open_answer, output_of
 from airlock.tools.mcp.connection import Connection
 from airlock.tools.mcp.definitions import Definitions, changes
+from airlock.tools.mcp.mapped_calls import MappedCall, Observed, Probed, Undoing
 from airlock.tools.mcp.mappings import Expression
 
 MAX_STATE_BYTES = 40_000
 """The size of a state that is kept for an undo, as JSON."""
 _SHOWN = 1_000
 """Characters of a state or an answer that a preview shows."""
-
-
-@dataclass(frozen=True)
-class MappedCall:
-    """A call of a tool of the same server, ready to be made."""
-
-    tool: str
-    model: type[SchemaArguments]
-    args: Expression
-    declared: bool
-    """True if the tool has an output schema."""
-
-    def given(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments, checked by the tool's own schema.
-
-        Raises:
-            ToolFailed: If they cannot be made, or do not fit.
-        """
-        made = self.args.arguments(scope)
-        try:
-            return self.model.model_validate(made).given()
-        except ValidationError as error:
-            places = ", ".join(".".join(map(str, item["loc"])) or "the arguments" for item in error.errors()[:5])
-            raise ToolFailed(f"what {self.args.text!r} makes does not fit {self.tool}: {places}") from None
-
-
-@dataclass(frozen=True)
-class Observed(MappedCall):
-    """The read of the state that a call depends on."""
-
-    state: Expression
-    absent: str | None
-
-
-@dataclass(frozen=True)
-class Undoing(MappedCall):
-    """The call that undoes another one, for some states before it."""
-
-    when: Expression | None
-
-    def fits(self, scope: Mapping[str, Any]) -> bool:
-        """Return True if this is the undo for a call."""
-        return self.when is None or self.when.search(scope) is True
-
-
-@dataclass(frozen=True)
-class Probed(MappedCall):
-    """The read that tells whether a call took effect."""
-
-    happened: Expression
 
 
 @dataclass(frozen=True)
