@@ -18,6 +18,7 @@ import jmespath
 from pydantic import Field, JsonValue
 
 from airlock.base.errors import ToolFailed
+from airlock.plans.schema_arguments import SchemaArguments
 from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description
@@ -90,6 +91,30 @@ class _Route:
         return open_answer()
 
 
+@dataclass(frozen=True)
+class _DescribedRoute:
+    """A route whose arguments have a JSON Schema."""
+
+    route: _Route
+
+    async def live(self, args: SchemaArguments, call: ToolCall) -> HttpAnswer:
+        return await self.route.live(_plain(args), call)
+
+    async def dry_run(self, args: SchemaArguments, call: ToolCall) -> Preview:
+        return await self.route.dry_run(_plain(args), call)
+
+    async def compensate(self, args: SchemaArguments, call: ToolCall) -> None:
+        await self.route.compensate(_plain(args), call)
+
+    def mock(self, _args: SchemaArguments, _call: ToolCall) -> HttpAnswer:
+        return open_answer()
+
+
+def _plain(args: SchemaArguments) -> RouteArguments:
+    # checked by their own schema, which allows lists in a query
+    return RouteArguments.model_construct(**{"params": {}, "query": {}, "body": None, **args.given()})
+
+
 def http_tool(
     *,
     name: str,
@@ -101,6 +126,7 @@ def http_tool(
     undo_method: str = "DELETE",
     idempotency_header: str = "Idempotency-Key",
     secret_headers: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
     **promises: Any,
 ) -> Tool:
     """Create a tool that makes one kind of HTTP request, with the risk that the operator states.
@@ -117,6 +143,8 @@ def http_tool(
         undo_method: The method that undoes the call.
         idempotency_header: The header that carries the idempotency key.
         secret_headers: Names of secrets by the header that carries them, such as `Authorization`.
+        arguments: The JSON Schema of the arguments, an object with `params`, `query` and `body`; unless given, each of
+            them takes any value.
         promises: Any other field of `airlock.plans.contract.Contract`; `idempotent=True` if the service makes a
             request once per idempotency key, so that a request whose answer was lost may be repeated.
 
@@ -126,11 +154,13 @@ def http_tool(
     route = _Route(method.upper(), url, undo_method.upper(), undo_url, idempotency_header, secret_headers or {})
     needed = tuple((secret_headers or {}).values())
     promises = {"description": f"{route.method} {url}", "fidelity": "probe", "needs_secrets": needed, **promises}
-    found = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, **promises)(route.live)
-    found.dry_run(route.dry_run)
-    found.mock(route.mock)
+    declare = tool(name=name, risk=risk, reversibility=reversibility, settings=HttpSettings, arguments=arguments, **promises)
+    functions = route if arguments is None else _DescribedRoute(route)
+    found = declare(functions.live)
+    found.dry_run(functions.dry_run)
+    found.mock(functions.mock)
     if undo_url is not None:
-        found.compensate(route.compensate)
+        found.compensate(functions.compensate)
     found.contract()
     return found
 
