@@ -161,13 +161,14 @@ def test_every_word_in_the_walk_through_is_in_the_example():
     source = document("examples/my_tools.py")
     schemas = document("examples/schema_tools.py")  # tests/core/test_schema_arguments.py calls its tools
     client = document("examples/shared_client.py")  # tests/activities/test_shared.py calls its tool
+    described = document("examples/openapi_billing.py")  # tests/tools/test_openapi.py calls its tools
     guide = ROOT / "docs" / "guides" / "writing-a-tool.md"
     # tests/testing executes what stands from here on
     tested_from = guide.read_text().splitlines().index("## Test your tool") + 1
     blocks = [fence for fence in fences("python", paths=[guide]) if fence.line < tested_from]
     assert len(blocks) >= 8
     for fence in blocks:
-        assert any(fence.text.strip() in text for text in (source, schemas, client)), f"{fence} is in no example"
+        assert any(fence.text.strip() in text for text in (source, schemas, client, described)), f"{fence} is in no example"
     readme = [fence for fence in fences("python", paths=[ROOT / "README.md"]) if "@tool" in fence.text]
     assert readme
     assert all(fence.text.strip() in source for fence in readme)
