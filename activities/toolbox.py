@@ -119,7 +119,7 @@ class Toolbox:
         if here.digest() == contract.digest():
             return ""
         others = differences(contract.model_dump(mode="json"), here.model_dump(mode="json"))
-        return f"the contract of {tool} on this worker is not {known}; another {listed(others)}"
+        return f"the contract of {tool} on this worker is not {known}: it differs in {listed(others)}"
 
     def contract_now(self, step: Step) -> Contract:
         """Return the contract that this worker's catalogue has for a step now."""

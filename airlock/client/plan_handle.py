@@ -25,6 +25,10 @@ DECISION_TIMEOUT = 30.0
 ENDED_CHECK = 2.0
 """Seconds without a change after which a follower checks that the run is open."""
 
+CLOSES_WITHIN = 15.0
+"""Seconds for which the outcome of a run that takes no decisions any more is waited for: it gives back its slots."""
+_ENDED = ("already completed", "closing workflow")
+"""Words of Temporal about a run that takes no messages any more."""
 _View = TypeVar("_View", StatusView, PreviewView, AuditView)
 
 
@@ -178,8 +182,9 @@ class PlanHandle:
     async def _with_outcome(self, ended: PlanEnded) -> PlanEnded:
         """Return the error with the way in which the plan ended, as far as Temporal tells."""
         try:
-            return self._ended((await self.facts(last=1)).result)
-        except (AirlockError, RPCError):
+            # the run may be closing only now
+            return self._ended(await asyncio.wait_for(self.result(), CLOSES_WITHIN))
+        except (AirlockError, RPCError, TimeoutError):
             return ended
 
     def _ended(self, result: PlanResult | None) -> PlanEnded:
@@ -188,7 +193,7 @@ class PlanHandle:
 
     def _translated(self, error: RPCError) -> AirlockError:
         if error.status is RPCStatusCode.NOT_FOUND:
-            if "completed" in error.message:
+            if any(word in error.message for word in _ENDED):
                 return self._ended(None)
             return no_such_plan(self.plan_id, self.workflow.id)
         if "paused" in error.message:

@@ -297,7 +297,11 @@ async def test_a_call_whose_preview_could_not_tell_what_an_own_step_leaves_is_no
 @pytest.mark.parametrize(
     ("tools", "approved", "why"),
     [
-        ([ledger], {"timeout": 61.0}, "the contract of ledger on this worker is not the one that was approved"),
+        (
+            [ledger],
+            {"timeout": 61.0},
+            "the contract of ledger on this worker is not the one that was approved: it differs in timeout",
+        ),
         ([], {}, "this worker's catalogue has no tool 'ledger'"),
         ([picky], {}, "ledger has no contract for the arguments of step 's' on this worker"),
     ],

@@ -70,7 +70,7 @@ OTHERS = {
     "lacks the tool": (Catalogue([reader("one")]), "step 'c': this worker's catalogue has no tool 'two'"),
     "another timeout": (
         Catalogue([reader("one"), reader("two")], overrides={"two": {"timeout": 61.0}}),
-        "step 'c': the contract of two on this worker is not the one that the plan was admitted with",
+        "step 'c': the contract of two on this worker is not the one that the plan was admitted with: it differs in timeout",
     ),
     "cannot compute it": (
         Catalogue([reader("one"), reader("two", variant=breaks)]),
@@ -78,7 +78,7 @@ OTHERS = {
     ),
     "another variant": (
         Catalogue([reader("one", variant=other_for_nine), reader("two")]),
-        "step 'b': the contract of one on this worker is not the one that the plan was admitted with",
+        "step 'b': the contract of one on this worker is not the one that the plan was admitted with: it differs in timeout",
     ),
 }
 ACTIVITIES: dict[str, Callable[[Toolbox], Callable[[RehearsalRequest], Awaitable[Any]]]] = {
