@@ -237,7 +237,8 @@ def _writer(fd: int, errors: str) -> io.TextIOWrapper:
     at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     raw: Any = open(fd, "wb", 0 if at_once else -1, closefd=False)  # noqa: SIM115
     lines = fd == 2 or os.isatty(fd)
-    return io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=at_once)
+    encoding, _, named = os.environ.get("PYTHONIOENCODING", "").partition(":")  # as the interpreter reads it at its start
+    return io.TextIOWrapper(raw, encoding or "utf-8", named or errors, line_buffering=lines, write_through=at_once)
 
 
 def _leash(parent: int) -> None:
