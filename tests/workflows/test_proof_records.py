@@ -76,7 +76,8 @@ async def test_an_older_record_of_a_chain_hides_no_call(dev_server, plan, kept):
         hold.set()
         await until(lambda: not WORLD.running)
         told = {each.id: each.status for each in status.steps}
-        assert (told["b"], told["c"]) == ("in_doubt", "in_doubt"), told
+        # a worker that is slow to notice may have recorded the second call once more: then it is known, and not hidden
+        assert (told["b"] in ("in_doubt", "live"), told["c"]) == (True, "in_doubt"), told
     assert [times(document, name) for name in "abc"] == [1, 1, 1]
 
 
