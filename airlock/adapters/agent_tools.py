@@ -12,7 +12,7 @@ from typing import Any
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, PlanError, Problem
-from airlock.base.text import listed, shorten
+from airlock.base.text import listed, quoted, shorten
 from airlock.client.documents import read_document
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode, Reversibility
@@ -231,9 +231,10 @@ def _answer(step: StepView, result: PlanResult) -> Answer:
     if step.status == CallStatus.LIVE:
         gone = "In effect. Its output is too large to be shown."
         return Answer(in_effect=True, value=result.outputs.get(step.id, gone))
+    # in quotes, so that a model sees which words are those of a person or of another system
     because = step.error or ("; ".join(step.reasons) if step.ceiling is not Mode.LIVE else "")
-    status = shorten(f"{step.status}: {because}" if because else step.status, MAX_ANSWER)
+    status = f"{step.status}: {quoted(because, MAX_ANSWER)}" if because else step.status
     begun = _DONE_WITH.get(CallStatus(step.status)) if step.status in list(CallStatus) else None
     advice = _CORRECT if result.outcome is Outcome.UNREHEARSED or rehearsal_failed(result) else _KEEP_ON
-    ended = f"The plan ended {result.outcome}: {shorten(result.why, MAX_ANSWER).rstrip('.')}."
+    ended = f"The plan ended {result.outcome}: {quoted(result.why, MAX_ANSWER)}."
     return Answer(in_effect=False, value=f"{(begun or 'Not in effect ({}).').format(status)} {ended} {advice}")

@@ -1,5 +1,6 @@
 """Text for storage and display: bounded, on one line, and unable to imitate other text. See `visible` too."""
 
+import json
 from collections.abc import Sequence
 
 MAX_OUTPUT_BYTES = 65_536
@@ -22,6 +23,11 @@ def listed(names: Sequence[str]) -> str:
     if len(names) > MAX_LISTED:
         return f"{', '.join(names[:MAX_LISTED])} and {len(names) - MAX_LISTED} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def quoted(text: str, limit: int = MAX_TEXT) -> str:
+    """Return a text in quotes, as one line of at most about `limit` characters, so that a reader sees where it ends."""
+    return json.dumps(shorten(text, limit), ensure_ascii=False)
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:

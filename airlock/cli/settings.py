@@ -29,4 +29,4 @@ def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
     path = find_config(given)
     if path is None:
         return None
-    return load_configured(lambda: read_config(path))
+    return load_configured(lambda: read_config(path), path)

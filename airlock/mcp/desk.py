@@ -15,6 +15,7 @@ from airlock.admission.examination import Examination
 from airlock.admission.offers import offered_tool, rights_of, rules_of
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError, Problem
+from airlock.base.text import listed
 from airlock.client.errors import NoAnswer, PlanConflict, PlanEnded
 from airlock.client.gate_status import read_gate
 from airlock.client.monitors import Monitors, NoMonitor
@@ -34,6 +35,7 @@ from airlock.mcp.masking import masked
 from airlock.mcp.own_plans import Seen, see
 from airlock.mcp.plan_answers import WITHDRAWN, plan_answer
 from airlock.mcp.proposals import Configured, examined
+from airlock.plans.contract import Mode
 from airlock.run.presentation.preview import render_for_agent
 from airlock.run.sealed import Sealed
 from airlock.temporal.connection import ConnectionFailed
@@ -43,7 +45,11 @@ LONGEST_WAIT = 45.0
 """Seconds: hosts cut off calls that take a minute."""
 MAX_PREVIEW = 60_000
 """Characters of a preview in one answer."""
+MAX_PROBLEMS = 50
+"""Problems in one answer: a model corrects no more at a time, and reads every one."""
 _EVERY = 0.5
+_FIRST_LOOK = 10.0
+"""Seconds for the first look at a plan, however short the wait: longer than a worker has for its answer."""
 _GATE_WITHIN = 5.0
 
 
@@ -79,15 +85,17 @@ class Desk:
         by_tool = {each.tool: each.model_dump(mode="json") for each in rights.tools} if rights else {}
         return ToolsAnswer(
             ok=not unknown,
-            problems=tuple(
-                Fault(field="names", reason=f"there is no tool {name[:80]!r}", fix="call list_tools without names")
-                for name in unknown
+            problems=_faults(
+                tuple(
+                    Problem(where="names", message=f"there is no tool {name[:80]!r}", fix="call list_tools without names")
+                    for name in unknown
+                )
             ),
             agent=agent,
             tools=tuple({**offered_tool(catalogue, name), "rights": by_tool.get(name)} for name in wanted),
             rules=rules_of(config.policy) if config else {},
             rights=rights.model_copy(update={"tools": ()}) if rights else None,
-            next="Write a plan with these tools and check it with check_plan.",
+            next=_UNKNOWN if unknown else "Write a plan with these tools and check it with check_plan.",
         )
 
     def check(self, agent: str, document: Any) -> CheckAnswer:
@@ -140,17 +148,21 @@ class Desk:
 
     async def wait(self, agent: str, plan_id: str, within: float) -> PlanAnswer:
         """Wait until a plan of the agent has ended or a person stopped it, at most 45 seconds; return its status."""
-        until = time.monotonic() + min(max(within, 0.0), LONGEST_WAIT)
-        answer = await self.status(agent, plan_id)
+        begun = time.monotonic()
+        until, end = begun + min(max(within, 0.0), LONGEST_WAIT), begun + LONGEST_WAIT
+        answer = _refusal("plan_id", "Temporal does not answer", _ID, plan_id)
+        look = _FIRST_LOOK
         while True:
-            left = until - time.monotonic()
+            # neither a worker nor a Temporal that is away is waited for beyond the end of this call
+            now = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                answer = await asyncio.wait_for(self.status(agent, plan_id), timeout=min(max(until - now, look), end - now))
+            left, look = until - time.monotonic(), 1.0
             # without a phase no worker, or nothing at all, answers: it may come back while there is time
             settled = not answer.ok or (answer.phase is Phase.ENDED and answer.outcome is not None)
             if settled or answer.phase is Phase.LOCKED or left <= 0:
                 return answer
             await asyncio.sleep(min(_EVERY, left))
-            with contextlib.suppress(TimeoutError):  # a worker that is away is waited for no longer than this call may last
-                answer = await asyncio.wait_for(self.status(agent, plan_id), timeout=max(until - time.monotonic(), 1.0))
 
     async def preview(self, agent: str, plan_id: str) -> PreviewAnswer:
         """Return what the approver is shown about a plan of the agent, without the commands for people."""
@@ -210,6 +222,7 @@ class Desk:
         )  # fmt: skip
 
 
+_UNKNOWN = "Call list_tools without names, and use the tools that there are."
 _FIX = "Fix every problem and check it again with check_plan."
 _PROPOSED = "Proposed. A person must approve it; nothing is in effect yet. Tell the user, and look with wait_for_plan."
 _ID = "Use the plan_id that propose_plan returned to you; if Temporal does not answer, look again in a minute."
@@ -234,12 +247,26 @@ def _checked(findings: Examination) -> CheckAnswer:
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ),
         conflicts=tuple(f"{found.kind.value}: {found.detail}" for found in admitted.conflicts) if admitted else (),
-        next=_FIX if findings.problems else "It can be proposed with propose_plan.",
+        next=_FIX if findings.problems else _proposable(findings),
+    )
+
+
+def _proposable(findings: Examination) -> str:
+    """Return what to do with a plan without problems; a step that cannot go live is named, or a model would not look."""
+    held = [step for step, ceiling in findings.ceilings.items() if ceiling.mode is not Mode.LIVE]
+    if not held or findings.plan.max_mode is not Mode.LIVE:  # the agent has asked for no more than a rehearsal
+        return "It can be proposed with propose_plan."
+    return (
+        f"It can be proposed with propose_plan, but never takes effect in: {listed(held)}. The reasons of these steps say "
+        "why. Change the plan, or tell the user."
     )
 
 
 def _faults(problems: tuple[Problem, ...]) -> tuple[Fault, ...]:
-    return tuple(map(Fault.of, problems))
+    faults = tuple(map(Fault.of, problems[:MAX_PROBLEMS]))
+    if (left_out := len(problems) - len(faults)) <= 0:
+        return faults
+    return (*faults, Fault(field="", reason=f"{left_out:,} more problems are not shown", fix="fix these first"))
 
 
 def _refusal(field: str, reason: str, fix: str, plan_id: str = "") -> PlanAnswer:

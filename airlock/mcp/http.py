@@ -1,5 +1,6 @@
 """The server over streamable HTTP: who may connect, from where, and how it ends."""
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -123,7 +124,10 @@ class _Server(uvicorn.Server):
         self._listening = listening
 
     async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:  # uvicorn's way to tell that the port is taken; of a task it would end the event loop
+            raise AirlockError(f"{self.config.host}:{self.config.port} cannot be listened on: is it taken?") from error
         if self.started:
             self._listening(self.servers[0].sockets[0].getsockname()[1])
 
@@ -148,7 +152,11 @@ async def serve(app: ASGIApp, host: str, port: int, listening: Callable[[int], N
         app, host=host, port=port, ws="none", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=1,
     )  # fmt: skip
+    server = _Server(config, listening)
+    serving = asyncio.ensure_future(server.serve())
     try:
-        await _Server(config, listening).serve()
-    except SystemExit as error:  # uvicorn's way to tell that the port is taken
-        raise AirlockError(f"{host}:{port} cannot be listened on: is it taken?") from error
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True  # it closes its connections and the application; cancelled, it would leave them half open
+        await serving
+        raise

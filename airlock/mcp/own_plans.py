@@ -7,7 +7,7 @@ from datetime import datetime
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base.errors import AirlockError
-from airlock.base.names import UNDO_PREFIX
+from airlock.base.names import UNDO_PREFIX, undo_workflow_id
 from airlock.client.errors import NoAnswer, NoSuchPlan
 from airlock.client.facts import PlanFacts
 from airlock.client.plan_handle import PlanHandle
@@ -30,6 +30,8 @@ class Seen:
     facts: PlanFacts
     status: StatusView | None = None
     """None if no worker answers, or the plan has ended."""
+    undo: PlanFacts | None = None
+    """The undo of an ended plan: a run of its own, which only people start."""
 
     @property
     def result(self) -> PlanResult | None:
@@ -73,13 +75,22 @@ async def own_plan(airlock: Airlock, plan_id: str, agent: str) -> PlanHandle:
     return handle
 
 
+async def _undo_of(airlock: Airlock, handle: PlanHandle, facts: PlanFacts) -> PlanFacts | None:
+    if facts.result is None or not facts.result.live:
+        return None
+    try:
+        return await airlock.plan(undo_workflow_id(handle.plan_id)).facts(last=1)
+    except NoSuchPlan:
+        return None
+
+
 async def see(airlock: Airlock, plan_id: str, agent: str) -> Seen:
     """Return what can be seen of a plan that the agent has proposed. Raises like `own_plan`."""
     handle = await own_plan(airlock, plan_id, agent)
     try:
         facts = await handle.facts(last=1)
         if not facts.summary.open:
-            return Seen(handle, facts)
+            return Seen(handle, facts, undo=await _undo_of(airlock, handle, facts))
         status = await asyncio.wait_for(handle.status(), timeout=ANSWER_WITHIN)
     except NoSuchPlan as error:  # retention has just removed it
         raise NotYours(f"you have proposed no plan {plan_id[:128]!r}") from error

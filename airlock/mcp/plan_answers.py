@@ -1,7 +1,8 @@
 """The status of a plan in the words of an agent: what is in effect, what a person must do, and what to do next."""
 
+from airlock.base.text import listed, quoted
 from airlock.mcp.answers import Phase, PlanAnswer, StepState
-from airlock.mcp.instructions import not_in_effect
+from airlock.mcp.instructions import KEEP_ON, not_in_effect
 from airlock.mcp.masking import bounded
 from airlock.mcp.own_plans import Seen
 from airlock.plans.state import State
@@ -39,7 +40,7 @@ def plan_answer(seen: Seen, *, already: bool = False) -> PlanAnswer:
     """Return the answer about a plan, open or ended."""
     plan_id = seen.handle.plan_id
     if seen.result is not None:
-        return _ended(plan_id, seen.result, already=already)
+        return _ended(seen, seen.result, already=already)
     if not seen.open:
         why = f"the run ended without a result ({seen.facts.summary.status.lower()})"
         said = not_in_effect("unknown", "without a result", why)
@@ -70,20 +71,37 @@ def _open(plan_id: str, status: StatusView, *, already: bool) -> PlanAnswer:
     )
 
 
-def _ended(plan_id: str, result: PlanResult, *, already: bool) -> PlanAnswer:
+def _ended(seen: Seen, result: PlanResult, *, already: bool) -> PlanAnswer:
+    undone, said = _undone_since(seen, result)
     return PlanAnswer(
-        plan_id=plan_id,
+        plan_id=seen.handle.plan_id,
         phase=Phase.ENDED,
         outcome=result.outcome.value,
         why=result.why,
         already_proposed=already,
-        steps=_steps(result.steps),
-        in_effect=result.live,
-        undone=result.undone,
+        steps=tuple(
+            step.model_copy(update={"status": "undone"}) if step.id in undone else step for step in _steps(result.steps)
+        ),
+        in_effect=tuple(step for step in result.live if step not in undone),
+        undone=(*result.undone, *undone),
         unsettled=result.not_settled,
         outputs={step: bounded(output) for step, output in result.outputs.items()},
-        next=_afterwards(result, already=already),
+        next=said or _afterwards(result, already=already),
     )
+
+
+def _undone_since(seen: Seen, result: PlanResult) -> tuple[tuple[str, ...], str]:
+    """Return the steps that an undo took back after the plan had ended, and what the agent is told; none without an undo."""
+    if seen.undo is None:
+        return (), ""
+    if seen.undo.summary.open:
+        return (), "People are about to undo this plan after its end. Tell the user, and look again with plan_status."
+    if seen.undo.result is None:
+        return (), "An undo of this plan ended without a result: what is in effect is not known. Tell the user."
+    undone = tuple(step for step in seen.undo.result.undone if step in result.live)
+    if not undone:
+        return (), ""
+    return undone, f"People have undone after its end: {listed(undone)}. Tell the user. {KEEP_ON}"
 
 
 def _afterwards(result: PlanResult, *, already: bool) -> str:
@@ -99,7 +117,7 @@ def _afterwards(result: PlanResult, *, already: bool) -> str:
     if result.live or result.not_settled:
         names = ", ".join((*result.live, *result.not_settled))
         return (
-            f"The plan ended {result.outcome.value}: {result.why}. Still in effect, or not settled: {names}. Tell the user."
+            f"The plan ended {result.outcome.value}: {quoted(result.why, 2_000)}. Still in effect, or not settled: {names}. Tell the user."
         )
     said = not_in_effect(result.state.value.lower(), result.outcome.value, result.why)
     return f"{said}{again}"

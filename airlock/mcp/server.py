@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ToolAnnotations
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, ValidationError, WithJsonSchema
 
-from airlock.mcp.answers import CheckAnswer, HealthAnswer, PlanAnswer, PreviewAnswer, ToolsAnswer
+from airlock.mcp.answers import Answer, CheckAnswer, Fault, HealthAnswer, PlanAnswer, PreviewAnswer, ToolsAnswer
 from airlock.mcp.callers import Callers
 from airlock.mcp.desk import LONGEST_WAIT, Desk
 from airlock.mcp.instructions import INSTRUCTIONS, PLAN_HELP
@@ -22,6 +23,29 @@ _PROPOSES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempo
 _WITHDRAWS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 
+class _Server(MCPServer[Any]):
+    """The SDK's server, with refusals of arguments in the words of every other answer: field, reason and fix."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
+        """Call a tool; answer arguments that do not fit as a refusal, without the SDK's own text."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            faults = tuple(_misfit(each["loc"], each["type"], each["msg"]) for each in error.__cause__.errors())
+            return tool_result(Answer(ok=False, problems=faults, next=f"Correct the arguments and call {name} again."))
+
+
+def _misfit(loc: tuple[int | str, ...], kind: str, message: str) -> Fault:
+    field = ".".join(map(str, loc))
+    if kind != "missing":
+        return Fault(field=field, reason=message, fix="write it as the schema of this tool says")
+    # models often write the fields of a plan beside each other, without the plan around them
+    form = '{"plan": {"goal": ..., "steps": [...]}}' if field == "plan" else f'{{"{field}": ...}}'
+    return Fault(field=field, reason="is missing", fix=f"write {form}")
+
+
 def make_server(desk: Desk, callers: Callers) -> MCPServer[Any]:
     """Return the server with its tools.
 
@@ -29,7 +53,7 @@ def make_server(desk: Desk, callers: Callers) -> MCPServer[Any]:
         desk: What it can do.
         callers: Tells which agent calls.
     """
-    server = MCPServer[Any](
+    server = _Server(
         "airlock",
         title="Airlock",
         description="Propose plans of tool calls; people approve them, and Airlock carries them out.",

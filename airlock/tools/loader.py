@@ -78,15 +78,18 @@ def _served(config: Config) -> tuple[Sequence[Tool], Sequence[Problem]]:
     return tools_of_servers(config.mcp, secret_of)
 
 
-def load_configured(read: Callable[[], Config]) -> tuple[Config, Catalogue]:
+def load_configured(read: Callable[[], Config], path: Path | None = None) -> tuple[Config, Catalogue]:
     """Read a configuration and load the catalogue that it names.
 
     Args:
         read: A function that reads the configuration.
+        path: The file of the configuration; modules beside it are found from wherever the process was started.
 
     Raises:
         ConfigError: With the problems of both: what is wrong in the file does not hide what is wrong in the catalogue.
     """
+    if path is not None and (beside := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(beside)
     try:
         config = read()
     except ConfigError as error:

@@ -94,7 +94,7 @@ def work(
     limits = Limits(max_calls, max_rehearsals, max_workflow_tasks, max_cached_workflows)
     try:
         path = find_config(config)
-        found, catalogue = load_configured(lambda: read_config(path) if path else parse_config("", os.environ))
+        found, catalogue = load_configured(lambda: read_config(path) if path else parse_config("", os.environ), path)
         toolbox = Toolbox(catalogue, found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""), live=role in ("all", "live"))
         keyring = find_keyring(keys_file(found, path))
         require_usable(keyring, role)

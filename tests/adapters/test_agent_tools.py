@@ -146,12 +146,12 @@ def text(result: PlanResult) -> str:
 def test_every_status_has_its_words(status: str, begins: str) -> None:
     said = text(ended(status, error="" if status == "waiting" else "torn"))
     assert said.startswith(begins)
-    assert said.endswith("The plan ended aborted: alice: wrong book. Do not repeat the call unless the user asks.")
+    assert said.endswith("The plan ended aborted: \"alice: wrong book\". Do not repeat the call unless the user asks.")
 
 
 def test_an_approval_that_never_came_is_told() -> None:
     said = text(ended("waiting", Outcome.EXPIRED, "no approval within 24h"))
-    assert said.startswith("Not in effect (waiting). The plan ended expired: no approval within 24h. ")
+    assert said.startswith("Not in effect (waiting). The plan ended expired: \"no approval within 24h\". ")
 
 
 def test_no_status_is_forgotten() -> None:
@@ -169,7 +169,7 @@ def test_a_call_in_effect_is_answered_with_its_output_however_the_plan_ended() -
 def test_the_reasons_of_a_low_ceiling_are_told_and_may_be_corrected() -> None:
     failed = ended("waiting", Outcome.REHEARSED, "nothing may go live", ceiling="MOCK", reasons=("its dry run failed: no",))
     assert text(failed) == (
-        "Not in effect (waiting: its dry run failed: no). The plan ended rehearsed: nothing may go live. "
+        'Not in effect (waiting: "its dry run failed: no"). The plan ended rehearsed: "nothing may go live". '
         "Correct the call before you make it again, or tell the user."
     )
 

@@ -61,7 +61,7 @@ async def test_a_denied_plan_is_told_as_not_in_effect(place: Place) -> None:
         ended = await over(client, plan_id)
         assert ended["outcome"] == "denied"
         assert ended["next"].startswith("Not in effect (")
-        assert "The plan ended denied: not today. Do not repeat the call unless the user asks." in ended["next"]
+        assert 'The plan ended denied: "not today". Do not repeat the call unless the user asks.' in ended["next"]
         assert not (place.files / "agents/denied.md").exists()
 
 
