@@ -148,8 +148,13 @@ class AgentTools:
             calls: The calls of the turn.
 
         Raises:
-            PlanError: If the arguments of a call are no JSON object, or its tool is not one of these.
+            PlanError: If the arguments of a call are no JSON object, its tool is not one of these, or two calls share an id.
         """
+        ids = [call.id for call in calls]
+        if twice := next((id for id in ids if ids.count(id) > 1), None):
+            # each id gets one answer, so that a model would take the answer of one call for that of another
+            problem = Problem(where="calls", message=f"two calls have the id {twice!r}", fix="give each an id of its own")
+            raise PlanError([problem])
         steps: list[dict[str, Any]] = []
         reads: list[str] = []
         wrote: list[str] = []
@@ -164,7 +169,7 @@ class AgentTools:
                  "confidence": self.confidence, "after": after}
             )  # fmt: skip
             reads, wrote = ([*reads, step], wrote) if tool.read_only else ([], [step])
-        made_of = [self.agent, list(turn), [call.id for call in calls]]
+        made_of = [self.agent, list(turn), ids]
         goal = self.goal or f"One turn of {self.agent}"
         return {
             "plan_id": f"turn-{digest(made_of)[:24]}",

@@ -117,7 +117,8 @@ def _afterwards(result: PlanResult, *, already: bool) -> str:
     if result.live or result.not_settled:
         names = ", ".join((*result.live, *result.not_settled))
         return (
-            f"The plan ended {result.outcome.value}: {quoted(result.why, 2_000)}. Still in effect, or not settled: {names}. Tell the user."
+            f"The plan ended {result.outcome.value}: {quoted(result.why, 2_000)}. "
+            f"Still in effect, or not settled: {names}. Tell the user."
         )
     said = not_in_effect(result.state.value.lower(), result.outcome.value, result.why)
     return f"{said}{again}"

@@ -146,12 +146,12 @@ def text(result: PlanResult) -> str:
 def test_every_status_has_its_words(status: str, begins: str) -> None:
     said = text(ended(status, error="" if status == "waiting" else "torn"))
     assert said.startswith(begins)
-    assert said.endswith("The plan ended aborted: \"alice: wrong book\". Do not repeat the call unless the user asks.")
+    assert said.endswith('The plan ended aborted: "alice: wrong book". Do not repeat the call unless the user asks.')
 
 
 def test_an_approval_that_never_came_is_told() -> None:
     said = text(ended("waiting", Outcome.EXPIRED, "no approval within 24h"))
-    assert said.startswith("Not in effect (waiting). The plan ended expired: \"no approval within 24h\". ")
+    assert said.startswith('Not in effect (waiting). The plan ended expired: "no approval within 24h". ')
 
 
 def test_no_status_is_forgotten() -> None:
@@ -179,3 +179,8 @@ def test_the_problems_of_a_refused_plan_are_told_to_every_call() -> None:
     answers = tools().answers([add("a"), read("b")], ended("waiting", why=why).model_copy(update={"digest": None}))
     assert answers == refused([add("a"), read("b")], why.removeprefix("refused at admission: "))
     assert answers["b"].text.startswith("Refused: no call of this turn was made. steps.1-notes__add.args.line: is missing")
+
+
+def test_two_calls_of_one_id_are_refused_since_one_would_get_the_answer_of_the_other() -> None:
+    with pytest.raises(PlanError, match="two calls have the id '1'"):
+        tools().plan(["run", 1], [add("1"), read("2"), add("1")])

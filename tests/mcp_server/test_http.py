@@ -152,6 +152,7 @@ async def test_ctrl_c_ends_it_and_others_are_not_let_in(place: Place) -> None:
     await place.listen("--agent", AGENT)
     place.doors[-1]._process.send_signal(signal.SIGINT)
     assert await place.doors[-1].code() == 0
+    assert "Traceback" not in place.doors[-1].said()
     command = [sys.executable, str(ROOT / "starter.py"), "mcp", "--agent", AGENT]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=place.environment, **pipes) as stdio:

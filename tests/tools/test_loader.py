@@ -8,7 +8,8 @@ import pytest
 
 from airlock.admission.config import parse_config
 from airlock.base.errors import ConfigError
-from airlock.tools.loader import load_catalogue
+from airlock.tools.loader import load_catalogue, load_configured
+from airlock.tools.operator_file import read_config
 
 BUILT_IN = (
     "database_query", "database_write", "file_delete", "file_write", "ghl_create_contact", "ghl_search",
@@ -47,6 +48,18 @@ def problems(text: str) -> list[tuple[str, str, str]]:
     with pytest.raises(ConfigError) as refusal:
         load_catalogue(parse_config(text))
     return [(problem.where, problem.message, problem.fix) for problem in refusal.value.problems]
+
+
+def test_modules_beside_the_file_are_found_from_any_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "greetings_beside.py").write_text(OWN)
+    config = here / "airlock.toml"
+    config.write_text('[catalogue]\nmodules = ["greetings_beside"]\n')
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    with pytest.raises(ConfigError, match="no module"):
+        load_configured(lambda: read_config(config))
+    _, catalogue = load_configured(lambda: read_config(config), config)
+    assert "greet" in catalogue.names
 
 
 def test_an_empty_configuration_offers_the_built_in_tools() -> None:
