@@ -134,13 +134,13 @@ def text(result: PlanResult) -> str:
     ("status", "begins"),
     [
         ("waiting", "Not in effect (waiting). "),
-        (CallStatus.FAILED, "Not in effect (failed: torn). "),
-        (CallStatus.FAILED_BEFORE, "Not in effect (failed_before: torn). "),
-        (CallStatus.DUPLICATE, "Not in effect (duplicate: torn). "),
-        (CallStatus.UNDONE, "Not in effect any more (undone: torn): "),
-        (CallStatus.KEPT, "In effect still, at least in part (kept: torn): "),
-        (CallStatus.UNDO_FAILED, "In effect still, at least in part (undo_failed: torn): "),
-        (CallStatus.IN_DOUBT, "Not known (in_doubt: torn): the call may be in effect. "),
+        (CallStatus.FAILED, 'Not in effect (failed: "torn"). '),
+        (CallStatus.FAILED_BEFORE, 'Not in effect (failed_before: "torn"). '),
+        (CallStatus.DUPLICATE, 'Not in effect (duplicate: "torn"). '),
+        (CallStatus.UNDONE, 'Not in effect any more (undone: "torn"): '),
+        (CallStatus.KEPT, 'In effect still, at least in part (kept: "torn"): '),
+        (CallStatus.UNDO_FAILED, 'In effect still, at least in part (undo_failed: "torn"): '),
+        (CallStatus.IN_DOUBT, 'Not known (in_doubt: "torn"): the call may be in effect. '),
     ],
 )
 def test_every_status_has_its_words(status: str, begins: str) -> None:
