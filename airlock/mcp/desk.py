@@ -48,6 +48,8 @@ MAX_PREVIEW = 60_000
 MAX_PROBLEMS = 50
 """Problems in one answer: a model corrects no more at a time, and reads every one."""
 _EVERY = 0.5
+_SELDOM = 3.0
+"""Seconds between two looks at a plan in one wait: short at first, then longer, since each look costs calls of Temporal."""
 _FIRST_LOOK = 10.0
 """Seconds for the first look at a plan, however short the wait: longer than a worker has for its answer."""
 _GATE_WITHIN = 5.0
@@ -151,7 +153,7 @@ class Desk:
         begun = time.monotonic()
         until, end = begun + min(max(within, 0.0), LONGEST_WAIT), begun + LONGEST_WAIT
         answer = _refusal("plan_id", "Temporal does not answer", _ID, plan_id)
-        look = _FIRST_LOOK
+        look, pause = _FIRST_LOOK, _EVERY
         while True:
             # neither a worker nor a Temporal that is away is waited for beyond the end of this call
             now = time.monotonic()
@@ -162,7 +164,8 @@ class Desk:
             settled = not answer.ok or (answer.phase is Phase.ENDED and answer.outcome is not None)
             if settled or answer.phase is Phase.LOCKED or left <= 0:
                 return answer
-            await asyncio.sleep(min(_EVERY, left))
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, _SELDOM)
 
     async def preview(self, agent: str, plan_id: str) -> PreviewAnswer:
         """Return what the approver is shown about a plan of the agent, without the commands for people."""
