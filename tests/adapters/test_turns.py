@@ -60,7 +60,7 @@ async def test_what_was_done_before_a_failure_is_undone_and_the_read_keeps_its_a
     looked, milk, torn = told(answers)
     assert looked == (True, '{"lines": []}')
     assert milk[1].startswith("Not in effect any more (undone): the call was made, and compensated. The plan ended aborted")
-    assert torn[1].startswith("Not in effect (failed: the page is torn")
+    assert torn[1].startswith('Not in effect (failed: "the page is torn')
     assert milk[1].endswith(STOP)
     assert torn[1].endswith(STOP)
     assert desk.lines(book) == []
