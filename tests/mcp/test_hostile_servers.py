@@ -8,10 +8,23 @@ import pytest
 
 from airlock.base.errors import ToolFailed
 from airlock.tools.mcp import connection
+from airlock.tools.mcp.child import error_log
 from airlock.tools.mcp.definitions import Definition, changes, definitions_of, definitions_text
 from tests.mcp.attached import attached
 
 RAW = Path(__file__).with_name("raw_server.py")
+ROOT = Path(__file__).parents[2]
+WORKER = """
+import asyncio, pathlib, sys
+from tests.mcp.attached import attached
+
+async def call():
+    async with attached(pathlib.Path(sys.argv[1], "airlock.toml").read_text()) as server:
+        await server.run("raw.write", tag="busy")
+
+asyncio.run(call())
+"""
+"""A worker in the middle of a call."""
 SCHEMA = {"type": "object", "properties": {"tag": {"type": "string"}}}
 DEFINITIONS = [Definition(name=name, description=f"To {name}.", input_schema=SCHEMA) for name in ("read", "write")]
 READS = '[mcp.raw.tools.read]\nrisk = "LOW"\nreversibility = "read_only"\n'
@@ -93,3 +106,27 @@ def test_a_difference_is_told_whatever_the_keys_of_a_schema_are() -> None:
     told = changes(defined(1), defined(2), "t")
     assert "input_schema.required[b]" in told
     assert "input_schema.required[7]" in told
+
+
+async def test_a_worker_that_is_killed_takes_its_servers_along(tmp_path: Path) -> None:
+    (tmp_path / "airlock.toml").write_text(raw(tmp_path, "stubborn"))
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, str(tmp_path), cwd=ROOT)
+    await begun(tmp_path, "busy")
+    worker.kill()
+    await worker.wait()
+    stat = Path("/proc", (tmp_path / "pid").read_text(), "stat")
+    async with asyncio.timeout(30):
+        while stat.exists() and stat.read_text().split()[2] != "Z":  # noqa: ASYNC110  # the kernel ends it
+            await asyncio.sleep(0.02)
+
+
+async def test_the_errors_of_a_server_reach_a_log_without_secrets_and_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    with error_log("raw", lambda text: text.replace("s3cret", "***")) as errors:
+        errors.write("token s3cret \x1b[31mred \u202eback\n")
+        errors.flush()
+        said = ""
+        async with asyncio.timeout(30):
+            while not said.endswith("\n"):
+                said += capsys.readouterr().err
+                await asyncio.sleep(0.01)
+    assert said == "[mcp.raw] token *** \N{REPLACEMENT CHARACTER}[31mred \N{REPLACEMENT CHARACTER}back\n"
