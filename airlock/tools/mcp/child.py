@@ -62,7 +62,8 @@ def error_log(name: str, hide: Callable[[str], str]) -> Iterator[TextIO]:
     def copy() -> None:
         with os.fdopen(reading, encoding="utf-8", errors="replace") as lines:
             while line := lines.readline(_LINE):
-                print(f"[mcp.{name}] {printable(hide(line.rstrip()))}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"[mcp.{name}] {printable(hide(line.rstrip()))}\n")
+                sys.stderr.flush()
 
     threading.Thread(target=copy, name=f"airlock-mcp-{name}", daemon=True).start()
     with os.fdopen(writing, "w", encoding="utf-8") as log:

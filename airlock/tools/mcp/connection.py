@@ -175,7 +175,7 @@ def _lost(error: Exception) -> bool:
     """Return True unless an error says that the session goes on: no answer yet, or one that is none."""
     if isinstance(error, MCPError):
         return error.code == CONNECTION_CLOSED
-    return not isinstance(error, TimeoutError | ValidationError)
+    return not isinstance(error, TimeoutError)
 
 
 async def _tools(session: ClientSession) -> list[Definition]:
@@ -183,7 +183,14 @@ async def _tools(session: ClientSession) -> list[Definition]:
     found: list[Definition] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page: ListToolsResult = await session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+        try:
+            page: ListToolsResult = await session.list_tools(
+                params=PaginatedRequestParams(cursor=cursor) if cursor else None
+            )
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, wrong["loc"]))
+            raise UnusableDefinitions(f"its list of tools cannot be read: {place}: {wrong['msg']}") from error
         found += [_definition(each) for each in page.tools]
         cursor = page.next_cursor
         if not cursor or len(found) > MAX_TOOLS:
