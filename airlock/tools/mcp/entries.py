@@ -22,6 +22,7 @@ from airlock.tools.mcp.connection import Connection
 from airlock.tools.mcp.definitions import Definitions, pin
 from airlock.tools.mcp.mapped_calls import MappedCall, Observed, Probed, Undoing
 from airlock.tools.mcp.mappings import Expression
+from airlock.tools.mcp.output_schema import without_refs
 from airlock.tools.mcp.server_tool import ServerTool
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -235,7 +236,7 @@ class _Entry:
 
     def _output(self) -> Any:
         schema = self.definitions[self.name].output_schema
-        return McpAnswer if schema is None else Annotated[Any, WithJsonSchema(dict(schema))]
+        return McpAnswer if schema is None else Annotated[Any, WithJsonSchema(without_refs(schema))]
 
     def _model(self, tool: str) -> type[SchemaArguments]:
         try:
