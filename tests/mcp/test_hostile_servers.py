@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from airlock.activities.secrets import Secrets
 from airlock.base.errors import ToolFailed
 from airlock.tools.mcp import connection
 from airlock.tools.mcp.child import error_log
@@ -130,3 +131,14 @@ async def test_the_errors_of_a_server_reach_a_log_without_secrets_and_escapes(ca
                 said += capsys.readouterr().err
                 await asyncio.sleep(0.01)
     assert said == "[mcp.raw] token *** \N{REPLACEMENT CHARACTER}[31mred \N{REPLACEMENT CHARACTER}back\n"
+
+
+async def test_a_secret_that_a_server_echoes_in_its_first_answer_is_redacted(tmp_path: Path) -> None:
+    value = "s3cret-token-of-the-server"
+    more = 'env = { TOKEN = { "$secret" = "raw" } }'
+    async with attached(raw(tmp_path, more=more), {"AIRLOCK_SECRET_RAW": value}) as server:
+        secrets = Secrets({})
+        found = server.call("raw.read", find_shared=server.finder("raw.read", secrets))
+        answer = await server.run("raw.read", "live", found, tag=value)  # the connection is opened in this call
+    assert answer["text"] == value
+    assert value not in str(secrets.redact(answer))
