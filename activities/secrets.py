@@ -15,6 +15,7 @@ class Secrets:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
         self._given: dict[str, str] = {}
+        self._others: list[Secrets] = []
 
     def resolve(self, name: str) -> str:
         """Return the value of a secret: `AIRLOCK_SECRET_<NAME>`, or the file of that name in `AIRLOCK_SECRETS_DIR`.
@@ -35,8 +36,12 @@ class Secrets:
         return True
 
     def know(self, other: "Secrets") -> None:
-        """Redact from now on what another one has resolved too: its user hands it on inside a client."""
-        self._given.update(other._given)
+        """Redact from now on what another one resolves too: its user hands it on inside a client.
+
+        That client may resolve it only when it connects, in the middle of this activity.
+        """
+        if other not in self._others:
+            self._others.append(other)
 
     def redact(self, value: Any) -> Any:
         """Return a JSON value with every part of a resolved secret, in any encoding, replaced by its name."""
@@ -51,4 +56,7 @@ class Secrets:
         return self._redactor().restored(value)
 
     def _redactor(self) -> Redactor:
-        return redactor(tuple(self._given.items()))
+        given = dict(self._given)
+        for other in self._others:
+            given |= other._given
+        return redactor(tuple(given.items()))

@@ -67,6 +67,7 @@ def import_(
     found = _section(config, server)
     try:
         from airlock.tools.mcp.definitions import definitions_text
+        from airlock.tools.mcp.entries import unusable
         from airlock.tools.mcp.servers import ask_definitions
     except ModuleNotFoundError as error:
         raise Refusal("MCP servers need an extra: pip install 'airlock-temporal[mcp]'") from error
@@ -77,12 +78,13 @@ def import_(
     if as_json:
         emit({"server": server, "definitions": [each.model_dump() for each in asked.values()]})
         return OK
-    say(f"# {count(len(asked), 'tool')} of the MCP server {server}; an entry with `*` arguments needs them")
+    say(f"# {count(len(asked), 'tool')} of the MCP server {server}; an argument with * is required")
     if definitions is not None:
         say(f'# written to {definitions}; in [mcp.{server}]: definitions = "{definitions}"')
     for each in asked.values():
         say("")
-        for line in entry_lines(server, each.model_dump(), rated=each.name in found.tools):
+        refused = unusable(each.name, each.input_schema)
+        for line in entry_lines(server, each.model_dump(), rated=each.name in found.tools, refused=refused):
             say(line)
     return OK
 
@@ -98,19 +100,23 @@ def _section(config: Path | None, server: str) -> McpServer:
     return found.mcp[server]
 
 
-def entry_lines(server: str, definition: dict[str, Any], *, rated: bool = False) -> Iterator[str]:
+def entry_lines(server: str, definition: dict[str, Any], *, rated: bool = False, refused: str = "") -> Iterator[str]:
     """Yield the lines of the careful entry for one tool. They are TOML, whatever the server has written.
 
     Args:
         server: The name of the server.
         definition: What the server says of the tool.
         rated: True if airlock.toml has an entry for it: then all lines are comments.
+        refused: Why the tool cannot be offered: then there is no entry, because airlock.toml could not have one.
     """
     lead = "# " if rated else ""
     name, hints = definition["name"], definition["annotations"]
     said = definition["title"] or definition["description"] or ""
     for line in (_shown(said), f"arguments: {_arguments(definition['input_schema'])}"):
         yield f"# {line}"
+    if refused:
+        yield f"# {_shown(name)} is not offered: {_shown(refused)}"
+        return
     if rated:
         yield "# airlock.toml has an entry for this tool; the careful one would be:"
     yield f"{lead}[mcp.{server}.tools.{name if _BARE.fullmatch(name) else json.dumps(name)}]"
@@ -131,14 +137,20 @@ def _suggestions(definition: dict[str, Any], hints: dict[str, Any]) -> Iterator[
             yield "the server says that a second call changes nothing more: idempotent = true"
         if not hints:
             yield "the server says nothing about what it does"
-    for name in definition["input_schema"].get("properties", {}):
+    for name in _properties(definition["input_schema"]):
         if _DRY.search(name):
             yield f"it may preview itself: dry_run = {{ argument = {json.dumps(_shown(name))}, value = true }}"
 
 
 def _arguments(schema: dict[str, Any]) -> str:
-    required = schema.get("required", [])
-    return ", ".join(f"{_shown(name)}{'*' if name in required else ''}" for name in schema.get("properties", {})) or "none"
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    return ", ".join(f"{_shown(name)}{'*' if name in needed else ''}" for name in _properties(schema)) or "none"
+
+
+def _properties(schema: dict[str, Any]) -> list[str]:
+    found = schema.get("properties")  # the server's word, which may be anything
+    return list(found) if isinstance(found, dict) else []
 
 
 def _shown(text: str) -> str:

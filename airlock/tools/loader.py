@@ -75,7 +75,7 @@ def _served(config: Config) -> tuple[Sequence[Tool], Sequence[Problem]]:
             raise
         fix = "pip install 'airlock-temporal[mcp]'"
         return (), [Problem(where="mcp", message="MCP servers need a package that is not installed here", fix=fix)]
-    return tools_of_servers(config.mcp, secret_of)
+    return tools_of_servers(config.mcp, secret_of, config.contracts)
 
 
 def load_configured(read: Callable[[], Config], path: Path | None = None) -> tuple[Config, Catalogue]:

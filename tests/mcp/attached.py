@@ -11,7 +11,7 @@ from typing import Any
 
 from airlock.activities.opened import opened
 from airlock.activities.secrets import Secrets
-from airlock.activities.toolbox import Toolbox
+from airlock.activities.toolbox import Finder, Toolbox
 from airlock.admission.config import parse_config
 from airlock.admission.policy import Policy
 from airlock.plans.contract import Mode
@@ -89,6 +89,12 @@ class Attached:
             "find_shared": self._toolbox.finder(tool, Secrets(self._environment)), **more,
         }  # fmt: skip
         return ToolCall(**values)
+
+    def finder(self, name: str, secrets: Secrets) -> Finder:
+        """Return what finds the connections of a tool, and tells their secrets to those of a call."""
+        tool = self.catalogue.get(name)
+        assert tool is not None
+        return self._toolbox.finder(tool, secrets)
 
     async def run(self, name: str, kind: str = "live", call: ToolCall | None = None, /, **args: Any) -> Any:
         """Call one function of a tool, as a worker would."""

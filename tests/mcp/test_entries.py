@@ -11,8 +11,11 @@ from airlock.base.errors import ConfigError
 from airlock.cli.tools_import import entry_lines
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.output_shape import OutputShape
+from airlock.plans.tool_document import catalogue_document
 from airlock.tools.loader import load_catalogue
 from airlock.tools.mcp.definitions import MAX_TOOLS
+from airlock.tools.mcp.entries import unusable
+from airlock.tools.mcp.output_schema import without_refs
 
 OBJECT = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"], "additionalProperties": False}
 UPDATE = {
@@ -205,3 +208,72 @@ def test_imported_entries_load_and_say_what_no_entry_says(tmp_path: Path) -> Non
     assert '# the server says that it only reads: risk = "LOW", reversibility = "read_only"' in said
     assert '# it may preview itself: dry_run = { argument = "dryRun", value = true }' in said
     assert '# it may preview itself: dry_run = { argument = "dry_run", value = true }' in said
+
+
+@pytest.mark.parametrize(
+    ("tool", "chosen"),
+    [("get", "irreversible"), ("drop", "read_only")],
+)
+def test_a_contract_section_cannot_change_whether_a_tool_is_called_before_an_approval(
+    tmp_path: Path, tool: str, chosen: str
+) -> None:
+    more = f'[contracts."crm.{tool}"]\nreversibility = "{chosen}"\n'
+    said = told(tmp_path, READ + more)
+    assert f"contracts.crm.{tool}.reversibility" in said
+    assert f"write it in [mcp.crm.tools.{tool}]" in said
+
+
+def test_a_contract_section_may_change_what_the_entry_does_not_decide(tmp_path: Path) -> None:
+    more = '[contracts."crm.get"]\nreversibility = "read_only"\ntimeout = 5\n'
+    assert loaded(tmp_path, READ + more).contract("crm.get").timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "why"),
+    [
+        ("smile \U0001f600", OBJECT, "other characters than letters"),
+        ("wrong", {"type": "object", "properties": 5, "required": 7}, "cannot be checked"),
+        ("far", {"type": "object", "properties": {"a": {"$ref": "https://example.org/a.json"}}}, "cannot be checked"),
+    ],
+)
+def test_what_cannot_be_offered_is_told_and_gets_no_entry(name: str, schema: dict[str, Any], why: str) -> None:
+    definition = {"name": name, "title": None, "description": "It.", "input_schema": schema, "annotations": {}}
+    lines = list(entry_lines("crm", definition, refused=unusable(name, schema)))
+    assert all(line.startswith("#") for line in lines), "appended to airlock.toml, it would break the file"
+    assert why in lines[-1]
+
+
+STRING = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "there", "nowhere"),
+    [
+        ({"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "object", "properties": {"b": STRING}}}},
+         ("a", "b"), ("a", "c")),
+        ({"properties": {"a": {"$ref": "#"}, "n": STRING}}, ("a", "a", "n"), ("m",)),
+        ({"properties": {"a": {"$ref": "#/properties/b"}, "b": STRING}}, ("a",), ("c",)),
+        ({"properties": {"a": {"$ref": "https://example.org/a.json"}, "b": True}}, ("a", "x"), ("c",)),
+        ({"properties": {"a": {"$ref": "#/$defs/gone"}, "b": {"const": {"$ref": "#/x"}}}}, ("a", "x"), ("c",)),
+    ],
+)  # fmt: skip
+def test_references_of_an_output_schema_are_followed(
+    tmp_path: Path, schema: dict[str, Any], there: tuple[str, ...], nowhere: tuple[str, ...]
+) -> None:
+    catalogue = loaded(
+        tmp_path, tools=[{"name": "get", "input_schema": OBJECT, "output_schema": {"type": "object", **schema}}]
+    )
+    tool = catalogue.get("crm.get")
+    assert tool is not None
+    assert "$ref" not in json.dumps(catalogue_document(catalogue))
+    assert OutputShape(tool.output).lacks(there) is None
+    assert OutputShape(tool.output).lacks(nowhere) is not None
+
+
+def test_an_output_schema_that_grows_with_each_reference_has_an_end() -> None:
+    two = {
+        str(n): {"type": "object", "properties": {side: {"$ref": f"#/$defs/{n + 1}"} for side in "lr"}} for n in range(40)
+    }
+    made = without_refs({"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}, "b": 5}, "$defs": two})
+    assert len(json.dumps(made)) < 1_000_000
+    assert without_refs({"type": "object", "properties": 5, "anyOf": 7, "items": [1]}) == {"type": "object"}

@@ -5,16 +5,15 @@ from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from mcp import MCPError
-from mcp.client.session import ClientSession
 from mcp.types import CallToolResult
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
-from airlock.base.canonical import require_bounded
+from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.refs import UNKNOWN
-from airlock.tools.mcp.connection import told
+from airlock.tools.mcp.connection import Session, told
 from airlock.tools.outcomes import ANY, INPUT_REQUIRED, TOOL_ERROR, Asked, Effect, meaning
 
 
@@ -49,7 +48,7 @@ class ToolSaidError(ToolFailed):
 
 
 async def ask(
-    session: ClientSession, tool: str, args: Mapping[str, Any], *, writes: bool, meta: Mapping[str, Any] | None = None
+    session: Session, tool: str, args: Mapping[str, Any], *, writes: bool, meta: Mapping[str, Any] | None = None
 ) -> CallToolResult:
     """Call a tool once, and return its answer. The SDK is kept from sending it again, and from answering questions.
 
@@ -60,7 +59,7 @@ async def ask(
     """
     asked = Asked.MCP_WRITE if writes else Asked.MCP_READ
     try:
-        answer = await session.call_tool(tool, dict(args), meta=meta, allow_input_required=True)  # type: ignore[arg-type]
+        answer = await session.call_tool(tool, dict(args), meta)
     except MCPError as error:
         raise _failure(asked, str(error.code), f"{tool}: {error.code} {shorten(error.message, 300)}") from error
     except Exception as error:
@@ -90,8 +89,7 @@ def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:
     """
     output: Any = answer.structured_content if declared else _plain(answer)
     try:
-        require_bounded(output)
-        size = len(json.dumps(output))
+        size = len(bounded_json(output))  # refuses NaN, too
     except ValueError as error:
         size, why = MAX_OUTPUT_BYTES + 1, f"the answer cannot be kept: {error}"
     else:

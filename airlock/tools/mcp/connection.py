@@ -4,13 +4,14 @@ A session must be closed by the task that opened it, so each has a task of its o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.session import ClientSession
-from mcp.types import ListToolsResult, PaginatedRequestParams
+from mcp.types import CONNECTION_CLOSED, ListToolsResult, PaginatedRequestParams
+from pydantic import ValidationError
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
@@ -25,6 +26,26 @@ _CLOSE_WITHIN = 8.0
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 """Opens a client of the server."""
+
+
+class Session:
+    """An open session, which counts its calls that have no answer yet.
+
+    Args:
+        inner: The session of the SDK.
+    """
+
+    def __init__(self, inner: ClientSession) -> None:
+        self.inner = inner
+        self.under_way = 0
+
+    async def call_tool(self, tool: str, args: dict[str, Any], meta: Mapping[str, Any] | None) -> Any:
+        """Call a tool once; the SDK is kept from asking the tool again when it wants input."""
+        self.under_way += 1
+        try:
+            return await self.inner.call_tool(tool, args, meta=meta, allow_input_required=True)  # type: ignore[arg-type]
+        finally:
+            self.under_way -= 1
 
 
 class Connection:
@@ -42,7 +63,7 @@ class Connection:
         self._opening = asyncio.Lock()
         self._owner: _Owner | None = None
 
-    async def listed(self) -> tuple[ClientSession, dict[str, Definition]]:
+    async def listed(self) -> tuple[Session, dict[str, Definition]]:
         """Return an open session and the tools that the server has at this moment; nothing else was asked of it.
 
         Raises:
@@ -50,23 +71,33 @@ class Connection:
         """
         why: BaseException | None = None
         for _ in range(2):  # a session that was lost in the meantime is found out here, before anything is called
+            owner: _Owner | None = None
             try:
                 owner = await self._open()
                 async with asyncio.timeout(LIST_WITHIN):
-                    return owner.session, definitions_of(await _tools(owner.session))
+                    return owner.session, definitions_of(await _tools(owner.session.inner))
             except UnusableDefinitions as error:
                 raise ToolFailed(f"MCP server {self._server!r}: {error}") from error
             except Exception as error:  # noqa: BLE001  # transports raise errors of their own
                 why = error
-                await self.drop()
+                if owner is None:  # it cannot be opened: another attempt of the call may try again
+                    break
+                if owner.session.under_way and not _lost(error):
+                    break  # a server that does one thing at a time; closing would cut off what it does
+                await self._drop(owner)
         raise ToolFailed(f"MCP server {self._server!r} cannot be reached: {self._hide(told(why))}", retry=True) from why
 
-    async def drop(self) -> None:
-        """Close the session; the next call opens another one."""
+    async def close(self) -> None:
+        """Close the session, if there is one."""
+        if self._owner is not None:
+            await self._drop(self._owner)
+
+    async def _drop(self, owner: "_Owner") -> None:
+        """Close a session; the next call opens another one. One that another call has opened meanwhile stays."""
         async with self._opening:
-            owner, self._owner = self._owner, None
-        if owner is not None:
-            await owner.close()
+            if self._owner is owner:
+                self._owner = None
+        await owner.close()
 
     async def _open(self) -> "_Owner":
         async with self._opening:
@@ -91,7 +122,7 @@ async def connection(
     try:
         yield made
     finally:
-        await made.drop()
+        await made.close()
 
 
 class _Owner:
@@ -99,7 +130,7 @@ class _Owner:
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._client: Client | None = None
+        self._session: Session | None = None
         self._ready, self._closing = asyncio.Event(), asyncio.Event()
         self._task = asyncio.create_task(self._hold())
 
@@ -108,9 +139,9 @@ class _Owner:
         return self._task.done()
 
     @property
-    def session(self) -> ClientSession:
-        assert self._client is not None
-        return self._client.session
+    def session(self) -> Session:
+        assert self._session is not None
+        return self._session
 
     async def opened(self) -> None:
         ready = asyncio.create_task(self._ready.wait())
@@ -134,9 +165,17 @@ class _Owner:
             self._task.exception()  # retrieved: a session that was lost fails when it is closed, too
 
     async def _hold(self) -> None:
-        async with self._connect() as self._client:
+        async with self._connect() as client:
+            self._session = Session(client.session)
             self._ready.set()
             await self._closing.wait()
+
+
+def _lost(error: Exception) -> bool:
+    """Return True unless an error says that the session goes on: no answer yet, or one that is none."""
+    if isinstance(error, MCPError):
+        return error.code == CONNECTION_CLOSED
+    return not isinstance(error, TimeoutError)
 
 
 async def _tools(session: ClientSession) -> list[Definition]:
@@ -144,7 +183,14 @@ async def _tools(session: ClientSession) -> list[Definition]:
     found: list[Definition] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page: ListToolsResult = await session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+        try:
+            page: ListToolsResult = await session.list_tools(
+                params=PaginatedRequestParams(cursor=cursor) if cursor else None
+            )
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, wrong["loc"]))
+            raise UnusableDefinitions(f"its list of tools cannot be read: {place}: {wrong['msg']}") from error
         found += [_definition(each) for each in page.tools]
         cursor = page.next_cursor
         if not cursor or len(found) > MAX_TOOLS:

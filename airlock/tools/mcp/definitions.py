@@ -1,6 +1,7 @@
 """The words of a server about its tools, as they are pinned: each definition, and the set of them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ MAX_DEFINITIONS_BYTES = 2_000_000
 """The size of all definitions of one server as JSON."""
 _SHOWN = 120
 """Characters of a value that a difference shows."""
+_INDEX = re.compile(r"\[[0-9]{1,6}\]")
+"""An index in a path; a key of a server may hold brackets, too."""
 
 
 class UnusableDefinitions(AirlockError):
@@ -94,7 +97,7 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _at(value: Any, path: str) -> str:
     for part in path.replace("[", ".[").split("."):
-        if part.startswith("[") and isinstance(value, list):
+        if isinstance(value, list) and _INDEX.fullmatch(part) and int(part[1:-1]) < len(value):
             value = value[int(part[1:-1])]
         elif isinstance(value, Mapping) and part in value:
             value = value[part]

@@ -22,6 +22,7 @@ from airlock.tools.mcp.connection import Connection
 from airlock.tools.mcp.definitions import Definitions, pin
 from airlock.tools.mcp.mapped_calls import MappedCall, Observed, Probed, Undoing
 from airlock.tools.mcp.mappings import Expression
+from airlock.tools.mcp.output_schema import without_refs
 from airlock.tools.mcp.server_tool import ServerTool
 
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
@@ -63,14 +64,25 @@ def tool_of(
         return Problem(where=where, message=str(error), fix="correct the entry, or remove it")
 
 
+def unusable(name: str, schema: Mapping[str, Any]) -> str:
+    """Return why a tool cannot be offered, whatever its entry says; empty if it can."""
+    if not _NAME.fullmatch(name):
+        return f"its name {visible(name)!r} has other characters than letters, digits, _ . / and -"
+    try:
+        arguments_of(schema, _class_name(name))
+    except ContractError as error:
+        return f"its arguments cannot be checked: {error}"
+    return ""
+
+
 class _Entry:
     """The definition of one tool, and the operator's word about it."""
 
     def __init__(self, server: str, configured: McpServer, definitions: Definitions, name: str, entry: McpTool) -> None:
         self.server, self.configured, self.definitions = server, configured, definitions
         self.name, self.entry = name, entry
-        if not _NAME.fullmatch(name):
-            raise ContractError(f"its name {visible(name)!r} has other characters than letters, digits, _ . / and -")
+        if why := unusable(name, definitions[name].input_schema):
+            raise ContractError(why)
         self.model = self._model(name)
         reversibility = entry.promises.get("reversibility", Reversibility.IRREVERSIBLE)
         self.writes = reversibility != Reversibility.READ_ONLY
@@ -224,7 +236,7 @@ class _Entry:
 
     def _output(self) -> Any:
         schema = self.definitions[self.name].output_schema
-        return McpAnswer if schema is None else Annotated[Any, WithJsonSchema(dict(schema))]
+        return McpAnswer if schema is None else Annotated[Any, WithJsonSchema(without_refs(schema))]
 
     def _model(self, tool: str) -> type[SchemaArguments]:
         try:

@@ -1,11 +1,10 @@
 """One tool of an MCP server as a tool of the catalogue: its functions, as the operator's entry says."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from mcp.client.session import ClientSession
 
 from airlock.admission.mcp_config import SelfPreview
 from airlock.base.canonical import canonical_json, digest
@@ -17,7 +16,7 @@ from airlock.plans.shared import Shared
 from airlock.plans.tool_call import Preview, Probe, ToolCall
 from airlock.tools.common import require_mine
 from airlock.tools.mcp.answers import ToolSaidError, ask, doubtful, open_answer, output_of
-from airlock.tools.mcp.connection import Connection
+from airlock.tools.mcp.connection import Connection, Session
 from airlock.tools.mcp.definitions import Definitions, changes
 from airlock.tools.mcp.mapped_calls import MappedCall, Observed, Probed, Undoing
 from airlock.tools.mcp.mappings import Expression
@@ -48,8 +47,7 @@ class ServerTool:
     async def live(self, args: SchemaArguments, call: ToolCall) -> Any:
         """Make the call: the server must have the tools that were pinned, and the state the one that was previewed."""
         given = args.given()
-        session = await self._unchanged(call, self.name)
-        before = await self._state(session, given)
+        session, before = await self._ready(given, call)
         if self.observed is not None and call.observed is not None and digest(before) != call.observed:
             raise Stale(f"{self.observed.tool} does not answer what it did when this call was previewed")
         if not self.writes:
@@ -68,13 +66,26 @@ class ServerTool:
             call.undo = self._token_behind(before, output, await self._after(session, given))
         return output
 
+    async def _ready(self, given: Mapping[str, Any], call: ToolCall) -> tuple[Session, Any]:
+        """Return a session and the state before the call.
+
+        Raises:
+            ToolFailed: Also if the time of the call is over by then: unlike a call that got no answer, it was not made.
+        """
+        try:
+            session = await self._unchanged(call, self.name)
+            return session, await self._state(session, given)
+        except asyncio.CancelledError as error:
+            why = f"MCP server {self.server!r} was not ready in time: the call was not made"
+            raise ToolFailed(why, retry=True) from error
+
     def _token_behind(self, before: Any, output: Any, after: str | None) -> dict[str, Any]:
         needs_output = any(each.args.reads("output") for each in self.undo)
         whole = _token(before=before, output=output if needs_output else None, after=after)
         # a token that cannot be kept would be worse than one without the answer
         return whole if len(canonical_json(whole)) < MAX_OUTPUT_BYTES else _token(before=before, after=after)
 
-    async def _written(self, session: ClientSession, given: Mapping[str, Any], before: Any, call: ToolCall) -> Any:
+    async def _written(self, session: Session, given: Mapping[str, Any], before: Any, call: ToolCall) -> Any:
         meta = {"airlock/idempotency-key": call.idempotency_key, "airlock/fence": call.fence}
         try:
             answer = await ask(session, self.name, given, writes=True, meta=meta)
@@ -106,7 +117,7 @@ class ServerTool:
         pinned = None if call.follows_writes else digest(before)
         return Preview(effect=effect, output=output, observed=pinned, undo=self._undo_in_words(given, before, call))
 
-    async def _previewed(self, session: ClientSession, given: Mapping[str, Any]) -> tuple[str, Any]:
+    async def _previewed(self, session: Session, given: Mapping[str, Any]) -> tuple[str, Any]:
         if isinstance(self.dry, SelfPreview):
             answer = await self._answer(session, {**given, self.dry.argument: self.dry.value}, writes=False)
             return f"Would call {self._shown}, which says: {_short(answer)}.", UNKNOWN
@@ -166,7 +177,7 @@ class ServerTool:
     def _shown(self) -> str:
         return f"{self.server}.{self.name}"
 
-    async def _unchanged(self, call: ToolCall, *tools: str) -> ClientSession:
+    async def _unchanged(self, call: ToolCall, *tools: str) -> Session:
         """Return a session of a server whose tools are those that were pinned.
 
         Raises:
@@ -178,15 +189,15 @@ class ServerTool:
                 raise ToolFailed(f"the tools of MCP server {self.server!r} are not those that were pinned: {told}")
         return session
 
-    async def _answer(self, session: ClientSession, given: Mapping[str, Any], *, writes: bool) -> Any:
+    async def _answer(self, session: Session, given: Mapping[str, Any], *, writes: bool) -> Any:
         answer = await ask(session, self.name, given, writes=writes)
         return output_of(answer, declared=self._declares(self.name), writes=writes)
 
-    async def _read(self, session: ClientSession, mapped: MappedCall, scope: Mapping[str, Any]) -> Any:
+    async def _read(self, session: Session, mapped: MappedCall, scope: Mapping[str, Any]) -> Any:
         answer = await ask(session, mapped.tool, mapped.given(scope), writes=False)
         return output_of(answer, declared=mapped.declared, writes=False)
 
-    async def _state(self, session: ClientSession, given: Mapping[str, Any]) -> Any:
+    async def _state(self, session: Session, given: Mapping[str, Any]) -> Any:
         if self.observed is None:
             return None
         try:
@@ -202,7 +213,7 @@ class ServerTool:
             )
         return state
 
-    async def _after(self, session: ClientSession, given: Mapping[str, Any]) -> str | None:
+    async def _after(self, session: Session, given: Mapping[str, Any]) -> str | None:
         """Return the digest of the state behind a call; None if it cannot be read."""
         if self.observed is None:
             return None
@@ -241,7 +252,7 @@ class ServerTool:
             raise ToolFailed(f"the answer of the call is not known, and {undoing.args.text!r} needs it")
         return scope, undoing
 
-    async def _is_undone(self, session: ClientSession, scope: Mapping[str, Any], call: ToolCall) -> bool:
+    async def _is_undone(self, session: Session, scope: Mapping[str, Any], call: ToolCall) -> bool:
         """Return True if the state is the one before the call.
 
         Raises:

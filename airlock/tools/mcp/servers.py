@@ -1,7 +1,7 @@
 """The tools of all servers that `airlock.toml` names."""
 
 import asyncio
-import sys
+import re
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from airlock.admission.mcp_config import SERVER_NAME, McpServer
 from airlock.base.errors import AirlockError, ConfigError, Problem
 from airlock.base.likely import likely_fix
+from airlock.plans.contract import Reversibility
 from airlock.plans.shared import Opening, Shared
 from airlock.plans.tool import Tool
+from airlock.tools.mcp.child import error_log
 from airlock.tools.mcp.connection import Connection, connection
 from airlock.tools.mcp.definitions import Definition, UnusableDefinitions, read_definitions
 from airlock.tools.mcp.entries import tool_of
@@ -23,12 +25,15 @@ _LAST_WORDS = 300
 """Characters of the end of a command's standard error that a message holds."""
 
 
-def tools_of_servers(servers: Mapping[str, McpServer], secret: Resolve) -> tuple[list[Tool], list[Problem]]:
+def tools_of_servers(
+    servers: Mapping[str, McpServer], secret: Resolve, contracts: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[list[Tool], list[Problem]]:
     """Return the tools of some servers, and a problem for each server and each entry that cannot be used.
 
     Args:
         servers: The sections, by name.
         secret: Resolves the secrets of servers that are asked for their tools.
+        contracts: The sections `[contracts]`, by tool.
     """
     tools: list[Tool] = []
     problems: list[Problem] = []
@@ -43,6 +48,7 @@ def tools_of_servers(servers: Mapping[str, McpServer], secret: Resolve) -> tuple
             made = tool_of(name, server, found, tool, shared)
             problems += [made] if isinstance(made, Problem) else []
             tools += [made] if isinstance(made, Tool) else []
+            problems += _otherwise_rated(name, tool, server, (contracts or {}).get(f"{name}.{tool}", {}))
         problems += [_no_such_tool(name, tool, found) for tool in sorted(server.tools.keys() - found.keys())]
     return tools, problems
 
@@ -130,12 +136,32 @@ def _in_a_thread(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def _shared(name: str, server: McpServer) -> Shared[Connection]:
     async def hook(opening: Opening) -> AsyncIterator[Connection]:
         hide = _Hidden(opening.secret)
-        connect = lambda: client_of(server, hide.resolve, sys.stderr)  # noqa: E731
-        async with connection(name, connect, server.connect_timeout, hide) as opened:
-            yield opened
+        with error_log(name, hide) as errors:
+            connect = lambda: client_of(server, hide.resolve, errors)  # noqa: E731
+            async with connection(name, connect, server.connect_timeout, hide) as opened:
+                yield opened
 
     hook.__qualname__ = f"[mcp.{name}]"
     return Shared(hook)
+
+
+def _otherwise_rated(server: str, tool: str, section: McpServer, contract: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem if a section of `[contracts]` and the entry disagree on whether a tool only reads.
+
+    The entry decides which calls are made before an approval: the section would change the words, and not the deeds.
+    """
+    chosen, entry = contract.get("reversibility"), section.tools.get(tool)
+    rated = entry.promises.get("reversibility") if entry is not None else None
+    if chosen is None or (chosen == Reversibility.READ_ONLY) == (rated == Reversibility.READ_ONLY):
+        return []
+    key = tool if re.fullmatch(r"[A-Za-z0-9_-]+", tool) else f'"{tool}"'
+    return [
+        Problem(
+            where=f"contracts.{server}.{tool}.reversibility",
+            message="the entry of the tool says otherwise, and decides whether it is called before an approval",
+            fix=f"remove it here, and write it in [mcp.{server}.tools.{key}]",
+        )
+    ]
 
 
 def _no_such_tool(server: str, tool: str, found: Mapping[str, Definition]) -> Problem:

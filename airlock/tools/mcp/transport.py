@@ -12,6 +12,7 @@ from mcp.types import Implementation
 
 from airlock.admission.mcp_config import Given, McpServer, SecretName
 from airlock.program import version
+from airlock.tools.mcp.child import tethered
 
 _PATIENCE = httpx2.Timeout(30.0, read=None)
 """Seconds for a connection; the contract of a tool says how long its answer may take."""
@@ -40,10 +41,10 @@ async def client_of(server: McpServer, secret: Resolve, errors: TextIO) -> Async
         ):
             yield client
         return
-    assert server.command is not None
+    command, arguments = tethered(server)
     parameters = StdioServerParameters(
-        command=server.command,
-        args=list(server.args),
+        command=command,
+        args=arguments,
         env={name: _resolved(value, secret) for name, value in server.env.items()},
         cwd=server.cwd,
     )
