@@ -8,7 +8,7 @@ from airlock.tools.openapi import openapi_tools
 URL = os.environ.get("BILLING_URL", "http://127.0.0.1:8094") + "/billing"
 
 TOOLS = openapi_tools(
-    Path(__file__).with_name("billing_openapi.json"),
+    Path(__file__).parent / "openapi" / "billing.json",
     name="billing",
     url=URL,
     rated={

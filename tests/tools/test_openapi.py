@@ -16,7 +16,7 @@ from airlock.tools.openapi import openapi_tools
 from devtools.environment import ROOT
 from sandbox.processes import SandboxProcess
 
-DOCUMENT = ROOT / "examples" / "billing_openapi.json"
+DOCUMENT = ROOT / "examples" / "openapi" / "billing.json"
 Runner = Callable[..., Any]
 
 
