@@ -1,4 +1,4 @@
-"""The MCP server: nine tools for agents, none of which decides anything."""
+"""The MCP server: eight tools for agents, none of which decides anything."""
 
 from typing import Annotated, Any
 
