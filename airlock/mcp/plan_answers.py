@@ -1,5 +1,7 @@
 """The status of a plan in the words of an agent: what is in effect, what a person must do, and what to do next."""
 
+from collections.abc import Collection
+
 from airlock.base.text import listed, quoted
 from airlock.mcp.answers import Phase, PlanAnswer, StepState
 from airlock.mcp.instructions import KEEP_ON, not_in_effect
@@ -79,9 +81,7 @@ def _ended(seen: Seen, result: PlanResult, *, already: bool) -> PlanAnswer:
         outcome=result.outcome.value,
         why=result.why,
         already_proposed=already,
-        steps=tuple(
-            step.model_copy(update={"status": "undone"}) if step.id in undone else step for step in _steps(result.steps)
-        ),
+        steps=_steps(result.steps, undone),
         in_effect=tuple(step for step in result.live if step not in undone),
         undone=(*result.undone, *undone),
         unsettled=result.not_settled,
@@ -124,12 +124,12 @@ def _afterwards(result: PlanResult, *, already: bool) -> str:
     return f"{said}{again}"
 
 
-def _steps(steps: tuple[StepView, ...]) -> tuple[StepState, ...]:
+def _steps(steps: tuple[StepView, ...], undone: Collection[str] = ()) -> tuple[StepState, ...]:
     return tuple(
         StepState(
             id=step.id,
             tool=step.tool,
-            status=step.status,
+            status="undone" if step.id in undone else step.status,
             ceiling=None if step.ceiling is None else step.ceiling.value,
             reasons=step.reasons,
             error=step.error,
