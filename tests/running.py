@@ -15,6 +15,12 @@ from tests.processes.harness import Server
 
 STOPPED_WITHIN = 150.0
 """Seconds; more than the longest call of a test's tools and the margin a worker adds to it."""
+MANY_WAIT = {"history.maximumBufferedEventsBatch": 10_000}
+"""Answers that may come while one workflow task is answered.
+
+Beyond a hundred, which is the server's own number, it takes the task back and hands it out again. How many come depends on
+how busy the machine is.
+"""
 ONE_PART = {"matching.numTaskqueueReadPartitions": 1, "matching.numTaskqueueWritePartitions": 1}
 _SERVERS: list[Server] = []
 
@@ -49,7 +55,7 @@ async def dev_server(
 
     It is never started again and serves few tasks: a database in memory and queues of one part take it a sixth less CPU.
     """
-    server = Server(folder, metrics_port=metrics_port, limits={**ONE_PART, **(limits or {})}, lasting=False)
+    server = Server(folder, metrics_port=metrics_port, limits={**ONE_PART, **MANY_WAIT, **(limits or {})}, lasting=False)
     try:
         await server.start()
         client: Client = await connect_to(server.address)

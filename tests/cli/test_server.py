@@ -161,6 +161,7 @@ async def test_lock_unlock_and_abort(starter: Starter, airlock: Airlock) -> None
     await airlock.plan("held").wait_for(State.AWAITING_APPROVAL)
     aborted = await starter("abort", "held", "--reason", "not needed", "--by", "carol", "--json")
     assert (aborted.code, aborted.json["decision"]) == (0, "abort")
+    await airlock.plan("held").result()  # a run that still gives back its slots refuses by itself
     late = await starter("abort", "held", "--reason", "again")
     assert late.code == 1
     assert "plan 'held' has ended: aborted (not needed)" in late.err
