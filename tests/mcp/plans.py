@@ -30,18 +30,18 @@ class Desk:
     def __init__(self, client: Client, catalogue: Catalogue) -> None:
         self.airlock, self.catalogue = Airlock(client), catalogue
 
-    async def proposed(self, steps: list[dict[str, Any]], *, in_a_row: bool = True) -> PlanHandle:
-        """Submit a plan, and return it once it waits for an approval or has ended."""
-        for before, step in itertools.pairwise(steps) if in_a_row else ():
-            step.setdefault("after", [before["id"]])
-        document = {"plan_id": f"m{next(_NUMBERS)}", "goal": "test", "requested_by": "rita", "steps": steps}
+    async def proposed(self, steps: list[dict[str, Any]]) -> PlanHandle:
+        """Submit a plan whose steps run in their order, and return it once it waits for an approval or has ended."""
+        afters: list[list[str]] = [[], *([each["id"]] for each in steps[:-1])]
+        in_a_row = [{**each, "after": after} for each, after in zip(steps, afters, strict=True)]
+        document = {"plan_id": f"m{next(_NUMBERS)}", "goal": "test", "requested_by": "rita", "steps": in_a_row}
         handle = await self.airlock.submit(document)
         await handle.wait_for(State.AWAITING_APPROVAL)
         return handle
 
-    async def done(self, steps: list[dict[str, Any]], *, in_a_row: bool = True) -> PlanResult:
+    async def done(self, steps: list[dict[str, Any]]) -> PlanResult:
         """Submit a plan, approve it, and return its result."""
-        handle = await self.proposed(steps, in_a_row=in_a_row)
+        handle = await self.proposed(steps)
         status = await handle.status()
         if status.state is State.AWAITING_APPROVAL:
             verdict = await handle.decide("approve", by="alice", digest=status.digest)

@@ -110,16 +110,15 @@ async def test_a_page_is_filled_in_submitted_and_undone(temporal: WorkflowEnviro
             step("look", "web.browser_evaluate", **look),
         ]
         async with desk(temporal, toml) as place:
-            failing = [dict(each) for each in calls]
-            failing.append(step("fails", "web.browser_evaluate", function="() => { throw new Error('no') }"))
-            handle = await place.proposed(failing)
+            fails = step("fails", "web.browser_evaluate", function="() => { throw new Error('no') }")
+            handle = await place.proposed([*calls, fails])
             assert guests.posts == [], "no browser has done anything before the approval"
             await handle.decide("approve", by="alice", digest=(await handle.status()).digest)
             result = await handle.result()
             assert result.outcome is Outcome.ABORTED, result
             assert set(result.undone) == {"save", "fill"}
             assert (guests.posts, guests.names) == (["/add", "/remove"], [])
-            result = await place.done([dict(each) for each in calls])
+            result = await place.done(calls)
             assert result.outcome is Outcome.COMPLETED, result
             assert "Ada" in result.outputs["look"]["text"]
         assert guests.names == ["Ada"]

@@ -84,7 +84,7 @@ async def test_files(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
         step("move", "files.move_file", source=str(folder / "b.txt"), destination=str(folder / "c.txt")),
     ]
     async with desk(temporal, section("files", NODE, node("filesystem"), str(folder)) + FILES) as place:
-        handle = await place.proposed([dict(each) for each in calls])
+        handle = await place.proposed(calls)
         preview = await handle.preview()
         assert "as it was" in preview.text, "what it replaces, and what its own preview says, is shown"
         assert "+b.txt edited" in preview.text
@@ -97,7 +97,7 @@ async def test_files(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
             (folder / name).write_text(text)
         (folder / "c.txt").unlink()
         fails = step("fails", "files.read_text_file", path=str(folder / "c.txt"), head=1, tail=1)
-        result = await place.done([*(dict(each) for each in calls), fails])
+        result = await place.done([*calls, fails])
         assert result.outcome is Outcome.ABORTED, result
         assert files_of(folder) == before
 
@@ -156,12 +156,12 @@ async def test_a_graph(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
         step("knows", "memory.create_relations", relations=[{"from": "Ada", "to": "Bob", "relationType": "knows"}]),
     ]  # fmt: skip
     async with desk(temporal, section("memory", NODE, node("memory"), more=more) + GRAPH) as place:
-        failing = [dict(each) for each in calls] + [step("fails", "memory.add_observations", observations=[
+        failing = [*calls, step("fails", "memory.add_observations", observations=[
             {"entityName": "Nobody", "contents": ["x"]}])]  # fmt: skip
         result = await place.done(failing)
         assert result.outcome is Outcome.ABORTED, result
         assert graph() == [known], "what was there before it, though it was created again, is still there"
-        assert (await place.done([dict(each) for each in calls])).outcome is Outcome.COMPLETED
+        assert (await place.done(calls)).outcome is Outcome.COMPLETED
     names = sorted(each["name"] for each in graph() if each["type"] == "entity")
     assert names == ["Ada", "Bob"]
     assert next(each for each in graph() if each.get("name") == "Ada")["observations"] == ["counts", "writes"]
@@ -232,13 +232,13 @@ async def test_git(temporal: WorkflowEnvironment, tmp_path: Path) -> None:
     where = {"repo_path": str(repository)}
     add = step("add", "git.git_add", **where, files=["a.txt"])
     async with desk(temporal, section("git", python("git"), "-m", "mcp_server_git") + GIT) as place:
-        handle = await place.proposed([dict(add)])
+        handle = await place.proposed([add])
         assert "+two" in (await handle.preview()).text
-        result = await place.done([dict(add), step("fails", "git.git_status", repo_path=str(tmp_path))])
+        result = await place.done([add, step("fails", "git.git_status", repo_path=str(tmp_path))])
         assert result.outcome is Outcome.ABORTED, result
         assert (git("diff", "--cached"), git("log", "--format=%s")) == ("", "first")
         assert (repository / "a.txt").read_text() == "two\n"
-        result = await place.done([dict(add), step("commit", "git.git_commit", **where, message="second")])
+        result = await place.done([add, step("commit", "git.git_commit", **where, message="second")])
         assert result.outcome is Outcome.COMPLETED
     assert git("log", "--format=%s") == "second\nfirst"
     assert git("status", "--short") == ""
