@@ -19,6 +19,7 @@ from airlock.plans.contract import Mode, Reversibility
 from airlock.plans.tool_document import catalogue_document
 from airlock.run.call_record import CallStatus
 from airlock.run.outcome import Outcome
+from airlock.run.presentation.agent_words import KEEP_ON, ended
 from airlock.run.presentation.views import PlanResult, StepView, rehearsal_failed
 
 MAX_NAME = 64
@@ -26,7 +27,6 @@ MAX_NAME = 64
 MAX_ANSWER = 4_000
 """Characters of a text that tells an agent why a call is not in effect."""
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
-_KEEP_ON = "Do not repeat the call unless the user asks."
 _CORRECT = "Correct the call before you make it again, or tell the user."
 _DONE_WITH = {
     CallStatus.UNDONE: "Not in effect any more ({}): the call was made, and compensated.",
@@ -195,7 +195,7 @@ def refused(calls: Sequence[AgentCall], why: str) -> dict[str, Answer]:
 
 def unknown(calls: Sequence[AgentCall], why: str) -> dict[str, Answer]:
     """Return the answers to the calls of a plan that ended without a result."""
-    text = f"Not known: the call may be in effect. {shorten(why, MAX_ANSWER)}. {_KEEP_ON}"
+    text = f"Not known: the call may be in effect. {shorten(why, MAX_ANSWER)}. {KEEP_ON}"
     return {call.id: Answer(in_effect=False, value=text) for call in calls}
 
 
@@ -240,6 +240,6 @@ def _answer(step: StepView, result: PlanResult) -> Answer:
     because = step.error or ("; ".join(step.reasons) if step.ceiling is not Mode.LIVE else "")
     status = f"{step.status}: {quoted(because, MAX_ANSWER)}" if because else step.status
     begun = _DONE_WITH.get(CallStatus(step.status)) if step.status in list(CallStatus) else None
-    advice = _CORRECT if result.outcome is Outcome.UNREHEARSED or rehearsal_failed(result) else _KEEP_ON
-    ended = f"The plan ended {result.outcome}: {quoted(result.why, MAX_ANSWER)}."
-    return Answer(in_effect=False, value=f"{(begun or 'Not in effect ({}).').format(status)} {ended} {advice}")
+    advice = _CORRECT if result.outcome is Outcome.UNREHEARSED or rehearsal_failed(result) else KEEP_ON
+    end = ended(result.outcome, result.why, MAX_ANSWER)
+    return Answer(in_effect=False, value=f"{(begun or 'Not in effect ({}).').format(status)} {end} {advice}")

@@ -25,7 +25,6 @@ from airlock.plans.canonical_field import key_of
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan
-from airlock.plans.tool_document import catalogue_document
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import find_config
 
@@ -236,7 +235,7 @@ def tools(
         return OK
     if as_json:
         policy = (Config() if configured is None else configured[0]).policy
-        emit({**catalogue_document(catalogue), **offers(catalogue, policy)})
+        emit({"catalogue_hash": catalogue.digest(), **offers(catalogue, policy)})
         return OK
     table = Table()
     for column in ("tool", "risk", "reversibility", "permissions", "arguments", "dry run", "timeout"):

@@ -154,4 +154,4 @@ def _properties(schema: dict[str, Any]) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    return visible(shorten(" ".join(text.split()), 160))
+    return visible(shorten(text, 160))

@@ -49,7 +49,7 @@ class ToolsAnswer(Answer):
 
 
 class StepCheck(WireModel):
-    """How far one step could go."""
+    """The furthest mode of one step, with the reasons."""
 
     id: str
     tool: str
@@ -116,7 +116,7 @@ class PlanAnswer(Answer):
 
 
 class PreviewAnswer(Answer):
-    """What the approver is shown."""
+    """The preview of a plan, as its approver is shown it."""
 
     plan_id: str = ""
     text: str = ""

@@ -1,6 +1,6 @@
-"""What a model is told about the server: when it connects, and in the titles and descriptions of the tools."""
+"""Texts about the server for models: one for when they connect, and one for the argument that takes a plan."""
 
-from airlock.base.text import quoted
+from airlock.run.presentation.agent_words import KEEP_ON, ended
 
 INSTRUCTIONS = """\
 Airlock makes real tool calls for you, but only after a person has approved them. You propose a plan of steps; Airlock \
@@ -37,9 +37,6 @@ PLAN_HELP = (
 )
 
 
-KEEP_ON = "Do not repeat the call unless the user asks."
-
-
 def not_in_effect(status: str, outcome: str, why: str) -> str:
     """Return what a model is told about a plan that ended without effect."""
-    return f"Not in effect ({status}). The plan ended {outcome}: {quoted(why, 2_000)}. {KEEP_ON}"
+    return f"Not in effect ({status}). {ended(outcome, why, 2_000)} {KEEP_ON}"

@@ -4,11 +4,12 @@ from collections.abc import Collection
 
 from airlock.base.text import listed, quoted
 from airlock.mcp.answers import Phase, PlanAnswer, StepState
-from airlock.mcp.instructions import KEEP_ON, not_in_effect
+from airlock.mcp.instructions import not_in_effect
 from airlock.mcp.masking import bounded
 from airlock.mcp.own_plans import Seen
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
+from airlock.run.presentation.agent_words import KEEP_ON
 from airlock.run.presentation.views import PlanResult, StatusView, StepView, rehearsal_failed
 
 GOOD = (Outcome.COMPLETED, Outcome.PARTIAL, Outcome.REHEARSED)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from typing import Annotated, Any
@@ -99,6 +99,13 @@ def _not_mine() -> ToolFailed:
     text = "this attempt does not belong to its worker any more, or Temporal cannot be asked: nothing was done"
     # with a time: a call that may be made once only gets another attempt if nothing but the question failed
     return ToolFailed(text, retry=True, after=5.0)
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with each of some secrets replaced by `***`."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return text
 
 
 def required(value: str, key: str) -> str:

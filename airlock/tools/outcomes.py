@@ -22,6 +22,8 @@ INPUT_REQUIRED: Final = "input required"
 """An answer of an MCP server that asks for something before it goes on."""
 TOOL_ERROR: Final = "isError"
 """An answer of an MCP tool that says it is an error."""
+_MALFORMED: Final = ("-32700", "-32600", "-32601", "-32602", "-32020")
+"""Codes of JSON-RPC by which an MCP server refuses a request before it calls a tool."""
 SQLSTATE: Final = 5
 """Characters of an SQLSTATE."""
 
@@ -180,14 +182,15 @@ TABLE: Final[tuple[Row, ...]] = (
     _doubt(Asked.SQL_COMMIT, ANY, why="the server may have committed before the connection was lost"),
     _not_now(Asked.MCP_WRITE, NOT_SENT, why="the server could not be reached, or its list of tools did not come"),
     _refused(
-        Asked.MCP_WRITE, "-32700", "-32600", "-32601", "-32602", "-32020",
+        Asked.MCP_WRITE, *_MALFORMED,
         why="the server takes the request for malformed: it called no tool (JSON-RPC 2.0, 5.1)",
     ),
     _refused(Asked.MCP_WRITE, INPUT_REQUIRED, why="the server asks for input before it goes on, and gets none"),
     _doubt(Asked.MCP_WRITE, TOOL_ERROR, why="the tool may have acted before it failed, unless the operator says otherwise"),
     _doubt(Asked.MCP_WRITE, ANY, why="the request was sent, and no answer says what it did"),
-    _refused(Asked.MCP_READ, TOOL_ERROR, INPUT_REQUIRED, "-32700", "-32600", "-32601", "-32602", "-32020",
-             why="the server says that the request is at fault"),
+    _refused(
+        Asked.MCP_READ, TOOL_ERROR, INPUT_REQUIRED, *_MALFORMED, why="the server says that the request is at fault"
+    ),
     _not_now(Asked.MCP_READ, ANY, why="no answer; a read changes nothing"),
     _not_now(
         Asked.FILE_DRAFT, "ENOSPC", "EDQUOT", "EAGAIN", "EBUSY", "EINTR", "EMFILE", "ENFILE", "ENOENT",

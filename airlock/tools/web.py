@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
-from airlock.tools.common import Settings, Texts
+from airlock.tools.common import Settings, Texts, hidden
 from airlock.tools.outcomes import LOST, NOT_SENT, PUT_OFF, Asked, Effect, meaning
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ async def exchange(
     except not_sent as error:
         raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
     except httpx.LocalProtocolError as error:
-        raise ToolFailed(f"{what} is not a valid request: {_hidden(str(error), hide)}") from error
+        raise ToolFailed(f"{what} is not a valid request: {hidden(str(error), hide)}") from error
     except Exception as error:
         if sending.not_begun:
             raise ToolFailed(f"{what} was not sent: {_name(error)}", retry=meaning(asked, NOT_SENT).again) from error
@@ -180,7 +180,7 @@ async def exchange(
             await response.aclose()
     if succeeded:
         return Reply(response.status_code, response.headers, content, undecoded)
-    said = shorten(_hidden(_text(content or b"", response.headers), hide), 200)
+    said = shorten(hidden(_text(content or b"", response.headers), hide), 200)
     raise _failure(asked, what, response, said)
 
 
@@ -256,12 +256,6 @@ def _what(request: "httpx.Request") -> str:
 
 def _name(error: Exception) -> str:
     return shorten(f"{type(error).__name__} {error}".strip(), 200)
-
-
-def _hidden(text: str, hide: Sequence[str]) -> str:
-    for secret in hide:
-        text = text.replace(secret, "***") if secret else text
-    return text
 
 
 def json_bytes(value: Any) -> int:

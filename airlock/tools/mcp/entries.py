@@ -66,13 +66,20 @@ def tool_of(
 
 def unusable(name: str, schema: Mapping[str, Any]) -> str:
     """Return why a tool cannot be offered, whatever its entry says; empty if it can."""
-    if not _NAME.fullmatch(name):
-        return f"its name {visible(name)!r} has other characters than letters, digits, _ . / and -"
     try:
-        arguments_of(schema, _class_name(name))
+        _own_model(name, schema)
     except ContractError as error:
-        return f"its arguments cannot be checked: {error}"
+        return str(error)
     return ""
+
+
+def _own_model(name: str, schema: Mapping[str, Any]) -> type[SchemaArguments]:
+    if not _NAME.fullmatch(name):
+        raise ContractError(f"its name {visible(name)!r} has other characters than letters, digits, _ . / and -")
+    try:
+        return arguments_of(schema, _class_name(name))
+    except ContractError as error:
+        raise ContractError(f"its arguments cannot be checked: {error}") from error
 
 
 class _Entry:
@@ -81,9 +88,7 @@ class _Entry:
     def __init__(self, server: str, configured: McpServer, definitions: Definitions, name: str, entry: McpTool) -> None:
         self.server, self.configured, self.definitions = server, configured, definitions
         self.name, self.entry = name, entry
-        if why := unusable(name, definitions[name].input_schema):
-            raise ContractError(why)
-        self.model = self._model(name)
+        self.model = _own_model(name, definitions[name].input_schema)
         reversibility = entry.promises.get("reversibility", Reversibility.IRREVERSIBLE)
         self.writes = reversibility != Reversibility.READ_ONLY
 

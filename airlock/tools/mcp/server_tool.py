@@ -51,7 +51,7 @@ class ServerTool:
         if self.observed is not None and call.observed is not None and digest(before) != call.observed:
             raise Stale(f"{self.observed.tool} does not answer what it did when this call was previewed")
         if not self.writes:
-            return await self._answer(session, given, writes=False)
+            return await self._answer(session, given)
         self._require_undo(given, before)
         earlier = call.undo
         if self.undo:
@@ -110,16 +110,16 @@ class ServerTool:
             if not call.follows_writes:
                 raise
             return Preview(effect=f"Would call {self._shown}. Now: {error}; earlier steps of the plan may change that.")
-        if self.observed is None:
-            return Preview(effect=effect, output=output, undo=self._undo_in_words(given, before, call))
-        effect += f" Before: {_short(before)}."
-        # what earlier steps change is not known before they do it: then nothing is held against the live call
-        pinned = None if call.follows_writes else digest(before)
+        pinned = None
+        if self.observed is not None:
+            effect += f" Before: {_short(before)}."
+            # what earlier steps change is not known before they do it: then nothing is held against the live call
+            pinned = None if call.follows_writes else digest(before)
         return Preview(effect=effect, output=output, observed=pinned, undo=self._undo_in_words(given, before, call))
 
     async def _previewed(self, session: Session, given: Mapping[str, Any]) -> tuple[str, Any]:
         if isinstance(self.dry, SelfPreview):
-            answer = await self._answer(session, {**given, self.dry.argument: self.dry.value}, writes=False)
+            answer = await self._answer(session, {**given, self.dry.argument: self.dry.value})
             return f"Would call {self._shown}, which says: {_short(answer)}.", UNKNOWN
         if self.dry is None:
             return f"Would call {self._shown}.", UNKNOWN
@@ -189,9 +189,10 @@ class ServerTool:
                 raise ToolFailed(f"the tools of MCP server {self.server!r} are not those that were pinned: {told}")
         return session
 
-    async def _answer(self, session: Session, given: Mapping[str, Any], *, writes: bool) -> Any:
-        answer = await ask(session, self.name, given, writes=writes)
-        return output_of(answer, declared=self._declares(self.name), writes=writes)
+    async def _answer(self, session: Session, given: Mapping[str, Any]) -> Any:
+        """Return what the tool itself answers to a call that changes nothing."""
+        answer = await ask(session, self.name, given, writes=False)
+        return output_of(answer, declared=self._declares(self.name), writes=False)
 
     async def _read(self, session: Session, mapped: MappedCall, scope: Mapping[str, Any]) -> Any:
         answer = await ask(session, mapped.tool, mapped.given(scope), writes=False)

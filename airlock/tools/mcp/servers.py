@@ -14,6 +14,7 @@ from airlock.base.likely import likely_fix
 from airlock.plans.contract import Reversibility
 from airlock.plans.shared import Opening, Shared
 from airlock.plans.tool import Tool
+from airlock.tools.common import hidden
 from airlock.tools.mcp.child import error_log
 from airlock.tools.mcp.connection import Connection, connection
 from airlock.tools.mcp.definitions import Definition, UnusableDefinitions, read_definitions
@@ -109,9 +110,7 @@ class _Hidden:
         return value
 
     def __call__(self, text: str) -> str:
-        for value in self._values:
-            text = text.replace(value, "***")
-        return text
+        return hidden(text, self._values)
 
 
 def _in_a_thread(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
