@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test coverage check chromium postgresql mcp-servers mcp-peers peers corpus chaos attack export-check bench schemas docs docs-site clean
+.PHONY: help setup demo dev test coverage check chromium axe postgresql mcp-servers mcp-peers peers corpus chaos attack export-check bench schemas docs docs-site clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -27,12 +27,12 @@ demo: setup ## the main job, start to end, without typing
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them
 	@$(BIN)/python -m devtools.dev
 
-test: setup ## all tests, three at a time: they wait more than they compute
+test: setup ## all tests, six at a time: they wait more than they compute
 	@# modules are compiled once: else each of the many processes that tests start does it
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 # the core alone, by its pure tests alone: what only a server shows is no table. See CONTRIBUTING.md for the bar.
-CORE := base plans admission gates run monitoring export wire
+CORE := base plans admission gates run monitoring alerts export wire
 BRANCHES := 95
 coverage: setup ## branch coverage of the pure core by tests/core; fails below the bar
 	@mkdir -p .airlock/coverage
@@ -48,6 +48,9 @@ check: setup ## ruff, mypy strict, import rules
 
 chromium: setup ## Debian's Chromium under .airlock, for the tests of the page that verify --html writes; installs nothing
 	@$(BIN)/python -m devtools.chromium
+
+axe: setup ## axe-core under .airlock, with which the tests of the console look for barriers; needs npm
+	@$(BIN)/python -m devtools.axe
 
 postgresql: setup ## Debian's PostgreSQL under .airlock unless one is installed, for the tests of the database tools; installs nothing
 	@$(BIN)/python -m devtools.postgresql

@@ -8,11 +8,11 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from airlock.activities.claimed_calls import in_any_spelling
+from airlock.activities.calls.claimed_calls import in_any_spelling
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import reliability
 from airlock.activities.other_plans import others
-from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.admitted import Admission, Admitted
 from airlock.admission.call_digest import known_digest

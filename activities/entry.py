@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from temporalio import activity
 
 from airlock.activities.admit import resource_hash
+from airlock.activities.calls.permitted import root_objection
 from airlock.activities.gates import GateActivities, interruptible
-from airlock.activities.permitted import root_objection
 from airlock.activities.proven_input import unproven_input
 from airlock.activities.server_time import server_time
 from airlock.activities.toolbox import Toolbox
@@ -21,7 +21,7 @@ from airlock.run.decisions.evidence import EntryRequest, Evidence
 from airlock.run.decisions.permission import AGAIN, STALE, Permission, examine, lane_objection
 from airlock.run.live.read_lane import old_reads, other_reads, read_leaf
 from airlock.run.permit import Permits, Root, leaf_of
-from airlock.run.sealed import SealedStep
+from airlock.run.sealing.sealed import SealedStep
 
 ASKED_FOR = 30.0
 """Seconds for the answer of the gates while the first calls of a run wait in the same activity."""
@@ -74,7 +74,13 @@ class EntryActivities:
             if why := self._other_index(request.evidence):
                 return self._denied(AGAIN, why)
             answer = await asyncio.to_thread(
-                examine, request.evidence, self._toolbox.policy, self._toolbox.catalogue, request.holder, now
+                examine,
+                request.evidence,
+                self._toolbox.policy,
+                self._toolbox.catalogue,
+                request.holder,
+                now,
+                activity.info().namespace,
             )
             if isinstance(answer, EntryRefused):
                 return AcquireDenied(held=request.held, refusal=answer)
@@ -102,7 +108,7 @@ class EntryActivities:
         now = server_time()
         if why := unproven_input(self._keyring.demands):
             return why
-        answer = examine(evidence, self._toolbox.policy, self._toolbox.catalogue, holder, now)
+        answer = examine(evidence, self._toolbox.policy, self._toolbox.catalogue, holder, now, activity.info().namespace)
         if isinstance(answer, EntryRefused):
             return answer.why
         if why := lane_objection(answer.steps, evidence, self._toolbox.policy, self._toolbox.catalogue):

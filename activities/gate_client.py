@@ -9,6 +9,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from airlock.admission.admitted import EPOCH
 from airlock.base import names
 from airlock.base.visible import visible
 from airlock.gates.answers import (
@@ -72,7 +73,7 @@ async def _answer(client: Client, gate: str, wanted: SlotRequest) -> GateAnswer:
                 raise
         else:
             return found
-    start = GateStart(capacity=wanted.capacity, after=await left_behind(client, gate))
+    start = GateStart(capacity=wanted.capacity, after=await left_behind(client, gate), epoch=EPOCH)
     answer: GateAnswer = await updated(client, gate, wanted.name, start, "acquire", wanted, cast(Any, GateAnswer))
     return answer
 
@@ -133,7 +134,7 @@ async def release_slots(client: Client, gate: str, release: Release) -> bool:
     # the gate's next run restores the slots of the terminated one: without this signal it would never free this slot
     await client.start_workflow(
         names.GATE_WORKFLOW,
-        GateStart(after=after),
+        GateStart(after=after, epoch=EPOCH),
         id=gate,
         task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -159,7 +160,7 @@ def not_granted(
             return AcquireQueued(held=held, waiting=GateWait(gate=gate, name=name, position=position, holders=holders))
         case GateBusy(holders=holders):
             return AcquireBusy(held=held, busy=GateWait(gate=gate, name=name, holders=holders))
-        case GateClosed(by=by, why=why):
-            return AcquireClosed(held=held, closed=ClosedGate(by=by, reason=why))
+        case GateClosed(by=by, why=why, proof=proof):
+            return AcquireClosed(held=held, closed=ClosedGate(by=by, reason=why, proof=proof))
         case OverBudget(why=why):
             return AcquireRefused(held=held, refused=why or "the gate refused")

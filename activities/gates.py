@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 
 from airlock.activities import gate_client
 from airlock.activities.admit import resource_hash
-from airlock.activities.claimed_calls import in_any_spelling
+from airlock.activities.calls.claimed_calls import in_any_spelling
 from airlock.activities.heartbeat import run_to_completion
 from airlock.activities.monitor import send_reports
 from airlock.activities.proven_input import unproven_input
@@ -134,7 +134,8 @@ class GateActivities:
                 answer = await gate_client.ask(client, gate, wanted)
             if not isinstance(answer, SlotGranted):
                 return gate_client.not_granted(gate, wanted.name, answer, tuple(held))
-            held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots))
+            own = answer.own_release
+            held.append(HeldSlot(gate=gate, name=wanted.name, fence=answer.fence, slots=answer.slots, own_release=own))
         if not request.claims:
             return AcquireGranted(held=tuple(held))
         calls = tuple(in_any_spelling(self._toolbox.catalogue, claim, request.plan_id) for claim in request.claims)
@@ -194,16 +195,10 @@ class GateActivities:
 
     async def _leave(self, client: Client, request: LeaveWithReports) -> LeaveResult:
         limit = asyncio.Semaphore(_AT_ONCE)
-        release = Release(holder=request.holder, request=request.request, execution=request.execution)
-
-        doubts = {"doubts": request.doubts, "lost": request.lost, "said_at": request.said_at}
 
         async def one(gate: str) -> bool:
             async with limit:
-                told = release.model_copy(update=doubts) if gate == names.LIVE_GATE else release
-                if request.fences is not None:
-                    told = told.model_copy(update={"fence": request.fences.get(gate, 0)})
-                return await gate_client.release_slots(client, gate, told)
+                return await gate_client.release_slots(client, gate, request.release_at(gate))
 
         gates = sorted(set(request.gates))
         there = await _all(one(gate) for gate in gates)
@@ -227,8 +222,9 @@ async def _closed(client: Client, holder: str, run_id: str) -> ClosedHolder | No
         return ClosedHolder(holder=holder)
     if is_open(found) or found.status == Status.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
         return None
-    completed = found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED
-    calls = () if completed else await _perhaps_running(client, holder, found.execution.run_id)
+    # a run of Airlock gives its slots back before it completes; a client can complete one with a workflow task that it took
+    calls = await _perhaps_running(client, holder, found.execution.run_id)
+    completed = found.status == Status.WORKFLOW_EXECUTION_STATUS_COMPLETED and not calls
     return ClosedHolder(holder=holder, at=found.close_time.ToDatetime(tzinfo=UTC), completed=completed, calls=calls)
 
 

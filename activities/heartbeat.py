@@ -9,8 +9,8 @@ from temporalio import activity
 from temporalio.client import AsyncActivityHandle
 from temporalio.converter import ActivitySerializationContext
 
+from airlock.activities.calls.still_mine import begin_beating, note_heartbeat
 from airlock.activities.options import HEARTBEAT_INTERVAL
-from airlock.activities.still_mine import begin_beating, note_heartbeat
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from airlock.activities.secrets import Secrets
-from airlock.activities.tool_defects import explain
+from airlock.activities.functions.secrets import Secrets
+from airlock.activities.functions.tool_defects import explain
 from airlock.activities.toolbox import Finder, Toolbox
 from airlock.base.errors import AirlockError, ContractError
 from airlock.plans.catalogue import Catalogue

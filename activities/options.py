@@ -60,6 +60,8 @@ RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_a
 
 POLICY = Options(timedelta(seconds=10), None, RetryPolicy(maximum_attempts=3))
 """For reading the worker's own policy; an approval for which it cannot be read is refused."""
+POLICY_WITHIN = timedelta(seconds=60)
+"""Time for an answer with all attempts: a lock that cannot be judged by then counts under the policy known last."""
 STORED_AT = Options(timedelta(seconds=60), None, RetryPolicy(maximum_attempts=5))
 """For reading when approvals were stored; one for which that cannot be read counts as too late."""
 

@@ -24,8 +24,11 @@ class PolicyActivities:
 
     @activity.defn(name="policy_now")
     async def policy_now(self, request: PolicyRequest) -> PolicyNow:
-        """Return the policy of this worker. A local activity: it only reads the worker's memory."""
-        self._toolbox.require_plan(request.plan_id, undo=True)
+        """Return the policy of this worker. It only reads the worker's memory."""
+        if request.gate:
+            self._toolbox.require_gate(request.gate)
+        else:
+            self._toolbox.require_plan(request.plan_id, undo=True)
         return PolicyNow(policy=self._toolbox.policy)
 
     @activity.defn(name="stored_at")

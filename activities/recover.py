@@ -18,8 +18,9 @@ from airlock.plans.outcome import CallInDoubt, CallSucceeded
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.run.live.recovery import HistoryEvidence, keep_follows, overlay, repeat_or_answer, seconds_until_quiet
 from airlock.run.state import Run
+from airlock.run.undo import EndedPlan
 from airlock.temporal.carried import carried_by
-from airlock.temporal.history import Unreadable, described, evidence_of, is_open, runs_by_visibility
+from airlock.temporal.history import Unreadable, described, earlier_runs, evidence_of, is_open, runs_by_visibility
 from airlock.temporal.proof_converter import UnprovenAnswer
 from airlock.wire import Recovered, RecoverRequest
 
@@ -60,7 +61,9 @@ class RecoverActivities:
                     break
                 run = None
             run = run or await _carried(client, latest)
-            return await self._brought_up_to_date(client, run, latest)
+            ended = await _as_it_ended(client, request.plan_id, plan, run) if request.signed else None
+            found = await self._brought_up_to_date(client, run, latest)
+            return found.model_copy(update={"ended": ended})
         except Unreadable as error:
             raise ApplicationError(str(error), type="Unreadable") from error
 
@@ -100,6 +103,20 @@ class RecoverActivities:
         # the undo keeps its own audit and its own seal
         run.audit, run.lately_refused, run.sealed, run.previews, run.replaced, run.votes = [], (), None, {}, (), ()
         return Recovered(run=run, quiet_at=quiet_at)
+
+
+async def _as_it_ended(client: Client, plan_id: str, plan: WorkflowExecutionInfo, run: Run) -> EndedPlan:
+    """Return what a signed request must be about. The run may be that of an earlier undo.
+
+    Raises:
+        Unreadable: If the plan cannot answer, or visibility does not show this undo yet: it may lack another one.
+    """
+    last = run if run.undoing is None else await _carried(client, plan)
+    undo_id, own = names.undo_workflow_id(plan_id), str(activity.info().workflow_run_id)
+    earlier = await earlier_runs(client, undo_id, own, certain=True)
+    began = max(earlier, key=lambda info: info.start_time.ToNanoseconds(), default=None)
+    previous = "" if began is None else began.execution.run_id
+    return EndedPlan(life=last.life, digest=last.digest, previous=previous)
 
 
 async def _did_nothing(client: Client, info: WorkflowExecutionInfo) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from airlock.activities.secrets import Secrets
+from airlock.activities.functions.secrets import Secrets
 from airlock.admission.policy import Policy
 from airlock.admission.secret_grants import secret_problems
 from airlock.base import names
@@ -81,6 +81,17 @@ class Toolbox:
             raise ApplicationError(
                 f"this is not the run of plan {plan_id!r}: nothing was done", type="NotThePlan", non_retryable=True
             )
+
+    @staticmethod
+    def require_gate(gate: str) -> None:
+        """Refuse to act for any workflow but that gate's own.
+
+        Raises:
+            ApplicationError: If another workflow, or a client, started the activity.
+        """
+        info = activity.info()
+        if info.workflow_type != names.GATE_WORKFLOW or info.workflow_id != gate:
+            raise ApplicationError(f"this is not the gate {gate!r}: nothing was done", type="NotTheGate", non_retryable=True)
 
     def require_grants(self, step: Step) -> None:
         """Refuse each `$secret` of a step that this worker's own policy and contract do not allow.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         ToolFailed,
     )
     from airlock.client import Airlock, PlanHandle
+    from airlock.plans.arguments.schema_arguments import SchemaArguments, arguments_of
     from airlock.plans.contract import Contract, Fidelity, Mode, Reversibility, Risk
     from airlock.plans.own_steps import Earlier, Left
     from airlock.plans.refs import UNKNOWN
-    from airlock.plans.schema_arguments import SchemaArguments, arguments_of
     from airlock.plans.shared import Opening, Shared, shared
     from airlock.plans.tool import Tool, tool
     from airlock.plans.tool_call import Preview, Probe, ToolCall
@@ -68,7 +68,7 @@ _HOME = {
     **dict.fromkeys(("Preview", "Probe", "ToolCall"), "airlock.plans.tool_call"),
     **dict.fromkeys(("Opening", "Shared", "shared"), "airlock.plans.shared"),
     **dict.fromkeys(("Earlier", "Left"), "airlock.plans.own_steps"),
-    **dict.fromkeys(("SchemaArguments", "arguments_of"), "airlock.plans.schema_arguments"),
+    **dict.fromkeys(("SchemaArguments", "arguments_of"), "airlock.plans.arguments.schema_arguments"),
     "UNKNOWN": "airlock.plans.refs",
 }
 """The module that defines each public name."""

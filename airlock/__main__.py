@@ -1,18 +1,21 @@
 """`python -m airlock`, `airlock` and `python starter.py`: one and the same program."""
 
-import gc
-import signal
+from collections.abc import Callable
+from typing import Any
+
+from airlock.launch import launch
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    gc.set_threshold(50_000)  # every 700 objects, as by default, is a tenth of the time that the imports below take
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends without a traceback
-    from airlock.cli.app import app
-    from airlock.program import run_and_leave, usage_name
+    launch(_load)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    run_and_leave(lambda: app(prog_name=usage_name("airlock", "starter.py", "airlock")))
+
+def _load() -> Callable[[], Any]:
+    from airlock.cli.app import app
+    from airlock.program import usage_name
+
+    return lambda: app(prog_name=usage_name("airlock", "starter.py", "airlock"))
 
 
 if __name__ == "__main__":

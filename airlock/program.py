@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 DISTRIBUTION = "airlock-temporal"
 COMMANDS = (
-    "init", "dev", "start", "list", "show", "watch", "approve", "deny", "rollback", "abort", "resolve", "lock", "unlock",
-    "health", "signals", "tools", "check", "mcp", "keys", "export", "verify",
+    "init", "dev", "start", "list", "show", "watch", "inbox", "approve", "deny", "amend", "rollback", "abort", "resolve",
+    "lock", "unlock", "gate", "health", "signals", "tools", "check", "policy", "mcp", "console", "notify", "keys", "export",
+    "verify",
 )  # fmt: skip
 """The names of all commands, in the order of the help."""
 _COMMAND = re.compile(rf"(?<![/\w-])(?<!-m )airlock (?=(?:{'|'.join(COMMANDS)})\b)")

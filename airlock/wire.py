@@ -18,7 +18,7 @@ from airlock.plans.plan import Plan, Step
 from airlock.plans.refs import referenced_steps
 from airlock.run.messages import Approve
 from airlock.run.state import Run
-from airlock.run.undo import Undoing
+from airlock.run.undo import EndedPlan, Undoing
 
 
 class PlanStart(WireModel, WorkerMessage):
@@ -39,9 +39,11 @@ class AdmitRequest(WireModel, WorkerMessage):
 
 
 class PolicyRequest(WireModel, WorkerMessage):
-    """The plan whose approval is to be judged by today's policy too."""
+    """The plan, or the gate, that a person decides about, which today's policy has rules for."""
 
-    plan_id: str
+    plan_id: str = ""
+    gate: str = Field(default="", exclude_if=is_empty)
+    """The workflow id of the gate; empty for a plan."""
 
 
 class PolicyNow(WireModel, WorkerMessage):
@@ -176,6 +178,8 @@ class RecoverRequest(WireModel, WorkerMessage):
     plan_id: str
     previous: str = ""
     """As in `Undoing`."""
+    signed: bool = Field(default=False, exclude_if=is_empty)
+    """True if the request is signed, so that the answer must tell what it has to be about."""
 
 
 class Recovered(WireModel, WorkerMessage):
@@ -186,3 +190,5 @@ class Recovered(WireModel, WorkerMessage):
     """The reason why the plan cannot be undone; empty if it can."""
     quiet_at: datetime | None = None
     """As in `Undoing`."""
+    ended: EndedPlan | None = Field(default=None, exclude_if=is_empty)
+    """Set for a signed request."""

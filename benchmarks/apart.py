@@ -10,8 +10,8 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from airlock.cli.ports import free_ports
-from airlock.cli.processes import Child
+from airlock.cli.servers.ports import free_ports
+from airlock.cli.servers.processes import Child
 from airlock.temporal.connection import connect_to, ensure_search_attributes, learn_of_server
 
 _CLOCK = os.sysconf("SC_CLK_TCK")

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock
@@ -97,6 +98,7 @@ async def main(sizes: Sequence[int] = SIZES, repeats: int = REPEATS) -> None:
         for worker in build_workers(env.client, toolbox):
             await stack.enter_async_context(worker)
         await stack.enter_async_context(Worker(env.client, task_queue="bare", workflows=[Bare], activities=[bare]))
+        await start_monitors(env.client, toolbox.policy)  # the first plan would start it, for an action more
         airlock = Airlock(env.client)
         for count in sizes:
             for parallel in (True, False):

@@ -27,7 +27,7 @@ from airlock.run.live.gate_requests import entry_request, leave_request
 from airlock.run.presentation.details import details
 from airlock.run.presentation.preview import render_preview
 from airlock.run.presentation.views import plan_result, status_view
-from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.rehearsal import begin_previews, begin_rehearsal, seal_run, take_mocks, take_previews
 from airlock.run.state import Run
 from airlock.wire import PlanStart
 from airlock.worker.service import calm_collector
@@ -73,16 +73,16 @@ def measured(count: int, width: int) -> dict[str, float]:
     policy = Policy(agents={"*": AgentPolicy(permissions=("*",))})
     examined = clock.time("examine (activity)", lambda: examine(plan, Catalogue([nothing]), policy))
     run = Run(plan=plan, submitted_at=_NOW, since=_NOW)
-    clock.time("begin_rehearsal", lambda: run.begin_rehearsal(examined.admitted))
+    clock.time("begin_rehearsal", lambda: begin_rehearsal(run, examined.admitted))
     clock.time("take_mocks", lambda: take_mocks(run, [MockFailed(step=plan.steps[-1].id, error="no")]))
     run.apply(Event.REHEARSED, _NOW)
     run.fallen, run.mock_failed = {}, ()
-    run.begin_previews()
+    begin_previews(run)
     failing = previews_of(plan, count // 10)
     for start in range(0, count, BATCH):
         batch = failing[start : start + BATCH]
         clock.time("take_previews", lambda batch=batch: take_previews(run, batch))
-    run.begin_previews()
+    begin_previews(run)
     clock.time("update_ceilings", run.update_ceilings)
     take_previews(run, previews_of(plan, 0))
     clock.time("seal_run", lambda: seal_run(run, _NOW))

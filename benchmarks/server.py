@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
-from airlock.cli.processes import Child
+from airlock.cli.servers.processes import Child
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool import Tool

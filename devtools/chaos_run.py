@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock, PlanHandle
+from airlock.client.errors import NoSuchPlan
 from airlock.client.pollers import last_poll
 from airlock.run.presentation.views import PlanResult, StatusView
 from devtools.chaos_barrier import lock, unlock
@@ -64,7 +65,8 @@ class Chaos:
         self._robot = Robot(world, client)
         self._began = time.monotonic()
         self._told = told
-        self._submitted = 0
+        self.submitted: list[str] = []
+        """The plans that the server has accepted."""
         self._killing = asyncio.Lock()
         self.closure: Closure | None = None
 
@@ -92,10 +94,10 @@ class Chaos:
 
     async def _submit(self) -> None:
         for plan in self._batch.plans:
-            while self._submitted - len(self._robot.ended) >= self._dose.open_at_once:  # noqa: ASYNC110  known by looking only
+            while len(self.submitted) - len(self._robot.ended) >= self._dose.open_at_once:  # noqa: ASYNC110  known by looking only
                 await asyncio.sleep(_LOOK)
             await _patiently(partial(self._airlock.submit, plan))
-            self._submitted += 1
+            self.submitted.append(plan["plan_id"])
 
     async def _kill_workers(self) -> None:
         for _ in range(self._dose.kills):
@@ -148,8 +150,8 @@ class Chaos:
             await asyncio.sleep(_LOOK)
 
     def _say(self, what: str) -> None:
-        ended = len(self._robot.ended)
-        self._told(f"{time.monotonic() - self._began:6.1f} s  {what}  ({ended} plans ended, {self._submitted - ended} open)")
+        ended, at = len(self._robot.ended), time.monotonic() - self._began
+        self._told(f"{at:6.1f} s  {what}  ({ended} plans ended, {len(self.submitted) - ended} open)")
 
 
 async def run(folder: Path, seed: int, plans: int, dose: Dose, told: Told) -> Evidence:
@@ -185,6 +187,9 @@ async def _evidence(world: ChaosWorld, client: Client, batch: Batch, chaos: Chao
                 ended[plan.plan_id] = await plan.result()
             else:
                 still[plan.plan_id] = await plan.status()
+        except NoSuchPlan as error:
+            in_time = plan.plan_id in chaos.submitted
+            still[plan.plan_id] = f"accepted, and gone: {error}" if in_time else "not submitted before time was up"
         except AirlockError as error:
             if await _task_is_lost(plan):
                 lost.append(plan.plan_id)

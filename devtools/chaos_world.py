@@ -16,8 +16,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from airlock.base.errors import AirlockError
-from airlock.cli.dev_server import temporal_binary
-from airlock.cli.processes import Child
+from airlock.cli.servers.dev_server import temporal_binary
+from airlock.cli.servers.processes import Child
 from airlock.temporal.connection import connect_to
 from devtools.environment import ROOT, WORKER_READY
 from sandbox import processes as sandbox

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from airlock.base.errors import AirlockError
-from airlock.cli.follow import Snapshot, open_screen, snapshots
+from airlock.cli.display.follow import Snapshot, open_screen, snapshots
+from airlock.cli.display.status_screens import steps_table
 from airlock.cli.output import INTERRUPTED, OK, command, console, say
-from airlock.cli.status_screens import steps_table
-from airlock.cli.stopping import stoppable
+from airlock.cli.servers.stopping import stoppable
 from airlock.client import Airlock, PlanHandle
 from airlock.client.monitors import HealthReport, Monitors
 from airlock.export.documents import OrchestrationSummary
@@ -100,7 +100,7 @@ async def _live(env: Environment, plan: Path, expected: Outcome) -> PlanResult:
             screen.show(seen)
     await _say_transitions(handle)
     result = await handle.result()
-    console().print(steps_table(result.steps))
+    console().print(steps_table(result.steps, result.outcome))
     say(f"{handle.plan_id} ended: {result.outcome.value} ({result.why})", style="bold")
     if last is None or result.outcome is not expected:
         raise DemoFailed(f"plan {handle.plan_id} must end {expected.value}, it ended {result.outcome.value}: {result.why}")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from airlock.cli.output import AsJson, command, emit_line, say
-from airlock.cli.stopping import until_stopped
+from airlock.cli.servers.stopping import until_stopped
 from airlock.program import run_and_leave
 from devtools.environment import ROOT, Environment, environment
 from devtools.programs import alone

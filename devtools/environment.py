@@ -15,10 +15,10 @@ from pathlib import Path
 
 from temporalio.client import Client
 
-from airlock.cli.dev_server import clean_environment, start_temporal, temporal_binary
-from airlock.cli.file_lock import held
-from airlock.cli.ports import Ports
-from airlock.cli.processes import Child, ChildFailed
+from airlock.cli.servers.dev_server import clean_environment, start_temporal, temporal_binary
+from airlock.cli.servers.file_lock import held
+from airlock.cli.servers.ports import Ports
+from airlock.cli.servers.processes import Child, ChildFailed
 from airlock.temporal.keyring import KEYS_FILE_VARIABLE, ensure_keys
 from sandbox import processes as sandbox
 from sandbox.database import create_database

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
+from airlock.alerts.webhook import Notification
 from airlock.base.incoming import Verdict
 from airlock.export.files import LINES, export_schemas
 from airlock.plans.assignments import Assignments
@@ -82,6 +83,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "preview": (PreviewView, "The answer of the query preview"),
         "audit": (AuditView, "The answer of the query audit"),
         "result": (PlanResult, "The result of a plan's run"),
+        "notification": (Notification, "The body of a webhook about plans"),
     }
     found = {
         name: _schema(name, title, model.model_json_schema(schema_generator=_Described))

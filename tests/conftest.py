@@ -24,7 +24,7 @@ settings.load_profile("airlock")
 gc.set_threshold(50_000)
 # The same for the Temporal servers that tests start, which are written in Go; within a bound of memory.
 os.environ.setdefault("GOGC", "800")
-os.environ.setdefault("GOMEMLIMIT", "1GiB")
+os.environ.setdefault("GOMEMLIMIT", "768MiB")
 
 ENDED_ITS_PROCESS = "ended_its_process"
 LONG = (
@@ -33,6 +33,8 @@ LONG = (
     "tests/workflows/test_undo_after.py",
     "tests/workflows/test_two_generations.py",
     "tests/packaging/test_wheel.py",
+    "tests/console/test_deciding.py",
+    "tests/console/test_reading.py",
     "tests/benchmarks/test_others.py",
     "tests/workflows/test_large.py",
     "tests/cli/test_against_temporal.py",

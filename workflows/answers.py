@@ -161,9 +161,10 @@ async def answered_unless_dropped(run: Run, ask: Callable[[], ActivityHandle[T]]
     except ActivityError as error:
         if never_begun(error):
             return None
-        if not isinstance(error.cause, CancelledError):
+        if not isinstance(error.cause, CancelledError | ActivityTimeout):
             raise
-        # a client said that it was cancelled after it had begun: what it was given is known only to the gates
+        # a client said that it was cancelled after it had begun, or the worker that had begun was lost and Temporal makes no
+        # other attempt at what is cancelled: what it was given is known only to the gates
     except NoAnswer as error:
         run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
         await workflow.sleep(timedelta(seconds=1), summary="before the gates are asked again")

@@ -12,16 +12,16 @@ from temporalio.workflow import ActivityHandle
 with workflow.unsafe.imports_passed_through():
     from airlock.activities import options
     from airlock.activities.admit import AdmitActivities
-    from airlock.activities.compensate import CompensateActivities
+    from airlock.activities.calls.compensate import CompensateActivities
+    from airlock.activities.calls.read import ReadActivities
     from airlock.activities.entry import EntryActivities
     from airlock.activities.gates import GateActivities
-    from airlock.activities.look_at_undo import UndoLookActivities
     from airlock.activities.policy import PolicyActivities
-    from airlock.activities.prepare import PrepareActivities
-    from airlock.activities.preview import PreviewActivities
-    from airlock.activities.read import ReadActivities
     from airlock.activities.recover import RecoverActivities
-    from airlock.activities.rehearse import RehearseActivities
+    from airlock.activities.rehearsals.look_at_undo import UndoLookActivities
+    from airlock.activities.rehearsals.prepare import PrepareActivities
+    from airlock.activities.rehearsals.preview import PreviewActivities
+    from airlock.activities.rehearsals.rehearse import RehearseActivities
     from airlock.admission.admitted import Admission
     from airlock.base import names
     from airlock.gates.answers import AcquireResult
@@ -59,8 +59,32 @@ def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
     )
 
 
-def policy_now(request: PolicyRequest) -> ActivityHandle[PolicyNow]:
-    """Start reading today's policy: a local activity, which costs a marker and no task of its own."""
+def admit_amended(request: AdmitRequest) -> ActivityHandle[Admission]:
+    """Start the admission of an amended plan, which waits for approval meanwhile."""
+    return workflow.start_activity_method(
+        AdmitActivities.admit,
+        request,
+        **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit:amended", "admit the amended plan"),
+    )
+
+
+def policy_now(request: PolicyRequest, number: int) -> ActivityHandle[PolicyNow]:
+    """Start reading today's policy.
+
+    Args:
+        request: Whose policy is asked for.
+        number: The number of this question in the run; it keeps their activity ids apart.
+    """
+    return workflow.start_activity_method(
+        PolicyActivities.policy_now,
+        request,
+        schedule_to_close_timeout=options.POLICY_WITHIN,
+        **activity_options(options.POLICY, names.WORKFLOW_QUEUE, f"policy_now:{number}", "today's policy"),
+    )
+
+
+def policy_now_locally(request: PolicyRequest) -> ActivityHandle[PolicyNow]:
+    """Start reading today's policy as runs do that asked before `POLICY_BY_TASK`: by a local activity (ADR 0021)."""
     return workflow.start_local_activity_method(
         PolicyActivities.policy_now,
         request,

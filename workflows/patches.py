@@ -17,3 +17,12 @@ def patched(patch: str) -> bool:
     complete it as older code would have, without the marker.
     """
     return workflow.patched(patch) or seeds().proofs_due
+
+
+# Those below are asked for by `workflow.patched` itself: with keys too there are histories of code before them.
+DECIDED_EARLY = "a decision before admission is judged by today's policy"
+"""Older code took a decision before admission from everyone."""
+GATE_DECISIONS = "a decision about a gate is judged by today's policy"
+"""Older code took it from everyone. A gate that was started, or went on, under `SIGNED_EPOCH` needs no marker."""
+POLICY_BY_TASK = "today's policy is asked for by an activity"
+"""Older code asked by a local activity. Runs under `TASK_EPOCH` need no marker."""

@@ -11,17 +11,19 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
+    from airlock.admission.admitted import VOICE_EPOCH
     from airlock.base import names
     from airlock.base.canonical import deeper_than
     from airlock.base.errors import AirlockError
-    from airlock.base.incoming import MalformedMessage, Verdict, wrong_fields
+    from airlock.base.incoming import TOO_MUCH, MalformedMessage, ReadingLoad, Verdict, wrong_fields
     from airlock.base.text import shorten
     from airlock.gates.protocol import Granted
     from airlock.monitoring.outbox import Outbox
     from airlock.run.decisions.consequences import asked_undo
-    from airlock.run.decisions.decision import decide, refuse
+    from airlock.run.decisions.decision import refuse
+    from airlock.run.displacement import can_be_displaced, displace
     from airlock.run.live.sent_back import SentBack, take_sent_back
-    from airlock.run.messages import Unlock, parse_decision, parse_message
+    from airlock.run.messages import Amend, Unlock, parse_decision, parse_message, require_few_steps
     from airlock.run.presentation.views import (
         AuditView,
         PlanResult,
@@ -33,7 +35,8 @@ with workflow.unsafe.imports_passed_through():
         status_view,
     )
     from airlock.run.rehearsal import begin_life
-    from airlock.run.seal_record import SealsView, seals_view
+    from airlock.run.sealing.kept_seals import keep_seal
+    from airlock.run.sealing.seal_record import SealsView, seals_view
     from airlock.run.state import Run
     from airlock.run.stored import storable
     from airlock.temporal.seeds import seeds
@@ -54,6 +57,7 @@ class PlanWorkflow:
 
     @workflow.init
     def __init__(self, start: Any) -> None:
+        self._reading = ReadingLoad()
         self._problem = origin.repeated(workflow.info())
         if self._problem:
             return
@@ -63,6 +67,7 @@ class PlanWorkflow:
             why = wrong_fields(error) if isinstance(error, ValidationError) else error
             self._problem = shorten(f"the input is not a plan: {why}")
             return
+        self._run.namespace = workflow.info().namespace
         self._stages = PlanStages(self._run, outbox)
         # the only trace of a reset in a replay: Temporal gives the run a new seed at the point to which it was reset
         seeds().on_reset(self._begin_again)
@@ -80,15 +85,15 @@ class PlanWorkflow:
     def _begin_again(self, seed: int) -> None:
         """Note a reset to a later workflow task."""
         begin_life(self._run, f"{seed:x}")
-        self._run.displace()
+        displace(self._run)
 
     def was_reset(self) -> None:
         """Note a reset to the first workflow task; called by the worker's interceptor before the run begins."""
         if not self._problem:
             begin_life(self._run, f"{seeds().latest:x}")
         # older code did not see such a reset: a run that went on then keeps going as its history says
-        if not self._problem and self._run.can_be_displaced and patched(SEEN_RESET):
-            self._run.displace()
+        if not self._problem and can_be_displaced(self._run) and patched(SEEN_RESET):
+            displace(self._run)
 
     @workflow.run
     async def run(self, start: Any) -> PlanResult:
@@ -100,19 +105,27 @@ class PlanWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         return storable(plan_result(self._run))
 
-    def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
+    async def _decide_by_signal(self, name: str, arguments: Sequence[Any]) -> Verdict:
         """Parse, judge and record a signal. Never raise: an exception in a signal handler would wedge the run."""
         if self._problem:
             return Verdict(accepted=False, reason=self._problem)
+        if self._reading.too_much(tuple(arguments), workflow.now()) and self._is_bounded():
+            return refuse(self._run, name, TOO_MUCH, workflow.now())
         try:
             message = parse_message(name, tuple(arguments))
         except MalformedMessage as error:
             return refuse(self._run, name, str(error), workflow.now())
+        if isinstance(message, Amend):
+            return await self._stages.amendments.decide(message)
         if isinstance(message, Unlock) and message.gate:
             self._stages.gates.reopened()
         if self._stages.votes.take(name, message):
             return Verdict(accepted=False, reason="it is judged later")
-        return decide(self._run, name, message, workflow.now())
+        return await self._stages.votes.judge(name, message)
+
+    def _is_bounded(self) -> bool:
+        """Return True unless an earlier release admitted the run: it read everything that came at the same time."""
+        return self._run.admitted is None or self._run.admitted.epoch >= VOICE_EPOCH
 
     def refuse_signal(self, name: str, why: str) -> None:
         """Record a signal whose handler raised; called by the worker's interceptor."""
@@ -124,41 +137,49 @@ class PlanWorkflow:
     @workflow.signal(
         name="approve", description='{"by", "digest", "steps"?, "reason"?, "signature"?}: approve the sealed preview'
     )
-    def approve(self, *arguments: Any) -> None:
+    async def approve(self, *arguments: Any) -> None:
         """Approve all steps of the sealed preview, or some of them."""
-        self._decide_by_signal("approve", arguments)
+        await self._decide_by_signal("approve", arguments)
 
     @workflow.signal(name="deny", description='{"by", "reason", "digest"?}: deny the plan')
-    def deny(self, *arguments: Any) -> None:
+    async def deny(self, *arguments: Any) -> None:
         """Deny the plan."""
-        self._decide_by_signal("deny", arguments)
+        await self._decide_by_signal("deny", arguments)
 
     @workflow.signal(name="lock", description='{"by", "reason"}: stop; no further call starts')
-    def lock(self, *arguments: Any) -> None:
+    async def lock(self, *arguments: Any) -> None:
         """Stop: no further call starts until an unlock."""
-        self._decide_by_signal("lock", arguments)
+        await self._decide_by_signal("lock", arguments)
 
     @workflow.signal(
         name="unlock", description='{"by", "reason"}: go on; the remaining steps are rehearsed and approved again'
     )
-    def unlock(self, *arguments: Any) -> None:
+    async def unlock(self, *arguments: Any) -> None:
         """Continue after a lock."""
-        self._decide_by_signal("unlock", arguments)
+        await self._decide_by_signal("unlock", arguments)
 
     @workflow.signal(name="rollback", description='{"by", "reason", "to_step"?}: undo what is live, whole or back to a step')
-    def rollback(self, *arguments: Any) -> None:
+    async def rollback(self, *arguments: Any) -> None:
         """Compensate the live calls."""
-        self._decide_by_signal("rollback", arguments)
+        await self._decide_by_signal("rollback", arguments)
 
     @workflow.signal(name="abort", description='{"by", "reason"}: end the plan without undoing anything')
-    def abort(self, *arguments: Any) -> None:
+    async def abort(self, *arguments: Any) -> None:
         """End the plan without undoing anything."""
-        self._decide_by_signal("abort", arguments)
+        await self._decide_by_signal("abort", arguments)
 
     @workflow.signal(name="resolve", description='{"by", "step", "outcome", "output"?, "reason"}: settle a parked step')
-    def resolve(self, *arguments: Any) -> None:
+    async def resolve(self, *arguments: Any) -> None:
         """Settle a parked step."""
-        self._decide_by_signal("resolve", arguments)
+        await self._decide_by_signal("resolve", arguments)
+
+    @workflow.signal(
+        name="amend",
+        description='{"by", "reason", "steps"?, "remove"?, "whole"?, "digest"?}: change steps; the rest keeps its approvals',
+    )
+    async def amend(self, *arguments: Any) -> None:
+        """Replace, add or remove steps of a plan that waits for approval."""
+        await self._decide_by_signal("amend", arguments)
 
     @workflow.signal(name="granted", description='{"gate", "request"}: a gate has a place; it is asked whether that is so')
     def granted(self, *arguments: Any) -> None:
@@ -186,20 +207,25 @@ class PlanWorkflow:
             origin.require_worker(names.SENT_BACK, SentBack, workflow.now(), arguments)
             told = SentBack.model_validate(arguments[0] if len(arguments) == 1 else None)
         except (ValidationError, MalformedMessage) as error:
-            self.refuse_signal(names.SENT_BACK, shorten(str(error)))
+            why = wrong_fields(error) if isinstance(error, ValidationError) else str(error)
+            self.refuse_signal(names.SENT_BACK, shorten(why))
             return
         if not self._problem and told.run_id == workflow.info().run_id:
             take_sent_back(self._run, told, workflow.now())
 
     @workflow.signal(dynamic=True)
-    def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+    async def unknown_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
         """Record an unknown signal."""
-        self._decide_by_signal(name, arguments)
+        await self._decide_by_signal(name, arguments)
 
     @workflow.update(name="decide", description="a signal's object with a field `decision`; answers whether it counted")
     async def decide_update(self, *arguments: Any) -> Verdict:
         """Decide, and return the verdict. A refusal is recorded like that of a signal."""
+        if self._reading.too_much(arguments, workflow.now()) and self._is_bounded():
+            return refuse(self._run, "decide", TOO_MUCH, workflow.now())
         name, message = parse_decision(arguments)
+        if isinstance(message, Amend):
+            return await self._stages.amendments.decide(message)
         return await self._stages.votes.decide(name, message)
 
     @decide_update.validator
@@ -232,7 +258,7 @@ class PlanWorkflow:
     def seals(self, first: int = 0) -> SealsView:
         """Return the seals that this run has made or carried, page by page."""
         run = self._valid_run().model_copy()  # a query changes nothing
-        run.keep_seal()
+        keep_seal(run)
         return seals_view(run.seals, first)
 
     def _valid_run(self) -> Run:
@@ -242,6 +268,7 @@ class PlanWorkflow:
 
 
 def _read_start(start: Any, now: datetime) -> tuple[Run, Outbox]:
+    require_few_steps(start)
     read = PlanStart.model_validate(start)
     info = workflow.info()
     # otherwise any client that starts a workflow could supply a run that claims to be approved

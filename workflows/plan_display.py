@@ -54,9 +54,21 @@ class PlanDisplay:
             updates.append(_RISK.value_set(run.admitted.risk.value))
             if run.admitted.resource_index:
                 updates.append(_RESOURCES.value_set(list(run.admitted.resource_index)))
+        if run.amendments:
+            updates += self._amended()
         if run.state.closed or run.outcome is not None:
             updates.append(_OUTCOME.value_set(outcome_of(run).value))
         workflow.upsert_search_attributes(updates)
+
+    def _amended(self) -> list[Any]:
+        """Return the search attributes of the plan itself that are not those of its amended steps."""
+        admitted, known = self._run.contracts(), workflow.info().typed_search_attributes
+        found: list[Any] = []
+        if known.get(_RISK) not in (None, admitted.risk.value):
+            found.append(_RISK.value_set(admitted.risk.value))
+        if known.get(_RISK) is not None and list(known.get(_RESOURCES) or ()) != list(admitted.resource_index):
+            found.append(_RESOURCES.value_set(list(admitted.resource_index)))
+        return found
 
     def _untouched(self) -> bool:
         """Return True if the search attributes are those with which the plan was started."""

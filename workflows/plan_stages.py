@@ -18,12 +18,13 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.run.stored import MAX_STORED, too_large
     from airlock.wire import PlanStart
-    from airlock.workflows.gate_visits import GateVisits
+    from airlock.workflows.amendments import Amendments
+    from airlock.workflows.calls.gate_visits import GateVisits
+    from airlock.workflows.calls.opening import live
+    from airlock.workflows.calls.undo import UndoStage
     from airlock.workflows.history_budget import HistoryBudget
-    from airlock.workflows.opening import live
     from airlock.workflows.plan_display import PlanDisplay
     from airlock.workflows.rehearse import Rehearsal
-    from airlock.workflows.undo import UndoStage
     from airlock.workflows.undo_run import UndoRun
     from airlock.workflows.votes import Votes
 
@@ -46,6 +47,7 @@ class PlanStages:
         self._cancelled = False
         self._cannot_continue = False
         self.votes = Votes(run)
+        self.amendments = Amendments(run, self._full, self.votes.policy_now)
         self.gates = GateVisits(run, outbox, self._display.update, self._full)
 
     async def run(self) -> None:
@@ -64,7 +66,7 @@ class PlanStages:
                 await self._start_over()
             else:
                 await self._run_stage()
-            self.votes.release()
+            await self.votes.release()
             self._display.update(shown=not self._opens_soon())
             self._report(state)
             await self.gates.leave()
@@ -175,8 +177,8 @@ class PlanStages:
 
         A cancellation that arrived in this very workflow task is honoured first: the next run would not know of it.
         """
-        if HISTORY.is_spent() and self.votes.judging:
-            await workflow.wait_condition(lambda: not self.votes.judging)
+        if HISTORY.is_spent() and (self.votes.judging or self.amendments.waiting):
+            await workflow.wait_condition(lambda: not (self.votes.judging or self.amendments.waiting))
         if self._run.pending_votes and not self._decided():
             return  # the stage begins again and judges them: the next run would not find them in its history
         if workflow.cancellation_reason() is not None and not self._cancelled:

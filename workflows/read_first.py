@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.stored import MAX_STORED, too_large
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered_unless_moved
-    from airlock.workflows.call_requests import read_requests
+    from airlock.workflows.calls.call_requests import read_requests
 
 
 async def read_first(run: Run) -> None:

@@ -3,8 +3,8 @@
 The list is not in the package itself: the sandbox imports the package of each workflow, and would load all others too.
 """
 
-from airlock.workflows.claim import ClaimWorkflow
-from airlock.workflows.gate import GateWorkflow
+from airlock.workflows.gates.claim import ClaimWorkflow
+from airlock.workflows.gates.gate import GateWorkflow
 from airlock.workflows.monitor import MonitorWorkflow
 from airlock.workflows.plan import PlanWorkflow
 

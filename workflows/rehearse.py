@@ -17,14 +17,24 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event
     from airlock.run.audit import AuditKind
     from airlock.run.decisions.approval import approved_steps, waived_by_policy
+    from airlock.run.decisions.kept_votes import forget_votes, kept_sentence
     from airlock.run.handed_back import PATIENCE
+    from airlock.run.kept_previews import keep_previews, note_leaving
     from airlock.run.live.read_lane import end_as_read, forget_reads, may_be_read
     from airlock.run.own_steps import own_steps
-    from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews, time_of
+    from airlock.run.rehearsal import (
+        begin_previews,
+        begin_rehearsal,
+        record_conflicts,
+        seal_run,
+        take_mocks,
+        take_previews,
+        time_of,
+    )
     from airlock.run.state import Run
     from airlock.run.stored import MAX_SEALED, MAX_STORED, too_large
     from airlock.run.unrehearsed import end_unrehearsed, end_without_answer
-    from airlock.wire import AdmitRequest, PreviewResult, rehearsal_request
+    from airlock.wire import AdmitRequest, Prepared, PreviewResult, rehearsal_request
     from airlock.workflows import commands
     from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
     from airlock.workflows.asking_again import answered_by_its_generation
@@ -51,6 +61,10 @@ class Rehearsal:
         The worker that admits a new plan may mock and preview it in the same activity; then DRY_RUN ends here too.
         """
         run, moves = self._run, self._run.moves
+        if run.amendment is not None and run.amendment.moves == moves:  # admission judged it before it was accepted
+            forget_reads(run)
+            await self._mock(None)
+            return
         prepared = await prepared_at_once(run)
         if run.moves != moves:
             return
@@ -68,7 +82,12 @@ class Rehearsal:
         run.record(AuditKind.ADMISSION, "admitted", at, reason=f"catalogue {admitted.catalogue_hash[:12]}")
         record_conflicts(run, admitted.conflicts, at)
         forget_reads(run)
-        run.begin_rehearsal(admitted)
+        begin_rehearsal(run, admitted)
+        await self._mock(prepared)
+
+    async def _mock(self, prepared: Prepared | None) -> None:
+        """Mock the remaining steps of an admitted plan."""
+        run, moves = self._run, self._run.moves
         mocked = prepared.mocked if prepared else None
         if mocked is None:
             asked = rehearsal_request(run, run.left(Mode.MOCK), run.outputs)
@@ -95,18 +114,21 @@ class Rehearsal:
         """
         run, moves = self._run, self._run.moves
         forget_reads(run)
-        run.begin_previews()
+        begin_previews(run)
         await read_first(run)
         if run.moves != moves:
             return
-        asked = run.left(Mode.DRY_RUN)
-        outputs = dict(run.outputs)
+        keep_previews(run, workflow.now())
+        asked = tuple(step for step in run.left(Mode.DRY_RUN) if step not in run.previews)
+        outputs = dict(run.outputs) | {step: preview.output for step, preview in run.previews.items()}
+        run.leaving = ()
         leaves: dict[str, dict[str, Left]] = {}
         while asked:
             result, first = first or await self._previews(asked, outputs, leaves), None
             if result is None or run.moves != moves:
                 return
             leaves |= {preview.step: preview.leaves for preview in result.previews if isinstance(preview, Previewed)}
+            note_leaving(run, result.previews)
             take_previews(run, result.previews)
             if end_unrehearsed(run, result.previews, workflow.now()):
                 return
@@ -117,9 +139,11 @@ class Rehearsal:
             run.apply(Event.CAPPED, workflow.now(), reason=_lowest_reason(run))
             return
         seal_run(run, workflow.now())
+        if run.earlier and too_large(run, MAX_SEALED, "the seals before the amendment"):
+            forget_votes(run)
         if self._too_large(run, MAX_SEALED, "arguments, previews and texts of this plan are too large together"):
             return
-        run.apply(Event.PREVIEWED, workflow.now())
+        run.apply(Event.PREVIEWED, workflow.now(), reason=kept_sentence(run))
         if run.only_read:
             end_as_read(run, workflow.now())
         elif waived_by_policy(run):

@@ -7,6 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from airlock.plans.state import Event, State
     from airlock.run.call_record import CallStatus
+    from airlock.run.decisions.undo_request import judge_request
     from airlock.run.handed_back import SINCE_EPOCH, UNDO_PATIENCE
     from airlock.run.live.call_messages import UndoLookRequest, UndoLooks
     from airlock.run.live.load import portions, weight
@@ -18,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
     from airlock.workflows.asking_again import answered_by_its_generation
-    from airlock.workflows.call_requests import made_call
+    from airlock.workflows.calls.call_requests import made_call
 
 LOOKS_AT_ONCE = 200
 """The number of undos that one activity looks at, so that its answer fits a payload."""
@@ -51,7 +52,7 @@ class UndoRun:
         run, asked = self._run, self._run.undoing
         assert asked is not None
         if not asked.recovered:
-            request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous)
+            request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous, signed=asked.evidence is not None)
             found = await answered_or_aborted(run, lambda: commands.recover(request))
             if found is None:
                 return
@@ -60,6 +61,9 @@ class UndoRun:
                 return
             if nothing := begin_undo(run, found.run, found.quiet_at):
                 abort(run, nothing)
+                return
+            if refused := judge_request(run, found.ended, workflow.now()):
+                abort(run, refused)
                 return
         await self._wait_until_quiet()
         if run.moves == self._moves:

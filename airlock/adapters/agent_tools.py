@@ -20,6 +20,7 @@ from airlock.plans.tool_document import catalogue_document
 from airlock.run.call_record import CallStatus
 from airlock.run.outcome import Outcome
 from airlock.run.presentation.agent_words import KEEP_ON, ended
+from airlock.run.presentation.last_status import last_status
 from airlock.run.presentation.views import PlanResult, StepView, rehearsal_failed
 
 MAX_NAME = 64
@@ -210,7 +211,7 @@ def _agent_tool(document: Mapping[str, Any]) -> AgentTool:
     return AgentTool(
         name=framework_name(name),
         tool=name,
-        description=str(document.get("description") or name),
+        description="\n".join(filter(None, map(str, (document.get("description") or name, document.get("details") or "")))),
         arguments=dict(document.get("arguments") or {"type": "object"}),
         output=dict(document.get("output") or {}),
         read_only=document.get("reversibility") == Reversibility.READ_ONLY,
@@ -238,7 +239,8 @@ def _answer(step: StepView, result: PlanResult) -> Answer:
         return Answer(in_effect=True, value=result.outputs.get(step.id, gone))
     # in quotes, so that a model sees which words are those of a person or of another system
     because = step.error or ("; ".join(step.reasons) if step.ceiling is not Mode.LIVE else "")
-    status = f"{step.status}: {quoted(because, MAX_ANSWER)}" if because else step.status
+    became = last_status(step, result.outcome)
+    status = f"{became}: {quoted(because, MAX_ANSWER)}" if because else became
     begun = _DONE_WITH.get(CallStatus(step.status)) if step.status in list(CallStatus) else None
     advice = _CORRECT if result.outcome is Outcome.UNREHEARSED or rehearsal_failed(result) else KEEP_ON
     end = ended(result.outcome, result.why, MAX_ANSWER)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from agents import Agent, FunctionTool, Runner, RunResult, RunState
+from agents import Agent, FunctionTool, Runner, RunResult, RunResultStreaming
 from agents.tool_context import ToolContext
 
 from airlock.adapters.agent_tools import AgentCall, Answer
@@ -19,7 +19,6 @@ from airlock.adapters.turns import Turns
 
 Keep = Callable[[str], Awaitable[None]]
 _ANSWERS: ContextVar[Mapping[str, Answer]] = ContextVar("airlock_answers")
-"""The answers to the calls of the turn that goes on."""
 
 
 async def _answer(context: ToolContext[Any], arguments: str) -> str:
@@ -27,7 +26,7 @@ async def _answer(context: ToolContext[Any], arguments: str) -> str:
 
 
 class AirlockRunner:
-    """A runner whose interruptions become plans: one turn, one plan."""
+    """A runner whose interruptions become plans, one a turn. `keep` gets the state of a run, as JSON, before each plan."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -37,22 +36,24 @@ class AirlockRunner:
         ours: dict[str, Any] = {"on_invoke_tool": _answer, "strict_json_schema": False, "needs_approval": True}
         return [FunctionTool(tool.name, tool.whole_description, tool.arguments, **ours) for tool in self._turns.tools]
 
-    async def run(
-        self, agent: Agent[Any], given: Any, *, run_id: str, keep: Keep | None = None, **options: Any
-    ) -> RunResult:
-        """Run an agent, and wait for the end of each turn's plan. `keep` gets the state, as JSON, before each plan."""
-        result = await Runner.run(agent, given, **options)
-        while mine := [item for item in result.interruptions if item.name in self._turns.tools]:
-            state: RunState[Any, Any] = result.to_state()
-            if keep is not None:
-                await keep(state.to_string())
-            calls = [AgentCall(str(item.call_id), str(item.name), item.arguments) for item in mine]
-            answers = await self._turns.answers([run_id, len(result.raw_responses)], calls)
-            for item, call in zip(mine, calls, strict=True):
-                if answers[call.id].in_effect:
-                    state.approve(item)
-                else:
-                    state.reject(item, rejection_message=answers[call.id].text)
-            _ANSWERS.set(answers)
-            result = await Runner.run(agent, state, **options)
+    async def run(self, agent: Agent[Any], given: Any, *, run_id: str, keep: Keep | None = None, **more: Any) -> RunResult:
+        """Run an agent, and wait for the end of each turn's plan."""
+        result = await Runner.run(agent, given, **more)
+        while state := await self.answered(result, run_id, keep):
+            result = await Runner.run(agent, state, **more)
         return result
+
+    async def answered(self, result: RunResult | RunResultStreaming, run_id: str, keep: Keep | None) -> Any:
+        """Return the state of an interrupted run with the answers to its calls; None if there are none."""
+        if not (mine := [item for item in result.interruptions if item.name in self._turns.tools]):
+            return None
+        state = result.to_state()
+        if keep is not None:
+            await keep(state.to_string())
+        calls = [AgentCall(str(item.call_id), str(item.name), item.arguments) for item in mine]
+        answers = await self._turns.answers([run_id, len(result.raw_responses)], calls)
+        for item, call in zip(mine, calls, strict=True):
+            told = answers[call.id]
+            state.approve(item) if told.in_effect else state.reject(item, rejection_message=told.text)
+        _ANSWERS.set(answers)
+        return state

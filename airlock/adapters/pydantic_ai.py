@@ -2,16 +2,16 @@
 
     agent = Agent(model, toolsets=[airlock_toolset(tools)], capabilities=[airlock_capability(Turns(airlock, tools))])
 
-The capability waits inside the run. Without it, and with `DeferredToolRequests` among the output types, the run ends when
-the model calls a tool; `airlock_results` then answers the requests, in any process that has the messages.
+The capability waits inside the run; another process goes on from what `keep` got. Without it, and with
+`DeferredToolRequests` among the output types, the run ends when the model calls a tool; `airlock_results` answers then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pydantic_ai.capabilities import HandleDeferredToolCalls
 from pydantic_ai.exceptions import ToolFailed
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition
 from pydantic_ai.toolsets import ExternalToolset
 
@@ -23,21 +23,22 @@ def airlock_toolset(tools: AgentTools) -> ExternalToolset[Any]:
     """Return the tools as external ones, which pydantic-ai never calls itself."""
     definitions = [
         ToolDefinition(
-            name=tool.name,
-            description=tool.description,
-            parameters_json_schema=tool.arguments,
-            return_schema=tool.output or None,
-            include_return_schema=bool(tool.output),
+            name=tool.name, description=tool.description, parameters_json_schema=tool.arguments,
+            return_schema=tool.output or None, include_return_schema=bool(tool.output),
         )
         for tool in tools
-    ]
+    ]  # fmt: skip
     return ExternalToolset(definitions, id="airlock")
 
 
-def airlock_capability(turns: Turns) -> HandleDeferredToolCalls[Any]:
-    """Return the capability that proposes each turn and waits for the end of its plan, inside the run of the agent."""
+def airlock_capability(
+    turns: Turns, *, keep: Callable[[str], Awaitable[None]] | None = None
+) -> HandleDeferredToolCalls[Any]:
+    """Return the capability that proposes each turn, after `keep` got the messages as JSON, and waits inside the run."""
 
     async def handle(context: RunContext[Any], requests: DeferredToolRequests) -> DeferredToolResults | None:
+        if keep is not None:
+            await keep(ModelMessagesTypeAdapter.dump_json(list(context.messages)).decode())
         return await airlock_results(turns, context.messages, requests)
 
     return HandleDeferredToolCalls(handler=handle)

@@ -8,6 +8,9 @@
 The plan is a child that its parent's end leaves alone. Where it was started before, by a run that was reset since, or where
 its result is one that only Airlock's converter reads, the activity `PlanActivities.plan_result` of the agent's worker
 returns the result.
+
+An agent in another namespace than Airlock's names a Nexus endpoint that leads to `airlock.adapters.nexus`: its plan is an
+operation then, and no activity is needed.
 """
 
 import asyncio
@@ -22,11 +25,13 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     ChildWorkflowError,
+    NexusOperationError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 
 from airlock.adapters.agent_tools import AgentCall, AgentTools, Answer, refused, unknown
+from airlock.adapters.nexus import PROPOSE, RESULT, SERVICE
 from airlock.admission.examination import Examination, examine
 from airlock.base import names
 from airlock.base.errors import AirlockError, PlanError
@@ -44,13 +49,16 @@ _AGAIN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=tim
 _JSON = b"json/plain"
 
 
-async def answers_in_workflow(tools: AgentTools, turn: str, calls: Sequence[AgentCall]) -> dict[str, Answer]:
+async def answers_in_workflow(
+    tools: AgentTools, turn: str, calls: Sequence[AgentCall], *, endpoint: str | None = None
+) -> dict[str, Answer]:
     """Propose one turn out of a workflow, wait for the end of its plan, and return the answer to each call by its id.
 
     Args:
         tools: The tools of the agent.
         turn: The place of the turn in this workflow; the same in every replay, and after a reset.
         calls: The calls of the turn.
+        endpoint: The Nexus endpoint of Airlock's namespace; without it, the plan is a child in this one.
     """
     info = workflow.info()
     try:
@@ -61,8 +69,8 @@ async def answers_in_workflow(tools: AgentTools, turn: str, calls: Sequence[Agen
     except PlanError as error:
         return refused(calls, str(error))
     try:
-        ended = await _ended(plan, examined)
-    except (ChildWorkflowError, ActivityError) as error:
+        ended = await (_ended(plan, examined) if endpoint is None else _ended_elsewhere(plan, examined, endpoint))
+    except (ChildWorkflowError, ActivityError, NexusOperationError) as error:
         if is_cancelled_exception(error):
             raise  # the agent was cancelled; its plan goes on
         return unknown(calls, f"the plan ended without a result: {error.cause or error}")
@@ -93,6 +101,25 @@ async def _ended(plan: dict[str, Any], examined: Examination) -> Any:
     return await workflow.execute_activity(
         PLAN_RESULT, plan, start_to_close_timeout=_ATTEMPT, retry_policy=_AGAIN, summary=examined.plan.plan_id
     )
+
+
+async def _ended_elsewhere(plan: dict[str, Any], examined: Examination, endpoint: str) -> Any:
+    """Propose a plan in another namespace, and return its result as JSON."""
+    airlock = workflow.create_nexus_client(service=SERVICE, endpoint=endpoint)
+    abandon = workflow.NexusOperationCancellationType.ABANDON  # the agent may end, and its plan goes on
+    given = examined.plan.model_dump(mode="json", exclude_defaults=True)
+    raw = await airlock.execute_operation(
+        PROPOSE, given, output_type=RawValue, cancellation_type=abandon, summary=plan["plan_id"]
+    )
+    if raw.payload.metadata.get("encoding") == _JSON:
+        return json.loads(raw.payload.data)
+    # the operation ends with what the plan's workflow returned, and its converter may have deflated that
+    text, part, parts = "", 0, 1
+    while part < parts:
+        asked = {"plan": given, "part": part}
+        told = await airlock.execute_operation(RESULT, asked, output_type=dict, summary=plan["plan_id"])
+        text, parts, part = text + told["text"], told["parts"], part + 1
+    return json.loads(text)
 
 
 class PlanActivities:

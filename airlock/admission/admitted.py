@@ -12,12 +12,46 @@ from airlock.admission.policy import Policy
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import Problem
 from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.plans.applied_rule import AppliedRule
 from airlock.plans.contract import Contract, Mode, Risk
 from airlock.plans.plan import Step
 
-EPOCH = 6
+EPOCH = 10
 """The rules of the release that admits plans now. A run keeps the rules it was admitted under, so that its history
 replays: code that commands something else than an earlier release asks for `epoch >= N` here and nothing else."""
+
+OWN_RELEASE_EPOCH = 9
+"""The first epoch whose runs release their slots and report by signals of their own when they end, see docs/adr/0011."""
+
+DEADLINE_EPOCH = 9
+"""The first epoch whose runs do not ask the gates when they are too late for their deadline or their approval."""
+
+DEMANDS_EPOCH = 10
+"""The first epoch whose seals hold the demands on approvals as data, and whose plans wait for all that a risk demands."""
+
+BOUNDED_EPOCH = 9
+"""The first epoch that bounds how long a signed decision counts."""
+
+TASK_EPOCH = 9
+"""The first epoch whose runs ask for today's policy by an activity, see docs/adr/0021."""
+
+LOST_CHAIN_EPOCH = 9
+"""The first epoch that believes no record of a chain whose worker is gone: what it does not tell may have been made."""
+
+VOICE_EPOCH = 9
+"""The first epoch in which votes and voices that wait are bounded, and a person has one voice for each decision."""
+
+UNDO_REQUEST_EPOCH = 10
+"""The first epoch in which the policy judges the request for an undo after the end."""
+
+AMEND_EPOCH = 7
+"""The first epoch whose plans can be amended, see docs/adr/0015."""
+
+ASKED_EPOCH = 8
+"""The first epoch whose decisions other than approvals never take a worker's build id for today's policy."""
+
+SIGNED_EPOCH = 7
+"""The first epoch whose decisions may be signed, and are judged by today's policy too."""
 
 RECORD_EPOCH = 6
 """The first epoch that believes the record of a chain to be the latest one only when no worker has said otherwise."""
@@ -59,6 +93,8 @@ class AdmittedStep:
     """The agent that admission moved the step to; None if it stays with the plan's agent."""
     args: dict[str, JsonValue] | None = None
     """The canonical arguments; None if they are those of the plan."""
+    rules: tuple[AppliedRule, ...] = ()
+    """The rules of the policy that apply to the step, in the order of their ids."""
 
     @property
     def uncapped(self) -> bool:
@@ -91,6 +127,8 @@ class AdmittedColumns(WireModel):
     """The new agent of each step that was moved."""
     args: dict[str, dict[str, JsonValue]] = Field(default_factory=dict, exclude_if=is_empty)
     """The canonical arguments of each step whose plan states them in another way."""
+    rules: dict[str, tuple[AppliedRule, ...]] = Field(default_factory=dict, exclude_if=is_empty)
+    """The rules that apply to each step to which any does."""
     reliability: dict[str, Reliability] | None = None
     epoch: int = Field(default=0, ge=0, exclude_if=lambda epoch: not epoch)
     """Left out when 0, so that an admission from before there were epochs is carried on unchanged."""
@@ -111,6 +149,7 @@ class AdmittedColumns(WireModel):
                     resources=self.resources.get(step, ()),
                     agent=self.reassigned.get(step),
                     args=self.args.get(step),
+                    rules=self.rules.get(step, ()),
                 )
                 for step in self.order
             }
@@ -160,6 +199,7 @@ class Admitted(WireModel):
             conflicts=self.conflicts,
             reassigned=self.reassigned,
             args={step: row.args for step, row in self.steps.items() if row.args is not None},
+            rules={step: row.rules for step, row in self.steps.items() if row.rules},
             reliability=self.reliability,
             epoch=self.epoch,
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from airlock.base.canonical import digest
 from airlock.base.errors import RefError
-from airlock.plans.canonical_args import bind_canonical, identity
+from airlock.plans.arguments.canonical_args import bind_canonical, identity
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Step
 from airlock.plans.refs import as_marker, bind

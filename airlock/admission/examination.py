@@ -15,13 +15,15 @@ from airlock.admission.lint import argument_problems, lint_warnings, tool_proble
 from airlock.admission.policy import Policy
 from airlock.admission.references import path_problems, reference_problems
 from airlock.admission.reliability import Reliability
+from airlock.admission.rules.step_rules import denial_caps, plan_subject, step_rules, too_many
 from airlock.admission.secret_grants import secret_problems
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ContractError, Problem
 from airlock.base.incoming import wrong_fields
 from airlock.base.text import shorten
-from airlock.plans.canonical_args import canonical
-from airlock.plans.canonical_field import NotCanonical
+from airlock.plans.applied_rule import AppliedRule
+from airlock.plans.arguments.canonical_args import canonical
+from airlock.plans.arguments.canonical_field import NotCanonical
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode, resource_names
 from airlock.plans.graph import PlanGraph, graph_problems
@@ -200,6 +202,9 @@ def _situation(
         if names := calls.missing.get(step.id):
             reason = f"required arguments are missing: {', '.join(names)}"
             caps[step.id] += (Cap(mode=Mode.MOCK, reason=reason),)
+    rules = _rules(plan, calls.steps, calls.contracts, policy)
+    for name, applied in rules.items():
+        caps[name] += denial_caps(applied, policy.rule_reasons)
     return Situation(
         steps=dict(calls.steps),
         contracts=calls.contracts,
@@ -207,8 +212,36 @@ def _situation(
         caps=caps,
         resources={step.id: resource_names(calls.contracts[step.id], calls.steps[step.id].args) for step in plan.steps},
         policy=policy,
+        rules=rules,
         deadline=plan.deadline_seconds,
     )
+
+
+def _rules(
+    plan: Plan, steps: Mapping[str, Step], contracts: Mapping[str, Contract], policy: Policy
+) -> dict[str, tuple[AppliedRule, ...]]:
+    """Return the rules that apply to each step to which any does."""
+    if not policy.rule:
+        return {}
+    whole = plan_subject(plan, policy)
+    found = {name: step_rules(step, contracts[name], policy, whole) for name, step in steps.items()}
+    return {name: applied for name, applied in found.items() if applied}
+
+
+def _new_caps(before: Situation, step: str, rules: Mapping[str, tuple[AppliedRule, ...]]) -> tuple[Cap, ...]:
+    caps = denial_caps(rules.get(step, ()), before.policy.rule_reasons)
+    return tuple(cap for cap in caps if cap not in before.caps[step])
+
+
+def _moved(plan: Plan, before: Situation, situation: Situation, agents: Mapping[str, str]) -> Situation:
+    """Return a situation with the rules that apply to the steps that a conflict moved to another agent."""
+    if not agents or not situation.policy.rule:
+        return situation
+    steps = {name: situation.steps[name] for name in agents}
+    rules = _rules(plan, steps, situation.contracts, situation.policy)
+    caps = {name: (*situation.caps[name], *_new_caps(before, name, rules)) for name in agents}
+    others = {name: applied for name, applied in situation.rules.items() if name not in agents}
+    return replace(situation, caps={**situation.caps, **caps}, rules={**others, **rules})
 
 
 def _answered(
@@ -220,12 +253,13 @@ def _answered(
 ) -> Examination:
     """Answer the conflicts of a plan, and admit what then fits the budgets."""
     resolution = resolve(before, standing)
-    situation, policy = resolution.situation, before.policy
+    policy, agents = before.policy, dict(resolution.reassigned)
+    situation = _moved(examination.plan, before, resolution.situation, agents)
     candidates = (situation.steps[step] for step in sorted(situation.live_candidates))
-    found = (*resolution.problems, *budget_problems(candidates, situation.contracts, policy))
+    found = (*resolution.problems, *budget_problems(candidates, situation.contracts, policy), *too_many(situation.rules))
     if problems := (*examination.problems, *found):
         return replace(examination, problems=problems, admitted=None, situation=before)
-    agents, digests = dict(resolution.reassigned), _digests(situation.contracts)
+    digests = _digests(situation.contracts)
     stated = {step.id: step.args for step in examination.plan.steps}
     admitted = Admitted(
         steps={
@@ -237,6 +271,7 @@ def _answered(
                 resources=situation.resources[step],
                 agent=agents.get(step),
                 args=None if situation.steps[step].args is stated[step] else situation.steps[step].args,
+                rules=situation.rules.get(step, ()),
             )
             for step in situation.order
         },

@@ -11,7 +11,7 @@ from airlock.base.errors import Problem
 from airlock.base.likely import likely, likely_fix
 from airlock.base.visible import marks
 from airlock.base.wrong_value import wrong_value
-from airlock.plans.canonical_args import canonical_names
+from airlock.plans.arguments.canonical_args import canonical_names
 from airlock.plans.contract import Contract
 from airlock.plans.graph import PlanGraph
 from airlock.plans.plan import Plan, Step

@@ -9,7 +9,7 @@ from airlock.admission.ceiling import DRY_RUN_FROM, LIVE_FROM
 from airlock.admission.policy import ANY, Policy
 from airlock.base.model import WireModel
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.contract import Mode
+from airlock.plans.contract import Mode, Risk
 from airlock.plans.plan import seconds
 from airlock.plans.tool import Tool
 from airlock.plans.tool_document import tool_document
@@ -31,6 +31,8 @@ _NAMED = {
 }
 """Texts for arguments whose schema does not say which form they have."""
 _SURE = 0.95
+_LONGEST = 200
+"""Characters of a text, and items of a list: a schema of another system may ask for billions of them."""
 
 
 class ToolRights(WireModel):
@@ -100,12 +102,19 @@ def rules_of(policy: Policy) -> dict[str, Any]:
     """Return the rules of a policy that a planner should know. They name no approver and no key."""
     return {
         "dry_run_only": policy.dry_run_only,
-        "approvals_required": policy.approvals_required,
+        "approvals_required": policy.approvals_of_any,
+        **({"approvals_required_by_risk": by_risk} if (by_risk := _more_by_risk(policy)) else {}),
         "approval_timeout_seconds": seconds(policy.approval_timeout),
         "rolls_back_on_failure": policy.enable_rollback_on_failure,
         "reads_run_at_once": policy.read_lane,
         "budget_of_a_plan": policy.budget.model_dump(mode="json", exclude_none=True),
     }
+
+
+def _more_by_risk(policy: Policy) -> dict[str, int]:
+    """Return the approvals that steps of a risk need, where that is more than steps of any other need."""
+    numbers = {risk.value: policy.approvals_of((risk,)) for risk in Risk}
+    return {risk: number for risk, number in numbers.items() if number > policy.approvals_of_any}
 
 
 def offers(catalogue: Catalogue, policy: Policy) -> dict[str, Any]:
@@ -147,9 +156,9 @@ def _accepts(tool: Tool, args: Mapping[str, Any]) -> bool:
     return True
 
 
-def _stated(field: Mapping[str, Any]) -> Mapping[str, Any]:
+def _stated(field: Any) -> Any:
     """Return a field's schema without its default: the value that leaves the field out is no example."""
-    return {key: value for key, value in field.items() if key != "default"}
+    return {key: value for key, value in field.items() if key != "default"} if isinstance(field, Mapping) else field
 
 
 def _sample(name: str, schema: Any, shared: Mapping[str, Any], depth: int) -> Any:
@@ -180,7 +189,9 @@ def _of_type(name: str, schema: Mapping[str, Any], shared: Mapping[str, Any], de
                 return {"name": _sample("name", any_field, shared, depth - 1)}
             return {each: _sample(each, fields.get(each), shared, depth - 1) for each in needed}
         case "array":
-            return [_sample(name, schema.get("items"), shared, depth - 1)] * max(1, int(schema.get("minItems", 0)))
+            return [_sample(name, schema.get("items"), shared, depth - 1)] * min(
+                max(1, int(schema.get("minItems", 0))), _LONGEST
+            )
         case "integer" | "number":
             return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
         case "boolean":
@@ -189,4 +200,4 @@ def _of_type(name: str, schema: Mapping[str, Any], shared: Mapping[str, Any], de
             return None
         case _:
             text = _TEXTS.get(str(schema.get("format")), _NAMED.get(name, "text"))
-            return text.ljust(int(schema.get("minLength", 0)), "x")
+            return text.ljust(min(int(schema.get("minLength", 0)), _LONGEST), "x")

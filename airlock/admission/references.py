@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from airlock.admission.places import misplaced_markers
 from airlock.base.errors import Problem
 from airlock.base.text import shorten
-from airlock.plans.output_shape import Nowhere, OutputShape, as_path
+from airlock.plans.arguments.output_shape import Nowhere, OutputShape, as_path
 from airlock.plans.plan import Plan
 from airlock.plans.refs import REF, Marker, markers, syntax_error
 from airlock.plans.tool import Tool

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from airlock.admission.policy import ANY, NO_APPROVER, AgentPolicy, Budget, Policy, SignatureRule, WindowBudget
+from airlock.admission.roles import has_role, people
+from airlock.admission.rules.rule import Rule
+from airlock.admission.stricter_decisions import stricter_decisions
 from airlock.base.person import same_person
+from airlock.plans.applied_rule import Effect
 from airlock.plans.plan import seconds
 
 Owner = Literal["today's policy", "the plan's policy"]
@@ -64,6 +68,8 @@ def stricter(plan: Policy, today: Policy) -> Stricter:
             "approvers": _in_both(plan.approvers, today.approvers),
             "signature_required": max(plan.signature_required, today.signature_required, key=_RULES.index),
             "authorized_keys": today.authorized_keys,
+            "passkeys": today.passkeys,
+            **stricter_decisions(plan, today),
             "agents": {
                 agent: _agent(plan, today, agent)
                 for agent in (*plan.agents, *(other for other in today.agents if other not in plan.agents))
@@ -72,7 +78,15 @@ def stricter(plan: Policy, today: Policy) -> Stricter:
             "auto_lock_severity": _least(plan.auto_lock_severity, today.auto_lock_severity),
         }
     )
-    return Stricter(plan=plan, today=today, policy=combined)
+    return Stricter(plan=plan, today=today, policy=_ruled(combined, plan, today))
+
+
+def _ruled(combined: Policy, plan: Policy, today: Policy) -> Policy:
+    """Return the stricter policy with the rules of both, and with the people who have a role in both."""
+    if not plan.rule and not today.rule:
+        return combined
+    roles = {**combined.roles, **_roles(plan, today)}
+    return combined.model_copy(update={"rule": _rules(plan, today), "roles": roles})
 
 
 def _shorter(one: str, other: str) -> str:
@@ -93,6 +107,26 @@ def _in_both(plan: tuple[str, ...], today: tuple[str, ...]) -> tuple[str, ...]:
         return plan or today
     # an empty list allows everyone
     return tuple(name for name in plan if any(same_person(name, other) for other in today)) or (NO_APPROVER,)
+
+
+def _roles(plan: Policy, today: Policy) -> dict[str, tuple[str, ...]]:
+    """Return the people who have each role in both policies. A role of today alone is new; one that today lacks is gone."""
+    return {role: _members(plan, today, role) for role in (*plan.roles, *today.roles)}
+
+
+def _members(plan: Policy, today: Policy, role: str) -> tuple[str, ...]:
+    new = role not in plan.roles
+    return tuple(name for name in people(today.roles, role) if new or has_role(plan.roles, role, name))
+
+
+def _rules(plan: Policy, today: Policy) -> tuple[Rule, ...]:
+    """Return the denials and questions of both policies, and what both allow under the same condition."""
+    if plan.rule == today.rule:
+        return plan.rule
+    strict = [rule for rule in (*plan.rule, *today.rule) if rule.effect is not Effect.ALLOW]
+    allowed = {rule.when for rule in today.rule if rule.effect is Effect.ALLOW}
+    lax = [rule for rule in plan.rule if rule.effect is Effect.ALLOW and rule.when in allowed]
+    return tuple(dict.fromkeys((*strict, *lax)))
 
 
 def _agent(plan: Policy, today: Policy, agent: str) -> AgentPolicy:

@@ -48,10 +48,12 @@ class ConfigError(_Problems):
     Args:
         problems: Each mistake.
         rest: The configuration without what is wrong, if something is left, so that more mistakes can be looked for.
+        file: The file that holds it; empty where it is none.
     """
 
-    def __init__(self, problems: Sequence[Problem], rest: object = None) -> None:
+    def __init__(self, problems: Sequence[Problem], rest: object = None, file: str = "") -> None:
         self.rest = rest
+        self.file = file
         super().__init__(problems)
 
 

@@ -1,7 +1,10 @@
 """Messages from people and programs: parsed with clear errors, never trusted."""
 
+import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import StringConstraints, ValidationError
 
@@ -16,7 +19,60 @@ Person = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 
 
+MAX_FIELDS: Final = 200
+"""Fields of a message of which the unknown ones are named."""
+MAX_ERRORS: Final = 1_000
+"""Wrong values of a message of which the first are named."""
+READ_AT_ONCE: Final = 100_000
+"""Values, and pieces of 64 characters, of messages that are read in one workflow task, which has two seconds."""
+LIGHT: Final = 200
+"""The weight up to which a message is always read. Decisions have less, unless they name hundreds of steps or amend."""
+TOO_MUCH: Final = "so much arrived at the same time that this was not read: send it again"
+_PIECE: Final = 64
+
 Sent = TypeVar("Sent", bound=WireModel)
+
+
+@dataclass
+class ReadingLoad:
+    """The load of reading messages in one moment. Time stands still within a workflow task."""
+
+    at: datetime | None = None
+    read: int = 0
+
+    def too_much(self, message: Any, now: datetime) -> bool:
+        """Count a message; return True if it must not be read in this moment. The first one may always be.
+
+        A thousand messages of a few kilobytes can become as many of half a megabyte, of which each takes a third of a
+        second. A run whose workflow task takes so long would never go on, and any client can send them.
+
+        Args:
+            message: The message as it was decoded.
+            now: UTC.
+        """
+        if self.at != now:
+            self.at, self.read = now, 0
+        # not weighed beyond what is left: the weighing is a load too
+        weight = _weight(message, max(READ_AT_ONCE - self.read, LIGHT))
+        before, self.read = self.read, self.read + weight
+        # whatever else arrives, a lock or a denial is read
+        return weight > LIGHT and before > 0 and self.read > READ_AT_ONCE
+
+
+def _weight(value: Any, most: int) -> int:
+    """Return the weight of a value; of a heavier one no more than a little over `most`."""
+    weight, pending = 0, [value]
+    while pending and weight <= most:
+        item = pending.pop()
+        weight += 1
+        if isinstance(item, Mapping):
+            weight += len(item)
+            pending += itertools.islice(item.values(), most)
+        elif isinstance(item, list | tuple):
+            pending += item[:most]
+        elif isinstance(item, str | bytes):
+            weight += len(item) // _PIECE
+    return weight
 
 
 class Verdict(WireModel):
@@ -48,6 +104,8 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
         raise MalformedMessage(f"{name} takes one JSON object, got {count(len(arguments), 'argument')}")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
+    if strict and len(arguments[0]) > MAX_FIELDS:  # to sort and shorten them takes a workflow task too long
+        raise MalformedMessage(f"{name}: has {len(arguments[0]):,} fields; it takes {', '.join(model.model_fields)}")
     # Refused here and not by the model: `step` for `steps` would approve the whole plan. The model itself ignores
     # unknown fields, because an older worker must be able to read a message that a newer one accepted.
     unknown = sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields)
@@ -63,6 +121,8 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
 
 def wrong_fields(error: ValidationError) -> str:
     """Return the first wrong fields of a message with their errors, without what was sent."""
+    if error.error_count() > MAX_ERRORS:  # a list of a quarter of a million wrong values takes many seconds to describe
+        return f"{error.error_count():,} values are wrong"
     return "; ".join(_wrong_field(item) for item in error.errors(include_url=False)[:3])
 
 

@@ -59,6 +59,9 @@ GATE_CAPACITY: Final = Metric("airlock_gate_capacity", Kind.GAUGE, ("gate",), "S
 GATE_LOCKS: Final = Metric(
     "airlock_gate_locks", Kind.GAUGE, ("gate",), "Locks on a gate; above 0 it refuses some or all holders"
 )
+MESSAGES_GIVEN_UP: Final = Metric(
+    "airlock_messages_given_up", Kind.GAUGE, (), "Messages to people that were given up in the last hour"
+)
 HEALTH_SCORE: Final = Metric("airlock_health_score", Kind.GAUGE, ("window",), "The health score, 0-100; NaN without data")
 ANOMALIES: Final = Metric(
     "airlock_anomalies", Kind.GAUGE, ("kind",), "Current anomalies, by kind; NaN if nothing was ever counted"
@@ -81,6 +84,7 @@ METRICS: Final = (
     GATE_USED,
     GATE_CAPACITY,
     GATE_LOCKS,
+    MESSAGES_GIVEN_UP,
     HEALTH_SCORE,
     ANOMALIES,
     SAMPLED_AT,

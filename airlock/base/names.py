@@ -8,6 +8,8 @@ PLAN_WORKFLOW = "PlanWorkflow"
 GATE_WORKFLOW = "GateWorkflow"
 CLAIM_WORKFLOW = "ClaimWorkflow"
 MONITOR_WORKFLOW = "MonitorWorkflow"
+NOTIFY_WORKFLOW = "NotifyWorkflow"
+NOTIFY_PREFIX = "notify-"
 RESOURCE_GATE_PREFIX = "gate-resource-"
 LIVE_GATE = "gate-live"
 """The gate that every plan passes before it goes LIVE. The system lock closes it."""
@@ -90,6 +92,17 @@ def occasion_of(plan_id: str) -> str:
 def undo_workflow_id(plan_id: str) -> str:
     """Return the workflow id of the run that undoes a plan after its end."""
     return UNDO_PREFIX + plan_id
+
+
+def is_of_plan(workflow_id: str) -> bool:
+    """Return True if a workflow id can be that of a plan, or of its undo: any client can start one under other letters.
+
+    Commands that people paste, subjects of mails and links hold these ids.
+    """
+    for prefix in RESERVED_PREFIXES:
+        if workflow_id.startswith(prefix):
+            return PLAN_ID.fullmatch(workflow_id.removeprefix(prefix)) is not None
+    return False
 
 
 def workflow_id_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from airlock.base.names import RESERVED
 from airlock.base.scripts import mixed, words
@@ -12,11 +13,15 @@ OWN_NAME = "YOUR-NAME"
 """Place of a person's own name in a printed command; no decision counts under it."""
 OTHER_NAME = "ANOTHER-NAME"
 """The same, where the person who asked cannot decide."""
+KEY_FILE = "KEY-FILE"
+"""Place of a person's own key file in a printed command."""
 _ALIKE = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
     | dict.fromkeys("\u2018\u2019\u02bc\uff07", "'")
 )
 """Dashes and apostrophes that look like those of a keyboard."""
+_LONGEST_NAME = 200
+"""Characters of a name; goals and searches are folded too, and not remembered."""
 
 
 def folded(name: str) -> str:
@@ -24,6 +29,11 @@ def folded(name: str) -> str:
 
     White space at the ends does not count, and any between is one space. Empty for a name of which nothing can be seen.
     """
+    # the same few names are compared again and again: with each vote, for each step
+    return _folded_name(name) if len(name) <= _LONGEST_NAME else _folded(name)
+
+
+def _folded(name: str) -> str:
     before, name = "", name
     while before != name:  # folding a letter can free an accent that then composes with the letter before
         before = name
@@ -31,6 +41,9 @@ def folded(name: str) -> str:
         name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
         name = " ".join(name.translate(_ALIKE).split())
     return name
+
+
+_folded_name = lru_cache(maxsize=4_096)(_folded)
 
 
 def same_person(one: str, other: str) -> bool:

@@ -71,6 +71,8 @@ def wrong_value(item: Mapping[str, Any], named: str = OBJECT) -> tuple[str, str]
         name, fault, wanted = _BOUNDS[kind]
         limit = f"{limits[name]:,g}"
         return f"is {fault} {limit}", f"write a number of {wanted} {limit}"
+    if kind == "finite_number":
+        return "is no number that one can count to", "write a number, without inf and nan"
     if kind == "too_short":
         least = int(limits["min_length"])
         return ("is empty" if not limits["actual_length"] else "has too few entries"), f"give at least {_entries(least)}"

@@ -1,6 +1,7 @@
 """`approve`: the one command that lets a plan go live, and only as its approver has seen it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import MalformedMessage
 from airlock.base.keys import SignatureError
 from airlock.cli.decisions import ByOption, decide, me
-from airlock.cli.hints import preview_as_started
-from airlock.cli.output import AsJson, Refusal, command, say
+from airlock.cli.display.hints import preview_as_started
+from airlock.cli.display.preview_screen import say_preview
+from airlock.cli.output import AsJson, Refusal, command
 from airlock.cli.show import PlanName
+from airlock.cli.signing import PrintOption, Signing, SignKeyOption, SshAgentOption, private_key
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.seal import SIGNED_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
@@ -38,10 +41,9 @@ async def approve(
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason; it is recorded.")] = "",
     by: ByOption = None,
-    sign_key: Annotated[
-        Path | None,
-        typer.Option("--sign-key", metavar="FILE", help="Sign with this Ed25519 key, as made by ssh-keygen."),
-    ] = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="On a terminal: approve what is shown without being asked.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -54,10 +56,29 @@ async def approve(
     seen = digest if digest is not None else await _seen(handle, ask=not yes, as_json=as_json)
     chosen = None if steps is None else tuple(step.strip() for step in steps.split(",") if step.strip())
     approval = _approval(by=me(by), digest=seen, steps=chosen, reason=reason)
-    if sign_key is not None:
+    signing = Signing(sign_key, ssh_agent, print_command)
+    if signing.wanted:
         _require_long(seen)
-        approval = signed(handle.plan_id, approval, await handle.preview(), sign_key)
-    return await decide(handle, "approve", as_json=as_json, **approval.model_dump(mode="json", exclude_none=True))
+        approval, signing = await to_be_signed(handle, approval, signing)
+    fields = approval.model_dump(mode="json", exclude_none=True)
+    return await decide(handle, "approve", as_json=as_json, signing=signing, **fields)
+
+
+async def to_be_signed(handle: PlanHandle, approval: Approve, signing: Signing) -> tuple[Approve, Signing]:
+    """Return the approval with the whole digest of what it names, and how it is signed.
+
+    An approval that names another seal stays unsigned: the plan refuses it, and says what has changed since. One of a plan
+    that an older version admitted is signed here, in the older form.
+    """
+    preview, unsigned = await handle.preview(), replace(signing, key=None, agent=False)
+    if preview.digest is None or not names_digest(approval.digest, preview.digest):
+        return approval, unsigned
+    if (await handle.status()).nonce:
+        return approval.model_copy(update={"digest": preview.digest}), signing
+    if signing.key is None:
+        problem = Problem(where="--ssh-agent", message="signs nothing for a plan of an older version", fix="use --sign-key")
+        raise Refusal("the approval cannot be signed", [problem])
+    return _signed(handle.plan_id, approval, preview, signing.key), unsigned
 
 
 async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
@@ -73,7 +94,7 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
     preview = preview_as_started(await handle.preview())
     if preview.digest is None:
         raise Refusal(preview.text)
-    say(preview.text)
+    say_preview(preview)
     open_still = preview.state is State.AWAITING_APPROVAL  # otherwise the plan's own answer says how it ended
     if ask and open_still and not typer.confirm("Approve exactly this?"):
         raise Refusal("not approved")
@@ -84,7 +105,7 @@ def _approval(**fields: object) -> Approve:
     try:
         message = parse_message("approve", (fields,))
     except MalformedMessage as error:
-        problem = Problem(where="approve", message=str(error), fix="correct that option")
+        problem = Problem(where="approve", message=str(error).removeprefix("approve: "), fix="correct that option")
         raise Refusal("the approval is malformed", [problem]) from error
     assert isinstance(message, Approve)
     return message
@@ -101,23 +122,14 @@ def _require_long(digest: str) -> None:
         raise Refusal("the approval cannot be signed", [problem])
 
 
-def signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
-    """Return the approval with its signature.
-
-    An approval that names another seal stays unsigned. The plan refuses it, and says what has changed since.
-    """
-    if preview.digest is None or not names_digest(approval.digest, preview.digest):
-        return approval
+def _signed(plan_id: str, approval: Approve, preview: PreviewView, key_file: Path) -> Approve:
+    """Return the approval with a signature in the older form."""
+    assert preview.digest is not None
+    key = private_key(key_file)
     try:
-        key = key_file.read_bytes()
-    except OSError as error:
-        problem = Problem(where="--sign-key", message=f"{key_file}: {error.strerror}", fix="name a private key file")
-        raise Refusal("the approval cannot be signed", [problem]) from error
-    try:
+        if key is None:
+            raise SignatureError("for a plan of an older version only the file of a private key signs")
         signature = sign(key, plan_id, approval, preview.digest)
     except SignatureError as error:
-        if "password" not in str(error).lower() or not sys.stdin.isatty():
-            raise Refusal(f"the approval cannot be signed: {error}") from error
-        password = typer.prompt(f"Password of {key_file}", hide_input=True).encode()
-        signature = sign(key, plan_id, approval, preview.digest, password)
+        raise Refusal(f"the approval cannot be signed: {error}") from error
     return approval.model_copy(update={"signature": signature})

@@ -1,41 +1,40 @@
 """`check` and `tools`: findings about a plan, and the catalogue, without a server."""
 
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from airlock.admission.config import Config
-from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.admission.configuration.config import Config
 from airlock.admission.examination import Examination, examine
 from airlock.admission.needed_secrets import secrets_of_plan
 from airlock.admission.offers import offers
 from airlock.admission.readable import further_problems
+from airlock.alerts.asked import asked, asks
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text import count
-from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_plain, print_problem, safe, say
+from airlock.cli.display.findings import grants_of, print_findings
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, safe, say
 from airlock.cli.settings import ConfigOption, read_catalogue
 from airlock.client.documents import read_document
+from airlock.plans.applied_rule import AppliedRule
+from airlock.plans.arguments.canonical_field import key_of
 from airlock.plans.assignments import read_plan
-from airlock.plans.canonical_field import key_of
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.plan import Plan
+from airlock.temporal.keyring import find_keyring, keys_file
+from airlock.tools.config_warnings import config_warnings
 from airlock.tools.loader import load_catalogue
-from airlock.tools.operator_file import find_config
-
-_MAX_ROWS = 100
-"""Steps of a plan up to which each has a row of its own; in larger plans steps that differ in the id alone share one.
-More rows than these are printed as plain lines."""
-_COLUMNS = ("step", "tool", "agent", "risk", "ceiling", "why")
-_WIDEST = 40
-"""Width in characters up to which a column of plain lines is aligned."""
+from airlock.tools.operator_file import DEFAULT_CONFIG, find_config
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="The plan, in either format.")]
+PlanIfAny = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PLAN.json]", help="The plan, in either format; unless given, the operator's file is checked."),
+]
 ValidationOption = Annotated[
     Path | None, typer.Option("--validation", help="The validations file of an older plan.", metavar="FILE")
 ]
@@ -74,7 +73,7 @@ def examine_files(
         if found := _problems_of_plan(path, validation):
             both = (*error.problems, *found)
             message = f"neither the configuration nor the plan can be accepted: {len(both)} problems"
-            raise Refusal(message, both) from error
+            raise Refusal(message, both, config=error.file) from error
         raise
     try:
         return look_at(plan_from_files(path, validation), configured), configured
@@ -100,7 +99,7 @@ def _document_if_any(path: Path) -> Any:
 
 @command
 def check(
-    plan_file: PlanFile,
+    plan_file: PlanIfAny = None,
     validation: ValidationOption = None,
     config: ConfigOption = None,
     no_catalogue: NoCatalogue = False,
@@ -108,15 +107,59 @@ def check(
 ) -> int:
     """Lint a plan offline.
 
-    Prints every finding with its place and its fix, every conflict, and the ceiling of each step. Exits 1 when there are
-    errors; warnings alone exit 0.
+    Checks the operator's file alone if no plan is named. Prints every finding with its place and its fix, every conflict,
+    and the ceiling of each step. Exits 1 when there are errors; warnings alone exit 0.
     """
+    if plan_file is None:
+        if validation is not None or no_catalogue:
+            raise typer.BadParameter(
+                "is missing: --validation and --no-catalogue are about a plan", param_hint="'PLAN.json'"
+            )
+        return _check_configuration(config, as_json)
     findings, configured = examine_files(plan_file, validation, config, no_catalogue=no_catalogue)
+    warnings = () if configured is None else config_warnings(*configured, os.environ)
     if as_json:
-        emit(_as_document(findings, None if no_catalogue else find_config(config)))
+        unasked = _receivers_not_asked(findings.plan, configured)
+        more = {"receivers": unasked, "config_advice": list(warnings)}
+        emit(_as_document(findings, None if no_catalogue else find_config(config)) | more)
     else:
-        _print_findings(findings, catalogue=configured is not None)
+        for problem in warnings:
+            print_problem("warning: ", problem, console(), "yellow")
+        print_findings(findings, catalogue=configured is not None)
+        for line in _receivers_not_asked(findings.plan, configured):
+            say(safe(line), style="yellow")
     return REFUSED if findings.problems else OK
+
+
+def _check_configuration(given: Path | None, as_json: bool) -> int:
+    """Print what is suspicious in the operator's file, which can be used.
+
+    Raises:
+        ConfigError: If it cannot be used, with every problem.
+        Refusal: If there is no file.
+    """
+    path, configured = find_config(given), read_catalogue(given)
+    if configured is None:
+        raise Refusal(f"there is no {DEFAULT_CONFIG} here: name a plan, or the operator's file with --config")
+    tools = configured[1].names
+    warnings = (*config_warnings(*configured, os.environ), *_unusable_keys(configured[0], path))
+    if as_json:
+        emit({"config": str(path), "problems": [], "config_advice": list(warnings), "tools": list(tools)})
+        return OK
+    for problem in warnings:
+        print_problem("warning: ", problem, console(), "yellow")
+    say(f"{path}: {count(len(tools), 'tool')}, 0 errors, {count(len(warnings), 'warning')}")
+    return OK
+
+
+def _unusable_keys(config: Config, path: Path | None) -> tuple[Problem, ...]:
+    """Return a warning for the keys of workers that cannot be used here: a file for other machines may name them."""
+    try:
+        find_keyring(keys_file(config, path))
+    except ConfigError as error:
+        said = "; a worker would not start here"
+        return tuple(each.model_copy(update={"message": f"{each.message}{said}"}) for each in error.problems)
+    return ()
 
 
 def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
@@ -129,90 +172,34 @@ def _as_document(findings: Examination, config: Path | None) -> dict[str, Any]:
         "problems": list(findings.problems),
         "advice": list(findings.warnings),
         "steps": [
-            {"id": step.id, "tool": step.tool, "ceiling": ceiling.mode.value, "reasons": list(ceiling.reasons)}
+            {
+                "id": step.id,
+                "tool": step.tool,
+                "ceiling": ceiling.mode.value,
+                "reasons": list(ceiling.reasons),
+                **({"rules": list(rules)} if (rules := _rules_of(findings, step.id)) else {}),
+            }
             for step in findings.plan.steps
             if (ceiling := findings.ceilings.get(step.id)) is not None
         ],
         "conflicts": list(findings.admitted.conflicts) if findings.admitted else [],
-        "grants": _grants(findings),
+        "grants": grants_of(findings),
         "secrets": list(secrets_of_plan(findings.plan, findings.contracts)),
     }
 
 
-def _print_findings(findings: Examination, *, catalogue: bool) -> None:
-    screen = console()
-    for problem in findings.problems:
-        print_problem("error: ", problem, screen, "bold red")
-    for problem in findings.warnings:
-        print_problem("warning: ", problem, screen, "yellow")
-    if findings.ceilings:
-        _print_ceilings(findings, screen)
-    grants = _grants(findings)
-    for found in findings.admitted.conflicts if findings.admitted else ():
-        say(safe(f"conflict: {found.kind.value} -> {found.answer.value}: {found.detail}"))
-        for fix in dict.fromkeys(grants[step] for step in found.steps if step in grants):
-            if found.kind is ConflictKind.PERMISSION:
-                screen.print(Text(f"  fix: {safe(fix)}", style="dim"), soft_wrap=True)
-    if needed := secrets_of_plan(findings.plan, findings.contracts):
-        say(safe(f"live workers need the secrets: {', '.join(needed)}"))
-    verdict = f"{count(len(findings.problems), 'error')}, {count(len(findings.warnings), 'warning')}"
-    where = "" if catalogue else " (structure only: no catalogue was looked at)"
-    say(f"{findings.plan.plan_id}: {count(len(findings.plan.steps), 'step')}, {verdict}{where}")
+def _rules_of(findings: Examination, step: str) -> tuple[AppliedRule, ...]:
+    return findings.admitted.steps[step].rules if findings.admitted else ()
 
 
-def _grants(findings: Examination) -> dict[str, str]:
-    """Return, for each step whose agent lacks a permission, what the operator can write to grant it."""
-    if findings.admitted is None:
-        return {}
-    policy, grants = findings.admitted.policy, dict[str, str]()
-    lacking: dict[str, set[str]] = {}
-    agents = {step.id: findings.admitted.steps[step.id].agent or step.agent for step in findings.plan.steps}
-    for step, agent in agents.items():
-        lacking.setdefault(agent, set()).update(policy.missing_permissions(agent, findings.admitted.contract(step)))
-    for step, agent in agents.items():
-        if policy.missing_permissions(agent, findings.admitted.contract(step)):
-            grants[step] = policy.grant_for(agent, sorted(lacking[agent]))
-    return grants
-
-
-def _print_ceilings(findings: Examination, screen: Console) -> None:
-    rows = _ceiling_rows(findings)
-    title = "How far each step could go under this policy"
-    if len(rows) <= _MAX_ROWS:
-        table = Table(title=title, title_justify="left")
-        for column in _COLUMNS:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        screen.print(table)
-        return
-    # to measure and fold thousands of rows takes a table three times as long as the examination of the plan
-    lines = [_COLUMNS, *rows]
-    widths = [min(max(len(line[column]) for line in lines), _WIDEST) for column in range(len(_COLUMNS) - 1)]
-    aligned = ("  ".join([*map(str.ljust, line, widths), line[-1]]) for line in lines)
-    print_plain("\n".join([title, *aligned]))
-
-
-def _ceiling_rows(findings: Examination) -> list[tuple[str, ...]]:
-    """Return a row for each step; in a large plan, for all steps that differ in the id alone."""
-    admitted = findings.admitted.steps if findings.admitted else {}
-    single: list[tuple[str, ...]] = []
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for step in findings.plan.steps:
-        row, ceiling = admitted[step.id], findings.ceilings[step.id]
-        why, agent = safe("; ".join(ceiling.reasons)), safe(row.agent or step.agent)
-        rest = (safe(step.tool), agent, row.contract.risk.value, ceiling.mode.value, why)
-        single.append((step.id, *rest))
-        alike.setdefault(rest, []).append(step.id)
-    if len(single) <= _MAX_ROWS:
-        return single
-    return [(_steps_alike(steps), *shared) for shared, steps in alike.items()]
-
-
-def _steps_alike(steps: Sequence[str]) -> str:
-    if len(steps) <= 3:
-        return ", ".join(steps)
-    return f"{steps[0]}, {steps[1]} ... {steps[-1]} ({len(steps):,} steps)"
+def _receivers_not_asked(plan: Plan, configured: tuple[Config, Catalogue] | None) -> list[str]:
+    """Return a sentence for each receiver that is told of plans that wait, but whose people may not approve this one."""
+    if configured is None:
+        return []
+    config, barred = configured[0], (plan.requested_by, *(step.agent for step in plan.steps))
+    told = {name: each for name, each in config.notify.items() if asks(each)}
+    silent = [name for name, receiver in told.items() if not asked(receiver, config.policy, barred)]
+    return [f"receiver {name} is not asked about this plan: none of its people may approve it" for name in silent]
 
 
 @command

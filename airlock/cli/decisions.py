@@ -3,6 +3,7 @@
 import getpass
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +13,10 @@ from airlock.base.incoming import Verdict
 from airlock.base.json_text import JsonFault, parse_json
 from airlock.base.names import workflow_id_of
 from airlock.cli.missing_workers import missing_workers
-from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, warn
+from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.patience import patiently
 from airlock.cli.show import PlanName
+from airlock.cli.signing import UNSIGNED, PrintOption, Signing, SignKeyOption, SshAgentOption, evidence_of
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import as_started
 from airlock.run.messages import Settlement
@@ -47,8 +49,14 @@ def me(by: str | None) -> str:
         raise Refusal("the decision would have no name under it", [problem]) from error
 
 
-async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: Any) -> int:
+async def decide(handle: PlanHandle, decision: str, *, as_json: bool, signing: Signing = UNSIGNED, **fields: Any) -> int:
     """Send a decision, print the answer, and return the exit code: 1 when the plan refused it."""
+    if signing.wanted:
+        signed = await handle.to_sign(decision, **fields)
+        evidence = await evidence_of(signed, signing)
+        fields = {**signed.fields, "evidence": evidence.model_dump(mode="json")}
+    if signing.printed:
+        return print_commands(workflow_id_of(handle.plan_id), decision, fields, as_json=as_json)
     try:
         answer = await patiently(handle.decide(decision, **fields))
     except NoAnswer as error:
@@ -66,23 +74,44 @@ async def decide(handle: PlanHandle, decision: str, *, as_json: bool, **fields: 
     return OK if verdict.accepted else REFUSED
 
 
+def print_commands(workflow_id: str, decision: str, fields: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the commands of Temporal that send a decision, as a signal and as an update."""
+    message = {name: value for name, value in fields.items() if value is not None}
+    signal = signal_command(workflow_id, decision, message)
+    whole = shlex.quote(json.dumps({"decision": decision, **message}))
+    update = f"temporal workflow update execute --workflow-id {shlex.quote(workflow_id)} --name decide --input {whole}"
+    if as_json:
+        emit({"decision": decision, "signal": signal, "update": update})
+        return OK
+    say("# as a signal: it is stored, and gets no answer")
+    say(signal)
+    say("# as an update: it answers, and needs a worker")
+    say(update)
+    return OK
+
+
+def signal_command(workflow_id: str, decision: str, message: Mapping[str, Any]) -> str:
+    """Return the command of Temporal that sends a decision as a signal."""
+    text = shlex.quote(json.dumps(message))
+    return f"temporal workflow signal --workflow-id {shlex.quote(workflow_id)} --name {decision} --input {text}"
+
+
 def _print_verdict(decision: str, verdict: Verdict) -> None:
     screen = console(stderr=not verdict.accepted)
     said = "accepted" if verdict.accepted else "refused"
     screen.print(f"{decision} {said}: {safe(verdict.reason)}", soft_wrap=True)
     if verdict.changed:
-        screen.print("changed since that preview:")
+        screen.print("what changes:" if verdict.accepted else "changed since that preview:")
         for path in verdict.changed:
             screen.print(f"  {safe(path)}", soft_wrap=True)
 
 
 def _as_signal(plan_id: str, decision: str, fields: dict[str, Any]) -> str:
-    message = json.dumps({key: value for key, value in fields.items() if value is not None})
+    message = {key: value for key, value in fields.items() if value is not None}
     return (
         f"It is not certain that this {decision} counts: without a worker Temporal does not store it.\n"
         "To leave it for the next worker, send it as a signal. An approval then counts from the time at which Temporal"
-        " stored it:\n  temporal workflow signal --workflow-id "
-        f"{workflow_id_of(plan_id)} --name {decision} --input {shlex.quote(message)}"
+        f" stored it:\n  {signal_command(workflow_id_of(plan_id), decision, message)}"
     )
 
 
@@ -92,6 +121,9 @@ async def deny(
     reason: ReasonOption,
     digest: Annotated[str | None, typer.Option("--digest", metavar="DIGEST", help="Only if this is still the seal.")] = None,
     by: ByOption = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
     as_json: AsJson = False,
 ) -> int:
     """Deny a plan that waits for approval.
@@ -99,14 +131,24 @@ async def deny(
     It ends with the outcome denied.
     """
     handle = (await Airlock.connect()).plan(plan)
-    return await decide(handle, "deny", as_json=as_json, by=me(by), reason=reason, digest=digest)
+    signing = Signing(sign_key, ssh_agent, print_command)
+    return await decide(handle, "deny", as_json=as_json, signing=signing, by=me(by), reason=reason, digest=digest)
 
 
 @command
-async def abort(plan: PlanName, reason: ReasonOption, by: ByOption = None, as_json: AsJson = False) -> int:
+async def abort(
+    plan: PlanName,
+    reason: ReasonOption,
+    by: ByOption = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
+    as_json: AsJson = False,
+) -> int:
     """End a plan without undoing anything."""
     handle = (await Airlock.connect()).plan(plan)
-    return await decide(handle, "abort", as_json=as_json, by=me(by), reason=reason)
+    signing = Signing(sign_key, ssh_agent, print_command)
+    return await decide(handle, "abort", as_json=as_json, signing=signing, by=me(by), reason=reason)
 
 
 @command
@@ -125,6 +167,9 @@ async def resolve(
         str | None, typer.Option("--output", metavar="JSON", help="The output of the call, where later steps read it.")
     ] = None,
     by: ByOption = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
     as_json: AsJson = False,
 ) -> int:
     """Settle a step that waits for a human.
@@ -134,7 +179,8 @@ async def resolve(
     value = _json(output)
     handle = (await Airlock.connect()).plan(plan)
     fields = {"by": me(by), "step": step, "outcome": outcome.value, "reason": reason, "output": value}
-    return await decide(handle, "resolve", as_json=as_json, **fields)
+    signing = Signing(sign_key, ssh_agent, print_command)
+    return await decide(handle, "resolve", as_json=as_json, signing=signing, **fields)
 
 
 def _json(text: str | None) -> Any:

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from airlock.cli.dev_server import clean_environment, start_temporal
-from airlock.cli.file_lock import held
 from airlock.cli.output import AsJson, command, emit_line, say
-from airlock.cli.ports import Ports
-from airlock.cli.processes import Child
+from airlock.cli.servers.dev_server import clean_environment, start_temporal
+from airlock.cli.servers.file_lock import held
+from airlock.cli.servers.ports import Ports
+from airlock.cli.servers.processes import Child
+from airlock.cli.servers.stopping import until_stopped
 from airlock.cli.settings import ConfigOption
-from airlock.cli.stopping import until_stopped
 from airlock.program import program
 from airlock.temporal.keyring import KEYS_FILE_VARIABLE, KEYS_VARIABLE, ensure_keys
 from airlock.tools.operator_file import find_config, read_config

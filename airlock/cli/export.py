@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from airlock.base.errors import Problem
 from airlock.base.names import workflow_id_of
 from airlock.base.text import count
-from airlock.cli.export_files import carried_over, export_files
-from airlock.cli.openings import OpeningsFile
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.records.export_files import carried_over, export_files
+from airlock.cli.records.openings import OpeningsFile
 from airlock.client import Airlock
 from airlock.client.exporting import Plans, Tell, monitored, plans_of
 from airlock.export.documents import OrchestrationSummary

@@ -12,6 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from airlock.usage import plainly
 
+_MEANT = {"undo": "rollback", "status": "show", "submit": "start", "apply": "start", "plan": "check", "reject": "deny"}
+"""Words that people try first, with the command that they mean; by its letters alone `undo` would suggest `unlock`."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -52,6 +55,8 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that was chosen, loaded, with the arguments left for it."""
+        if args[0] not in self.table and (meant := _MEANT.get(args[0])) in self.table:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if command is None or name is None else self.load(name), rest
 

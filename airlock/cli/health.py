@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from airlock.cli.health_screens import bars_of, health_line, health_screen, print_screen
+from airlock.cli.display.health_screens import bars_of, health_line, health_screen, print_screen
+from airlock.cli.display.plot import plot as draw
+from airlock.cli.display.plot import usable
 from airlock.cli.output import OK, AsJson, command, console, emit, emit_line, plain, safe, say, warn
 from airlock.cli.patience import patiently
-from airlock.cli.plot import plot as draw
-from airlock.cli.plot import usable
 from airlock.client import Airlock, NoAnswer
 from airlock.client.monitors import HealthReport, Monitors, NoMonitor, health_report
 from airlock.monitoring.rolling import Window

@@ -8,8 +8,8 @@ from temporalio.client import Client
 
 from airlock.base import names
 from airlock.base.likely import likely_fix
+from airlock.cli.display.screens import lock_lines, plans_table
 from airlock.cli.output import OK, AsJson, command, console, emit, say, warn
-from airlock.cli.screens import lock_lines, plans_table
 from airlock.client.errors import NoAnswer
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import count_plans, list_plans

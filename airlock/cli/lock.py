@@ -1,9 +1,7 @@
 """`lock` and `unlock`: one plan, or everything, with the proof that it has stopped."""
 
 import asyncio
-import json
-import shlex
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +10,12 @@ from airlock.base.errors import Problem
 from airlock.base.incoming import Verdict
 from airlock.base.names import LIVE_GATE
 from airlock.base.text import count, listed
-from airlock.cli.decisions import ByOption, ReasonOption, decide, me
-from airlock.cli.lock_screen import open_barrier
+from airlock.cli.decisions import ByOption, ReasonOption, decide, me, print_commands, signal_command
+from airlock.cli.display.lock_screen import open_barrier
+from airlock.cli.display.screens import moment, plans_table, unlock_hint
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.patience import patiently
-from airlock.cli.screens import moment, plans_table
+from airlock.cli.signing import PrintOption, Signing, SignKeyOption, SshAgentOption, evidence_of
 from airlock.client import Airlock, NoAnswer
 from airlock.client.live_gate import ChangesSinceLock, HolderState, LiveGate, Proof
 from airlock.gates.lock_proof import LockProof, Proved, ProvedExcept, Unknown
@@ -39,6 +38,9 @@ async def lock(
     plan: SomePlan = None,
     scope: ScopeOption = None,
     by: ByOption = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
     within: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0.0, help="The longest wait until everything has stopped.")
     ] = 60.0,
@@ -52,11 +54,15 @@ async def lock(
     them. The lock stays either way.
     """
     _one_or_all(plan, scope)
+    signing = Signing(sign_key, ssh_agent, print_command)
     airlock = await Airlock.connect()
     if plan is not None:
-        return await decide(airlock.plan(plan), "lock", as_json=as_json, by=me(by), reason=reason)
+        return await decide(airlock.plan(plan), "lock", as_json=as_json, signing=signing, by=me(by), reason=reason)
     gate = LiveGate(airlock.client)
-    verdict = await _answer(gate.lock(me(by), reason, scope), "lock", me(by), reason, scope)
+    message = await gate_message(gate, "lock", me(by), reason, scope, signing)
+    if signing.printed:
+        return print_commands(LIVE_GATE, "lock", message, as_json=as_json)
+    verdict = await _answer(gate.send("lock", message), "lock", message)
     if not verdict.accepted and not await _locked(gate, scope):
         return _refused("lock", verdict, as_json)
     if not as_json:
@@ -87,6 +93,9 @@ async def unlock(
     plan: SomePlan = None,
     scope: ScopeOption = None,
     by: ByOption = None,
+    sign_key: SignKeyOption = None,
+    ssh_agent: SshAgentOption = False,
+    print_command: PrintOption = False,
     as_json: AsJson = False,
 ) -> int:
     """Let a locked plan go on, or everything.
@@ -95,15 +104,19 @@ async def unlock(
     the live gate, and lists the plans that the lock held up and the plans that changed meanwhile.
     """
     _one_or_all(plan, scope)
+    signing = Signing(sign_key, ssh_agent, print_command)
     airlock = await Airlock.connect()
     if plan is not None:
-        return await decide(airlock.plan(plan), "unlock", as_json=as_json, by=me(by), reason=reason)
+        return await decide(airlock.plan(plan), "unlock", as_json=as_json, signing=signing, by=me(by), reason=reason)
     gate = LiveGate(airlock.client)
+    message = await gate_message(gate, "unlock", me(by), reason, scope, signing)
+    if signing.printed:
+        return print_commands(LIVE_GATE, "unlock", message, as_json=as_json)
     before = await patiently(gate.status(patient=True))
     since = None if before is None else next((lock.at for lock in before.locks if lock.scope == scope), None)
     # before the unlock: afterwards the plans that wait no longer wait
     changed = ChangesSinceLock() if since is None else await gate.meanwhile(since)
-    verdict = await _answer(gate.unlock(me(by), reason, scope), "unlock", me(by), reason, scope)
+    verdict = await _answer(gate.send("unlock", message), "unlock", message)
     if not verdict.accepted or before is None or since is None:
         return _refused("unlock", verdict, as_json)
     if as_json:
@@ -132,17 +145,27 @@ def _one_or_all(plan: str | None, scope: str | None) -> None:
         raise Refusal("either a plan or a scope", [problem])
 
 
-async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, by: str, reason: str, scope: str | None) -> Verdict:
+async def gate_message(
+    gate: LiveGate, decision: str, by: str, reason: str, scope: str | None, signing: Signing
+) -> dict[str, Any]:
+    """Return the message of a decision about the live gate, with its signature if it is to be signed."""
+    if not signing.wanted:
+        return {"by": by, "reason": reason} | ({"scope": scope} if scope else {})
+    signed = await gate.to_sign(decision, by, reason, scope)
+    evidence = await evidence_of(signed, signing)
+    return {**signed.fields, "evidence": evidence.model_dump(mode="json")}
+
+
+async def _answer(asked: Coroutine[Any, Any, Verdict], decision: str, message: Mapping[str, Any]) -> Verdict:
     """Return the gate's answer. Where no worker gives one, the refusal names a way that needs none."""
     try:
         return await patiently(asked)
     except NoAnswer as error:
-        message = json.dumps({"by": by, "reason": reason} | ({"scope": scope} if scope else {}))
         raise Refusal(
             f"{error}\nIt is not certain that this {decision} counts: without a worker Temporal does not store it.\n"
             "Until one does, no plan can enter LIVE; calls that workers are making go on, and nothing proves that "
-            "they end.\nTo leave it for the next worker, send it as a signal:\n  temporal workflow signal --workflow-id "
-            f"{LIVE_GATE} --name {decision} --input {shlex.quote(message)}"
+            "they end.\nTo leave it for the next worker, send it as a signal:\n  "
+            f"{signal_command(LIVE_GATE, decision, message)}"
         ) from error
 
 
@@ -169,8 +192,8 @@ async def _watched(gate: LiveGate, scope: str | None, within: float, as_json: bo
                 screen.show(proof)
     except asyncio.CancelledError:
         warn(
-            f"The lock stays; this command no longer follows whether everything has stopped. To lift it: "
-            f"{program()} unlock --reason ..."
+            "The lock stays; this command no longer follows whether everything has stopped. "
+            f"To lift it: {unlock_hint(scope)}"
         )
         raise
     return proof

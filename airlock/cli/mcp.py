@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, emit_line, say
+from airlock.cli.servers.stopping import until_stopped
 from airlock.cli.settings import ConfigOption, read_catalogue
-from airlock.cli.stopping import until_stopped
 
 _PORT = 8765
 
@@ -110,9 +110,10 @@ async def _serve_http(
 ) -> int:
     from airlock.mcp.callers import Callers
     from airlock.mcp.desk import Desk
-    from airlock.mcp.http import PATH, application, require_safe, serve
+    from airlock.mcp.http import PATH, application, require_safe
     from airlock.mcp.server import make_server
     from airlock.mcp.tokens import read_tokens
+    from airlock.serving import serve
 
     require_safe(host, tokens, allowed)
     if tokens is not None:

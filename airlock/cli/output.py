@@ -68,6 +68,11 @@ def say(text: str = "", style: str = "") -> None:
     console().print(Text(_printable(text), style=style), soft_wrap=True)
 
 
+def say_styled(text: Text) -> None:
+    """Print a text of ours with its styles, without markup and wrapping."""
+    console().print(text, soft_wrap=True)
+
+
 def print_plain(text: str) -> None:
     """Print a text of many lines as it is; for thousands of lines, which take `say` seconds."""
     print(_printable(text))
@@ -164,6 +169,8 @@ def report(error: AirlockError, as_json: bool) -> None:
     problems: Sequence[Problem] = getattr(error, "problems", ())
     if as_json:
         more = error.more if isinstance(error, Refusal) else {}
+        if isinstance(error, ConfigError) and error.file:
+            more = {"config": error.file}
         emit({"error": _headline(error), "problems": [_as_started(problem) for problem in problems], **more})
         return
     screen = console(stderr=True)
@@ -190,7 +197,8 @@ def _headline(error: AirlockError) -> str:
     if isinstance(error, PlanError):
         return f"the plan cannot be accepted: {count(len(error.problems), 'problem')}"
     if isinstance(error, ConfigError):
-        return f"the configuration cannot be used: {count(len(error.problems), 'problem')}"
+        file = f"{error.file}: " if error.file else ""
+        return f"{file}the configuration cannot be used: {count(len(error.problems), 'problem')}"
     return as_started(str(error))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.plans.catalogue import Catalogue
 from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, read_config

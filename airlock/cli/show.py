@@ -7,12 +7,13 @@ from rich.table import Table
 
 from airlock.base.errors import Problem
 from airlock.base.text import count, listed, shorten
-from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.cli.display.hints import preview_as_started, status_as_started
+from airlock.cli.display.preview_screen import say_preview
+from airlock.cli.display.screens import moment
+from airlock.cli.display.status_screens import facts_screen, status_screen
 from airlock.cli.missing_workers import with_workers
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.patience import patiently
-from airlock.cli.screens import moment
-from airlock.cli.status_screens import facts_screen, status_screen
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import program
 from airlock.run.presentation.preview import step_text
@@ -76,7 +77,7 @@ async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> N
         document: dict[str, Any] = {"answered": True, "status": status, "preview": preview, "missing_workers": missing}
         emit(document if recorded is None else {**document, "audit": recorded})
         return
-    say(preview.text)
+    say_preview(preview)
     say()
     console().print(status_screen(status))
     for sentence in missing:
@@ -97,12 +98,12 @@ async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
 def _audit_table(audit: AuditView) -> Table:
     title = f"Audit: {len(audit.entries)} entries, {count(audit.refused, 'refused message')}"
     table = Table(title=title, title_justify="left")
-    for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason"):
+    for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason", "signature"):
         table.add_column(column, overflow="fold")
     for entry in audit.entries:
         moved = safe(f"{entry.from_state} -> {entry.to_state}") if entry.to_state else ""
         table.add_row(
             str(entry.number), moment(entry.at), entry.kind.value, safe(entry.what), safe(entry.by),
-            safe(entry.step or ""), moved, safe(entry.reason),
+            safe(entry.step or ""), moved, safe(entry.reason), safe(entry.signature),
         )  # fmt: skip
     return table

@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from airlock.cli.health_screens import NO_DATA, percent, print_screen
+from airlock.cli.display.health_screens import NO_DATA, percent, print_screen
+from airlock.cli.display.screens import moment
 from airlock.cli.output import OK, AsJson, command, emit, safe
-from airlock.cli.screens import moment
 from airlock.client import Airlock
 from airlock.client.monitors import Monitors, SignalsReport
 from airlock.monitoring.calibration import Calibration, ToolFidelity

@@ -9,12 +9,12 @@ import typer
 from airlock.base.errors import PlanError, Problem
 from airlock.base.person import OWN_NAME
 from airlock.cli.check import NoCatalogue, PlanFile, ValidationOption, examine_files
-from airlock.cli.follow import Snapshot, follow, open_screen
-from airlock.cli.hints import status_as_started
+from airlock.cli.display.follow import Snapshot, follow, open_screen
+from airlock.cli.display.hints import approve_hint, status_as_started
+from airlock.cli.display.status_screens import headline
 from airlock.cli.missing_workers import missing_workers
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, print_problem, say, warn
 from airlock.cli.settings import ConfigOption
-from airlock.cli.status_screens import headline
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.client.pollers import QUEUES_OF
 from airlock.plans.state import State
@@ -100,8 +100,11 @@ def _refused(handle: PlanHandle, status: StatusView, *, known_here: bool) -> Ref
             "the plan fits the airlock.toml and the tools here, so the worker has others: restart it if you changed them, "
             "or fix the plan; then submit it under a new plan_id"
         )
+    what = "the operator's worker refused the plan at admission"
+    if handle.already:  # a worker that has the tools since has not looked at it again
+        what, fix = "the plan was refused before, and nothing was started now", "submit it under a new plan_id"
     problem = Problem(where=f"plan {handle.plan_id}", message=said, fix=fix)
-    return Refusal("the operator's worker refused the plan at admission", [problem], **_submitted(handle))
+    return Refusal(what, [problem], **_submitted(handle))
 
 
 def _submitted(handle: PlanHandle) -> dict[str, object]:
@@ -133,4 +136,4 @@ def _say_where(handle: PlanHandle, status: StatusView | None) -> None:
     ended = status is not None and (status.outcome is not None or status.state.closed)
     if status is None or not ended:
         say("  after reading the preview:")
-        say(f"  approve it: {program()} approve {handle.plan_id} --by {OWN_NAME}")
+        say(f"  approve it: {approve_hint(handle.plan_id, OWN_NAME, status.demands if status is not None else ())}")

@@ -11,11 +11,11 @@ import typer
 
 from airlock.base.text import count
 from airlock.cli.export import progress
-from airlock.cli.openings import read_openings
 from airlock.cli.output import OK, REFUSED, AsJson, Refusal, command, console, emit, safe, say, warn
+from airlock.cli.records.openings import read_openings
+from airlock.cli.records.verify_files import Checked, check_export, files_of
+from airlock.cli.records.verify_temporal import Comparison, verify_against_temporal
 from airlock.cli.report import write_report
-from airlock.cli.verify_files import Checked, check_export, files_of
-from airlock.cli.verify_temporal import Comparison, verify_against_temporal
 from airlock.client import Airlock
 from airlock.export.documents import OrchestrationSummary
 from airlock.export.files import APPROVALS, EXECUTIONS, SUMMARY

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from airlock.cli.follow import follow, open_screen
+from airlock.cli.display.follow import follow, open_screen
 from airlock.cli.output import OK, AsJson, command, emit_line, say
 from airlock.client import Airlock
 

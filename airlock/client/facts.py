@@ -5,16 +5,16 @@ Reads the raw API, as the list of plans does.
 
 from datetime import datetime
 
-from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryReverseRequest,
 )
 from temporalio.client import Client
-from temporalio.converter import PayloadConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base import names
@@ -86,11 +86,36 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
     events = list(history.history.events)
     return PlanFacts(
         summary=summary_of(described.workflow_execution_info),
-        goal=_text(described.execution_config.user_metadata.summary),
+        goal=await line_of(client, described),
         pending=tuple(_pending(info) for info in described.pending_activities),
         events=tuple(_line(event) for event in events if event.event_type not in _UNTOLD)[:last],
         result=await _result(client, events),
     )
+
+
+async def history_length(client: Client, workflow_id: str, run_id: str = "") -> tuple[str, int]:
+    """Return the run of a workflow and the number of its events. All that a run tells follows from them.
+
+    Visibility knows the number only of closed runs.
+
+    Args:
+        client: A connected client.
+        workflow_id: Workflow id.
+        run_id: The run; the latest one unless given.
+
+    Raises:
+        NoSuchPlan: If there is no such run.
+    """
+    execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+    request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
+    try:
+        described = await client.workflow_service.describe_workflow_execution(request)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise no_such_plan(names.plan_id_of(workflow_id), workflow_id) from error
+        raise
+    info = described.workflow_execution_info
+    return info.execution.run_id, info.history_length
 
 
 async def _result(client: Client, events: list[HistoryEvent]) -> PlanResult | None:
@@ -134,10 +159,26 @@ def _what(event: HistoryEvent) -> str:
     return shorten(failure.message, 120) if failure is not None and failure.message else ""
 
 
-def _text(payload: Payload) -> str:
+async def line_of(client: Client, described: DescribeWorkflowExecutionResponse) -> str:
+    """Return the line under which Temporal keeps a run; empty if it has none, or this client cannot read it.
+
+    A run that continues another one has none of its own: the first of them has it, as long as retention keeps it.
+    """
+    info = described.workflow_execution_info
+    payload = described.execution_config.user_metadata.summary
+    if not payload.data and info.first_run_id not in ("", info.execution.run_id):
+        first = WorkflowExecution(workflow_id=info.execution.workflow_id, run_id=info.first_run_id)
+        request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=first)
+        try:
+            payload = (
+                await client.workflow_service.describe_workflow_execution(request)
+            ).execution_config.user_metadata.summary
+        except RPCError:
+            return ""
     if not payload.data:
         return ""
     try:
-        return str(PayloadConverter.default.from_payload(payload))
-    except Exception:  # noqa: BLE001  encrypted or foreign: the goal is left out
+        (text,) = await client.data_converter.decode([payload], [str])
+    except Exception:  # noqa: BLE001  encrypted with another key, or foreign: the line is left out
         return ""
+    return str(text)

@@ -68,37 +68,57 @@ async def list_plans(
         AirlockError: If the namespace has no Airlock search attributes yet.
     """
     query = _of_plans(state)
-    query += " AND CloseTime IS NULL" if open_only else ""
+    query += _OPEN if open_only else ""
     query += f" AND (StartTime >= '{since.isoformat()}' OR CloseTime >= '{since.isoformat()}')" if since else ""
     found: list[PlanSummary] = []
     token = b""
     while len(found) < limit:
-        request = ListWorkflowExecutionsRequest(
-            namespace=client.namespace, query=query, page_size=min(PAGE, limit - len(found)), next_page_token=token
-        )
-        try:
-            page = await client.workflow_service.list_workflow_executions(request)
-        except RPCError as error:
-            raise _without_attributes(error) from error
-        found += [summary_of(info) for info in page.executions]
-        token = page.next_page_token
+        page, token = await _page(client, query, token, min(PAGE, limit - len(found)))
+        found += page
         if not token:
             break
     return tuple(found[:limit])
 
 
-async def count_plans(client: Client, *, state: State | None = None) -> int:
+async def list_page(client: Client, conditions: str, token: bytes, size: int) -> tuple[tuple[PlanSummary, ...], bytes]:
+    """Return some plans of the namespace, newest first, with any status, and the place at which the next ones begin.
+
+    Args:
+        client: A connected client.
+        conditions: Further conditions of visibility, each behind an ` AND `.
+        token: The place to begin at; empty for the newest plan.
+        size: Largest number of plans.
+
+    Raises:
+        AirlockError: If the namespace has no Airlock search attributes yet.
+    """
+    return await _page(client, _of_plans(None) + conditions, token, size)
+
+
+async def _page(client: Client, query: str, token: bytes, size: int) -> tuple[tuple[PlanSummary, ...], bytes]:
+    request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=query, page_size=size, next_page_token=token)
+    try:
+        page = await client.workflow_service.list_workflow_executions(request)
+    except RPCError as error:
+        raise _without_attributes(error) from error
+    found = [summary_of(info) for info in page.executions if names.is_of_plan(info.execution.workflow_id)]
+    return tuple(found), page.next_page_token
+
+
+async def count_plans(client: Client, *, state: State | None = None, open_only: bool = False) -> int:
     """Return the number of plans that `list_plans` could list, so that a list can say what it leaves out.
 
     Args:
         client: A connected client.
         state: Only plans in this state.
+        open_only: Only plans whose run is open.
 
     Raises:
         AirlockError: If the namespace has no Airlock search attributes yet.
     """
+    query = _of_plans(state) + (_OPEN if open_only else "")
     try:
-        return (await client.count_workflows(_of_plans(state))).count
+        return (await client.count_workflows(query)).count
     except RPCError as error:
         raise _without_attributes(error) from error
 
@@ -116,6 +136,7 @@ def _of_plans(state: State | None) -> str:
     return f"{query} AND {is_in} AND (ExecutionStatus != 'Completed' OR {names.ATTRIBUTE_OUTCOME} IS NOT NULL)"
 
 
+_OPEN = " AND CloseTime IS NULL"
 _ONLY_READ = f"ExecutionStatus = 'Completed' AND {names.ATTRIBUTE_OUTCOME} IS NULL"
 """A plan that was nothing but reads, see docs/adr/0012: it ends without a last write of its search attributes."""
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -13,15 +13,18 @@ from temporalio.service import RPCError
 from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.base.errors import AirlockError
-from airlock.base.incoming import Verdict
+from airlock.base.incoming import MalformedMessage, Verdict
 from airlock.base.model import WireModel
 from airlock.client.errors import IS_ONE_RUNNING, NoAnswer, rejection
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import PlanSummary, list_plans
 from airlock.client.plan_handle import DECISION_TIMEOUT, PlanHandle
+from airlock.client.signing import VALID_FOR, ToSign, to_sign
 from airlock.gates.lock_proof import DoubtfulCall, LockProof, Proved, ProvedExcept, UnknownPlan, lock_proof
 from airlock.gates.locks import GateLock
+from airlock.gates.parsing import parse_gate_decision
 from airlock.gates.view import GateView, NotifiedHolderView
+from airlock.signing.evidence import DecisionEvidence
 from airlock.temporal.live_gate import start_live_gate
 
 QUERY_TIMEOUT = 10.0
@@ -130,13 +133,39 @@ class LiveGate:
             NoAnswer: If no worker answers within 30 seconds; the lock may still arrive.
             AirlockError: If a field is malformed; the message names it.
         """
-        await start_live_gate(self._client, Policy())  # if no worker ever ran here; a worker sets the policy
         return await self._decide("lock", by, reason, scope)
 
     async def unlock(self, by: str, reason: str, scope: str | None = None) -> Verdict:
         """Lift one lock: the one without a scope, or that of a scope. Raises like `lock`."""
-        await start_live_gate(self._client, Policy())
         return await self._decide("unlock", by, reason, scope)
+
+    async def to_sign(
+        self, decision: str, by: str, reason: str, scope: str | None = None, *, valid_for: timedelta = VALID_FOR
+    ) -> ToSign:
+        """Return `lock` or `unlock` for its person to sign; `decide_signed` sends it with the evidence.
+
+        Raises:
+            AirlockError: If a field is malformed; the message names it.
+            NoAnswer: If no worker answers.
+        """
+        await start_live_gate(self._client, Policy())
+        message = {"decision": decision, "by": by, "reason": reason} | ({} if scope is None else {"scope": scope})
+        try:
+            _, parsed = parse_gate_decision((message,))
+        except MalformedMessage as error:
+            raise AirlockError(str(error)) from error
+        view = await self.status()
+        if view is None:
+            raise NoAnswer("the live gate is not running")
+        namespace, gate = self._client.namespace, names.LIVE_GATE
+        return to_sign(
+            decision, parsed, namespace=namespace, subject=gate, life=view.life, nonce=view.nonce, seal=None,
+            valid_for=valid_for,
+        )  # fmt: skip
+
+    async def decide_signed(self, signed: ToSign, evidence: DecisionEvidence) -> Verdict:
+        """Send a decision with the evidence of its person, and return the gate's verdict. Raises like `lock`."""
+        return await self.send(signed.decision, {**signed.fields, "evidence": evidence.model_dump(mode="json")})
 
     async def status(self, within: float | None = None, *, patient: bool = False) -> GateView | None:
         """Return the current state of the gate; None if it was never started, and so is not locked.
@@ -184,7 +213,12 @@ class LiveGate:
         )
 
     async def _decide(self, decision: str, by: str, reason: str, scope: str | None) -> Verdict:
-        message = {"decision": decision, "by": by, "reason": reason} | ({} if scope is None else {"scope": scope})
+        return await self.send(decision, {"by": by, "reason": reason} | ({} if scope is None else {"scope": scope}))
+
+    async def send(self, decision: str, fields: Mapping[str, Any]) -> Verdict:
+        """Send `lock` or `unlock` with the fields of its message, and return the gate's verdict. Raises like `lock`."""
+        await start_live_gate(self._client, Policy())  # if no worker ever ran here; a worker sets the policy
+        message = {"decision": decision, **fields}
         try:
             answer = await asyncio.wait_for(
                 self._workflow.execute_update("decide", message, result_type=Verdict), timeout=DECISION_TIMEOUT

@@ -4,7 +4,8 @@ The rule is fixed, so that every reader finds the same events. The time of an en
 recorded it. Its origin is the first of the events delivered to that task that fits:
 
 - a decision or a refusal: the signal, update or cancellation with that name, preferably by the same person, and not the
-  origin of an earlier entry;
+  origin of an earlier entry; an amendment that had to wait for admission: the answer of admission. Where the task was told
+  today's policy, or when approvals were stored, the message may have been delivered to an earlier task: it waited for that;
 - a call, a probe or a compensation: the end of the activity for that step;
 - admission and conflicts: the answer of admission or of the gates.
 
@@ -32,7 +33,10 @@ _ACTIVITY_ENDS = (
 )
 _MESSAGE = "message "
 _CANCEL = "cancel"
+_AMEND = "amend"
 _PREPARED = "prepare"
+_TOLD = ("policy_now", "stored_at")
+"""Activities whose answers decisions wait for."""
 _REHEARSING = ("prepare", "admit", "rehearse", "preview", "recover", "look_at_undo")
 """Activities whose answer can make `airlock` abort a plan."""
 
@@ -174,12 +178,14 @@ def traced(entries: Sequence[AuditEntry], tasks: Sequence[Task], carried_by: str
             found.append(TracedEntry(entry=entry, run_id=carried_by, event_id=1))
             continue
         current, task = found_at, tasks[found_at]
-        cause = _cause_of(entry, task, used)
-        if cause is not None and cause.name.startswith(_MESSAGE):
-            used.add((task.run_id, cause.event_id))
-        event_id = cause.event_id if cause is not None else task.event_id
-        stored = cause.stored if cause is not None else None
-        found.append(TracedEntry(entry=entry, run_id=task.run_id, event_id=event_id, stored=stored))
+        origin = _origin_of(entry, tasks, found_at, used)
+        if origin is None:
+            found.append(TracedEntry(entry=entry, run_id=task.run_id, event_id=task.event_id))
+            continue
+        run_id, cause = origin
+        if cause.name.startswith(_MESSAGE):
+            used.add((run_id, cause.event_id))
+        found.append(TracedEntry(entry=entry, run_id=run_id, event_id=cause.event_id, stored=cause.stored))
     return tuple(found)
 
 
@@ -202,9 +208,19 @@ def _task_at(at: datetime, tasks: Sequence[Task], by_time: dict[datetime, list[i
     return first
 
 
-def _cause_of(entry: AuditEntry, task: Task, used: set[tuple[str, int]]) -> Cause | None:
-    fitting = [cause for cause in task.causes if _explains(entry, cause) and (task.run_id, cause.event_id) not in used]
-    return next((cause for cause in fitting if cause.by == entry.by), fitting[0] if fitting else None)
+def _origin_of(
+    entry: AuditEntry, tasks: Sequence[Task], number: int, used: set[tuple[str, int]]
+) -> tuple[str, Cause] | None:
+    """Return the event that explains an entry, with its run; None for a conclusion of the run itself."""
+    told = any(cause.name in _TOLD for cause in tasks[number].causes)
+    fitting = [
+        (task.run_id, cause)
+        for task in tasks[0 if told else number : number + 1]
+        for cause in task.causes
+        if _explains(entry, cause) and (task.run_id, cause.event_id) not in used
+        if task is tasks[number] or cause.name.startswith(_MESSAGE)
+    ]
+    return next((each for each in fitting if each[1].by == entry.by), fitting[0] if fitting else None)
 
 
 def _explains(entry: AuditEntry, cause: Cause) -> bool:
@@ -214,7 +230,7 @@ def _explains(entry: AuditEntry, cause: Cause) -> bool:
                 return cause.name == _CANCEL
             if entry.by == "airlock":
                 return cause.name in _REHEARSING
-            return cause.name == _MESSAGE + entry.what
+            return cause.name == _MESSAGE + entry.what or (entry.what == _AMEND and cause.name == "admit")
         case AuditKind.CALL | AuditKind.DRIFT:
             return cause.name == ("probe" if entry.what.startswith("probe_") else "call") and entry.step in cause.steps
         case AuditKind.UNDO:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -11,13 +11,18 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base import names
 from airlock.base.errors import AirlockError
-from airlock.base.incoming import Verdict
+from airlock.base.incoming import MalformedMessage, Verdict
 from airlock.client.errors import IS_ONE_RUNNING, NoAnswer, PlanEnded, RunFailed, no_such_plan, rejection
 from airlock.client.facts import PlanFacts, plan_facts
 from airlock.client.patience import answered
+from airlock.client.signing import VALID_FOR, ToSign, to_sign
+from airlock.plans.plan import Step
+from airlock.plans.seal import SIGNED_PREFIX_LENGTH, names_digest
 from airlock.plans.state import State
+from airlock.run.messages import parse_message
 from airlock.run.presentation.preview_check import checked_preview
 from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.signing.evidence import DecisionEvidence
 
 QUERY_TIMEOUT = timedelta(seconds=15)
 DECISION_TIMEOUT = 30.0
@@ -73,7 +78,7 @@ class PlanHandle:
         """Send a decision to the plan, and return its verdict.
 
         Args:
-            decision: approve, deny, lock, unlock, rollback, abort or resolve.
+            decision: approve, deny, lock, unlock, rollback, abort, resolve or amend.
             fields: The fields of that signal, such as `by`, `digest` and `reason`.
 
         Raises:
@@ -95,6 +100,77 @@ class PlanHandle:
         except Exception as error:
             raise AirlockError(rejection(error)) from error
         return Verdict.model_validate(answer)
+
+    async def amend(
+        self,
+        steps: Iterable[Step | Mapping[str, Any]] = (),
+        *,
+        by: str,
+        reason: str,
+        remove: Iterable[str] = (),
+        whole: bool = False,
+        digest: str | None = None,
+    ) -> Verdict:
+        """Change steps of the plan while it waits for approval, and return the verdict.
+
+        A plan that refuses stays as it was. Steps that do not change keep their approvals, see `docs/guides/amending.md`.
+
+        Args:
+            steps: Whole steps. One with the id of a step of the plan takes its place, any other is added.
+            by: The requester of the plan, or a person who may approve.
+            reason: The reason; it is recorded, and shown to the approvers.
+            remove: The ids of the steps to remove.
+            whole: True if `steps` are all steps that the plan is to have.
+            digest: The digest of the preview that is amended; with it, no later one is.
+
+        Raises:
+            NoSuchPlan: If there is no such plan.
+            PlanEnded: If it has ended.
+            NoAnswer: If no worker answers within 30 seconds; the amendment may still arrive.
+            AirlockError: If the amendment is malformed; the message names the field.
+        """
+        given = [step.model_dump(mode="json") if isinstance(step, Step) else dict(step) for step in steps]
+        fields = {"steps": given or None, "remove": list(remove) or None, "whole": whole or None, "digest": digest}
+        return await self.decide("amend", by=by, reason=reason, **fields)
+
+    async def to_sign(self, decision: str, *, valid_for: timedelta = VALID_FOR, **fields: Any) -> ToSign:
+        """Return a decision for its person to sign; `decide_signed` sends it with the evidence.
+
+        Args:
+            decision: approve, deny, lock, unlock, rollback, abort, resolve or amend.
+            valid_for: The time from now for which the signed decision counts, 7 days at most.
+            fields: The fields of that signal, such as `by` and `reason`; `digest` is that of the preview that was shown.
+
+        Raises:
+            AirlockError: If the decision is malformed, or names another seal than the one in force.
+            NoAnswer: If no worker answers within 15 seconds; with `patient`, only if none polls.
+            NoSuchPlan: If there is no such plan.
+        """
+        try:
+            message = parse_message(decision, ({name: value for name, value in fields.items() if value is not None},))
+        except MalformedMessage as error:
+            raise AirlockError(str(error)) from error
+        status = await self.status()
+        named = getattr(message, "digest", None)
+        if named is not None and not (len(named) >= SIGNED_PREFIX_LENGTH and names_digest(named, status.digest)):
+            raise AirlockError(
+                f"digest: {named[:12]!r} is not the seal in force, or fewer than {SIGNED_PREFIX_LENGTH} characters;"
+                " look at the preview again, and name its digest whole"
+            )
+        return to_sign(
+            decision,
+            message,
+            namespace=self.workflow_client.namespace,
+            subject=self.workflow.id,  # not what a status says: any worker that polls answers a query
+            life=status.life,
+            nonce=status.nonce,
+            seal=status.digest,
+            valid_for=valid_for,
+        )
+
+    async def decide_signed(self, signed: ToSign, evidence: DecisionEvidence) -> Verdict:
+        """Send a decision with the evidence of its person, and return the plan's verdict. Raises like `decide`."""
+        return await self.decide(signed.decision, **signed.fields, evidence=evidence.model_dump(mode="json"))
 
     async def follow(self, every: float = 0.25) -> AsyncIterator[StatusView]:
         """Yield the status of the plan each time it changes, until the plan has ended.

@@ -16,14 +16,12 @@ from airlock.base.text import shorten
 from airlock.client.origins import Task, tasks_of, traced, workflow_time
 from airlock.client.seals import keys_of_the_day, seals_of
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
-from airlock.plans.outcome import CallFailed, CallInDoubt, CallSucceeded
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
-from airlock.run.live.call_messages import ChainResult
 from airlock.run.presentation.views import step_views
 from airlock.run.state import Run
 from airlock.temporal.history import Unreadable, described, read_run
-from airlock.temporal.past_calls import CALL
+from airlock.temporal.past_calls import answered_calls
 from airlock.wire import PlanStart
 
 QUERY_TIMEOUT = timedelta(seconds=20)
@@ -150,24 +148,8 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _RunRead:
         keys=await keys_of_the_day(client, events),
         carried_out=any(event.HasField("workflow_task_completed_event_attributes") for event in events),
         was_reset=any(event.workflow_task_failed_event_attributes.base_run_id for event in events),
-        called=await _called(client, events),
+        called=await answered_calls(client, events),
     )
-
-
-async def _called(client: Client, events: Sequence[HistoryEvent]) -> frozenset[str]:
-    calls = {event.event_id for event in events if event.activity_task_scheduled_event_attributes.activity_type.name == CALL}
-    found: set[str] = set()
-    for event in events:
-        completed = event.activity_task_completed_event_attributes
-        if completed.scheduled_event_id not in calls:
-            continue
-        try:
-            (content,) = await client.data_converter.decode(completed.result.payloads)
-            result = ChainResult.model_validate(content)
-        except Exception:  # noqa: BLE001  any client may have answered it, with anything
-            continue
-        found.update(made.step for made in result.attempts if isinstance(made, CallSucceeded | CallFailed | CallInDoubt))
-    return frozenset(found)
 
 
 def _require_calls(workflow_id: str, run: Run, runs: Sequence[_RunRead]) -> None:

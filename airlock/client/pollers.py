@@ -3,9 +3,9 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import TaskQueueType, WorkerStatus
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListWorkersRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -14,11 +14,16 @@ from airlock.client.listing import utc
 
 POLLED_WITHIN = timedelta(seconds=65)
 """The age of the last poll of a worker that is there: a poll lasts a minute, and Temporal remembers it for five."""
+_WORKERS = 1_000
+"""Workers of one queue that are asked about."""
+_STOPS = (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN)
 _ASK_WITHIN = timedelta(seconds=5)
 _ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 _WORKFLOWS = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+WORKFLOWS = (names.WORKFLOW_QUEUE, _WORKFLOWS)
+"""The queue of all workflows."""
 QUEUES_OF = {
-    "orchestrate": ((names.WORKFLOW_QUEUE, _WORKFLOWS), (names.WORKFLOW_QUEUE, _ACTIVITIES)),
+    "orchestrate": (WORKFLOWS, (names.WORKFLOW_QUEUE, _ACTIVITIES)),
     "rehearse": ((names.REHEARSE_QUEUE, _ACTIVITIES),),
     "live": tuple((queue, _ACTIVITIES) for queue in (names.PERMIT_QUEUE, names.LIVE_QUEUE, names.UNDO_QUEUE)),
 }
@@ -36,7 +41,7 @@ async def is_served(client: Client, queue: str, kind: TaskQueueType.ValueType) -
 async def last_poll(client: Client) -> datetime | None:
     """Return when a worker last polled for workflows; None if none has for a while, or if Temporal cannot say."""
     try:
-        polls = await _polls(client, names.WORKFLOW_QUEUE, _WORKFLOWS)
+        polls = await _polls(client, *WORKFLOWS)
     except RPCError:
         return None
     return max(polls, default=None)
@@ -47,7 +52,28 @@ async def _polls(client: Client, queue: str, kind: TaskQueueType.ValueType) -> l
     request = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind)
     found = await client.workflow_service.describe_task_queue(request, timeout=_ASK_WITHIN)
     since = datetime.now(UTC) - POLLED_WITHIN
-    return [polled for poller in found.pollers if (polled := utc(poller.last_access_time)) > since]
+    polls = {poller.identity: polled for poller in found.pollers if (polled := utc(poller.last_access_time)) > since}
+    ended = await _ended(client, queue) if polls else {}
+    return [polled for identity, polled in polls.items() if identity not in ended or ended[identity] < polled]
+
+
+async def _ended(client: Client, queue: str) -> dict[str, datetime]:
+    """Return when workers of a queue have told that they stop, by identity; empty where Temporal does not keep that.
+
+    A worker that stops in order says so. One that was killed does not, and looks alive for as long as its poll would last.
+    """
+    request = ListWorkersRequest(namespace=client.namespace, page_size=_WORKERS, query=f"TaskQueue='{queue}'")
+    try:
+        listed = await client.workflow_service.list_workers(request, timeout=_ASK_WITHIN)
+    except RPCError:
+        return {}
+    ended: dict[str, datetime] = {}
+    for info in listed.workers_info:
+        told = info.worker_heartbeat
+        if told.status in _STOPS:
+            at = utc(told.heartbeat_time)
+            ended[told.worker_identity] = max(at, ended.get(told.worker_identity, at))
+    return ended
 
 
 async def unserved(client: Client, *roles: str) -> dict[str, tuple[str, ...]]:

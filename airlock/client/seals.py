@@ -1,10 +1,11 @@
 """Reading of a plan's seals from its runs, and of the keys by which its approvals were judged from its histories."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -12,12 +13,16 @@ from temporalio.service import RPCError
 from airlock.base.text import shorten
 from airlock.export.seal_traces import SealTrace, seals_in_order
 from airlock.plans.seal import seal
-from airlock.run.seal_record import SealRecord, SealsView
+from airlock.run.sealing.kept_seals import keep_seal
+from airlock.run.sealing.seal_record import SealRecord, SealsView
+from airlock.run.sealing.sealed import Sealed
 from airlock.run.state import Run
 from airlock.temporal.history import Unreadable
 
 QUERY_TIMEOUT = timedelta(seconds=20)
 """Time for the answer of a worker, which replays the whole run first."""
+_POLICY_NOW = "policy_now"
+"""The activity that answers with today's policy."""
 
 
 async def seals_of(client: Client, workflow_id: str, run: Run, run_ids: Sequence[str]) -> tuple[SealTrace, ...]:
@@ -37,7 +42,7 @@ async def seals_of(client: Client, workflow_id: str, run: Run, run_ids: Sequence
     """
     known: dict[str, SealRecord] = {}
     current = run.model_copy(update={"seals": []})
-    current.keep_seal()
+    keep_seal(current)
     entries = tuple(run.audit)
     named = {entry.digest for entry in entries if entry.digest is not None} | {old.digest for old in run.replaced}
     if _whole(current.seals):
@@ -56,6 +61,21 @@ async def seals_of(client: Client, workflow_id: str, run: Run, run_ids: Sequence
     return seals_in_order(good, entries, {old.digest: old.why for old in run.replaced}, run.digest)
 
 
+async def earlier_seal(client: Client, workflow_id: str, digest: str) -> Sealed | None:
+    """Return the content of an earlier seal of the latest run of a plan; None if the run does not know it any more.
+
+    Args:
+        client: A connected client.
+        workflow_id: Workflow id of the plan, or of its undo.
+        digest: Digest of the seal. Content that it does not cover is not returned.
+
+    Raises:
+        Unreadable: If no worker answers.
+    """
+    found = (record.sealed for record in await _seals_in(client, workflow_id, None) if record.digest == digest)
+    return next((sealed for sealed in found if seal(sealed) == digest), None)
+
+
 def _whole(records: Sequence[SealRecord]) -> bool:
     """Return True if the state of a run has the policy and every contract of its seal."""
     return all(
@@ -64,7 +84,7 @@ def _whole(records: Sequence[SealRecord]) -> bool:
     )
 
 
-async def _seals_in(client: Client, workflow_id: str, run_id: str) -> list[SealRecord]:
+async def _seals_in(client: Client, workflow_id: str, run_id: str | None) -> list[SealRecord]:
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
     found: list[SealRecord] = []
     first: int | None = 0
@@ -86,16 +106,26 @@ async def _seals_in(client: Client, workflow_id: str, run_id: str) -> list[SealR
 async def keys_of_the_day(client: Client, events: Sequence[HistoryEvent]) -> tuple[str, ...]:
     """Return the lines of `authorized_keys` in every policy that a run asked for: approvals are judged by these too."""
     found: dict[str, None] = {}
-    for event in events:
-        marker = event.marker_recorded_event_attributes
-        if marker.marker_name != "core_local_activity" or "result" not in marker.details:
-            continue
+    for result in _policies(events):
         try:
-            (answer,) = await client.data_converter.decode(marker.details["result"].payloads[:1])
+            (answer,) = await client.data_converter.decode(result.payloads[:1])
         except Exception:  # noqa: BLE001  another version, or another key of the codec: then its keys are not known
             continue
         found |= dict.fromkeys(_keys_in(answer))
     return tuple(found)
+
+
+def _policies(events: Sequence[HistoryEvent]) -> Iterator[Payloads]:
+    """Yield the answers to questions for today's policy; runs of earlier epochs asked by a local activity."""
+    asked: set[int] = set()
+    for event in events:
+        marker, completed = event.marker_recorded_event_attributes, event.activity_task_completed_event_attributes
+        if event.activity_task_scheduled_event_attributes.activity_type.name == _POLICY_NOW:
+            asked.add(event.event_id)
+        elif completed.scheduled_event_id in asked:
+            yield completed.result
+        elif marker.marker_name == "core_local_activity" and "result" in marker.details:
+            yield marker.details["result"]
 
 
 def _keys_in(answer: Any) -> list[str]:

@@ -1,19 +1,29 @@
 """Documents among the exported files: conflicts, system health and the summary. None means no data, and never zero."""
 
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import Field
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind
-from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Score, Share, Time, is_absent
+from airlock.export.fields import (
+    SCHEMA_VERSION,
+    Count,
+    ExportedModel,
+    Hash,
+    Score,
+    Share,
+    Time,
+    Version1,
+    Version2,
+    is_absent,
+)
 from airlock.run.outcome import Outcome
 
 
 class Document(ExportedModel):
     """File with one JSON document."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Version1 = SCHEMA_VERSION
     parts: dict[str, Hash] = Field(default_factory=dict)
     """Digest of every other field."""
     hash: Hash = ""
@@ -118,7 +128,7 @@ class UnreadablePlan(ExportedModel):
 class OrchestrationSummary(Document):
     """`orchestration_summary.json`: the totals, and the digests of the other files. Its `hash` is the root digest."""
 
-    schema_version: Literal[1, 2] = 2  # type: ignore[assignment]
+    schema_version: Version2 = 2  # type: ignore[assignment]
     """1 for an export of seven files, without `approvals.jsonl` and the fields about it."""
     pipeline_id: str
     start_time: Time | None

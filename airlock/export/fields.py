@@ -1,9 +1,9 @@
 """Field types and base class of the exported models. Every text is ASCII, every time UTC, every share 0.0 to 1.0."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 SCHEMA_VERSION: Final = 1
 """Version of every line, and of the documents but the summary: fields were only added since."""
@@ -11,10 +11,20 @@ NEWEST_VERSION: Final = 2
 """Version of the summary."""
 
 
+def _no_truth(value: object) -> object:
+    """Refuse true in the place of 1: they are equal in Python, and different in JSON."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+Version1 = Annotated[Literal[1], BeforeValidator(_no_truth)]
+Version2 = Annotated[Literal[1, 2], BeforeValidator(_no_truth)]
+"""The version of a summary, which files of an earlier Airlock have at 1."""
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Score = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]

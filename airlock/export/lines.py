@@ -4,16 +4,15 @@ Three files have lines about plans, in one order; `plan_index` counts the plans 
 never zero. Fields are only ever added.
 """
 
-from typing import Literal
-
 from pydantic import Field, JsonValue
 
 from airlock.base.model import is_empty
-from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Share, Time, is_absent
+from airlock.export.fields import SCHEMA_VERSION, Count, ExportedModel, Hash, Share, Time, Version1, is_absent
 from airlock.plans.contract import Mode
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from airlock.run.outcome import Outcome
+from airlock.signing.signed_decision import SignedDecision
 
 
 class Link(ExportedModel):
@@ -58,12 +57,18 @@ class AuditEvent(HistoryEvent):
     """Answer to a conflict; settlement of a `resolve`."""
     seal: str | None = Field(default=None, exclude_if=is_empty)
     """Digest of the seal that a call belongs to, for calls, their drift and their undo."""
+    signed: SignedDecision | None = Field(default=None, exclude_if=is_empty)
+    """The signed statement of a person, with its evidence; absent for any event that is not a signed decision."""
+    gate: bool = Field(default=False, exclude_if=is_empty)
+    """True if a message said that this person decided it at a gate; `signed` proves that, where it was signed there."""
+    also: tuple[SignedDecision, ...] = Field(default=(), exclude_if=is_empty)
+    """Signed decisions of other people who decided the same at the gate before."""
 
 
 class OfPlan(Correlated):
     """First fields of every line of a plan."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Version1 = SCHEMA_VERSION
     plan_index: Count = 0
     """Number of the plan in this export, from 0."""
     plan_id: str
@@ -192,4 +197,4 @@ class LearningSignal(ExportedModel):
 class SignalLine(LearningSignal, Link):
     """Line of `learning_signals.jsonl`; the lines of the file are one hash chain."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Version1 = SCHEMA_VERSION

@@ -173,7 +173,14 @@ def _event(
     if entry.kind is AuditKind.UNDO and entry.step is not None:
         undo = {"step": entry.step, "tool_name": tools.get(entry.step), "event": entry.what, "seal": seal}
         return RollbackLine.model_validate({**plan, **origin, **author, **undo})
-    details = {"step": entry.step, "digest": entry.digest, "answer": entry.answer}
+    details = {
+        "step": entry.step,
+        "digest": entry.digest,
+        "answer": entry.answer,
+        "signed": entry.signed,
+        "gate": entry.gate,
+        "also": entry.also,
+    }
     under = {"seal": seal if entry.kind in _OF_CALLS else None}
     return AuditEvent.model_validate(
         {**phases, **origin, **author, **details, **under, "kind": entry.kind, "what": entry.what}

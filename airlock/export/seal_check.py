@@ -1,24 +1,32 @@
 """The check of the seals of one plan: digests, policies, contracts, decisions and signatures, from the files alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from airlock.admission.policy import SignatureRule
 from airlock.base.canonical import digest
 from airlock.base.names import RESERVED, UNDO_PREFIX
 from airlock.base.person import same_person
 from airlock.export.approvals import SealDecision, SealLine
+from airlock.export.asked_check import asked_faults, missing_approvals
+from airlock.export.authority_check import authority_faults
 from airlock.export.hiding import Openings, hidden_values, misplaced, opened, opened_elsewhere
+from airlock.export.kept_voices import Unprovable, is_amended, voices_of
 from airlock.export.ledger import seals_genesis
 from airlock.export.lines import AuditEvent, ExecutionLine, RollbackLine
 from airlock.export.plan_lines import PlanRecord, votes_by_step
+from airlock.export.policy_in_force import approval_needs_evidence
 from airlock.export.seal_lines import decided_steps, in_force, key_of_message, keys_of, signed_name, steps_of, voices
 from airlock.export.seal_traces import DECISIONS
+from airlock.export.signed_check import signed_faults
 from airlock.plans.contract import Risk
 from airlock.plans.seal import names_digest
 from airlock.plans.state import Event
 from airlock.run.audit import AuditKind
+from airlock.signing.evidence import DecisionEvidence, PasskeyEvidence, SshEvidence
 
 _JUDGED: Final = (AuditKind.DECISION, AuditKind.REFUSED)
 
@@ -85,6 +93,14 @@ def _faults(record: PlanRecord, line: ExecutionLine, openings: Openings, report:
     if line.seals_hash != prev:
         yield SealFault("seals_hash: is not the hash of the plan's last seal")
     yield from (SealFault(message) for message in _line_faults(record))
+    yield from (SealFault(message) for message in _quorum_faults(record, openings, report))
+    yield from (SealFault(message) for message in authority_faults(record, report.notes))
+    own = [event for event in record.events if isinstance(event, AuditEvent)]
+    for message, is_fault in signed_faults((line.plan_id, line.workflow_id), own, record.seals, report.notes):
+        if is_fault:
+            yield SealFault(message)
+        else:
+            report.signatures += 1
 
 
 def _entries(record: PlanRecord) -> dict[int, tuple[AuditEvent, str | None]]:
@@ -110,13 +126,43 @@ def _line_faults(record: PlanRecord) -> Iterator[str]:
         if (result.votes, result.denials) != (votes[result.step], denials[result.step]):
             counted = f"{votes[result.step]} votes and {denials[result.step]} denials"
             yield f"step {result.step!r}: {counted} are in approvals.jsonl"
+    yield from asked_faults(record)
+
+
+def _quorum_faults(record: PlanRecord, openings: Openings, report: SealReport) -> Iterator[str]:
+    """Yield what went LIVE with fewer approvals than it needs."""
+    known = {seal.digest: seal for seal in record.seals}
     for moved in record.transitions:
-        if moved.event == Event.APPROVED.value and moved.by not in RESERVED:
-            decisions = [one for seal in record.seals if seal.digest == moved.digest for one in seal.decisions]
-            people = {one.by for one in decisions if one.counted and one.decision == "approve"}
-            needed = max((_needed(seal) for seal in record.seals if seal.digest == moved.digest), default=0)
-            if len(people) < needed:
-                yield f"entry {moved.seq}: the seal was approved by {len(people)}, and needs {needed}"
+        seal = known.get(str(moved.digest))
+        if moved.event != Event.APPROVED.value or moved.by in RESERVED or seal is None:
+            continue
+        people = {one.by for one in seal.decisions if one.counted and one.decision == "approve"}
+        if is_amended(seal):
+            try:
+                yield from _amended_faults(record, seal, voices_of(seal, known, openings))
+            except Unprovable as error:
+                place = f"{record.execution.workflow_id}: seal {seal.digest[:12]}"
+                report.notes.append(f"{place}: which approvals of earlier seals count for it cannot be checked: {error}")
+        elif len(people) < _needed(seal):
+            yield f"entry {moved.seq}: the seal was approved by {len(people)}, and needs {_needed(seal)}"
+
+
+def _amended_faults(record: PlanRecord, seal: SealLine, voices: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the steps that were called under an amended seal without a quorum of their own."""
+    if not any(one.counted and one.decision == "approve" for one in seal.decisions):
+        yield f"seal {seal.digest[:12]}: no approval is for the plan as it was amended"
+    waived = {step["id"] for step in steps_of(seal.content) if step.get("approval_waived")}
+    called = {
+        event.step
+        for event in record.execution.events
+        if event.kind is AuditKind.CALL and event.seal == seal.digest and event.step is not None
+    }
+    for step in sorted(called - waived):
+        if len(voices.get(step, ())) < _needed(seal):
+            yield f"step {step!r}: it was called with {len(voices.get(step, ()))} approvals, and needs {_needed(seal)}"
+    for sealed in steps_of(seal.content):
+        if sealed["id"] in called:
+            yield from missing_approvals(sealed["id"], seal, sealed, voices.get(sealed["id"], ()))
 
 
 def _needed(seal: SealLine) -> int:
@@ -196,7 +242,7 @@ def _decision_faults(seal: SealLine, decision: SealDecision, entry: AuditEvent, 
         yield f"entry: is not what entry {entry.seq} of the plan says"
     if decision.counted != (entry.kind is AuditKind.DECISION):
         yield f"counted: entry {entry.seq} of the plan says otherwise"
-    if decision.steps != (decided_steps(seal.content, decision.message) if decision.counted else ()):
+    if decision.steps != (decided_steps(seal.content, decision.message, decision.decision) if decision.counted else ()):
         yield "steps: are not those of the message"
     if decision.message is None or decision.by in RESERVED:
         if decision.key is not None:
@@ -209,6 +255,21 @@ def _decision_faults(seal: SealLine, decision: SealDecision, entry: AuditEvent, 
     if decision.counted:
         yield from _message_faults(seal, decision)
     yield from _signature_faults(seal, decision, report)
+    if isinstance(decision.message, dict) and decision.message.get("evidence") is not None and decision.counted:
+        yield from _evidence_faults(decision.message, entry)
+
+
+def _evidence_faults(message: dict[str, Any], entry: AuditEvent) -> Iterator[str]:
+    """Yield an error if the evidence that was sent is not what the plan recorded, which is checked there."""
+    signed, steps = entry.signed, message.get("steps")
+    try:
+        sent = TypeAdapter[SshEvidence | PasskeyEvidence](DecisionEvidence).validate_python(message["evidence"])
+    except ValidationError:
+        sent = None
+    if signed is None or sent != signed.evidence:
+        yield f"message.evidence: is not that of entry {entry.seq} of the plan"
+    elif signed.statement.steps != (tuple(sorted(map(str, steps))) if isinstance(steps, list) else None):
+        yield "message.steps: are not those that were signed"
 
 
 def _why(decision: SealDecision) -> str:
@@ -233,8 +294,12 @@ def _message_faults(seal: SealLine, decision: SealDecision) -> Iterator[str]:
     rule = seal.content.get("signature_required", "never")
     high = {step["id"] for step in steps_of(seal.content) if step.get("risk") == Risk.HIGH.value}
     due = rule == SignatureRule.ALWAYS.value or (rule == SignatureRule.HIGH.value and high.intersection(decision.steps))
-    if due and message.get("signature") is None:
+    if due and message.get("signature") is None and message.get("evidence") is None:
         yield f"message.signature: is missing, and signatures are required ({rule})"
+    risks = {str(step.get("risk")) for step in steps_of(seal.content) if step["id"] in decision.steps}
+    signed = message.get("signature") is not None or message.get("evidence") is not None
+    if not signed and approval_needs_evidence(seal, risks):
+        yield "message.evidence: is missing, and the sealed policy demands it"
 
 
 def _signature_faults(seal: SealLine, decision: SealDecision, report: SealReport) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airlock.base.names import RESERVED, UNDO_PREFIX
+from airlock.base.person import same_person
 from airlock.export.approvals import SealDecision, SealLine, StepVoices
 from airlock.export.ledger import linked, seals_genesis
 from airlock.export.seal_traces import DECISIONS, SealTrace, TracedEntry
@@ -92,7 +93,7 @@ def _decision(number: int, traced: TracedEntry, seal: SealTrace, name: str, keys
         reason=entry.reason,
         stored_at=stored.at if stored is not None else None,
         recorded_at=entry.at,
-        steps=decided_steps(seal.content, message) if counted else (),
+        steps=decided_steps(seal.content, message, entry.what) if counted else (),
         message=message,
         left_out=stored.left_out if stored is not None else "",
         key=key_of_message(name, message, seal.digest, (*keys_of(seal.policy), *keys)),
@@ -120,12 +121,26 @@ def open_steps(content: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(step["id"] for step in steps_of(content) if step.get("ceiling") == live and not step.get("already_live"))
 
 
-def decided_steps(content: Mapping[str, Any] | None, message: Any) -> tuple[str, ...]:
+def decided_steps(content: Mapping[str, Any] | None, message: Any, decision: str) -> tuple[str, ...]:
     """Return the steps that a counted decision is about: those that it names, or all."""
     named = message.get("steps") if isinstance(message, dict) else None
     if isinstance(named, list):
         return tuple(dict.fromkeys(str(step) for step in named))
-    return open_steps(content)
+    own = _proposed_by(content, message) if decision == "approve" else ()
+    return tuple(step for step in open_steps(content) if step not in own)
+
+
+def _proposed_by(content: Mapping[str, Any] | None, message: Any) -> frozenset[str]:
+    """Return the steps that the sender of an approval has proposed by an amendment: it is not about them."""
+    by = message.get("by") if isinstance(message, dict) else None
+    if not isinstance(by, str):
+        return frozenset()
+    proposers = {step["id"]: step.get("proposed_by") for step in steps_of(content)}
+    return frozenset(
+        step
+        for step, names in proposers.items()
+        if isinstance(names, list) and any(same_person(by, str(name)) for name in names)
+    )
 
 
 def voices(content: Mapping[str, Any] | None, decisions: Sequence[SealDecision]) -> tuple[StepVoices, ...]:

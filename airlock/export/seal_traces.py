@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from airlock.base.canonical import bounded_json
 from airlock.base.model import WireModel
 from airlock.run.audit import AuditEntry
-from airlock.run.seal_record import SealRecord
+from airlock.run.sealing.seal_record import SealRecord
 
 DECISIONS: Final = ("approve", "deny")
 """Names of the decisions about a seal."""

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, computed_field, model_validator
 
 from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.gates.protocol import ClosedGate, EntryRefused, GateWait, HeldSlot
+from airlock.signing.signed_decision import SignedDecision
 
 
 class _Answer(WireModel, WorkerMessage):
@@ -27,6 +28,8 @@ class SlotGranted(_Answer):
     """Number of this grant; it rises with every grant of the gate."""
     slots: int
     """Number of slots granted, 1 up to the number requested; 0 for reads, which need none (`SlotRequest.passing`)."""
+    own_release: bool = Field(default=False, exclude_if=is_empty)
+    """Value of `HeldSlot.own_release`."""
 
 
 class SlotQueued(_Answer):
@@ -57,6 +60,8 @@ class GateClosed(_Answer):
     """The person, or program, that locked the gate."""
     why: str
     """The gate, the scope and the reason of the lock, in one sentence."""
+    proof: tuple[SignedDecision, ...] = Field(default=(), exclude_if=is_empty)
+    """Signed decision of the person who locked it; empty if it was not signed."""
 
 
 class OverBudget(_Answer):

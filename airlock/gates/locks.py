@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from airlock.admission.budget import agent_scope
 from airlock.base.incoming import Verdict
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.base.names import RESERVED
 from airlock.base.text import shorten
 
@@ -49,6 +49,8 @@ class Notice(WireModel):
     """Person or gate that locked or unlocked."""
     reason: str = ""
     """Reason of the lock or the unlock."""
+    decision: str = Field(default="", exclude_if=is_empty)
+    """Name of the decision among those that the gate can prove; empty if it was not signed."""
 
 
 class GateLock(WireModel):
@@ -63,6 +65,8 @@ class GateLock(WireModel):
     """Time of the lock, UTC."""
     gate: str = "live gate"
     """Name of the gate, as shown to holders."""
+    decision: str = Field(default="", exclude_if=is_empty)
+    """Name of the decision among those that the gate can prove; empty if it was not signed."""
 
     def matches(self, scopes: tuple[str, ...]) -> bool:
         """Return True if the lock closes the gate for these scopes; `resource:*` stands for any resource."""
@@ -77,6 +81,10 @@ class GateLock(WireModel):
         scope = f" for {self.scope}" if self.scope else ""
         who = f" by {self.by}" if self.told_by != self.by else ""
         return shorten(f"{self.gate} locked{scope}{who}: {self.reason}")
+
+    def notice(self, to: str) -> Notice:
+        """Return the notice of this lock for a workflow."""
+        return Notice(kind=NoticeKind.LOCK, to=to, by=self.told_by, reason=self.why, decision=self.decision)
 
     @property
     def told_by(self) -> str:
@@ -154,15 +162,15 @@ class Barrier(BaseModel):
                 line.unlock = None  # it was notified of an earlier lock, and this one keeps it locked
                 continue
             self.told[holder] = NotifiedHolder(holder=holder, scopes=scopes, told_at=lock.at)
-            notices.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            notices.append(lock.notice(holder))
         for holder, scopes in waiting:
             self.keep_out(holder, scopes)
-            notices.append(Notice(kind=NoticeKind.LOCK, to=holder, by=lock.told_by, reason=lock.why))
+            notices.append(lock.notice(holder))
         self._bound_proof()
         said = f"{_what(lock.scope)} is locked: {len(leaving)} to finish, {len(waiting)} removed from the queue"
         return Verdict(accepted=True, reason=said), notices
 
-    def unlock(self, scope: str | None, by: str, reason: str) -> tuple[Verdict, list[Notice]]:
+    def unlock(self, scope: str | None, by: str, reason: str, decision: str = "") -> tuple[Verdict, list[Notice]]:
         """Lift one lock.
 
         Workflows that no other lock excludes get a notice; a holder that is still finishing gets it when it has left.
@@ -178,14 +186,14 @@ class Barrier(BaseModel):
         self.locks.remove(lock)
         notices: list[Notice] = []
         for line in [line for line in self.told.values() if not self.closed_for(line.scopes)]:
-            notice = Notice(kind=NoticeKind.UNLOCK, to=line.holder, by=by, reason=reason)
+            notice = Notice(kind=NoticeKind.UNLOCK, to=line.holder, by=by, reason=reason, decision=decision)
             if line.quiesced_at is None:
                 line.unlock = notice
                 continue
             notices.append(notice)
             del self.told[line.holder]
         for holder, scopes in [party for party in self.kept_out.items() if not self.closed_for(party[1])]:
-            notices.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason))
+            notices.append(Notice(kind=NoticeKind.UNLOCK, to=holder, by=by, reason=reason, decision=decision))
             self._forget(holder, scopes)
         self.forgotten = self.forgotten if self.locks else 0
         left = ", ".join(_what(held.scope) for held in self.locks[:10])

@@ -36,7 +36,7 @@ class GateStart(WireModel, WorkerMessage):
     refusals: tuple[RefusedMessage, ...] = ()
     """The latest of them."""
     epoch: int = 0
-    """Number of the rules that apply (`airlock.base.epoch`)."""
+    """Number of the rules that apply (`airlock.admission.admitted.EPOCH`)."""
 
 
 class GateEnd(WireModel, WorkerMessage):

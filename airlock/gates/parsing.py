@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.base.text import shorten
 from airlock.gates.protocol import HoldOff, Permit, Release, SlotRequest
 from airlock.gates.rate_limit import MAX_HOLD_OFF
+from airlock.signing.evidence import DecisionEvidence
 
 SCOPE_KINDS = ("agent", "tool", "resource")
 DECISIONS = ("lock", "unlock")
@@ -24,6 +25,7 @@ class GateDecision(WireModel):
     reason: Reason
     scope: Annotated[str, StringConstraints(strip_whitespace=True, max_length=_MAX_ID)] | None = None
     """`agent:x`, `tool:y` or `resource:z`; None for everything."""
+    evidence: DecisionEvidence | None = Field(default=None, exclude_if=is_empty)
 
     @field_validator("scope")
     @classmethod

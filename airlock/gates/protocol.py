@@ -2,13 +2,18 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, JsonValue
+from pydantic import FailFast, Field, JsonValue
 
 from airlock.admission.budget import Spending
 from airlock.admission.policy import WindowBudget
-from airlock.base.model import WireModel, WorkerMessage
+from airlock.base.model import WireModel, WorkerMessage, is_empty
+from airlock.base.names import LIVE_GATE
+from airlock.signing.signed_decision import SignedDecision
+
+Names = Annotated[tuple[str, ...], FailFast()]
+"""Names in a message that any client can send: of a list of wrong ones only the first is looked at."""
 
 
 class SlotRequest(WireModel, WorkerMessage):
@@ -32,7 +37,7 @@ class SlotRequest(WireModel, WorkerMessage):
     """True if the request goes before all that are not urgent, as a rollback does."""
     grace: float = 0.0
     """Seconds that a call of the holder may run on after its workflow was closed."""
-    scopes: tuple[str, ...] = ()
+    scopes: Names = ()
     """Live gate only: `agent:x`, `tool:y` and `resource:z` that a scoped lock matches; `resource:*` is any resource."""
     spending: dict[str, Spending] = Field(default_factory=dict)
     """Live gate only: calls and cost that the request adds, by agent."""
@@ -53,9 +58,9 @@ class Release(WireModel, WorkerMessage):
     request: str
     execution: str = ""
     """First run of the holder's chain of continue-as-new. A release of an earlier execution frees nothing."""
-    doubts: tuple[str, ...] = ()
+    doubts: Names = ()
     """Steps of the holder that are in doubt. The live gate holds them against the proof of a lock."""
-    lost: tuple[str, ...] = ()
+    lost: Names = ()
     """Steps of which an attempt was lost with its worker, although a later attempt answered."""
     fence: int | None = Field(default=None, exclude_if=lambda fence: fence is None)
     """Fence of the slot that is released, because a reset repeats the name of a request; 0 for one that the holder was never
@@ -81,6 +86,8 @@ class HeldSlot(WireModel):
     fence: int
     slots: int = 1
     """Number of slots held at this gate."""
+    own_release: bool = Field(default=False, exclude_if=is_empty)
+    """True if the gate also takes a release that a run of the holder signals itself; False of an earlier version."""
 
 
 class GateWait(WireModel):
@@ -103,6 +110,8 @@ class ClosedGate(WireModel):
 
     by: str
     reason: str
+    proof: tuple[SignedDecision, ...] = Field(default=(), exclude_if=is_empty)
+    """Signed decision of the person who locked it; empty if it was not signed."""
 
 
 class ToolSlots(WireModel):
@@ -212,6 +221,19 @@ class LeaveRequest(WireModel, WorkerMessage):
     """Fence of each slot that the plan holds, by gate; None of a worker that says no fences."""
     said_at: datetime | None = Field(default=None, exclude_if=lambda at: at is None)
     """Value of `Release.said_at` for the live gate."""
+
+    def release_at(self, gate: str) -> Release:
+        """Return what one of its gates is told."""
+        live = gate == LIVE_GATE
+        return Release(
+            holder=self.holder,
+            request=self.request,
+            execution=self.execution,
+            doubts=self.doubts if live else (),
+            lost=self.lost if live else (),
+            said_at=self.said_at if live else None,
+            fence=None if self.fences is None else self.fences.get(gate, 0),
+        )
 
 
 class LeaveResult(WireModel, WorkerMessage):

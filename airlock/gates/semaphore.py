@@ -17,6 +17,7 @@ from airlock.gates.lock_proof import RESET, VANISHED, Doubts
 from airlock.gates.locks import Barrier, GateLock, Notice, NoticeKind
 from airlock.gates.protocol import HoldOff, LockWish, Permit, PermitAnswer, Release, SlotRequest
 from airlock.gates.rate_limit import Turns
+from airlock.gates.signing import GateSigning
 from airlock.gates.slots import Slot, Waiter, bounded_request, is_released, releases, request_key, request_size
 
 MAX_SLOTS_BYTES = 500_000
@@ -49,6 +50,7 @@ class Gate(BaseModel):
     turns: Turns = Field(default_factory=Turns)
     news: list[Notice] = Field(default_factory=list)
     """Notices to send, oldest first."""
+    signing: GateSigning = Field(default_factory=GateSigning, exclude_if=lambda signing: signing == GateSigning())
     suspect: bool = False
     """True if a request was answered `busy` since the last search for closed holders."""
 
@@ -99,7 +101,7 @@ class Gate(BaseModel):
     def _let_pass(self, wanted: SlotRequest, now: datetime) -> GateAnswer:
         """Consent to reads, or refuse them: by the locks and the budgets, without a slot, a place or a notice."""
         if lock := self.barrier.closed_for(wanted.scopes):
-            return GateClosed(by=lock.by, why=lock.why)
+            return self._closed(lock)
         if why := self._over_budget(wanted, now):
             return OverBudget(why=why)
         self.books.book(request_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
@@ -111,9 +113,9 @@ class Gate(BaseModel):
                 self.queue.remove(waiter)
             self._orphan(slot, now)
             self.barrier.keep_out(wanted.holder, wanted.scopes)
-            return GateClosed(by=lock.by, why=lock.why)
+            return self._closed(lock)
         if slot is not None and slot.request == wanted.request:
-            return _granted(slot)
+            return self._granted(slot)
         if waiter is not None:
             waiter.seen, waiter.wanted = now, waiter.wanted.model_copy(update={"run_id": wanted.run_id})
             return self._queued(self.queue.index(waiter) + 1)
@@ -121,13 +123,13 @@ class Gate(BaseModel):
             self._orphan(slot, now)
             return OverBudget(why=why)
         if slot is not None:
-            return _granted(self._take_over(slot, wanted, now))
+            return self._granted(self._take_over(slot, wanted, now))
         size = request_size(wanted)
         if self._carried() + size > MAX_SLOTS_BYTES:
             return self._busy(f"the gate has too many holders ({len(self.places)}) and waiting requests ({len(self.queue)})")
         free = self.capacity - self.used
         if free > 0 and not self.queue:
-            return _granted(self._admit(wanted, min(max(wanted.slots, 1), free), size, now))
+            return self._granted(self._admit(wanted, min(max(wanted.slots, 1), free), size, now))
         if not wanted.wait:
             return self._busy("")
         position = sum(other.wanted.urgent for other in self.queue) if wanted.urgent else len(self.queue)
@@ -195,12 +197,13 @@ class Gate(BaseModel):
             self._free(slot, now)
         self._grant(now)
 
-    def lock(self, scope: str | None, by: str, reason: str, now: datetime) -> Verdict:
+    def lock(self, scope: str | None, by: str, reason: str, now: datetime, decision: str = "") -> Verdict:
         """Close the gate, completely or for a scope.
 
-        Holders and waiters that match the scope get a notice. The waiters leave the queue.
+        Holders and waiters that match the scope get a notice. The waiters leave the queue. `decision` names the decision
+        among those that the gate can prove.
         """
-        lock = GateLock(scope=scope, by=by, reason=reason, at=now, gate=self.label)
+        lock = GateLock(scope=scope, by=by, reason=reason, at=now, gate=self.label, decision=decision)
         inside = [(slot.holder, slot.scopes) for slot in self.places.values() if lock.matches(slot.scopes)]
         outside = [
             (waiter.wanted.holder, waiter.wanted.scopes) for waiter in self.queue if lock.matches(waiter.wanted.scopes)
@@ -208,13 +211,14 @@ class Gate(BaseModel):
         verdict, notices = self.barrier.lock(lock, inside, outside)
         if verdict.accepted:
             self.queue = [waiter for waiter in self.queue if not lock.matches(waiter.wanted.scopes)]
+            self.signing.locked(scope)
         self.news += notices
         self._grant(now)
         return verdict
 
-    def unlock(self, scope: str | None, by: str, reason: str) -> Verdict:
+    def unlock(self, scope: str | None, by: str, reason: str, decision: str = "") -> Verdict:
         """Lift one lock, and notify workflows that no other lock excludes. A holder is notified when it has left."""
-        verdict, notices = self.barrier.unlock(scope, by, reason)
+        verdict, notices = self.barrier.unlock(scope, by, reason, decision)
         self.news += notices
         return verdict
 
@@ -301,6 +305,14 @@ class Gate(BaseModel):
     def _over_budget(self, wanted: SlotRequest, now: datetime) -> str:
         return self.books.refusal(request_key(wanted), wanted.spending, wanted.budgets, now.timestamp())
 
+    def _closed(self, lock: GateLock) -> GateClosed:
+        return GateClosed(by=lock.by, why=lock.why, proof=self.signing.proof(lock.decision))
+
+    def _granted(self, slot: Slot) -> SlotGranted:
+        slot.known, slot.until = True, None
+        # Temporal delivers a signal of a run a moment later than one of a worker, which counts where others wait
+        return SlotGranted(fence=slot.fence, slots=slot.slots, own_release=not self.queue)
+
     def _busy(self, why: str) -> GateBusy:
         self.suspect = True
         return GateBusy(holders=tuple(self.places)[:_NAMED], why=why)
@@ -310,8 +322,3 @@ class Gate(BaseModel):
 
     def _waiter(self, holder: str) -> Waiter | None:
         return next((waiter for waiter in self.queue if waiter.wanted.holder == holder), None)
-
-
-def _granted(slot: Slot) -> SlotGranted:
-    slot.known, slot.until = True, None
-    return SlotGranted(fence=slot.fence, slots=slot.slots)

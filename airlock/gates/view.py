@@ -89,6 +89,12 @@ class GateView(WireModel):
     """Number of messages refused."""
     refusals: tuple[RefusedMessage, ...]
     """The latest of them."""
+    life: str = ""
+    """Name of the gate's run in a signed statement; it ends with a reset."""
+    nonce: str = ""
+    """Nonce of the next signed decision."""
+    voices: tuple[str, ...] = ()
+    """Decisions that wait for another person to decide the same."""
 
 
 def gate_view(
@@ -127,6 +133,9 @@ def gate_view(
         not_remembered=barrier.forgotten,
         refused=refused,
         refusals=refusals,
+        life=gate.signing.life,
+        nonce=gate.signing.nonces.latest(gate_id, gate.signing.life),
+        voices=tuple(f"{voice.name} by {voice.by}" for voice in gate.signing.voices),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The desk at which agents propose plans. It is all that a connection can reach of Airlock.
 
-Of the messages that a plan takes, this room sends one: the withdrawal. It never approves, denies, unlocks, rolls back or
+Of the messages that a plan takes, this room sends two: the withdrawal, and an amendment in the name of the requester, whose
+approval counts for nothing. It never approves, denies, unlocks, rolls back or
 settles anything, and holds no key and no secret.
 """
 
@@ -21,6 +22,7 @@ from airlock.client.gate_status import read_gate
 from airlock.client.monitors import Monitors, NoMonitor
 from airlock.client.plans import Airlock
 from airlock.client.pollers import QUEUES_OF, sentences, unserved
+from airlock.mcp.amendments import NotAmended, amend
 from airlock.mcp.answers import (
     CheckAnswer,
     Fault,
@@ -36,8 +38,9 @@ from airlock.mcp.own_plans import Seen, see
 from airlock.mcp.plan_answers import WITHDRAWN, plan_answer
 from airlock.mcp.proposals import Configured, examined
 from airlock.plans.contract import Mode
+from airlock.plans.outcome import StepPreview
 from airlock.run.presentation.preview import render_for_agent
-from airlock.run.sealed import Sealed
+from airlock.run.sealing.sealed import Sealed
 from airlock.temporal.connection import ConnectionFailed
 from airlock.tools.loader import load_catalogue
 
@@ -178,10 +181,28 @@ class Desk:
         if view.sealed is None or view.digest is None:
             return PreviewAnswer(plan_id=seen.handle.plan_id, text=view.text, next="Look again with plan_status.")
         # before it is rendered: a text is cut and wrapped, and a name with it
-        text = render_for_agent(Sealed.model_validate(masked(view.sealed.model_dump(mode="json"))))
+        text = render_for_agent(_masked(view.sealed), view.before and _masked(view.before))
         if len(text) > MAX_PREVIEW:
             text = f"{text[:MAX_PREVIEW]}\n... {len(text) - MAX_PREVIEW:,} more characters"
         return PreviewAnswer(plan_id=seen.handle.plan_id, text=text, next="A person decides about it. See plan_status.")
+
+    async def amend(self, agent: str, plan_id: str, steps: Any, remove: list[str], reason: str) -> PlanAnswer:
+        """Change steps of a plan of the agent that waits for approval. The run itself judges whether it may."""
+        try:
+            seen = await self.seen(agent, plan_id)
+            if not seen.open:
+                return plan_answer(seen)
+            said = await amend(seen.handle, agent, steps, remove, reason, self._configured)
+        except PlanError as error:
+            return PlanAnswer(ok=False, problems=_faults(error.problems), plan_id=plan_id[:128], next=_AMEND)
+        except NotAmended as error:
+            return _refusal("plan_id", f"not amended: {error}", _AMEND, plan_id)
+        except PlanEnded:
+            return await self.status(agent, plan_id)
+        except (AirlockError, RPCError) as error:
+            return _refusal("plan_id", _said(error), _ID, plan_id)
+        answer = await self.status(agent, plan_id)
+        return answer.model_copy(update={"next": f"{said} {answer.next}"})
 
     async def withdraw(self, agent: str, plan_id: str, reason: str) -> PlanAnswer:
         """Withdraw a plan of the agent before any of its calls is live. The run itself judges whether it may."""
@@ -228,11 +249,24 @@ class Desk:
 _UNKNOWN = "Call list_tools without names, and use the tools that there are."
 _FIX = "Fix every problem and check it again with check_plan."
 _PROPOSED = "Proposed. A person must approve it; nothing is in effect yet. Tell the user, and look with wait_for_plan."
+_AMEND = "Fix every problem and amend it again; the plan stays as it was. See plan_preview for its steps."
 _ID = "Use the plan_id that propose_plan returned to you; if Temporal does not answer, look again in a minute."
 
 
+def _masked(sealed: Sealed) -> Sealed:
+    # former values are for people: who may propose to write something may not therefore read it
+    steps = tuple(step.model_copy(update={"preview": _unread(step.preview)}) for step in sealed.steps)
+    return Sealed.model_validate(masked(sealed.model_copy(update={"steps": steps}).model_dump(mode="json")))
+
+
+def _unread(preview: StepPreview | None) -> StepPreview | None:
+    return None if preview is None else preview.model_copy(update={"former": {}})
+
+
 def _careful() -> Any:
-    from airlock.admission.config import Config  # only a server without a configuration shows the built-in tools
+    from airlock.admission.configuration.config import (
+        Config,  # only a server without a configuration shows the built-in tools
+    )
 
     return load_catalogue(Config())
 

@@ -1,15 +1,11 @@
 """The server over streamable HTTP: who may connect, from where, and how it ends."""
 
-import asyncio
-import ipaddress
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airlock.base.errors import AirlockError, ConfigError
 from airlock.mcp.callers import SCOPE_KEY
 from airlock.mcp.tokens import agent_of, read_tokens
+from airlock.serving import is_loopback
 
 PATH = "/mcp"
 MAX_REQUEST = 4 * 1024 * 1024
@@ -68,16 +65,6 @@ async def _unauthorized(send: Send, *, known: bool) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def is_loopback(host: str) -> bool:
-    """Return True if only programs of this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def require_safe(host: str, tokens: Path | None, allowed: Sequence[str]) -> None:
     """Require that an address is one that this server may listen on.
 
@@ -114,49 +101,3 @@ def application(server: MCPServer[Any], host: str, tokens: Path | None, allowed:
         host=host,
     )
     return app if tokens is None else RequireToken(app, tokens)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that tells when it listens, and leaves signals to its caller."""
-
-    def __init__(self, config: uvicorn.Config, listening: Callable[[int], None]) -> None:
-        super().__init__(config)
-        self._listening = listening
-
-    async def startup(self, sockets: Any = None) -> None:
-        try:
-            await super().startup(sockets)
-        except SystemExit as error:  # uvicorn's way to tell that the port is taken; of a task it would end the event loop
-            raise AirlockError(f"{self.config.host}:{self.config.port} cannot be listened on: is it taken?") from error
-        if self.started:
-            self._listening(self.servers[0].sockets[0].getsockname()[1])
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve(app: ASGIApp, host: str, port: int, listening: Callable[[int], None]) -> None:
-    """Serve an application until this task is cancelled.
-
-    Args:
-        app: The application.
-        host: The address to listen on.
-        port: The port; 0 takes a free one.
-        listening: Called with the port once it listens.
-
-    Raises:
-        AirlockError: If the address cannot be listened on.
-    """
-    config = uvicorn.Config(
-        app, host=host, port=port, ws="none", log_config=None, access_log=False, server_header=False,
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = _Server(config, listening)
-    serving = asyncio.ensure_future(server.serve())
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True  # it closes its connections and the application; cancelled, it would leave them half open
-        await serving
-        raise

@@ -12,6 +12,7 @@ How to work:
 3. propose_plan: answers at once with a plan_id. Tell the user that a person must approve it, and where things stand.
 4. wait_for_plan (45 seconds at most a call) or plan_status: until phase is "ended". People take minutes or hours: do not \
 wait in a loop for long. Keep the plan_id, tell the user, and look again when asked.
+5. amend_plan: while it waits for approval, to correct steps. A person approves what changed; the rest keeps its approvals.
 
 A plan: {"goal": "why, in one sentence", "steps": [{"id": "find", "tool": "ghl_search", "args": {...}, "confidence": 0.9}]}
 - One plan for one goal, with few steps. The approver reads the goal and every argument.

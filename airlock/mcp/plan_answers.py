@@ -5,11 +5,12 @@ from collections.abc import Collection
 from airlock.base.text import listed, quoted
 from airlock.mcp.answers import Phase, PlanAnswer, StepState
 from airlock.mcp.instructions import not_in_effect
-from airlock.mcp.masking import bounded
+from airlock.mcp.masking import all_foreign, bounded, foreign
 from airlock.mcp.own_plans import Seen
 from airlock.plans.state import State
 from airlock.run.outcome import Outcome
 from airlock.run.presentation.agent_words import KEEP_ON
+from airlock.run.presentation.last_status import last_status
 from airlock.run.presentation.views import PlanResult, StatusView, StepView, rehearsal_failed
 
 GOOD = (Outcome.COMPLETED, Outcome.PARTIAL, Outcome.REHEARSED)
@@ -60,14 +61,16 @@ def _open(plan_id: str, status: StatusView, *, already: bool) -> PlanAnswer:
     phase = _PHASES.get(status.state, Phase.ENDED)
     ending = status.outcome is not None or phase is Phase.ENDED
     said = "It has ended; look once more with plan_status." if ending else _NEXT[phase].replace("PLAN_ID", plan_id)
+    if phase is Phase.WAITING_FOR_APPROVAL and not ending:
+        said = f"{said} It waits for {foreign(status.waits_for)}."
     return PlanAnswer(
         plan_id=plan_id,
         phase=phase,
-        why=status.why,
+        why=foreign(status.why),
         already_proposed=already,
         since=status.since,
         approval_until=status.expires_at if phase is Phase.WAITING_FOR_APPROVAL else None,
-        steps=_steps(status.steps),
+        steps=_steps(status.steps, status.outcome, status.why),
         in_effect=tuple(step.id for step in status.steps if step.status == "live" and step.reversibility != "read_only"),
         unsettled=status.parked,
         next=said,
@@ -80,9 +83,9 @@ def _ended(seen: Seen, result: PlanResult, *, already: bool) -> PlanAnswer:
         plan_id=seen.handle.plan_id,
         phase=Phase.ENDED,
         outcome=result.outcome.value,
-        why=result.why,
+        why=foreign(result.why),
         already_proposed=already,
-        steps=_steps(result.steps, undone),
+        steps=_steps(result.steps, result.outcome, result.why, undone),
         in_effect=tuple(step for step in result.live if step not in undone),
         undone=(*result.undone, *undone),
         unsettled=result.not_settled,
@@ -125,15 +128,24 @@ def _afterwards(result: PlanResult, *, already: bool) -> str:
     return f"{said}{again}"
 
 
-def _steps(steps: tuple[StepView, ...], undone: Collection[str] = ()) -> tuple[StepState, ...]:
+def _steps(
+    steps: tuple[StepView, ...], outcome: Outcome | None, why: str, undone: Collection[str] = ()
+) -> tuple[StepState, ...]:
+    withdrawn = outcome is Outcome.ABORTED and why.startswith(WITHDRAWN)
+
+    def status(step: StepView) -> str:
+        if step.id in undone:
+            return "undone"
+        return "withdrawn" if withdrawn and step.status == "waiting" else last_status(step, outcome)
+
     return tuple(
         StepState(
             id=step.id,
             tool=step.tool,
-            status="undone" if step.id in undone else step.status,
+            status=status(step),
             ceiling=None if step.ceiling is None else step.ceiling.value,
-            reasons=step.reasons,
-            error=step.error,
+            reasons=all_foreign(step.reasons),
+            error=foreign(step.error),
         )
         for step in steps
     )

@@ -1,10 +1,10 @@
 """The plan in a proposal: the agent's own, whatever the document says. Its id follows from its content unless it has one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.admission.examination import Examination, examine
 from airlock.admission.readable import further_problems
 from airlock.base.canonical import digest
@@ -14,7 +14,7 @@ from airlock.plans.plan import Plan, parse_plan
 
 Configured = tuple[Config, Catalogue]
 _UNFIT = re.compile(r"[^A-Za-z0-9]+")
-_STEP: dict[str, Any] = {
+STEP_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["id", "tool", "confidence"],
     "properties": {
@@ -31,7 +31,7 @@ PLAN_SCHEMA: dict[str, Any] = {
     "required": ["steps"],
     "properties": {
         "goal": {"type": "string", "description": "why, in one sentence: the approver reads it", "maxLength": 2_000},
-        "steps": {"type": "array", "minItems": 1, "items": _STEP},
+        "steps": {"type": "array", "minItems": 1, "items": STEP_SCHEMA},
         "plan_id": {
             "type": "string",
             "description": "optional; without it the content of the plan names it",
@@ -62,7 +62,7 @@ def examined(document: Any, agent: str, configured: Configured | None) -> Examin
     except PlanError as error:
         raise PlanError(further_problems(own, error, catalogue, policy)) from error
     findings = examine(plan, catalogue, policy)
-    return findings if findings.problems else _kept_by_agent(findings, agent)
+    return findings if findings.problems else kept_by_agent(findings, agent)
 
 
 def _owned(document: Any, agent: str) -> dict[str, Any]:
@@ -72,14 +72,15 @@ def _owned(document: Any, agent: str) -> dict[str, Any]:
     foreign = [_foreign("requested_by", document["requested_by"], agent)] if _other(document, "requested_by", agent) else []
     own: dict[str, Any] = {**document, "requested_by": agent}
     if isinstance(stated := document.get("steps"), list):
-        foreign += _foreign_steps(stated, agent)
+        foreign += foreign_steps(stated, agent)
         own["steps"] = [{**step, "agent": agent} if isinstance(step, Mapping) else step for step in stated]
     if foreign:
         raise PlanError(foreign)
     return {"plan_id": _named_by_content(own, agent), **own}
 
 
-def _foreign_steps(steps: list[Any], agent: str) -> list[Problem]:
+def foreign_steps(steps: list[Any], agent: str) -> list[Problem]:
+    """Return a problem for each step that names another agent than that of the connection."""
     found: list[Problem] = []
     for number, step in enumerate(steps, 1):
         if isinstance(step, Mapping) and _other(step, "agent", agent):
@@ -109,13 +110,18 @@ def _named_by_content(own: Mapping[str, Any], agent: str) -> str:
     return f"{name or 'agent'}-{content[:16]}"
 
 
-def _kept_by_agent(findings: Examination, agent: str) -> Examination:
+def kept_by_agent(findings: Examination, agent: str, among: Container[str] | None = None) -> Examination:
     """Return the examination; refuse a plan of which a step would be given to another agent.
 
     A conflict may be answered by an agent with more rights. That is the operator's choice for plans of people.
+
+    Args:
+        findings: The examination.
+        agent: The agent that proposes the plan.
+        among: The steps that are the agent's own; None for all.
     """
     admitted = findings.admitted.steps if findings.admitted else {}
-    moved = [step for step, row in admitted.items() if row.agent not in (None, agent)]
+    moved = [step for step, row in admitted.items() if row.agent not in (None, agent) and (among is None or step in among)]
     if moved:
         fix = "leave out the step, or let the operator grant the permission"
         message = f"agent {agent!r} may not make this call, and no other agent makes it for this connection"

@@ -1,4 +1,4 @@
-"""The MCP server: eight tools for agents, none of which decides anything."""
+"""The MCP server: nine tools for agents, none of which decides anything."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from airlock.mcp.answers import Answer, CheckAnswer, Fault, HealthAnswer, PlanAn
 from airlock.mcp.callers import Callers
 from airlock.mcp.desk import LONGEST_WAIT, Desk
 from airlock.mcp.instructions import INSTRUCTIONS, PLAN_HELP
-from airlock.mcp.proposals import PLAN_SCHEMA
+from airlock.mcp.proposals import PLAN_SCHEMA, STEP_SCHEMA
 from airlock.mcp.results import tool_result
 from airlock.mcp.tasks import Tasks
 from airlock.program import version
@@ -20,6 +20,12 @@ _PlanArgument = Annotated[Any, WithJsonSchema({**PLAN_SCHEMA, "description": PLA
 _PlanId = Annotated[str, Field(description="the plan_id that propose_plan returned", max_length=200)]
 _READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 _PROPOSES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+_STEPS_SCHEMA = {
+    "type": "array",
+    "items": STEP_SCHEMA,
+    "description": "whole steps: one with the id of a step takes its place, any other is added",
+}
+_AMENDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
 _WITHDRAWS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 
@@ -95,6 +101,21 @@ def _add_planning(server: MCPServer[Any], desk: Desk, callers: Callers) -> None:
         Answers at once with the plan_id. The same content proposed again starts nothing.
         """
         return tool_result(await desk.propose(callers.agent_of(context.request_context), plan))
+
+    @server.tool(title="Amend a plan that waits for approval", annotations=_AMENDS)
+    async def amend_plan(
+        context: Context[Any, Any],
+        plan_id: _PlanId,
+        reason: Annotated[str, Field(description="why, in one sentence: the approver reads it", max_length=1_000)],
+        steps: Annotated[Any, WithJsonSchema(_STEPS_SCHEMA)] = None,
+        remove: Annotated[list[str] | None, Field(description="the ids of the steps to remove")] = None,
+    ) -> Annotated[CallToolResult, PlanAnswer]:
+        """Change steps of a plan of yours that waits for approval, instead of withdrawing it and proposing another one.
+
+        Give whole steps. What changes, and what depends on it, is rehearsed and approved again; the rest keeps approvals.
+        """
+        agent = callers.agent_of(context.request_context)
+        return tool_result(await desk.amend(agent, plan_id, [] if steps is None else steps, remove or [], reason))
 
     @server.tool(title="Withdraw a plan", annotations=_WITHDRAWS)
     async def withdraw_plan(

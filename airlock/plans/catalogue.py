@@ -1,7 +1,7 @@
 """The tools that a worker offers, with the operator's overrides and settings applied and checked."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -9,8 +9,8 @@ from airlock.base.canonical import digest
 from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.base.likely import likely_fix
 from airlock.base.wrong_value import TABLE, wrong_value
-from airlock.plans.canonical_args import round_trip_problems
-from airlock.plans.contract import Contract
+from airlock.plans.arguments.canonical_args import round_trip_problems
+from airlock.plans.contract import PINS, Contract
 from airlock.plans.graph import cycles
 from airlock.plans.shared import Shared
 from airlock.plans.tool import Tool
@@ -80,15 +80,34 @@ class Catalogue:
         return digest({name: self.contract(name).model_dump(mode="json") for name in self._tools})
 
     def _check_overrides(self) -> list[Problem]:
-        return [
-            Problem(
-                where=f"contracts.{name}",
-                message="no tool of that name is in the catalogue",
-                fix=likely_fix(name, self._tools, f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}"),
-            )
-            for name in sorted(self._overrides)
-            if name not in self._tools
-        ]
+        return (
+            [
+                Problem(
+                    where=f"contracts.{name}",
+                    message="no tool of that name is in the catalogue",
+                    fix=likely_fix(
+                        name, self._tools, f"name one of: {', '.join(self._tools) or '(the catalogue is empty)'}"
+                    ),
+                )
+                for name in sorted(self._overrides)
+                if name not in self._tools
+            ]
+            + [
+                Problem(where=f"contracts.{name}.{key}", message="is computed, and pins what was approved", fix="remove it")
+                for name, values in sorted(self._overrides.items())
+                for key in sorted(PINS & values.keys())
+            ]
+            + [
+                Problem(
+                    where=f"contracts.{name}.{key}",
+                    message=f"is {'true or false' if isinstance(values[key], bool) else 'a text'}, not a number",
+                    fix="write a number without quotes, or remove it",
+                )
+                for name, values in sorted(self._overrides.items())
+                for key in sorted(_NUMBERS & values.keys())
+                if isinstance(values[key], bool) or _holds_number(values[key])
+            ]
+        )
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -146,6 +165,16 @@ class Catalogue:
         ]
 
 
+_NUMBERS = {
+    name for name, info in Contract.model_fields.items() if {int, float} & {info.annotation, *get_args(info.annotation)}
+}
+"""The fields of a contract that are numbers. The model itself would take `true` for 1, and a text for the number in it."""
+
+
+def _holds_number(value: object) -> bool:
+    return isinstance(value, str) and value.strip().replace(".", "", 1).isdigit()
+
+
 _RATE = 'write the most calls per second, minute, hour or day in quotes: "5/s", "100/m", "1000/h" or "1/d"'
 
 
@@ -180,8 +209,23 @@ def _setting_fix(item: Any, section: str, model: type[BaseModel]) -> str:
     if item["type"] != "extra_forbidden" or len(item["loc"]) != 1:
         write = wrong_value(item, TABLE)[1]
         return f"{write + '; ' if write else ''}set it in [settings.{section}], or in the environment as {variable}"
-    close = likely_fix(str(item["loc"][0]), model.model_fields, f"there are: {', '.join(model.model_fields)};")
+    return _unknown_fix(str(item["loc"][0]), section, model)
+
+
+def _unknown_fix(key: str, section: str, model: type[BaseModel]) -> str:
+    close = likely_fix(key, model.model_fields, f"there are: {', '.join(model.model_fields)};")
+    variable = f"AIRLOCK_SETTINGS__{section.upper()}__{key.upper()}"
     return f"{close} it stands in [settings.{section}], or in the environment as {variable}"
+
+
+def _unread(given: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
+    """Return the keys that a model would ignore in silence, because its author did not say what to do with them."""
+    if model.model_config.get("extra") is not None or any(
+        not isinstance(info.validation_alias, str | None) for info in model.model_fields.values()
+    ):
+        return []
+    aliases = {str(name) for info in model.model_fields.values() for name in (info.alias, info.validation_alias) if name}
+    return sorted(given.keys() - model.model_fields.keys() - aliases)
 
 
 def _validated(
@@ -191,8 +235,13 @@ def _validated(
     validated: dict[str, BaseModel] = {}
     problems: list[Problem] = []
     for section, model in sorted(models.items()):
+        given = settings.get(section, {})
+        problems += [
+            Problem(where=f"settings.{section}.{key}", message="is unknown here", fix=_unknown_fix(key, section, model))
+            for key in _unread(given, model)
+        ]
         try:
-            validated[section] = model.model_validate(settings.get(section, {}))
+            validated[section] = model.model_validate(given)
         except ValidationError as error:
             problems += [
                 Problem(

@@ -69,6 +69,8 @@ class Fidelity(StrEnum):
 
 UNDOABLE = (Reversibility.REVERSIBLE, Reversibility.COMPENSABLE)
 """The promises that a live call has an effect and that it can be undone."""
+PINS = frozenset({"arguments_digest", "definition", "entry"})
+"""The fields that pin what a tool is. No operator's override may set one."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
@@ -112,6 +114,8 @@ class Contract(FileModel):
     """The digest of the JSON Schema of the arguments, descriptions included."""
     definition: str = Field(default="", exclude_if=is_empty)
     """The digest of all that an MCP server says of the tool, and of the names of its other tools; empty for other tools."""
+    entry: str = Field(default="", exclude_if=is_empty)
+    """The digest of what an operator's entry says of a tool beside these fields, mappings and target; empty without one."""
     has_dry_run: bool = False
     has_compensate: bool = False
     has_probe: bool = False

@@ -1,13 +1,15 @@
 """The outcomes of calls: tagged values that cross the activity boundary instead of exceptions."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue
 
 from airlock.base.model import WireModel, WorkerMessage, is_empty
 from airlock.plans.own_steps import Left
 from airlock.plans.refs import UNKNOWN
+
+FORMER_TOO_LARGE = " Its former values are too large to be shown."
 
 
 class MockFailed(WireModel):
@@ -43,6 +45,14 @@ class StepPreview(WireModel):
     """The earlier steps of the plan whose changes a read did not see, because its tool does not ask for them."""
     beside: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=is_empty)
     """The things that other steps, in no order with this one, would change too: those steps, by name."""
+    former: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)
+    """The values that the live call would replace, by the argument that replaces them."""
+    cleared_rules: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The rules of the policy that certainly do not apply, now that the values are foreseen that they read."""
+
+    def without_former(self) -> Self:
+        """Return the preview without former values, for which there is no room; it says so."""
+        return self.model_copy(update={"former": {}, "effect": f"{self.effect}{FORMER_TOO_LARGE}"}) if self.former else self
 
 
 class Previewed(StepPreview):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationError, field_validator
+from pydantic import FailFast, Field, JsonValue, StringConstraints, ValidationError, field_validator
 
 from airlock.base.canonical import canonical_json, digest, require_bounded
 from airlock.base.errors import PlanError, Problem
@@ -67,7 +67,7 @@ class Step(FileModel):
     args: dict[str, JsonValue] = Field(default_factory=dict)
     confidence: float = Field(ge=0.0, le=1.0, strict=True)
     """The agent's own confidence, 0.0-1.0."""
-    after: tuple[str, ...] = ()
+    after: Annotated[tuple[str, ...], FailFast()] = ()
     """The steps that must run first, beside those that a `$ref` reads from."""
     dedupe_key: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
     """A stand-in for the arguments of an irreversible call, which all plans together make once.

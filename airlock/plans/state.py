@@ -41,6 +41,7 @@ class Event(StrEnum):
     COMPENSATION_FAILED = "compensation_failed"
 
     DENIED = "denied"
+    AMENDED = "amended"
     LOCK = "lock"
     UNLOCK = "unlock"
     ROLLBACK = "rollback"
@@ -70,6 +71,7 @@ _MEANING: Final = {
     Event.COMPENSATED: "every call that can be undone is undone",
     Event.COMPENSATION_FAILED: "a compensation failed",
     Event.DENIED: "an approver denied",
+    Event.AMENDED: "the requester or an approver replaced steps: what changed is rehearsed and approved again",
     Event.LOCK: "an operator or approver locked the plan",
     Event.UNLOCK: "an operator or approver unlocked the plan",
     Event.ROLLBACK: "an operator or approver asked for rollback",
@@ -89,6 +91,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.DRY_RUN, Event.ABORT): State.ABORTED,
     (State.AWAITING_APPROVAL, Event.APPROVED): State.LIVE,
     (State.AWAITING_APPROVAL, Event.DENIED): State.MOCK,
+    (State.AWAITING_APPROVAL, Event.AMENDED): State.MOCK,
     (State.AWAITING_APPROVAL, Event.EXPIRED): State.MOCK,
     (State.AWAITING_APPROVAL, Event.ABORT): State.ABORTED,
     (State.LIVE, Event.CALLS_DONE): State.COMPLETED,

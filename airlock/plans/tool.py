@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from airlock.base.canonical import digest
 from airlock.base.errors import ContractError
-from airlock.plans.canonical_args import canonical_names
+from airlock.plans.arguments.canonical_args import canonical_names
 from airlock.plans.contract import UNDOABLE, Contract, Fidelity, Reversibility, contradictions
 from airlock.plans.shared import Shared
 from airlock.plans.tool_call import ToolCall
@@ -49,6 +49,8 @@ class Tool:
         self.output = TypeAdapter[Any](output)
         self.functions: dict[str, ToolFunction] = {}
         self.partial = False
+        self.details = ""
+        """The words of the system behind it, for models, where they are more than the contract's description."""
         self._declared = contract
         self._fidelity_declared = fidelity_declared
         self._variant: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
@@ -230,7 +232,7 @@ def tool(
 
 
 def _arguments_of(name: str, schema: Mapping[str, Any]) -> type[BaseModel]:
-    from airlock.plans.schema_arguments import arguments_of  # few tools need a library of schemas
+    from airlock.plans.arguments.schema_arguments import arguments_of  # few tools need a library of schemas
 
     try:
         return arguments_of(schema, name)

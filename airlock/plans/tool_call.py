@@ -27,6 +27,12 @@ class Preview(WireModel):
     """The state that this preview relied on (an ETag, a row version, a file hash); the live call gets it."""
     undo: str | None = None
     """The way to undo the effect, in one sentence; None if there is nothing to undo."""
+    former: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)
+    """The values that the live call would replace, by the argument that replaces them, for the approver to compare.
+
+    They are sealed and shown, and everyone who may read the preview reads them: leave out what is not for their eyes. The
+    live call does not get them, and they do not count as `observed`.
+    """
     leaves: dict[str, Left] = Field(default_factory=dict, exclude_if=is_empty)
     """The states in which the live call would leave things, by name; later dry runs of the plan get them by
     `ToolCall.earlier`."""

@@ -20,6 +20,7 @@ def tool_document(catalogue: Catalogue, name: str) -> dict[str, Any]:
     tool = catalogue.get(name)
     return {
         **catalogue.contract(name).model_dump(mode="json"),
+        **({"details": tool.details} if tool and tool.details else {}),
         "arguments": tool.arguments.model_json_schema() if tool else {},
         "output": output_schema(tool.output) if tool else {},
     }

@@ -1,17 +1,42 @@
 """The messages that a human may send to a plan: one JSON object for each signal, checked here and never trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, StringConstraints, field_validator
+from pydantic import BeforeValidator, FailFast, Field, JsonValue, StringConstraints, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticKnownError
 
 from airlock.base.canonical import bounded_json
 from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
+from airlock.gates.signing import MAX_PROOFS
+from airlock.plans.plan import MAX_PLAN_BYTES, MAX_STEPS, Step
+from airlock.signing.evidence import DecisionEvidence
+from airlock.signing.signed_decision import SignedDecision
 
+Evidence = Annotated[DecisionEvidence | None, Field(exclude_if=is_empty)]
+"""The proof of its person in a message: a signature or an assertion over `signing.statement`; None in an unsigned one."""
+GateProof = Annotated[tuple[SignedDecision, ...], Field(max_length=MAX_PROOFS, exclude_if=is_empty)]
+"""The signed decisions of people at the gate whose decision a message repeats, in their order."""
 StepName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+def _few(value: Any) -> Any:
+    """Return a list of a message if it has no more entries than a plan may have steps.
+
+    Pydantic counts entries as it reads them, and wrong ones not at all: a list of a million takes seconds to refuse, and a
+    workflow task that takes so long never ends. Any client can send one.
+    """
+    if isinstance(value, Sized) and len(value) > MAX_STEPS:
+        told = {"field_type": "Tuple", "max_length": MAX_STEPS, "actual_length": len(value)}
+        raise PydanticKnownError("too_long", told)
+    return value
+
+
+_Few = BeforeValidator(_few)
 
 
 class Approve(WireModel):
@@ -19,10 +44,11 @@ class Approve(WireModel):
 
     by: Person
     digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
-    steps: Annotated[tuple[StepName, ...], Field(max_length=5_000)] | None = None
+    steps: Annotated[tuple[StepName, ...], Field(max_length=5_000), _Few] | None = None
     reason: Annotated[str, StringConstraints(max_length=2_000)] = ""
     signature: Annotated[str, StringConstraints(max_length=1_000)] | None = None
-    """Base64 of an Ed25519 signature over `signature.signed_text`."""
+    """Base64 of an Ed25519 signature over `signature.signed_text`: an older form, see docs/adr/0016."""
+    evidence: Evidence = None
 
 
 class Deny(WireModel):
@@ -30,7 +56,8 @@ class Deny(WireModel):
 
     by: Person
     reason: Reason
-    digest: str | None = None
+    digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None = None
+    evidence: Evidence = None
 
 
 class Lock(WireModel):
@@ -40,6 +67,8 @@ class Lock(WireModel):
     reason: Reason
     gate: bool = False
     """True if the message is part of a lock of the live gate."""
+    evidence: Evidence = None
+    proof: SkipJsonSchema[GateProof] = ()
 
 
 class Unlock(WireModel):
@@ -49,6 +78,8 @@ class Unlock(WireModel):
     reason: Reason
     gate: bool = False
     """True if only a lock by the live gate is to be lifted."""
+    evidence: Evidence = None
+    proof: SkipJsonSchema[GateProof] = ()
 
 
 class Rollback(WireModel):
@@ -58,6 +89,7 @@ class Rollback(WireModel):
     reason: Reason
     to_step: StepName | None = None
     """The step to go back to: it is undone with every step after or depending on it. None undoes all."""
+    evidence: Evidence = None
 
 
 class Abort(WireModel):
@@ -67,6 +99,7 @@ class Abort(WireModel):
     reason: Reason
     withdrawn: bool = False
     """True if the requester withdraws the plan: accepted only from the requester, and only before any call that writes."""
+    evidence: Evidence = None
 
 
 class Settlement(StrEnum):
@@ -88,6 +121,7 @@ class Resolve(WireModel):
     reason: Reason
     output: JsonValue = None
     """The output of the call, needed if later steps read it."""
+    evidence: Evidence = None
 
     @field_validator("output")
     @classmethod
@@ -97,9 +131,33 @@ class Resolve(WireModel):
         return value
 
 
+class Amend(WireModel):
+    """Replace, add or remove steps of a plan that waits for approval; what changes is rehearsed and approved again."""
+
+    by: Person
+    reason: Reason
+    steps: Annotated[tuple[Step, ...], Field(max_length=MAX_STEPS), FailFast()] = ()
+    """Whole steps. One with the id of a step of the plan takes its place, any other is added at the end."""
+    remove: Annotated[tuple[StepName, ...], Field(max_length=MAX_STEPS), _Few] = ()
+    """The ids of the steps to remove."""
+    whole: bool = False
+    """True if `steps` are all steps that the plan is to have."""
+    digest: Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None = None
+    """The digest of the seal that is amended; with it, no other seal is."""
+    evidence: Evidence = None
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _fits(cls, value: Any) -> Any:
+        # before any step is looked at: a workflow task has two seconds, and any client may send anything
+        if len(bounded_json(_few(value))) > MAX_PLAN_BYTES:
+            raise ValueError(f"is more than the {MAX_PLAN_BYTES:,} bytes that one plan may have")
+        return value
+
+
 Message = Approve | Deny | Lock | Unlock | Rollback | Abort | Resolve
 
-MESSAGES: dict[str, type[Message]] = {
+MESSAGES: dict[str, type[Message | Amend]] = {
     "approve": Approve,
     "deny": Deny,
     "lock": Lock,
@@ -107,10 +165,26 @@ MESSAGES: dict[str, type[Message]] = {
     "rollback": Rollback,
     "abort": Abort,
     "resolve": Resolve,
+    "amend": Amend,
 }
 
+NAME_OF: dict[type[Message | Amend], str] = {model: name for name, model in MESSAGES.items()}
+"""The name of each message's signal."""
 
-def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
+
+def require_few_steps(start: Any) -> None:
+    """Refuse the input of a plan whose list of steps is longer than that of any plan, before it is looked into.
+
+    Raises:
+        ValueError: If it is.
+    """
+    plan = start.get("plan") if isinstance(start, Mapping) else None
+    steps = plan.get("steps") if isinstance(plan, Mapping) else None
+    if isinstance(steps, Sized) and len(steps) > MAX_STEPS:
+        raise ValueError(f"plan.steps: has {len(steps):,} entries; give at most {MAX_STEPS:,} entries")
+
+
+def parse_message(name: str, arguments: tuple[Any, ...]) -> Message | Amend:
     """Return the message of a signal.
 
     Args:
@@ -126,7 +200,7 @@ def parse_message(name: str, arguments: tuple[Any, ...]) -> Message:
     return parse_as(model, name, arguments)
 
 
-def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message]:
+def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message | Amend]:
     """Return the signal name and the message of a `decide` update: the signal's object with a field `decision`.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 from airlock.admission.admitted import OWN_STEPS_EPOCH
 from airlock.plans.own_steps import Left, ancestors
 from airlock.plans.refs import contains_unknown
-from airlock.run.sealed import SealedStep
+from airlock.run.sealing.sealed import SealedStep
 from airlock.run.state import Run
 
 

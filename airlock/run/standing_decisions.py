@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from airlock.base.model import WireModel
 from airlock.plans.state import State
 from airlock.run.messages import Approve
@@ -12,6 +14,17 @@ class Vote(WireModel):
 
     approval: Approve
     at: datetime
+
+
+class Voice(WireModel):
+    """A decision other than an approval that waits for another person to decide the same."""
+
+    name: str
+    message: dict[str, JsonValue]
+    """The message, as JSON."""
+    at: datetime
+    moves: int
+    """The moves of the run: once it has left its state, the voice counts no more."""
 
 
 class LockHeld(WireModel):

@@ -23,14 +23,14 @@ from airlock.run.call_record import CallEvent, CallRecord, CallStatus, changed, 
 from airlock.run.messages import Unlock
 from airlock.run.outcome import Outcome
 from airlock.run.permit import RunPermit
-from airlock.run.seal_record import SealRecord
-from airlock.run.sealed import ReplacedSeal, Sealed
-from airlock.run.standing_decisions import LockHeld, RollbackRequest, Vote
+from airlock.run.sealing.amendment import Amendment
+from airlock.run.sealing.earlier_seal import EarlierSeal
+from airlock.run.sealing.seal_record import SealRecord
+from airlock.run.sealing.sealed import ReplacedSeal, Sealed
+from airlock.run.standing_decisions import LockHeld, RollbackRequest, Voice, Vote
 from airlock.run.undo import Undoing
-
-MAX_SEALS = 50
-"""Seals that a run keeps for the record."""
-
+from airlock.signing.load import ProofLoad
+from airlock.signing.nonces import Nonces
 
 _CALLS = TypeAdapter(dict[str, CallRecord])
 _AUDIT = TypeAdapter(list[AuditEntry])
@@ -64,6 +64,12 @@ class Run(BaseModel, WorkerMessage):
     """The seals that this run knows, oldest first. A replay makes them again, so that a continue-as-new carries only one."""
     life: str = Field(default="", exclude_if=is_empty)
     """The name of the run's life, unique in the namespace; a reset begins another one."""
+    namespace: str = Field(default="", exclude=True)
+    """The namespace of Temporal in which this runs; a statement of a person names it."""
+    proof_load: ProofLoad = Field(default_factory=ProofLoad, exclude=True)
+    voice_load: ProofLoad = Field(default_factory=ProofLoad, exclude=True)
+    nonces: Nonces | None = Field(default=None, exclude_if=is_empty)
+    """The nonces of this life that people have signed with; None before the first."""
     sealed_at: datetime | None = Field(default=None, exclude_if=is_empty)
     """The time of the sealing, UTC."""
     expires_at: datetime | None = None
@@ -73,6 +79,16 @@ class Run(BaseModel, WorkerMessage):
     approved_until: datetime | None = None
     """The time at which the approval gets too old to begin a call; None without votes, or before approvals had an age."""
     replaced: tuple[ReplacedSeal, ...] = ()
+    earlier: tuple[EarlierSeal, ...] = Field(default=(), exclude_if=is_empty)
+    """The seals before the current one whose approvals still count for some steps, oldest first."""
+    amendment: Amendment | None = Field(default=None, exclude_if=is_empty)
+    """The amendment that is rehearsed now; None once it is sealed."""
+    amendments: int = Field(default=0, exclude_if=is_empty)
+    """The number of accepted amendments so far."""
+    leaving: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The steps of the current seal whose dry runs told later ones what their calls leave."""
+    previewed_since: datetime | None = Field(default=None, exclude_if=is_empty)
+    """The time of the seal from which the oldest preview of the current seal is, UTC."""
     approved: tuple[str, ...] = ()
     unread: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
     """The steps that could not be read before this preview; they go the way of every other step."""
@@ -121,6 +137,8 @@ class Run(BaseModel, WorkerMessage):
     unlock_later: Unlock | None = None
     """The live gate's unlock, kept until no call is running."""
     rollback: RollbackRequest | None = None
+    voices: tuple[Voice, ...] = Field(default=(), exclude_if=is_empty)
+    """The decisions that wait for another person to decide the same."""
     audit: list[AuditEntry] = Field(default_factory=list)
     audited: int = 0
     """The number of audit entries so far."""
@@ -265,6 +283,11 @@ class Run(BaseModel, WorkerMessage):
         return self.plan.plan_id if self.undoing is None else undo_workflow_id(self.plan.plan_id)
 
     @property
+    def nonce(self) -> str:
+        """The nonce of the next signed decision, the same for everyone."""
+        return (self.nonces or Nonces()).latest(self.name, self.life)
+
+    @property
     def requester(self) -> str:
         """The person who requested the plan, or its undo, and therefore must not approve it."""
         return self.plan.requested_by if self.undoing is None else self.undoing.by
@@ -289,73 +312,6 @@ class Run(BaseModel, WorkerMessage):
         if self.admitted is None:
             raise RuntimeError("the plan is not admitted yet")
         return self.admitted
-
-    @property
-    def can_be_displaced(self) -> bool:
-        """True if the run holds, or may hold, what other plans can hold after a reset."""
-        return bool(self.state in (State.LIVE, State.ROLLBACK) or self.gates or self.gate_wait or self.claims)
-
-    def displace(self) -> None:
-        """Record a reset: other plans may hold by now what this run held at the point it was reset to."""
-        if self.can_be_displaced:
-            self.displaced = True
-            self.claims = {}
-            if self.state is State.LIVE:  # the run that was reset may be making any of these
-                live = set(self.live)
-                for step in self.approved:
-                    if step not in live:
-                        self.lose(step)
-            self.moves += 1
-
-    def lose(self, step: str, *, given_up: bool = False) -> None:
-        """Record that an attempt at a step's call may still be running although the run goes on without it.
-
-        Args:
-            step: The step.
-            given_up: True if no later attempt answered that would keep a fenced target from taking this one.
-        """
-        contract = self.contracts().contract(step)
-        harmless = contract.read_only or (contract.fenced and not given_up)
-        if not harmless and step not in self.lost:
-            self.lost = (*self.lost, step)
-
-    def keep_seal(self) -> None:
-        """Keep the current seal for the record, with the policy and the contracts that it was made under."""
-        if self.sealed is None or self.digest is None or any(record.digest == self.digest for record in self.seals):
-            return
-        self.keep_record(self.digest, self.sealed, self.sealed_at)
-
-    def keep_record(self, digest: str, sealed: Sealed, sealed_at: datetime | None) -> None:
-        """Keep a seal for the record: the current one, or that of reads before the preview."""
-        admitted = self.contracts()
-        wanted = {step.contract_hash for step in sealed.steps}
-        record = SealRecord(
-            digest=digest,
-            sealed=sealed,
-            sealed_at=sealed_at,
-            policy=admitted.policy if admitted.policy_hash == sealed.policy_hash else None,
-            contracts={row.contract_hash: row.contract for row in admitted.steps.values() if row.contract_hash in wanted},
-        )
-        self.seals = [*self.seals, record][-MAX_SEALS:]
-
-    def begin_rehearsal(self, admitted: Admitted) -> None:
-        """Begin at MOCK: live steps stay live, all others are rehearsed again."""
-        self.keep_seal()  # one that the run before this one carried on: its policy and contracts are replaced now
-        self.admitted = admitted
-        # the other plan's call may be undone or settled by now, so admission looks for it again
-        calls = {
-            step: changed(call, CallEvent.REHEARSAL) if is_possible(call.status, CallEvent.REHEARSAL) else call
-            for step, call in self.calls.items()
-        }
-        self.calls = {step: call for step, call in calls.items() if call is not None}
-        self.fallen, self.previews, self.heavy_previews = {}, {}, 0
-        self.update_ceilings()
-
-    def begin_previews(self) -> None:
-        """Begin at DRY_RUN: the previews and failures of an earlier DRY_RUN are discarded, since the world has moved on."""
-        self.previews, self.heavy_previews = {}, 0
-        self.fallen = {step: cap for step, cap in self.fallen.items() if step in self.mock_failed}
-        self.update_ceilings()
 
     def fall(self, step: str, mode: Mode, error: str) -> None:
         """Lower a step's ceiling because a mock or a preview of it failed."""

@@ -3,7 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from airlock.base.model import WireModel
+from pydantic import Field
+
+from airlock.base.model import WireModel, is_empty
+from airlock.signing.evidence import DecisionEvidence
 
 
 class Undoing(WireModel):
@@ -18,6 +21,19 @@ class Undoing(WireModel):
     """True once the calls that went live and were not undone are known."""
     quiet_at: datetime | None = None
     """The time at which the last call of the ended run must have ended, UTC; None if no call may be running."""
+    evidence: DecisionEvidence | None = Field(default=None, exclude_if=is_empty)
+    """The proof that `by` made this request; None if it is not signed."""
+
+
+class EndedPlan(WireModel):
+    """The subject of a signed request for an undo: the plan as it ended, and the undo before this one."""
+
+    life: str
+    """The life of the plan's last run."""
+    digest: str | None = None
+    """The digest of its last seal."""
+    previous: str = ""
+    """The run id of the latest undo before this one; empty if there was none."""
 
 
 class Prospect(StrEnum):

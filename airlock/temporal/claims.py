@@ -25,6 +25,8 @@ TRIES = 20
 """Attempts at a claim that another plan takes each time it becomes free."""
 SETTLE_SECONDS = 20.0
 """Seconds to wait until a worker has closed a settled claim."""
+READ_SECONDS = 5.0
+"""Seconds to wait until a worker has read the signals of a claim whose call is in doubt."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -129,12 +131,15 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
     claim_id = names.claim_id(wanted.tool, wanted.digest)
     for _ in range(TRIES):
         held = await standing_claims(client, claim_id, certain=True)
-        for found in held:
-            refusal = await _refusal(client, request, wanted, found)
-            if refusal is not None:
-                if not any(each.open or each.made_at for each in held):
-                    await _restore(client, found)
-                return refusal
+        refused = await _refused_by(client, request, wanted, held)
+        if refused is not None:
+            found, refusal = refused
+            # its holder may have settled it and closed, and no worker had read that yet
+            if found.open and await _settled_since(client, found):
+                continue
+            if not any(each.open or each.made_at for each in held):
+                await _restore(client, found)
+            return refusal
         if any(found.claimed.holder == request.holder and (found.open or found.made_at) for found in held):
             return None  # it holds the claim already
         for found in held:
@@ -143,6 +148,32 @@ async def _take_one(client: Client, request: AcquireRequest, wanted: ClaimWanted
         if await _start(client, request, wanted):
             return None
     raise ClaimUnsettled(f"{claim_id} changes hands all the time")
+
+
+async def _refused_by(
+    client: Client, request: AcquireRequest, wanted: ClaimWanted, held: Sequence[StandingClaim]
+) -> tuple[StandingClaim, str] | None:
+    """Return the first claim in force that forbids the call, and why; None if none does."""
+    for found in held:
+        refusal = await _refusal(client, request, wanted, found)
+        if refusal is not None:
+            return found, refusal
+    return None
+
+
+async def _settled_since(client: Client, found: StandingClaim) -> bool:
+    """Return True if a claim that was open is closed now, or as soon as a worker has read the signals that wait for it."""
+    handle = client.get_workflow_handle(found.id, run_id=found.run_id)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_SECONDS):
+            while True:
+                now = (await handle.describe()).raw_description
+                if not is_open(now.workflow_execution_info):
+                    return True
+                if not now.HasField("pending_workflow_task"):
+                    return False
+                await asyncio.sleep(0.1)
+    return False
 
 
 async def _refusal(client: Client, request: AcquireRequest, wanted: ClaimWanted, found: StandingClaim) -> str | None:

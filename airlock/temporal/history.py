@@ -1,7 +1,8 @@
 """Calls and compensations of a workflow's runs, read from their histories."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from dataclasses import dataclass
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -10,13 +11,16 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
     ListWorkflowExecutionsRequest,
 )
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.run.live.recovery import HistoryEvidence
+from airlock.temporal.past_activities import Defaced as Defaced
 from airlock.temporal.past_activities import Unreadable as Unreadable
+from airlock.temporal.past_activities import is_undecodable
 from airlock.temporal.past_calls import FirstAsked, activities_of
 
 _SHOWN_WITHIN = 20.0
@@ -103,12 +107,19 @@ async def first_event(client: Client, run: WorkflowExecutionInfo, wanted: Workfl
     """Return the first event of a run, or with the filter `CLOSE_EVENT` the one that closed it.
 
     Raises:
+        Defaced: If that event cannot be decoded.
         Unreadable: If its history has none.
+        RPCError: If Temporal does not answer.
     """
     workflow_id, run_id = run.execution.workflow_id, run.execution.run_id
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
-    async for event in handle.fetch_history_events(page_size=1, event_filter_type=wanted):
-        return event
+    try:
+        async for event in handle.fetch_history_events(page_size=1, event_filter_type=wanted):
+            return event
+    except RPCError as error:
+        if is_undecodable(error):
+            raise Defaced(f"no SDK can decode how {workflow_id}, run {run_id}, began or ended") from error
+        raise
     raise Unreadable(f"the history of {workflow_id}, run {run_id}, does not tell how the run began or ended")
 
 
@@ -118,26 +129,64 @@ async def read_run(client: Client, workflow_id: str, run_id: str) -> list[Histor
     Raises:
         Unreadable: If it is gone, or Temporal does not answer.
     """
-    try:
-        return [event async for event in _events(client, workflow_id, run_id)]
-    except RPCError as error:
-        raise Unreadable(f"the history of {workflow_id}, run {run_id}, cannot be read: {error.message}") from error
+    found = await _read(client, workflow_id, run_id)
+    if found.defect is not None:
+        raise Unreadable(f"the history of {workflow_id}, run {run_id}, cannot be read: {found.defect}")
+    return found.events
 
 
-async def _events(client: Client, workflow_id: str, run_id: str) -> AsyncIterator[HistoryEvent]:
-    token = b""
+class _Gone(Unreadable):
+    """A run that Temporal does not know."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The history of one run, as far as it can be decoded."""
+
+    events: list[HistoryEvent]
+    defect: str | None = None
+    """The reason why the rest cannot be decoded; None if the history is whole."""
+
+
+async def _read(client: Client, workflow_id: str, run_id: str) -> _Reading:
+    """Return the history of one run up to the first event that cannot be decoded.
+
+    No worker can carry on a run beyond such an event, which any client can put there.
+
+    Raises:
+        Unreadable: If the run is gone, or Temporal does not answer.
+    """
+    execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+    events: list[HistoryEvent] = []
+    token, size = b"", 0
     while True:
         request = GetWorkflowExecutionHistoryRequest(
-            namespace=client.namespace,
-            execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-            next_page_token=token,
+            namespace=client.namespace, execution=execution, next_page_token=token, maximum_page_size=size
         )
-        page = await client.workflow_service.get_workflow_execution_history(request, retry=True)
-        for event in page.history.events:
-            yield event
+        try:
+            page = await _page(client, request)
+        except RPCError as error:
+            if not is_undecodable(error):
+                kind = _Gone if error.status is RPCStatusCode.NOT_FOUND else Unreadable
+                raise kind(f"the history of {workflow_id}, run {run_id}, cannot be read: {error.message}") from error
+            if size:
+                return _Reading(events, "it holds an event that no SDK can decode")
+            size = 1  # from here on what was stored together comes alone
+            continue
+        events += page.history.events
         token = page.next_page_token
         if not token:
-            return
+            return _Reading(events)
+
+
+async def _page(client: Client, request: GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse:
+    service = client.workflow_service
+    try:
+        return await service.get_workflow_execution_history(request)
+    except RPCError as error:
+        if is_undecodable(error):  # the SDK would ask for ten seconds
+            raise
+    return await service.get_workflow_execution_history(request, retry=True)
 
 
 async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...], leave_out: str = "") -> HistoryEvidence:
@@ -145,7 +194,8 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
 
     A run leads to the one it was reset from and to the one that continues it; these must be readable. Where a run was
     reset more than once, the runs of the earlier resets are known from visibility alone, which lags: it is waited for until
-    it shows the first of the given runs.
+    it shows the first of the given runs. A run that no worker could carry on, as its history cannot be decoded from some
+    event on, counts up to that event: a call without a known end is lost.
 
     Args:
         client: A connected client.
@@ -158,31 +208,31 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
     """
     visible = await _visible_runs(client, workflow_id, run_ids[0] if run_ids else "")
     needed, optional = list(run_ids), [info.execution.run_id for info in visible]
-    read: dict[str, list[HistoryEvent]] = {}
+    read: dict[str, _Reading] = {}
     while needed or optional:
         must = bool(needed)
         run_id = needed.pop() if must else optional.pop()
         if run_id in read:
             continue
         try:
-            events = await read_run(client, workflow_id, run_id)
-        except Unreadable:
+            found = await _read(client, workflow_id, run_id)
+        except _Gone:
             if must:
                 raise
             continue  # deleted since visibility, or another run, named it
-        read[run_id] = events
-        sure, perhaps = _links(events)
+        read[run_id] = found
+        sure, perhaps = _links(found.events)
         needed += sure
         optional += perhaps
     first: FirstAsked = {}
-    found = [
-        await activities_of(client, workflow_id, run_id, events, first)
-        for run_id, events in _oldest_first(read)
-        if run_id != leave_out
+    made = [
+        await activities_of(client, workflow_id, run_id, read[run_id].events, first, whole=read[run_id].defect is None)
+        for run_id in await _oldest_first(client, workflow_id, read)
+        if run_id != leave_out and read[run_id].events
     ]
     return HistoryEvidence(
-        calls=tuple(call for each in found for call in each.calls),
-        undos=tuple(undo for each in found for undo in each.undos),
+        calls=tuple(call for each in made for call in each.calls),
+        undos=tuple(undo for each in made for undo in each.undos),
     )
 
 
@@ -208,9 +258,16 @@ async def _visible_runs(client: Client, workflow_id: str, newest: str) -> list[W
         await asyncio.sleep(_LOOK_AGAIN)
 
 
-def _oldest_first(read: dict[str, list[HistoryEvent]]) -> list[tuple[str, list[HistoryEvent]]]:
+async def _oldest_first(client: Client, workflow_id: str, read: dict[str, _Reading]) -> list[str]:
     # sorted by the last event: a reset run begins with the events, and times, of the run it was reset from
-    return sorted(read.items(), key=lambda item: (item[1][-1].event_time.ToNanoseconds(), item[0]))
+    last: dict[str, float] = {}
+    for run_id, found in read.items():
+        if found.defect is None:
+            last[run_id] = found.events[-1].event_time.ToNanoseconds()
+        else:
+            info = await described(client, workflow_id, run_id)
+            last[run_id] = math.inf if info is None or is_open(info) else info.close_time.ToNanoseconds()
+    return sorted(read, key=lambda run_id: (last[run_id], run_id))
 
 
 def _links(events: list[HistoryEvent]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.base.errors import ConfigError, Problem
 from airlock.base.keyring import CHANNELS_OF, SECRET_BYTES, Channel, Keyring, KeyringError, keyring_text, parse_keyring
 

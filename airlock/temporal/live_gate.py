@@ -3,6 +3,7 @@
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
+from airlock.admission.admitted import EPOCH
 from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.gates.messages import GateStart
@@ -18,7 +19,7 @@ async def start_live_gate(client: Client, policy: Policy) -> None:
     """
     await client.start_workflow(
         names.GATE_WORKFLOW,
-        GateStart(capacity=policy.max_live_escalations, after=await left_behind(client, names.LIVE_GATE)),
+        GateStart(capacity=policy.max_live_escalations, after=await left_behind(client, names.LIVE_GATE), epoch=EPOCH),
         id=names.LIVE_GATE,
         task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

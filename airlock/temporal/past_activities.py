@@ -7,6 +7,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.converter import ActivitySerializationContext
+from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base.errors import AirlockError
 from airlock.base.keyring import Channel
@@ -14,9 +15,20 @@ from airlock.temporal import proof
 from airlock.temporal.proof import Stamp
 from airlock.temporal.proof_converter import demands_of
 
+_UNDECODABLE = "failed to decode Protobuf message"
+
 
 class Unreadable(AirlockError):
     """A history that may hold the outcome of a call cannot be read."""
+
+
+class Defaced(Unreadable):
+    """A history that can never be read, as a client had an event put into it that no SDK can decode."""
+
+
+def is_undecodable(error: RPCError) -> bool:
+    """Return True if an answer of Temporal cannot be decoded: what a client sent is nested too deeply."""
+    return error.status is RPCStatusCode.INTERNAL and _UNDECODABLE in error.message
 
 
 class ActivityReader:

@@ -1,9 +1,10 @@
 """Calls and compensations that one history holds, as the workers of Airlock are known to have answered them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads
@@ -11,9 +12,9 @@ from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from airlock.admission.admitted import RECORD_EPOCH, UNBEGUN_EPOCH
+from airlock.admission.admitted import LOST_CHAIN_EPOCH, RECORD_EPOCH, UNBEGUN_EPOCH
 from airlock.base.names import SENT_BACK
-from airlock.plans.outcome import Attempt, UndoOutcome
+from airlock.plans.outcome import Attempt, CallFailed, CallInDoubt, CallSucceeded, UndoOutcome
 from airlock.run.live.call_messages import ChainRequest, ChainResult, MadeCall
 from airlock.run.live.recovery import CallActivity, HistoryEvidence, UndoActivity, lost_after, unrecorded
 from airlock.run.live.sent_back import DEAF_FROM, QUIET, SentBack
@@ -35,7 +36,7 @@ FirstAsked = dict[tuple[str, str], tuple[int, int]]
 
 
 async def activities_of(
-    client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent], first: FirstAsked
+    client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent], first: FirstAsked, *, whole: bool = True
 ) -> HistoryEvidence:
     """Return the calls and compensations of one history.
 
@@ -48,6 +49,7 @@ async def activities_of(
         run_id: Its run.
         events: The run's history.
         first: The questions that were read already; those of this history are added.
+        whole: False if later events cannot be decoded, so that the word of a worker may be among them.
 
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
@@ -57,7 +59,7 @@ async def activities_of(
         kind = event.WhichOneof("attributes")
         if kind in _CLOSING:
             closed[getattr(event, kind).scheduled_event_id] = event
-    until, deaf = events[-1].event_time.ToDatetime(UTC), len(events) >= DEAF_FROM
+    until, deaf = events[-1].event_time.ToDatetime(UTC), len(events) >= DEAF_FROM or not whole
     told = _Told(until, await _sent_back(client, events), deaf)
     calls: list[CallActivity] = []
     undos: list[UndoActivity] = []
@@ -99,14 +101,42 @@ async def _call(
         more = _begun_beyond(reader, chain, attempts, end, told)
         return CallActivity(run_id=run_id, request=chain, attempts=attempts, lost=(*lost_after(chain, attempts), *more))
     if kind == "activity_task_completed_event_attributes":
-        try:
-            said = await reader.answer(end.activity_task_completed_event_attributes.result)
-            result = ChainResult.model_validate(said)
-        except (ValidationError, Unreadable):
-            return CallActivity(run_id=run_id, request=chain, lost=every)
-        if result.stopped or result.attempts:
+        result = await _result(reader.answer(end.activity_task_completed_event_attributes.result))
+        if result is not None and (result.stopped or result.attempts):
             return CallActivity(run_id=run_id, request=chain, attempts=result.attempts)
     return CallActivity(run_id=run_id, request=chain, lost=every)
+
+
+async def answered_calls(client: Client, events: Sequence[HistoryEvent]) -> frozenset[str]:
+    """Return the steps of whose calls one history says that they were made, failed or are in doubt.
+
+    For a reader who must leave out nothing: an answer without a proof may be a lie, and a call that is left out is worse.
+    """
+    calls = {event.event_id for event in events if event.activity_task_scheduled_event_attributes.activity_type.name == CALL}
+    found: set[str] = set()
+    for event in events:
+        completed = event.activity_task_completed_event_attributes
+        if completed.scheduled_event_id in calls:
+            result = await _result(_decoded(client, completed.result))
+            made = () if result is None else result.attempts
+            found.update(each.step for each in made if isinstance(each, CallSucceeded | CallFailed | CallInDoubt))
+    return frozenset(found)
+
+
+async def _result(answer: Awaitable[Any]) -> ChainResult | None:
+    """Return the answer of an activity of calls; None if it is none, or if it cannot be read."""
+    try:
+        return ChainResult.model_validate(await answer)
+    except (ValidationError, Unreadable):
+        return None
+
+
+async def _decoded(client: Client, payloads: Payloads) -> Any:
+    try:
+        (content,) = await client.data_converter.decode(payloads.payloads)
+    except Exception as error:  # any client may have answered it, with anything
+        raise Unreadable(f"an answer cannot be decoded: {type(error).__name__}") from error
+    return content
 
 
 @dataclass(frozen=True)
@@ -118,7 +148,7 @@ class _Told:
     begun: Mapping[int, frozenset[str]]
     """The steps of those calls, by fencing token."""
     deaf: bool
-    """True if the run had so many events that Temporal may have refused the word of a worker."""
+    """True if the word of a worker may be missing: Temporal takes none after so many events, or it cannot be read."""
 
 
 async def _sent_back(client: Client, events: list[HistoryEvent]) -> Mapping[int, frozenset[str]]:
@@ -148,12 +178,13 @@ def _begun_beyond(
 ) -> tuple[str, ...]:
     """Return the steps of a chain that a worker may have begun, although its record does not tell.
 
-    Any client can overwrite the record of an activity with an earlier genuine one.
+    Any client can overwrite the record of an activity with an earlier genuine one. A worker that says nothing is gone.
     """
     rest = [call for call in unrecorded(chain.calls, made) if call.epoch >= RECORD_EPOCH and not call.contract.read_only]
     begun = told.begun.get(chain.calls[0].fence or 0, frozenset())
     unheard = _is_unheard(end, told)
-    return tuple(call.step.id for call in rest if unheard or call.step.id in begun) if reader.is_due else ()
+    gone = not begun and any(call.epoch >= LOST_CHAIN_EPOCH for call in rest)
+    return tuple(call.step.id for call in rest if unheard or gone or call.step.id in begun) if reader.is_due else ()
 
 
 def _is_unheard(end: HistoryEvent, told: _Told) -> bool:

@@ -7,6 +7,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from airlock.temporal.past_activities import is_undecodable
+
 
 async def may_have_called(client: Client, workflow_id: str, run_id: str, step: str, since: datetime) -> bool:
     """Return True if a plan may have begun a step's live call. False is proof that it did not.
@@ -36,7 +38,7 @@ async def may_have_called(client: Client, workflow_id: str, run_id: str, step: s
                 if _was_reset(event) or _calls(event, step):
                     return True
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if error.status is RPCStatusCode.NOT_FOUND or is_undecodable(error):
                 return True
             raise
     return began > since

@@ -58,7 +58,7 @@ class OutspokenInstance(WorkflowInstance):
         """Handle an activation, and return what the workflow commands."""
         completion = self._inner.activate(act)
         answered_before, self._task = act.history_length == self._task, act.history_length
-        if leaves_traces(completion.successful.commands):
+        if leaves_traces(completion.successful.commands) or _resolves_locally(act):
             self._silent = False
         elif not answered_before and _is_told(act) and completion.HasField("successful"):
             self._silent = not (self._silent and _break_silence(act, completion))
@@ -106,6 +106,14 @@ def leaves_traces(commands: Iterable[WorkflowCommand]) -> bool:
             case _:
                 return True
     return bool(timers)
+
+
+def _resolves_locally(act: WorkflowActivation) -> bool:
+    """Return True if a local activity has answered, of which the history gets a marker.
+
+    Its answer may come in a later task than its command, and in a replay comes in the same.
+    """
+    return any(job.HasField("resolve_activity") and job.resolve_activity.is_local for job in act.jobs)
 
 
 def _is_told(act: WorkflowActivation) -> bool:

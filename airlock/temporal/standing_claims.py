@@ -12,7 +12,7 @@ from airlock.gates.claim import FREE
 from airlock.gates.protocol import Claimed
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader
-from airlock.temporal.history import described, earlier_runs, first_event, is_open
+from airlock.temporal.history import Defaced, described, earlier_runs, first_event, is_open
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,10 @@ async def _was_freed(client: Client, info: Info) -> bool:
     """Return True if a claim settled itself as free; a client could let a run of its own fail in the same way."""
     if info.status != Status.WORKFLOW_EXECUTION_STATUS_FAILED:
         return False
-    event = await first_event(client, info, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    try:
+        event = await first_event(client, info, WorkflowHistoryEventFilterType.CLOSE_EVENT)
+    except Defaced:  # no claim fails so by itself
+        return False
     failed = event.workflow_execution_failed_event_attributes.failure.application_failure_info
     if failed.type != FREE:
         return False
@@ -94,7 +97,10 @@ async def _was_freed(client: Client, info: Info) -> bool:
 
 async def _standing(client: Client, info: Info) -> StandingClaim | None:
     """Return the claim of one run that was not freed; None if its input is no claim of a worker."""
-    event = await first_event(client, info, WorkflowHistoryEventFilterType.ALL_EVENT)
+    try:
+        event = await first_event(client, info, WorkflowHistoryEventFilterType.ALL_EVENT)
+    except Defaced:  # no worker starts a claim so
+        return None
     started = event.workflow_execution_started_event_attributes
     reader = Reader(client, info.execution.workflow_id)
     try:

@@ -13,13 +13,18 @@ from temporalio.testing import WorkflowEnvironment
 from airlock.activities.opened import opened
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
+from airlock.admission.roles import people
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.plans.catalogue import Catalogue
+from airlock.plans.contract import Risk
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
 from airlock.plans.tool import Tool
+from airlock.run.decisions.quorum import needs_of
+from airlock.run.presentation.approval_needs import approvals_needed, sealed_demands
 from airlock.run.presentation.views import AuditView, PlanResult, PreviewView, StatusView
+from airlock.run.sealing.sealed import Sealed
 from airlock.testing.servers import ServerKind, own_namespace, temporal_server
 from airlock.worker.roles import build_workers, parts_of
 
@@ -161,7 +166,10 @@ class _Script:
         self._handle = handle
         self._approve = approve
         self._resolve = resolve
-        self._approvers = policy.approvers or tuple(f"approver-{number + 1}" for number in range(policy.approvals_required))
+        self._policy = policy
+        asked = (rule.consequence.approvals for rule in policy.rule)
+        needed = max((policy.approvals_of(tuple(Risk)), *asked))
+        self._approvers = policy.approvers or tuple(f"approver-{number + 1}" for number in range(needed))
 
     async def answer(self, status: StatusView) -> None:
         """Give the plan what it waits for, if it waits for a person.
@@ -185,9 +193,27 @@ class _Script:
         if not said:
             await self._decide("deny", by=self._approvers[0], digest=preview.digest, reason="denied by the script")
             return
-        requester, needed = (preview.sealed.requested_by, preview.sealed.approvals_required) if preview.sealed else ("", 1)
-        for approver in [name for name in self._approvers if name != requester][:needed]:
+        requester, needed = "", 1
+        if preview.sealed is not None:
+            requester = preview.sealed.requested_by
+            needed = approvals_needed(preview.sealed, sealed_demands(preview.sealed))
+        voted = [name for name in self._approvers if name != requester][:needed]
+        for approver in voted:
             await self._decide("approve", by=approver, digest=preview.digest)
+        if preview.sealed is not None:
+            await self._answer_rules(preview.sealed, preview.digest, voted)
+
+    async def _answer_rules(self, sealed: Sealed, digest: str | None, voted: list[str]) -> None:
+        """Send the approvals that rules of the policy ask for."""
+        needs = {need for step in sealed.steps_to_approve for need in needs_of(step, 0) if need.rule}
+        for need in sorted(needs, key=lambda need: need.rule):
+            asked = people(self._policy.roles, need.role) if need.role else self._approvers
+            able = [name for name in asked if name != sealed.requested_by]
+            for approver in able[: need.approvals]:
+                if approver in voted or (await self._handle.status()).state is not State.AWAITING_APPROVAL:
+                    continue
+                voted.append(approver)
+                await self._decide("approve", by=approver, digest=digest)
 
     async def _settle(self, status: StatusView) -> None:
         for step in status.parked:

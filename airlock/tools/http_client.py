@@ -1,7 +1,7 @@
 """Requests to hosts that the operator allows, for `http_request` and the tools that `http_tool` creates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NotRequired
 
 from pydantic import JsonValue
@@ -76,37 +76,55 @@ async def send(
     *,
     query: Query | None = None,
     headers: Mapping[str, str] | None = None,
-    body: JsonValue = None,
+    body: JsonValue | bytes = None,
+    settings: HttpSettings | None = None,
+    changes: bool | None = None,
+    hide: Sequence[str] = (),
 ) -> HttpAnswer:
-    """Make one request. A body that is text is sent as it is, any other as JSON.
+    """Make one request. A body of text or bytes is sent as it is, any other as JSON.
+
+    Args:
+        call: The call.
+        method: The HTTP method.
+        url: The address.
+        query: Added to the query of the address.
+        headers: The headers.
+        body: The body.
+        settings: Other settings than those of the call.
+        changes: True if the request changes something; None decides by its method.
+        hide: Texts, beside the values of headers, that must not appear in an error.
 
     Raises:
         ToolFailed: If it had no effect.
         InDoubt: If it was sent and its effect is not known.
     """
-    settings: HttpSettings = call.settings
+    settings = call.settings if settings is None else settings
+    changes = method not in READ_METHODS if changes is None else changes
     target = allowed(url, settings)
     sent = dict(headers or {})
     if reserved := [name for name in sent if name.lower() in _RESERVED]:
         raise ToolFailed(f"header {reserved[0]!r} is set by the tool itself: remove it")
     async with client_of(settings.timeout, environment=settings.trust_environment) as client:
-        request = _request(client, method, target.copy_merge_params(dict(query or {})), sent, body)
-        if method not in READ_METHODS:
+        # merged only where there is something to merge: merging writes the query of an address in another way
+        request = _request(client, method, target.copy_merge_params(dict(query)) if query else target, sent, body)
+        if changes:
             await require_mine(call)
-        reply = await exchange(client, request, hide=[value for value in sent.values() if len(value) >= 8])
-    return answer(reply, reads=method in READ_METHODS)
+        hidden = [*hide, *(value for value in sent.values() if len(value) >= 8)]
+        reply = await exchange(client, request, hide=hidden, changes=changes)
+    return answer(reply, reads=not changes)
 
 
 def _request(
-    client: "httpx.AsyncClient", method: str, url: "httpx.URL", headers: Mapping[str, str], body: JsonValue
+    client: "httpx.AsyncClient", method: str, url: "httpx.URL", headers: Mapping[str, str], body: JsonValue | bytes
 ) -> "httpx.Request":
     # without compression, so that a small answer cannot become a large one
     fixed = {"accept-encoding": "identity", "user-agent": "airlock"}
     try:
         if body is None:
             return client.build_request(method, url, headers={**fixed, **headers})
-        if isinstance(body, str):
-            return client.build_request(method, url, headers={**fixed, **headers}, content=body.encode())
+        if isinstance(body, str | bytes):
+            content = body.encode() if isinstance(body, str) else body
+            return client.build_request(method, url, headers={**fixed, **headers}, content=content)
         return client.build_request(method, url, headers={**fixed, **headers}, json=body)
     except ValueError as error:
         raise ToolFailed(f"that is not a request HTTP can carry: {type(error).__name__}") from error

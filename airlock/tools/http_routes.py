@@ -18,7 +18,7 @@ import jmespath
 from pydantic import Field, JsonValue
 
 from airlock.base.errors import ToolFailed
-from airlock.plans.schema_arguments import SchemaArguments
+from airlock.plans.arguments.schema_arguments import SchemaArguments
 from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, frozen_description
@@ -54,18 +54,18 @@ class _Route:
         return {**found, self.idempotency_header: key}
 
     async def live(self, args: RouteArguments, call: ToolCall) -> HttpAnswer:
-        url = _filled(self.url, args.params)
+        url = filled(self.url, args.params)
         headers = self.headers(call, call.idempotency_key)
         answer = await send(call, self.method, url, query=args.query, headers=headers, body=args.body)
         if self.undo_url is not None:
             try:
-                call.undo = {"method": self.undo_method, "url": _filled(self.undo_url, answer["body"])}
+                call.undo = {"method": self.undo_method, "url": filled(self.undo_url, answer["body"])}
             except ToolFailed as error:
                 call.undo = {"method": self.undo_method, "url": None, "why": str(error)}
         return answer
 
     async def dry_run(self, args: RouteArguments, call: ToolCall) -> Preview:
-        url = _filled(self.url, args.params)
+        url = filled(self.url, args.params)
         if self.method in READ_METHODS:
             return await read_before(call, f"{self.method} {url},", lambda: self.live(args, call))
         await reachable(allowed(url, call.settings), call.settings)
@@ -165,8 +165,12 @@ def http_tool(
     return found
 
 
-def _filled(template: str, values: Any) -> str:
-    """Replace the placeholders of an address by values, each encoded as one part of a path."""
+def filled(template: str, values: Any) -> str:
+    """Return an address with its placeholders replaced by values, each encoded as one part of a path.
+
+    Raises:
+        ToolFailed: If a value is missing, or would change the path.
+    """
 
     def value_of(match: re.Match[str]) -> str:
         found = jmespath.search(match[1], values)

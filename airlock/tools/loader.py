@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from airlock.admission.config import SETTINGS_PREFIX, Config
+from airlock.admission.configuration.config import SETTINGS_PREFIX, Config
 from airlock.base.errors import ConfigError, ContractError, Problem
 from airlock.base.likely import likely
 from airlock.plans.catalogue import Catalogue, section_names
 from airlock.plans.tool import Tool
+from airlock.tools.drift_entries import drift_problems
 from airlock.tools.secret_source import secret_of
+from airlock.tools.settings_environment import settings_problems
 
 WHERE = "catalogue.modules"
 LIST = "TOOLS"
@@ -46,17 +48,20 @@ def load_catalogue(config: Config) -> Catalogue:
         tools |= {id(tool): tool for tool in found}
         if not found:
             problems.append(_without_tools(name))
-    if config.mcp:
-        served, wrong = _served(config)
-        tools |= {id(tool): tool for tool in served}
-        problems += wrong
-    contracts, sections = config.contracts, section_names(tools.values())
+    described, wrong = _described(config)
+    tools |= {id(tool): tool for tool in described}
+    problems += wrong
+    by_name = {tool.name: tool for tool in tools.values()}
+    contracts, sections = config.contracts, (*section_names(tools.values()), *_sections_of_receivers(config))
+    drifting = config.policy.may_drift
     unread = [section for section in sorted(config.settings) if not _is_read(section, sections)]
     if problems:  # a module that is missing may hold what is not found here, unless it is nearly the name of something
-        names = {tool.name for tool in tools.values()}
-        contracts = {name: value for name, value in contracts.items() if name in names or likely(name, names)}
+        contracts = {name: value for name, value in contracts.items() if name in by_name or likely(name, by_name)}
+        drifting = {name: value for name, value in drifting.items() if name in by_name or likely(name, by_name)}
         unread = [section for section in unread if likely(section, sections)]
     problems += [_unread(section, sections) for section in unread]
+    problems += settings_problems(os.environ, sections)
+    problems += drift_problems(drifting, by_name)
     try:
         catalogue = Catalogue(tools.values(), contracts, config.settings)
     except ConfigError as error:
@@ -64,6 +69,21 @@ def load_catalogue(config: Config) -> Catalogue:
     if problems:
         raise ConfigError(problems)
     return catalogue
+
+
+def _described(config: Config) -> tuple[Sequence[Tool], Sequence[Problem]]:
+    """Return the tools that other systems describe, and what is wrong with the sections that name them."""
+    tools, problems = _served(config) if config.mcp else ((), ())
+    if not config.openapi:
+        return tools, problems
+    from airlock.tools.openapi.services import tools_of_services  # few files name a document
+
+    more, wrong = tools_of_services(config.openapi, config.contracts)
+    both = [
+        Problem(where=f"openapi.{name}", message="an MCP server has this name, too", fix="rename one of the two sections")
+        for name in sorted(config.openapi.keys() & config.mcp.keys())
+    ]
+    return (*tools, *more), (*problems, *wrong, *both)
 
 
 def _served(config: Config) -> tuple[Sequence[Tool], Sequence[Problem]]:
@@ -90,11 +110,15 @@ def load_configured(read: Callable[[], Config], path: Path | None = None) -> tup
     """
     if path is not None and (beside := str(path.resolve().parent)) not in sys.path:
         sys.path.append(beside)
+    file = "" if path is None else str(path)
     try:
         config = read()
     except ConfigError as error:
-        raise ConfigError([*error.problems, *_further(error.rest)]) from error
-    return config, load_catalogue(config)
+        raise ConfigError([*error.problems, *_further(error.rest)], file=error.file or file) from error
+    try:
+        return config, load_catalogue(config)
+    except ConfigError as error:
+        raise ConfigError(error.problems, file=file) from error
 
 
 def _further(rest: object) -> Sequence[Problem]:
@@ -104,6 +128,11 @@ def _further(rest: object) -> Sequence[Problem]:
         except ConfigError as error:
             return error.problems
     return ()
+
+
+def _sections_of_receivers(config: Config) -> tuple[str, ...]:
+    """Return the settings that `airlock notify` reads, also where no tool sends mail."""
+    return ("smtp",) if any(receiver.kind == "email" for receiver in config.notify.values()) else ()
 
 
 def _is_read(section: str, sections: Sequence[str]) -> bool:

@@ -2,7 +2,7 @@
 
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated, ClassVar
 
@@ -17,10 +17,13 @@ from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.tools.common import Arguments, Email, Settings, json_of, not_in_headers, require_mine_sync, required
 from airlock.tools.mail_message import Mail, build
+from airlock.tools.mail_server import MailServer
 from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, meaning
 
 _MOCK_ADDRESS = "jo@mock.test"
 """Stands in for an address that is not known."""
+_WAITS = 10
+"""The waits of a session: for a connection, and for an answer to each command."""
 _NO_TEXT = "The text is known after live."
 """Stands in for a text that is not known yet, so that the rest of the mail can be built."""
 
@@ -78,7 +81,7 @@ def send_email(args: SendEmail, call: ToolCall) -> Sent:
     """Send a mail; a repeat under the same idempotency key carries the same Message-ID."""
     settings: SmtpSettings = call.settings
     mail = _built(args, settings, call.idempotency_key)
-    with _session(call) as server:
+    with session(call.settings, call.secret) as server:
         _address(server, mail)
         _ask_to_send(server)
         require_mine_sync(call)  # without the end of the mail the server discards it
@@ -98,7 +101,7 @@ def look(args: SendEmail, call: ToolCall) -> Preview:
     if UNKNOWN in (args.subject, args.body):
         effect = f"Would send a mail to {args.to} whose text is known after live."
     mail = _built(args, call.settings, call.idempotency_key)
-    with _session(call) as server:
+    with session(call.settings, call.secret) as server:
         if args.to != UNKNOWN:
             _address(server, mail)
             with suppress(smtplib.SMTPException, OSError):  # both addresses were taken: that is all a dry run asks
@@ -116,13 +119,22 @@ def mock(args: SendEmail, call: ToolCall) -> Sent:
 
 
 @contextmanager
-def _session(call: ToolCall) -> Iterator[smtplib.SMTP]:
-    """Open a session that is ready for mail, and close it afterwards; no failure in it has any effect."""
-    settings: SmtpSettings = call.settings
+def session(settings: SmtpSettings, secret: Callable[[str], str], within: float | None = None) -> Iterator[smtplib.SMTP]:
+    """Open a session that is ready for mail, and close it afterwards; no failure in it has any effect.
+
+    Args:
+        settings: The mail server.
+        secret: Returns the value of a secret.
+        within: Seconds after which it is cut off; None gives time for each answer of a mail.
+
+    Raises:
+        ToolFailed: If the session cannot be had, or fails.
+        InDoubt: If the connection is lost.
+    """
     host = required(settings.host, "settings.smtp.host")
-    password = call.secret(settings.password_secret) if settings.password_secret else ""
+    password = secret(settings.password_secret) if settings.password_secret else ""
     try:
-        server = smtplib.SMTP(host, settings.port, timeout=settings.timeout)
+        server = MailServer(host, settings.port, timeout=settings.timeout, within=within or _WAITS * settings.timeout)
     except (smtplib.SMTPException, OSError) as error:
         raise _failure(
             Asked.SMTP_SESSION,

@@ -45,7 +45,7 @@ def build(sender: str, to: str, subject: str, body: str, key: str) -> Mail:
     Raises:
         ToolFailed: If this mail cannot be sent as it is written. Nothing was sent.
     """
-    name, own = _sender(sender)
+    name, own = sender_of(sender)
     if not is_plain_address(to):
         raise ToolFailed(f"{visible(to)!r} is not one plain email address")
     if found := not_in_headers(subject):
@@ -75,8 +75,12 @@ def build(sender: str, to: str, subject: str, body: str, key: str) -> Mail:
     return Mail(sender=own, to=to, message_id=message_id, content=dotted)
 
 
-def _sender(text: str) -> tuple[str, str]:
-    """Return the display name and the address of the operator's sender."""
+def sender_of(text: str) -> tuple[str, str]:
+    """Return the display name and the address of the operator's sender.
+
+    Raises:
+        ToolFailed: If it is neither an address nor `Name <address>`.
+    """
     parts = _NAMED.fullmatch(text)
     name, address = (parts[1].strip('"'), parts[2]) if parts else ("", text.strip())
     if not is_plain_address(address) or not_in_headers(text):

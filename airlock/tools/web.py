@@ -5,6 +5,7 @@ for it. Every worker has it already.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pydantic import JsonValue
 from airlock.base.canonical import bounded_json
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
+from airlock.tools.body import ENCODINGS, decoded
 from airlock.tools.common import Settings, Texts, hidden
 from airlock.tools.outcomes import LOST, NOT_SENT, PUT_OFF, Asked, Effect, meaning
 
@@ -107,6 +109,12 @@ class _Sending:
         return self._steps > 0 and not self._begun
 
 
+def log_no_addresses() -> None:
+    """Keep the HTTP libraries from logging the addresses of requests: a query may hold a secret."""
+    for name in ("httpx", "httpcore", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def is_gone(refusal: TargetRefused) -> bool:
     """Return True if the refusal of a DELETE, or of a GET, says that there is no such thing any more."""
     return meaning(Asked.HTTP_REMOVAL, refusal.status).effect is Effect.SUCCESS
@@ -125,7 +133,7 @@ def client_of(timeout: float, *, environment: bool) -> "httpx.AsyncClient":
     import httpx
 
     try:
-        return httpx.AsyncClient(timeout=timeout, trust_env=environment)
+        return httpx.AsyncClient(timeout=timeout, trust_env=environment, headers={"accept-encoding": ENCODINGS})
     except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:  # a proxy, or a file of certificates
         what = "settings trust_environment: its variables cannot be used"
         raise ToolFailed(f"{what}: {type(error).__name__}") from error
@@ -242,7 +250,7 @@ def _text(content: bytes, headers: "httpx.Headers") -> str:
 
 async def _content(response: "httpx.Response") -> bytes | None:
     content = b""
-    async for piece in response.aiter_bytes(16_384):
+    async for piece in decoded(response):
         content += piece
         if len(content) > MAX_BODY_BYTES:
             return None if response.is_success else content[:1_000]

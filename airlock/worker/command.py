@@ -10,14 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import AirlockError, ConfigError
 from airlock.program import installed_as, version
 from airlock.temporal.connection import SearchAttributeConflict
 from airlock.temporal.keyring import find_keyring, keys_file
 from airlock.temporal.telemetry import metrics_address, serve_metrics
+from airlock.tools.config_warnings import config_warnings
 from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import find_config, read_config
+from airlock.tools.web import log_no_addresses
 from airlock.usage import PlainCommand
 from airlock.worker.keys import require_usable
 from airlock.worker.roles import Limits
@@ -90,11 +92,14 @@ def work(
     that Temporal may have given its calls to another worker, and 71 when it was told to stop and a tool hangs.
     """  # fmt: skip
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_no_addresses()
     start_watchdog()
     limits = Limits(max_calls, max_rehearsals, max_workflow_tasks, max_cached_workflows)
     try:
         path = find_config(config)
         found, catalogue = load_configured(lambda: read_config(path) if path else parse_config("", os.environ), path)
+        for warning in config_warnings(found, catalogue, os.environ):
+            logging.getLogger("airlock.worker").warning("%s", warning)
         toolbox = Toolbox(catalogue, found.policy, os.environ.get("AIRLOCK_INDEX_KEY", ""), live=role in ("all", "live"))
         keyring = find_keyring(keys_file(found, path))
         require_usable(keyring, role)
@@ -103,7 +108,8 @@ def work(
         calm_collector()
         asyncio.run(serve(toolbox, role, limits, metrics_every if metrics else None, keyring))
     except (ConfigError, SearchAttributeConflict) as error:
-        print(f"airlock worker cannot start:\n{error}", file=sys.stderr)
+        file = getattr(error, "file", "")
+        print(f"airlock worker cannot start:\n{f'{file}:{chr(10)}' if file else ''}{error}", file=sys.stderr)
         raise typer.Exit(1) from error
     except AirlockError as error:
         print(f"airlock worker failed: {error}", file=sys.stderr)

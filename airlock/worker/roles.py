@@ -1,6 +1,7 @@
 """Temporal workers of one process, by role."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,21 +11,22 @@ from temporalio.worker.workflow_sandbox import SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
 from airlock.activities.admit import AdmitActivities
-from airlock.activities.call import CallActivities
-from airlock.activities.compensate import CompensateActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.calls.read import ReadActivities
 from airlock.activities.entry import EntryActivities
 from airlock.activities.gates import GateActivities
-from airlock.activities.look_at_undo import UndoLookActivities
 from airlock.activities.monitor import MonitorActivities
 from airlock.activities.policy import PolicyActivities
-from airlock.activities.prepare import PrepareActivities
-from airlock.activities.preview import PreviewActivities
-from airlock.activities.read import ReadActivities
 from airlock.activities.recover import RecoverActivities
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.rehearsals.look_at_undo import UndoLookActivities
+from airlock.activities.rehearsals.prepare import PrepareActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
 from airlock.base.errors import AirlockError
+from airlock.signing import passkey
 from airlock.temporal.connection import keyring_of, records_build_ids
 from airlock.temporal.silent_tasks import NoSilentTasks
 from airlock.temporal.tracing import traced
@@ -75,7 +77,9 @@ def runner() -> NoSilentTasks:
     # cryptography imports its exceptions when it raises them; a sandbox that refuses the import aborts the process.
     # The files of the workflows import everything else that way already. Without a copy of their own, a run in the cache
     # takes half of the memory, and a small plan an eighth less time; ruff forbids what the sandbox would refuse there.
-    restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography", "airlock")
+    with suppress(passkey.MissingExtra):
+        passkey.ready()  # a workflow imports nothing; an older plan's policy may have passkeys that today's has not
+    restrictions = SandboxRestrictions.default.with_passthrough_modules("cryptography", "webauthn", "airlock")
     if traced():
         restrictions = restrictions.with_passthrough_modules("opentelemetry")
     return NoSilentTasks(restrictions=restrictions.with_import_notification_policy(policy))
@@ -90,7 +94,12 @@ def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: L
         role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls,
             compensations and the entry to LIVE.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
+
+    Raises:
+        MissingExtra: If passkeys are registered, and what verifies them is not installed.
     """
+    if toolbox.policy.passkeys:
+        passkey.ready()  # otherwise each of their approvals would be refused one by one
     build = {"orchestrate": _orchestrating, "rehearse": _rehearsing, "live": _calling}
     chosen = [build[part] for part in parts_of(role)]
     return [worker for made in chosen for worker in made(client, toolbox, limits or Limits())]

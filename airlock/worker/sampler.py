@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
@@ -31,6 +31,8 @@ _PAGE = 1_000
 _ROUNDS = 10
 _OPEN = "WorkflowType = 'PlanWorkflow' AND ExecutionStatus = 'Running'"
 _AWAITING = f"{_OPEN} AND {names.ATTRIBUTE_STATE} = '{State.AWAITING_APPROVAL.value}'"
+_GIVEN_UP = f"WorkflowType = '{names.NOTIFY_WORKFLOW}' AND ExecutionStatus = 'Failed'"
+_GIVEN_UP_WITHIN = timedelta(hours=1)
 _SINCE = SearchAttributeKey.for_datetime(names.ATTRIBUTE_SINCE)
 
 logger = logging.getLogger(__name__)
@@ -59,9 +61,10 @@ class Sampler:
             await asyncio.sleep(every)
 
     async def sample(self, *, health: bool = True) -> None:
-        """Sample plans and gates once, and health too if asked for."""
+        """Sample plans, gates and messages once, and health too if asked for."""
         await self._part("plans", self._plans)
         await self._part("gates", self._gate_gauges)
+        await self._part("messages", self._messages)
         if health:
             await self._part("health", self._health)
 
@@ -88,6 +91,10 @@ class Sampler:
         self._set(metrics.APPROVALS_WAITING, waiting)
         age = (datetime.now(UTC) - since).total_seconds() if since else 0.0
         self._set(metrics.APPROVAL_OLDEST, max(age, 0.0))
+
+    async def _messages(self) -> None:
+        since = datetime.now(UTC) - _GIVEN_UP_WITHIN
+        self._set(metrics.MESSAGES_GIVEN_UP, await self._count(f"{_GIVEN_UP} AND CloseTime > '{since.isoformat()}'"))
 
     async def _count(self, query: str) -> int:
         request = CountWorkflowExecutionsRequest(namespace=self._client.namespace, query=query)

@@ -13,10 +13,10 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from airlock.activities.call_metrics import serve_zero_counters
+from airlock.activities.calls.call_metrics import serve_zero_counters
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.monitor import start_monitors
 from airlock.activities.opened import Opened, opened
-from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.needed_secrets import secrets_of_tools, variable
 from airlock.base import names

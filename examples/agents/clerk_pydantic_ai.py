@@ -1,13 +1,22 @@
 """An agent of pydantic-ai whose tool calls are rehearsed, approved and made by Airlock.
 
-Each turn of the model is one plan. The agent waits for its end; the calls are made by Airlock's workers.
+Each turn of the model is one plan. The messages are stored before each wait, so that the process may end meanwhile:
+start it again, and it goes on. The calls are made by Airlock's workers.
 """
 
 import asyncio
 import os
+from pathlib import Path
 
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from airlock import Airlock
@@ -17,6 +26,8 @@ from airlock.adapters.turns import Turns
 
 TOOLS = os.environ.get("AIRLOCK_TOOLS", ".airlock/tools.json")
 """The catalogue, as `airlock tools --json` prints it."""
+STATE = os.environ.get("AGENT_STATE", ".airlock/agent-pydantic-ai.json")
+TASK = "Look up how ACME pays, and write it to a file under agents/."
 
 
 def script(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
@@ -29,13 +40,20 @@ def script(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
 
 
 async def main() -> None:
-    """Run the agent once."""
+    """Run the agent, from its stored messages if there are some."""
+    state = Path(STATE)
     tools = AgentTools(TOOLS, agent="clerk", requested_by="rita", only=["memory_search", "file_write"])
     turns = Turns(await Airlock.connect(), tools)
     model = os.environ.get("AGENT_MODEL") or FunctionModel(script)  # for example openai:gpt-5
-    agent = Agent(model, toolsets=[airlock_toolset(tools)], capabilities=[airlock_capability(turns)])
-    result = await agent.run("Look up how ACME pays, and write it to a file under agents/.")
+
+    async def keep(messages: str) -> None:
+        state.write_text(messages)
+
+    stored = ModelMessagesTypeAdapter.validate_json(state.read_text()) if state.exists() else None
+    agent = Agent(model, toolsets=[airlock_toolset(tools)], capabilities=[airlock_capability(turns, keep=keep)])
+    result = await agent.run(None if stored else TASK, message_history=stored)
     print(result.output)
+    state.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

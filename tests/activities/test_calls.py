@@ -9,12 +9,12 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.call_failures import asked_to_wait, classify
-from airlock.activities.compensate import CompensateActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.call_failures import asked_to_wait, classify
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.functions.secrets import Secrets
+from airlock.activities.functions.tool_functions import WrongShape, checked_output
 from airlock.activities.options import backoff, undo_attempts
-from airlock.activities.secrets import Secrets
-from airlock.activities.tool_functions import WrongShape, checked_output
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import InDoubt, RefError, SecretError, Stale, ToolFailed

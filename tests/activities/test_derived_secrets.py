@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.compensate import CompensateActivities
-from airlock.activities.preview import PreviewActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import ToolFailed

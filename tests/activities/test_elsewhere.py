@@ -9,10 +9,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from airlock import Preview, Probe, Tool, ToolCall, tool
-from airlock.activities.compensate import CompensateActivities
-from airlock.activities.look_at_undo import UndoLookActivities
-from airlock.activities.preview import PreviewActivities
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.rehearsals.look_at_undo import UndoLookActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.plans.catalogue import Catalogue

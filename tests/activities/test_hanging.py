@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities import rehearsal_threads as threads
-from airlock.activities import rehearse as rehearse_module
-from airlock.activities.rehearsal_threads import REHEARSALS
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.rehearsals import rehearsal_threads as threads
+from airlock.activities.rehearsals import rehearse as rehearse_module
+from airlock.activities.rehearsals.rehearsal_threads import REHEARSALS
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.left_states import ChainStates, left_by
-from airlock.activities.permitted import Permitted
-from airlock.activities.secrets import Secrets
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.left_states import ChainStates, left_by
+from airlock.activities.calls.permitted import Permitted
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.keyring import Channel, Key, Keyring

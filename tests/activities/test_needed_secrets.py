@@ -9,7 +9,7 @@ from temporalio.testing import ActivityEnvironment
 
 from airlock.activities.admit import AdmitActivities
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.examination import examine
 from airlock.admission.needed_secrets import absent_secrets, secrets_of_plan, secrets_of_tools
 from airlock.admission.policy import Policy

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.claimed_calls import in_any_spelling
-from airlock.activities.preview import PreviewActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.claimed_calls import in_any_spelling
+from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.call_digest import call_digest
 from airlock.admission.examination import examine
 from airlock.admission.policy import Policy
 from airlock.base.canonical import canonical_json
 from airlock.gates.protocol import ClaimWanted
-from airlock.plans.canonical_args import identity
+from airlock.plans.arguments.canonical_args import identity
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan, Step
 from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import Preview, ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest
-from airlock.run.sealed import sealed_content
+from airlock.run.sealing.sealed import sealed_content
 from airlock.wire import RehearsalRequest
 
 POLICY = Policy.model_validate({"agents": {"*": {"permissions": ["*"]}}})

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.compensate import CompensateActivities
-from airlock.activities.preview import PreviewActivities
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.plans.catalogue import Catalogue

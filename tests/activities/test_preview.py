@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.testing import ActivityEnvironment
 
 from airlock.activities import heartbeat
-from airlock.activities import preview as preview_module
-from airlock.activities.preview import PreviewActivities
+from airlock.activities.rehearsals import preview as preview_module
+from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue
@@ -53,6 +53,9 @@ async def _make_dry(args: Anything, call: ToolCall) -> Preview:
         return Preview(effect="x", output=nested(depth), observed=None)
     if depth := args.model_dump().get("observed_depth"):
         return Preview(effect="x", output={}, observed=nested(depth))
+    if former := args.model_dump().get("former"):
+        hidden = call.secret("TOKEN") if former == "secret" else "y" * former
+        return Preview(effect="Would write.", output={}, former={"content": f"before {hidden}"})
     return Preview(effect="x" * (args.model_dump().get("size") or 1), output={"id": UNKNOWN, "name": "n"})
 
 
@@ -215,3 +218,15 @@ async def test_only_the_clock_sends_heartbeats(look, monkeypatch):
     result, beats = await look(request(*steps))
     assert len(result.previews) == 20
     assert beats == [], "sent with each of the 20 waves, the previews so far would be quadratic"
+
+
+async def test_former_values_are_redacted_and_give_way_where_there_is_no_room(look):
+    result, _ = await look(
+        request(("s", "make", {"former": "secret", "token": {"$secret": "TOKEN"}}), ("l", "make", {"former": 40_000}),
+                ("b", "make", {"former": 40_000, "text": "z" * 40_000}))
+    )  # fmt: skip
+    secret, large, both = sorted(result.previews, key=lambda each: "slb".index(each.step))
+    assert secret.former == {"content": "before (secret TOKEN)"}
+    assert len(large.former["content"]) > 40_000
+    assert both.former == {}
+    assert both.effect == "Would write. Its former values are too large to be shown."

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.preview import PreviewActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.plans.catalogue import Catalogue

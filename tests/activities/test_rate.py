@@ -15,8 +15,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-from airlock.activities import rate_limiter, still_mine
-from airlock.activities.call import CallActivities
+from airlock.activities.calls import rate_limiter, still_mine
+from airlock.activities.calls.call import CallActivities
 from airlock.activities.gates import GateActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
@@ -30,7 +30,7 @@ from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest, ChainRequest, ChainResult
 from airlock.tools import http_request
 from airlock.worker.roles import build_workers, patient, runner
-from airlock.workflows.gate import GateWorkflow
+from airlock.workflows.gates.gate import GateWorkflow
 from tests.activities.test_preview import Anything
 from tests.running import dev_server, running
 from tests.workflows.conftest import approved, namespace
@@ -109,12 +109,18 @@ async def call(
     return await running
 
 
+async def made(client: Client, catalogue: Catalogue, request: ChainRequest) -> None:
+    """Make the call, as often as it is turned away: on a busy machine its turn may be far off when the gate answers."""
+    while (await call(client, catalogue, request)).attempts[0].kind == "again":
+        pass
+
+
 async def test_calls_of_many_plans_never_exceed_the_limit(gated):
     target = Target("2/s")
     catalogue = Catalogue([target.tool])
     began = time.monotonic()
-    results = await asyncio.gather(*(call(gated, catalogue, chain(catalogue, target.tool)) for _ in range(7)))
-    assert [result.attempts[0].kind for result in results] == ["live"] * 7
+    await asyncio.gather(*(made(gated, catalogue, chain(catalogue, target.tool)) for _ in range(7)))
+    assert len(target.called) == 7
     # two turns a second from the first question on; a busy machine makes calls later than their turns, never earlier
     waited = [at - began for at in target.called]
     assert all(waited[n] > n // 2 - 0.1 for n in range(7)), waited

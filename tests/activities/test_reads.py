@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.read import ReadActivities
 from airlock.activities.entry import EntryActivities
 from airlock.activities.gates import GateActivities
-from airlock.activities.read import ReadActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.examination import examine
 from airlock.base import names
@@ -19,6 +19,7 @@ from airlock.plans.tool_call import ToolCall
 from airlock.run.live.call_messages import CallRequest
 from airlock.run.live.read_lane import begin_reads, gate_question
 from airlock.run.live.read_messages import ReadRequest
+from airlock.run.rehearsal import begin_rehearsal
 from airlock.run.state import Run
 from tests.core.build import NOW, Free, plan, policy, step
 
@@ -50,7 +51,7 @@ def activities(monkeypatch: pytest.MonkeyPatch) -> ReadActivities:
 
     CALLED.clear()
     monkeypatch.setattr(GateActivities, "let_pass", open_gate)
-    monkeypatch.setattr("airlock.activities.read.activity.client", lambda: None)
+    monkeypatch.setattr("airlock.activities.calls.read.activity.client", lambda: None)
     entry = EntryActivities(TOOLBOX)
     return ReadActivities(TOOLBOX, entry, CallActivities(TOOLBOX, entry=entry))
 
@@ -58,7 +59,7 @@ def activities(monkeypatch: pytest.MonkeyPatch) -> ReadActivities:
 def request(**more: Any) -> ReadRequest:
     proposed = plan(step("a", "read", args={"key": "k"}), step("b", "read", args={"key": {"$ref": "a.found"}}))
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)
-    run.begin_rehearsal(admitted_by(proposed))
+    begin_rehearsal(run, admitted_by(proposed))
     steps = ("a", "b")
     contracts = run.contracts()
     calls = tuple(
@@ -144,7 +145,7 @@ async def test_a_lock_that_comes_after_a_while_stops_the_reads_that_have_not_beg
         return next(answers)
 
     monkeypatch.setattr(GateActivities, "let_pass", gate)
-    monkeypatch.setattr("airlock.activities.read.CONSENT_FOR", 0.0)
+    monkeypatch.setattr("airlock.activities.calls.read.CONSENT_FOR", 0.0)
     result = await answer(activities, request())
     assert CALLED == [{"key": "k"}]
     assert (result.reads[0].made.output, result.reads[1].skipped) == ({"found": 1}, "locked by olga")

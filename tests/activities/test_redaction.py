@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airlock.activities.redaction import PART, Redactor
-from airlock.activities.secrets import Secrets
+from airlock.activities.functions.redaction import PART, Redactor
+from airlock.activities.functions.secrets import Secrets
 from airlock.base.text import MAX_OUTPUT_BYTES
 
 SECRET = 'it\'s\\a <b>"tök/en"+&=%?~ of-27+chars'

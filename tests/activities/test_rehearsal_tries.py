@@ -9,12 +9,12 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities import rehearsal_tries
-from airlock.activities.compensate import CompensateActivities
-from airlock.activities.look_at_undo import UndoLookActivities
+from airlock.activities.calls.compensate import CompensateActivities
 from airlock.activities.options import PROBE_ATTEMPTS, TRIES
-from airlock.activities.preview import PreviewActivities
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.rehearsals import rehearsal_tries
+from airlock.activities.rehearsals.look_at_undo import UndoLookActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import InDoubt, ToolFailed

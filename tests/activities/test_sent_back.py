@@ -8,8 +8,8 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities import sent_back
-from airlock.activities.sent_back import SentBackCalls
+from airlock.activities.calls import sent_back
+from airlock.activities.calls.sent_back import SentBackCalls
 
 BUSY, GONE = RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.NOT_FOUND
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from airlock import ContractError, Opening, Preview, Shared, Tool, ToolCall, shared, tool
 from airlock.activities import opened as module
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.opened import HookEnded, OpeningFailed, opened, shared_of
-from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import ConfigError

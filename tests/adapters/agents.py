@@ -8,7 +8,7 @@ A program keeps what it knows in FOLDER. Started once more, it continues, and pr
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ def wishes(book: str) -> list[tuple[str, str, dict[str, str]]]:
 # pydantic-ai
 
 
-def pydantic_agent(turns: Turns, book: str, *, inline: bool, rounds: int = 1) -> Any:
+def pydantic_agent(turns: Turns, book: str, *, inline: bool, rounds: int = 1, keep: Any = None) -> Any:
     from pydantic_ai import Agent, DeferredToolRequests
     from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
-    from pydantic_ai.models.function import AgentInfo, FunctionModel
+    from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
     from airlock.adapters.pydantic_ai import airlock_capability, airlock_toolset
 
@@ -45,11 +45,18 @@ def pydantic_agent(turns: Turns, book: str, *, inline: bool, rounds: int = 1) ->
             return ModelResponse(parts=[TextPart("finished")])
         return ModelResponse(parts=[ToolCallPart(name, args, tool_call_id=id) for id, name, args in wishes(book)])
 
-    capabilities = [airlock_capability(turns)] if inline else []
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
+        for index, part in enumerate(answer(messages, info).parts):
+            if isinstance(part, TextPart):
+                yield part.content[:3]
+                yield part.content[3:]
+            elif isinstance(part, ToolCallPart):
+                yield {index: DeltaToolCall(part.tool_name, json.dumps(part.args), tool_call_id=part.tool_call_id)}
+
+    capabilities = [airlock_capability(turns, keep=keep)] if inline else []
     output: Any = str if inline else [str, DeferredToolRequests]
-    return Agent(
-        FunctionModel(answer), output_type=output, toolsets=[airlock_toolset(turns.tools)], capabilities=capabilities
-    )
+    model = FunctionModel(answer, stream_function=stream)
+    return Agent(model, output_type=output, toolsets=[airlock_toolset(turns.tools)], capabilities=capabilities)
 
 
 def pydantic_answers(messages: Sequence[Any]) -> Answers:
@@ -76,6 +83,20 @@ async def pydantic_program(turns: Turns, book: str, folder: Path) -> Answers:
     requests = asked.validate_json((folder / "requests.json").read_bytes())
     results = await airlock_results(turns, messages, requests)
     done = await agent.run(message_history=messages, deferred_tool_results=results)
+    return pydantic_answers(done.all_messages())
+
+
+async def pydantic_inline_program(turns: Turns, book: str, folder: Path) -> Answers:
+    from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+    kept = folder / "messages.json"
+
+    async def keep(messages: str) -> None:
+        kept.write_text(messages)
+
+    stored = ModelMessagesTypeAdapter.validate_json(kept.read_bytes()) if kept.exists() else None
+    agent = pydantic_agent(turns, book, inline=True, keep=keep)
+    done = await agent.run(None if stored else "note milk", message_history=stored)
     return pydantic_answers(done.all_messages())
 
 
@@ -176,6 +197,7 @@ async def openai_program(turns: Turns, book: str, folder: Path) -> Answers:
 
 PROGRAMS = {
     "pydantic_ai": pydantic_program,
+    "pydantic_ai_inline": pydantic_inline_program,
     "langchain": langchain_program,
     "langgraph_paused": langgraph_program,
     "openai_agents": openai_program,

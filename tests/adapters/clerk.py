@@ -22,9 +22,9 @@ class Clerk:
     """An agent with one turn."""
 
     @workflow.run
-    async def run(self, book: str, catalogue: dict[str, Any]) -> list[Any]:
+    async def run(self, book: str, catalogue: dict[str, Any], endpoint: str | None = None) -> list[Any]:
         """Return the answers that the model would get."""
         tools = AgentTools(catalogue, agent="clerk", requested_by="rita", goal=f"Notes in {book}")
         wanted = await workflow.execute_activity(think, book, start_to_close_timeout=timedelta(seconds=60))
-        answers = await answers_in_workflow(tools, "1", [AgentCall(*call) for call in wanted])
+        answers = await answers_in_workflow(tools, "1", [AgentCall(*call) for call in wanted], endpoint=endpoint)
         return [[answer.in_effect, answer.value] for answer in answers.values()]

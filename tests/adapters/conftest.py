@@ -32,7 +32,7 @@ DONE = [(True, {"lines": []}), (True, {"number": 1})]
 """The answers to a turn that reads and adds, once it was approved."""
 DENIED = [
     (True, {"lines": []}),
-    (False, 'Not in effect (waiting). The plan ended denied: "we have milk". Do not repeat the call unless the user asks.'),
+    (False, 'Not in effect (denied). The plan ended denied: "we have milk". Do not repeat the call unless the user asks.'),
 ]
 
 

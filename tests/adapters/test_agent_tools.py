@@ -133,7 +133,7 @@ def text(result: PlanResult) -> str:
 @pytest.mark.parametrize(
     ("status", "begins"),
     [
-        ("waiting", "Not in effect (waiting). "),
+        ("waiting", "Not in effect (aborted). "),
         (CallStatus.FAILED, 'Not in effect (failed: "torn"). '),
         (CallStatus.FAILED_BEFORE, 'Not in effect (failed_before: "torn"). '),
         (CallStatus.DUPLICATE, 'Not in effect (duplicate: "torn"). '),
@@ -151,7 +151,7 @@ def test_every_status_has_its_words(status: str, begins: str) -> None:
 
 def test_an_approval_that_never_came_is_told() -> None:
     said = text(ended("waiting", Outcome.EXPIRED, "no approval within 24h"))
-    assert said.startswith('Not in effect (waiting). The plan ended expired: "no approval within 24h". ')
+    assert said.startswith('Not in effect (expired). The plan ended expired: "no approval within 24h". ')
 
 
 def test_no_status_is_forgotten() -> None:
@@ -169,7 +169,7 @@ def test_a_call_in_effect_is_answered_with_its_output_however_the_plan_ended() -
 def test_the_reasons_of_a_low_ceiling_are_told_and_may_be_corrected() -> None:
     failed = ended("waiting", Outcome.REHEARSED, "nothing may go live", ceiling="MOCK", reasons=("its dry run failed: no",))
     assert text(failed) == (
-        'Not in effect (waiting: "its dry run failed: no"). The plan ended rehearsed: "nothing may go live". '
+        'Not in effect (not_called: "its dry run failed: no"). The plan ended rehearsed: "nothing may go live". '
         "Correct the call before you make it again, or tell the user."
     )
 

@@ -1,6 +1,7 @@
 """LangChain's agent with a scripted model: one turn is one plan, waited for in the graph or across an interrupt."""
 
 from pathlib import Path
+from typing import Any
 
 from langchain_core.tools import tool
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -48,3 +49,40 @@ async def test_a_paused_graph_resumes_when_the_plan_has_ended_and_repeats_nothin
     assert langchain_answers(result) == DONE
     assert desk.lines(book) == ["milk"]
     assert await desk.plans_of(book) == [plan_id]
+
+
+async def test_a_streamed_graph_pauses_and_its_resumption_repeats_nothing(desk: Office, tmp_path: Path) -> None:
+    book = desk.book()
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "graph.sqlite")) as saver:
+        agent = langchain_agent(desk.turns(book), book, pause=True, saver=saver)
+
+        async def streamed(given: Any) -> list[str]:
+            return [name async for update in agent.astream(given, THREAD, stream_mode="updates") for name in update]
+
+        assert (await streamed(ASKED))[-1] == "__interrupt__"
+        assert await streamed(Command(resume=True)) == ["__interrupt__"]
+        plan_id = await desk.decide(book, "approve")
+        await desk.airlock.plan(plan_id).result()
+        assert await streamed(Command(resume=True)) == [
+            "AirlockMiddleware.after_model",
+            "model",
+            "AirlockMiddleware.after_model",
+        ]
+        state = (await agent.aget_state(THREAD)).values
+    assert langchain_answers(state) == DONE
+    assert desk.lines(book) == ["milk"]
+    assert await desk.plans_of(book) == [plan_id]
+
+
+async def test_a_streamed_graph_waits_inside(desk: Office) -> None:
+    book = desk.book()
+    agent = langchain_agent(desk.turns(book), book)
+
+    async def streamed() -> list[Any]:
+        return [state async for state in agent.astream(ASKED, stream_mode="values")]
+
+    states, _ = await together(streamed(), desk.decide(book, "approve"))
+    assert [state["messages"][-1].type for state in states] == ["human", "ai", "tool", "ai"]
+    assert langchain_answers(states[-1]) == DONE
+    assert desk.lines(book) == ["milk"]
+    assert len(await desk.plans_of(book)) == 1

@@ -73,7 +73,7 @@ async def test_a_part_that_was_approved_is_in_effect_and_the_rest_is_not(desk: O
     answers, _ = await together(desk.turns(book).answers([book], calls), approve)
     milk, (ok, tea) = told(answers)
     assert milk == (True, '{"number": 1}')
-    assert (ok, tea.startswith("Not in effect (waiting"), "The plan ended partial: " in tea) == (False, True, True)
+    assert (ok, tea.startswith("Not in effect (not_called"), "The plan ended partial: " in tea) == (False, True, True)
     assert desk.lines(book) == ["milk"]
 
 

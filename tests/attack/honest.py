@@ -15,6 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from temporalio.client import Client
 
 from airlock.base.errors import AirlockError
+from airlock.base.keys import read_private_key
 from airlock.client import PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
@@ -25,11 +26,15 @@ from tests.workflows.protected import Place, keyring, place
 from tests.workflows.world import WORLD
 
 TOOLS_OF_A_PLAN = st.lists(st.sampled_from(["put", "send", "once", "share"]), min_size=1, max_size=3)
+ONCE = ("send", "once")
+"""The tools whose calls are made at most once for an approval."""
 _NUMBERS = itertools.count(1)
 _T = TypeVar("_T")
 _KEY = Ed25519PrivateKey.generate()
 PRIVATE = _KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
 PUBLIC = _KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " alice"
+EVIL = "evil"
+"""A word of every step that an attacker adds to a plan; no honest approver signs a preview that shows it."""
 REACHABLE = 20.0
 """Seconds that an honest person waits for a plan that an attacker may have taken away."""
 
@@ -74,7 +79,9 @@ class HonestPeople(RuleBasedStateMachine):
         """Open a namespace, and let a plan that was approved wait inside its first call."""
         self.approved: set[tuple[str, str]] = set()
         self.touched: set[str] = set()
+        self.unrepeatable: set[str] = set()
         self.planned: list[str] = []
+        self.votes: Counter[str] = Counter()
         self.handles: dict[str, PlanHandle] = {}
         self.done: Counter[str] = Counter()
         self.order: list[str] = []
@@ -90,7 +97,7 @@ class HonestPeople(RuleBasedStateMachine):
 
     def submit_plan(self, tools: list[str], approve: bool, hold: bool) -> Any:
         plan_id = f"attack-{next(_NUMBERS)}"
-        steps = []
+        steps: list[dict[str, Any]] = []
         for number, tool in enumerate(tools):
             args = (
                 {"to": "jo@acme.test", "body": plan_id + str(number)}
@@ -101,6 +108,7 @@ class HonestPeople(RuleBasedStateMachine):
                 "id": f"s{number}", "agent": "agent", "tool": tool, "args": args, "confidence": 0.95,
                 "after": [f"s{number - 1}"] if number else [],
             })  # fmt: skip
+        self.unrepeatable |= {f"{plan_id}/{step['id']}" for step in steps if step["tool"] in ONCE}
         document = {"plan_id": plan_id, "goal": "honest work", "requested_by": "rita", "steps": steps}
         self.planned.append(plan_id)
         handle = self._honest(self.place.airlock.submit(document))
@@ -133,11 +141,12 @@ class HonestPeople(RuleBasedStateMachine):
         if status.state is not State.AWAITING_APPROVAL:
             return
         preview = await handle.preview()
-        if preview.digest is None or preview.sealed is None:
+        if preview.digest is None or preview.sealed is None or EVIL in preview.text:
             return
         self.approved |= {(plan_id, each.id) for each in preview.sealed.steps}
         said = Approve(by="alice", digest=preview.digest)
-        signature = sign(PRIVATE, plan_id, said, preview.digest)
+        signature = sign(read_private_key(PRIVATE), plan_id, said, preview.digest)
+        self.votes[plan_id] += 1
         await handle.decide("approve", by="alice", digest=preview.digest, signature=signature)
 
     def _honest(self, work: Coroutine[Any, Any, _T]) -> _T | None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import invariant, rule
 from temporalio.api.common.v1 import Payload
 
 from airlock.base import names
-from tests.attack.honest import HonestPeople
+from tests.attack.honest import EVIL, HonestPeople
 from tests.attack.powers import invented
 from tests.workflows.attacker import JUNK, NESTED, made_checked, plain
 from tests.workflows.world import WORLD
@@ -22,6 +22,7 @@ _T = TypeVar("_T")
 SIGNALS = (*["approve", "unlock"] * 3, "lock", "rollback", "abort", "deny", "resolve", "release", "settled", "report")
 PAYLOADS = ("invented", "copied", "copied and marked", "own question", "empty", "junk", "nested")
 DEEDS = (*["complete"] * 4, "fail", "cancel", "heartbeat", "options")
+MEDDLING = ("pause", "unpause", "reset an activity", "move")
 ASKED = {names.LIVE_QUEUE: "call", names.REHEARSE_QUEUE: "preview", names.WORKFLOW_QUEUE: "acquire"}
 STARTS = ("plain", "retry", "cron", "signal", "replace", "schedule")
 
@@ -29,6 +30,11 @@ STARTS = ("plain", "retry", "cron", "signal", "replace", "schedule")
 def effects_of_attacks() -> Counter[str]:
     """Return how often each call of the attacked plans took effect, by idempotency key."""
     return Counter({key: times for key, times in list(WORLD.effects.items()) if key.startswith(OURS)})
+
+
+def attempts_at(place: str) -> int:
+    """Return how often a call was made, each of its idempotency keys counted."""
+    return sum(times for key, times in list(WORLD.attempts.items()) if key == place or key.startswith(f"{place}/"))
 
 
 def _pick(data: st.DataObject, found: Sequence[_T]) -> _T | None:
@@ -122,6 +128,41 @@ class Attack(HonestPeople):
         self.loop.run(self.powers.signal(chosen, name, [] if payload is None else [payload]))
         self._count(f"signal {name}")
 
+    @rule(plan_id=HonestPeople.plans, by=st.sampled_from(["rita", "alice", "mallory"]), known=st.booleans())
+    def amend(self, plan_id: str, by: str, known: bool) -> None:
+        """Put a step of one's own into an honest plan, in the name of its requester, of its approver or in one's own."""
+        step = {
+            "id": "s0" if known else EVIL, "agent": "agent", "tool": "send", "confidence": 0.95,
+            "args": {"to": f"mallory@{EVIL}.test", "body": plan_id},
+        }  # fmt: skip
+        said = plain({"by": by, "reason": "cleaning up", "steps": [step]})
+        self.loop.run(self.powers.signal(names.plan_workflow_id(plan_id), "amend", [said]))
+        self._count("amend")
+
+    @rule(data=st.data(), how=st.sampled_from(MEDDLING))
+    def meddle(self, data: st.DataObject, how: str) -> None:
+        """Pause, reset or move an activity, or let it go on."""
+        chosen = _pick(data, self.loop.run(self.powers.pending()))
+        if chosen is not None:
+            self.loop.run(self.powers.meddle(chosen, how.split()[0]))
+            self._count(how)
+
+    @rule(data=st.data(), plan_id=HonestPeople.plans, commands=st.booleans(), release=st.booleans())
+    def pin(self, data: st.DataObject, plan_id: str, commands: bool, release: bool) -> None:
+        """Pin a plan to a build of the attacker's own, which commands a call with a copied question."""
+        question = self._payload(data, "copied", "call") if commands else None
+        if self.loop.run(self.powers.pin(names.plan_workflow_id(plan_id), question, release=release)):
+            self._count("pinned task")
+
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        """Delete the latest run of a plan, of a gate or of a claim, open or not."""
+        chosen = _pick(data, sorted({workflow_id for workflow_id, _, _ in self.loop.run(self.powers.runs())}))
+        if chosen is not None:
+            self.touched.add(chosen)
+            self.loop.run(self.powers.delete(chosen))
+            self._count("delete")
+
     @rule(data=st.data(), last=st.booleans(), forget=st.booleans())
     def reset(self, data: st.DataObject, last: bool, forget: bool) -> None:
         chosen = _pick(data, self.loop.run(self.powers.runs()))
@@ -185,6 +226,10 @@ class Attack(HonestPeople):
     def nothing_took_effect_twice(self) -> None:
         for key, times in effects_of_attacks().items():
             self._must(times <= 1, f"{key} took effect {times} times")
+        # an attacker may say that a call in doubt did not happen, or delete what is known of it: then a person is asked
+        for place in self.unrepeatable:
+            times, votes = attempts_at(place), self.votes[place.partition("/")[0]]
+            self._must(times <= votes, f"{place} was called {times} times, and its plan approved {votes} times")
 
     def teardown(self) -> None:
         """Let everything go on for a while, look again, and ask each plan that was not taken away what it has done."""

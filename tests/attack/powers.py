@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    PauseActivityRequest,
     PollActivityTaskQueueRequest,
+    ResetActivityRequest,
     SignalWorkflowExecutionRequest,
     TerminateWorkflowExecutionRequest,
+    UnpauseActivityRequest,
+    UpdateActivityOptionsRequest,
 )
 from temporalio.client import Schedule, ScheduleActionStartWorkflow, ScheduleIntervalSpec, ScheduleSpec
 from temporalio.common import RawValue, WorkflowIDConflictPolicy
@@ -22,6 +29,7 @@ from temporalio.service import RPCError
 
 from airlock.base import names
 from tests.workflows.attacker import IDENTITY, Attacker, plain, wrapped
+from tests.workflows.attacker_builds import build, override, pinned
 from tests.workflows.attacker_starts import finished_tasks, plainly, set_back
 
 SHORT = timedelta(seconds=2)
@@ -53,7 +61,7 @@ class Powers:
 
     async def _try(self, attempt: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(20):
                 return await attempt
         except (RPCError, TimeoutError, WorkflowAlreadyStartedError):
             return None
@@ -107,6 +115,51 @@ class Powers:
     async def change_options(self, pending: Pending) -> None:
         """Let Temporal end the attempt within a second and make four of them."""
         await self._try(self.attacker.change_options(pending.workflow_id, pending.activity_id, seconds=1, attempts=4))
+
+    async def meddle(self, pending: Pending, how: str) -> None:
+        """Pause an activity, let it go on, reset it, or move its next attempt to a queue of the attacker's own."""
+        execution = WorkflowExecution(workflow_id=pending.workflow_id)
+        common = {
+            "namespace": self._client.namespace,
+            "execution": execution,
+            "identity": IDENTITY,
+            "id": pending.activity_id,
+        }
+        if how == "pause":
+            await self._try(self._service.pause_activity(PauseActivityRequest(**common, reason="mine")))
+        elif how == "unpause":
+            await self._try(self._service.unpause_activity(UnpauseActivityRequest(**common, reset_attempts=True)))
+        elif how == "reset":
+            await self._try(self._service.reset_activity(ResetActivityRequest(**common, reset_heartbeat=True)))
+        else:
+            options = ActivityOptions(task_queue=TaskQueue(name=IDENTITY), start_to_close_timeout=Duration(seconds=1))
+            mask = FieldMask(paths=["task_queue.name", "start_to_close_timeout"])
+            wanted = UpdateActivityOptionsRequest(**common, activity_options=options, update_mask=mask)
+            await self._try(self._service.update_activity_options(wanted))
+
+    async def delete(self, workflow_id: str) -> None:
+        await self._try(self.attacker.delete(workflow_id))
+
+    async def pin(self, workflow_id: str, question: Payload | None, *, release: bool) -> bool:
+        """Pin a run to a build of the attacker's own, which takes a task of it, and commands a call or answers nothing.
+
+        Returns True if it got a task.
+        """
+        return await self._try(self._pinned(workflow_id, question, release)) is True
+
+    async def _pinned(self, workflow_id: str, question: Payload | None, release: bool) -> bool:
+        async with build(self._client, names.WORKFLOW_QUEUE) as made:
+            await override(self._client, workflow_id, pinned())
+            await self.signal(workflow_id, "junk", [])
+            try:
+                task = await asyncio.wait_for(made.workflow_tasks.get(), SHORT.total_seconds())
+            except TimeoutError:
+                task = None
+            if task is not None and question is not None:
+                await self._try(made.command(task, "call", "s0:live", names.LIVE_QUEUE, question))
+            if release:
+                await override(self._client, workflow_id, None)
+        return task is not None
 
     async def signal(self, workflow_id: str, name: str, payloads: Sequence[Payload]) -> None:
         await self._try(

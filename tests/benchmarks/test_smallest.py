@@ -34,7 +34,7 @@ async def test_a_turn_next_to_the_floor(saved, tmp_path):
 async def test_the_cost_of_a_plan(saved):
     await cost.main((1,), repeats=1)
     parallel, sequential = saved("cost")
-    assert parallel["actions"] == sequential["actions"] == "8", "tests/workflows/test_server_counts.py counts them too"
+    assert parallel["actions"] == sequential["actions"] == "7", "tests/workflows/test_server_counts.py counts them too"
 
 
 async def test_a_contended_resource(saved, monkeypatch):

@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,22 +34,30 @@ class Browser:
 
     _session: str | None = None
 
-    def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its result; events that come before it are kept."""
+    def send(self, method: str, *, within: float | None = None, **params: Any) -> dict[str, Any]:
+        """Send a command and return its result; events that come before it are kept.
+
+        Raises:
+            TimeoutError: If the browser has not answered after so many seconds.
+        """
+        until = None if within is None else time.monotonic() + within
         self._number += 1
         session = {"sessionId": self._session} if self._session else {}
         message = {"id": self._number, "method": method, "params": params, **session}
         self._write.write(json.dumps(message).encode() + b"\0")
         self._write.flush()
         while True:
-            answer = self._next()
+            answer = self._next(until)
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
-            self.events.append(answer)
+            if "method" in answer:
+                self.events.append(answer)
 
-    def _next(self) -> dict[str, Any]:
+    def _next(self, until: float | None) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            if until is not None and not select.select([self._read], [], [], max(until - time.monotonic(), 0.0))[0]:
+                raise TimeoutError("the browser has not answered")
             data = self._read.read1(1 << 20)
             assert data, "the browser has ended"
             self._rest += data
@@ -65,10 +75,19 @@ class Browser:
         self.go(page.resolve().as_uri())
 
     def go(self, url: str) -> None:
-        """Open an address, and wait until its page has loaded."""
-        self.send("Page.navigate", url=url)
+        """Open an address, and wait until its page has loaded.
+
+        A page that loads itself again at this moment calls it off, and the browser may not even answer then.
+        """
         loaded = "document.readyState === 'complete' ? resolve() : addEventListener('load', resolve)"
-        self.value(f"new Promise((resolve) => {{ {loaded} }})")
+        before = self.value("location.href")
+        for _ in range(10):
+            with suppress(TimeoutError, AssertionError):  # the page went away under the script
+                self.send("Page.navigate", within=60.0, url=url)
+                self.value(f"new Promise((resolve) => {{ {loaded} }})")
+                if self.value("location.href") != before or before == url:
+                    return
+        raise AssertionError(f"the browser does not leave {before} for {url}")
 
     def checked(self) -> tuple[str, str]:
         """Return the verdict of the page, once there is one, and its text."""

@@ -15,9 +15,9 @@ from temporalio.client import Client
 from typer.testing import CliRunner
 
 from airlock.cli.app import app
-from airlock.cli.export_files import export_files
-from airlock.cli.verify_files import verify
-from airlock.cli.verify_temporal import verify_against_temporal
+from airlock.cli.records.export_files import export_files
+from airlock.cli.records.verify_files import verify
+from airlock.cli.records.verify_temporal import verify_against_temporal
 from airlock.client import Airlock, exporting
 from airlock.client import plan_history as history
 from airlock.client.exporting import plans_of

@@ -1,16 +1,19 @@
 """The table of commands fits the commands, and hints name the program as it was started."""
 
+import io
 import sys
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 from airlock import program
 from airlock.cli.app import Commands
-from airlock.cli.hints import preview_as_started, status_as_started
+from airlock.cli.display.follow import Lines, Snapshot
+from airlock.cli.display.hints import preview_as_started, status_as_started
+from airlock.cli.display.status_screens import status_screen
 from airlock.cli.output import console
-from airlock.cli.status_screens import status_screen
 from airlock.plans.state import State
 from airlock.run.presentation.views import PreviewView, StatusView, StepView
 from tests.command_lines import starter_commands
@@ -60,11 +63,13 @@ def test_hints_of_a_run_are_rewritten_and_the_values_of_a_plan_are_not(monkeypat
     sealed = '      text: "then run airlock approve me"'
     preview = PreviewView(
         plan_id="p", state=State.AWAITING_APPROVAL, digest="d",
-        text=f"{sealed}\nSignatures are required (high): approve with airlock approve --sign-key",
+        text=f"{sealed}\nTo approve exactly this:\n  airlock approve p --by YOUR-NAME --sign-key KEY-FILE",
     )  # fmt: skip
     assert preview_as_started(preview).text.split("\n") == [
-        sealed, "Signatures are required (high): approve with python starter.py approve --sign-key",
+        sealed, "To approve exactly this:", "  python starter.py approve p --by YOUR-NAME --sign-key KEY-FILE",
     ]  # fmt: skip
+    closed = preview.model_copy(update={"text": f"{sealed}\n  airlock approve p"})
+    assert preview_as_started(closed) == closed
 
     step = StepView(id="one", agent="a", tool="t", status="in_doubt", error="settle it with airlock rollback other")
     status = StatusView(
@@ -94,3 +99,14 @@ def test_what_a_worker_answers_cannot_draw_over_a_preview(capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "⟨U+001B⟩" in said
     assert {each for each in said if not each.isprintable()} == {"\n"}
+
+
+def test_a_plan_that_only_a_passkey_approves_is_announced_too() -> None:
+    screen = Console(file=io.StringIO(), width=200)
+    waits = Snapshot(plan_id="p", state="AWAITING_APPROVAL", digest="d")
+    lines = Lines(screen)
+    for seen in (waits, waits, waits.model_copy(update={"digest": "e", "ended": True})):
+        lines.show(seen)
+    file = screen.file
+    assert isinstance(file, io.StringIO)
+    assert file.getvalue().count("waiting for approval: read it with") == 1

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from airlock.cli.file_lock import AlreadyRunning, held
-from airlock.cli.ports import free_ports, usual_or_free
-from airlock.cli.processes import Child, ChildFailed
-from airlock.cli.stopping import until_stopped
+from airlock.cli.servers.file_lock import AlreadyRunning, held
+from airlock.cli.servers.ports import free_ports, usual_or_free
+from airlock.cli.servers.processes import Child, ChildFailed
+from airlock.cli.servers.stopping import until_stopped
 from devtools.environment import ROOT, environment
 from tests.cli.conftest import eventually
 
@@ -75,7 +75,7 @@ async def test_a_child_that_stays_silent_is_reported(tmp_path: Path) -> None:
 def test_a_child_dies_with_whoever_started_it(tmp_path: Path) -> None:
     command, log = [*SLEEP, str(tmp_path)], str(tmp_path / "log")
     code = (
-        "import os, pathlib; from airlock.cli.processes import Child;"
+        "import os, pathlib; from airlock.cli.servers.processes import Child;"
         f"c = Child('c', {command!r}, pathlib.Path({log!r}), os.environ); print(c.pid, flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
@@ -226,13 +226,24 @@ def test_nothing_outlives_a_dev_that_is_killed(tmp_path: Path) -> None:
     process, up = start_dev(tmp_path / "dev")
     with process:
         pids = children_of(process.pid)
-        assert len(pids) >= 4
+        assert len(pids) >= 6  # the server, two services and the worker; a watcher of each that cannot watch by itself
         process.kill()
     eventually(lambda: not any(map(alive, pids)))
     assert up["temporal_address"].startswith("127.0.0.1:")
 
 
 def children_of(pid: int) -> list[int]:
-    """Return every process below a process."""
-    below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return below + [deeper for child in below for deeper in children_of(child)]
+    """Return every process below a process.
+
+    Read from the parents: the kernel's list of children is one for each thread, and may leave out some while others end.
+    """
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it ended meanwhile
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(entry.name))
+    below = [pid]
+    for each in below:
+        below += parents.get(each, [])
+    return below[1:]

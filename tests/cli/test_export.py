@@ -13,8 +13,9 @@ import pytest
 from temporalio import workflow
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from airlock.cli.openings import read_openings
-from airlock.cli.verify_files import check_export, verify
+from airlock.base.keys import read_private_key
+from airlock.cli.records.openings import read_openings
+from airlock.cli.records.verify_files import check_export, verify
 from airlock.client import plan_history as history
 from airlock.client.exporting import AT_ONCE, GIVE_UP, Plans
 from airlock.client.origins import Cause, Task, traced
@@ -102,7 +103,7 @@ async def test_every_seal_and_every_vote_can_be_checked_from_the_files_alone(idl
     async with working(idle.client, **rules, authorized_keys=[PUBLIC_KEY]):
         said = Approve(by="boss", digest=str(status.digest), steps=("a",), reason="only this")
         assert not (await handle.decide("approve", by="alice", digest=status.digest)).accepted
-        signature = sign(PRIVATE_KEY, "evidence", said, str(status.digest))
+        signature = sign(read_private_key(PRIVATE_KEY), "evidence", said, str(status.digest))
         told = {**said.model_dump(exclude={"signature"}), "steps": ["a"], "signature": signature}
         assert (await handle.decide("approve", **told)).accepted
         assert (await handle.result()).outcome == "partial"

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.admission.policy import Policy
 from airlock.plans.state import TRANSITIONS
 from airlock.run.call_record import CALL_TRANSITIONS, CallStatus

@@ -23,11 +23,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from airlock.admission.conflicts.conflict import ConflictKind
 from airlock.base.names import monitor_id
 from airlock.cli import health
-from airlock.cli.health_screens import health_line, health_screen, print_screen
+from airlock.cli.display.health_screens import health_line, health_screen, print_screen
+from airlock.cli.display.plot import plot, usable
+from airlock.cli.display.sparkline import ASCII_BARS, BARS, sparkline
 from airlock.cli.output import Refusal
-from airlock.cli.plot import plot, usable
 from airlock.cli.signals import signals_screen
-from airlock.cli.sparkline import ASCII_BARS, BARS, sparkline
 from airlock.client import Airlock, NoAnswer
 from airlock.client.monitors import CountedTotals, Monitors, NoMonitor, health_report, signals_report
 from airlock.gates.protocol import AnomalyKind, LockWish

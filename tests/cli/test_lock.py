@@ -84,7 +84,7 @@ async def test_everything_is_locked_and_unlocked_and_both_say_what_that_means(st
     assert "a look at it" in listed.err
     assert [lock["by"] for lock in (await starter("list", "--json")).json["locks"]] == ["olga"]
     shown = (await starter("show", waits)).out
-    assert "starter.py unlock, with the --scope that was locked: live gate locked" in shown
+    assert "starter.py unlock, with --scope if that was locked alone: live gate locked" in shown
     again = await starter("lock", "--reason", "me too", "--by", "paul")
     assert again.code == 0, "it is locked and quiesced, which is what was asked for"
     assert "locked already, by olga" in again.out
@@ -196,3 +196,19 @@ def test_without_a_server_it_says_so() -> None:
     said = run_starter("lock", *REASON, environment=NO_SERVER)
     assert said.code == 1
     assert "Temporal does not answer" in said.err
+
+
+async def test_the_decisions_at_the_gate_are_listed_without_a_worker(starter: Starter) -> None:
+    locked = await starter("lock", "--scope", "agent:nobody-here", "--by", "olga", "--reason", "a drill")
+    assert locked.code == 0, locked
+    assert (await starter("unlock", "--scope", "agent:nobody-here", "--by", "olga", "--reason", "over")).code == 0
+    said = await starter("gate", "--json", "--limit", "2")
+    assert said.code == 0, said.err
+    assert [(line["decision"], line["by"], line["scope"], line["reason"], line["accepted"], line["signature"])
+            for line in said.json["decisions"]] == [
+        ("unlock", "olga", "agent:nobody-here", "over", True, "not signed"),
+        ("lock", "olga", "agent:nobody-here", "a drill", True, "not signed"),
+    ]  # fmt: skip
+    shown = await starter("gate")
+    assert "Decisions at the live gate" in shown.out
+    assert (await starter("gate", "--limit", "0")).code == 2

@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from types import SimpleNamespace
+from typing import Any, Literal, cast, get_origin
 
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
 from airlock.cli.app import Commands, app
-from airlock.cli.approve import signed
+from airlock.cli.approve import to_be_signed
 from airlock.cli.check import examine_files
 from airlock.cli.decisions import me
 from airlock.cli.output import Refusal
+from airlock.cli.signing import Signing
+from airlock.client import PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import signature_refusal
 from airlock.run.messages import Approve
@@ -203,7 +206,7 @@ def test_tools_shows_every_contract() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("unknown",), ("check",), ("lock", "plan"), ("resolve", "plan", "step", "perhaps", "--reason", "r"),
+    [(), ("unknown",), ("check", "a", "b"), ("lock", "plan"), ("resolve", "plan", "step", "perhaps", "--reason", "r"),
      ("list", "--state", "NOWHERE"), ("list", "--limit", "0"), ("show", "a", "b"), ("tools", "--nothing")],
 )  # fmt: skip
 def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
@@ -224,6 +227,8 @@ def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
      (("list", "--limit", "many"), "'many' is not a whole number from 1 to 10,000"),
      (("lock", "--reason", "r", "--timeout", "-1"), "'-1' is not a number of at least 0"),
      (("keys", "new", "--role", "liev"), "there is no role 'liev': did you mean 'live'?"),
+     (("undo", "a-plan"), "No such command 'undo'. Did you mean 'rollback'?"),
+     (("status", "a-plan"), "No such command 'status'. Did you mean 'show'?"),
      (("health", "--window", "week"), "'week' is not one of: hour, day, all")],
 )  # fmt: skip
 def test_bad_usage_names_what_may_be_written(arguments: tuple[str, ...], said: str) -> None:
@@ -306,16 +311,28 @@ def test_a_namespace_that_is_not_there_names_the_setting() -> None:
     assert refusal_of(RPCError("busy.", RPCStatusCode.UNAVAILABLE, b"")) == "Temporal refused: busy"
 
 
-def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None:
+class AnOlderPlan:
+    """A plan that an earlier version admitted: it tells no nonce."""
+
+    plan_id = "p"
+
+    async def preview(self) -> PreviewView:
+        return PreviewView(plan_id="p", state=State.AWAITING_APPROVAL, digest="ab" * 32, text="")
+
+    async def status(self) -> SimpleNamespace:
+        return SimpleNamespace(nonce="")
+
+
+async def test_a_signature_fits_the_seal_it_names_and_no_other(tmp_path: Path) -> None:
     private, public = new_key()
     (tmp_path / "key").write_bytes(private)
-    digest = "ab" * 32
-    preview = PreviewView(plan_id="p", state=State.AWAITING_APPROVAL, digest=digest, text="")
-    approval = signed("p", Approve(by="alice", digest=digest[:12]), preview, tmp_path / "key")
+    plan, by_key, digest = cast("PlanHandle", AnOlderPlan()), Signing(tmp_path / "key"), "ab" * 32
+    approval, rest = await to_be_signed(plan, Approve(by="alice", digest=digest[:12]), by_key)
+    assert not rest.wanted
     assert signature_refusal("p", approval, digest, [f"{public} alice"]) is None
     assert signature_refusal("p", approval, "cd" * 32, [f"{public} alice"]) is not None
-    unsigned = signed("p", Approve(by="alice", digest="cd" * 6), preview, tmp_path / "key")
-    assert unsigned.signature is None
+    unsigned, rest = await to_be_signed(plan, Approve(by="alice", digest="cd" * 6), by_key)
+    assert (unsigned.signature, rest.wanted) == (None, False)
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from airlock.cli.export_files import export_files
+from airlock.cli.records.export_files import export_files
+from airlock.cli.records.verify_files import check_export, files_of, verify
 from airlock.cli.report import report_page, write_report
-from airlock.cli.verify_files import check_export, files_of, verify
 from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUMMARY, TRANSITIONS
 from airlock.export.ledger import line_hash, line_text, linked
 from airlock.export.plan_lines import PlanRecord, plan_record
 from airlock.plans.state import State
 from tests.cli.browser import Browser
 from tests.cli.test_verify import hide, of_version_one, said
+from tests.core import test_authority_check as authority
 from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
-from tests.core.test_seals_exported import LIES, hidden, relinked
+from tests.core.exported_seals import LIES, hidden, relinked
 
 PLANS = 16
 NASTY = '</script><img src=x onerror="document.body.dataset.owned=1">\u202egpj.exe'
@@ -87,6 +88,24 @@ def test_the_browser_computes_the_same_and_shows_who_decided(page: Browser, expo
     for told in ("boss", "approve", "counted", "refused", f"signature fits: {PUBLIC_KEY}", "21-a", "22-b", "does a"):
         assert told in shown
     assert page.requests() == [(tmp_path / "r.html").resolve().as_uri()]
+
+
+AMENDED = Path(__file__).with_name("exports") / "amended"
+"""The export of a plan of two steps that bob amended by a third; every decision about it was signed, two approvals each."""
+
+
+def test_the_page_judges_an_amended_and_signed_plan_as_verify_does(page: Browser, tmp_path: Path) -> None:
+    found = check_export(AMENDED)
+    assert (found.findings, found.seals.signatures) == ([], 5)
+    page.open(report(AMENDED, tmp_path / "r.html"))
+    verdict, text = page.checked()
+    assert (verdict, "Nothing is wrong" in text) == ("good", True), text
+    assert "signatures of SSH keys and passkeys are checked by `airlock verify`, not by this page" in text
+    assert "which approvals of earlier seals count for it is checked by `airlock verify`, not by this page" in text
+    folder = shutil.copytree(AMENDED, tmp_path / "changed")
+    (folder / APPROVALS).write_text((folder / APPROVALS).read_text().replace('"by":"bob"', '"by":"rob"', 1))
+    page.open(report(folder, tmp_path / "changed.html"))
+    assert page.checked()[0] == "bad"
 
 
 def test_a_changed_byte_is_named_as_verify_names_it(page: Browser, exported: Path, tmp_path: Path) -> None:
@@ -266,6 +285,27 @@ def test_every_lie_that_was_hashed_again_is_named_in_the_browser_where_verify_na
         assert verdict == "bad", (name, expected[0])
         first = page.value("document.querySelector('#findings code').textContent")
         assert first == f"{expected[0].file}:{expected[0].line}", (name, text, expected[0])
+
+
+def test_every_decision_that_the_sealed_policy_does_not_allow_is_named_where_verify_names_it(
+    page: Browser, exported: Path, tmp_path: Path
+) -> None:
+    page.open(report(exported, tmp_path / "r.html"))
+    page.checked()
+    write(tmp_path / "honest", [plan_record(trace(authority.guarded()))])
+    assert verify(tmp_path / "honest") == []
+    page.choose(sorted((tmp_path / "honest").iterdir()))
+    verdict, text = page.checked()
+    assert verdict == "good", text
+    for number, (name, change) in enumerate(authority.FORGED.items()):
+        folder = tmp_path / str(number)
+        write(folder, [authority.rewritten(authority.guarded(), change)])
+        page.choose(sorted(folder.iterdir()))
+        verdict, text = page.checked()
+        (expected,) = verify(folder)
+        assert verdict == "bad", (name, expected)
+        first = page.value("document.querySelector('#findings li').textContent")
+        assert first == f"{expected.file}:{expected.line} {expected.message}", (name, text)
 
 
 @pytest.mark.parametrize("name", [name for name in EXPORT_FILES if name.endswith(".json")])

@@ -6,14 +6,14 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airlock.cli.records.verify_files import check_export, files_of, verify
 from airlock.cli.report import write_report
-from airlock.cli.verify_files import check_export, files_of, verify
 from airlock.export.files import (
     APPROVALS,
     DOCUMENTS,
@@ -177,6 +177,20 @@ def test_a_record_that_was_hashed_again_is_judged_as_verify_judges_it(page: Brow
     assert bad > CASES // 2
 
 
+def test_true_is_no_version_1_for_verify_nor_for_the_page(page: Browser, exported: Path, tmp_path: Path) -> None:
+    """They are equal in Python, and different in the JSON that was exported."""
+    report(page, exported, tmp_path / "r.html")
+    for name in sorted(read(exported)):
+        files = read(exported)
+        files[name][0]["schema_version"] = True
+        folder = tmp_path / name
+        write(folder, files)
+        found = verify(folder)
+        assert found, name
+        verdict, first, text = opened(page, folder)
+        assert (verdict, first.split(":")[0]) == ("bad", found[0].file), (name, found[0], text)
+
+
 def test_every_total_of_the_summary_and_of_the_conflicts_is_counted_again(
     page: Browser, exported: Path, tmp_path: Path
 ) -> None:
@@ -207,8 +221,44 @@ def test_the_page_knows_every_rule_of_the_schemas(page: Browser, exported: Path,
         f"{name}.jsonl" if f"{name}.jsonl" in LINES else f"{name}.json": one for name, one in export_schemas().items()
     }
     assert json.loads(page.value("JSON.stringify(SCHEMAS)")) == published
-    asked = "(() => { try { schemaFault({maxLength: 3}, parse('\"abcd\"')); } catch (error) { return error.message; } })()"
-    assert page.value(asked) == "this page does not know the rule maxLength"
+    known = page.value("[...Object.keys(RULES), ...PLACES, ...SILENT, '$ref', 'anyOf', 'oneOf']")
+    assert keywords(published.values()) <= set(known)
+    asked = "(() => { try { schemaFault({multipleOf: 3}, parse('4')); } catch (error) { return error.message; } })()"
+    assert page.value(asked) == "this page does not know the rule multipleOf"
+
+
+def keywords(schemas: Iterable[Any]) -> set[str]:
+    """Return every keyword of some JSON Schemas."""
+    found: set[str] = set()
+    for schema in schemas:
+        if isinstance(schema, dict):
+            found |= schema.keys()
+            for keyword, value in schema.items():
+                named = keyword in ("properties", "patternProperties", "$defs")
+                # what a discriminator maps are names of members, which the schemas under oneOf hold again
+                found |= keywords(value.values() if named else () if keyword == "discriminator" else [value])
+        elif isinstance(schema, list):
+            found |= keywords(schema)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ("{maxLength: 2}", "\U0001f600b", "abc"),
+        ("{minLength: 2}", "ab", "\U0001f600"),
+        ("{minItems: 1}", [1], []),
+        ("{oneOf: [{const: 1}, {const: 2}], discriminator: {}}", 2, 3),
+    ],
+)
+def test_the_page_judges_by_a_rule(
+    page: Browser, exported: Path, tmp_path: Path, rule: str, good: object, bad: object
+) -> None:
+    report(page, exported, tmp_path / "r.html")
+    judged = (
+        f"[{json.dumps(good)}, {json.dumps(bad)}].map((one) => schemaFault({rule}, parse(JSON.stringify(one))) === null)"
+    )
+    assert page.value(judged) == [True, False]
 
 
 def test_a_moment_in_another_spelling_is_the_same_moment_in_the_page(page: Browser, exported: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -87,7 +88,8 @@ async def test_a_refusal_at_admission_exits_1(starter: Starter, plan_file: PlanF
     assert "no tool 'file_writ' in the catalogue" in said.json["problems"][0]["message"]
     again = await starter("start", plan_file(plan), "--no-catalogue")
     assert again.code == 1
-    assert "refused the plan at admission" in again.err
+    assert "the plan was refused before, and nothing was started now" in again.err
+    assert "submit it under a new plan_id" in again.err
 
 
 async def test_start_can_wait_for_the_end(starter: Starter, airlock: Airlock, plan_file: PlanFile) -> None:
@@ -176,12 +178,34 @@ async def test_a_signature_is_sent_and_judged(starter: Starter, airlock: Airlock
     assert said.code == 1
     assert f"--sign-key: {tmp_path / 'key'}: No such file or directory" in said.err
     (tmp_path / "key").write_text("no key")
-    assert "the approval cannot be signed: the key file cannot be read" in (await starter(*approve, digest)).err
+    assert "the decision cannot be signed: the key file cannot be read" in (await starter(*approve, digest)).err
     (tmp_path / "key").write_bytes(new_key()[0])
     assert "no authorized key is listed for 'alice'" in (await starter(*approve, digest[:32])).err
     assert "this is not the digest of the current preview" in (await starter(*approve, "0" * 32)).err
     # another preview with these 12 characters can be found by trying, and be shown before this one is signed
     assert "--digest: names too little to be signed" in (await starter(*approve, digest[:31])).err
+
+
+async def test_a_decision_is_printed_with_its_signature_instead_of_sent(
+    starter: Starter, airlock: Airlock, tmp_path: Path
+) -> None:
+    await waiting(airlock, note_plan("printed"))
+    (tmp_path / "key").write_bytes(new_key()[0])
+    printed = await starter(
+        "deny", "printed", "--by", "alice", "--reason", "it's wrong", "--sign-key", str(tmp_path / "key"), "--print-command",
+        "--json",
+    )  # fmt: skip
+    assert printed.code == 0
+    signal, update = shlex.split(printed.json["signal"]), shlex.split(printed.json["update"])
+    assert signal[:7] == ["temporal", "workflow", "signal", "--workflow-id", "plan-printed", "--name", "deny"]
+    sent = json.loads(signal[-1])
+    assert (sent["by"], sent["reason"], sent["evidence"]["kind"]) == ("alice", "it's wrong", "ssh")
+    assert json.loads(update[-1]) == {"decision": "deny", **sent}
+    locked = await starter("lock", "--by", "alice", "--reason", "drill", "--print-command")
+    assert "temporal workflow signal --workflow-id gate-live --name lock" in locked.out
+    assert (await airlock.plan("printed").status()).state is State.AWAITING_APPROVAL
+    verdict = await airlock.plan("printed").decide("deny", **sent)
+    assert "no authorized key is listed" in verdict.reason
 
 
 async def test_list_filters_and_limits(starter: Starter, airlock: Airlock) -> None:

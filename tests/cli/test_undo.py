@@ -1,6 +1,7 @@
 """`starter.py rollback` of a plan that has ended, with real files: asked for, read, approved, and only once."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from airlock.client import Airlock
 from airlock.plans.state import State
 from devtools.environment import Environment
 from tests.cli.conftest import Said, Starter, note_plan
+from tests.signers import SshPerson
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +44,10 @@ async def test_a_plan_that_has_ended_is_undone_from_the_command_line(starter: St
     assert 'requested by "carol"' in shown.out
     assert "undo-past" in (await _listed(starter)).out
     digest = (await airlock.plan("undo-past").status()).digest
+    rules = starter.env.work_folder / "rules.toml"
+    rules.write_text('[[policy.rule]]\nid = "all"\nwhen = \'step.read_only\'\nthen = "deny"\n', encoding="utf-8")
+    explained = await starter("policy", "explain", "undo-past", "--config", str(rules))
+    assert (explained.code, "is an undo: no rule looks at one" in explained.err) == (1, True), explained
     own = await starter("approve", "undo-past", "--digest", str(digest), "--by", "carol")
     assert own.code == 1
     assert (folder / "two.md").exists()
@@ -68,6 +74,35 @@ async def _listed(starter: Starter) -> Said:
             said = await starter("list")
             if "undo-past" in said.out:
                 return said
+
+
+async def test_the_request_for_an_undo_is_signed_from_the_command_line(
+    starter: Starter, airlock: Airlock, tmp_path: Path
+) -> None:
+    await ended(airlock, note_plan("signed-request"))
+    (tmp_path / "key").write_bytes(SshPerson("carol").file)
+    request = (
+        "rollback",
+        "signed-request",
+        "--reason",
+        "wrong folder",
+        "--by",
+        "carol",
+        "--sign-key",
+        str(tmp_path / "key"),
+    )
+    # no key is listed in this environment: a signature that cannot count is no request
+    refused = await starter(*request)
+    assert refused.code == 1
+    told = refused.err.replace("\n", " ")
+    assert "no authorized key is listed for 'carol'" in told
+    assert "Nothing was undone" in told
+    undoing = airlock.plan("undo-signed-request")
+    assert (await undoing.result()).outcome == "aborted"
+    (entry,) = [one for one in (await undoing.audit()).entries if one.what == "rollback"]
+    assert (entry.kind, entry.by, entry.signed) == ("refused", "carol", None)
+    assert (starter.env.work_folder / "signed-request" / "two.md").exists()
+    assert (await starter(*request[:-2])).code == 0
 
 
 async def test_a_file_that_somebody_changed_since_is_shown_and_settled_by_hand(starter: Starter, airlock: Airlock) -> None:

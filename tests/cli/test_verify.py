@@ -19,10 +19,10 @@ from typer.testing import CliRunner, Result
 
 from airlock.base.canonical import digest
 from airlock.base.errors import AirlockError
-from airlock.cli.export_files import carried_over, export_files
-from airlock.cli.openings import OpeningsFile, read_openings
+from airlock.cli.records.export_files import carried_over, export_files
+from airlock.cli.records.openings import OpeningsFile, read_openings
+from airlock.cli.records.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, check_export, verify
 from airlock.cli.verify import verify as verify_command
-from airlock.cli.verify_files import MAX_DOCUMENT_BYTES, MAX_FINDINGS, check_export, verify
 from airlock.export.documents import OrchestrationSummary, UnreadablePlan
 from airlock.export.files import (
     APPROVALS,

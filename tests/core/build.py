@@ -23,7 +23,7 @@ from airlock.run.decisions.approval import approved_steps
 from airlock.run.decisions.decision import decide
 from airlock.run.live.call_results import after_calls, take_outcomes
 from airlock.run.messages import parse_message
-from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.rehearsal import begin_rehearsal, seal_run, take_mocks, take_previews
 from airlock.run.state import Run
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -107,7 +107,7 @@ def reassigned(frozen: Admitted, step_id: str, agent: str) -> Admitted:
 def new_run(proposed: Plan, rules: Policy = OPEN_POLICY) -> Run:
     """Return a run in MOCK, admitted."""
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)
-    run.begin_rehearsal(admitted(proposed, rules))
+    begin_rehearsal(run, admitted(proposed, rules))
     return run
 
 
@@ -121,7 +121,7 @@ def preview(step_id: str, **more: Any) -> StepPreview:
 def rehearse(run: Run, now: datetime = NOW, previews: Mapping[str, StepPreview] | None = None) -> Run:
     """From MOCK or DRY_RUN to AWAITING_APPROVAL, every rehearsal working, or to COMPLETED when nothing may go live."""
     if run.state is State.MOCK:
-        run.begin_rehearsal(run.contracts())
+        begin_rehearsal(run, run.contracts())
         take_mocks(run, [])
         if not run.left(Mode.DRY_RUN):
             run.apply(Event.CAPPED, now)

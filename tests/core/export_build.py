@@ -9,10 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from airlock.admission.conflicts.conflict import Answer, ConflictKind, conflict
 from airlock.base.canonical import digest
+from airlock.base.keys import read_private_key
 from airlock.export.documents import Assessment, HealthAnomaly, HealthMetrics, LatencyMs, SystemHealth
+from airlock.export.files import ROLLBACKS, TRANSITIONS
 from airlock.export.lines import LearningSignal
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
 from airlock.export.seal_traces import DECISIONS, SealTrace, StoredMessage, TracedEntry, seal_trace
+from airlock.export.verification import NumberedLine, PlanLines
 from airlock.plans.outcome import CallInDoubt, UndoFailed, Undone
 from airlock.plans.state import Event
 from airlock.run.audit import AuditEntry, AuditKind
@@ -104,7 +107,8 @@ def resealed() -> Run:
 
 def _signed(run: Run) -> Approve:
     approval = Approve(by="boss", digest=str(run.digest), reason="because")
-    return approval.model_copy(update={"signature": sign(PRIVATE_KEY, run.name, approval, str(run.digest))})
+    signature = sign(read_private_key(PRIVATE_KEY), run.name, approval, str(run.digest))
+    return approval.model_copy(update={"signature": signature})
 
 
 RUNS = (completed, rolled_back, parked, in_doubt, settled, denied, rehearsed)
@@ -177,7 +181,7 @@ def _stored(run: Run, entry: AuditEntry, name: str, digest: str | None, at: date
         return None
     sent: dict[str, Any] = {"by": entry.by, "reason": "because", "digest": digest}
     if entry.what == "approve" and run.contracts().policy.authorized_keys:
-        sent["signature"] = sign(PRIVATE_KEY, name, Approve.model_validate(sent), str(digest))
+        sent["signature"] = sign(read_private_key(PRIVATE_KEY), name, Approve.model_validate(sent), str(digest))
     return StoredMessage(at=at - timedelta(milliseconds=3), content=sent)
 
 
@@ -220,3 +224,17 @@ def health() -> SystemHealth:
         health_assessment=Assessment.GOOD, health_score=81.5, score_low=79.0, score_high=84.0, approval_accuracy=0.75,
         samples={"calls": 40}, anomalies=(anomaly,), metrics=metrics, timestamp=NOW,
     )  # fmt: skip
+
+
+ONE = plan_record(trace(rolled_back(), 3)).at(0)
+
+
+def placed(record: PlanRecord, index: int = 0) -> PlanLines:
+    return PlanLines(
+        index,
+        NumberedLine(1, record.execution),
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.transitions, start=1)),
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.rollbacks, start=1)),
+        {TRANSITIONS: len(record.transitions) + 1, ROLLBACKS: len(record.rollbacks) + 1},
+        tuple(NumberedLine(number, line) for number, line in enumerate(record.seals, start=1)),
+    )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from airlock.admission.admitted import Admission, Admitted
 from airlock.plans.contract import Mode
-from airlock.run.sealed import sealed_content
+from airlock.run.sealing.sealed import sealed_content
 from airlock.run.state import Run
 from tests.core.build import NOW, TOOLS, admitted, dags, new_run, plan, plan_of, reassigned, step
 

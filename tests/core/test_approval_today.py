@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Verdict
+from airlock.base.keys import read_private_key
 from airlock.plans.state import State
 from airlock.run.decisions.decision import decide
 from airlock.run.decisions.signature import sign
@@ -93,12 +94,12 @@ def test_only_todays_keys_verify_a_signature() -> None:
     rules = {"signature_required": "always"}
     run = awaiting(PLAN, policy(**rules, authorized_keys=[ALICE]))
     unsigned = Approve(by="alice", digest=run.digest or "")
-    signature = sign(KEY_FILE, run.name, unsigned, run.digest or "")
+    signature = sign(read_private_key(KEY_FILE), run.name, unsigned, run.digest or "")
     withdrawn = vote(run, policy(**rules, authorized_keys=[ALICE.replace("alice", "bob")]), signature=signature)
     assert withdrawn.reason == "today's policy: no authorized key is listed for 'alice'"
     assert vote(run, policy(**rules, authorized_keys=[ALICE]), signature=signature).accepted
     other = awaiting(PLAN, policy(**rules, authorized_keys=[ALICE.replace("alice", "bob")]))
-    signature = sign(KEY_FILE, other.name, unsigned, other.digest or "")
+    signature = sign(read_private_key(KEY_FILE), other.name, unsigned, other.digest or "")
     assert vote(other, policy(**rules, authorized_keys=[ALICE]), signature=signature).accepted
 
 

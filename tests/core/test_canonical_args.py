@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field, fi
 from airlock.admission.examination import examine
 from airlock.base.canonical import canonical_json
 from airlock.base.errors import ConfigError
-from airlock.plans.canonical_args import Open, bind_canonical, canonical, identity, round_trip_problems
-from airlock.plans.canonical_field import NotCanonical
+from airlock.plans.arguments.canonical_args import Open, bind_canonical, canonical, identity, round_trip_problems
+from airlock.plans.arguments.canonical_field import NotCanonical
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract
 from airlock.plans.drift import drift_beside, overlap

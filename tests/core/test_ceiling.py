@@ -10,7 +10,7 @@ from airlock.admission.policy import Policy
 from airlock.plans.contract import Mode, Reversibility, Risk, lowest
 from airlock.plans.graph import topological_order
 from airlock.plans.outcome import MockFailed, PreviewFailed
-from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.rehearsal import begin_rehearsal, seal_run, take_mocks, take_previews
 from airlock.run.state import Run
 from tests.core.build import (
     NOW,
@@ -213,7 +213,7 @@ def test_rehearsing_anew_forgets_old_failures_and_old_previews() -> None:
     run = new_run(plan(step("a")))
     take_mocks(run, [MockFailed(step="a", error="no")])
     take_previews(run, [preview("a")])
-    run.begin_rehearsal(run.contracts())
+    begin_rehearsal(run, run.contracts())
     assert run.ceilings["a"].mode is Mode.LIVE
     assert run.previews == {}
 

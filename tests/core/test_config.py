@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool import tool
@@ -44,6 +44,22 @@ def test_two_settings_models_of_one_section_are_refused():
 
     with pytest.raises(ConfigError, match="two settings models share this section"):
         Catalogue([make("a", One), make("b", Other)])
+
+
+@pytest.mark.parametrize(
+    ("toml", "place", "said"),
+    [
+        ("[policy.decisions.unlok]\npeople = 2", "policy.decisions.unlok", "is unknown here; did you mean 'unlock'?"),
+        ("[policy.decisions.approve.by_risk.HUGE]\npeople = 2", "policy.decisions.approve.by_risk.HUGE", "write 'LOW', "),
+        ('[console]\npeople = ["@approvers"]', "console.people", "'@approvers': there is no such role"),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_told_where_it_stands(toml: str, place: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(toml)
+    (problem,) = refused.value.problems
+    assert problem.where == place
+    assert said in f"{problem.message}; {problem.fix}"
 
 
 @pytest.mark.parametrize("poison", ["[" * 5_000 + "]" * 5_000, "[" * 150 + "]" * 150, "9" * 5_000, '"\\ud800"', "[[1"])

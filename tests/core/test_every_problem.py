@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.examination import Examination, examine
 from airlock.admission.policy import Policy
 from airlock.admission.readable import further_problems
@@ -300,7 +300,7 @@ timeot = 3
 
 def test_what_was_left_out_contradicts_nothing() -> None:
     found = wrong('[policy]\nsignature_required = "always"\nauthorized_keys = ["no key"]')
-    assert list(found) == ["policy.authorized_keys"]
+    assert list(found) == ["policy.authorized_keys.0"]
     found = wrong('[catalogue]\nmodles = ["own"]\n[contracts.own_tool]\nrisk = "LOW"')
     assert list(found) == ["catalogue.modles"], "the tool may be in a module that the wrong key names"
 

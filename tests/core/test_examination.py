@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airlock.admission import examination as module
 from airlock.admission.ceiling import ceilings
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.admission.examination import Examination, examine
 from airlock.admission.reliability import Reliability
 from airlock.base.errors import PlanError

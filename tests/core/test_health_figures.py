@@ -19,7 +19,7 @@ from airlock.run.decisions.entry import take_refusal
 from airlock.run.decisions.permission import STALE
 from airlock.run.live.call_results import after_rollback, take_probe, take_undo
 from airlock.run.outcome import Outcome
-from airlock.run.rehearsal import record_conflicts, take_mocks
+from airlock.run.rehearsal import begin_rehearsal, record_conflicts, take_mocks
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
 from airlock.run.unrehearsed import end_unrehearsed
@@ -44,7 +44,7 @@ class Life:
     def admit(self, *conflicts: Conflict) -> "Life":
         self.run.record(AuditKind.ADMISSION, "admitted", NOW)
         record_conflicts(self.run, conflicts, NOW)
-        self.run.begin_rehearsal(admitted(self.run.plan))
+        begin_rehearsal(self.run, admitted(self.run.plan))
         rehearse(self.run)
         return self.report()
 
@@ -124,7 +124,7 @@ def partly() -> Life:
 def rehearsal_failed() -> Life:
     life = Life(step("a"), step("b"))
     life.run.record(AuditKind.ADMISSION, "admitted", NOW)
-    life.run.begin_rehearsal(admitted(life.run.plan))
+    begin_rehearsal(life.run, admitted(life.run.plan))
     life.run.apply(Event.REHEARSED, NOW)
     end_unrehearsed(life.run, [PreviewFailed(step="a", error="no answer", unlooked=True)], NOW)
     return life.report()
@@ -293,7 +293,7 @@ def test_every_figure_counts_what_its_page_says(name: str) -> None:
 def test_a_mock_that_failed_is_no_live_call() -> None:
     life = Life(step("a"), step("b", "write", "a"))
     life.run.record(AuditKind.ADMISSION, "admitted", NOW)
-    life.run.begin_rehearsal(admitted(life.run.plan))
+    begin_rehearsal(life.run, admitted(life.run.plan))
     take_mocks(life.run, [MockFailed(step="a", error="no")])
     life.run.apply(Event.CAPPED, NOW)
     health = life.report().health

@@ -20,11 +20,12 @@ from airlock.gates.protocol import Release
 from airlock.gates.semaphore import Gate
 from airlock.gates.view import gate_view
 from airlock.plans.outcome import CallInDoubt, ProbeAnswer
+from airlock.run.displacement import displace, lose
 from airlock.run.live.call_results import after_calls, after_rollback, take_probe
 from airlock.run.live.gate_requests import leave_request, take_left
 from airlock.run.state import Run
 from tests.core.build import NOW, call, live, live_run, say
-from tests.core.test_gate import START, wants
+from tests.core.gate_build import START, wants
 from tests.core.test_gate_requests import HOLDER, LIVE, TWO_ROWS, entered
 
 CALL = DoubtfulCall(plan="p", step="a", since=START, why="w")
@@ -239,8 +240,8 @@ def test_a_probe_settles_and_a_skip_does_not() -> None:
 
 def test_an_attempt_that_was_lost_is_told_although_a_later_one_answered() -> None:
     run = entered(live_run(TWO_ROWS))
-    run.lose("a")
-    run.lose("r")
+    lose(run, "a")
+    lose(run, "r")
     for name in ("a", "b", "r"):
         call(run, live(name))
     after_calls(run, [], NOW, deadline_passed=False)
@@ -250,5 +251,5 @@ def test_an_attempt_that_was_lost_is_told_although_a_later_one_answered() -> Non
 def test_a_run_that_was_reset_while_live_tells_what_the_other_run_may_be_calling() -> None:
     run = entered(live_run(TWO_ROWS))
     call(run, live("b"))
-    run.displace()
+    displace(run)
     assert run.lost == ("a",)

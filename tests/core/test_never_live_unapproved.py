@@ -27,7 +27,7 @@ from airlock.run.decisions.decision import decide, refuse
 from airlock.run.live.call_results import after_calls, after_rollback, keep, outcome_of, take_outcomes, take_probe, take_undo
 from airlock.run.messages import Approve, Resolve, parse_message
 from airlock.run.outcome import Outcome
-from airlock.run.rehearsal import seal_run, take_mocks, take_previews
+from airlock.run.rehearsal import begin_rehearsal, seal_run, take_mocks, take_previews
 from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
 from tests.core.build import (
@@ -95,7 +95,7 @@ class Airlock(RuleBasedStateMachine):
 
     def rehearse_well(self, broken: Sequence[str] = ()) -> None:
         assert not self.run.in_flight
-        self.run.begin_rehearsal(self.run.contracts())
+        begin_rehearsal(self.run, self.run.contracts())
         take_mocks(self.run, [MockFailed(step=name, error="no") for name in broken if name in self.run.left(Mode.MOCK)])
         self.run.apply(Event.REHEARSED if self.run.left(Mode.DRY_RUN) else Event.CAPPED, self.now)
 

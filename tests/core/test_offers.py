@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from airlock.admission.offers import offered_tool, rights_of, rights_of_all, rules_of
+from airlock.admission.offers import example_step, offered_tool, rights_of, rights_of_all, rules_of
 from airlock.admission.policy import Policy
+from airlock.plans.arguments.schema_arguments import SchemaArguments
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.tool import tool
+from airlock.plans.tool import Tool, tool
 from airlock.plans.tool_call import ToolCall
 
 
@@ -51,6 +52,20 @@ def look(args: Odd, call: ToolCall) -> Any:
     raise AssertionError
 
 
+def test_a_planner_is_told_how_many_people_approve() -> None:
+    more = {"approve": {"people": 2, "by_risk": {"HIGH": {"people": 3}, "MEDIUM": {"people": 1}}}}
+    found = rules_of(Policy.model_validate({"decisions": more}))
+    assert (found["approvals_required"], found["approvals_required_by_risk"]) == (2, {"HIGH": 3})
+    assert "approvals_required_by_risk" not in rules_of(Policy())
+
+
+def described(schema: dict[str, Any]) -> Tool:
+    def live(args: SchemaArguments, call: ToolCall) -> Any:
+        raise AssertionError
+
+    return tool(name="foreign", risk="LOW", reversibility="read_only", arguments=schema)(live)
+
+
 CATALOGUE = Catalogue([mail, look])
 POLICY = Policy.model_validate(
     {
@@ -69,6 +84,16 @@ def test_an_example_is_one_that_the_tool_accepts_or_none() -> None:
     assert document["risk"] == "HIGH"
     assert offered_tool(CATALOGUE, "look")["examples"] == []
     assert offered_tool(CATALOGUE, "look")["output"] == {}
+
+
+def test_the_schema_of_another_system_may_ask_for_anything() -> None:
+    fields = {"a": True, "b": {"type": "string", "minLength": 10**12}, "c": {"type": "array", "minItems": 10**12}}
+    huge = {"type": "object", "properties": fields, "required": ["a", "b", "c"]}
+    assert example_step(described(huge), huge) is None
+    chosen = {"type": "object", "properties": {"a": True, "b": False}, "anyOf": [{"required": ["a"]}]}
+    step = example_step(described(chosen), chosen)
+    assert step is not None
+    assert step["args"] == {"a": "value"}
 
 
 def test_each_agent_is_told_its_tools_and_ceilings() -> None:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializeAsAny, Ty
 from typing_extensions import TypedDict
 
 from airlock.admission.examination import examine
+from airlock.plans.arguments.output_shape import OutputShape
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.output_shape import OutputShape
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import ToolCall
 from tests.core.build import OPEN_POLICY, Free, catalogue, plan, step

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from airlock.admission.policy import Policy
+from airlock.base.keys import read_private_key
 from airlock.gates.protocol import EntryRefused
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Mode
@@ -225,7 +226,8 @@ def test_a_signature_that_only_today_demands():
     given = evidence()
     refused(judged(given, today), UNAPPROVED, "today's policy", "signature")
     (vote,) = given.votes
-    signed = vote.approval.model_copy(update={"signature": sign(private, "p-1", vote.approval, given.digest)})
+    signature = sign(read_private_key(private), "p-1", vote.approval, given.digest)
+    signed = vote.approval.model_copy(update={"signature": signature})
     good = given.model_copy(update={"votes": (vote.model_copy(update={"approval": signed}),)})
     assert isinstance(judged(good, today), Permission)
 
@@ -235,7 +237,7 @@ def test_a_key_that_was_withdrawn_does_not_sign_any_more():
     rules = policy(signature_required="always", authorized_keys=[line])
     run = awaiting(PLAN, rules)
     approval = Approve(by="boss", digest=str(run.digest))
-    assert say(run, "approve", signature=sign(private, "p-1", approval, str(run.digest))).accepted
+    assert say(run, "approve", signature=sign(read_private_key(private), "p-1", approval, str(run.digest))).accepted
     assert isinstance(judged(shown(run), rules), Permission)
     refused(judged(shown(run), policy()), UNAPPROVED, "today's policy", "no authorized key")
 

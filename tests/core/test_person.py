@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airlock.admission.budget import agent_scope, budget_problems, budgets_of, scopes, spending_by_agent
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import ConfigError
+from airlock.base.keys import read_private_key
 from airlock.base.person import folded, name_problem, same_person, spellings
 from airlock.gates.locks import GateLock
 from airlock.plans.state import State
@@ -119,7 +120,7 @@ def test_a_key_counts_for_its_approver_in_any_spelling() -> None:
     rules = policy(signature_required="always", authorized_keys=[f"{public} Jos\u00e9"])
     run = awaiting(plan(step("a")), rules)
     approval = Approve(by="Jose\u0301", digest=str(run.digest))
-    signature = sign(private, run.name, approval, str(run.digest))
+    signature = sign(read_private_key(private), run.name, approval, str(run.digest))
     assert "no authorized key" in say(_old(run), "approve", by="Jose\u0301", signature=signature).reason
     assert say(awaiting(plan(step("a")), rules), "approve", by="Jose\u0301", signature=signature).accepted
 

@@ -8,6 +8,7 @@ from airlock.gates.protocol import ClaimOutcome
 from airlock.plans.outcome import CallInDoubt, ProbeAnswer
 from airlock.plans.state import State
 from airlock.run.call_record import CallStatus
+from airlock.run.displacement import lose
 from airlock.run.live.call_results import after_calls, take_probe
 from airlock.run.live.gate_requests import leave_request
 from airlock.run.state import Run
@@ -24,7 +25,7 @@ def mailing(doubt: CallInDoubt, *, fenced: bool = False, epoch: int = 1, earlier
     steps = {**admitted.steps, "send": dataclasses.replace(row, contract=contract)}
     run.admitted = admitted.model_copy(update={"steps": steps, "epoch": epoch})
     if earlier_loss:
-        run.lose("send")
+        lose(run, "send")
     call(run, live("a"))
     call(run, doubt)
     return run

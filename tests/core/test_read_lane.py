@@ -35,7 +35,7 @@ from airlock.run.outcome import Outcome
 from airlock.run.permit import Permits
 from airlock.run.presentation.preview import render_preview
 from airlock.run.rehearsal import seal_run
-from airlock.run.sealed import MAX_SHOWN_READ
+from airlock.run.sealing.sealed import MAX_SHOWN_READ
 from airlock.run.state import Run
 from tests.core.build import NOW, catalogue, make_tool, new_run, plan, policy, rehearse, step
 

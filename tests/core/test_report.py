@@ -14,7 +14,14 @@ from airlock.run.audit import AuditKind
 from airlock.run.live.call_results import after_rollback, keep, take_probe, take_undo
 from airlock.run.live.gate_reactions import drop_duplicates
 from airlock.run.outcome import Outcome
-from airlock.run.rehearsal import record_conflicts, seal_run, take_mocks, take_previews
+from airlock.run.rehearsal import (
+    begin_previews,
+    begin_rehearsal,
+    record_conflicts,
+    seal_run,
+    take_mocks,
+    take_previews,
+)
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
 from tests.core.build import (
@@ -55,7 +62,7 @@ def admitted_run(proposed: object = THREE, *conflicts: Conflict) -> Run:
     run = Run(plan=proposed, submitted_at=NOW, since=NOW)  # type: ignore[arg-type]
     run.record(AuditKind.ADMISSION, "admitted", NOW)
     record_conflicts(run, conflicts, NOW)
-    run.begin_rehearsal(admitted(run.plan))
+    begin_rehearsal(run, admitted(run.plan))
     return run
 
 
@@ -285,7 +292,7 @@ def test_a_second_stay_counts_only_what_is_new() -> None:
     assert run.state is State.DRY_RUN
     reports.append(reported(run, stage_left(run), since))
     since = run.audited
-    run.begin_previews()
+    begin_previews(run)
     rehearse(run)
     say(run, "approve")
     reports.append(reported(run, stage_left(run), since))

@@ -4,6 +4,7 @@ import pytest
 
 from airlock.gates.claim import claim_details
 from airlock.gates.protocol import Claimed, ClaimOutcome, GateWait
+from airlock.run.displacement import displace
 from tests.core.build import awaiting, live_run, plan, step
 
 CLAIMED = Claimed(plan_id="p", step="a", holder="plan-p", tool="crm.write")
@@ -12,7 +13,7 @@ CLAIMED = Claimed(plan_id="p", step="a", holder="plan-p", tool="crm.write")
 def test_a_reset_before_anything_was_held_displaces_nothing():
     run = awaiting(plan(step("a")))
     moves = run.moves
-    run.displace()
+    displace(run)
     assert (run.displaced, run.moves) == (False, moves)
 
 
@@ -22,7 +23,7 @@ def test_a_reset_of_a_run_that_held_or_waited_for_something_asks_again(what: str
     if what == "wait":
         run.gate_wait = GateWait(gate="gate-live", name="live", position=1)
     moves = run.moves
-    run.displace()
+    displace(run)
     assert (run.displaced, run.claims, run.moves) == (True, {}, moves + 1)
 
 

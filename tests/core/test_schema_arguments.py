@@ -6,11 +6,18 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airlock import SchemaArguments, arguments_of
-from airlock.activities.tool_functions import as_model
+from airlock.activities.functions.tool_functions import as_model
 from airlock.admission.examination import examine
 from airlock.base.canonical import digest
 from airlock.base.errors import ContractError
-from airlock.plans.canonical_args import NotCanonical, bind_canonical, canonical, identity, round_trip_problems, validated
+from airlock.plans.arguments.canonical_args import (
+    NotCanonical,
+    bind_canonical,
+    canonical,
+    identity,
+    round_trip_problems,
+    validated,
+)
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.refs import UNKNOWN
 from airlock.plans.tool import Tool, tool
@@ -182,7 +189,8 @@ def test_properties_that_are_not_named_are_open_unless_the_schema_closes_them() 
         (schema({"a": {"$ref": "#/properties/a"}}), "the schema refers to itself"),
         (schema({"a": {"allOf": [{"$ref": "#/properties/a"}]}}), "the schema refers to itself"),
         (schema({"a": {"pattern": "(?=x)y"}}), "at #/properties/a/pattern: the expression cannot be checked in linear time"),
-        (schema({}, patternProperties={"x": {}}), "at #/patternProperties: patternProperties is not supported"),
+        (schema({}, patternProperties={"(?=x)y": {}}), "at #/patternProperties: the expression cannot be checked"),
+        (schema({}, patternProperties={"x": {}}, unevaluatedProperties=False), "not supported beside patternProperties"),
         (schema({"a": {"$dynamicRef": "#x"}}), "$dynamicRef is not supported"),
         (schema({"a": {"$id": "x"}}), "a part with an id of its own"),
         (schema({"a": {"type": "integer", "default": "x"}}), "at #/properties/a/default: the default does not fit"),
@@ -199,7 +207,7 @@ def test_a_schema_that_cannot_be_used_names_the_place(document: dict[str, Any], 
     assert str(caught.value).startswith("tool 'look': its arguments ")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_no_expression_and_no_nesting_stops_a_worker() -> None:
     evil = arguments_of(schema({"a": {"type": "string", "pattern": "^(a+)+$"}}))
     assert wrong({"a": "a" * 50_000 + "!"}, evil)
@@ -250,3 +258,37 @@ def test_the_tools_of_the_guide() -> None:
     assert rooms.live(validated(rooms.arguments, args), call) == {
         "asked": "find_room", "arguments": {"seats": 4, "building": "north"},
     }  # fmt: skip
+
+
+def test_properties_may_be_named_by_an_expression() -> None:
+    labels = {"type": "object", "patternProperties": {"^x-": {"type": "integer"}}, "additionalProperties": False}
+    for model, wrap in (
+        (arguments_of(labels), lambda each: each),
+        (arguments_of(schema({"m": labels})), lambda each: {"m": each}),
+    ):
+        assert model.model_validate(wrap({"x-a": 1.0})).given() == wrap({"x-a": 1})
+        for wrong, where in (({"x-a": "b"}, "x-a"), ({"y": 1}, "y")):
+            with pytest.raises(ValidationError) as error:
+                model.model_validate(wrap(wrong))
+            assert error.value.errors()[0]["loc"][-1] == where
+
+
+def test_a_schema_of_another_system_is_taken_as_far_as_it_goes() -> None:
+    look_ahead = r"^(?!\.)[a-z.]+@[a-z.]+$"
+    foreign = {
+        "properties": {
+            "sheet": {"type": "string", "default": None},
+            "rows": {"type": "integer", "default": "10"},
+            "to": {"type": "string", "format": "email", "pattern": look_ahead},
+        },
+        "required": ["to"],
+    }
+    with pytest.raises(ContractError):
+        arguments_of(foreign)
+    model = arguments_of(foreign, foreign=True)
+    # a default that does not fit is left to the system, which fills in its own
+    assert model.model_validate({"to": "a@b.test"}).given() == {"to": "a@b.test"}
+    assert model.model_json_schema()["properties"]["to"] == {"type": "string", "format": "email", "x-pattern": look_ahead}
+    for wrong in ({}, {"to": "nobody"}, {"to": "a@b.test", "rows": "10"}, {"to": "a@b.test", "sheet": None}):
+        with pytest.raises(ValidationError):
+            model.model_validate(wrong)

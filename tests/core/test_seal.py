@@ -20,7 +20,7 @@ from airlock.plans.contract import Mode
 from airlock.plans.seal import DIGEST_PREFIX_LENGTH, names_digest, seal
 from airlock.run.presentation.preview import approve_command, render_preview
 from airlock.run.rehearsal import seal_run
-from airlock.run.sealed import Sealed
+from airlock.run.sealing.sealed import Sealed
 from airlock.run.state import Run
 from airlock.run.undo import UndoContent
 from tests.core.build import (
@@ -363,7 +363,7 @@ def test_the_preview_reads_like_a_diff() -> None:
         "  RESOURCE -> DELAY: make and more both need row:k; more waits for make",
         "Order of the calls: find, make, more, tell",
         f"Digest: {EXAMPLE.digest}",
-        "Signatures are required (high): approve with airlock approve --sign-key",
+        "Approval of HIGH risk (tell): signed with an SSH key with --sign-key or --ssh-agent, or a passkey in the console.",
     ):
         assert line in text.split("\n")
     assert "Point of no return: tell" in text

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,39 +9,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from airlock.base.canonical import canonical_json, digest
+from airlock.base.canonical import canonical_json
 from airlock.export.approvals import SealLine
 from airlock.export.first_version import as_first_version
-from airlock.export.hiding import HIDDEN, Openings, hidden_line, hidden_values, misplaced, shows_the_same
-from airlock.export.ledger import line_hash, line_text, linked, seals_genesis
-from airlock.export.plan_lines import PlanRecord, first_difference, plan_record
-from airlock.export.seal_check import SealReport, check_seals
+from airlock.export.ledger import line_text
+from airlock.export.plan_lines import plan_record
 from airlock.export.seal_traces import MAX_MESSAGE, stored_message
 from airlock.export.verification import read_line
 from airlock.run.audit import AuditKind
-from airlock.run.state import MAX_SEALS
+from airlock.run.sealing.kept_seals import MAX_SEALS
 from tests.core.build import NOW, awaiting, live, live_run, plan, rehearse, say, step
 from tests.core.build import call as made_call
 from tests.core.export_build import PUBLIC_KEY, RUNS, completed, denied, records, resealed, rolled_back, trace
-
-KEY = bytes(32)
-
-
-def checked(record: PlanRecord, openings: Openings | None = None) -> tuple[str | None, SealReport]:
-    report = SealReport()
-    fault = check_seals(record, openings or Openings(), report)
-    return (None if fault is None else fault.message), report
-
-
-def relinked(record: PlanRecord, *seals: SealLine) -> PlanRecord:
-    """Return the record with other seals, hashed as if they had always been so."""
-    made: list[SealLine] = []
-    prev = seals_genesis(record.execution.workflow_id, record.execution.first_run_id)
-    for seq, seal in enumerate(seals, start=1):
-        made.append(linked(seal, seq, prev))
-        prev = made[-1].hash
-    line = record.execution.model_copy(update={"seals": len(made), "seals_hash": prev})
-    return record.model_copy(update={"seals": tuple(made), "execution": linked(line, line.seq, line.prev)})
+from tests.core.exported_seals import LIES, _decision, checked, places, relinked
 
 
 @pytest.mark.parametrize("make", [*RUNS, resealed])
@@ -111,58 +90,6 @@ def test_votes_and_denials_are_counted_for_each_step() -> None:
     assert [one.denied_by for one in refused.seals[0].by_step] == [("boss",)]
 
 
-def _decision(seal: SealLine, number: int = 0, **changes: Any) -> SealLine:
-    decisions = list(seal.decisions)
-    decisions[number] = decisions[number].model_copy(update=changes)
-    return seal.model_copy(update={"decisions": tuple(decisions)})
-
-
-def _message(seal: SealLine, **changes: Any) -> SealLine:
-    message = seal.decisions[0].message
-    assert isinstance(message, dict)
-    return _decision(seal, message={**message, **changes})
-
-
-def _content(seal: SealLine, **changes: Any) -> SealLine:
-    return seal.model_copy(update={"content": {**(seal.content or {}), **changes}})
-
-
-LIES: dict[str, tuple[Callable[[SealLine], SealLine], str]] = {
-    "another goal": (lambda seal: _content(seal, goal="harmless"), "content: its digest is"),
-    "no content": (lambda seal: seal.model_copy(update={"content": None}), "content: is missing without a reason"),
-    "another policy": (
-        lambda seal: seal.model_copy(update={"policy": {**(seal.policy or {}), "approvers": ["eve"]}}),
-        "policy: is not the one whose hash was sealed",
-    ),
-    "another contract": (
-        lambda seal: seal.model_copy(update={"contracts": {name: {"tool": "x"} for name in seal.contracts}}),
-        "contracts: the digest of the contract of 'x'",
-    ),
-    "a contract too many": (
-        lambda seal: seal.model_copy(update={"contracts": {**seal.contracts, "0" * 64: {}}}),
-        "contracts: no step has the contract 000000000000",
-    ),
-    "no decision": (lambda seal: seal.model_copy(update={"decisions": ()}), "decisions: are those of entries []"),
-    "another approver": (lambda seal: _decision(seal, by="eve"), "decisions[0].entry: is not what entry"),
-    "another verdict": (lambda seal: _decision(seal, counted=False), "decisions[0].counted: entry"),
-    "other steps": (lambda seal: _decision(seal, steps=("a",)), "decisions[0].steps: are not those of the message"),
-    "a message by another": (lambda seal: _message(seal, by="eve"), "decisions[0].message: is not by 'boss'"),
-    "a message about another seal": (lambda seal: _message(seal, digest="0" * 64), "decisions[0].message.digest"),
-    "another signature": (
-        lambda seal: _message(seal, signature="A" * 86 + "=="), "decisions[0].key: did not make this signature"
-    ),
-    "a signature without its key": (lambda seal: _decision(seal, key=None), "decisions[0].key: another one made"),
-    "no signature": (lambda seal: _message(seal, signature=None), "decisions[0].key: did not make this signature"),
-    "a key without a message": (lambda seal: _decision(seal, message=None), "decisions[0].key: there is no message"),
-    "no message": (
-        lambda seal: _decision(seal, message=None, key=None), "decisions[0].message: is missing without a reason"
-    ),
-    "other voices": (lambda seal: seal.model_copy(update={"by_step": seal.by_step[:1]}), "by_step: is not what"),
-    "another phase id": (lambda seal: seal.model_copy(update={"phase21_plan_id": "x"}), "phase21_plan_id: is not the one"),
-    "another plan": (lambda seal: seal.model_copy(update={"plan_id": "x"}), "names another plan than 'p-0'"),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_that_was_hashed_again_is_named_with_its_field(lie: str) -> None:
     record = plan_record(trace(resealed()))
@@ -177,13 +104,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every value in a JSON value, except the whole."""
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield (*path, key)
-        yield from places(inner, (*path, key))
 
 
 @settings(max_examples=600, derandomize=True, deadline=None)
@@ -293,65 +213,6 @@ def test_what_the_record_does_not_hold_is_noted() -> None:
     assert (message, "is not in the record: its run did not tell it any more" in report.notes[0]) == (None, True)
 
 
-@pytest.mark.parametrize("make", [*RUNS, resealed])
-def test_hidden_values_can_be_opened_and_everything_else_be_checked_without(make: Any) -> None:
-    record = plan_record(trace(make()))
-    openings = Openings()
-    hidden: list[SealLine] = []
-    for seal in record.seals:
-        line, opened = hidden_line(seal, KEY)
-        assert (line.hash, line_hash(line.model_dump(mode="json"))) == (seal.hash, seal.hash)
-        assert all(openings.add(one) for one in opened)
-        assert len(opened) == len(set(hidden_values(line.content))) > 0
-        assert read_line(line_text(line).encode(), SealLine) == line
-        hidden.append(line)
-    made = record.model_copy(update={"seals": tuple(hidden)})
-    message, report = checked(made)
-    assert (message, report.recomputed, report.hidden) == (None, 0, len(hidden))
-    message, report = checked(made, openings)
-    assert (message, report.recomputed, report.hidden) == (None, len(hidden), 0)
-
-
-def test_hidden_is_every_argument_and_what_the_dry_run_said() -> None:
-    (seal,) = plan_record(trace(completed())).seals
-    line, opened = hidden_line(seal, KEY)
-    assert line.content is not None
-    for told in line.content["steps"]:  # type: ignore[union-attr]
-        assert isinstance(told, dict)
-        assert all(value.keys() == {HIDDEN} for value in told["args"].values())  # type: ignore[union-attr]
-        assert told["preview"]["effect"].keys() == {HIDDEN}  # type: ignore[index,call-overload,union-attr]
-    places = {one.path.partition("/")[2] for one in opened}
-    assert {"steps.a.preview.effect", "steps.a.preview.observed", "steps.a.undo"} <= places
-    again, _ = hidden_line(seal, KEY)
-    other, _ = hidden_line(seal, bytes(31) + b"x")
-    assert again == line != other
-
-
-def test_a_changed_opening_opens_nothing_and_a_changed_hash_is_a_fault() -> None:
-    record = plan_record(trace(completed()))
-    line, opened = hidden_line(record.seals[0], KEY)
-    assert not Openings().add(opened[0].model_copy(update={"value": "another"}))
-    assert not Openings().add(opened[0].model_copy(update={"salt": "0" * 64}))
-    other = json.loads(line_text(line).replace(opened[0].hash, "0" * 64))
-    forged = record.model_copy(update={"seals": (SealLine.model_validate_json(line_text(other)),)})
-    assert checked(forged)[0] == "content: was changed: it does not match content_hash"
-
-
-def test_a_value_that_was_swapped_for_another_with_its_own_opening_does_not_give_the_digest() -> None:
-    record = plan_record(trace(completed()))
-    line, opened = hidden_line(record.seals[0], KEY)
-    forged_value, _ = hidden_line(record.seals[0].model_copy(
-        update={"content": {**(record.seals[0].content or {}), "goal": "harmless"}}
-    ), KEY)  # fmt: skip
-    openings = Openings()
-    for one in opened:
-        openings.add(one)
-    message, _ = checked(record.model_copy(update={"seals": (forged_value,)}), openings)
-    assert message is not None
-    assert "content: its digest is" in message
-    assert checked(record.model_copy(update={"seals": (line,)}), openings)[0] is None
-
-
 def test_the_first_version_has_none_of_the_new_fields_and_a_chain_of_its_own() -> None:
     for record in records(12):
         old = as_first_version(record)
@@ -387,43 +248,3 @@ def test_a_run_keeps_its_latest_seals_up_to_a_bound() -> None:
     digests = [record.digest for record in run.seals]
     assert (len(digests), len(set(digests)), digests[-1]) == (MAX_SEALS, MAX_SEALS, run.digest)
     assert "seals" not in run.model_dump()
-
-
-def hidden(record: PlanRecord, **changes: Any) -> PlanRecord:
-    """Return the record with hidden values, and other fields in the content of its last seal."""
-    seals = [hidden_line(seal, KEY)[0] for seal in record.seals]
-    content = {**(seals[-1].content or {}), **changes}
-    seals[-1] = seals[-1].model_copy(update={"content": content, "content_hash": digest(content)})
-    return relinked(record, *seals)
-
-
-@pytest.mark.parametrize(
-    "name", ["approvers", "requested_by", "approvals_required", "signature_required", "goal", "order", "steps", "undo"]
-)
-def test_what_an_export_never_hides_cannot_be_hidden_to_switch_its_check_off(name: str) -> None:
-    record = plan_record(trace(resealed()))
-    assert checked(hidden(record))[0] is None
-    assert checked(hidden(record, **{name: {HIDDEN: "0" * 64}}))[0] == "content: hides a value that an export never hides"
-    assert misplaced({"steps": [{"id": "a", "args": {HIDDEN: "0" * 64}, "tool": {HIDDEN: "0" * 64}}]})
-    assert not misplaced({"steps": [{"id": "a", "args": {"x": {HIDDEN: "0" * 64}}}], "undo": None})
-
-
-def test_the_visible_content_of_a_seal_with_hidden_values_is_compared_with_the_histories() -> None:
-    record = plan_record(trace(resealed()))
-    assert first_difference(hidden(record), record) == ""
-    changed = hidden(record, goal="harmless")
-    assert checked(changed)[0] is None  # without openings its digest cannot be computed, and the chain leaves it out
-    assert "differs from what the histories tell" in first_difference(changed, record)
-
-
-@pytest.mark.parametrize(
-    ("shown", "true", "same"),
-    [
-        ({"a": {HIDDEN: "0"}}, {"a": 1}, True), ({"a": {HIDDEN: "0", "b": 1}}, {"a": 1}, False),
-        ({"a": [1, {HIDDEN: "0"}]}, {"a": [1, 2]}, True), ({"a": [1]}, {"a": [1, 2]}, False),
-        ({"a": 1}, {"a": True}, False), ({"a": 1}, {"a": 1, "b": 2}, False), ({"a": []}, {"a": {}}, False),
-        ({"a": "\u00e9"}, {"a": "e\u0301"}, False),
-    ],
-)  # fmt: skip
-def test_what_is_shown_is_compared_and_what_is_hidden_is_not(shown: Any, true: Any, same: bool) -> None:
-    assert shows_the_same(shown, true) is same

@@ -117,12 +117,20 @@ class Run:
         self.length = 0
 
     def task(
-        self, job: str, *says: WorkflowCommand, same: bool = False, replaying: bool = False, flags: tuple[int, ...] = ()
+        self,
+        job: str,
+        *says: WorkflowCommand,
+        same: bool = False,
+        replaying: bool = False,
+        flags: tuple[int, ...] = (),
+        is_local: bool = False,
     ) -> bool:
         """Give one task; return True if its answer has a command that the workflow did not give."""
         self.length += 0 if same else 3
         act = WorkflowActivation(history_length=self.length, is_replaying=replaying, available_internal_flags=flags)
         getattr(act.jobs.add(), job).SetInParent()
+        if is_local:
+            act.jobs[0].resolve_activity.is_local = True
         self.inner.says = list(says)
         answer = self.instance.activate(act)
         added = len(answer.successful.commands) - len(says)
@@ -177,6 +185,15 @@ def test_a_second_activation_of_a_task_that_left_a_trace_is_not_silent():
     assert not run.task("signal_workflow")
     assert not run.task("resolve_activity", command("request_cancel_activity"))
     assert not run.task("resolve_activity", same=True)
+    assert not run.task("signal_workflow")
+    assert run.task("signal_workflow")
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["in the same task", "in a later one"])
+def test_the_answer_of_a_local_activity_is_a_trace_in_whichever_task_it_comes(same):
+    run = begun()
+    assert not run.task("signal_workflow", command("schedule_local_activity"))
+    assert not run.task("resolve_activity", is_local=True, same=same)
     assert not run.task("signal_workflow")
     assert run.task("signal_workflow")
 

@@ -15,6 +15,7 @@ EXPECTED = {
     "AWAITING_APPROVAL": {
         "approved": "LIVE",
         "denied": "MOCK",
+        "amended": "MOCK",
         "expired": "MOCK",
         "lock": "LOCKED",
         "abort": "ABORTED",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airlock.admission.budget import Spending, exceeded
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.policy import NO_APPROVER, Budget, Policy
 from airlock.admission.stricter import stricter
 from airlock.base.person import folded

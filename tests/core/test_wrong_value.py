@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.lint import argument_problems
 from airlock.base.errors import ConfigError, PlanError, Problem
 from airlock.base.text_form import form_in_words
@@ -15,7 +15,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Step, parse_plan
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import ToolCall
-from tests.core.test_plan import PLAN, STEP
+from tests.core.plan_build import PLAN, STEP
 
 PYDANTIC = re.compile(
     r"Input should|Input is|Field required|Extra inputs|should have|tuple|dictionary|instance of|boolean|string|integer"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from temporalio.envconfig import ClientConfig
 
-from airlock.admission.config import SETTINGS_PREFIX, parse_config
+from airlock.admission.configuration.config import SETTINGS_PREFIX, parse_config
 from airlock.admission.needed_secrets import ENVIRONMENT_PREFIX
 from airlock.tools.loader import load_catalogue
 from airlock.tools.operator_file import CONFIG_VARIABLE

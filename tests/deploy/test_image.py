@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.tools.loader import load_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -27,7 +27,7 @@ VALUES = {
     "window": {Window.HOUR.value, Window.DAY.value},
     "kind": {kind.value for kind in AnomalyKind},
     "gate": {names.LIVE_GATE},
-    "what": {"plans", "gates", "health"},
+    "what": {"plans", "gates", "messages", "health"},
     "role": set(ROLES) - {"all"},
     "job": {"airlock"},
     "worker_type": {"ActivityWorker"},

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from airlock.activities.admit import resource_hash
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.examination import examine
-from airlock.admission.policy import Policy
+from airlock.admission.rules.fixtures import FixtureFile, tried, uncovered
 from airlock.plans.assignments import read_plan
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode
@@ -98,41 +98,27 @@ def test_there_are_plans_of_both_formats():
 @pytest.mark.parametrize("fence", [each for each in JSON if '"by"' in each.text], ids=str)
 def test_signal_objects_are_understood(fence):
     value = json.loads(fence.text)
-    assert parse_message("resolve" if "outcome" in value else "approve", (value,)).by == value["by"]
+    name = "resolve" if "outcome" in value else "amend" if "remove" in value else "approve"
+    assert parse_message(name, (value,)).by == value["by"]
 
 
 @pytest.mark.parametrize("fence", TOML, ids=str)
 def test_toml_is_a_configuration(fence):
     if fence.text.startswith("[mcp."):
         pytest.skip("tests/mcp attaches the servers of the guide")
+    if fence.text.startswith("[[test]]"):
+        pytest.skip("fixtures of rules, see below")
     config = parse_config(fence.text)
     modules = config.catalogue.modules if "[catalogue]" in fence.text else ("tools",)
     load_catalogue(config.model_copy(update={"catalogue": config.catalogue.model_copy(update={"modules": modules})}))
 
 
-def test_every_key_of_the_operators_file_is_explained():
-    text = document("docs/guides/operating.md")
-    table = text[text.index("### `[policy]`") : text.index("### `[contracts.")]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Policy.model_fields)
-    catalogue = load_catalogue(parse_config(""))
-    settings = text[text.index("### `[settings.") : text.index("## Deployment")]
-    for tool in map(catalogue.get, catalogue.names):
-        if tool and tool.settings_model:
-            row = re.search(rf"^\| `{tool.settings_model.section}` \| (.*) \|$", settings, re.MULTILINE)
-            assert row, tool.settings_model
-            assert set(tool.settings_model.model_fields) <= set(re.findall(r"`(\w+)`", row[1])), tool.settings_model
-
-
-@pytest.mark.parametrize("key", [key for key in Policy.model_fields if key not in ("agents",)])
-def test_the_defaults_of_the_policy_are_the_documented_ones(key):
-    row = re.search(rf"^\| `{key}` \| ([^|]+) \|", document("docs/guides/operating.md"), re.MULTILINE)
-    assert row
-    if row[1].strip() == "none":
-        assert getattr(Policy(), key) is None
-        return
-    default = tomllib.loads(f"value = {row[1].strip().strip('`')}")["value"]
-    actual = Policy().model_dump(mode="json", exclude_none=True)  # TOML has no word for "no limit"
-    assert default == actual.get(key, getattr(Policy(), key))  # what came after 0.1 is left out at its default
+def test_the_fixtures_of_the_guide_pass_under_its_rules_and_cover_them():
+    rules, tests = (each.text for each in TOML if each.path.stem == "policy-rules")
+    policy, catalogue = parse_config(rules).policy, load_catalogue(parse_config(rules))
+    results = [tried(fixture, policy, catalogue) for fixture in FixtureFile.model_validate(tomllib.loads(tests)).test]
+    assert [result.problem for result in results if result.problem] == []
+    assert uncovered(policy, results) == ()
 
 
 def test_every_field_of_a_contract_is_explained():

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     "airlock/base", "airlock/plans", "airlock/admission", "airlock/gates", "airlock/run", "airlock/monitoring",
     "airlock/export", "airlock/temporal", "airlock/tools", "airlock/client", "airlock/cli", "airlock/worker",
-    "airlock/adapters", "workflows", "activities", "devtools", "sandbox", "examples", "benchmarks", "tests",
+    "airlock/adapters", "airlock/alerts", "airlock/notify", "airlock/console", "workflows", "activities", "devtools",
+    "sandbox", "examples", "benchmarks", "tests",
 )  # fmt: skip
 QUESTION = re.compile(r"(What|Whether|How|Which|Why|Who|Whose|Where|When|That)\b")
 """A docstring names a thing or an action; it does not answer a question."""

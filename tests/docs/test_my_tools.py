@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.call import CallActivities
-from airlock.activities.compensate import CompensateActivities
-from airlock.activities.preview import PreviewActivities
-from airlock.activities.rehearse import RehearseActivities
+from airlock.activities.calls.call import CallActivities
+from airlock.activities.calls.compensate import CompensateActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
+from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.base.errors import ConfigError, Stale, ToolFailed
 from airlock.base.names import PLAN_WORKFLOW, plan_workflow_id

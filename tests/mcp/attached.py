@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.opened import opened
-from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Finder, Toolbox
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.policy import Policy
 from airlock.plans.contract import Mode
 from airlock.plans.tool_call import ToolCall
 from airlock.tools.loader import load_catalogue
-from airlock.tools.mcp.definitions import definitions_text
 from airlock.tools.mcp.servers import ask_definitions
+from airlock.tools.rated.definitions import definitions_text
 
 ODD = Path(__file__).with_name("odd_server.py")
 NOTES = """

@@ -8,10 +8,10 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from airlock.activities.functions.secrets import Secrets
 from airlock.activities.opened import opened
-from airlock.activities.secrets import Secrets
 from airlock.activities.toolbox import Toolbox
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.state import State
@@ -51,19 +51,23 @@ class Desk:
         return await handle.result()
 
 
-def step(name: str, tool: str, **args: Any) -> dict[str, Any]:
+def step(name: str, tool: str, /, **args: Any) -> dict[str, Any]:
     """Return one step of a plan."""
     return {"id": name, "agent": "ops", "tool": tool, "args": args, "confidence": 0.95}
 
 
 @asynccontextmanager
 async def desk(
-    temporal: WorkflowEnvironment, toml: str, environment: Mapping[str, str] | None = None
+    temporal: WorkflowEnvironment,
+    toml: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    client: Client | None = None,
 ) -> AsyncIterator[Desk]:
-    """A worker of all roles with the tools that a file names, in a namespace of its own."""
+    """A worker of all roles with the tools that a file names, in a namespace of its own, or that of a client."""
     config = parse_config(toml, {})
     catalogue = load_catalogue(config)
-    client = await namespace(temporal.client, f"mcp{next(_NUMBERS)}")
+    client = client or await namespace(temporal.client, f"mcp{next(_NUMBERS)}")
     given = Toolbox(catalogue, config.policy, live=True)
     parts = ("orchestrate", "rehearse", "live")
     async with (

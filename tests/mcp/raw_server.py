@@ -1,4 +1,7 @@
-"""A server of plain JSON-RPC lines that does one thing at a time: `raw_server.py FOLDER KIND`. It starts fast."""
+"""A server of plain JSON-RPC lines that does one thing at a time: `raw_server.py FOLDER KIND`. It starts fast.
+
+Tools and answers may be written by a test: `tools.json` is its list, `answers.json` has the result of each tool.
+"""
 
 import json
 import os
@@ -9,11 +12,29 @@ from pathlib import Path
 
 FOLDER, KIND = Path(sys.argv[1]), sys.argv[2]
 SCHEMA = {"type": "object", "properties": {"tag": {"type": "string"}}}
-TOOLS = [{"name": name, "description": f"To {name}.", "inputSchema": SCHEMA} for name in ("read", "write")]
+WRITTEN, ANSWERS = FOLDER / "tools.json", FOLDER / "answers.json"
+TOOLS = (
+    json.loads(WRITTEN.read_text())
+    if WRITTEN.exists()
+    else [{"name": name, "description": f"To {name}.", "inputSchema": SCHEMA} for name in ("read", "write")]
+)
 
 
 def answer(request: dict, result: dict) -> None:
     print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+
+
+def noise() -> None:
+    sys.stdout.buffer.write(b"Listening ...\n{no json\n[]\n\xff\xfe bytes\n{}\n")
+    sys.stdout.flush()
+
+
+def tools_from(cursor: int) -> dict:
+    """Return one page of the list, of two tools each if the server is one of many pages."""
+    if KIND != "paged":
+        return {"tools": TOOLS}
+    more = {"nextCursor": str(cursor + 2)} if cursor + 2 < len(TOOLS) else {}
+    return {"tools": TOOLS[cursor : cursor + 2], **more}
 
 
 def wait_for(name: str) -> None:
@@ -27,6 +48,8 @@ if KIND == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if KIND == "mute":
     wait_for("never")
+if KIND == "noisy":
+    noise()
 for line in sys.stdin:
     asked = json.loads(line)
     if "id" not in asked:
@@ -36,7 +59,22 @@ for line in sys.stdin:
         about = {"name": "raw", "version": "1"}
         answer(asked, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about})
     elif asked["method"] == "tools/list":
-        answer(asked, {"tools": TOOLS})
+        answer(asked, tools_from(int((asked.get("params") or {}).get("cursor") or 0)))
+    elif asked["method"] == "tools/call" and ANSWERS.exists():
+        name = asked["params"]["name"]
+        if KIND == "noisy":
+            noise()
+            sys.stderr.write(f"{'x' * 5_000}\n" * 200)
+            progress = {"progressToken": "none", "progress": 1}
+            print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}))
+        if name == "add":
+            TOOLS.append({**TOOLS[0], "name": "added"})
+            print(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}))
+        answer(
+            asked,
+            json.loads(ANSWERS.read_text()).get(name)
+            or {"content": [{"type": "text", "text": json.dumps(asked["params"]["arguments"])}]},
+        )
     elif asked["method"] == "tools/call":
         tag = asked["params"]["arguments"].get("tag", "")
         (FOLDER / f"{tag}.begun").touch()

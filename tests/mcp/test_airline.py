@@ -15,10 +15,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 from temporalio.testing import WorkflowEnvironment
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.run.outcome import Outcome
-from airlock.tools.mcp.definitions import definitions_text
 from airlock.tools.mcp.servers import ask_definitions
+from airlock.tools.rated.definitions import definitions_text
 from tests.conftest import HUNT
 from tests.mcp.plans import Desk, desk, step
 from tests.mcp.test_real_servers import python

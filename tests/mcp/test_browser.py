@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.run.outcome import Outcome
-from airlock.tools.mcp.definitions import definitions_text
 from airlock.tools.mcp.servers import ask_definitions
+from airlock.tools.rated.definitions import definitions_text
 from devtools.chromium import chromium
 from tests.mcp.plans import desk, step
 from tests.mcp.test_real_servers import NODE, node, section

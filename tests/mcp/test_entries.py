@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import ConfigError
 from airlock.cli.tools_import import entry_lines
+from airlock.plans.arguments.output_shape import OutputShape
 from airlock.plans.catalogue import Catalogue
-from airlock.plans.output_shape import OutputShape
 from airlock.plans.tool_document import catalogue_document
 from airlock.tools.loader import load_catalogue
-from airlock.tools.mcp.definitions import MAX_TOOLS
-from airlock.tools.mcp.entries import unusable
-from airlock.tools.mcp.output_schema import without_refs
+from airlock.tools.rated.definitions import MAX_TOOLS
+from airlock.tools.rated.output_schema import without_refs
+from airlock.tools.rated.own_model import unusable
 
 OBJECT = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"], "additionalProperties": False}
 UPDATE = {
@@ -65,6 +65,52 @@ def test_the_annotations_of_a_server_change_nothing_but_the_pin(tmp_path: Path) 
     before, after = loaded(tmp_path).contract("crm.drop"), loaded(tmp_path, tools=claims).contract("crm.drop")
     assert before.definition != after.definition
     assert before.model_copy(update={"definition": ""}) == after.model_copy(update={"definition": ""})
+
+
+MAPPED = (
+    '[mcp.crm.tools.set]\nrisk = "MEDIUM"\nreversibility = "reversible"\n'
+    'observe = { tool = "get", args = "{id: args.id}" }\n'
+    'compensate = { tool = "set", args = "{id: args.id, name: before.name}" }\n'
+    'probe = { tool = "get", args = "{id: args.id}", happened = "answer.name == args.name" }\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("name: before.name", "name: args.name"),
+        ("answer.name == args.name", "answer.name != args.name"),
+        ('observe = { tool = "get",', 'observe = { tool = "get", state = "name",'),
+        ('probe = { tool = "get",', 'errors = "no_effect"\nprobe = { tool = "get",'),
+        ("observe = {", 'dry_run = { argument = "dry_run" }\nobserve = {'),
+    ],
+)
+def test_a_mapping_belongs_to_the_contract(tmp_path: Path, was: str, becomes: str) -> None:
+    assert was in MAPPED
+    before = loaded(tmp_path, READ + MAPPED).contract("crm.set")
+    after = loaded(tmp_path, READ + MAPPED.replace(was, becomes)).contract("crm.set")
+    assert after.digest() != before.digest()
+    assert loaded(tmp_path, READ + MAPPED).contract("crm.set").digest() == before.digest()
+
+
+@pytest.mark.parametrize(
+    "server",
+    ['args = ["--other-database"]', 'errors = "no_effect"', 'roles = ["live"]', 'env = { KEY = { "$secret" = "k" } }'],
+)
+def test_the_way_to_a_server_belongs_to_the_contract(tmp_path: Path, server: str) -> None:
+    assert loaded(tmp_path).contract("crm.drop").digest() != loaded(tmp_path, server=server).contract("crm.drop").digest()
+    assert loaded(tmp_path).contract("crm.drop") == loaded(tmp_path, server="connect_timeout = 60").contract("crm.drop")
+
+
+def test_a_named_tool_that_changes_is_another_contract(tmp_path: Path) -> None:
+    other = [{**each, "description": "Get it, and more."} if each["name"] == "get" else each for each in TOOLS]
+    before, after = (loaded(tmp_path, READ + MAPPED, tools=tools).contract("crm.set") for tools in (TOOLS, other))
+    assert before.definition == after.definition
+    assert before.digest() != after.digest()
+
+
+def test_a_digest_of_the_entry_cannot_be_written(tmp_path: Path) -> None:
+    assert "entry follows from what the server says" in told(tmp_path, '[mcp.crm.tools.drop]\nentry = "abc"\n')
 
 
 def test_an_entry_is_the_contract(tmp_path: Path) -> None:
@@ -174,11 +220,25 @@ def test_a_name_that_may_imitate_another_one_is_not_offered(tmp_path: Path, name
 
 
 def test_a_tool_whose_arguments_cannot_be_checked_is_not_offered(tmp_path: Path) -> None:
-    wild = {"type": "object", "properties": {"x": {"pattern": "(?=a)b"}}}
+    wild = {"type": "object", "properties": {"x": {"$ref": "https://elsewhere.test/x.json"}}}
     assert loaded(tmp_path, tools=[TOOLS[0], {"name": "wild", "input_schema": wild}]).names == ("crm.get",)
     said = told(tmp_path, '[mcp.crm.tools.wild]\nrisk = "LOW"\n', tools=[TOOLS[0], {"name": "wild", "input_schema": wild}])
     assert "mcp.crm.tools.wild" in said
-    assert "pattern" in said
+    assert "leads out of this schema" in said
+
+
+def test_models_get_all_that_a_server_says_of_its_tool_and_contracts_one_line(tmp_path: Path) -> None:
+    said = {"title": "Get", "description": "Get a contact.\n\n  Only one\u202e of them.  "}
+    catalogue = loaded(tmp_path, tools=[{**TOOLS[0], **said}])
+    (document,) = catalogue_document(catalogue)["tools"]
+    assert (document["description"], document["details"]) == ("Get", "Get a contact.\n\nOnly one⟨U+202E⟩ of them.")
+
+
+def test_the_pattern_that_only_the_server_can_check_is_left_to_it(tmp_path: Path) -> None:
+    look_ahead = {"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}}
+    tool = loaded(tmp_path, tools=[{"name": "wild", "input_schema": look_ahead}]).get("crm.wild")
+    assert tool is not None
+    assert tool.arguments.model_json_schema()["properties"]["x"] == {"type": "string", "x-pattern": "(?=a)b"}
 
 
 def test_an_override_of_the_contract_comes_on_top(tmp_path: Path) -> None:
@@ -198,7 +258,7 @@ def test_imported_entries_load_and_say_what_no_entry_says(tmp_path: Path) -> Non
     lines = [
         line
         for each in tools
-        for line in entry_lines("crm", {"title": None, "description": None, "annotations": {}, **each})
+        for line in entry_lines("mcp.crm", {"title": None, "description": None, "annotations": {}, **each})
     ]
     bare, rated = loaded(tmp_path, tools=tools), loaded(tmp_path, "\n".join(lines), tools=tools)
     for name in bare.names:
@@ -238,7 +298,7 @@ def test_a_contract_section_may_change_what_the_entry_does_not_decide(tmp_path: 
 )
 def test_what_cannot_be_offered_is_told_and_gets_no_entry(name: str, schema: dict[str, Any], why: str) -> None:
     definition = {"name": name, "title": None, "description": "It.", "input_schema": schema, "annotations": {}}
-    lines = list(entry_lines("crm", definition, refused=unusable(name, schema)))
+    lines = list(entry_lines("mcp.crm", definition, refused=unusable(name, schema)))
     assert all(line.startswith("#") for line in lines), "appended to airlock.toml, it would break the file"
     assert why in lines[-1]
 

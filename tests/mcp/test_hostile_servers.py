@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from airlock.activities.secrets import Secrets
+from airlock.activities.functions.secrets import Secrets
 from airlock.base.errors import ToolFailed
 from airlock.tools.mcp import connection
 from airlock.tools.mcp.child import error_log
-from airlock.tools.mcp.definitions import Definition, changes, definitions_of, definitions_text
+from airlock.tools.rated.definitions import Definition, changes, definitions_of, definitions_text
 from tests.mcp.attached import attached
 
 RAW = Path(__file__).with_name("raw_server.py")

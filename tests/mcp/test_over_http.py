@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import ConfigError, InDoubt, ToolFailed
 from airlock.tools.loader import load_catalogue
 from tests.mcp.attached import NOTES, ODD, attached, pinned

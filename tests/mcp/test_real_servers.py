@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
+from airlock.admission.configuration.tool_entries import Failing
 from airlock.run.outcome import Outcome
 from airlock.tools.loader import load_catalogue
 from devtools.environment import ROOT
@@ -106,12 +107,14 @@ GUIDE = ROOT / "docs" / "guides" / "mcp-servers.md"
 
 
 def test_the_entries_of_the_guide(tmp_path: Path) -> None:
-    attaching, rating = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    attaching, rating, failing = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     servers = parse_config(attaching, {}).mcp
     assert (servers["files"].command, servers["crm"].secrets) == ("npx", ("CRM_HEADER",))
     catalogue = load_catalogue(parse_config(section("files", NODE, node("filesystem"), str(tmp_path)) + rating, {}))
     contract = catalogue.contract("files.edit_file")
     assert (contract.fidelity.value, contract.has_compensate, contract.has_probe) == ("probe", True, True)
+    found = parse_config(f'[mcp.notes]\ncommand = "notes"\n[openapi.chat]\ndocument = "chat.json"\n{failing}', {})
+    assert found.openapi["chat"].tools["post_message"].failed == Failing(when="answer.body.ok == `false`", no_effect=True)
 
 
 GRAPH = """

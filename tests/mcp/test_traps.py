@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import hashlib
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from airlock.admission.config import parse_config
-from airlock.base.errors import InDoubt, Stale, ToolFailed
+from airlock.admission.configuration.config import parse_config
+from airlock.base.errors import ConfigError, InDoubt, Stale, ToolFailed
 from airlock.plans.contract import Mode
 from airlock.plans.refs import UNKNOWN
 from airlock.tools.loader import load_catalogue
-from tests.mcp.attached import NOTES, Attached, attached, odd
+from tests.mcp.attached import NOTES, ODD, Attached, attached, odd
 
 WRITES = """
 [mcp.odd.tools.{name}]
@@ -91,6 +94,52 @@ async def test_an_answer_of_three_megabytes_is_no_output(tmp_path: Path) -> None
     assert answer["note"] == "the answer was larger than 65536 bytes and was left out"
 
 
+async def test_what_is_no_text_is_described_and_mostly_left_out(tmp_path: Path) -> None:
+    async with attached(odd(tmp_path)) as server:
+        answer = await server.run("odd.parts", links=1)
+        many = await server.run("odd.parts", links=100)
+    assert answer["text"] == "and a text"
+    image, audio, short, long, blob, link = answer["parts"]
+    png = hashlib.sha256(b"\x89PNG").hexdigest()
+    assert image == {"type": "image", "mime_type": "image/png", "size": 4, "sha256": png}
+    assert (audio["mime_type"], audio["size"]) == ("audio/wav", 10)
+    assert (short["uri"], short["text"], short["size"]) == ("memo://short", "a short memo", 12)
+    assert long == {"type": "resource", "uri": "memo://long", "size": 5_000, "sha256": long["sha256"]}
+    assert (blob["uri"], blob["size"]) == ("memo://blob", 4)
+    assert link == {"type": "resource_link", "uri": "memo://0", "name": "one", "size": 9}
+    assert len(many["parts"]) == 51
+    assert many["parts"][-1] == {"type": "more", "count": 55}
+
+
+async def test_servers_are_asked_for_their_tools_at_the_same_time(tmp_path: Path) -> None:
+    """Each of two servers tells its tools only once it sees the other one."""
+    waiting = (
+        "import pathlib,runpy,sys,time; here=pathlib.Path(sys.argv[1]); (here/sys.argv[2]).touch(); end=time.time()+25\n"
+        "while not (here/sys.argv[3]).exists() and time.time() < end: time.sleep(0.02)\n"
+        "assert (here/sys.argv[3]).exists(); sys.argv=[sys.argv[4],sys.argv[1]]\n"
+        "runpy.run_path(sys.argv[0],run_name='__main__')"
+    )
+    toml = "[catalogue]\nmodules = []\n"
+    for mine, other in (("one", "two"), ("two", "one")):
+        args = json.dumps(["-c", waiting, str(tmp_path), mine, other, str(ODD)])
+        toml += f"[mcp.{mine}]\ncommand = {json.dumps(sys.executable)}\nargs = {args}\n"
+    names = load_catalogue(parse_config(toml, {})).names
+    assert {"one.read_note", "two.read_note"} <= set(names)
+
+
+def test_each_server_that_tells_no_tools_has_an_error_of_its_own() -> None:
+    toml = "[catalogue]\nmodules = []\n"
+    for name in ("one", "two", "three"):
+        args = json.dumps(["-c", f"raise SystemExit('the end of {name}')"])
+        toml += f"[mcp.{name}]\ncommand = {json.dumps(sys.executable)}\nargs = {args}\n"
+    with pytest.raises(ConfigError) as error:
+        load_catalogue(parse_config(toml, {}))
+    assert [(each.where, f"the end of {name}" in each.message) for each, name in zip(
+        error.value.problems, ("one", "two", "three"), strict=True)] == [
+        ("mcp.one", True), ("mcp.two", True), ("mcp.three", True)
+    ]  # fmt: skip
+
+
 async def test_a_server_gets_no_more_of_the_environment_than_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +181,34 @@ async def test_a_server_whose_tools_have_changed_is_refused_with_the_difference(
             await server.run("odd.read_note", name="a")
     assert told in str(refused.value)
     assert "not those that were pinned" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds", "told"),
+    [
+        ("described", ("dry_run", "live", "compensate", "undo_check", "probe"), "read_note, which the entry of write_note"),
+        (
+            "undescribed",
+            ("dry_run", "live", "compensate", "undo_check"),
+            "remove_note, which the entry of write_note names: ",
+        ),
+    ],
+)
+async def test_a_tool_that_an_entry_names_is_compared_before_it_is_used(
+    tmp_path: Path, change: str, kinds: tuple[str, ...], told: str
+) -> None:
+    pinned_before = odd(tmp_path)
+    (tmp_path / change).touch()
+    async with attached(pinned_before) as server:
+        for kind in kinds:
+            call = server.call("odd.write_note", Mode.DRY_RUN if kind == "dry_run" else Mode.LIVE, undo={"before": None})
+            with pytest.raises(ToolFailed, match="not those that were pinned") as refused:
+                await server.run("odd.write_note", kind, call, name="a", text="x")
+            assert told in str(refused.value)
+            assert "description was" in str(refused.value)
+        if change == "undescribed":  # a probe does not use it
+            await server.run("odd.write_note", "probe", name="a", text="x")
+    assert log(tmp_path) == []
 
 
 async def test_another_set_of_tools_is_another_contract(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ from typing import Any
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.server import require_client_extension
 from mcp_types import CallToolRequestParams
 
-from airlock.admission.config import Config
+from airlock.admission.configuration.config import Config
 from airlock.mcp.callers import Callers
 from airlock.mcp.desk import Desk
-from airlock.mcp.http import application, serve
+from airlock.mcp.http import application
 from airlock.mcp.server import make_server
-from airlock.mcp.tasks import PROPOSE, Tasks
+from airlock.mcp.tasks import IDENTIFIER, PROPOSE, Tasks
+from airlock.serving import serve
 from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import find_config, read_config
 
@@ -52,6 +54,8 @@ class Fixtures(Extension):
     ) -> HandlerResult:
         if params.name not in _TOOLS:
             return await call_next(ctx)
+        if params.name == "failing_job":  # the tool of the suite that needs tasks; a proposal never does
+            require_client_extension(ctx, IDENTIFIER)
         self._calls += 1
         plan = plan_of(params.name, params.arguments or {}, self._calls)
         proposal = params.model_copy(update={"name": PROPOSE, "arguments": {"plan": plan}})

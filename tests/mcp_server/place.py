@@ -24,7 +24,7 @@ modules = ["tests.mcp_server.agent_tools"]
 [policy]
 approvers = ["alice", "bob"]
 [policy.agents.claude]
-permissions = ["files:write"]
+permissions = ["files:write", "notes:send"]
 secrets = ["VAULT"]
 [policy.agents.gpt]
 permissions = ["files:write"]
@@ -41,6 +41,8 @@ class Place:
         self.folder = folder
         self.files = folder / "files"
         self.files.mkdir(parents=True)
+        self.pages = folder / "pages"
+        self.pages.mkdir()
         self.config = folder / "airlock.toml"
         self.config.write_text(CONFIG, encoding="utf-8")
         self.server = Server(folder / "server")
@@ -55,6 +57,7 @@ class Place:
             "PYTHONPATH": str(ROOT),
             "TEMPORAL_ADDRESS": self.server.address,
             "AIRLOCK_SETTINGS__FILES__ROOT": str(self.files),
+            "AGENT_TOOLS_PAGES": str(self.pages),
             "AIRLOCK_SECRET_VAULT": "the-password-itself",
             "AIRLOCK_CONFIG": str(self.config),
         }
@@ -90,7 +93,7 @@ class Place:
             cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout if code == 0 else done.stdout + done.stderr
 
     async def approve(self, plan_id: str) -> None:
         """Read the preview and approve exactly it, as a person would."""

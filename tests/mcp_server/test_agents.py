@@ -10,7 +10,8 @@ from airlock.mcp.masking import HIDDEN
 from tests.mcp_server.place import OTHER, Place, asked, over, reaches, write_plan
 
 TOOLS = {
-    "list_tools", "check_plan", "propose_plan", "plan_status", "plan_preview", "wait_for_plan", "withdraw_plan", "health",
+    "list_tools", "check_plan", "propose_plan", "plan_status", "plan_preview", "wait_for_plan", "amend_plan",
+    "withdraw_plan", "health",
 }  # fmt: skip
 
 
@@ -20,7 +21,7 @@ async def test_a_plan_goes_live_once_a_person_has_approved_it(place: Place) -> N
         assert set(offered) == TOOLS
         assert all(tool.title and tool.output_schema and tool.annotations for tool in offered.values())
         writing = {name for name, tool in offered.items() if not tool.annotations or not tool.annotations.read_only_hint}
-        assert writing == {"propose_plan", "withdraw_plan"}
+        assert writing == {"propose_plan", "amend_plan", "withdraw_plan"}
         assert "Do not repeat the call unless the user asks." in (client.instructions or "")
 
         catalogue = await asked(client, "list_tools")
@@ -77,6 +78,7 @@ async def test_an_agent_withdraws_its_own_plan_and_only_before_it_is_live(place:
         await asked(client, "withdraw_plan", plan_id=plan_id, reason="the user changed their mind")
         gone = await over(client, plan_id)
         assert (gone["outcome"], gone["in_effect"]) == ("aborted", [])
+        assert [step["status"] for step in gone["steps"]] == ["withdrawn"]
 
         locked = (await asked(client, "propose_plan", plan=write_plan("agents/locked.md")))["plan_id"]
         await reaches(client, locked, "waiting_for_approval")
@@ -85,6 +87,49 @@ async def test_an_agent_withdraws_its_own_plan_and_only_before_it_is_live(place:
         refused = await asked(client, "withdraw_plan", plan_id=locked, reason="away with it")
         assert "a person decides" in refused["problems"][0]["reason"]
         assert await reaches(client, locked, "locked")
+
+
+async def test_an_agent_amends_its_own_plan_and_a_person_approves_what_changed(place: Place) -> None:
+    first = write_plan("agents/kept.md")["steps"][0]
+    second = {**write_plan("agents/wrong.md")["steps"][0], "id": "v"}
+    async with Client(place.stdio()) as client, Client(place.stdio(OTHER)) as other:
+        plan_id = (await asked(client, "propose_plan", plan={"goal": "two files", "steps": [first, second]}))["plan_id"]
+        await reaches(client, plan_id, "waiting_for_approval")
+        seen = json.loads(await place.person("show", plan_id, "--json"))["status"]["digest"]
+        better = {**write_plan("agents/right.md")["steps"][0], "id": "v"}
+        mine = {"plan_id": plan_id, "steps": [better], "reason": "the wrong name"}
+
+        foreign = await asked(other, "amend_plan", **mine)
+        unknown = await asked(other, "amend_plan", **{**mine, "plan_id": "no-such-plan"})
+        assert json.dumps(foreign).replace(plan_id, "ID") == json.dumps(unknown).replace("no-such-plan", "ID")
+        for wrong, field in (
+            ({"steps": [{**better, "agent": "powerful"}]}, "steps.v.agent"),
+            ({"steps": [{**better, "tool": "file_wrte"}]}, "steps.v.tool"),
+            ({"steps": [{**better, "after": ["v"]}]}, "steps.v"),
+            ({"steps": [{**better, "confidence": 7}]}, "steps.v.confidence"),
+            ({"steps": "v"}, "steps"),
+            ({"steps": [], "remove": ["nowhere"]}, "remove"),
+        ):
+            refused = await asked(client, "amend_plan", **{**mine, **wrong})
+            assert refused["problems"][0]["field"].startswith(field), (wrong, refused)
+            assert refused["problems"][0]["fix"]
+        assert json.loads(await place.person("show", plan_id, "--json"))["status"]["digest"] == seen
+
+        amended = await asked(client, "amend_plan", **mine)
+        assert amended["next"].startswith("Amended: v (changed).")
+        await reaches(client, plan_id, "waiting_for_approval")
+        await place.person("approve", plan_id, "--by", "alice", "--digest", seen, code=1)
+        text = (await asked(client, "plan_preview", plan_id=plan_id))["text"]
+        assert 'amended by claude: "the wrong name"' in text
+        assert '- path = "agents/wrong.md"' in text
+        assert '+ path = "agents/right.md"' in text
+        assert "unchanged: w" in text
+        await place.approve(plan_id)
+        assert (await over(client, plan_id))["outcome"] == "completed"
+        assert (await asked(client, "amend_plan", **mine))["phase"] == "ended"
+    assert (place.files / "agents/right.md").exists()
+    assert (place.files / "agents/kept.md").exists()
+    assert not (place.files / "agents/wrong.md").exists()
 
 
 def note(**more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The room decides nothing, by its source: of all that a plan, a gate or Temporal takes, it sends one withdrawal."""
+"""The room decides nothing, by its source: of all that a plan, a gate or Temporal takes, it sends two messages."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
                 yield node.func.attr, node
 
 
-def test_of_all_messages_it_sends_the_withdrawal() -> None:
+def test_of_all_messages_it_sends_the_withdrawal_and_the_amendment_of_the_agent() -> None:
     found = list(calls())
     assert [name for name, _ in found if name in SENDS] == []
     (decision,) = [node for name, node in found if name == "decide"]
@@ -38,6 +38,12 @@ def test_of_all_messages_it_sends_the_withdrawal() -> None:
     fields = {keyword.arg: keyword.value for keyword in decision.keywords}
     assert set(fields) == {"by", "reason", "withdrawn"}
     assert ast.literal_eval(fields["withdrawn"]) is True
+    (amendment,) = [
+        node for name, node in found if name == "amend" and any(keyword.arg == "by" for keyword in node.keywords)
+    ]
+    by = next(keyword.value for keyword in amendment.keywords if keyword.arg == "by")
+    assert isinstance(by, ast.Name)
+    assert by.id == "agent"
 
 
 def test_it_imports_nothing_that_decides_or_holds_keys() -> None:

@@ -57,18 +57,27 @@ def test_the_wheel_says_that_it_is_typed_and_brings_the_example_and_the_page(whe
         "report.js",
         "schema.js",
         "seals.js",
+        "decisions.js",
         "spelling.js",
         "totals.js",
     )
     page = {f"airlock/cli/report/{name}" for name in parts}
-    assert data == {"airlock/py.typed", "airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json", *page}
+    folder = ROOT / "airlock" / "console"
+    files = [path for kind in ("static", "templates") for path in (folder / kind).iterdir()]
+    console = {f"airlock/console/{path.relative_to(folder).as_posix()}" for path in files}
+    assert {"airlock/console/static/htmx.min.js", "airlock/console/static/htmx.LICENSE.txt"} <= console
+    example = {"airlock/cli/example/airlock.toml", "airlock/cli/example/plan.json"}
+    assert data == {"airlock/py.typed", *example, *page, *console}
 
 
 def test_the_metadata_name_the_programs_and_the_extras(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("airlock_temporal-0.2.0.dist-info/METADATA").decode()
         programs = archive.read("airlock_temporal-0.2.0.dist-info/entry_points.txt").decode()
-    extras = {"servers", "plot", "otel", "postgresql", "mcp", "pydantic-ai", "langchain", "openai-agents"}
+    extras = {
+        "servers", "plot", "inbox", "otel", "postgresql", "rules", "mcp", "yaml", "passkeys", "console", "pydantic-ai",
+        "langchain", "openai-agents",
+    }  # fmt: skip
     assert set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE)) == extras
     assert set(re.findall(r"^([a-z-]+) = ", programs, re.MULTILINE)) == {"airlock", "airlock-worker"}
 

@@ -21,10 +21,15 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
+import tests.replay.scenes_of_amendments
 import tests.replay.scenes_of_epoch_3
 import tests.replay.scenes_of_epoch_4
 import tests.replay.scenes_of_epoch_5
 import tests.replay.scenes_of_epoch_6
+import tests.replay.scenes_of_epoch_9
+import tests.replay.scenes_of_lost_chains
+import tests.replay.scenes_of_rules
+import tests.replay.scenes_of_signed_decisions
 import tests.replay.scenes_of_the_read_lane
 import tests.replay.scenes_with_others  # noqa: F401  # all register their scenes
 from airlock.activities.monitor import send_reports, start_monitors

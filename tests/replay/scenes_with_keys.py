@@ -13,6 +13,7 @@ from temporalio.client import WorkflowHandle
 
 from airlock.admission.call_digest import call_digest
 from airlock.base import names
+from airlock.base.keys import read_private_key
 from airlock.client import PlanHandle
 from airlock.client.undo import undo
 from airlock.plans.state import State
@@ -160,7 +161,7 @@ def signed(name: str, plan_id: str, digest: str, steps: tuple[str, ...] | None =
     """Return an approval of a person with its signature."""
     key = SIGNERS[name].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     said: dict[str, Any] = {"by": name, "digest": digest} | ({} if steps is None else {"steps": list(steps)})
-    return {**said, "signature": sign(key, plan_id, Approve.model_validate(said), digest)}
+    return {**said, "signature": sign(read_private_key(key), plan_id, Approve.model_validate(said), digest)}
 
 
 @scene

@@ -1,4 +1,4 @@
-"""Histories of epochs 3 to 6, with keys: calls handed back, own steps, the short path, calls sent back, records set back."""
+"""Histories of epochs 3 to 10, with keys: the short path, calls sent back, signatures, amendments, and others."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHistory
 
+from airlock.admission.admitted import TASK_EPOCH
 from tests.replay import replay
 from tests.replay.replay import KEYS, NAMESPACE
 from tests.replay.test_replay import _decoded, _identities
 
-FOLDERS = {epoch: replay.HISTORIES.parent / f"histories_epoch_{epoch}" for epoch in (3, 4, 5, 6)}
+FOLDERS = {epoch: replay.HISTORIES.parent / f"histories_epoch_{epoch}" for epoch in (3, 4, 5, 6, 7, 8, 9, 10)}
 EPOCH_3 = {
     "completed": '"epoch":3',
     "handed-back-and-made": "the contract of put on this worker is not the one that was approved",
@@ -41,14 +42,45 @@ EPOCH_5 = {
 EPOCH_6 = {
     "completed": '"epoch":6',
     "record-set-back": "TIMEOUT_TYPE_START_TO_CLOSE",
+    "ruled": "still needs 1 approval of finance (rule big)",
+}
+EPOCH_7 = {
+    "signed": '"kind":"passkey"',
+    "signed-amendment": '"kind":"ssh"',
+    "amended": '"earlier":[',
+    "amended-and-read-again": "another name",
+}
+EPOCH_8 = {"signed": '"kind":"passkey"'}
+EPOCH_9 = {
+    "completed": '"epoch":9',
+    "lost-chain": '"step":"c"',
+    "own-release": "EVENT_TYPE_EXTERNAL_WORKFLOW_EXECUTION_SIGNALED",
+    "released-by-an-activity": "EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED",
+    "signed": '"kind":"passkey"',
+}
+EPOCH_10 = {
+    "asked-by-risk": "approval 1 of 2 counted",
+    "signed-undo": '"previous":"',
+    "unsigned-undo": "rollback: it must be signed",
+    "proved-lock": '"gate":"gate-live"',
 }
 SHOWS = {
     (epoch, name): words
-    for epoch, found in ((3, EPOCH_3), (4, EPOCH_4), (5, EPOCH_5), (6, EPOCH_6))
+    for epoch, found in zip(FOLDERS, (EPOCH_3, EPOCH_4, EPOCH_5, EPOCH_6, EPOCH_7, EPOCH_8, EPOCH_9, EPOCH_10), strict=True)
     for name, words in found.items()
 }
 """Words that a history must hold, to be the one that its scene means."""
 ALL = sorted(path for folder in FOLDERS.values() for path in folder.glob("*.json"))
+
+
+def epoch_of(path: Path) -> int:
+    return int(path.parent.name.rpartition("_")[2])
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if epoch_of(path) >= TASK_EPOCH], ids=lambda path: path.stem)
+def test_no_run_asks_by_a_local_activity(path: Path) -> None:
+    """While a question is answered, such a run reports an answer whose effect a replay sees a task earlier (ADR 0021)."""
+    assert "core_local_activity" not in path.read_text(encoding="utf-8")
 
 
 def texts(path: Path) -> str:
@@ -61,6 +93,10 @@ def test_every_way_is_there_and_holds_what_its_scene_means() -> None:
     assert len(list(FOLDERS[4].glob("*.json"))) > 40
     assert {path.stem for path in FOLDERS[5].glob("*.json")} == set(EPOCH_5)
     assert {path.stem for path in FOLDERS[6].glob("*.json")} == set(EPOCH_6)
+    assert {path.stem for path in FOLDERS[7].glob("*.json")} >= {*EPOCH_7, "signed-gate"}
+    assert {path.stem for path in FOLDERS[8].glob("*.json")} >= {*EPOCH_8, "signed-gate"}
+    assert {path.stem for path in FOLDERS[9].glob("*.json")} >= {*EPOCH_9, "own-release-gate", "signed-gate"}
+    assert {path.stem for path in FOLDERS[10].glob("*.json")} >= {*EPOCH_10, "proved-lock-gate"}
     for (epoch, name), words in SHOWS.items():
         assert words in texts(FOLDERS[epoch] / f"{name}.json"), (epoch, name)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.base.errors import ConfigError
 from airlock.tools.loader import load_catalogue, load_configured
 from airlock.tools.operator_file import read_config

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airlock import tools
-from airlock.admission.config import parse_config
+from airlock.admission.configuration.config import parse_config
 from airlock.plans.refs import UNKNOWN, bind
 from airlock.plans.tool import Tool
 from airlock.tools.loader import load_catalogue, tools_in

@@ -101,8 +101,8 @@ OPERATION = {"operationId": "x", "responses": {}}
 @pytest.mark.parametrize(
     ("document", "more", "says"),
     [
-        (wrong(openapi="2.0"), {}, "no OpenAPI document of version 3.0 or 3.1"),
-        ({"swagger": "2.0"}, {}, "openapi is None"),
+        (wrong(openapi="2.0"), {}, "no OpenAPI document of version 3.0, 3.1 or 3.2"),
+        ({"swagger": "2.0"}, {}, "swagger is '2.0': convert it"),
         (wrong(servers=[{"url": "/v1"}]), {}, "give `url`"),
         (wrong(paths={"/a/{b}": {"get": OPERATION}}), {}, "do not fit: 'b'"),
         (wrong(paths={"/a": {"get": {**OPERATION, "operationId": "a b"}}}), {}, "ASCII letters"),
@@ -116,7 +116,7 @@ OPERATION = {"operationId": "x", "responses": {}}
             wrong(paths={"/a": {"post": {**OPERATION, "requestBody": {"content": {"application/json": {
                 "schema": {"$ref": "other.json#/x"}}}}}}}),
             {},
-            "leads to no schema",
+            "leads out of this document",
         ),
         (wrong(), {"rated": {"openAcount": {"risk": "LOW"}}}, "did you mean 'openAccount'"),
         (wrong(), {"rated": {"openAccount": {"reversibility": "reversible"}}}, "needs a compensate function"),

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.preview import PreviewActivities
+from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base.errors import Stale

@@ -23,7 +23,10 @@ from temporalio.api.enums.v1 import CommandType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    DescribeWorkflowExecutionRequest,
     PollActivityTaskQueueRequest,
     PollActivityTaskQueueResponse,
     PollWorkflowTaskQueueRequest,
@@ -40,7 +43,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 IDENTITY = "mallory"
 
@@ -64,6 +67,17 @@ def made_checked(payload: Payload, question: Payload) -> Payload:
     made.metadata["airlock-checked"] = b"ok"
     made.metadata["airlock-by"] = b"activity"
     return made
+
+
+def bottomless() -> Failure:
+    """A failure whose causes a request may still hold; an event of a history, which holds it deeper, is beyond the limit."""
+    failure = Failure(message="the last cause")
+    for _ in range(97):
+        outer = Failure(message="x")
+        outer.cause.CopyFrom(failure)
+        failure = outer
+    failure.application_failure_info.CopyFrom(ApplicationFailureInfo(type="Deep", non_retryable=True))
+    return failure
 
 
 def wrapped(payload: Payload | None) -> Payloads | None:
@@ -171,6 +185,14 @@ class Attacker:
             )
         )  # fmt: skip
 
+    async def fail_unreadably(self, workflow_id: str, activity_id: str) -> None:
+        """Let an activity fail for good with so many causes that no SDK can decode the event, whereas it could be sent."""
+        request = RespondActivityTaskFailedByIdRequest(
+            namespace=self.client.namespace, workflow_id=workflow_id, activity_id=activity_id, identity=IDENTITY,
+            failure=bottomless(),
+        )  # fmt: skip
+        await self._patiently(lambda: self.client.workflow_service.respond_activity_task_failed_by_id(request))
+
     async def complete_by_id(self, workflow_id: str, activity_id: str, answer: Payload | None) -> None:
         """Answer an activity that an honest worker carries out."""
         await self._patiently(
@@ -228,6 +250,25 @@ class Attacker:
                 identity=IDENTITY,
             )
         )  # fmt: skip
+
+    async def delete(self, workflow_id: str) -> None:
+        """Delete the latest run of a workflow, open or not, and wait until Temporal has forgotten it."""
+        run = WorkflowExecution(workflow_id=workflow_id, run_id=(await self._described(workflow_id)).execution.run_id)
+        request = DeleteWorkflowExecutionRequest(namespace=self.client.namespace, workflow_execution=run)
+        await self.client.workflow_service.delete_workflow_execution(request)
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await self._described(workflow_id, run.run_id)
+                except RPCError as error:
+                    if error.status is RPCStatusCode.NOT_FOUND:
+                        return
+                await asyncio.sleep(0.05)
+
+    async def _described(self, workflow_id: str, run_id: str = "") -> WorkflowExecutionInfo:
+        run = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+        request = DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=run)
+        return (await self.client.workflow_service.describe_workflow_execution(request)).workflow_execution_info
 
     async def events(self, workflow_id: str, run_id: str | None = None) -> list[HistoryEvent]:
         """A history, which everybody can read."""

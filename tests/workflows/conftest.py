@@ -21,7 +21,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities import monitor as monitor_activities
-from airlock.activities import options, rehearsal_tries, still_mine
+from airlock.activities import options
+from airlock.activities.calls import still_mine
+from airlock.activities.rehearsals import rehearsal_tries
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle

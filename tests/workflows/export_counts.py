@@ -20,9 +20,9 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from airlock.activities.toolbox import Toolbox
-from airlock.cli.export_files import export_files
-from airlock.cli.verify_files import check_export
-from airlock.cli.verify_temporal import verify_against_temporal
+from airlock.cli.records.export_files import export_files
+from airlock.cli.records.verify_files import check_export
+from airlock.cli.records.verify_temporal import verify_against_temporal
 from airlock.client import Airlock
 from airlock.client.exporting import monitored, plans_of
 from airlock.client.monitors import Monitors

@@ -15,7 +15,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
 from airlock.activities.entry import EntryActivities
-from airlock.activities.policy import PolicyActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.base import names
@@ -120,11 +119,11 @@ class Place:
 
     @asynccontextmanager
     async def only_workflows(self) -> AsyncIterator[None]:
-        """Run a worker that carries out workflows, with the local activity they need, and takes no activity."""
-        policy, resets = PolicyActivities(Toolbox(catalogue(), self.policy)), Resets(keyring_of(self.workers).demands)
+        """Run a worker that carries out workflows, and takes no activity."""
+        resets = Resets(keyring_of(self.workers).demands)
         worker = Worker(
             self.workers, task_queue=names.WORKFLOW_QUEUE, workflows=list(WORKFLOWS), workflow_runner=runner(),
-            activities=[policy.policy_now], no_remote_activities=True, interceptors=[SafeSignals(), resets, EndedPlans()],
+            interceptors=[SafeSignals(), resets, EndedPlans()],
         )  # fmt: skip
         async with self._running([patient(worker)]):
             yield

@@ -23,6 +23,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.base.errors import AirlockError
 from airlock.client import Airlock, PlanHandle
@@ -146,9 +147,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(client: Client, document: dict[str, Any]) -> AsyncIterator[Stage]:
-    """A stage on which the dry runs ended after the query was asked, and the workflow task that followed was lost."""
-    tools = Toolbox(Catalogue([slow]), POLICY)
+async def stage(client: Client, document: dict[str, Any], today: Policy = POLICY) -> AsyncIterator[Stage]:
+    """A stage on which the dry runs ended after the query was asked, and the workflow task that followed was lost.
+
+    The plan was admitted under the policy of the tests; the worker that goes on with it has that of today.
+    """
+    tools, later = Toolbox(Catalogue([slow]), POLICY), Toolbox(Catalogue([slow]), today)
     async with running.running([*build_workers(client, tools, "rehearse"), *build_workers(client, tools, "live")]):
         async with running.running(build_workers(client, tools, "orchestrate")):
             handle = await Airlock(client).submit(document)
@@ -166,7 +170,7 @@ async def stage(client: Client, document: dict[str, Any]) -> AsyncIterator[Stage
             await made.lost.has_taken(1)
             await made.dry_runs_end()
             await made.lost.has_taken(2)
-            async with running.running(build_workers(client, tools, "orchestrate")):
+            async with running.running(build_workers(client, later, "orchestrate")):
                 yield made
         finally:
             WORLD.release()
@@ -200,6 +204,23 @@ async def test_a_denial_of_what_no_workflow_task_has_recorded_counts(dev_server,
         assert seen.state is State.AWAITING_APPROVAL, seen
         await made.handle.workflow.signal("deny", {"by": "alice", "reason": "no", "digest": seen.digest})
         await made.lost.is_given_up()
+        assert (await asyncio.wait_for(made.handle.result(), 60)).outcome == "denied"
+        assert await made.replays()
+
+
+async def test_an_early_denial_is_judged_by_todays_policy_too(dev_server, plan):
+    client = await namespace(dev_server.client, f"ahead-{uuid4().hex[:8]}")
+    rules = {"roles": {"boss": ("bea",)}, "decisions": {"deny": {"roles": ("boss",)}}}
+    today = Policy.model_validate(POLICY.model_dump() | rules)
+    async with stage(client, plan(step("a", "slow", key="a", value=1)), today) as made:
+        seen = await made.asked
+        assert seen.state is State.AWAITING_APPROVAL, seen
+        await made.handle.workflow.signal("deny", {"by": "alice", "reason": "no", "digest": seen.digest})
+        await made.lost.is_given_up()
+        status = await until(lambda: _refused(made.handle, 2))  # the junk is the first
+        assert (status.state, status.digest) == (State.AWAITING_APPROVAL, seen.digest)
+        assert status.refusals[-1].reason.startswith("today's policy: 'alice' has not the role boss")
+        assert (await made.handle.decide("deny", by="bea", reason="no", digest=seen.digest)).accepted
         assert (await asyncio.wait_for(made.handle.result(), 60)).outcome == "denied"
         assert await made.replays()
 

@@ -11,8 +11,9 @@ import pytest
 from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
 from tests.replay.replay import replayer
-from tests.workflows.conftest import awaiting, count, namespace, signal, step, until, working
+from tests.workflows.conftest import awaiting, namespace, signal, step, until, working
 from tests.workflows.deadlines import TooSlow, in_time
+from tests.workflows.test_short_path import activities
 from tests.workflows.world import WORLD
 
 Worker = Callable[..., AbstractAsyncContextManager[Airlock]]
@@ -53,7 +54,7 @@ async def test_an_approver_who_was_revoked_since_is_refused_by_update_and_by_sig
         assert await refusals(handle) == [verdict.reason] * 2
         await signal(handle, "approve", {"by": "bob", "digest": status.digest})
         assert (await handle.result()).outcome == "completed"
-    assert (await count(handle))["MARKER_RECORDED"] == 3  # today's policy, once for each approval
+    assert (await activities(handle)).count("policy_now") == 3  # once for each approval
     assert WORLD.effects[f"{handle.plan_id}/mail"] == 1
     await replays(handle)
 
@@ -96,7 +97,7 @@ async def test_two_approvals_at_the_same_time_are_both_judged(worker, plan):
         await signal(handle, "approve", {"by": by, "digest": digest})
     async with worker(approvals_required=2):
         assert (await handle.result()).outcome == "completed"
-    assert not (await count(handle))["MARKER_RECORDED"]  # the policy is the plan's own: nothing had to be asked
+    assert "policy_now" not in await activities(handle)  # the policy is the plan's own: nothing had to be asked
     await replays(handle)
 
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from temporalio.client import WorkflowUpdateFailedError
 
 from airlock.base.errors import AirlockError
+from airlock.base.keys import read_private_key
 from airlock.client import NoSuchPlan, PlanEnded, PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
@@ -366,7 +367,7 @@ async def test_signed_approvals(airlock_with, document, plan, keys):
 
     def signed(key: bytes = private, plan_id: str = handle.plan_id, over: str = digest, **fields: Any) -> dict[str, Any]:
         said = {"by": "alice", "digest": digest, **fields}
-        return {**said, "signature": sign(key, plan_id, Approve.model_validate(said), over)}
+        return {**said, "signature": sign(read_private_key(key), plan_id, Approve.model_validate(said), over)}
 
     assert "requires a signature" in await refusal(handle, "approve", by="alice", digest=digest)
     assert "does not fit" in await refusal(handle, "approve", **signed(key=other))

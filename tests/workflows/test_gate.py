@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 
 from airlock.activities.admit import resource_hash
 from airlock.activities.gates import GateActivities
+from airlock.activities.policy import PolicyActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.budget import Spending
 from airlock.admission.policy import Policy, WindowBudget
@@ -23,7 +24,7 @@ from airlock.gates.protocol import AcquireRequest, LiveSlot, Permit, PermitAnswe
 from airlock.gates.view import GateView
 from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.roles import patient, runner
-from airlock.workflows.gate import GateWorkflow
+from airlock.workflows.gates.gate import GateWorkflow
 from airlock.workflows.interceptors import SafeSignals
 from tests.replay.replay import replayer
 from tests.running import running
@@ -39,10 +40,11 @@ WORKSHOP = Workshop()
 async def gates(dev_server: Any) -> AsyncIterator[Client]:
     """A namespace of its own, with a worker for gates and one for tiny plans."""
     client = await namespace(dev_server.client, f"gates{next(_NUMBERS)}")
-    work = GateActivities(Toolbox(catalogue(), POLICY, KEY))
+    toolbox = Toolbox(catalogue(), POLICY, KEY)
+    work, policy = GateActivities(toolbox), PolicyActivities(toolbox)
     gate_worker = Worker(
         client, task_queue=names.WORKFLOW_QUEUE, workflows=[GateWorkflow], workflow_runner=runner(),
-        activities=[work.acquire, work.leave, work.look, work.recall], interceptors=[SafeSignals()],
+        activities=[work.acquire, work.leave, work.look, work.recall, policy.policy_now], interceptors=[SafeSignals()],
     )  # fmt: skip
     tiny = Worker(
         client, task_queue=QUEUE, workflows=[TinyPlan], activities=[WORKSHOP.work], workflow_runner=runner()

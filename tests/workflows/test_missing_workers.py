@@ -20,7 +20,7 @@ from airlock.client.errors import NoAnswer
 from airlock.client.gate_status import read_gate
 from airlock.client.listing import count_plans, list_plans, summary_of
 from airlock.client.patience import answered
-from airlock.client.pollers import QUEUES_OF
+from airlock.client.pollers import QUEUES_OF, last_poll
 from airlock.client.visibility import MAX_ATTRIBUTE, attributes_of
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
@@ -137,6 +137,21 @@ async def test_a_worker_that_polls_is_busy_and_not_away(airlock: Airlock, plan: 
     assert not done, "a worker polls, so the gate is asked again"
     asking.cancel()
     await handle.decide("abort", by="alice", reason="enough")
+
+
+async def test_a_worker_that_stops_in_order_is_gone_at_once_and_another_one_is_there(dev_server: Any, plan: Any) -> None:
+    client = await namespace(dev_server.client, "gone-in-order")
+    toolbox = Toolbox(catalogue(), POLICY)
+    async with running(build_workers(client, toolbox)):
+        assert await until(lambda: last_poll(client))
+    assert await last_poll(client) is None  # its last poll is seconds old, and would count for more than a minute
+    handle = await Airlock(client).submit(plan(step("s", "put", key="k", value=1)))
+    handle.patient = True
+    with pytest.raises(NoAnswer, match="no worker polls"):
+        await handle.status()
+    async with running(build_workers(client, toolbox)):  # of the same name
+        assert await until(lambda: last_poll(client))
+        assert (await awaiting(handle)).digest is not None
 
 
 async def test_a_question_to_no_worker_ends(dev_server: Any, plan: Any) -> None:

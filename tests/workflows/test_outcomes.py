@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airlock.activities import rehearsal_tries
+from airlock.activities.rehearsals import rehearsal_tries
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
 from airlock.client import Airlock

@@ -22,7 +22,8 @@ from airlock.run.decisions import decision as decisions
 from airlock.run.decisions import entry
 from airlock.temporal.connection import data_converter, keyring_of
 from airlock.worker.roles import build_workers
-from airlock.workflows import live, rehearse
+from airlock.workflows import rehearse
+from airlock.workflows.calls import chain_calls
 from tests import running
 from tests.workflows.attacker import plain, wrapped
 from tests.workflows.conftest import approved, awaiting, catalogue, step, until
@@ -158,7 +159,7 @@ def few_renewals(monkeypatch) -> None:
 
 async def test_other_arguments_than_sealed_are_not_called(protected, plan, monkeypatch, few_renewals):
     """The worker that orchestrates is in the attacker's hands: it shows one plan, and commands another."""
-    honest = live.call_request
+    honest = chain_calls.call_request
 
     def other(*given):
         asked = honest(*given)
@@ -166,7 +167,7 @@ async def test_other_arguments_than_sealed_are_not_called(protected, plan, monke
         preview = None if asked.preview is None else asked.preview.model_copy(update=changed)
         return asked.model_copy(update={"step": asked.step.model_copy(update=changed), "preview": preview})
 
-    monkeypatch.setattr(live, "call_request", other)
+    monkeypatch.setattr(chain_calls, "call_request", other)
     document = plan(step("a", "once", key="a", value=1))
     async with protected.working():
         handle = await protected.airlock.submit(document)

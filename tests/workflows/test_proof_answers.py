@@ -152,12 +152,11 @@ async def test_the_first_answer_of_a_run_does_not_answer_its_second_question(mad
         await awaiting(handle)
         assert (await handle.decide("lock", by="op", reason="stop")).accepted
     (first, *_) = await where.attacker.answers(workflow_id, "admit")
-    async with where.only_workflows():
-        await handle.workflow.signal("unlock", {"by": "op", "reason": "go on"})
-        task = await where.attacker.take(names.WORKFLOW_QUEUE, "admit")
-        await where.attacker.complete(task, first)
-        await until(lambda: refusals(handle))
     async with where.working():
+        where.holding.hold("admit")
+        await handle.workflow.signal("unlock", {"by": "op", "reason": "go on"})
+        await where.answered_for("admit", first)
+        await until(lambda: refusals(handle))
         await awaiting(handle)
         (reason,) = refused((await handle.audit()).entries)
         assert "it answers another question" in reason

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowExecutionStatus
 from airlock.base import names
 from airlock.client.errors import NoAnswer
 from airlock.client.live_gate import LiveGate
+from airlock.gates.lock_proof import Proved
 from airlock.plans.state import State
 from airlock.temporal.live_gate import start_live_gate
 from airlock.temporal.standing_claims import standing_claims
@@ -24,6 +25,7 @@ from tests.workflows.attacker import plain, wrapped
 from tests.workflows.attacker_starts import plainly
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
+from tests.workflows.test_lock import proven
 from tests.workflows.test_proof_deputies import of_type, running
 from tests.workflows.test_proof_gates import left_out
 from tests.workflows.world import WORLD
@@ -83,6 +85,23 @@ async def _moved_on(handle: Any) -> bool:
         return (await handle.status()).state is State.AWAITING_APPROVAL
     except NoAnswer:  # the run has failed at its start
         return True
+
+
+async def test_a_plan_that_a_client_completes_in_its_call_is_not_proved_to_have_stopped(dev_server, plan):
+    where = await place(dev_server.client, f"onward{next(_NUMBERS)}", keyring("k"))
+    document = plan(step("a", "once", key="a", value=1))
+    async with where.working("live"):
+        async with where.working("orchestrate", "rehearse"):
+            hold = (await running(where, document))[1]
+        await taken(where, names.plan_workflow_id(document["plan_id"]), over(names.PLAN_WORKFLOW, {}))
+        async with where.working("orchestrate", "rehearse"):
+            gate = LiveGate(where.airlock.client)
+            assert (await gate.lock("olga", "stop")).accepted
+            proofs = [await proven(gate, within=within) for within in (0, 25)]
+            hold.set()
+            await until(lambda: not WORLD.running)
+    assert not any(isinstance(proof.value, Proved) for proof in proofs), proofs
+    assert WORLD.attempts[f"{document['plan_id']}/a"] == 1
 
 
 async def test_a_claim_that_a_client_continues_is_not_free(dev_server, plan):

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from airlock.base import names
+from airlock.base.keys import read_private_key
 from airlock.client import PlanHandle
 from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
@@ -26,7 +27,7 @@ PUBLIC = _KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).
 
 def signed(plan_id: str, digest: str) -> dict[str, Any]:
     said = Approve(by="alice", digest=digest)
-    return {"by": "alice", "digest": digest, "signature": sign(PRIVATE, plan_id, said, digest)}
+    return {"by": "alice", "digest": digest, "signature": sign(read_private_key(PRIVATE), plan_id, said, digest)}
 
 
 def made(plan_id: str) -> int:

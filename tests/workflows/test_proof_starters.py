@@ -8,19 +8,37 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.batch.v1 import BatchOperationReset, BatchOperationSignal
-from temporalio.api.common.v1 import Callback, Payload, Payloads, ResetOptions, WorkflowExecution, WorkflowType
+from temporalio.api.activity.v1 import ActivityOptions
+from temporalio.api.batch.v1 import (
+    BatchOperationReset,
+    BatchOperationResetActivities,
+    BatchOperationSignal,
+    BatchOperationUnpauseActivities,
+    BatchOperationUpdateActivityOptions,
+)
+from temporalio.api.common.v1 import (
+    Callback,
+    Payload,
+    Payloads,
+    Priority,
+    ResetOptions,
+    RetryPolicy,
+    WorkflowExecution,
+    WorkflowType,
+)
 from temporalio.api.enums.v1 import BatchOperationState, WorkflowIdConflictPolicy
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflow.v1 import OnConflictOptions, VersioningOverride, WorkflowExecutionOptions
+from temporalio.api.workflow.v1 import OnConflictOptions
 from temporalio.api.workflowservice.v1 import (
     DescribeBatchOperationRequest,
+    PauseActivityRequest,
+    PauseWorkflowExecutionRequest,
     StartBatchOperationRequest,
     StartWorkflowExecutionRequest,
-    UpdateWorkflowExecutionOptionsRequest,
 )
 from temporalio.client import (
     Client,
@@ -38,6 +56,7 @@ from temporalio.service import RPCError
 from airlock.base import names
 from airlock.plans.state import State
 from tests.workflows.attacker import IDENTITY, plain
+from tests.workflows.attacker_builds import build, once_served, override, pinned
 from tests.workflows.attacker_starts import history
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
@@ -66,13 +85,16 @@ async def with_an_update(client: Client, workflow_id: str, given: Payload, vote:
         names.PLAN_WORKFLOW, RawValue(given), id=workflow_id, task_queue=names.WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )  # fmt: skip
-    try:
-        said = await client.execute_update_with_start_workflow(
-            "decide", {"decision": "approve", **vote}, start_workflow_operation=operation
-        )
-    except (WorkflowUpdateFailedError, RPCError):
+    asked = client.execute_update_with_start_workflow(
+        "decide", {"decision": "approve", **vote}, start_workflow_operation=operation
+    )
+    if b'"run"' not in given.data:
+        said = await asked
+        assert not said["accepted"], said
         return
-    assert not said["accepted"], said
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await asked
+    assert "only a continue-as-new may carry a run on" in str(refused.value.cause), refused.value.cause
 
 
 async def as_the_heir_of_a_failed_run(client: Client, workflow_id: str, given: Payload, vote: dict[str, Any]) -> None:
@@ -81,9 +103,13 @@ async def as_the_heir_of_a_failed_run(client: Client, workflow_id: str, given: P
 
 
 async def pinned_to_a_build(client: Client, workflow_id: str, given: Payload, vote: dict[str, Any]) -> None:
-    await client.workflow_service.start_workflow_execution(
-        request_of(client, workflow_id, given, versioning_override=VersioningOverride(auto_upgrade=True))
-    )
+    """The first task is the attacker's own, who drops it; then the run is left to the workers of Airlock."""
+    async with build(client, names.WORKFLOW_QUEUE) as made:
+        request = request_of(client, workflow_id, given, versioning_override=pinned())
+        await once_served(lambda: client.workflow_service.start_workflow_execution(request))
+        task = await asyncio.wait_for(made.workflow_tasks.get(), 60)
+        assert task.workflow_execution.workflow_id == workflow_id
+        await override(client, workflow_id, None)
 
 
 async def eagerly(client: Client, workflow_id: str, given: Payload, vote: dict[str, Any]) -> None:
@@ -128,7 +154,8 @@ async def test_a_plan_that_is_started_in_an_unusual_way_makes_no_call(dev_server
         vote = signed(document["plan_id"], (await awaiting(handle)).digest)
         assert (await handle.decide("approve", **vote)).accepted
         await handle.result()
-        state = {"run": {"plan": other, "state": "LIVE", "approved": ["a"], "submitted_at": "2026-01-01T00:00:00Z"}}
+        at = "2026-01-01T00:00:00Z"
+        state = {"run": {"plan": other, "state": "LIVE", "approved": ["a"], "submitted_at": at, "since": at}}
         await way(client, workflow_id, plain(state if copied else {"plan": other}), vote)
         runs = await until(lambda: started(client, workflow_id))
         for run in runs:
@@ -175,40 +202,32 @@ async def standing_still(where: Place, runs: list[str]) -> bool:
 
 
 async def moved_to_another_build(client: Client, workflow_id: str) -> None:
-    """No worker serves it, so that the plan stands still, and goes on once that is taken back."""
-    execution = WorkflowExecution(workflow_id=workflow_id)
-    pinned = VersioningOverride(
-        pinned=VersioningOverride.PinnedOverride(
-            behavior=VersioningOverride.PinnedOverrideBehavior.PINNED_OVERRIDE_BEHAVIOR_PINNED
-        )
-    )
-    pinned.pinned.version.deployment_name, pinned.pinned.version.build_id = "mallory", "1"
-    for override in (pinned, None):
-        try:
-            await client.workflow_service.update_workflow_execution_options(
-                UpdateWorkflowExecutionOptionsRequest(
-                    namespace=client.namespace, workflow_execution=execution, identity=IDENTITY,
-                    workflow_execution_options=WorkflowExecutionOptions(versioning_override=override),
-                    update_mask=FieldMask(paths=["versioning_override"]),
-                )
-            )  # fmt: skip
-        except RPCError:  # the server demands that the build exists
-            return
+    """The plan stands still while it is the attacker's, who answers no task, and goes on once that is taken back."""
+    async with build(client, names.WORKFLOW_QUEUE) as made:
+        await override(client, workflow_id, pinned())
+        await client.get_workflow_handle(workflow_id).signal("junk", 1)
+        task = await asyncio.wait_for(made.workflow_tasks.get(), 60)
+        assert task.workflow_execution.workflow_id == workflow_id
+        await override(client, workflow_id, None)
 
 
 async def with_a_callback(client: Client, workflow_id: str) -> None:
     """A start of the same plan that joins the run that is open, as a Nexus operation does."""
-    callback = Callback(nexus=Callback.Nexus(url="http://127.0.0.1:9/callback"))
-    try:
+    joining = {
+        "workflow_id_conflict_policy": WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+        "on_conflict_options": OnConflictOptions(attach_request_id=True, attach_completion_callbacks=True),
+    }
+    outside = Callback(nexus=Callback.Nexus(url="http://127.0.0.1:9/callback"))
+    with pytest.raises(RPCError, match="does not match any configured callback address"):
         await client.workflow_service.start_workflow_execution(
-            request_of(
-                client, workflow_id, plain({}), completion_callbacks=[callback],
-                workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-                on_conflict_options=OnConflictOptions(attach_request_id=True, attach_completion_callbacks=True),
-            )
-        )  # fmt: skip
-    except RPCError:  # the server allows no such address
-        return
+            request_of(client, workflow_id, plain({}), completion_callbacks=[outside], **joining)
+        )
+    inside = Callback(nexus=Callback.Nexus(url="temporal://system"))
+    await client.workflow_service.start_workflow_execution(
+        request_of(client, workflow_id, plain({}), completion_callbacks=[inside], **joining)
+    )
+    described = await client.get_workflow_handle(workflow_id).describe()
+    assert len(described.raw_description.callbacks) == 1, "it joined the run that was open"
 
 
 async def reset_in_a_batch(client: Client, workflow_id: str) -> None:
@@ -220,6 +239,49 @@ async def unlocked_in_a_batch(client: Client, workflow_id: str) -> None:
     said = Payloads(payloads=[plain({"by": "mallory", "reason": "go on"})])
     operation = BatchOperationSignal(signal="unlock", input=said, identity=IDENTITY)
     await batch(client, workflow_id, signal_operation=operation)
+
+
+async def activities_reset_in_a_batch(client: Client, workflow_id: str) -> None:
+    """The call begins again, although it may be tried once."""
+    operation = BatchOperationResetActivities(identity=IDENTITY, match_all=True, reset_attempts=True, reset_heartbeat=True)
+    await batch(client, workflow_id, reset_activities_operation=operation)
+
+
+async def activities_hurried_in_a_batch(client: Client, workflow_id: str) -> None:
+    """The call has no time left, and four attempts."""
+    options = ActivityOptions(
+        start_to_close_timeout=Duration(seconds=1), heartbeat_timeout=Duration(seconds=1),
+        retry_policy=RetryPolicy(maximum_attempts=4, initial_interval=Duration(seconds=1)),
+        priority=Priority(priority_key=1, fairness_key="mallory", fairness_weight=1000.0),
+    )  # fmt: skip
+    mask = FieldMask(paths=["start_to_close_timeout", "heartbeat_timeout", "retry_policy", "priority"])
+    operation = BatchOperationUpdateActivityOptions(
+        identity=IDENTITY, match_all=True, activity_options=options, update_mask=mask
+    )
+    await batch(client, workflow_id, update_activity_options_operation=operation)
+
+
+async def activities_let_go_in_a_batch(client: Client, workflow_id: str) -> None:
+    """The call is paused while it is made, and let go again with attempts of its own."""
+    await client.workflow_service.pause_activity(
+        PauseActivityRequest(
+            namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id), id="a:live", identity=IDENTITY,
+            reason="mine",
+        )
+    )  # fmt: skip
+    operation = BatchOperationUnpauseActivities(identity=IDENTITY, match_all=True, reset_attempts=True, reset_heartbeat=True)
+    await batch(client, workflow_id, unpause_activities_operation=operation)
+
+
+async def paused_as_a_whole(client: Client, workflow_id: str) -> None:
+    """A server of this version does that only if its operator has switched it on."""
+    with pytest.raises(RPCError, match="not enabled"):
+        await client.workflow_service.pause_workflow_execution(
+            PauseWorkflowExecutionRequest(
+                namespace=client.namespace, workflow_id=workflow_id, identity=IDENTITY, reason="mine",
+                request_id=str(uuid.uuid4()),
+            )
+        )  # fmt: skip
 
 
 async def batch(client: Client, workflow_id: str, **operation: Any) -> None:
@@ -241,9 +303,12 @@ async def batch(client: Client, workflow_id: str, **operation: Any) -> None:
 
 @pytest.mark.parametrize(
     "deed",
-    [moved_to_another_build, with_a_callback, reset_in_a_batch, unlocked_in_a_batch],
+    [
+        moved_to_another_build, with_a_callback, reset_in_a_batch, unlocked_in_a_batch, activities_reset_in_a_batch,
+        activities_hurried_in_a_batch, activities_let_go_in_a_batch, paused_as_a_whole,
+    ],
     ids=lambda deed: deed.__name__,
-)
+)  # fmt: skip
 async def test_a_call_under_way_is_made_once_whatever_is_done_to_its_plan(dev_server, plan, deed):
     where = await signed_place(dev_server)
     document = plan(step("a", "once", key="a", value=1))

@@ -12,14 +12,14 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PauseActivityRequest, UpdateActivityOptionsRequest
 from temporalio.service import RPCError
 
-from airlock.activities.sent_back import SentBackCalls
+from airlock.activities.calls.sent_back import SentBackCalls
 from airlock.base import names
 from airlock.client.errors import NoAnswer
 from airlock.client.undo import undo as airlock_undo
 from airlock.plans.state import State
 from airlock.run.live.sent_back import DEAF_FROM
 from airlock.temporal import past_calls
-from airlock.workflows import unbegun
+from airlock.workflows.calls import unbegun
 from tests.conftest import HUNT
 from tests.running import dev_server as dev_server_of
 from tests.workflows.attacker import IDENTITY

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import EventType
 from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.policy import Policy
-from airlock.cli.verify_files import check_export
+from airlock.cli.records.verify_files import check_export
 from airlock.client import Airlock
 from airlock.client.listing import count_plans, list_plans
 from airlock.client.live_gate import LiveGate
@@ -46,6 +46,7 @@ async def transitions(handle):
 
 
 async def test_the_approver_sees_what_was_read_and_the_call_gets_it(lane, plan):
+    await start_monitors(lane.client, Policy())  # as every worker does at its start
     document = read_then_put(plan)
     world = WORLD.state[document["plan_id"]]
     world["k"] = "seen"
@@ -64,13 +65,13 @@ async def test_the_approver_sees_what_was_read_and_the_call_gets_it(lane, plan):
     assert (await handle.result()).outcome == "completed"
     assert world["copy"] == "seen"
     assert calls_of(document, "see") == 1
-    assert await activities(handle) == ["prepare", "read", "preview", "call", "leave"]
+    assert await activities(handle) == ["prepare", "read", "preview", "call"]
 
 
 async def test_a_plan_of_one_read_is_back_at_once(lane, plan):
     document = plan(step("see", "look", key="k"))
     WORLD.state[document["plan_id"]]["k"] = 7
-    await start_monitors(lane.client, Policy())  # as every worker does at its start
+    await start_monitors(lane.client, Policy())
     handle = await lane.submit(document)
     result = await handle.result()
     assert (result.outcome, result.outputs["see"]["found"]) == ("completed", 7)
@@ -105,13 +106,14 @@ async def test_a_chain_of_reads_and_steps_behind_a_write(lane, plan):
 
 async def test_without_the_option_nothing_changes(airlock_with, plan):
     airlock = await airlock_with(approval_waived_for=["LOW"])
+    await start_monitors(airlock.client, Policy())
     document = read_then_put(plan)
     handle = await airlock.submit(document)
     await awaiting(handle)
     assert calls_of(document, "see") == 0
     await approved(handle)
     assert (await handle.result()).outcome == "completed"
-    assert await activities(handle) == ["prepare", "call", "leave"]
+    assert await activities(handle) == ["prepare", "call"]
 
 
 async def test_a_failed_read_says_why_as_a_failed_preview_does(lane, plan):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from airlock.activities.monitor import start_monitors
 from airlock.activities.toolbox import Toolbox
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
@@ -23,10 +24,11 @@ async def activities(handle):
 
 
 async def test_the_record_holds_every_state_with_its_time(airlock, plan):
+    await start_monitors(airlock.client, POLICY)  # as every worker does at its start
     handle = await airlock.submit(plan(step("a", "put", key="a", value=1)))
     await approved(handle)
     assert (await handle.result()).outcome == "completed"
-    assert await activities(handle) == ["prepare", "call", "leave"]
+    assert await activities(handle) == ["prepare", "call"]
     entries = (await handle.audit()).entries
     assert [entry.what for entry in entries if entry.kind == "transition"] == [
         "rehearsed", "previewed", "approved", "calls_done",
@@ -42,11 +44,12 @@ async def test_a_rehearsing_worker_with_another_setup_hands_a_plan_back(dev_serv
     client = await namespace(dev_server.client, "other-setup")
     tools, keyed = Toolbox(catalogue(), POLICY), Toolbox(catalogue(), POLICY, index_key="another")
     workers = [each for role in ("orchestrate", "live") for each in build_workers(client, tools, role)]
+    await start_monitors(client, POLICY)
     async with running([*workers, *build_workers(client, keyed, "rehearse")]):
         handle = await Airlock(client).submit(plan(step("a", "put", key="a", value=1)))
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
-        assert await activities(handle) == ["prepare", "admit", "rehearse", "preview", "call", "leave"]
+        assert await activities(handle) == ["prepare", "admit", "rehearse", "preview", "call"]
         assert (await handle.status()).refused == 0
 
 

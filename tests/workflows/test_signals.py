@@ -42,6 +42,7 @@ VALID: dict[str, dict[str, Any]] = {
     "rollback": {"by": "alice", "reason": "back"},
     "abort": {"by": "alice", "reason": "end it"},
     "resolve": {"by": "alice", "step": "one", "outcome": "happened", "reason": "seen it"},
+    "amend": {"by": "alice", "reason": "remove it", "remove": ["nowhere"]},
 }
 ENCODINGS = ("binary/plain", "binary/null", "binary/encrypted", "binary/airlock-zlib", "json/protobuf", "no/such", "")
 OPTIONAL = {"approve": ("steps", "signature"), "deny": ("digest",), "rollback": ("to_step",)}
@@ -146,6 +147,7 @@ async def test_nonsense_through_the_temporal_cli(airlock, held, tmp_path):
         ("rollback", "--input", '{"by": "alice", "reason": "r", "to_step": "nowhere"}'),
         ("lock", "--input", '{"by": "alice"}'),
         ("abort", "--input", '{"reason": "nobody says so"}'),
+        ("amend", "--input", json.dumps(VALID["amend"])),
         ("deny", "--input-base64", "--input", "1234"),  # the CLI takes it for JSON; what arrives is not even UTF-8
         ("deny", "--input-base64", "--input", base64.b64encode(b"\xff").decode(), "--input-meta", "encoding=binary/plain"),
         *(("unlock", "--input", "{}", "--input-meta", f"encoding={encoding}") for encoding in ENCODINGS),

@@ -8,6 +8,7 @@ from airlock.admission.ceiling import Cap
 from airlock.admission.conflicts.conflict import Conflict
 from airlock.admission.policy import Policy
 from airlock.base.errors import Problem
+from airlock.plans.applied_rule import AppliedRule
 from airlock.plans.contract import Contract, Mode
 from airlock.plans.graph import PlanGraph
 from airlock.plans.parents import Parents
@@ -45,6 +46,8 @@ class Situation:
     resources: Mapping[str, tuple[str, ...]]
     """The resource names that each step touches, as far as they are known."""
     policy: Policy
+    rules: Mapping[str, tuple[AppliedRule, ...]] = field(default_factory=dict)
+    """The rules of the policy that apply to each step to which any does."""
     deadline: float | None = None
     """Seconds from submission after which no call may start, or None."""
 

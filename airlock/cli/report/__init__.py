@@ -16,7 +16,9 @@ from airlock.export.files import EXPORT_FILES, export_schemas
 MAX_EMBEDDED: Final = 48 * 1024 * 1024
 """Largest export, in bytes, of which the page holds a copy. Of a larger one the reader chooses the files."""
 _PARTS: Final = files(__package__)
-_SCRIPTS: Final = ("spelling.js", "schema.js", "seals.js", "openings.js", "totals.js", "check.js", "report.js")
+_SCRIPTS: Final = (
+    "spelling.js", "schema.js", "seals.js", "decisions.js", "openings.js", "totals.js", "check.js", "report.js",
+)  # fmt: skip
 """One script, in this order. The first begins with "use strict"."""
 
 

@@ -260,7 +260,7 @@ class Check {
     } else if (line.seals_hash !== prev) {
       this.found(FILES.executions, plan.line.number, "seals_hash: is not the hash of the plan's last seal");
     } else {
-      const contradicted = sealsContradicted(plan);
+      const contradicted = sealsContradicted(plan) || calledTooEarly(plan) || undueDecision(this, plan);
       if (contradicted) this.found(FILES.executions, plan.line.number, contradicted);
     }
   }

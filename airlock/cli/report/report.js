@@ -77,6 +77,7 @@ function planDetails(plan) {
     .map((event) => [time(event.timestamp), mono(event.step), event.what, event.reason || "\u2013", short(event.seal), `run ${event.run_id}, event ${event.event_id}`]);
   const others = line.events.filter((event) => event.kind !== "call" && event.kind !== "drift").map((event) => [time(event.timestamp),
     event.kind, `${event.what}${event.answer ? `: ${event.answer}` : ""}`, event.step ? mono(event.step) : "\u2013", event.by, event.reason || "\u2013",
+    event.signed ? make("span", { class: "key" }, [event.signed, ...(event.also || [])].map((one) => one.key).join(", ")) : "\u2013",
     `run ${event.run_id}, event ${event.event_id}`]);
   const undos = plan.rollbacks.map(({ value }) => [time(value.timestamp), mono(value.step), value.tool_name, value.event, value.reason || "\u2013", short(value.seal)]);
   const moves = plan.transitions.map(({ value }) => [time(value.timestamp), value.event, `${value.from_state} \u2192 ${value.to_state}`, value.by, value.reason, short(value.digest)]);
@@ -89,7 +90,7 @@ function planDetails(plan) {
       events.length ? table(["when", "step", "what", "reason", "seal", "where"], events) : none("No live call was made.")),
     section("Undos", undos.length ? table(["when", "step", "tool", "what", "reason", "seal"], undos) : none("Nothing was undone.")),
     section("Course", moves.length ? table(["when", "event", "from and to", "by", "reason", "seal"], moves) : none("No transitions.")),
-    section("Decisions, refusals and conflicts", others.length ? table(["when", "kind", "what", "step", "by", "reason", "where"], others) : none("None.")),
+    section("Decisions, refusals and conflicts", others.length ? table(["when", "kind", "what", "step", "by", "reason", "signed with", "where"], others) : none("None.")),
   ];
 }
 

@@ -13,6 +13,9 @@ const RULES = {
   minimum: (asked, node) => (KINDS.number(node) && Number(node.raw) < asked ? `is less than ${asked}` : null),
   maximum: (asked, node) => (KINDS.number(node) && Number(node.raw) > asked ? `is more than ${asked}` : null),
   pattern: (asked, node) => (textOf(node) === null || new RegExp(asked, "u").test(textOf(node)) ? null : "has another form than it must have"),
+  minLength: (asked, node) => (lengthOf(node) !== null && lengthOf(node) < asked ? `has fewer than ${asked} characters` : null),
+  maxLength: (asked, node) => (lengthOf(node) !== null && lengthOf(node) > asked ? `has more than ${asked} characters` : null),
+  minItems: (asked, node) => (node.items && node.items.length < asked ? `has fewer than ${asked} entries` : null),
   format: (asked, node) => {
     if (asked !== "date-time") throw new Error(`this page does not know the format ${asked}`);
     return textOf(node) === null || isTime(textOf(node)) ? null : "is no time with its zone";
@@ -24,7 +27,10 @@ const RULES = {
 };
 const UNKNOWN = "is unknown here";
 const PLACES = ["properties", "patternProperties", "additionalProperties", "propertyNames", "items"];
-const SILENT = ["$defs", "title", "description", "default"];
+const SILENT = ["$defs", "title", "description", "default", "discriminator"];
+
+// characters as Python and JSON Schema count them, not the halves of pairs
+function lengthOf(node) { return textOf(node) === null ? null : Array.from(textOf(node)).length; }
 
 function textOf(node) { return node.raw && node.raw.startsWith('"') ? JSON.parse(node.raw) : null; }
 
@@ -55,7 +61,8 @@ function schemaFault(schema, node, root = schema, path = []) {
     let fault = null;
     if (keyword in RULES) fault = at(RULES[keyword](asked, node));
     else if (keyword === "$ref") fault = schemaFault(root.$defs[asked.slice("#/$defs/".length)], node, root, path);
-    else if (keyword === "anyOf") fault = anyFault(asked, node, root, path);
+    // the members of a oneOf differ in the value that its discriminator names: no value fits two of them
+    else if (keyword === "anyOf" || keyword === "oneOf") fault = anyFault(asked, node, root, path);
     else if (!PLACES.includes(keyword) && !SILENT.includes(keyword)) throw new Error(`this page does not know the rule ${keyword}`);
     if (fault !== null) return fault;
   }

@@ -29,8 +29,13 @@ function openSteps(content) {
   return stepsIn(content).filter((step) => step.ceiling === "LIVE" && !step.already_live).map((step) => step.id);
 }
 
-function decidedSteps(content, message) {
-  return isMap(message) && Array.isArray(message.steps) ? [...new Set(message.steps.map(String))] : openSteps(content);
+function decidedSteps(content, message, decision) {
+  if (isMap(message) && Array.isArray(message.steps)) return [...new Set(message.steps.map(String))];
+  const by = decision === "approve" && isMap(message) && typeof message.by === "string" ? message.by : null;
+  // nobody approves a step that they have proposed themselves, by an amendment
+  const isOwn = (step) => by !== null && Array.isArray(step.proposed_by) && step.proposed_by.some((name) => samePerson(by, String(name)));
+  const own = new Set(stepsIn(content).filter(isOwn).map((step) => step.id));
+  return openSteps(content).filter((step) => !own.has(step));
 }
 
 function voices(content, decisions) {
@@ -93,6 +98,18 @@ function lacking(seal) {
   return notes;
 }
 
+// What `airlock verify` checks and this page does not.
+function leftToVerify(seal) {
+  const notes = [], place = `${seal.workflow_id}: seal ${seal.digest.slice(0, 12)}`;
+  if (seal.decisions.some((one) => isMap(one.message) && (one.message.evidence ?? null) !== null)) {
+    notes.push(`${place}: signatures of SSH keys and passkeys are checked by \`airlock verify\`, not by this page`);
+  }
+  if (isAmended(seal)) notes.push(`${place}: which approvals of earlier seals count for it is checked by \`airlock verify\`, not by this page`);
+  return notes;
+}
+
+const isAmended = (seal) => seal.content !== null && (seal.content.amended ?? null) !== null;
+
 function messageFault(seal, decision) {
   const message = decision.message;
   if (!isMap(message) || String(message.by ?? "").trim() !== decision.by) return `message: is not by '${decision.by}'`;
@@ -108,9 +125,11 @@ function messageFault(seal, decision) {
   }
   const rule = content.signature_required ?? "never";
   const high = stepsIn(content).some((step) => step.risk === "HIGH" && decision.steps.includes(step.id));
-  if ((rule === "always" || (rule === "high" && high)) && (message.signature ?? null) === null) {
-    return `message.signature: is missing, and signatures are required (${rule})`;
-  }
+  if ((message.signature ?? null) !== null || (message.evidence ?? null) !== null) return "";
+  if (rule === "always" || (rule === "high" && high)) return `message.signature: is missing, and signatures are required (${rule})`;
+  const risks = new Set(stepsIn(content).filter((step) => decision.steps.includes(step.id)).map((step) => String(step.risk)));
+  const rules = sealedRules(seal);
+  if (rules !== null && demandsEvidence(rules, "approve", risks)) return "message.evidence: is missing, and the sealed policy demands it";
   return "";
 }
 
@@ -143,7 +162,7 @@ async function decisionFault(check, plan, seal, decision) {
     return `entry: is not what entry ${decision.entry} of the plan says`;
   }
   if ((entry.kind === "decision") !== decision.counted) return `counted: entry ${decision.entry} of the plan says otherwise`;
-  if (!same(decision.steps, decision.counted ? decidedSteps(seal.content, decision.message) : [])) return "steps: are not those of the message";
+  if (!same(decision.steps, decision.counted ? decidedSteps(seal.content, decision.message, decision.decision) : [])) return "steps: are not those of the message";
   const person = !RESERVED.includes(decision.by);
   if (decision.message === null || !person) {
     if (decision.key !== null) return "key: there is no message that it signed";
@@ -177,7 +196,7 @@ async function sealFault(check, plan, seal, about) {
   const wrong = seal.content === null ? "" : identityFault(seal);
   if (wrong) return wrong;
   if (typeof seal.content_hash === "string" && seal.content !== null && hiddenElsewhere(seal.content)) return "content: hides a value that an export never hides";
-  check.notes.push(...lacking(seal));
+  check.notes.push(...lacking(seal), ...leftToVerify(seal));
   const expected = [...about].filter(([, digest]) => digest === seal.digest).map(([number]) => number);
   const stated = seal.decisions.map((decision) => decision.entry);
   if (!same(expected, stated)) {
@@ -207,7 +226,8 @@ function sealsContradicted(plan) {
   }
   for (const { value } of plan.transitions) {
     if (value.event !== "approved" || RESERVED.includes(value.by)) continue;
-    const about = seals.filter((seal) => seal.digest === value.digest);
+    const about = seals.filter((seal) => seal.digest === value.digest && !isAmended(seal));
+    if (!about.length) continue;
     const people = new Set(about.flatMap((seal) => seal.decisions).filter((one) => one.counted && one.decision === "approve").map((one) => one.by));
     const needed = Math.max(0, ...about.map((seal) => (seal.content === null ? 0 : Number.isInteger(seal.content.approvals_required) ? seal.content.approvals_required : 1)));
     if (people.size < needed) return `entry ${value.seq}: the seal was approved by ${people.size}, and needs ${needed}`;

@@ -8,10 +8,13 @@ from airlock.admission.policy import Policy
 from airlock.admission.stricter import Stricter, stricter
 from airlock.plans.contract import Mode
 from airlock.run.decisions.approval_age import votes_in_force
+from airlock.run.decisions.authority import refusal, statement_of
 from airlock.run.decisions.signature import must_sign, signature_refusal
+from airlock.run.decisions.vote_scope import as_named
 from airlock.run.messages import Approve
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
+from airlock.signing.proof import proof_of
 
 _ADMIT_AGAIN = "lock and unlock the plan: today's policy then applies to all of it"
 
@@ -63,15 +66,35 @@ def _capped(run: Run, approval: Approve, rules: Stricter) -> str | None:
 
 
 def signature_problem(run: Run, approval: Approve, rules: Stricter) -> str | None:
-    """Return why an approval needs a signature that it lacks, with the policy that demands it; None if nothing is wrong."""
-    if run.sealed is None or run.digest is None or not must_sign(run.sealed, approval, rules.policy.signature_required):
+    """Return why an approval needs evidence that it lacks, with the policy that demands it; None if nothing is wrong."""
+    if run.sealed is None or run.digest is None:
+        return None
+    if (about := as_named(run, approval)) is None or about.sealed is None or about.digest is None:
+        return "it names no seal whose approvals count, or two of them: name the whole digest"
+    run = about
+    if approval.evidence is not None and (problem := _proof_problem(run, approval, rules)) is not None:
+        return problem
+    if (problem := refusal(run, approval, rules)) is not None:
+        return problem
+    signed_anew = approval.evidence is not None and approval.signature is None
+    if signed_anew or not must_sign(about.sealed, approval, rules.policy.signature_required):
         return None
     keys = rules.policy.authorized_keys
-    problem = signature_refusal(run.name, approval, run.digest, keys, any_spelling=run.folds_names)
+    problem = signature_refusal(run.name, approval, about.digest, keys, any_spelling=run.folds_names)
     if problem is None or rules.today == rules.plan:
         return problem
     field = "signature_required" if approval.signature is None else "authorized_keys"
     return f"{rules.whose(field)}: {problem}"
+
+
+def _proof_problem(run: Run, approval: Approve, rules: Stricter) -> str | None:
+    stated = statement_of(run, approval)
+    if approval.evidence is None or stated is None:
+        return None
+    problem = proof_of(approval.evidence, stated, rules.policy.registered).told
+    if problem is None or rules.today == rules.plan:
+        return problem
+    return f"{rules.whose('authorized_keys' if approval.evidence.kind == 'ssh' else 'passkeys')}: {problem}"
 
 
 def votes_that_count(run: Run, rules: Stricter, now: datetime) -> tuple[Vote, ...]:

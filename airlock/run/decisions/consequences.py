@@ -5,6 +5,7 @@ from datetime import datetime
 from airlock.base.text import shorten
 from airlock.plans.state import Event
 from airlock.run.call_record import CallEvent, CallStatus
+from airlock.run.displacement import lose
 from airlock.run.messages import Abort, Deny, Lock, Resolve, Rollback, Settlement, Unlock, parse_message
 from airlock.run.outcome import Outcome
 from airlock.run.outputs import keep_output
@@ -48,10 +49,26 @@ def asked_undo(asked: Undoing) -> Undoing:
     Raises:
         MalformedMessage: If it is not a valid rollback.
     """
-    request = {"by": asked.by, "reason": asked.reason, **({"to_step": asked.to_step} if asked.to_step is not None else {})}
-    message = parse_message("rollback", (request,))
+    message = request_message(asked)
+    return Undoing(
+        by=message.by,
+        reason=message.reason,
+        to_step=message.to_step,
+        previous=asked.previous,
+        evidence=message.evidence,
+    )
+
+
+def request_message(asked: Undoing) -> Rollback:
+    """Return the request for an undo after the end as the message that its person signs.
+
+    Raises:
+        MalformedMessage: If it is not a valid rollback.
+    """
+    fields = asked.model_dump(mode="json", include={"by", "reason", "to_step", "evidence"}, exclude_none=True)
+    message = parse_message("rollback", (fields,))
     assert isinstance(message, Rollback)
-    return Undoing(by=message.by, reason=message.reason, to_step=message.to_step, previous=asked.previous)
+    return message
 
 
 def rollback_of(undoing: Undoing) -> RollbackRequest:
@@ -94,7 +111,7 @@ def _settle(run: Run, message: Resolve, now: datetime) -> None:
         case Settlement.SKIP:
             run.change_call(message.step, CallEvent.SKIP, now)
             if record.status is CallStatus.IN_DOUBT:  # given up, not settled
-                run.lose(message.step, given_up=True)
+                lose(run, message.step, given_up=True)
         case Settlement.COMPENSATED:
             run.change_call(message.step, CallEvent.COMPENSATED, now, undone=record.undone + 1, undo=None, settled=True)
     if run.parked or run.lock is not None:

@@ -2,17 +2,23 @@
 
 from datetime import datetime
 
+from airlock.admission.decision_rules import demands_evidence
 from airlock.admission.policy import Policy
+from airlock.admission.stricter import Stricter
 from airlock.base.incoming import Verdict
 from airlock.base.names import RESERVED
 from airlock.base.person import name_problem, same_person
-from airlock.base.text import listed, shorten
+from airlock.base.text import MAX_TEXT, listed, shorten
 from airlock.plans.refs import referenced_steps
 from airlock.plans.state import Event, State, advance, possible
 from airlock.run.audit import AuditKind
 from airlock.run.call_record import CallEvent, CallRecord, CallStatus, is_possible
 from airlock.run.decisions.approval import judge_approval, judge_denial
+from airlock.run.decisions.approval_today import rules_of
+from airlock.run.decisions.authority import Looked, is_of_airlock, look_at_evidence, refusal, spend
 from airlock.run.decisions.consequences import carry_out
+from airlock.run.decisions.gate_proof import gate_proof
+from airlock.run.decisions.voices import take_voice
 from airlock.run.decisions.votes import take_vote
 from airlock.run.messages import Abort, Approve, Deny, Lock, Message, Resolve, Rollback, Settlement, Unlock
 from airlock.run.standing_decisions import Vote
@@ -22,11 +28,15 @@ from airlock.run.unlocking import needs_settling
 _MESSAGE_OF = {
     Event.APPROVED: "approve",
     Event.DENIED: "deny",
+    Event.AMENDED: "amend",
     Event.LOCK: "lock",
     Event.UNLOCK: "unlock",
     Event.ROLLBACK: "rollback",
     Event.ABORT: "abort",
 }
+_UNPROVED = "nothing proves who locked it: no policy was known before the admission"
+_LEFT = MAX_TEXT - len(_UNPROVED) - 2
+"""Characters of a reason that are left beside these words."""
 _SETTLED_BY = {
     Settlement.HAPPENED: CallEvent.HAPPENED,
     Settlement.DID_NOT_HAPPEN: CallEvent.DID_NOT_HAPPEN,
@@ -46,11 +56,22 @@ def decide(
         name: The name of the signal.
         message: The message.
         now: UTC.
-        today: The policy of today, for an approval; None if only the plan's policy counts.
+        today: The policy of today; None if only the plan's policy counts.
         given: The time at which an approval was given, UTC; without it, now.
     """
-    verdict = _answer(run, message, given or now, today)
+    policy, waits = _policy(run, today), False
+    looked = Looked() if _over(run) else look_at_evidence(run, message, policy, given or now, now)
+    if looked.signed is not None:
+        spend(run, looked.signed)
+    verdict = _without_authority(run, message, looked, policy, today) or _answer(run, message, given or now, today)
+    if verdict.accepted and policy is not None and not isinstance(message, Approve):
+        verdict, waits = take_voice(run, message, verdict, policy, now)
     reason = getattr(message, "reason", "") or verdict.reason
+    if waits:
+        reason = f"{reason}; {verdict.reason}"
+    if _stops_unproved(message, policy):
+        reason = f"{shorten(reason, _LEFT)}; {_UNPROVED}"
+    told = gate_proof(run, message, policy, now) if verdict.accepted else ()
     kind = AuditKind.DECISION if verdict.accepted else AuditKind.REFUSED
     step = getattr(message, "step", None) or getattr(message, "to_step", None)
     run.record(
@@ -62,8 +83,12 @@ def decide(
         step=step,
         digest=run.digest,
         answer=message.outcome.value if isinstance(message, Resolve) else None,
+        signed=told[0] if told else looked.signed,
+        gate=isinstance(message, Lock | Unlock) and message.gate,
+        also=told[1:],
+        old_form=verdict.accepted and isinstance(message, Approve) and message.signature is not None,
     )
-    if not verdict.accepted:
+    if not verdict.accepted or waits:
         return verdict
     if isinstance(message, Approve):
         take_vote(run, Vote(approval=message, at=given or now), now, today)
@@ -79,11 +104,29 @@ def refuse(run: Run, name: str, why: str, now: datetime) -> Verdict:
     return Verdict(accepted=False, reason=why)
 
 
+def _policy(run: Run, today: Policy | None) -> Policy | None:
+    """Return the policy that counts: the stricter of the plan's and today's, or today's before admission, if it is known."""
+    return today if run.admitted is None else rules_of(run, today).policy
+
+
+def _over(run: Run) -> bool:
+    return run.state.closed or run.outcome is not None
+
+
+def _counts_unsigned(message: Message, policy: Policy | None) -> bool:
+    """Return True for a lock that needs no evidence: no person who stops a plan is turned away for a bad signature."""
+    return isinstance(message, Lock) and (policy is None or not demands_evidence(policy.decisions, "lock"))
+
+
+def _stops_unproved(message: Message, policy: Policy | None) -> bool:
+    """Return True for a lock of a person that no policy judged, since none was known yet. It stops the plan all the same.
+
+    The unlock waits for a policy, as every decision but a lock does: when in doubt, the plan does nothing.
+    """
+    return policy is None and isinstance(message, Lock) and not is_of_airlock(message)
+
+
 def _answer(run: Run, message: Message, now: datetime, today: Policy | None) -> Verdict:
-    if run.state.closed or run.outcome is not None:
-        return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
-    if problem := _name_problem(run, message):
-        return _no(f"by: {problem}")
     match message:
         case Approve():
             return judge_approval(run, message, now, today)
@@ -101,6 +144,23 @@ def _answer(run: Run, message: Message, now: datetime, today: Policy | None) -> 
             return _answer_resolve(run, message)
 
 
+def _without_authority(
+    run: Run, message: Message, looked: Looked, policy: Policy | None, today: Policy | None
+) -> Verdict | None:
+    """Return the refusal of a message for its state or its person, or for its evidence; None if these let it count."""
+    if _over(run):
+        return _no(f"the plan has ended ({(run.outcome or run.state).value.lower()})")
+    if problem := _name_problem(run, message):
+        return _no(f"by: {problem}")
+    if looked.problem is not None and not _counts_unsigned(message, policy):
+        return _no(looked.problem)
+    if policy is None or isinstance(message, Approve):  # an approval is judged with its seal
+        return None
+    rules = Stricter(plan=policy, today=policy, policy=policy) if run.admitted is None else rules_of(run, today)
+    refused = refusal(run, message, rules)
+    return None if refused is None else _no(refused)
+
+
 def _name_problem(run: Run, message: Message) -> str:
     # Whatever a name looks like, it may stop a plan; and what a gate has stopped under any name, it may start again.
     stops = isinstance(message, Lock) or (isinstance(message, Unlock) and message.gate)
@@ -110,7 +170,7 @@ def _name_problem(run: Run, message: Message) -> str:
 
 def _by_table(run: Run, event: Event) -> Verdict:
     if advance(run.state, event) is not None:
-        return Verdict(accepted=True, reason=f"{event.value} accepted in {run.state.value}")
+        return Verdict(accepted=True, reason=f"the plan was in {run.state.value}")
     allowed = ", ".join(_MESSAGE_OF[other] for other in possible(run.state) if other in _MESSAGE_OF)
     return _no(f"{event.value} is not possible in {run.state.value}; possible: {allowed or 'nothing, it has ended'}")
 

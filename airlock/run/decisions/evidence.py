@@ -5,9 +5,10 @@ from datetime import datetime
 from pydantic import Field
 
 from airlock.admission.policy import Policy
-from airlock.base.model import WireModel
+from airlock.base.model import WireModel, is_empty
 from airlock.gates.protocol import AcquireRequest
-from airlock.run.sealed import Sealed
+from airlock.run.sealing.earlier_seal import EarlierSeal, needed_seals
+from airlock.run.sealing.sealed import Sealed
 from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 
@@ -24,6 +25,8 @@ class Evidence(WireModel):
     """The time of the sealing, UTC; None for a seal of a version that did not keep it."""
     votes: tuple[Vote, ...] = ()
     """The approvals that were counted, whole; empty where the policy waives them."""
+    earlier: tuple[EarlierSeal, ...] = Field(default=(), exclude_if=is_empty)
+    """The seals from the oldest one that a vote names to the current one, oldest first, if amendments lie between."""
     approved: tuple[str, ...] = ()
     """The steps that the run believes to be approved."""
     live: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ def evidence_of(run: Run) -> Evidence | None:
         policy=admitted.policy,
         sealed_at=run.sealed_at,
         votes=run.votes,
+        earlier=needed_seals(run.earlier, run.votes),
         approved=run.approved,
         live=tuple(step for step in run.approved if step in live),
         undone={step: record.undone for step, record in run.calls.items() if record.undone},

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
@@ -10,22 +11,28 @@ from pydantic import ValidationError
 from airlock.admission.admitted import EPOCH, Admitted, AdmittedStep
 from airlock.admission.budget import budget_problems
 from airlock.admission.ceiling import LIVE_FROM
-from airlock.admission.policy import Policy
+from airlock.admission.policy import Policy, SignatureRule
 from airlock.admission.secret_grants import secret_problems
 from airlock.admission.stricter import stricter
 from airlock.base.errors import ContractError
-from airlock.base.text import shorten
+from airlock.base.text import listed, shorten
 from airlock.gates.protocol import EntryRefused
+from airlock.plans.applied_rule import Effect, with_effect, with_reason
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.contract import Contract, Mode, Reversibility, Risk
 from airlock.plans.plan import Plan, Step, seconds
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.decisions.approval import approved_steps, judge_approval
+from airlock.run.decisions.approval import approved_steps, judge_approval, not_allowed, still_asked
 from airlock.run.decisions.approval_age import expiry
+from airlock.run.decisions.authority import risks_of_seal
 from airlock.run.decisions.evidence import Evidence
+from airlock.run.decisions.sealed_rules import Rulings, denied, rulings, with_rules
+from airlock.run.decisions.vote_scope import named_seal, people
 from airlock.run.handed_back import SINCE_EPOCH
-from airlock.run.sealed import Sealed, SealedStep
+from airlock.run.sealing.earlier_seal import EarlierSeal, chain_problem, proven_chain
+from airlock.run.sealing.sealed import Sealed, SealedStep
+from airlock.run.standing_decisions import Vote
 from airlock.run.state import Run
 from airlock.run.undo import Undoing
 
@@ -40,6 +47,8 @@ ELSEWHERE: Final = "elsewhere"
 AGAIN: Final = "again"
 """The request itself proves nothing: the run asks again, with its evidence."""
 
+_CLOCKS_APART: Final = timedelta(minutes=1)
+"""The difference between two clocks of Temporal's servers that is no reason to doubt a vote."""
 _TODAY: Final = "today's policy"
 _PLAN: Final = "the plan's policy"
 
@@ -55,7 +64,7 @@ class Permission:
 
 
 def examine(
-    evidence: Evidence, today: Policy, catalogue: Catalogue, workflow_id: str, now: datetime
+    evidence: Evidence, today: Policy, catalogue: Catalogue, workflow_id: str, now: datetime, namespace: str = ""
 ) -> Permission | EntryRefused:
     """Return what the evidence allows under the stricter of the plan's policy and today's, or the refusal.
 
@@ -65,6 +74,7 @@ def examine(
         catalogue: The tools of this worker.
         workflow_id: The workflow that asks.
         now: UTC.
+        namespace: The namespace of Temporal, which signed approvals name.
     """
     if why := _seal_problem(evidence, workflow_id):
         return EntryRefused(kind=STALE, why=why, policy=today.digest())
@@ -75,9 +85,9 @@ def examine(
     if evidence.epoch >= SINCE_EPOCH and (why := "; ".join(_other_contracts(evidence, catalogue))):
         return EntryRefused(kind=ELSEWHERE, why=shorten(why), policy=today.digest())
     strict = stricter(evidence.policy, today).policy
-    for objection in _objections(evidence, strict, catalogue, now):
+    for objection in _objections(evidence, strict, catalogue, now, namespace):
         # today's policy refuses what the plan's own policy, with the same votes and steps, does not object to
-        known = {other.about for other in _objections(evidence, evidence.policy, catalogue, now)}
+        known = {other.about for other in _objections(evidence, evidence.policy, catalogue, now, namespace)}
         whose, policy = (_PLAN, evidence.policy) if objection.about in known else (_TODAY, today)
         return EntryRefused(kind=objection.kind, why=shorten(f"{whose}: {objection.why}"), policy=policy.digest())
     if why := "; ".join((*_low_ceilings(evidence), *_other_contracts(evidence, catalogue))):
@@ -101,7 +111,9 @@ def lane_objection(steps: Iterable[SealedStep], evidence: Evidence, today: Polic
         contract = _contract_now(step, catalogue)
         if contract is None or not strict.reads_early(contract):
             return f"step {step.id!r} may not be made before the preview: {step.tool} is no LOW risk read without approval"
-    return ""
+    rules = rulings(evidence, strict, partial(_contract_now, catalogue=catalogue))
+    asking = next((step for step, applied in rules.items() if with_effect(applied, Effect.ASK)), None)
+    return "" if asking is None else f"step {asking!r} may not be made before the preview: a rule asks people about it"
 
 
 def _seal_problem(evidence: Evidence, workflow_id: str) -> str:
@@ -110,6 +122,8 @@ def _seal_problem(evidence: Evidence, workflow_id: str) -> str:
         return "the digest is not that of the sealed content"
     if sealed.workflow_id != workflow_id:
         return f"the sealed content is that of {sealed.workflow_id}"
+    if why := chain_problem(evidence.earlier, sealed):
+        return why
     if unknown := set(evidence.approved) - {*sealed.live_steps, *(sealed.order if sealed.undo else ())}:
         return f"step {sorted(unknown)[0]!r} is not sealed as a step that may go live"
     return ""
@@ -125,29 +139,59 @@ class _Objection:
     why: str
 
 
-def _objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime) -> Iterator[_Objection]:
+def _objections(
+    evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime, namespace: str
+) -> Iterator[_Objection]:
     if policy.dry_run_only:
         yield _Objection(NEVER, "dry_run_only", "it allows dry runs only (dry_run_only)")
-    yield from _vote_objections(evidence, policy, catalogue, now)
+    rules = rulings(evidence, policy, partial(_contract_now, catalogue=catalogue))
+    for step, rule in denied(rules):
+        yield _Objection(
+            UNAPPROVED, f"rule {rule.rule} {step}", f"step {step!r} cannot go live: {with_reason(rule, policy.rule_reasons)}"
+        )
+    yield from _vote_objections(evidence, policy, catalogue, now, rules, namespace)
     yield from _step_objections(evidence, policy, catalogue)
 
 
-def _vote_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime) -> Iterator[_Objection]:
-    run = _voting(evidence, policy, catalogue)
+def _vote_objections(
+    evidence: Evidence, policy: Policy, catalogue: Catalogue, now: datetime, rules: Rulings, namespace: str
+) -> Iterator[_Objection]:
+    current = EarlierSeal(digest=evidence.digest, sealed=evidence.sealed, sealed_at=evidence.sealed_at)
+    voting = partial(_voting, epoch=evidence.epoch, policy=policy, catalogue=catalogue, namespace=namespace)
+    run = voting(current, rules=rules)
+    run.earlier = proven_chain(evidence.earlier, evidence.sealed)
+    before = {each.digest: voting(each, rules={}) for each in run.earlier}
     for vote in evidence.votes:
-        verdict = judge_approval(run, vote.approval, vote.at)
-        if verdict.accepted:
-            run.votes = (*run.votes, vote)
+        named = named_seal(run, vote.approval)
+        judge = run if named is None else before.get(named[0], run)  # each vote is judged by the seal that it names
+        verdict = judge_approval(judge, vote.approval, vote.at)
+        why = "" if verdict.accepted else verdict.reason
+        why = why or ("" if judge is run else not_allowed(run, vote.approval.by)) or _too_early(vote, now)
+        if not why:
+            judge.votes = (*judge.votes, vote)
+            run.votes = run.votes if judge is run else (*run.votes, vote)
         else:
-            why = f"the approval by {vote.approval.by!r} does not count: {verdict.reason}"
+            why = f"the approval by {vote.approval.by!r} does not count: {why}"
             yield _Objection(UNAPPROVED, f"vote {vote.approval.by}", why)
     agreed = set(approved_steps(run))
     if missing := [step for step in evidence.approved if step not in agreed]:
-        why = f"step {', '.join(missing[:5])} is not approved: {len(run.votes)} of {policy.approvals_required} votes count"
+        number = len(people(run, run.votes))
+        needed = policy.approvals_of(risks_of_seal(evidence.sealed, missing))
+        why = f"step {', '.join(missing[:5])} is not approved: {number} of {needed} votes count"
+        if asked := still_asked(run, run.votes, policy):
+            words = listed([need.phrase(number) for need, number in asked.items()])
+            why = f"step {', '.join(missing[:5])} is not approved: still needs {words}"
         yield _Objection(UNAPPROVED, "quorum", why)
     if (until := expiry(evidence.votes, policy.approval_valid_for_seconds)) is not None and now >= until:
         age = policy.approval_valid_for or policy.approval_timeout
         yield _Objection(UNAPPROVED, "age", f"the approval is older than {age} (approval_valid_for)")
+
+
+def _too_early(vote: Vote, now: datetime) -> str:
+    """Return the reason why a vote claims a time that is not there yet; empty if it does not. The time is not signed."""
+    if vote.at <= now + _CLOCKS_APART:
+        return ""
+    return f"it was given after {now:%Y-%m-%d %H:%M:%S} UTC, the time of its examination"
 
 
 _ANY_CALL: Final = AdmittedStep(
@@ -156,36 +200,34 @@ _ANY_CALL: Final = AdmittedStep(
 """Stands for every call while votes are judged: the rules of approval read the seal, not the contracts."""
 
 
-def _voting(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Run:
-    """Return a run that waits for exactly these votes, so that the rules of approval exist once."""
-    sealed = evidence.sealed
+def _voting(about: EarlierSeal, *, epoch: int, policy: Policy, catalogue: Catalogue, rules: Rulings, namespace: str) -> Run:
+    """Return a run that waits for the votes for a seal, so that the rules of approval exist once."""
+    sealed, began = about.sealed, about.sealed_at
     agents = [(step.id, agent) for step in sealed.steps for agent in {step.agent, step.moved_from or step.agent}]
     agents += [(step.id, step.agent) for step in (sealed.undo.steps if sealed.undo else ())]
     steps = tuple(Step.model_construct(id=step, agent=agent, tool="", args={}, confidence=0.0) for step, agent in agents)
     plan = Plan.model_construct(plan_id=sealed.plan_id, goal="", requested_by=sealed.requested_by, steps=steps)
     undoing = None if sealed.undo is None else Undoing(by=sealed.undo.by, reason=sealed.undo.reason)
-    began, rows = evidence.sealed_at, {step.id: _ANY_CALL for step in steps}
+    rows = {step.id: _ANY_CALL for step in steps}
     submitted_at = datetime.fromisoformat(sealed.submitted_at)
+    epoch = min(max(epoch, 1), EPOCH)  # who votes is judged by the rules of today, the form of a vote by the run's
+    known = partial(_contract_now, catalogue=catalogue)
     return Run.model_construct(
         plan=plan, submitted_at=submitted_at, since=submitted_at, state=State.AWAITING_APPROVAL, undoing=undoing,
-        admitted=Admitted(steps=rows, policy=policy, policy_hash="", catalogue_hash="", epoch=EPOCH),
-        sealed=_waived(sealed, policy, catalogue), digest=evidence.digest,
+        admitted=Admitted(steps=rows, policy=policy, policy_hash="", catalogue_hash="", epoch=epoch),
+        sealed=_at_its_risk(with_rules(sealed, policy, known, rules), policy, catalogue), digest=about.digest,
+        namespace=namespace, life=sealed.life,
         expires_at=None if began is None else began + timedelta(seconds=policy.approval_timeout_seconds),
     )  # fmt: skip
 
 
-def _waived(sealed: Sealed, policy: Policy, catalogue: Catalogue) -> Sealed:
-    """Return the seal with the approvals that both it and this policy waive."""
-    steps = tuple(
-        step.model_copy(update={"approval_waived": _waives(step, policy, catalogue)}) if step.approval_waived else step
-        for step in sealed.steps
-    )
+def _at_its_risk(sealed: Sealed, policy: Policy, catalogue: Catalogue) -> Sealed:
+    """Return the seal with the risks of this worker's contracts, where the rules of approvals depend on risks."""
+    if policy.signature_required is not SignatureRule.HIGH and "approve" not in policy.decisions:
+        return sealed
+    found = ((step, _contract_now(step, catalogue)) for step in sealed.steps)
+    steps = tuple(step if now is None else step.model_copy(update={"risk": now.risk.value}) for step, now in found)
     return sealed.model_copy(update={"steps": steps})
-
-
-def _waives(step: SealedStep, policy: Policy, catalogue: Catalogue) -> bool:
-    contract = _contract_now(step, catalogue)
-    return contract is not None and (policy.waives_approval(contract) or not contract.approval_required)
 
 
 def _step_objections(evidence: Evidence, policy: Policy, catalogue: Catalogue) -> Iterator[_Objection]:

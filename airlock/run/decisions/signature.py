@@ -1,19 +1,19 @@
-"""Signed approvals: Ed25519, with the key files that `ssh-keygen` makes."""
+"""Signed approvals in the older form: Ed25519 over plan, digest, approver and steps."""
 
 import base64
 import binascii
 from collections.abc import Iterable
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from airlock.admission.policy import SignatureRule
 from airlock.base.canonical import canonical_json
-from airlock.base.keys import SignatureError, read_key
+from airlock.base.keys import PrivateKey, SignatureError, read_key
 from airlock.base.person import same_person
 from airlock.run.messages import Approve
-from airlock.run.sealed import Sealed
+from airlock.run.sealing.sealed import Sealed
 
 
 def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
@@ -24,23 +24,18 @@ def signed_text(plan_id: str, approval: Approve, digest: str) -> bytes:
     ).encode()
 
 
-def sign(private_key: bytes, plan_id: str, approval: Approve, digest: str, password: bytes | None = None) -> str:
+def sign(key: PrivateKey, plan_id: str, approval: Approve, digest: str) -> str:
     """Return the signature of an approval, base64.
 
     Args:
-        private_key: The content of an OpenSSH private key file.
+        key: The private key of the approver.
         plan_id: The plan.
         approval: The approval to sign; its own `signature` is ignored.
         digest: The whole digest of the seal, 64 hex characters.
-        password: The password of the key file, if it has one.
 
     Raises:
-        SignatureError: If the key is not an Ed25519 key or cannot be read.
+        SignatureError: If the key is not an Ed25519 key.
     """
-    try:
-        key = load_ssh_private_key(private_key, password)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"the key file cannot be read: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError("the key is not an Ed25519 key; make one with: ssh-keygen -t ed25519")
     return base64.b64encode(key.sign(signed_text(plan_id, approval, digest))).decode()
@@ -78,9 +73,9 @@ def signature_refusal(
         return "the signature is not base64"
     try:
         keys = [
-            key
-            for name, key in map(read_key, authorized_keys)
-            if name == approval.by or (any_spelling and same_person(name, approval.by))
+            key.public
+            for key in map(read_key, authorized_keys)
+            if key.person == approval.by or (any_spelling and same_person(key.person, approval.by))
         ]
     except SignatureError as error:
         return f"authorized_keys of the policy cannot be read: {error}"
@@ -104,7 +99,9 @@ def signing_key(plan_id: str, approval: Approve, digest: str, authorized_keys: I
     return next((line for line in authorized_keys if signature_refusal(plan_id, approval, digest, (line,)) is None), None)
 
 
-def _verifies(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+def _verifies(key: Ed25519PublicKey | EllipticCurvePublicKey, signature: bytes, text: bytes) -> bool:
+    if not isinstance(key, Ed25519PublicKey):
+        return False  # another kind of key signs decisions, see `airlock.signing`
     try:
         key.verify(signature, text)
     except InvalidSignature:

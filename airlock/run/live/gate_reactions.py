@@ -41,7 +41,7 @@ def take_acquired(run: Run, result: AcquireResult, now: datetime) -> bool:
                 reason = f"waits for {wait.name}{by}"
                 run.record(AuditKind.CONFLICT, ConflictKind.RESOURCE.value, now, reason=reason, answer=Answer.DELAY.value)
         case AcquireClosed(closed=closed):
-            decide(run, "lock", Lock(by=closed.by, reason=closed.reason, gate=True), now)
+            decide(run, "lock", Lock(by=closed.by, reason=closed.reason, gate=True, proof=closed.proof), now)
         case AcquireRefused(refused=why):
             decide(run, "lock", Lock(by="airlock", reason=shorten(f"over budget: {why}")), now)
         case AcquireDenied(refusal=refusal):

@@ -8,6 +8,7 @@ from airlock.admission.budget import budgets_of, scopes, spending_by_agent
 from airlock.base.canonical import digest as digest_of
 from airlock.base.text import listed, shorten
 from airlock.gates.protocol import LiveSlot
+from airlock.plans.applied_rule import Effect
 from airlock.plans.contract import Mode
 from airlock.plans.outcome import CallSucceeded, EarlyRead
 from airlock.plans.seal import seal
@@ -19,7 +20,8 @@ from airlock.run.live.read_messages import ReadResult, StepRead
 from airlock.run.outcome import READ_FAILED
 from airlock.run.outputs import drop_output
 from airlock.run.permit import leaf_of
-from airlock.run.sealed import MAX_SHOWN_READ, Sealed, SealedStep, sealed_content
+from airlock.run.sealing.kept_seals import keep_record
+from airlock.run.sealing.sealed import MAX_SHOWN_READ, Sealed, SealedStep, sealed_content
 from airlock.run.state import Run
 
 MAX_AT_ONCE: Final = 50
@@ -38,6 +40,8 @@ def may_be_read(run: Run) -> tuple[str, ...]:
     for step, row in run.admitted.steps.items():
         if step in run.calls or step in run.unread or run.ceilings[step].mode is not Mode.LIVE:
             continue
+        if any(rule.effect is not Effect.ALLOW for rule in row.rules):
+            continue  # a person decides about it, or nothing does
         if policy.reads_early(row.contract) and known.issuperset(row.parents) and len(found) < MAX_AT_ONCE:
             known.add(step)
             found.append(step)
@@ -78,7 +82,7 @@ def begin_reads(run: Run, steps: Sequence[str], now: datetime) -> Evidence:
     )
     digest = seal(sealed)
     run.reads += 1
-    run.keep_record(digest, sealed, now)
+    keep_record(run, digest, sealed, now)
     why = shorten(f"reads before the preview that need no person: {listed(steps)}")
     run.record(AuditKind.DECISION, "approve", now, by=POLICY, digest=digest, reason=why)
     return Evidence(

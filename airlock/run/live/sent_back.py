@@ -27,6 +27,9 @@ BEGUN: Final = "a worker began it, and Temporal was told to forget that: it may 
 SET_BACK: Final = (
     "its worker began it, although the record that Temporal kept of its calls does not tell: it may have been made"
 )
+UNRECORDED: Final = (
+    "its worker is gone, and any client can set back the record that Temporal kept of its calls: it may have been made"
+)
 _MAX_KEPT: Final = 1_000
 
 

@@ -27,14 +27,14 @@ def argument_lines(name: str, value: object, indent: str, *, whole: bool, mark: 
         mark: A remark behind the value or its heading.
     """
     if whole:
-        yield from _whole(_key(name), value, indent, mark)
+        yield from _whole(key_name(name), value, indent, mark)
     else:
-        yield f"{indent}{_key(name)} = {short(value)}{mark}"
+        yield f"{indent}{key_name(name)} = {short(value)}{mark}"
 
 
 def short(value: object) -> str:
     """Return a value as JSON in which everything can be seen; a long one is cut in the middle."""
-    text = _json(value)
+    text = json_text(value)
     if len(text) <= WIDTH:
         return visible(text)
     return f"{visible(text[: WIDTH - 60])} … {visible(text[-60:])} ({len(text)} characters, all of them sealed)"
@@ -45,14 +45,14 @@ def _whole(path: str, value: object, indent: str, mark: str) -> Iterator[str]:
     waiting: list[tuple[str, object, str]] = [(path, value, mark)]
     while waiting:
         path, value, mark = waiting.pop()
-        text = _json(value)
+        text = json_text(value)
         if len(text) <= WIDTH:
             yield f"{indent}{path} = {visible(text)}{mark}"
         elif isinstance(value, str):
             yield from _text(path, value, indent, mark)
         elif isinstance(value, Mapping):
             yield f"{indent}{path}: an object of {len(value)}{mark}"
-            waiting += [(f"{path}.{_key(key)}", value[key], "") for key in sorted(value, reverse=True)]
+            waiting += [(f"{path}.{key_name(key)}", value[key], "") for key in sorted(value, reverse=True)]
         elif isinstance(value, list | tuple):
             yield f"{indent}{path}: a list of {len(value)}{mark}"
             waiting += [(f"{path}[{number}]", value[number], "") for number in reversed(range(len(value)))]
@@ -67,12 +67,12 @@ def _text(path: str, text: str, indent: str, mark: str) -> Iterator[str]:
     gutter = len(str(len(lines)))
     for number, line in enumerate(lines, 1):
         label = str(number)
-        for part in _wrapped(_with_its_end(line)):
+        for part in _wrapped(with_its_end(line)):
             yield f"{indent}  {label:>{gutter}}│{part}"
             label = ""
 
 
-def _with_its_end(line: str) -> str:
+def with_its_end(line: str) -> str:
     """Return a line in its visible form; spaces at its end, which cannot be seen there, are counted."""
     kept = line.rstrip(" ")
     spaces = len(line) - len(kept)
@@ -95,9 +95,11 @@ def _wrapped(shown: str) -> Iterator[str]:
     yield "".join(part)
 
 
-def _key(name: str) -> str:
-    return name if _NAME.fullmatch(name) else visible(_json(name))
+def key_name(name: str) -> str:
+    """Return a key of an object: a plain word as it is, any other one as JSON in which everything can be seen."""
+    return name if _NAME.fullmatch(name) else visible(json_text(name))
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """Return a value as JSON on one line, with its characters as they are."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -4,7 +4,7 @@ import json
 import re
 
 from airlock.plans.drift import overlap
-from airlock.run.sealed import SealedStep
+from airlock.run.sealing.sealed import SealedStep
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\[\]-]{0,499}")
 

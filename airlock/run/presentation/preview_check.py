@@ -5,7 +5,8 @@ from airlock.base.names import plan_id_of
 from airlock.base.visible import visible
 from airlock.plans.seal import seal
 from airlock.plans.state import State
-from airlock.run.presentation.preview import approve_command
+from airlock.run.presentation.decision_commands import approve_command
+from airlock.run.presentation.seal_difference import difference_lines
 from airlock.run.presentation.views import PreviewView, StatusView, render
 
 
@@ -29,7 +30,7 @@ def checked_preview(view: PreviewView, workflow_id: str) -> PreviewView:
     if view.digest is None:
         # a text that is not made here could be that of another preview, with the digest of this one written into it
         text = f"Plan {visible(plan_id_of(workflow_id))} has no preview: it is in {view.state.value}."
-        return view.model_copy(update={"text": text, "sealed": None})
+        return view.model_copy(update={"text": text, "sealed": None, "before": None, "changes": ()})
     if view.sealed is None or seal(view.sealed) != view.digest:
         raise PreviewMismatch(
             f"the preview of plan {view.plan_id!r} does not fit its digest {view.digest[:12]}: approve nothing. Either this "
@@ -37,7 +38,14 @@ def checked_preview(view: PreviewView, workflow_id: str) -> PreviewView:
         )
     if (shown := view.sealed.workflow_id) != workflow_id:
         raise PreviewMismatch(f"the preview is that of {shown!r}, not of {workflow_id!r}: approve nothing")
-    return view.model_copy(update={"text": render(view.sealed, view.digest, view.state)})
+    if view.before is not None and seal(view.before) != view.sealed.replaces:
+        raise PreviewMismatch(
+            f"the preview of plan {view.plan_id!r} is compared with another one than it replaced: approve nothing. What "
+            "answered is no worker of Airlock"
+        )
+    text = render(view.sealed, view.digest, view.state, view.before)
+    changes = difference_lines(view.before, view.sealed) if view.before is not None else ()
+    return view.model_copy(update={"text": text, "changes": changes})
 
 
 def fitting_status(status: StatusView, preview: PreviewView) -> StatusView:

@@ -13,24 +13,27 @@ from airlock.plans.plan import Step
 from airlock.plans.seal import seal
 from airlock.run.call_record import CallStatus
 from airlock.run.live.recovery import steps_left
-from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.sealing.kept_seals import keep_seal
+from airlock.run.sealing.sealed import ReplacedSeal, Sealed, approval_rules
 from airlock.run.state import Run
 from airlock.run.undo import Prospect, UndoContent, UndoLook, UndoStep
 
-_SIGNS = {
+UNDO_SIGNS = {
     Prospect.UNDO: "-",
     Prospect.NOT_LOOKED: "-",
     Prospect.WOULD_FAIL: "x",
     Prospect.KEPT: "!",
     Prospect.IN_DOUBT: "?",
 }
-_RESULT = {
+"""The sign of a step in the preview of an undo."""
+UNDO_RESULTS = {
     Prospect.UNDO: "would be undone",
     Prospect.NOT_LOOKED: "would be undone (not looked at)",
     Prospect.WOULD_FAIL: "would FAIL as things are now, and wait for a human",
     Prospect.KEPT: "is kept",
     Prospect.IN_DOUBT: "is in doubt",
 }
+"""The prospects of a step in words."""
 
 
 def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
@@ -52,7 +55,8 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
         steps=(),
         order=tuple(step.id for step in steps if step.prospect is not Prospect.KEPT),
         policy_hash=run.contracts().policy_hash,
-        approvals_required=policy.approvals_required,
+        approvals_required=policy.approvals_of_any,
+        **approval_rules(policy, run.contracts().epoch),
         approvers=policy.approvers,
         signature_required=policy.signature_required.value,
         approval_timeout=policy.approval_timeout,
@@ -66,7 +70,7 @@ def seal_undo(run: Run, looks: Iterable[UndoLook], now: datetime) -> None:
     run.sealed, run.digest = sealed, seal(sealed)
     run.votes, run.approved, run.approved_until = (), (), None
     run.sealed_at = now
-    run.keep_seal()
+    keep_seal(run)
     run.expires_at = now + timedelta(seconds=policy.approval_timeout_seconds)
 
 
@@ -157,6 +161,6 @@ def undo_step_lines(step: UndoStep) -> Iterator[str]:
     """Yield the lines of one step of an undo."""
     kind = f"[{step.risk}, {step.reversibility}]"
     tool, agent = quoted(step.tool), quoted(step.agent)
-    yield f"  {_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {_RESULT[step.prospect]}"
+    yield f"  {UNDO_SIGNS[step.prospect]} {step.id}  {tool}  by {agent}  {kind} -> {UNDO_RESULTS[step.prospect]}"
     if step.says:
         yield f"      {visible(step.says)}"

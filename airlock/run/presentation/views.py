@@ -1,26 +1,33 @@
 """Snapshots of a run for people and programs: the answers of the queries, and the result."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 
+from airlock.admission.admitted import SIGNED_EPOCH
 from airlock.admission.conflicts.conflict import Conflict
+from airlock.admission.decision_rules import ApprovalDemand
 from airlock.base.model import WireModel, is_empty
-from airlock.base.text import count, listed
 from airlock.base.visible import visible
 from airlock.plans.contract import Mode
 from airlock.plans.plan import Step
 from airlock.plans.state import State, possible
 from airlock.run.audit import AuditEntry
 from airlock.run.call_record import CallStatus
-from airlock.run.handed_back import asked_since
+from airlock.run.decisions.approval import still_asked, votes_needed
+from airlock.run.decisions.approval_today import rules_of
+from airlock.run.decisions.vote_scope import people, voices
 from airlock.run.live.call_results import outcome_of
 from airlock.run.outcome import DRY_RUN_FAILED, MOCK_FAILED, READ_FAILED, Outcome
-from airlock.run.presentation.preview import approve_command, render_closed, render_preview
-from airlock.run.sealed import ReplacedSeal, Sealed
+from airlock.run.presentation.approval_needs import demands_of_run
+from airlock.run.presentation.decision_commands import approve_command
+from airlock.run.presentation.preview import render_closed, render_preview
+from airlock.run.presentation.seal_difference import DifferenceLine, difference_lines
+from airlock.run.presentation.waiting import waits_for
+from airlock.run.sealing.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
-from airlock.run.unlocking import needs_settling
 
 
 class StepView(WireModel):
@@ -38,8 +45,23 @@ class StepView(WireModel):
     error: str = ""
     attempt: int = 0
     drift: tuple[str, ...] = ()
+    approved_by: tuple[str, ...] = Field(default=(), exclude_if=is_empty)
+    """The people whose approvals count for this step, while the plan waits for more."""
     read_at: datetime | None = Field(default=None, exclude_if=is_empty)
     """The time at which it was read before the preview, UTC; None for a call of the stage LIVE."""
+
+
+class NeedView(WireModel):
+    """Approvals that a rule of the policy asks for and that are missing."""
+
+    rule: str
+    approvals: int
+    """The approvals that it asks for."""
+    missing: int
+    role: str = ""
+    """The role of the people who may give them; empty for every approver."""
+    reason: str = ""
+    """The operator's reason."""
 
 
 class StatusView(WireModel):
@@ -64,11 +86,32 @@ class StatusView(WireModel):
     refusals: tuple[AuditEntry, ...]
     waits_for: str
     approve_command: str | None = None
+    """The command that approves the preview; None if it does not wait, or if only a passkey can sign the approval."""
     submitted_at: datetime | None = None
     gates: tuple[str, ...] = ()
     """The names of the resources and tools that the plan holds, and `live` for its live slot."""
     locked_by_gate: bool = False
     conflicts: tuple[Conflict, ...] = ()
+    life: str = ""
+    """The name of the run in a signed statement; it outlasts a continue-as-new, and ends with a reset."""
+    nonce: str = ""
+    """The nonce of the next signed decision; empty for a run that takes none."""
+    voices: tuple[str, ...] = ()
+    """The decisions that wait for another person to decide the same."""
+    asked: tuple[NeedView, ...] = Field(default=(), exclude_if=is_empty)
+    """The approvals that rules of the policy still ask for, while the plan waits."""
+    demands: tuple[ApprovalDemand, ...] = Field(default=(), exclude_if=is_empty)
+    """The demands of the policy on approvals, until the plan ends: people, roles and evidence, by risk."""
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The agents of the steps, each once, sorted."""
+        return tuple(sorted({step.agent for step in self.steps}))
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools of the steps, each once, sorted."""
+        return tuple(sorted({step.tool for step in self.steps}))
 
 
 class PreviewView(WireModel):
@@ -81,6 +124,10 @@ class PreviewView(WireModel):
     sealed: Sealed | None = None
     replaced: tuple[ReplacedSeal, ...] = ()
     """The earlier seals, each with the paths that changed after it."""
+    before: Sealed | None = Field(default=None, exclude_if=is_empty)
+    """The content of the seal that this one replaced, if the run still knows it."""
+    changes: tuple[DifferenceLine, ...] = Field(default=(), exclude_if=is_empty)
+    """The difference to the preview before, line by line."""
 
 
 class AuditView(WireModel):
@@ -122,11 +169,18 @@ def rehearsal_failed(ended: StatusView | PlanResult) -> bool:
 
 def step_views(run: Run) -> tuple[StepView, ...]:
     """Return the view of every step, in the plan's order."""
-    return tuple(step_view(run, step) for step in run.steps)
+    approved_by = voices(run, run.votes) if run.state is State.AWAITING_APPROVAL else {}
+    return tuple(step_view(run, step, approved_by) for step in run.steps)
 
 
-def step_view(run: Run, planned: Step) -> StepView:
-    """Return the view of one step."""
+def step_view(run: Run, planned: Step, approved_by: Mapping[str, tuple[str, ...]] | None = None) -> StepView:
+    """Return the view of one step.
+
+    Args:
+        run: The plan's run.
+        planned: The step.
+        approved_by: The people who approve each step, if that is to be shown.
+    """
     step = planned.id
     record = run.calls.get(step)
     contract = run.admitted.contract(step) if run.admitted else None
@@ -143,6 +197,7 @@ def step_view(run: Run, planned: Step) -> StepView:
         error=record.error if record else "",
         attempt=record.attempt if record else 0,
         drift=record.drift if record else (),
+        approved_by=(approved_by or {}).get(step, ()),
         read_at=record.read.at if record and record.read else None,
     )
 
@@ -160,8 +215,8 @@ def status_view(run: Run) -> StatusView:
         outcome=outcome_of(run) if run.state.closed else run.outcome,
         digest=run.digest,
         expires_at=run.expires_at,
-        approvals=tuple(vote.approval.by for vote in run.votes),
-        approvals_required=run.admitted.policy.approvals_required if run.admitted else 0,
+        approvals=people(run, run.votes),
+        approvals_required=votes_needed(run, rules_of(run), None) if run.admitted else 0,
         steps=step_views(run),
         in_flight=run.in_flight,
         parked=run.parked,
@@ -174,6 +229,19 @@ def status_view(run: Run) -> StatusView:
         gates=run.opening or tuple(held.name for held in run.gates),
         locked_by_gate=run.lock is not None and run.lock.gate,
         conflicts=run.admitted.conflicts if run.admitted else (),
+        life=run.life,
+        nonce=run.nonce if run.admitted is None or run.admitted.epoch >= SIGNED_EPOCH else "",
+        voices=tuple(f"{voice.name} by {voice.message['by']}" for voice in run.voices if voice.moves == run.moves),
+        asked=_asked(run) if waiting else (),
+        demands=demands_of_run(run),
+    )
+
+
+def _asked(run: Run) -> tuple[NeedView, ...]:
+    reasons = run.contracts().policy.rule_reasons
+    return tuple(
+        NeedView(rule=need.rule, approvals=need.approvals, missing=number, role=need.role, reason=reasons.get(need.rule, ""))
+        for need, number in still_asked(run, run.votes, run.contracts().policy).items()
     )
 
 
@@ -182,21 +250,31 @@ def preview_view(run: Run) -> PreviewView:
     if run.sealed is None or run.digest is None:
         text = f"Plan {run.name} has no preview: it is in {run.state.value} ({run.why})."
         return PreviewView(plan_id=run.name, state=run.state, digest=None, text=visible(text))
+    before = sealed_before(run)
     return PreviewView(
         plan_id=run.name,
         state=run.state,
         digest=run.digest,
-        text=render(run.sealed, run.digest, run.state, closed=run.outcome is not None),
+        text=render(run.sealed, run.digest, run.state, before, closed=run.outcome is not None),
         sealed=run.sealed,
         replaced=run.replaced,
+        before=before,
+        changes=difference_lines(before, run.sealed) if before is not None else (),
     )
 
 
-def render(sealed: Sealed, digest: str, state: State, *, closed: bool = False) -> str:
+def sealed_before(run: Run) -> Sealed | None:
+    """Return the content of the seal that the current one replaced; None if there was none, or the run knows it no more."""
+    replaced = run.sealed.replaces if run.sealed is not None else None
+    known = (*((each.digest, each.sealed) for each in run.earlier), *((each.digest, each.sealed) for each in run.seals))
+    return next((sealed for digest, sealed in known if digest == replaced), None)
+
+
+def render(sealed: Sealed, digest: str, state: State, before: Sealed | None = None, *, closed: bool = False) -> str:
     """Return the text of a preview, with the command that approves it only if the plan waits for approval."""
     if state is State.AWAITING_APPROVAL and not closed:
-        return render_preview(sealed, digest)
-    return render_closed(sealed, digest, state)
+        return render_preview(sealed, digest, before)
+    return render_closed(sealed, digest, state, before)
 
 
 def audit_view(run: Run) -> AuditView:
@@ -228,49 +306,3 @@ def _in_effect(run: Run) -> tuple[str, ...]:
     if run.admitted is None or run.state is not State.ABORTED:
         return run.live
     return tuple(step for step in run.live if not run.admitted.contract(step).read_only)
-
-
-def waits_for(run: Run) -> str:
-    """Return one sentence about the event that the run waits for."""
-    if run.outcome is not None:
-        return "nothing, it has ended"
-    match run.state:
-        case State.MOCK | State.DRY_RUN if (since := asked_since(run)) is not None:
-            return f"a rehearsing worker with the plan's contracts, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
-        case State.MOCK | State.DRY_RUN:
-            return "a worker that rehearses"
-        case State.AWAITING_APPROVAL:
-            needed = run.contracts().policy.approvals_required - len(run.votes)
-            if needed <= 0:  # the votes so far are for different steps
-                return "more approvals: no step has its quorum yet"
-            until = f"{run.expires_at:%Y-%m-%d %H:%M:%S} UTC" if run.expires_at else ""
-            return f"{count(needed, 'approval')} until {until}" if until else "approval"
-        case State.LIVE | State.ROLLBACK if run.gate_wait is not None:
-            by = f", held by {', '.join(run.gate_wait.holders[:5])}" if run.gate_wait.holders else ""
-            return f"its turn at {run.gate_wait.name} (place {run.gate_wait.position} in the queue{by})"
-        case State.LIVE if (since := asked_since(run)) is not None:
-            return f"a live worker with the approved contract, asked for since {since:%Y-%m-%d %H:%M:%S} UTC"
-        case State.LIVE | State.ROLLBACK:
-            return f"calls that are running: {listed(run.in_flight)}" if run.in_flight else "a worker"
-        case State.LOCKED:
-            return _locked_waits_for(run)
-        case _:
-            return "nothing, it has ended"
-
-
-def outcomes_of(run: Run, step: str) -> tuple[str, ...]:
-    """Return the outcomes with which a person settles a parked step."""
-    doubt = run.calls[step].status is CallStatus.IN_DOUBT
-    return ("happened", "did_not_happen") if doubt else ("retry", "skip", "compensated")
-
-
-def _locked_waits_for(run: Run) -> str:
-    if run.in_flight:
-        return f"calls that are still finishing: {listed(run.in_flight)}"
-    if needs_settling(run):
-        step = run.parked[0]
-        settle = f"airlock resolve {run.name} {step} {'|'.join(outcomes_of(run, step))} --reason ..."
-        return f"a human to settle {', '.join(run.parked)}: {settle}"
-    if run.lock is not None and run.lock.gate:
-        return f"airlock unlock, with the --scope that was locked: {run.lock.reason} (or rollback, abort)"
-    return f"unlock, rollback or abort: airlock unlock {run.name} --reason ..."

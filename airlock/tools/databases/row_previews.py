@@ -74,7 +74,9 @@ def preview_of(args: DatabaseWrite, call: ToolCall) -> Preview:
     if contains_unknown(observed):
         said, leaves = said + _MADE_LIVE, {**leaves, name: _open_state(args)}
         preview = preview.model_copy(update={"output": UNKNOWN})
-    return preview.model_copy(update={"effect": preview.effect + said, "observed": observed, "leaves": leaves})
+    # the former values are those of the world, and no longer those that the call would replace
+    told_again = {"effect": preview.effect + said, "observed": observed, "leaves": leaves, "former": {}}
+    return preview.model_copy(update=told_again)
 
 
 def _open_state(args: DatabaseWrite) -> Left:
@@ -207,13 +209,16 @@ def _looked(connection: sa.Connection, args: DatabaseWrite, call: ToolCall) -> P
     if args.operation == "delete":
         refuse_cascade(connection, table, old)
         effect, undo = f"Would delete the row {column_text(args.where)} of {args.table}.", "Insert the row again, same key."
+        former = plain(old)
     else:
         new = {**old, **rows.changed_row(connection, table, old, args.row, version)}
         changes = ", ".join(f"{name} from {plain(old)[name]!r} to {args.row[name]!r}" for name in args.row)
         effect = f"Would update the row {column_text(args.where)} of {args.table}: {changes}."
         undo = "Restore the former values."
+        former = {name: plain(old)[name] for name in args.row}
     output: JsonValue = {"table": args.table, "operation": args.operation, "row": plain(new)}
-    return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo)
+    # the effect names these too, but is cut where they are long
+    return Preview(effect=effect, output=output, observed=rows.seen(old, version), undo=undo, former={"row": former})
 
 
 def _look_insert(connection: sa.Connection, table: sa.Table, args: DatabaseWrite) -> Preview:

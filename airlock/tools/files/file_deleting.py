@@ -9,6 +9,7 @@ from airlock.tools.files.backups import change_file, look_at_undo, undo_change
 from airlock.tools.files.file_repeats import repeated
 from airlock.tools.files.file_states import left, not_tried, state_before
 from airlock.tools.files.folder import ABSENT, FileInfo, FileSettings, FileState, RelativePath, info_of
+from airlock.tools.files.former_text import former_text
 
 
 class FileDelete(Arguments):
@@ -44,12 +45,14 @@ def look(args: FileDelete, call: ToolCall) -> Preview:
     now = state_before(call, args.path)
     if not now.exists:
         raise ToolFailed(f"there is no file {args.path!r} to delete")
+    former, unshown = former_text(call, args.path, now)
     return Preview(
-        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).{not_tried(call, args.path)}",
+        effect=f"Would delete {args.path} ({now.size} bytes, mode {now.mode}).{unshown}{not_tried(call, args.path)}",
         output=json_of(info_of(args.path, now)),
         observed=now.model_dump(mode="json"),
         undo=f"Restore the {now.size} bytes and mode {now.mode}.",
         leaves=left(args.path, ABSENT),
+        former=former,
     )
 
 

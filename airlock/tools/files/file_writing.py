@@ -15,6 +15,7 @@ from airlock.tools.files.backups import after_change, change_file, look_at_undo,
 from airlock.tools.files.file_repeats import HAS_ONE, repeated
 from airlock.tools.files.file_states import left, not_tried, state_before
 from airlock.tools.files.folder import ABSENT, FileInfo, FileSettings, RelativePath, info_of
+from airlock.tools.files.former_text import former_text
 
 MAX_CONTENT = 1_000_000
 
@@ -72,15 +73,16 @@ def look(args: FileWrite, call: ToolCall) -> Preview:
     undo = f"Restore the {now.size} bytes and mode {now.mode}." if now.exists else "Remove the file again."
     output: dict[str, Any] = {"path": args.path, "bytes": UNKNOWN, "sha256": UNKNOWN}
     size, leaves = "content known after live", left(args.path, None)
+    former, unshown = former_text(call, args.path, now, len(_bytes(args)) if known else 0)
     if known:
         after = after_change(now, _bytes(args), _mode(args))
         output |= info_of(args.path, after)
         size, leaves = f"{after.size} bytes, mode {after.mode}", left(args.path, after)
-    effect = f"Would {verb} {args.path} ({size}).{not_tried(call, args.path)}"
+    effect = f"Would {verb} {args.path} ({size}).{unshown}{not_tried(call, args.path)}"
     if not known and made_before(call) is not None:
         effect += HAS_ONE
     observed = now.model_dump(mode="json")
-    return Preview(effect=effect, output=json_of(output), observed=observed, undo=undo, leaves=leaves)
+    return Preview(effect=effect, output=json_of(output), observed=observed, undo=undo, leaves=leaves, former=former)
 
 
 @file_write.compensate

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
-from airlock.tools.common import Settings, required
+from airlock.tools.common import Settings, Texts, required
 
 PRIVATE = ".airlock"
 """The part of the folder that holds backups; no plan can address it."""
@@ -28,6 +28,11 @@ class FileSettings(Settings):
     section: ClassVar[str] = "files"
     root: str = ""
     """The folder that every path is relative to and that no call leaves."""
+    show_former: Texts = ()
+    """Patterns of files, such as `notes/*.md`, whose former text previews show; `*` stands for anything, also for `/`.
+
+    The text is then in the plan's history, and everyone who may read a preview reads it: name no file that may hold secrets.
+    """
 
 
 def _plain(path: str) -> str:

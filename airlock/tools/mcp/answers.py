@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from mcp import MCPError
 from mcp.types import CallToolResult
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
 from airlock.base.canonical import bounded_json
@@ -14,7 +14,11 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.refs import UNKNOWN
 from airlock.tools.mcp.connection import Session, told
-from airlock.tools.outcomes import ANY, INPUT_REQUIRED, TOOL_ERROR, Asked, Effect, meaning
+from airlock.tools.mcp.parts import described
+from airlock.tools.outcomes import ANY, INPUT_REQUIRED, Asked, Effect, meaning
+from airlock.tools.rated.definitions import Definition, Definitions
+from airlock.tools.rated.output_schema import without_refs
+from airlock.tools.rated.session import ToolSaidError
 
 
 class McpAnswer(TypedDict):
@@ -25,26 +29,48 @@ class McpAnswer(TypedDict):
     data: JsonValue
     """The text as JSON, if it is JSON; else null."""
     parts: JsonValue
-    """The parts that are no text, as a list of kind, type and size in characters; their contents are left out."""
+    """The parts that are no text, as a list of what `airlock.tools.mcp.parts` describes: contents are mostly left out."""
     note: NotRequired[str]
     """A note that the answer of a write was too large and is left out. A read with such an answer fails instead."""
 
 
-def open_answer(*, declared: bool) -> Any:
+def output_type(definition: Definition) -> Any:
+    """Return the type of the output of a tool."""
+    schema = definition.output_schema
+    return McpAnswer if schema is None else Annotated[Any, WithJsonSchema(without_refs(schema))]
+
+
+def open_answer(definition: Definition) -> Any:
     """Return the answer that a mock gives: a later step may refer to any part of it, which only the server knows."""
+    declared = definition.output_schema is not None
     return UNKNOWN if declared else McpAnswer(text=UNKNOWN, data=UNKNOWN, parts=UNKNOWN)
 
 
-class ToolSaidError(ToolFailed):
-    """An answer that the tool itself marks as an error.
+class ServerSession:
+    """An open session with a server, as the way to its tools.
 
     Args:
-        said: What it says.
+        inner: The session.
+        pinned: The definitions that the catalogue was made of.
     """
 
-    def __init__(self, said: str) -> None:
-        self.said = said
-        super().__init__(said)
+    def __init__(self, inner: Session, pinned: Definitions) -> None:
+        self._inner, self._pinned = inner, pinned
+
+    async def output(
+        self,
+        tool: str,
+        args: Mapping[str, Any],
+        *,
+        writes: bool,
+        undoes: bool = False,  # a server has no common word for what is gone
+        key: str | None = None,
+        fence: int = 0,
+    ) -> Any:
+        """Call a tool once, and return its answer as the output of a call; the errors are those of `Session.output`."""
+        meta = None if key is None else {"airlock/idempotency-key": key, "airlock/fence": fence}
+        answer = await ask(self._inner, tool, args, writes=writes, meta=meta)
+        return output_of(answer, declared=self._pinned[tool].output_schema is not None, writes=writes)
 
 
 async def ask(
@@ -62,18 +88,17 @@ async def ask(
         answer = await session.call_tool(tool, dict(args), meta)
     except MCPError as error:
         raise _failure(asked, str(error.code), f"{tool}: {error.code} {shorten(error.message, 300)}") from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise _failure(asked, ANY, f"{tool}: its answer is none of the protocol: {place}: {wrong['msg']}") from error
     except Exception as error:
-        raise _failure(asked, ANY, f"{tool}: its answer was lost or is none: {told(error)}") from error
+        raise _failure(asked, ANY, f"{tool}: its answer was lost, or is not what it promises: {told(error)}") from error
     if not isinstance(answer, CallToolResult):
         raise _failure(asked, INPUT_REQUIRED, f"{tool}: the server asks for input, and gets none here")
     if answer.is_error:
         raise ToolSaidError(f"{tool}: {shorten(_text(answer) or 'an error without a text', 400)}")
     return answer
-
-
-def doubtful(said: ToolSaidError) -> InDoubt:
-    """Return the error of a tool as a doubt: it may have acted before it failed."""
-    return InDoubt(f"{said} ({meaning(Asked.MCP_WRITE, TOOL_ERROR).why})")
 
 
 def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:
@@ -103,15 +128,10 @@ def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:
 
 def _plain(answer: CallToolResult) -> McpAnswer:
     text = _text(answer)
-    parts: list[JsonValue] = []
-    for part in answer.content:
-        if part.type != "text":
-            size = len(part.model_dump_json())
-            parts.append({"type": part.type, "mime_type": getattr(part, "mime_type", None), "size": size})
     return {
         "text": text,
         "data": _json(text) if answer.structured_content is None else answer.structured_content,
-        "parts": parts,
+        "parts": described(part for part in answer.content if part.type != "text"),
     }
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from airlock.admission.mcp_config import McpServer
+from airlock.admission.configuration.mcp_config import McpServer
 from airlock.base.visible import printable
 
 _LINE = 4_096

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
-from airlock.tools.mcp.definitions import MAX_TOOLS, Definition, UnusableDefinitions, definitions_of
+from airlock.tools.rated.definitions import MAX_TOOLS, Definition, UnusableDefinitions, definitions_of
 
 _PAGES = 50
 """Pages of a list of tools."""
@@ -188,14 +188,20 @@ async def _tools(session: ClientSession) -> list[Definition]:
                 params=PaginatedRequestParams(cursor=cursor) if cursor else None
             )
         except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, wrong["loc"]))
-            raise UnusableDefinitions(f"its list of tools cannot be read: {place}: {wrong['msg']}") from error
+            raise UnusableDefinitions(f"its list of tools cannot be read: {_misfit(error)}") from error
         found += [_definition(each) for each in page.tools]
         cursor = page.next_cursor
         if not cursor or len(found) > MAX_TOOLS:
             return found
     raise UnusableDefinitions(f"its list of tools has more than {_PAGES} pages")
+
+
+def _misfit(error: ValidationError) -> str:
+    wrong = error.errors(include_url=False, include_input=False)[0]
+    place = [str(part) for part in wrong["loc"]]
+    if len(wrong["loc"]) > 1 and isinstance(number := wrong["loc"][1], int):
+        place = [f"tool {number + 1} of the list", ".".join(place[2:])]
+    return f"{': '.join(filter(None, place))}: {wrong['msg']}, as the protocol says"
 
 
 def _definition(tool: Any) -> Definition:

@@ -5,31 +5,41 @@ import re
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airlock.admission.mcp_config import SERVER_NAME, McpServer
+from airlock.admission.configuration.mcp_config import McpServer, McpTool
 from airlock.base.errors import AirlockError, ConfigError, Problem
-from airlock.base.likely import likely_fix
-from airlock.plans.contract import Reversibility
+from airlock.base.text import shorten
 from airlock.plans.shared import Opening, Shared
 from airlock.plans.tool import Tool
+from airlock.plans.tool_call import ToolCall
 from airlock.tools.common import hidden
+from airlock.tools.mcp.answers import ServerSession, open_answer, output_type
 from airlock.tools.mcp.child import error_log
 from airlock.tools.mcp.connection import Connection, connection
-from airlock.tools.mcp.definitions import Definition, UnusableDefinitions, read_definitions
-from airlock.tools.mcp.entries import tool_of
 from airlock.tools.mcp.transport import Resolve, client_of
+from airlock.tools.rated.definitions import Definition, Definitions, UnusableDefinitions, read_definitions
+from airlock.tools.rated.rated_entry import tools_of, wrong_name
+from airlock.tools.rated.system import RatedSystem
 
 T = TypeVar("T")
+_AT_ONCE = 16
+"""Servers that are asked for their tools at the same time."""
 _LAST_WORDS = 300
 """Characters of the end of a command's standard error that a message holds."""
+_LAST_LINES = 3
+_WAY = {"command", "args", "env", "cwd", "url", "headers", "roles", "errors"}
+"""The keys of a section that decide what a call reaches, and what an error means. Of secrets they hold the names."""
 
 
 def tools_of_servers(
     servers: Mapping[str, McpServer], secret: Resolve, contracts: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[list[Tool], list[Problem]]:
     """Return the tools of some servers, and a problem for each server and each entry that cannot be used.
+
+    Servers that must be asked for their tools are asked at the same time.
 
     Args:
         servers: The sections, by name.
@@ -38,19 +48,17 @@ def tools_of_servers(
     """
     tools: list[Tool] = []
     problems: list[Problem] = []
+    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="airlock-mcp") as threads:
+        asked = {name: threads.submit(pinned_definitions, name, server, secret) for name, server in servers.items()}
     for name, server in servers.items():
         try:
-            found = pinned_definitions(name, server, secret)
+            found = asked[name].result()
         except ConfigError as error:
             problems += error.problems
             continue
-        shared = _shared(name, server)
-        for tool in found:
-            made = tool_of(name, server, found, tool, shared)
-            problems += [made] if isinstance(made, Problem) else []
-            tools += [made] if isinstance(made, Tool) else []
-            problems += _otherwise_rated(name, tool, server, (contracts or {}).get(f"{name}.{tool}", {}))
-        problems += [_no_such_tool(name, tool, found) for tool in sorted(server.tools.keys() - found.keys())]
+        made, wrong = tools_of(_system(name, server, found), contracts or {})
+        tools += made
+        problems += wrong
     return tools, problems
 
 
@@ -61,9 +69,8 @@ def pinned_definitions(name: str, server: McpServer, secret: Resolve) -> dict[st
         ConfigError: If there are none; the message says what to do.
     """
     where = f"mcp.{name}"
-    if not SERVER_NAME.fullmatch(name):
-        fix = "use lower-case letters, digits, _ and -, such as [mcp.files]"
-        raise ConfigError([Problem(where=where, message="is no name of a server", fix=fix)])
+    if wrong := wrong_name("mcp", name):
+        raise ConfigError([wrong])
     if server.definitions is not None:
         try:
             return read_definitions(Path(server.definitions))
@@ -91,10 +98,17 @@ def ask_definitions(name: str, server: McpServer, secret: Resolve) -> dict[str, 
             return _in_a_thread(listed)
         except AirlockError as error:
             errors.seek(0)
-            said = hide(errors.read()[-_LAST_WORDS:].strip())
+            said = _last_words(hide(errors.read()))
             message = f"{error}{f' (it wrote: {said})' if said else ''}"
             fix = f"make it start here, or name a file made by `airlock tools import {name}` in definitions"
             raise ConfigError([Problem(where=f"mcp.{name}", message=message, fix=fix)]) from error
+
+
+def _last_words(errors: str) -> str:
+    """Return the last lines of a text, as one: the end of a traceback says what it is about."""
+    lines = [" ".join(line.split()) for line in errors.splitlines()]
+    told = [line for line in lines if re.search(r"\w", line)][-_LAST_LINES:]
+    return shorten(" | ".join(told), _LAST_WORDS)
 
 
 class _Hidden:
@@ -132,6 +146,31 @@ def _in_a_thread(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return done[0]
 
 
+def _system(name: str, server: McpServer, definitions: Definitions) -> RatedSystem:
+    connected = _shared(name, server)
+
+    async def reach(call: ToolCall) -> tuple[ServerSession, Definitions]:
+        session, found = await call.shared(connected).listed()
+        return ServerSession(session, definitions), found
+
+    return RatedSystem(
+        section="mcp",
+        name=name,
+        shown=f"MCP server {name!r}",
+        definitions=definitions,
+        entries=server.tools,
+        entry_model=McpTool,
+        way=server.model_dump(mode="json", include=_WAY),
+        reach=reach,
+        output=output_type,
+        open_answer=open_answer,
+        secrets=server.secrets,
+        rehearses="rehearse" in server.roles,
+        errors_have_no_effect=server.errors == "no_effect",
+        shared=(connected,),
+    )
+
+
 def _shared(name: str, server: McpServer) -> Shared[Connection]:
     async def hook(opening: Opening) -> AsyncIterator[Connection]:
         hide = _Hidden(opening.secret)
@@ -142,27 +181,3 @@ def _shared(name: str, server: McpServer) -> Shared[Connection]:
 
     hook.__qualname__ = f"[mcp.{name}]"
     return Shared(hook)
-
-
-def _otherwise_rated(server: str, tool: str, section: McpServer, contract: Mapping[str, Any]) -> list[Problem]:
-    """Return a problem if a section of `[contracts]` and the entry disagree on whether a tool only reads.
-
-    The entry decides which calls are made before an approval: the section would change the words, and not the deeds.
-    """
-    chosen, entry = contract.get("reversibility"), section.tools.get(tool)
-    rated = entry.promises.get("reversibility") if entry is not None else None
-    if chosen is None or (chosen == Reversibility.READ_ONLY) == (rated == Reversibility.READ_ONLY):
-        return []
-    key = tool if re.fullmatch(r"[A-Za-z0-9_-]+", tool) else f'"{tool}"'
-    return [
-        Problem(
-            where=f"contracts.{server}.{tool}.reversibility",
-            message="the entry of the tool says otherwise, and decides whether it is called before an approval",
-            fix=f"remove it here, and write it in [mcp.{server}.tools.{key}]",
-        )
-    ]
-
-
-def _no_such_tool(server: str, tool: str, found: Mapping[str, Definition]) -> Problem:
-    fix = likely_fix(tool, found, f"remove it; the server has: {', '.join(found)}")
-    return Problem(where=f"mcp.{server}.tools.{tool}", message="the server has no tool of this name", fix=fix)

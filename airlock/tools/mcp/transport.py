@@ -1,5 +1,6 @@
 """The way to a server: its command with an environment, or its URL with headers."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TextIO
@@ -10,14 +11,27 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import Implementation
 
-from airlock.admission.mcp_config import Given, McpServer, SecretName
+from airlock.admission.configuration.mcp_config import McpServer
+from airlock.admission.configuration.tool_entries import Given, SecretName
 from airlock.program import version
 from airlock.tools.mcp.child import tethered
 
 _PATIENCE = httpx2.Timeout(30.0, read=None)
 """Seconds for a connection; the contract of a tool says how long its answer may take."""
+_NOISE = "an MCP server wrote a line to its standard output that is no message; it is left out"
 Resolve = Callable[[str], str]
 """A function that resolves the name of a secret."""
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    """Take out of a line of the SDK's log what a server has written, which may hold its secrets."""
+    if record.exc_info:
+        record.msg, record.args, record.exc_info, record.exc_text = _NOISE, (), None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+logging.getLogger("mcp.client.stdio").addFilter(_quiet)
 
 
 @asynccontextmanager
@@ -47,6 +61,7 @@ async def client_of(server: McpServer, secret: Resolve, errors: TextIO) -> Async
         args=arguments,
         env={name: _resolved(value, secret) for name, value in server.env.items()},
         cwd=server.cwd,
+        encoding_error_handler="replace",  # a line of other bytes is noise, too, and not the end of the session
     )
     async with Client(stdio_client(parameters, errors), client_info=about, cache=None) as client:
         yield client

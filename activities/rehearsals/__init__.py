@@ -1,0 +1,1 @@
+"""The rehearsals of calls: mocks, dry runs, and looks at what an undo would find."""

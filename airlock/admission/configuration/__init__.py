@@ -1,0 +1,1 @@
+"""The operator's file, `airlock.toml`, section by section."""

@@ -1,0 +1,1 @@
+"""The files of an export, as commands write, read and verify them."""

@@ -1,0 +1,1 @@
+"""The processes that `airlock dev` starts, watches and stops."""

@@ -1,0 +1,29 @@
+"""A worker that is lost while it asks the gates for a run that was stopped meanwhile."""
+
+import itertools
+
+from airlock.base import names
+from airlock.plans.state import State
+from tests.workflows.conftest import approved, step
+from tests.workflows.protected import keyring, place
+from tests.workflows.world import WORLD
+
+_NUMBERS = itertools.count(1)
+
+
+async def test_a_plan_that_is_locked_while_its_worker_is_lost_at_the_gates_goes_on(dev_server, plan):
+    """Temporal makes no other attempt at an activity whose cancellation was asked for: the run asks once more."""
+    where = await place(dev_server.client, f"entry{next(_NUMBERS)}", keyring("k"))
+    # first calls side by side: the run asks the gates alone
+    document = plan(step("a", "once", key="a", value=1), step("b", "once", key="b", value=2))
+    async with where.working("orchestrate", "rehearse"):
+        handle = await where.airlock.submit(document)
+        await approved(handle)
+        await where.attacker.take(names.PERMIT_QUEUE, "acquire")  # and then nothing is heard of that worker
+        assert (await handle.decide("lock", by="olga", reason="stop")).accepted
+        async with where.working("live"):
+            await handle.wait_for(State.LOCKED)
+            assert (await handle.decide("unlock", by="olga", reason="go on")).accepted
+            await approved(handle)
+            assert (await handle.result()).outcome == "completed"
+    assert [WORLD.attempts[f"{document['plan_id']}/{name}"] for name in "ab"] == [1, 1]
