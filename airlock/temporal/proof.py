@@ -124,7 +124,19 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
         """Decompress, then note on each payload whether its proof fits."""
         if isinstance(self.context, WorkflowSerializationContext):
             return [self._sparingly(payload) for payload in payloads]
+        if isinstance(self.context, ActivitySerializationContext) and not activity.in_activity():
+            return [self._folded(payload) for payload in payloads]
         return [self._checked(payload) for payload in await self._compression.decode(payloads)]
+
+    def _folded(self, payload: Payload) -> Payload:
+        """Check the question or the answer of an activity, and leave it compressed until its converter reads it.
+
+        Any client can answer an activity by its id, with 20 KB that become 20 MB, and one workflow task brings the answers
+        of all activities that have ended. The converter reads those that count.
+        """
+        if not is_compressed(payload):
+            return self._checked(payload)
+        return folded(payload, self._checked(inflated(payload) or undecodable("it is too large")))
 
     def _sparingly(self, payload: Payload) -> Payload:
         """Check a payload of a workflow, and leave it compressed until its converter reads it.

@@ -171,6 +171,8 @@ class ProofConverter(ForgivingPayloadConverter):
         """Return the answer to a question, or `Unproven`; details of failures come here too."""
         stamp = Stamp.of(payload)
         why = self._objection(stamp, question)
+        if why and self._demands.due(channel_of(self._context), question.asked_at):
+            return Unproven(why)  # not decoded: what any client can send may take longer than a workflow task has
         try:
             (value,) = super().from_payloads([payload], type_hints)
         except Exception as error:
@@ -179,8 +181,7 @@ class ProofConverter(ForgivingPayloadConverter):
             return Unproven(f"{why or 'it cannot be decoded'}; {type(error).__name__}")
         if isinstance(value, Undecodable):
             return Unproven(why or f"it cannot be decoded: {value.why}")
-        due = self._demands.due(channel_of(self._context), question.asked_at)
-        return Unproven(why) if why and due else value
+        return value
 
     def _objection(self, stamp: Stamp, question: _Question) -> str:
         if not stamp.proven:
