@@ -64,9 +64,14 @@ def marked(text: str) -> Markup:
     parts: list[Markup] = []
     end = 0
     for found in _MARKED.finditer(text):
-        parts += [escape(text[end : found.start()]), Markup("<mark>%s</mark>") % found[0]]
+        parts += [_kept(text[end : found.start()]), Markup("<mark>%s</mark>") % found[0]]
         end = found.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("").join([*parts, _kept(text[end:])])
+
+
+def _kept(text: str) -> Markup:
+    """Return a text as HTML in which two spaces are not drawn as one: another value would look the same."""
+    return Markup('<span class="spaces">  </span>').join(map(escape, text.split("  ")))
 
 
 def broken(text: str) -> Markup:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from airlock.console.passkeys import toml_of
 from airlock.console.people import People
 from airlock.console.rendering import Templates, away, marked, plan_path
 from airlock.console.sessions import AGAIN_FOR, MOST_SHOWN, Session, Sessions
-from airlock.run.presentation.changes import StepChange
+from airlock.run.presentation.changes import StepChange, block
 from airlock.signing.passkey import Passkey
 from tests.core.build import NOW
 from tests.signers import PasskeyPerson
@@ -126,6 +127,15 @@ LONG = [change(f"s{number}", *([f"s{number - 1}"] if number else [])) for number
 @pytest.mark.parametrize("steps", [[], [change("a")], [change("a"), change("b")], LONG])
 def test_a_picture_that_says_nothing_or_too_much_is_left_out(steps: list[StepChange]):
     assert picture(steps) is None
+
+
+@pytest.mark.parametrize("value", ["a  b", ["a  b"], [{"name": "a  b"}, {"name": "a b"}], {"row": {"a  b": "x" * 200}}])
+def test_two_spaces_are_not_drawn_as_one(value: object):
+    style = (files("airlock.console") / "static" / "console.css").read_text(encoding="utf-8")
+    assert ".spaces { white-space: pre-wrap; }" in style
+    page = '{% import "blocks.html" as blocks with context %}{{ blocks.value(shown) }}'
+    found = Templates()._environment.from_string(page).render(shown=block("x", value, whole=True))
+    assert found.count('a<span class="spaces">  </span>b') == 1
 
 
 def test_texts_are_escaped_and_their_marks_stand_out():
