@@ -10,6 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from airlock.base.text import shorten
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
+    from airlock.run.audit import AuditKind
+    from airlock.run.decisions.authority import asked_of_rollback
     from airlock.run.decisions.decision import decide
     from airlock.run.live.call_results import outcome_of, stop_calls
     from airlock.run.live.gate_requests import leave_request
@@ -89,10 +91,13 @@ class PlanStages:
             self._display.update()
 
     def cancel(self) -> None:
-        """Roll back the live calls, whatever the state of the plan; later cancellations change nothing."""
+        """Roll back the live calls, whatever the state of the plan; later cancellations change nothing.
+
+        Where the policy has rules about who rolls back, stop the plan instead: any client can cancel a workflow.
+        """
         if self._cancelled:
             return
-        self._cancelled = True
+        self._cancelled = self._run.cancel_heeded = True
         run, now = self._run, workflow.now()
         undo_unapproved = run.undoing is not None and not run.approved
         who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
@@ -101,7 +106,12 @@ class PlanStages:
                 decide(run, "abort", Abort(by=who, reason=why), now)
                 return
             decide(run, "lock", Lock(by=who, reason=why), now)
-        if run.state is not State.ROLLBACK:
+        if asked := asked_of_rollback(run):
+            refused = f"a cancelled workflow is not rolled back here, but stopped: a rollback needs a decision {asked}"
+            run.record(AuditKind.REFUSED, "rollback", now, by=who, reason=shorten(refused))
+            if run.state is State.LIVE:
+                decide(run, "lock", Lock(by=who, reason=why), now)
+        elif run.state is not State.ROLLBACK:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
 
     async def _run_stage(self) -> None:

@@ -103,6 +103,8 @@ class Run(BaseModel, WorkerMessage):
     heavy_previews: int = 0
     """The size of all large previews together, in bytes of JSON."""
     in_flight: tuple[str, ...] = ()
+    cancel_heeded: bool = Field(default=False, exclude=True)
+    """True once a cancellation of the workflow has had its effect; the run that continues this one is not cancelled."""
     gates: tuple[HeldSlot, ...] = ()
     """The slots that the run holds."""
     opening: tuple[str, ...] = Field(default=(), exclude=True)

@@ -36,10 +36,14 @@ class Stay:
 
     def may_start(self) -> bool:
         """Return True while another call may begin: the approval is valid, and no stop, failure or doubt is known."""
-        if self.stopped() or self.trouble or self.turned_away or workflow.cancellation_reason() is not None:
+        if self.stopped() or self.trouble or self.turned_away or self._is_cancelled():
             return False
         self.aged = self.aged or too_old(self._run, workflow.now())
         return not self.aged
+
+    def _is_cancelled(self) -> bool:
+        # the cancellation may have arrived in this very workflow task, and not have had its effect yet
+        return workflow.cancellation_reason() is not None and not self._run.cancel_heeded
 
     def stopped(self) -> bool:
         """Return True once the plan has left LIVE, even if it came back since, or its deadline has passed."""

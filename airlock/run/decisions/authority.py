@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airlock.admission.admitted import BOUNDED_EPOCH, SIGNED_EPOCH
-from airlock.admission.decision_rules import DecisionName, people_needed, refused_by, rules_for
+from airlock.admission.decision_rules import DecisionName, DecisionRules, people_needed, refused_by, rules_for, words_of
 from airlock.admission.policy import Policy
 from airlock.admission.stricter import Stricter
 from airlock.base.names import RESERVED, workflow_id_of
@@ -112,6 +112,22 @@ def refusal_by(run: Run, message: Message | Amend, policy: Policy, also: Collect
         if why := refused_by(rule, policy.roles, message.by, _kind(run, message)):
             return why
     return _not_apart(run, message, policy)
+
+
+def asked_of_rollback(run: Run) -> str:
+    """Return what the plan's policy asks of the person who rolls back, in words; empty if anyone may.
+
+    Any client can cancel a workflow, and no person is known to have done it.
+    """
+    if run.admitted is None:
+        return ""
+    rules = rules_for(
+        run.admitted.policy.decisions, DecisionName.ROLLBACK, {row.contract.risk for row in run.admitted.steps.values()}
+    )
+    words = words_of(rules)
+    if any(isinstance(rule, DecisionRules) and rule.not_requester for rule in rules):
+        words = f"{words}, by a person who has not requested this".removeprefix(", ")
+    return words
 
 
 def is_of_airlock(message: Message | Amend) -> bool:
