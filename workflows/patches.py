@@ -8,6 +8,8 @@ SEEN_RESET = "a reset to the first workflow task is seen"
 """Code before it did not see such a reset, and went on."""
 LATE_GRANT = "late-call-needs-its-grant"
 """Version 0.1 looked for `busy` only: where a gate was locked, it made the call without its slot and its claim."""
+DECIDED_EARLY = "a decision before admission is judged by today's policy"
+"""Older code took a decision before admission from everyone."""
 
 
 def patched(patch: str) -> bool:
@@ -20,9 +22,10 @@ def patched(patch: str) -> bool:
 
 
 # Those below are asked for by `workflow.patched` itself: with keys too there are histories of code before them.
-DECIDED_EARLY = "a decision before admission is judged by today's policy"
-"""Older code took a decision before admission from everyone."""
 GATE_DECISIONS = "a decision about a gate is judged by today's policy"
-"""Older code took it from everyone. A gate that was started, or went on, under `SIGNED_EPOCH` needs no marker."""
+"""Older code took it from everyone. A gate that was started, or went on, under `SIGNED_EPOCH` needs no marker.
+
+Neither does one that a client started where proofs are demanded: see `gate_start.rules_of`.
+"""
 POLICY_BY_TASK = "today's policy is asked for by an activity"
 """Older code asked by a local activity. Runs under `TASK_EPOCH` need no marker."""

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import PolicyRequest, StoredAtRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
-    from airlock.workflows.patches import DECIDED_EARLY
+    from airlock.workflows.patches import DECIDED_EARLY, patched
     from airlock.workflows.policy_questions import PolicyQuestions
 
 MAX_PENDING = 100
@@ -121,7 +121,7 @@ class Votes:
         run = self._run
         if isinstance(message, Approve | Lock) or is_of_airlock(message) or run.outcome is not None:
             return False
-        return workflow.patched(DECIDED_EARLY) if run.admitted is None else run.admitted.epoch >= SIGNED_EPOCH
+        return patched(DECIDED_EARLY) if run.admitted is None else run.admitted.epoch >= SIGNED_EPOCH
 
     async def settle(self) -> None:
         """Judge the approvals that arrived as signals, in the order of their arrival."""

@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.gates import gate_rounds
     from airlock.workflows.gates.gate_decisions import GateDecisions
     from airlock.workflows.gates.gate_recall import GateRecall
-    from airlock.workflows.gates.gate_start import read_start, started_by_a_client
+    from airlock.workflows.gates.gate_start import read_start, rules_of, started_by_a_client
     from airlock.workflows.gates.lock_wishes import LockWishes
     from airlock.workflows.gates.refusals import Refusals
     from airlock.workflows.history_budget import HistoryBudget
@@ -69,7 +69,7 @@ class GateWorkflow:
         self._gate = read.gate or Gate(capacity=max(read.capacity, 1))
         self._gate.label = "live gate" if self._id == names.LIVE_GATE else f"gate {self._id}"
         self._gate.signing.life = self._gate.signing.life or f"{seeds().latest:x}"
-        self._decisions = GateDecisions(self._id, lambda: self._gate, read.epoch)
+        self._decisions = GateDecisions(self._id, lambda: self._gate, rules_of(start, read))
         self._refusals.add_earlier(read.refused, read.refusals)
         memory = self._memory
         memory.after = read.after

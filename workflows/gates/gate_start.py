@@ -8,6 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
+    from airlock.admission.admitted import TASK_EPOCH
     from airlock.gates.messages import GateStart
     from airlock.temporal.proof import BY_WORKER
     from airlock.temporal.proof_converter import SentObject
@@ -48,6 +49,15 @@ def read_start(start: tuple[Any, ...]) -> GateBeginning:
         left = GateStart(capacity=read.capacity, after=read.after)
         return GateBeginning(left, refusal="only a continue-as-new may carry a gate on")
     return GateBeginning(read)
+
+
+def rules_of(start: tuple[Any, ...], read: GateStart) -> int:
+    """Return the number of the rules under which a run of a gate judges decisions.
+
+    Where a client started it, at least those since which no marker in the history tells the rule: the client could say that
+    it begins under older ones, and complete the task of an unlock as older code would have, without the marker.
+    """
+    return max(read.epoch, TASK_EPOCH) if started_by_a_client(start) else read.epoch
 
 
 def started_by_a_client(start: tuple[Any, ...]) -> bool:
