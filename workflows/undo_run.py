@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
     from airlock.workflows.asking_again import answered_by_its_generation
     from airlock.workflows.calls.call_requests import made_call
+    from airlock.workflows.timers import wait_until
 
 LOOKS_AT_ONCE = 200
 """The number of undos that one activity looks at, so that its answer fits a payload."""
@@ -107,12 +108,5 @@ class UndoRun:
         Earlier, an undo check could miss the effect of such a call.
         """
         quiet_at = self._run.undoing.quiet_at if self._run.undoing else None
-        left = (quiet_at - workflow.now()).total_seconds() if quiet_at else 0.0
-        if left <= 0:
-            return
-        try:
-            await workflow.wait_condition(
-                lambda: self._run.moves != self._moves, timeout=left, timeout_summary="until calls in flight have ended"
-            )
-        except TimeoutError:
-            return
+        if quiet_at is not None and quiet_at > workflow.now():
+            await wait_until(quiet_at, "until calls in flight have ended", lambda: self._run.moves != self._moves)

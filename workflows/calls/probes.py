@@ -1,5 +1,7 @@
 """Probes of calls in doubt: the tool tells whether the call took effect, once it can have no further effect."""
 
+from datetime import timedelta
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -10,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered
     from airlock.workflows.calls.call_requests import undo_request
+    from airlock.workflows.timers import wait_until
 
 
 async def probe_calls_in_doubt(run: Run) -> None:
@@ -20,7 +23,8 @@ async def probe_calls_in_doubt(run: Run) -> None:
             continue
         if record.token_lost and not record.probed:
             # the worker may only be cut off and still calling: before the call's own timeout "no" could mean "not yet"
-            await workflow.sleep(contract.timeout, summary=f"before {step_id} is looked into")
+            may_end = workflow.now() + timedelta(seconds=contract.timeout)
+            await wait_until(may_end, f"before {step_id} is looked into")
         try:
             answer = await answered(commands.probe(undo_request(run, step_id)))
         except (ActivityError, NoAnswer):

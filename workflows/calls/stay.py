@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.decisions.approval_age import too_old
     from airlock.run.decisions.entry import take_turned_away
     from airlock.run.state import Run
+    from airlock.workflows.timers import wait_until
 
 
 class Stay:
@@ -51,10 +52,7 @@ class Stay:
 
     async def pause(self, pause: timedelta, step: str) -> None:
         """Wait before the next attempt; return early when the plan stops."""
-        with suppress(asyncio.TimeoutError):
-            await workflow.wait_condition(
-                lambda: not self.may_start(), timeout=pause, timeout_summary=f"before {step} is tried again"
-            )
+        await wait_until(workflow.now() + pause, f"before {step} is tried again", lambda: not self.may_start())
 
     async def renew(self) -> None:
         """Let the run enter LIVE again, where its approval is examined; wait first if that did not help before."""

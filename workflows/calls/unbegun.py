@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.plans.outcome import Attempt
     from airlock.run.live.call_messages import CallRequest
     from airlock.run.live.recovery import unrecorded
-    from airlock.run.live.sent_back import BEGUN, DEAF_FROM, QUIET, SET_BACK, UNHEARD, UNRECORDED
+    from airlock.run.live.sent_back import BEGUN, DEAF_FROM, HURRIED, QUIET, SET_BACK, UNHEARD, UNRECORDED
     from airlock.run.state import Run
     from airlock.temporal.seeds import seeds
     from airlock.workflows.calls.chain_attempts import (
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         behind_the_record,
         recorded,
     )
+    from airlock.workflows.timers import is_over
 
 
 class Unbegun:
@@ -34,6 +35,7 @@ class Unbegun:
         self._run = run
         self._since: datetime | None = None
         self._silence: asyncio.Task[None] | None = None
+        self._hurried = False
 
     async def doubt(self, calls: Sequence[CallRequest]) -> str:
         """Return why calls that ended as if no worker had begun them may have been made; empty if they were not.
@@ -46,6 +48,8 @@ class Unbegun:
             return ""
         if await self._heard(calls[0].fence):
             return BEGUN
+        if self._hurried:
+            return HURRIED
         return UNHEARD if _is_deaf() else ""
 
     async def after_failure(self, error: ActivityError, calls: Sequence[CallRequest]) -> list[Attempt]:
@@ -64,8 +68,8 @@ class Unbegun:
             begun = self._run.begun.get(calls[0].fence or 0, ())
         elif self._is_known(LOST_CHAIN_EPOCH):
             return behind_the_record(attempts, rest, UNRECORDED)
-        elif _is_deaf():
-            begun, why = tuple(call.step.id for call in rest), UNHEARD
+        elif self._hurried or _is_deaf():
+            begun, why = tuple(call.step.id for call in rest), HURRIED if self._hurried else UNHEARD
         more = [number for number, call in enumerate(calls) if call in rest and call.step.id in begun]
         return [*made, *all_in_doubt(calls[len(made) : more[-1] + 1], why)] if more else attempts
 
@@ -78,8 +82,9 @@ class Unbegun:
         if self._silence is None or self._since != workflow.now():  # those that end together share a timer
             self._since = workflow.now()
             self._silence = asyncio.create_task(workflow.sleep(QUIET, summary="does a worker say that it had begun?"))
-        silence = self._silence
+        silence, until = self._silence, self._since + timedelta(seconds=QUIET)
         await workflow.wait_condition(lambda: silence.done() or fence in run.sent_back)
+        self._hurried = self._hurried or (silence.done() and not is_over(until))
         return fence in run.sent_back
 
 

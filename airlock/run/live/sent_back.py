@@ -23,6 +23,7 @@ QUIET: Final = 6.0
 DEAF_FROM: Final = 5_000
 """Events of a run from which silence proves nothing: Temporal refuses the 10,001st signal, and any client can send many."""
 UNHEARD: Final = "no worker could have said that it began it, after so many signals: it may have been made"
+HURRIED: Final = "the time in which a worker says that it began it was cut short by another client: it may have been made"
 BEGUN: Final = "a worker began it, and Temporal was told to forget that: it may have been made"
 SET_BACK: Final = (
     "its worker began it, although the record that Temporal kept of its calls does not tell: it may have been made"
