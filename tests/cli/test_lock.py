@@ -107,7 +107,7 @@ async def test_json_is_one_document_each(starter: Starter, airlock: Airlock) -> 
     assert waits in [plan["plan_id"] for plan in unlocked["submitted"]]
     nothing = await starter("unlock", *REASON, "--json")
     assert nothing.code == 1
-    assert "there is no lock without a scope" in nothing.json["error"]
+    assert "nothing is locked" in nothing.json["error"]
 
 
 async def in_a_slow_call(airlock: Airlock, slow: Slow, plan_id: str) -> PlanHandle:

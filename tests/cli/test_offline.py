@@ -391,3 +391,14 @@ def test_one_is_no_plural(plan_file: Callable[..., str]) -> None:
 def test_init_says_who_approves(tmp_path: Path) -> None:
     done = invoke("init", str(tmp_path / "new"))
     assert "approve first-plan --by YOUR-NAME" in done.stdout
+
+
+def test_init_names_the_keys_as_they_lie_and_keeps_them_from_git(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    assert f"{new}/.airlock/keys is secret" in invoke("init", str(new)).stdout
+    assert (new / ".airlock" / ".gitignore").read_text() == "*\n"
+    other = tmp_path / "other"
+    (other / ".airlock").mkdir(parents=True)
+    (other / ".airlock" / ".gitignore").write_text("keys\n")
+    assert invoke("init", str(other)).exit_code == 0
+    assert (other / ".airlock" / ".gitignore").read_text() == "keys\n"

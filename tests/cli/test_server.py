@@ -117,7 +117,8 @@ async def test_refused_decisions_exit_1_with_the_reason(starter: Starter, airloc
     digest = await waiting(airlock, note_plan("decided"))
     wrong = await starter("approve", "decided", "--digest", "0" * 16, "--by", "alice")
     assert (wrong.code, wrong.out) == (1, "")
-    assert "approve refused: this is not the digest of the current preview" in wrong.err
+    assert "approve refused: this is not the digest of the current preview; look at it again: " in wrong.err
+    assert wrong.err.rstrip().endswith("starter.py show decided")
     for arguments, reason in [
         (("approve", "decided", "--digest", digest, "--by", "sales-lead"), "requested this plan"),
         (("approve", "decided", "--digest", digest, "--by", "mallory"), "is not among the approvers (alice, bob)"),
