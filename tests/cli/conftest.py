@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from devtools.environment import ROOT, Environment, environment
 from tests import forks
 from tests.cli.browser import Browser, browser
+from tests.cli.export_folders import PLANS, export
+from tests.core.export_build import records
 
 CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
@@ -143,3 +145,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Yield a real browser for the pages of a module."""
     with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an export of 16 plans in which nothing is wrong."""
+    folder = tmp_path_factory.mktemp("export") / "files"
+    export(folder, records(PLANS))
+    return folder

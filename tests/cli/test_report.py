@@ -18,7 +18,7 @@ from airlock.export.ledger import line_hash, line_text, linked
 from airlock.export.plan_lines import PlanRecord, plan_record
 from airlock.plans.state import State
 from tests.cli.browser import Browser
-from tests.cli.test_verify import hide, of_version_one, said
+from tests.cli.export_folders import hide, of_version_one, said
 from tests.core import test_authority_check as authority
 from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
 from tests.core.exported_seals import LIES, hidden, relinked
