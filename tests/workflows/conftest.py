@@ -234,3 +234,11 @@ async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
     while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         runs.insert(0, await events(handle, run_id))
     return runs
+
+
+@pytest.fixture
+def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return a plan of two steps in a row, whose first live call waits."""
+    document = plan(step("one", "linger", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+    world.WORLD.hold(document["plan_id"], "one")
+    return document

@@ -17,7 +17,7 @@ from airlock.plans.state import State
 from airlock.run.decisions.signature import sign
 from airlock.run.messages import Approve
 from tests.workflows.conftest import approved, awaiting, binary, chain, count, events, signal, step, until
-from tests.workflows.test_signals import RAW, bombs
+from tests.workflows.nonsense import RAW, bombs
 from tests.workflows.world import WORLD
 
 
