@@ -25,11 +25,13 @@ from airlock.activities import options
 from airlock.activities.calls import still_mine
 from airlock.activities.rehearsals import rehearsal_tries
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
 from airlock.client import live_gate as gate_module
 from airlock.client import monitors as monitor_module
 from airlock.client import plan_handle as client_module
+from airlock.notify.service import Notifier
 from airlock.plans.catalogue import Catalogue
 from airlock.temporal.connection import (
     DATA_CONVERTER,
@@ -242,3 +244,18 @@ def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     document = plan(step("one", "linger", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
     world.WORLD.hold(document["plan_id"], "one")
     return document
+
+
+@pytest.fixture
+async def notifying():
+    """Makes a notifier with its workers running; its `said` are the ends of its attempts."""
+    async with AsyncExitStack() as stack:
+
+        async def make(airlock, text):
+            said = []
+            notifier = Notifier(airlock.client, parse_config(text), lambda delivery, how: said.append((delivery, how)))
+            await stack.enter_async_context(running.running(notifier.workers()))
+            notifier.said = said
+            return notifier
+
+        yield make
