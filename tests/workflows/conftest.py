@@ -259,3 +259,8 @@ async def notifying():
             return notifier
 
         yield make
+
+
+@pytest.fixture
+def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return plan(step("one", "put", key="a", value=1), step("two", "put", key="b", value=2))
