@@ -30,7 +30,7 @@ from tests.workflows import world
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until
 from tests.workflows.holder import Holder, pretend
 
-_NUMBERS = itertools.count(1)
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ async def client(dev_server: WorkflowEnvironment) -> AsyncIterator[Client]:
 
 async def a_holder(client: Client) -> Any:
     return await client.start_workflow(
-        Holder.run, id=f"plan-p{next(_NUMBERS)}", task_queue=names.WORKFLOW_QUEUE,
+        Holder.run, id=f"plan-p{next(NUMBERS)}", task_queue=names.WORKFLOW_QUEUE,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     )  # fmt: skip
 
 
 def a_call(**args: Any) -> str:
-    return call_digest("send", args or {"n": next(_NUMBERS)}, None)
+    return call_digest("send", args or {"n": next(NUMBERS)}, None)
 
 
 def wants(holder: str, *calls: tuple[str, str]) -> AcquireRequest:
@@ -299,7 +299,7 @@ async def test_what_is_no_claim_ends_at_once_and_blocks_nobody(client):
 
 async def test_no_worker_closes_the_claim_in_time(dev_server, monkeypatch):
     monkeypatch.setattr(claims, "SETTLE_SECONDS", 0.2)
-    client = await namespace(dev_server.client, f"claims{next(_NUMBERS)}")
+    client = await namespace(dev_server.client, f"claims{next(NUMBERS)}")
     holder = await a_holder(client)
     digest = a_call()
     await take(client, wants(holder.id, ("send", digest)))
@@ -316,7 +316,7 @@ async def unread(dev_server, monkeypatch):
         return True
 
     monkeypatch.setattr(claims, "may_have_called", yes)
-    client = await namespace(dev_server.client, f"claims{next(_NUMBERS)}")
+    client = await namespace(dev_server.client, f"claims{next(NUMBERS)}")
 
     async def settled(outcome: ClaimOutcome) -> tuple[Client, Any, AcquireRequest]:
         holder, digest = await a_holder(client), a_call()
@@ -361,7 +361,7 @@ def _temporal(client: Client, *arguments: str) -> None:
 
 
 async def test_of_five_identical_plans_at_the_same_time_one_sends_its_mail(airlock, plan):
-    mail = f"jo{next(_NUMBERS)}@acme.test"
+    mail = f"jo{next(NUMBERS)}@acme.test"
     handles = [await airlock.submit(plan(step("mail", "send", to=mail, body="hi"))) for _ in range(5)]
     for handle in handles:
         await awaiting(handle)
