@@ -33,6 +33,7 @@ from airlock.client import monitors as monitor_module
 from airlock.client import plan_handle as client_module
 from airlock.notify.service import Notifier
 from airlock.plans.catalogue import Catalogue
+from airlock.plans.state import State
 from airlock.temporal.connection import (
     DATA_CONVERTER,
     SEARCH_ATTRIBUTES,
@@ -128,8 +129,6 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 
 async def awaiting(handle: PlanHandle) -> Any:
-    from airlock.plans.state import State
-
     status = await handle.wait_for(State.AWAITING_APPROVAL)
     assert status.state is State.AWAITING_APPROVAL, status
     return status
@@ -263,4 +262,16 @@ async def notifying():
 
 @pytest.fixture
 def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return a plan of two steps that do not depend on each other."""
     return plan(step("one", "put", key="a", value=1), step("two", "put", key="b", value=2))
+
+
+def live_log(plan_id: str, kind: str = "live") -> list[str]:
+    """Return the steps whose calls of one kind were made, in order."""
+    return [made for what, plan, made in world.WORLD.log if plan == plan_id and what == kind]
+
+
+async def awaiting_other(handle: Any, digest: str | None) -> Any:
+    """Return the status of a plan that waits for the approval of another seal; None until then."""
+    status = await handle.status()
+    return status if status.state is State.AWAITING_APPROVAL and status.digest != digest else None
