@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from typer.testing import CliRunner
 
+from airlock.cli.app import app
 from devtools.environment import ROOT, Environment, environment
 from tests import forks
 from tests.cli.browser import Browser, browser
@@ -25,6 +27,8 @@ from tests.core.export_build import records
 
 CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
+EXAMPLES = ROOT / "examples"
+CONFIG = str(ROOT / "airlock.toml")
 
 
 @dataclass(frozen=True)
@@ -153,3 +157,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "files"
     export(folder, records(PLANS))
     return folder
+
+
+def invoke(*arguments: str) -> Any:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, list(arguments))
