@@ -42,6 +42,7 @@ LONG = (
     "tests/workflows/test_deadlock.py",
     "tests/docs/test_readme.py",
     "tests/cli/test_server.py",
+    "tests/cli/test_server_decisions.py",
     "tests/adapters/test_killed.py",
     "tests/adapters/test_examples.py",
     "tests/workflows/test_interference.py",

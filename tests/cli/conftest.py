@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from airlock.cli.app import app
+from airlock.client import Airlock
+from airlock.plans.state import State
 from devtools.environment import ROOT, Environment, environment
 from tests import forks
 from tests.cli.browser import Browser, browser
@@ -162,3 +164,17 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def invoke(*arguments: str) -> Any:
     """Run a command in this process."""
     return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def airlock(env: Environment) -> Airlock:
+    """Return a client of the environment."""
+    return Airlock(env.client)
+
+
+async def waiting(airlock: Airlock, plan: dict[str, Any]) -> str:
+    """Return the digest of a submitted plan that waits for approval."""
+    handle = await airlock.submit(plan)
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    assert status.digest is not None, status.why
+    return status.digest
