@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -184,3 +185,22 @@ def postgres(postgres_url: str) -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def runner() -> Callable[..., Runner]:
     return Runner
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty folder for the file tools."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def tree(root: Path) -> dict[str, Any]:
+    """Return everything in the folder but the backups: bytes and modes of files, folders."""
+    found: dict[str, Any] = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.split("/")[0] != ".airlock":
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            found[name] = "folder" if path.is_dir() else (path.read_bytes(), mode)
+    return found
