@@ -24,6 +24,7 @@ from sandbox.processes import SandboxProcess, start
 from tests.tools.postgresql import Postgres
 
 SECRETS = {"GHL_TOKEN": "a-very-secret-token"}
+JO = {"email": "jo@acme.test", "name": "Jo Doe", "phone": "+31105550100", "tags": ["new"]}
 
 
 def _secret(name: str) -> str:
@@ -204,3 +205,15 @@ def tree(root: Path) -> dict[str, Any]:
             mode = stat.S_IMODE(path.lstat().st_mode)
             found[name] = "folder" if path.is_dir() else (path.read_bytes(), mode)
     return found
+
+
+@pytest.fixture
+def base(crm: Any) -> str:
+    """Return the address of the CRM, which stands for any HTTP service."""
+    return str(crm.settings["base_url"]).rstrip("/")
+
+
+@pytest.fixture
+def allowed(base: str) -> dict[str, Any]:
+    """Return the settings under which the HTTP tools reach it."""
+    return {"allow_hosts": base.removeprefix("http://"), "timeout": 60}
