@@ -57,6 +57,7 @@ LONG = (
     "tests/replay/test_replay.py",
     "tests/corpus/test_corpus.py",
     "tests/cli/test_verify.py",
+    "tests/cli/test_export_files.py",
     "tests/cli/test_health_commands.py",
     "tests/cli/test_report_schemas.py",
     "tests/workflows/test_gate.py",
