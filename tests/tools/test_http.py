@@ -12,6 +12,7 @@ from airlock.plans.contract import Reversibility, Risk
 from airlock.plans.refs import UNKNOWN
 from airlock.tools import http_request
 from airlock.tools.http_routes import http_tool
+from tests.loopback_server import loopback_server
 
 Make = Callable[..., Any]
 
@@ -159,10 +160,9 @@ async def test_what_a_proxy_did_not_pass_on_was_not_sent(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    async with loopback_server(serve) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("NO_PROXY", "")
         tool = runner(http_request, {"allow_hosts": ["api.test"], "trust_environment": True})
         with pytest.raises(ToolFailed, match="was not sent") as refusal:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airlock.client import Airlock
+from airlock.client import Airlock, NoAnswer
 from airlock.client.plan_history import read_plan
 from airlock.export.hiding import Openings
 from airlock.export.lines import AuditEvent
@@ -192,7 +193,9 @@ async def test_a_thousand_forged_passkeys_keep_nothing_from_going_on(dev_server,
     async with working(client, **SIGNED):
 
         async def refused() -> bool:
-            return (await handle.status()).refused == 1_000
+            with suppress(NoAnswer):  # a busy machine has more to do than to answer in time
+                return (await handle.status()).refused == 1_000
+            return False
 
         await until(refused)
         assert (await approve(handle)).accepted
