@@ -32,7 +32,7 @@ class FakeMonitors:
         self.namespace = "default"
         self.workflow_service = self
 
-    async def list_workflow_executions(self, request: Any) -> Any:
+    async def list_workflow_executions(self, request: Any, retry: bool) -> Any:
         found = [SimpleNamespace(execution=SimpleNamespace(workflow_id=name)) for name in self.listed]
         return SimpleNamespace(executions=found)
 
