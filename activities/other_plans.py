@@ -37,7 +37,7 @@ async def others(client: Client, own: str, touched: Mapping[str, tuple[str, str]
             f"AND WorkflowId != '{own}' AND {names.ATTRIBUTE_RESOURCES} IN ({hashes})"
         ),
     )
-    page = await client.workflow_service.list_workflow_executions(request)
+    page = await client.workflow_service.list_workflow_executions(request, retry=True)
     found = [
         with_another_plan(step, resource, info.execution.workflow_id, _state(info))
         for info in sorted(page.executions, key=lambda info: info.execution.workflow_id)

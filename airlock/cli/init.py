@@ -41,7 +41,10 @@ def init(
             text = (files("airlock.cli") / "example" / name).read_text(encoding="utf-8")
             with (folder / name).open("x", encoding="utf-8") as file:
                 file.write(as_started(text) if name == "airlock.toml" else text)
-        ensure_keys(folder / DEFAULT_FILE)
+        keys = ensure_keys(folder / DEFAULT_FILE)
+        ignored = keys.with_name(".gitignore")
+        if not ignored.exists():
+            ignored.write_text("*\n", encoding="utf-8")  # as virtual environments have it: nothing here is for Git
     except OSError as error:
         raise AirlockError(f"cannot write {error.filename or folder}: {error.strerror}") from error
     emit({"folder": str(folder), "files": list(EXAMPLE), "plan_id": PLAN}) if as_json else _say_next(folder)
@@ -50,7 +53,7 @@ def init(
 
 def _say_next(folder: Path) -> None:
     say(f"Written: {', '.join(str(folder / name) for name in (*EXAMPLE, DEFAULT_FILE))}")
-    say(f"{DEFAULT_FILE} is secret: keep it out of version control.")
+    say(f"{folder / DEFAULT_FILE} is secret. Git leaves it out: the folder has a .gitignore of its own.")
     if folder != Path():
         say(f"Go there:  cd {shlex.quote(str(folder))}")
     say("A Temporal server and a worker, in a terminal of their own:")

@@ -97,8 +97,8 @@ def _refused(handle: PlanHandle, status: StatusView, *, known_here: bool) -> Ref
     fix = "fix it and submit it under a new plan_id"
     if known_here:
         fix = (
-            "the plan fits the airlock.toml and the tools here, so the worker has others: restart it if you changed them, "
-            "or fix the plan; then submit it under a new plan_id"
+            "the plan fits the airlock.toml and the tools here, so the worker has others, or no secrets: give it what it "
+            "lacks, restart it if you changed them, or fix the plan; then submit it under a new plan_id"
         )
     what = "the operator's worker refused the plan at admission"
     if handle.already:  # a worker that has the tools since has not looked at it again

@@ -72,12 +72,13 @@ async def plan_facts(client: Client, plan_id: str, last: int = 12) -> PlanFacts:
     execution = WorkflowExecution(workflow_id=names.workflow_id_of(plan_id))
     try:
         described = await client.workflow_service.describe_workflow_execution(
-            DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
+            DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution), retry=True
         )
         history = await client.workflow_service.get_workflow_execution_history_reverse(
             GetWorkflowExecutionHistoryReverseRequest(
                 namespace=client.namespace, execution=execution, maximum_page_size=_EVENTS_READ
-            )
+            ),
+            retry=True,
         )
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -109,7 +110,7 @@ async def history_length(client: Client, workflow_id: str, run_id: str = "") -> 
     execution = WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
     request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
     try:
-        described = await client.workflow_service.describe_workflow_execution(request)
+        described = await client.workflow_service.describe_workflow_execution(request, retry=True)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise no_such_plan(names.plan_id_of(workflow_id), workflow_id) from error
@@ -171,7 +172,7 @@ async def line_of(client: Client, described: DescribeWorkflowExecutionResponse) 
         request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=first)
         try:
             payload = (
-                await client.workflow_service.describe_workflow_execution(request)
+                await client.workflow_service.describe_workflow_execution(request, retry=True)
             ).execution_config.user_metadata.summary
         except RPCError:
             return ""

@@ -55,7 +55,7 @@ async def gates_now(client: Client) -> dict[str, GateNow]:
         NoAnswer: If one of them does not answer within ten seconds: a partial answer would look complete.
     """
     request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=_RUNNING, page_size=MOST)
-    page = await client.workflow_service.list_workflow_executions(request)
+    page = await client.workflow_service.list_workflow_executions(request, retry=True)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(gate: str) -> tuple[str, GateNow | None]:

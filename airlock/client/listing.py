@@ -98,7 +98,7 @@ async def list_page(client: Client, conditions: str, token: bytes, size: int) ->
 async def _page(client: Client, query: str, token: bytes, size: int) -> tuple[tuple[PlanSummary, ...], bytes]:
     request = ListWorkflowExecutionsRequest(namespace=client.namespace, query=query, page_size=size, next_page_token=token)
     try:
-        page = await client.workflow_service.list_workflow_executions(request)
+        page = await client.workflow_service.list_workflow_executions(request, retry=True)
     except RPCError as error:
         raise _without_attributes(error) from error
     found = [summary_of(info) for info in page.executions if names.is_of_plan(info.execution.workflow_id)]

@@ -176,7 +176,7 @@ class Monitors:
         """Return the running monitors. The first is always included, because visibility may be seconds behind."""
         request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=_RUNNING, page_size=1_000)
         try:
-            page = await self._client.workflow_service.list_workflow_executions(request)
+            page = await self._client.workflow_service.list_workflow_executions(request, retry=True)
         except RPCError as error:
             raise NoAnswer(f"Temporal did not list the monitors: {error.message}") from error
         return tuple(sorted({names.monitor_id(0), *(info.execution.workflow_id for info in page.executions)}))

@@ -120,7 +120,7 @@ class PlanSearch:
                 execution=WorkflowExecution(workflow_id=plan.workflow_id, run_id=plan.run_id),
             )
             try:
-                described = await self._client.workflow_service.describe_workflow_execution(request)
+                described = await self._client.workflow_service.describe_workflow_execution(request, retry=True)
             except RPCError:  # removed by retention in this moment, or not answered: it is asked again next time
                 return ""
             self._lines[plan.run_id] = await line_of(self._client, described)

@@ -207,7 +207,7 @@ async def _plan_of(client: Client, plan_id: str) -> Plan:
     execution = WorkflowExecution(workflow_id=names.plan_workflow_id(plan_id))
     request = GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=execution, maximum_page_size=1)
     try:
-        page = await client.workflow_service.get_workflow_execution_history(request)
+        page = await client.workflow_service.get_workflow_execution_history(request, retry=True)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             text = f"there is no plan {plan_id!r} (workflow {execution.workflow_id}), or its retention has passed"

@@ -182,7 +182,7 @@ class Barrier(BaseModel):
         if lock is None:
             held = ", ".join(f"{_what(held.scope)} (by {held.by})" for held in self.locks[:10])
             missing = f"there is no lock of {scope}" if scope else "there is no lock without a scope"
-            return _no(f"{missing}; locked: {held or 'nothing'}"), []
+            return _no(f"{missing}; locked: {held}" if held else "nothing is locked"), []
         self.locks.remove(lock)
         notices: list[Notice] = []
         for line in [line for line in self.told.values() if not self.closed_for(line.scopes)]:

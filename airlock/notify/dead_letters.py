@@ -87,7 +87,7 @@ async def _failed(client: Client) -> AsyncIterator[WorkflowExecution]:
         request = ListWorkflowExecutionsRequest(
             namespace=client.namespace, query=_FAILED, page_size=PAGE, next_page_token=token
         )
-        page = await client.workflow_service.list_workflow_executions(request)
+        page = await client.workflow_service.list_workflow_executions(request, retry=True)
         for info in page.executions:
             yield WorkflowExecution(workflow_id=info.execution.workflow_id)
         token = page.next_page_token
@@ -98,7 +98,7 @@ async def _failed(client: Client) -> AsyncIterator[WorkflowExecution]:
 async def _letter(client: Client, execution: WorkflowExecution) -> DeadLetter | None:
     """Return a workflow as a dead letter; None if its latest run has not failed."""
     request = DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
-    info = (await client.workflow_service.describe_workflow_execution(request)).workflow_execution_info
+    info = (await client.workflow_service.describe_workflow_execution(request, retry=True)).workflow_execution_info
     given_up = (
         WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED,
         WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
@@ -110,7 +110,7 @@ async def _letter(client: Client, execution: WorkflowExecution) -> DeadLetter | 
     if delivery is None:
         return None
     newest = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=execution, maximum_page_size=1)
-    events = (await client.workflow_service.get_workflow_execution_history_reverse(newest)).history.events
+    events = (await client.workflow_service.get_workflow_execution_history_reverse(newest, retry=True)).history.events
     return DeadLetter(
         id=execution.workflow_id,
         receiver=delivery.receiver,
@@ -123,7 +123,7 @@ async def _letter(client: Client, execution: WorkflowExecution) -> DeadLetter | 
 
 async def _delivery(client: Client, execution: WorkflowExecution) -> Delivery | None:
     request = GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=execution, maximum_page_size=1)
-    events = (await client.workflow_service.get_workflow_execution_history(request)).history.events
+    events = (await client.workflow_service.get_workflow_execution_history(request, retry=True)).history.events
     payloads = events[0].workflow_execution_started_event_attributes.input.payloads if events else ()
     try:
         (found,) = await client.data_converter.decode(payloads, [Delivery])

@@ -141,7 +141,8 @@ async def ensure_search_attributes(client: Client) -> tuple[str, ...]:
     Raises:
         SearchAttributeConflict: If one exists with another type; none is added then.
     """
-    listed = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    listed = await client.operator_service.list_search_attributes(request, retry=True)
     there = dict(listed.custom_attributes)
     wrong = sorted(name for name, kind in SEARCH_ATTRIBUTES.items() if name in there and there[name] != kind)
     if wrong:
@@ -177,7 +178,7 @@ async def learn_of_server(client: Client) -> None:
     Raises:
         RPCError: If it does not answer.
     """
-    info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     if info.capabilities.build_id_based_versioning:
         _RECORDS_BUILD_IDS.add(client)
 

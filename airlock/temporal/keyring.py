@@ -34,8 +34,16 @@ def find_keyring(configured: Path | None, environment: Mapping[str, str] | None 
     if text := variables.get(KEYS_VARIABLE, ""):
         return _parsed(text, KEYS_VARIABLE)
     if named := variables.get(KEYS_FILE_VARIABLE, ""):
-        return read_keyring(Path(named))
-    return read_keyring(configured) if configured is not None else Keyring()
+        return _read_as_set(Path(named), KEYS_FILE_VARIABLE)
+    return _read_as_set(configured, "[keys] file") if configured is not None else Keyring()
+
+
+def _read_as_set(path: Path, setting: str) -> Keyring:
+    try:
+        return read_keyring(path)
+    except ConfigError as error:
+        named = [each.model_copy(update={"where": f"{setting}: {each.where}"}) for each in error.problems]
+        raise ConfigError(named) from error
 
 
 def keys_file(config: Config, path: Path | None) -> Path | None:

@@ -98,7 +98,7 @@ class Sampler:
 
     async def _count(self, query: str) -> int:
         request = CountWorkflowExecutionsRequest(namespace=self._client.namespace, query=query)
-        return (await self._client.workflow_service.count_workflow_executions(request)).count
+        return (await self._client.workflow_service.count_workflow_executions(request, retry=True)).count
 
     async def _first_waiting(self) -> datetime | None:
         """Return the time since which the longest-waiting plan has awaited approval.
@@ -109,7 +109,7 @@ class Sampler:
         for _ in range(_ROUNDS):
             query = _AWAITING + (f" AND {names.ATTRIBUTE_SINCE} < '{first.isoformat()}'" if first else "")
             request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=query, page_size=_PAGE)
-            page = (await self._client.workflow_service.list_workflow_executions(request)).executions
+            page = (await self._client.workflow_service.list_workflow_executions(request, retry=True)).executions
             found = [decode_typed_search_attributes(info.search_attributes).get(_SINCE) for info in page]
             first = min((since for since in (*found, first) if since is not None), default=None)
             if len(page) < _PAGE:

@@ -32,6 +32,7 @@ from airlock.tools import http_request
 from airlock.worker.roles import build_workers, patient, runner
 from airlock.workflows.gates.gate import GateWorkflow
 from tests.activities.test_preview import Anything
+from tests.loopback_server import loopback_server
 from tests.running import dev_server, running
 from tests.workflows.conftest import approved, namespace
 
@@ -215,10 +216,9 @@ async def busy_server(*, refusals: int, retry_after: str) -> AsyncIterator[tuple
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", called
+    async with loopback_server(answer) as port:
+        yield f"127.0.0.1:{port}", called
 
 
 async def test_a_server_that_answers_429_is_called_again_only_after_the_time_it_asked_for(gated):

@@ -16,13 +16,21 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from typer.testing import CliRunner
 
+from airlock.cli.app import app
+from airlock.client import Airlock
+from airlock.plans.state import State
 from devtools.environment import ROOT, Environment, environment
 from tests import forks
 from tests.cli.browser import Browser, browser
+from tests.cli.export_folders import PLANS, export
+from tests.core.export_build import records
 
 CTRL_C = "\x03"
 NO_SERVER = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
+EXAMPLES = ROOT / "examples"
+CONFIG = str(ROOT / "airlock.toml")
 
 
 @dataclass(frozen=True)
@@ -143,3 +151,30 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Yield a real browser for the pages of a module."""
     with browser(tmp_path_factory.mktemp("chromium") / "profile") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an export of 16 plans in which nothing is wrong."""
+    folder = tmp_path_factory.mktemp("export") / "files"
+    export(folder, records(PLANS))
+    return folder
+
+
+def invoke(*arguments: str) -> Any:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def airlock(env: Environment) -> Airlock:
+    """Return a client of the environment."""
+    return Airlock(env.client)
+
+
+async def waiting(airlock: Airlock, plan: dict[str, Any]) -> str:
+    """Return the digest of a submitted plan that waits for approval."""
+    handle = await airlock.submit(plan)
+    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    assert status.digest is not None, status.why
+    return status.digest

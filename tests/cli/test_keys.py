@@ -148,6 +148,15 @@ def test_keys_come_from_the_environment_or_a_file_or_the_configuration(tmp_path)
     assert find_keyring(keys_file(parse_config(""), None), {}) == Keyring()
 
 
+@pytest.mark.parametrize("setting", ["[keys] file", "AIRLOCK_KEYS_FILE"])
+def test_a_wrong_file_is_told_with_the_setting_that_names_it(tmp_path, setting):
+    gone = tmp_path / "gone"
+    by_variable = setting == "AIRLOCK_KEYS_FILE"
+    with pytest.raises(ConfigError) as caught:
+        find_keyring(None if by_variable else gone, {setting: str(gone)} if by_variable else {})
+    assert [problem.where for problem in caught.value.problems] == [f"{setting}: {gone}"]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
 def test_a_file_that_others_may_use_is_refused(tmp_path, mode):
     path = written(tmp_path)

@@ -11,6 +11,7 @@ from airlock.client import Airlock, PlanHandle
 from airlock.plans.state import State
 from devtools.environment import Environment, environment
 from tests.cli.conftest import CTRL_C, NO_SERVER, Starter, note_plan, run_starter, starter_on_terminal
+from tests.loopback_server import loopback_server
 
 pytestmark = pytest.mark.slow
 REASON = ("--reason", "a look at it", "--by", "olga")
@@ -31,16 +32,14 @@ class Slow:
         await self.free.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
-        writer.close()
 
 
 @pytest.fixture(scope="module")
 async def slow() -> AsyncIterator[Slow]:
     target = Slow()
-    async with await asyncio.start_server(target.answer, "127.0.0.1", 0) as server:
-        target.url = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with loopback_server(target.answer) as port:
+        target.url = f"127.0.0.1:{port}"
         yield target
-        target.free.set()
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ async def test_json_is_one_document_each(starter: Starter, airlock: Airlock) -> 
     assert waits in [plan["plan_id"] for plan in unlocked["submitted"]]
     nothing = await starter("unlock", *REASON, "--json")
     assert nothing.code == 1
-    assert "there is no lock without a scope" in nothing.json["error"]
+    assert "nothing is locked" in nothing.json["error"]
 
 
 async def in_a_slow_call(airlock: Airlock, slow: Slow, plan_id: str) -> PlanHandle:

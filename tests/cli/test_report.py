@@ -1,30 +1,23 @@
 """The page of `verify --html` in a real browser: it shows the record, checks it, and names a changed byte."""
 
-import asyncio
 import json
 import random
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from airlock.cli.records.export_files import export_files
 from airlock.cli.records.verify_files import check_export, files_of, verify
 from airlock.cli.report import report_page, write_report
 from airlock.export.files import APPROVALS, EXECUTIONS, EXPORT_FILES, LINES, SUMMARY, TRANSITIONS
-from airlock.export.ledger import line_hash, line_text, linked
-from airlock.export.plan_lines import PlanRecord, plan_record
-from airlock.plans.state import State
+from airlock.export.ledger import line_hash, line_text
+from airlock.export.plan_lines import plan_record
 from tests.cli.browser import Browser
-from tests.cli.test_verify import hide, of_version_one, said
+from tests.cli.export_folders import hide, of_version_one, said
+from tests.cli.forged_records import NASTY, PLANS, lies, write
 from tests.core import test_authority_check as authority
-from tests.core.export_build import PUBLIC_KEY, health, records, resealed, signal, trace
-from tests.core.exported_seals import LIES, hidden, relinked
-
-PLANS = 16
-NASTY = '</script><img src=x onerror="document.body.dataset.owned=1">\u202egpj.exe'
+from tests.core.export_build import PUBLIC_KEY, records, resealed, trace
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +25,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / "files"
     write(folder, list(records(PLANS)))
     return folder
-
-
-def write(folder: Path, plans: list[PlanRecord]) -> None:
-    async def stream() -> AsyncIterator[PlanRecord]:
-        for plan in plans:
-            yield plan
-
-    signals = [signal(number) for number in range(3)]
-    asyncio.run(export_files(folder, stream(), pipeline_id="default", signals=signals, health=health()))
 
 
 def report(folder: Path, to: Path) -> Path:
@@ -234,40 +218,6 @@ def test_the_holder_of_the_openings_shows_hidden_values_and_their_digests(page: 
     verdict, text = page.checked()
     assert (verdict, " 0 digests need openings" in text) == ("good", True), text
     assert page.requests() == [request for request in page.requests() if request.startswith("file:")]
-
-
-def lies() -> Iterator[tuple[str, PlanRecord]]:
-    """Yield records with one lie each, hashed again everywhere, as a forger would who can rewrite all files."""
-    record = plan_record(trace(resealed()))
-    first, second = record.seals
-    for name, (change, _) in LIES.items():
-        yield name, relinked(record, first, change(second))
-    yield "votes in each other's place", relinked(
-        record, first.model_copy(update={"decisions": second.decisions}),
-        second.model_copy(update={"decisions": first.decisions}),
-    )  # fmt: skip
-    yield "a decision twice", relinked(record, first, second.model_copy(update={"decisions": 2 * second.decisions}))
-    yield "a seal twice", relinked(record, first, second, second)
-    yield "hidden approvers", hidden(record, approvers={"$hidden": "0" * 64})
-    eve = second.decisions[0].model_copy(update={"key": PUBLIC_KEY.replace("boss", "eve")})
-    yield "the key of another person", relinked(record, first, second.model_copy(update={"decisions": (eve,)}))
-    for field in ("successful_executions", "failed_executions", "in_doubt_executions", "conflicts_resolved"):
-        result = record.execution.result
-        more = result.model_copy(update={field: getattr(result, field) + 1})
-        yield field, _line(record, result=more)
-    told = record.execution.result.tool_results
-    yield "votes", _line(
-        record, result=record.execution.result.model_copy(
-            update={"tool_results": (told[0].model_copy(update={"votes": 2}), *told[1:])}
-        )
-    )  # fmt: skip
-    yield "state", _line(record, state=State.ABORTED)
-    yield "phase ids", _line(record, phase21_plan_id="22-b", phase22_validation_id="21-a")
-
-
-def _line(record: PlanRecord, **changes: object) -> PlanRecord:
-    line = record.execution.model_copy(update=changes)
-    return record.model_copy(update={"execution": linked(line, line.seq, line.prev)})
 
 
 def test_every_lie_that_was_hashed_again_is_named_in_the_browser_where_verify_names_it(

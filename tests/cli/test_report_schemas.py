@@ -27,7 +27,7 @@ from airlock.export.files import (
 )
 from airlock.export.ledger import line_hash, line_text, plan_genesis, seals_genesis, signals_genesis
 from tests.cli.browser import Browser
-from tests.cli.test_verify import export, reclosed
+from tests.cli.export_folders import export, reclosed
 from tests.core.export_build import records
 
 PLANS = 16

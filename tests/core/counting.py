@@ -1,10 +1,12 @@
 """Builders shared by the tests of what is counted: calls, aggregates, reports, and Hypothesis strategies for them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 
 from airlock.admission.conflicts.conflict import ConflictKind
+from airlock.gates.protocol import AnomalyKind, LockWish
 from airlock.monitoring.aggregation import Aggregate, CallError, Decision, Stage
 from airlock.monitoring.observation import ObservedCall, observe
 from airlock.monitoring.report import Report, ReportKey
@@ -78,3 +80,8 @@ def aggregates(draw: st.DrawFn) -> Aggregate:
 
 
 reports = st.builds(lambda facts, number, back: report(facts, number, AT - back), aggregates(), st.integers(0, 10**9), ago)
+
+
+def wish(at: Any = AT) -> LockWish:
+    """Return what a monitor tells a gate to have it locked."""
+    return LockWish(at=at, kind=AnomalyKind.HIGH_CONFLICT, severity=8, reason="6 of 10 plans had a conflict")

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -23,6 +24,7 @@ from sandbox.processes import SandboxProcess, start
 from tests.tools.postgresql import Postgres
 
 SECRETS = {"GHL_TOKEN": "a-very-secret-token"}
+JO = {"email": "jo@acme.test", "name": "Jo Doe", "phone": "+31105550100", "tags": ["new"]}
 
 
 def _secret(name: str) -> str:
@@ -184,3 +186,34 @@ def postgres(postgres_url: str) -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def runner() -> Callable[..., Runner]:
     return Runner
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty folder for the file tools."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def tree(root: Path) -> dict[str, Any]:
+    """Return everything in the folder but the backups: bytes and modes of files, folders."""
+    found: dict[str, Any] = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.split("/")[0] != ".airlock":
+            mode = stat.S_IMODE(path.lstat().st_mode)
+            found[name] = "folder" if path.is_dir() else (path.read_bytes(), mode)
+    return found
+
+
+@pytest.fixture
+def base(crm: Any) -> str:
+    """Return the address of the CRM, which stands for any HTTP service."""
+    return str(crm.settings["base_url"]).rstrip("/")
+
+
+@pytest.fixture
+def allowed(base: str) -> dict[str, Any]:
+    """Return the settings under which the HTTP tools reach it."""
+    return {"allow_hosts": base.removeprefix("http://"), "timeout": 60}

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
+
+from tests.loopback_server import loopback_server
 
 
 @asynccontextmanager
@@ -22,24 +24,19 @@ async def scripted(script: Mapping[str, list[bytes]], said: list[bytes], port: i
         return left.pop(0) if left else usual
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            greeting, mail = answer("GREET", b"220 ready\r\n"), False
-            writer.write(greeting)
-            while greeting and (line := await reader.readline()):
-                said.append(line)
-                if mail and line != b".\r\n":
-                    continue
-                command = "DOT" if mail else line[:4].decode("ascii", "replace").strip().upper()
-                reply = answer(command, b"354 go on\r\n" if command == "DATA" else b"250 OK\r\n")
-                mail = command == "DATA" and reply.startswith(b"354")
-                if not reply:
-                    break
-                writer.write(reply)
-                await writer.drain()
-        writer.close()
+        greeting, mail = answer("GREET", b"220 ready\r\n"), False
+        writer.write(greeting)
+        while greeting and (line := await reader.readline()):
+            said.append(line)
+            if mail and line != b".\r\n":
+                continue
+            command = "DOT" if mail else line[:4].decode("ascii", "replace").strip().upper()
+            reply = answer(command, b"354 go on\r\n" if command == "DATA" else b"250 OK\r\n")
+            mail = command == "DATA" and reply.startswith(b"354")
+            if not reply:
+                break
+            writer.write(reply)
+            await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    async with server:
-        yield {
-            "host": "127.0.0.1", "port": server.sockets[0].getsockname()[1], "sender": "a@b.test", "starttls": False,
-        }  # fmt: skip
+    async with loopback_server(serve, port) as taken:
+        yield {"host": "127.0.0.1", "port": taken, "sender": "a@b.test", "starttls": False}

@@ -5,13 +5,14 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from airlock.base.errors import ToolFailed
 from airlock.tools.web import MAX_BODY_BYTES, Reply, client_of, exchange
+from tests.loopback_server import loopback_server
 
 TEXT = b"one two three " * 1_000
 BOMB = 200
@@ -28,17 +29,14 @@ def bomb() -> bytes:
 @asynccontextmanager
 async def answering(head: bytes, body: bytes, asked: list[bytes] | None = None) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            line = await reader.readuntil(b"\r\n\r\n")
-            if asked is not None:
-                asked.append(line)
-            writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"content-length: %d\r\n\r\n" % len(body) + body)
-            await writer.drain()
-        writer.close()
+        line = await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.append(line)
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with loopback_server(serve) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 async def read(head: bytes, body: bytes, method: str = "GET", asked: list[bytes] | None = None) -> Reply:

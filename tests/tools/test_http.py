@@ -1,35 +1,20 @@
-"""`http_request` and the tools `http_tool` makes, against a real HTTP service."""
+"""`http_request` against a real HTTP service: what it reads, previews, refuses, and what a failure means."""
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
-from airlock.base.errors import ContractError, InDoubt, ToolFailed
+from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.contract import Reversibility, Risk
 from airlock.plans.refs import UNKNOWN
-from airlock.plans.tool import Tool
 from airlock.tools import http_request
 from airlock.tools.http_routes import http_tool
-from airlock.tools.outcomes import Asked
-from airlock.tools.web import TargetRefused, _failure
+from tests.loopback_server import loopback_server
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture
-def base(crm: Any) -> str:
-    return str(crm.settings["base_url"]).rstrip("/")
-
-
-@pytest.fixture
-def allowed(base: str) -> dict[str, Any]:
-    return {"allow_hosts": base.removeprefix("http://"), "timeout": 60}
 
 
 @pytest.mark.parametrize(
@@ -156,80 +141,6 @@ async def test_what_a_failure_means(
         assert f"answered {fault['status']}" in str(raised.value)
 
 
-SERVER_TIME = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
-
-
-@pytest.mark.parametrize("status", [421, 423, 429, 503])
-@pytest.mark.parametrize(
-    ("headers", "after"),
-    [
-        ({}, 0.0),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "7200"}, 7_200.0),
-        ({"retry-after": "99999"}, 99_999.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:10 GMT", **SERVER_TIME}, 10.0),
-        ({"retry-after": "Wed, 21 Oct 2026 08:28:10 +0100", **SERVER_TIME}, 10.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", **SERVER_TIME}, 0.0),
-        ({"retry-after": "Thu, 21 Oct 2027 07:28:10 GMT", **SERVER_TIME}, 365 * 86_400.0 + 10),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:10 GMT"}, 0.0),
-        ({"retry-after": "soon"}, 0.0),
-        ({"retry-after": "-5"}, 0.0),
-        ({"retry-after": "+5"}, 0.0),
-        ({"retry-after": "1e3"}, 0.0),
-        ({"retry-after": "nan"}, 0.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "7200.5"}, 7_200.5),
-        ({"retry-after": " 7 "}, 7.0),
-        ([("retry-after", "3"), ("retry-after", "7200")], 7_200.0),
-        ([("retry-after", "soon"), ("retry-after", "7")], 7.0),
-        ({"retry-after": "Wed Oct 21 07:28:10 2026", **SERVER_TIME}, 10.0),
-        ({"retry-after": "Wednesday, 21-Oct-26 07:28:10 GMT", **SERVER_TIME}, 10.0),
-        ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:10 GMT"}, 0.0),
-        ({"retry-after": "9" * 400}, 366 * 86_400.0),
-    ],
-)
-def test_how_long_a_server_asks_to_wait_is_passed_on(status: int, headers: Any, after: float) -> None:
-    refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers=headers), "")
-    assert isinstance(refusal, TargetRefused)
-    assert (refusal.retry, refusal.after) == (True, after)
-    of_write = _failure(Asked.HTTP_WRITE, "POST http://x.test", httpx.Response(status, headers=headers), "")
-    assert type(of_write) is (InDoubt if status == 503 else TargetRefused)
-    assert of_write.after == after
-
-
-@pytest.mark.parametrize("asked", [Asked.HTTP_WRITE, Asked.HTTP_REMOVAL, Asked.HTTP_READ])
-@pytest.mark.parametrize("status", [403, 409, 413])
-@pytest.mark.parametrize(
-    ("headers", "retry", "after"),
-    [
-        ({"retry-after": "7"}, True, 7.0),
-        ({"retry-after": "0"}, True, 0.0),
-        ({}, False, 0.0),
-        ({"retry-after": "soon"}, False, 0.0),
-    ],
-)
-def test_a_refusal_for_now_is_asked_again_when_its_time_has_come(
-    asked: Asked, status: int, headers: Any, retry: bool, after: float
-) -> None:
-    refusal = _failure(asked, "POST http://x.test", httpx.Response(status, headers=headers), "")
-    assert isinstance(refusal, TargetRefused)
-    assert (refusal.retry, refusal.after) == (retry, after)
-
-
-@pytest.mark.parametrize("status", [302, 308])
-def test_a_redirect_for_later_is_not_asked_again_by_a_read(status: int) -> None:
-    refusal = _failure(Asked.HTTP_READ, "GET http://x.test", httpx.Response(status, headers={"retry-after": "7"}), "")
-    assert isinstance(refusal, TargetRefused)
-    assert not refusal.retry
-
-
-def test_a_date_without_the_servers_own_time_is_taken_by_this_machines_clock() -> None:
-    when = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    refusal = _failure(Asked.HTTP_WRITE, "PUT http://x.test", httpx.Response(429, headers={"retry-after": when}), "")
-    assert isinstance(refusal, TargetRefused)
-    assert 50 < refusal.after <= 60
-
-
 async def test_a_service_that_is_down_had_no_effect(runner: Make) -> None:
     tool = runner(http_request, {"allow_hosts": ["127.0.0.1:9"]})
     for attempt in (tool.dry_run, tool.live):
@@ -249,10 +160,9 @@ async def test_what_a_proxy_did_not_pass_on_was_not_sent(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    async with loopback_server(serve) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("NO_PROXY", "")
         tool = runner(http_request, {"allow_hosts": ["api.test"], "trust_environment": True})
         with pytest.raises(ToolFailed, match="was not sent") as refusal:
@@ -297,96 +207,3 @@ def test_arguments_that_do_not_fit() -> None:
     for wrong in ({"method": "TRACE"}, {"redirect": True}, {"query": {"a": [1]}}):
         with pytest.raises(ValidationError):
             http_request.arguments.model_validate({"url": "http://x.test", **wrong})
-
-
-@pytest.fixture
-def open_account(base: str) -> Tool:
-    return http_tool(
-        name="open_account", method="POST", url=f"{base}/billing/accounts", risk="MEDIUM", reversibility="reversible",
-        undo_url=f"{base}/billing/accounts/{{id}}", permissions={"billing:write"},
-    )  # fmt: skip
-
-
-async def test_a_route_of_the_operator_with_its_undo(runner: Make, crm: Any, allowed: Any, open_account: Tool) -> None:
-    contract = open_account.contract()
-    assert (contract.risk, contract.undoable, contract.permissions) == (Risk.MEDIUM, True, ("billing:write",))
-    tool = runner(open_account, allowed)
-    preview = await tool.dry_run(body={"name": "ACME"})
-    assert preview.undo is not None
-    assert "DELETE" in preview.undo
-    assert crm.requests("POST") == []
-    first, second = tool.call(), tool.call(attempt=2)
-    output = await tool.live(first, body={"name": "ACME"})
-    assert await tool.live(second, body={"name": "ACME"}) == output
-    assert second.undo == first.undo
-    assert len(crm.accounts()) == 1
-    for _ in range(2):
-        await tool.undo(first.undo, body={"name": "ACME"})
-        assert crm.accounts() == []
-    assert (await tool.mock(body={"name": "x"}))["body"] == UNKNOWN
-
-
-async def test_a_route_fails_as_a_request_does(runner: Make, crm: Any, allowed: Any, open_account: Tool) -> None:
-    tool = runner(open_account, allowed)
-    crm.fault(method="POST", status=500)
-    call = tool.call()
-    with pytest.raises(InDoubt, match="answered 500"):
-        await tool.live(call, body={"name": "x"})
-    assert call.undo is None
-    with pytest.raises(ToolFailed, match="no undo token"):
-        await tool.undo(None, body={"name": "x"})
-    await tool.live(call, body={"name": "x"})
-    crm.fault(method="DELETE", status=500)
-    with pytest.raises(InDoubt, match="answered 500"):
-        await tool.undo(call.undo, body={"name": "x"})
-    assert len(crm.accounts()) == 1
-    crm.fault(method="DELETE", status=500, after_effect=True)
-    with pytest.raises(InDoubt, match="answered 500"):
-        await tool.undo(call.undo, body={"name": "x"})
-    await tool.undo(call.undo, body={"name": "x"})
-    assert crm.accounts() == [], "the second attempt finds it gone, which is what an undo wants"
-    with pytest.raises(ToolFailed, match="allow_hosts"):
-        await runner(open_account, {"allow_hosts": []}).dry_run()
-
-
-async def test_a_route_without_an_id_to_undo_says_so(runner: Make, crm: Any, base: str, allowed: Any) -> None:
-    made = http_tool(
-        name="t", method="post", url=f"{base}/billing/accounts", risk="LOW", reversibility="compensable",
-        undo_url=f"{base}/x/{{no.such.field}}", secret_headers={"Authorization": "GHL_TOKEN"},
-    )  # fmt: skip
-    tool = runner(made, allowed)
-    call = tool.call()
-    await tool.live(call, body={"name": "x"})
-    assert len(crm.accounts()) == 1
-    with pytest.raises(ToolFailed, match=r"there is no 'no\.such\.field'"):
-        await tool.undo(call.undo)
-
-
-async def test_a_route_that_reads_and_one_with_parameters(runner: Make, crm: Any, base: str, allowed: Any) -> None:
-    read = http_tool(
-        name="account", method="GET", url=f"{base}/billing/accounts/{{id}}", risk="LOW", reversibility="read_only"
-    )
-    tool = runner(read, allowed)
-    with pytest.raises(ToolFailed, match="no 'id' to put into"):
-        await tool.live()
-    with pytest.raises(ToolFailed, match="no 'id' to put into"):
-        await tool.live(params={"id": ".."})
-    with pytest.raises(ToolFailed, match="answered 404"):
-        await tool.live(params={"id": "../../_sandbox/contacts"})
-    await runner(http_request, allowed).live(url=f"{base}/billing/accounts", method="POST", body={"name": "x"})
-    (account,) = crm.accounts()
-    assert (await tool.dry_run(params={"id": account["id"]})).output["body"]["id"] == account["id"]
-
-
-@pytest.mark.parametrize(
-    "promises",
-    [
-        {"risk": "MEDIUM", "reversibility": "reversible"},
-        {"risk": "HIGH", "reversibility": "irreversible", "undo_url": "http://x.test/{id}"},
-        {"risk": "SOME", "reversibility": "irreversible"},
-        {"risk": "LOW", "reversibility": "irreversible", "surprise": 1},
-    ],
-)
-def test_a_route_that_contradicts_itself_is_refused_at_start(promises: dict[str, Any]) -> None:
-    with pytest.raises(ContractError):
-        http_tool(name="t", method="POST", url="http://x.test", **promises)

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from airlock.plans.outcome import CallSucceeded
 from airlock.plans.plan import Step
 from airlock.run.live.call_messages import CallRequest, ChainRequest
 from airlock.tools import http_request
+from tests.loopback_server import loopback_server
 
 
 @pytest.fixture
@@ -26,20 +26,17 @@ async def raw() -> AsyncIterator[tuple[str, list[bytes]]]:
     received: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            received.append(await reader.readuntil(b"\r\n\r\n"))
-            head = dict(line.lower().split(b": ", 1) for line in received[-1].split(b"\r\n")[1:] if b": " in line)
-            await reader.readexactly(int(head[b"content-length"]))
-            name = head[b"x-answer"].decode()
-            body, kind = ANSWERS.get(name, (b"", b""))
-            whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%s\r\n\r\n%s" % (len(body), kind, body)
-            writer.write(BROKEN[name][0] if name in BROKEN else whole)
-            await writer.drain()
-        writer.close()
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        head = dict(line.lower().split(b": ", 1) for line in received[-1].split(b"\r\n")[1:] if b": " in line)
+        await reader.readexactly(int(head[b"content-length"]))
+        name = head[b"x-answer"].decode()
+        body, kind = ANSWERS.get(name, (b"", b""))
+        whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%s\r\n\r\n%s" % (len(body), kind, body)
+        writer.write(BROKEN[name][0] if name in BROKEN else whole)
+        await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", received
+    async with loopback_server(serve) as port:
+        yield f"127.0.0.1:{port}", received
 
 
 JSON = b"content-type: application/json"

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from airlock.notify.sending import Sender, SendFailed
 from airlock.tools.mail import SmtpSettings
 from sandbox.smtp import read_mailbox
 from tests.core.alerts_build import POLICY, alert
+from tests.loopback_server import loopback_server
 from tests.workflows.receivers import mail_receiver, web_receiver
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 KEY = "whsec_" + base64.b64encode(b"a key that no answer may hold!!!").decode()
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -41,25 +39,6 @@ async def failure(receiver: Receiver, smtp: SmtpSettings | None = None) -> SendF
     with pytest.raises(SendFailed) as error:
         await Sender(smtp or SmtpSettings()).send(trial(receiver), receiver)
     return error.value
-
-
-@asynccontextmanager
-async def talking(talk: Talk) -> AsyncIterator[int]:
-    """Run a server that says what the test wants."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +71,7 @@ async def test_an_answer_that_gives_back_the_secret_address_shows_nothing_of_it(
         writer.write(b"HTTP/1.1 404 X\r\ncontent-length: %d\r\n\r\nno hook at " % (len(path) + 11) + path)
         await writer.drain()
 
-    async with talking(echo) as port:
+    async with loopback_server(echo) as port:
         monkeypatch.setenv("AIRLOCK_SECRET_CHAT", f"http://127.0.0.1:{port}/services/T0123456789/B0123456789/xyzsecretxyz")
         error = await failure(Receiver.model_validate({"kind": "slack", "url": {"$secret": "CHAT"}}))
         assert "no hook at" in str(error)
@@ -108,7 +87,7 @@ async def test_a_receiver_that_drips_its_answer_is_left_after_the_time_of_one_at
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async with talking(drip) as port:
+    async with loopback_server(drip) as port:
         error = await failure(hook(f"http://127.0.0.1:{port}/", timeout=1))
         assert error.retry
         assert "no answer within 1 seconds" in str(error)
@@ -172,7 +151,7 @@ async def test_a_mail_server_that_says_nothing_is_left() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with talking(silent) as port:
+    async with loopback_server(silent) as port:
         error = await failure(box(1, alice="alice@example.com"), smtp(port))
         assert error.retry
         assert "cannot be reached" in str(error)

@@ -25,12 +25,15 @@ from airlock.activities import options
 from airlock.activities.calls import still_mine
 from airlock.activities.rehearsals import rehearsal_tries
 from airlock.activities.toolbox import Toolbox
+from airlock.admission.configuration.config import parse_config
 from airlock.admission.policy import AgentPolicy, Policy
 from airlock.client import Airlock, PlanHandle
 from airlock.client import live_gate as gate_module
 from airlock.client import monitors as monitor_module
 from airlock.client import plan_handle as client_module
+from airlock.notify.service import Notifier
 from airlock.plans.catalogue import Catalogue
+from airlock.plans.state import State
 from airlock.temporal.connection import (
     DATA_CONVERTER,
     SEARCH_ATTRIBUTES,
@@ -126,8 +129,6 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 
 async def awaiting(handle: PlanHandle) -> Any:
-    from airlock.plans.state import State
-
     status = await handle.wait_for(State.AWAITING_APPROVAL)
     assert status.state is State.AWAITING_APPROVAL, status
     return status
@@ -234,3 +235,43 @@ async def chain(handle: PlanHandle) -> list[list[HistoryEvent]]:
     while run_id := runs[0][0].workflow_execution_started_event_attributes.continued_execution_run_id:
         runs.insert(0, await events(handle, run_id))
     return runs
+
+
+@pytest.fixture
+def held(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return a plan of two steps in a row, whose first live call waits."""
+    document = plan(step("one", "linger", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+    world.WORLD.hold(document["plan_id"], "one")
+    return document
+
+
+@pytest.fixture
+async def notifying():
+    """Makes a notifier with its workers running; its `said` are the ends of its attempts."""
+    async with AsyncExitStack() as stack:
+
+        async def make(airlock, text):
+            said = []
+            notifier = Notifier(airlock.client, parse_config(text), lambda delivery, how: said.append((delivery, how)))
+            await stack.enter_async_context(running.running(notifier.workers()))
+            notifier.said = said
+            return notifier
+
+        yield make
+
+
+@pytest.fixture
+def document(plan: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return a plan of two steps that do not depend on each other."""
+    return plan(step("one", "put", key="a", value=1), step("two", "put", key="b", value=2))
+
+
+def live_log(plan_id: str, kind: str = "live") -> list[str]:
+    """Return the steps whose calls of one kind were made, in order."""
+    return [made for what, plan, made in world.WORLD.log if plan == plan_id and what == kind]
+
+
+async def awaiting_other(handle: Any, digest: str | None) -> Any:
+    """Return the status of a plan that waits for the approval of another seal; None until then."""
+    status = await handle.status()
+    return status if status.state is State.AWAITING_APPROVAL and status.digest != digest else None

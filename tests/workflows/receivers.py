@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiosmtpd.smtp import SMTP
+
 from sandbox.smtp import smtp_protocol
+from tests.loopback_server import loopback_server
 
 
 @dataclass
@@ -43,11 +46,6 @@ class WebReceiver:
         return [each for each in self.received if each.status == 200]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._answer(reader, writer)
-        writer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -71,20 +69,25 @@ class WebReceiver:
 async def web_receiver(*troubles: str) -> AsyncIterator[WebReceiver]:
     """Run a web receiver on a free port."""
     receiver = WebReceiver(troubles=list(troubles))
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
+    async with loopback_server(receiver.serve) as receiver.port:
         yield receiver
-    finally:
-        receiver.let_go.set()
-        server.close()
 
 
 @asynccontextmanager
 async def mail_receiver(folder: Path) -> AsyncIterator[int]:
     """Run the sandbox's mail server, which keeps what it accepts in a folder, and yield its port."""
-    server = await asyncio.get_running_loop().create_server(lambda: smtp_protocol(folder, 5.0), "127.0.0.1", 0)
+    connections: list[SMTP] = []
+
+    def connection() -> SMTP:
+        connections.append(smtp_protocol(folder, 5.0))
+        return connections[-1]
+
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for each in connections:
+            if each.transport is not None:
+                each.transport.abort()
+        await asyncio.sleep(0)  # a transport lets go of its socket one turn of the loop later

@@ -1,88 +1,24 @@
 """Amended plans on a server: what did not change keeps its previews and approvals, all else earns its way again."""
 
 import asyncio
-import itertools
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from temporalio.client import Client
 
-from airlock.base.keys import read_private_key
 from airlock.cli.records.verify_files import check_export
 from airlock.client import Airlock, PlanEnded, PlanHandle
 from airlock.client.undo import previewed, undo
 from airlock.export.files import APPROVALS
 from airlock.plans.state import State
-from airlock.run.decisions.signature import sign
-from airlock.run.messages import Approve
 from airlock.workflows import plan_stages
 from airlock.workflows.history_budget import HistoryBudget
-from tests.signers import SshPerson
+from tests.workflows.amendments import NUMBERS, amended, approve, five, looks, refusal, resealed
 from tests.workflows.conftest import awaiting, count, namespace, signal, step, until, working
 from tests.workflows.export_counts import exported
-from tests.workflows.protected import keyring, place
 from tests.workflows.world import WORLD
-
-_NUMBERS = itertools.count(1)
-_KEYS = {name: Ed25519PrivateKey.generate() for name in ("alice", "bob")}
-PRIVATE = {name: key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()) for name, key in _KEYS.items()}
-PUBLIC = [
-    f"{key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {name}" for name, key in _KEYS.items()
-]
-
-
-def five(plan: Callable[..., dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """Return a plan of five steps: c comes after a and b, d after c; e stands alone."""
-    return plan(
-        step("a", "put", key="a", value=1),
-        step("b", "put", key="b", value=2),
-        step("c", "put", ("a", "b"), key="c", value=3),
-        step("d", "put", ("c",), key="d", value=4),
-        step("e", "put", key="e", value=5),
-        **more,
-    )
-
-
-def looks(handle: PlanHandle) -> Counter[str]:
-    """Return how often the dry run of each step was called."""
-    return Counter(step for kind, plan, step in WORLD.log if kind == "dry" and plan == handle.plan_id)
-
-
-async def amended(handle: PlanHandle, *steps: dict[str, Any], by: str = "rita", **more: Any) -> Any:
-    """Amend a plan, and return its status once it waits for approval again."""
-    before = await awaiting(handle)
-    verdict = await handle.decide("amend", by=by, reason="a wrong value", steps=list(steps), **more)
-    assert verdict.accepted, verdict
-
-    async def sealed_again() -> Any:
-        status = await handle.status()
-        return status if status.state is State.AWAITING_APPROVAL and status.digest != before.digest else None
-
-    return await until(sealed_again)
-
-
-async def refusal(handle: PlanHandle, **fields: Any) -> str:
-    """Amend, see it refused and recorded, and the plan as it was; return the reason."""
-    before, preview = await handle.status(), await handle.preview()
-    verdict = await handle.decide("amend", **{"by": "rita", "reason": "because", **fields})
-    assert not verdict.accepted, verdict
-    after = await handle.status()
-    assert (after.state, after.digest, after.approvals) == (before.state, before.digest, before.approvals)
-    assert (await handle.preview()).sealed == preview.sealed
-    assert after.refused == before.refused + 1
-    assert after.refusals[-1].what == "amend"
-    return str(verdict.reason)
-
-
-async def approve(handle: PlanHandle, by: str, **more: Any) -> Any:
-    verdict = await handle.decide("approve", by=by, digest=(await awaiting(handle)).digest, **more)
-    assert verdict.accepted, verdict
-    return verdict
 
 
 @pytest.fixture
@@ -132,14 +68,9 @@ async def test_an_amendment_by_signal_and_one_that_is_malformed(airlock, plan):
     assert WORLD.state[handle.plan_id]["e"] == 55
 
 
-async def resealed(handle: PlanHandle, before: str | None) -> bool:
-    status = await handle.status()
-    return status.state is State.AWAITING_APPROVAL and status.digest != before
-
-
 async def test_an_amendment_that_comes_before_the_preview_waits_for_it(dev_server, plan):
     """No worker is there when it is sent: it is the first thing that the run hears of."""
-    client = await namespace(dev_server.client, f"early{next(_NUMBERS)}")
+    client = await namespace(dev_server.client, f"early{next(NUMBERS)}")
     handle = await Airlock(client).submit(five(plan))
     await signal(handle, "amend", {"by": "rita", "reason": "wrong", "steps": [step("e", "put", key="e", value=55)]})
     async with working(client):
@@ -177,126 +108,6 @@ async def test_what_cannot_be_amended_loses_nothing(two, plan):
     assert (await asyncio.wait_for(handle.result(), 120)).outcome == "completed"
     with pytest.raises(PlanEnded):
         await handle.amend([good], by="rita", reason="too late")
-
-
-async def test_a_stranger_amends_nothing(airlock_with, plan):
-    airlock = await airlock_with(approvers=["alice", "bob"])
-    handle = await airlock.submit(five(plan))
-    await awaiting(handle)
-    told = await refusal(handle, by="mallory", steps=[step("x", "put", key="x", value=1)])
-    assert "'mallory' is not among the approvers" in told
-    await approve(handle, "alice")
-    await handle.result()
-    assert "x" not in WORLD.state[handle.plan_id]
-
-
-async def test_nothing_is_amended_once_it_is_live(airlock, plan):
-    handle = await airlock.submit(plan(step("a", "put", key="a", value=1), step("b", "put", ("a",), key="b", value=2)))
-    hold = WORLD.hold(handle.plan_id, "a")
-    await approve(handle, "alice")
-    await until(lambda: (handle.plan_id, "a") in WORLD.running)
-    verdict = await handle.amend([step("b", "put", ("a",), key="b", value=3)], by="rita", reason="late")
-    assert "is in LIVE" in verdict.reason
-    assert (await handle.decide("lock", by="olga", reason="a look")).accepted
-    hold.set()
-    await until(lambda: quiet(handle))
-    verdict = await handle.amend([step("b", "put", ("a",), key="b", value=3)], by="rita", reason="late")
-    assert "were made already" in verdict.reason
-    assert (await handle.decide("rollback", by="olga", reason="enough")).accepted
-    assert (await handle.result()).outcome == "aborted"
-
-
-async def quiet(handle: PlanHandle) -> bool:
-    return not (await handle.status()).in_flight
-
-
-async def test_an_approver_edits_a_plan_and_another_one_approves_it(airlock_with, plan):
-    airlock = await airlock_with(approvers=["alice", "bob"])
-    handle = await airlock.submit(five(plan))
-    await amended(handle, step("c", "put", ("a", "b"), key="c", value=33), by="alice")
-    preview = await handle.preview()
-    assert 'amended by alice: "a wrong value"' in preview.text
-    assert "proposed by alice: their approval does not count for this step" in preview.text
-    verdict = await approve(handle, "alice")
-    assert "it does not count for c and d, proposed by 'alice'" in verdict.reason
-    status = await handle.status()
-    assert status.state is State.AWAITING_APPROVAL
-    assert "c and d" in status.waits_for
-    await approve(handle, "bob")
-    assert (await handle.result()).outcome == "completed"
-    assert WORLD.state[handle.plan_id]["c"] == 33
-
-
-async def test_an_injected_step_goes_live_only_with_an_approval_that_shows_it(dev_server, plan):
-    """Any client can write any name: what counts is that no approval shows what was injected."""
-    where = await place(dev_server.client, f"amend{next(_NUMBERS)}", keyring("k"), approvals_required=2)
-    evil = step("evil", "send", to="mallory@evil.test", body="the secrets")
-    async with where.working():
-        handle = await where.airlock.submit(five(plan))
-        first = (await awaiting(handle)).digest
-        await approve(handle, "alice")
-        await where.attacker.client.get_workflow_handle(handle.workflow.id).signal(
-            "amend", {"by": "rita", "reason": "cleaning up", "steps": [evil]}
-        )
-        await until(lambda: resealed(handle, first))
-        assert not (await handle.decide("approve", by="bob", digest=first)).accepted
-        preview = await handle.preview()
-        assert "mallory@evil.test" in preview.text
-        assert any(line.text == "added: step evil" for line in preview.changes)
-        await approve(handle, "bob")
-        assert (await handle.status()).state is State.AWAITING_APPROVAL, "one approval shows the injected step"
-        await approve(handle, "carl", steps=["a", "b", "c", "d", "e"])
-        assert (await handle.result()).outcome == "partial"
-    assert ("live", handle.plan_id, "evil") not in WORLD.log
-    assert WORLD.state[handle.plan_id] == {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}
-
-
-async def test_with_keys_the_old_signed_vote_counts_on_for_what_did_not_change(dev_server, plan):
-    where = await place(
-        dev_server.client, f"amend{next(_NUMBERS)}", keyring("k"),
-        approvals_required=2, signature_required="always", authorized_keys=PUBLIC,
-    )  # fmt: skip
-    async with where.working():
-        handle = await where.airlock.submit(five(plan))
-        await sign_and_approve(handle, "alice")
-        await amended(handle, step("e", "put", key="e", value=55))
-        await sign_and_approve(handle, "bob")
-        status = await handle.status()
-        assert {view.id: view.approved_by for view in status.steps}["a"] == ("alice", "bob")
-        assert status.state is State.AWAITING_APPROVAL
-        await sign_and_approve(handle, "alice", steps=("e",))
-        assert (await handle.result()).outcome == "completed"
-        recorded = (await handle.audit()).entries
-    assert WORLD.state[handle.plan_id]["e"] == 55
-    assert not [entry for entry in recorded if entry.kind == "refused"], "the live worker believed the evidence at once"
-
-
-async def sign_and_approve(handle: PlanHandle, by: str, steps: tuple[str, ...] | None = None) -> None:
-    digest = str((await awaiting(handle)).digest)
-    said = Approve(by=by, digest=digest, steps=steps)
-    signature = sign(read_private_key(PRIVATE[by]), handle.plan_id, said, digest)
-    verdict = await handle.decide("approve", by=by, digest=digest, steps=steps and list(steps), signature=signature)
-    assert verdict.accepted, verdict
-
-
-async def test_the_evidence_of_an_old_vote_is_about_the_seal_that_it_names(dev_server, plan):
-    """A person signs the digest of one seal; after an amendment the live worker checks that very statement."""
-    alice, bob = SshPerson("alice"), SshPerson("bob")
-    where = await place(
-        dev_server.client, f"amend{next(_NUMBERS)}", keyring("k"), approvals_required=2,
-        authorized_keys=[alice.line, bob.line], decisions={"approve": {"evidence": "signed"}},
-    )  # fmt: skip
-    async with where.working():
-        handle = await where.airlock.submit(five(plan))
-        for by, new in ((alice, step("e", "put", key="e", value=55)), (bob, None), (alice, None)):
-            signed = await handle.to_sign("approve", by=by.name, digest=(await awaiting(handle)).digest)
-            assert (await handle.decide_signed(signed, by.evidence(signed.statement))).accepted
-            if new is not None:
-                await amended(handle, new)
-        assert (await handle.result()).outcome == "completed"
-        recorded = (await handle.audit()).entries
-    assert WORLD.state[handle.plan_id]["e"] == 55
-    assert not [entry for entry in recorded if entry.kind == "refused"]
 
 
 @pytest.mark.parametrize("turn", range(4))
@@ -390,7 +201,7 @@ async def test_reads_before_the_preview_are_made_again_and_approvals_of_what_cam
 
 
 async def test_an_amended_plan_is_exported_verified_and_undone(dev_server, plan, tmp_path):
-    client = await namespace(dev_server.client, f"amended{next(_NUMBERS)}")
+    client = await namespace(dev_server.client, f"amended{next(NUMBERS)}")
     async with working(client, approvals_required=2) as airlock:
         handle = await airlock.submit(five(plan))
         await approve(handle, "alice")

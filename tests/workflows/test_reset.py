@@ -12,8 +12,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from airlock.client import PlanHandle, UndoRefused
 from airlock.client.undo import previewed, undo
 from airlock.plans.state import State
-from tests.workflows.conftest import approved, awaiting, events, step, until
-from tests.workflows.test_failures import live_log
+from tests.workflows.conftest import approved, awaiting, events, live_log, step, until
 from tests.workflows.world import WORLD
 
 

@@ -18,8 +18,7 @@ from airlock.run.outcome import Outcome
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows import world
-from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, events, namespace, step, until
-from tests.workflows.test_failures import live_log
+from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, events, live_log, namespace, step, until
 from tests.workflows.world import WORLD
 
 

@@ -64,7 +64,8 @@ async def _answering(child: Child, ports: Ports) -> Client:
             raise child.failure("ended")
         with suppress(AirlockError, RPCError):
             client = await connect_to(ports.address)
-            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+            request = DescribeNamespaceRequest(namespace=client.namespace)
+            await client.workflow_service.describe_namespace(request, retry=True)
             return client
         if asyncio.get_running_loop().time() > deadline:
             raise child.failure(f"did not answer within {_ANSWERS_WITHIN:g} s")

@@ -248,7 +248,7 @@ def wrong_seal(run: Run, claimed: str) -> Verdict | None:
             )
     if run.digest is None:
         return _no(f"there is no seal to decide about while the plan is in {run.state.value}")
-    return _no("this is not the digest of the current preview; look at it again")
+    return _no(f"this is not the digest of the current preview; look at it again: airlock show {run.name}")
 
 
 def _not_allowed(run: Run, by: str) -> Verdict | None:
