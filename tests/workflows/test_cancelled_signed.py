@@ -11,7 +11,7 @@ from airlock.export.authority_check import authority_faults
 from airlock.plans.state import State
 from airlock.run.audit import AuditKind
 from tests.workflows.conftest import approved, awaiting, step, until
-from tests.workflows.test_signed_decisions import ALICE, BOB, KEYS, SIGNED, approve, replays, run_id_of, say
+from tests.workflows.demanded_signatures import ALICE, BOB, KEYS, SIGNED, approve, replays, run_id_of, say
 from tests.workflows.world import WORLD
 
 _RULES: dict[str, dict[str, Any]] = {

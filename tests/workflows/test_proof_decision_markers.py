@@ -12,8 +12,8 @@ from airlock.client.live_gate import LiveGate
 from airlock.plans.state import State
 from airlock.temporal.live_gate import start_live_gate
 from tests.workflows.conftest import signal, step, until
+from tests.workflows.demanded_signatures import ALICE, KEYS, SIGNED
 from tests.workflows.protected import Place, keyring, place
-from tests.workflows.test_signed_decisions import ALICE, KEYS, SIGNED
 
 _NUMBERS = itertools.count(1)
 SIGNED_UNLOCK = {**KEYS, "decisions": {"unlock": {"evidence": "signed"}}}
