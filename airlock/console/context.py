@@ -46,6 +46,8 @@ class Visit:
     attempt: Attempt = field(default_factory=Attempt)
     person: str = ""
     """The name for which it makes a passkey."""
+    label: str = ""
+    """The name of that passkey."""
     wanted: str = "/"
     """The page that it asked for before it was signed in."""
     sender: str = ""
@@ -177,7 +179,8 @@ class Console:
         text = await asyncio.to_thread(
             self.templates.render, template, session=session, csrf=session.csrf, notices=notices,
             lock_now=lock_now, path=request.url.path,
-            passkeys=len(self.people.passkeys_of(session.person)), events=f"/events?{events}",
+            passkeys=self.people.passkeys_of(session.person), with_key=self.people.label_of(session),
+            events=f"/events?{events}",
             namespace=self.airlock.client.namespace, **context,
         )  # fmt: skip
         return HTMLResponse(text)
