@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from airlock.base.errors import AirlockError
+from airlock.base.person import folded
 from airlock.client.plans import Airlock
 from airlock.console.limits import RateLimit
 from airlock.console.oidc import Attempt, Oidc
@@ -232,10 +233,10 @@ def required(fields: Form, name: str) -> str:
     """Return the only value of a field.
 
     Raises:
-        Refusal: If it is empty.
+        Refusal: If nothing of it can be seen.
     """
     value = one(fields, name).strip()
-    if not value:
+    if not folded(value):
         raise Refusal(f"{name}: is empty; say why")
     return value
 

@@ -15,6 +15,7 @@ from airlock.client.live_gate import Proof
 from airlock.gates.lock_proof import Proved, ProvedExcept, Unknown
 from airlock.program import as_started
 from airlock.run.presentation.changes import BlockKind
+from airlock.run.presentation.undo_preview import quoted
 from airlock.signing.passkey import Passkey
 
 _MARKED = re.compile(f"{OPEN}[^{CLOSE}]*{CLOSE}")
@@ -45,6 +46,7 @@ class Templates:
             "count": count,
             "listed": listed,
             "key_names": key_names,
+            "quoted": lambda text: marked(quoted(text)),
         }
         self._environment.filters.update(filters)
         self._environment.globals.update(BlockKind=BlockKind, proof_words=proof_words, now=lambda: datetime.now(UTC))

@@ -9,6 +9,7 @@ from airlock.base.visible import CLOSE, OPEN, printable, visible
 from airlock.client.inbox import Inbox, InboxItem, SystemLock, WaitKind
 from airlock.plans.state import State
 from airlock.program import as_started
+from airlock.run.presentation.undo_preview import quoted
 from airlock.run.presentation.views import StatusView
 
 COLUMNS = ("expires", "waits for", "risk", "plan", "goal")
@@ -91,7 +92,7 @@ def lock_text(lock: SystemLock) -> Text:
         return Text(f"THE LIVE GATE DOES NOT ANSWER, no plan goes live: {printable(visible(as_started(lock.problem)))}")
     shown = [
         f"SYSTEM LOCK of {visible(each.scope or 'everything')} by {visible(each.by)} since {each.at:%Y-%m-%d %H:%M} UTC: "
-        f"{visible(each.reason)}"
+        f"{quoted(each.reason)}"
         for each in lock.locks
     ]
     return Text("\n".join(shown))
@@ -114,6 +115,8 @@ def heading(status: StatusView, now: datetime, *, changed: bool) -> Text:
         parts.append(f"{of} ({voted})" if voted else of)
     head = Text(" | ".join(parts), style="bold")
     head.append(f"\nWaits for: {visible(as_started(status.waits_for)) or 'nothing'}", style="not bold")
+    if status.why_by:
+        head.append(f"\n{visible(status.why_words)}", style="not bold")
     if changed:
         head.append("\nThe preview has changed since: press g and read it again.", style="bold red")
     return head
