@@ -187,6 +187,76 @@ async def test_a_mail_that_one_recipient_cannot_get_goes_to_the_others_and_says_
         assert "refused every recipient" in str(await failure(box(bob="nobody@example.com"), smtp(port)))
 
 
+@asynccontextmanager
+async def postman(answers: dict[str, str], *, silent: bool = False) -> AsyncIterator[tuple[int, list[list[str]]]]:
+    """Run a mail server that answers each recipient as told, and keeps for whom it took each mail."""
+    taken: list[list[str]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        to: list[str] = []
+        while said := (await reader.readline()).decode():
+            word = said[:4].upper()
+            if word == "RCPT":
+                address = said.split("<")[1].split(">")[0]
+                answer = answers.get(address, "250 ok")
+                to += [address] if answer.startswith("250") else []
+                writer.write(f"{answer}\r\n".encode())
+            elif word == "DATA":
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken.append(to)
+                if silent:
+                    await reader.read()
+                writer.write(b"250 taken\r\n")
+            elif word == "QUIT":
+                return
+            else:
+                writer.write(b"250 ok\r\n")
+
+    async with talking(talk) as port:
+        yield port, taken
+
+
+FULL = {"bob@example.com": "452 4.2.2 <Bob@Example.com> mailbox full"}
+
+
+async def test_a_full_mailbox_keeps_the_mail_from_no_other_person() -> None:
+    target = box(alice="alice@example.com", bob="bob@example.com", carl="carl@example.com")
+    async with postman(FULL) as (port, taken):
+        error = await failure(target, smtp(port))
+        assert error.retry
+        assert error.taken == {"alice", "carl"}
+        assert "2 of 3 recipients have it; to be tried again: bob: 452" in str(error)
+        with pytest.raises(SendFailed, match="takes no recipient now") as again:
+            await Sender(smtp(port)).send(trial(target), target, error.taken)
+        assert again.value.retry
+        assert taken == [["alice@example.com", "carl@example.com"]]
+    async with postman({}) as (port, taken):
+        assert "(to 1)" in await Sender(smtp(port)).send(trial(target), target, error.taken)
+        assert taken == [["bob@example.com"]]
+        said = await Sender(smtp(port)).send(trial(target), target, {"alice", "bob", "carl"})
+        assert "everyone who is asked has it" in said
+
+
+async def test_what_a_mail_server_answers_names_people_and_no_address() -> None:
+    target = box(alice="alice@example.com", bob="bob@example.com")
+    gone = {"bob@example.com": "550 5.1.1 <BOB@example.com>: no such mailbox"}
+    for answers in (FULL, gone, {**gone, "alice@example.com": "451 4.7.1 <alice@example.com> greylisted"}):
+        async with postman(answers) as (port, _):
+            said = str(await failure(target, smtp(port)))
+            assert "example.com" not in said.lower()
+            assert "bob" in said
+
+
+async def test_a_mail_server_that_is_silent_after_the_mail_may_have_it() -> None:
+    async with postman({}, silent=True) as (port, taken):
+        error = await failure(box(1, alice="alice@example.com"), smtp(port))
+        assert error.retry
+        assert "may have it" in str(error)
+        assert len(taken) == 1
+
+
 @pytest.mark.parametrize("sender", ["not an address", "a@b.test, c@d.test", "Evil\u2028 <a@b.test>"])
 async def test_a_wrong_sender_is_told_with_its_key(tmp_path: Path, sender: str) -> None:
     async with mail_receiver(tmp_path) as port:

@@ -25,6 +25,7 @@ from airlock.temporal.connection import DATA_CONVERTER
 from sandbox.smtp import read_mailbox
 from tests import running
 from tests.processes.harness import Process
+from tests.tools.test_sending import FULL, postman
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.receivers import mail_receiver, web_receiver
 from tests.workflows.world import WORLD
@@ -353,6 +354,35 @@ async def test_a_mail_whose_answer_was_lost_comes_again_under_its_message_id(air
         await notifier.look()
         mails = await until(lambda: len(found := read_mailbox(tmp_path)) == 2 and found)
         assert len({mail["message_id"] for mail in mails}) == 1
+
+
+async def test_a_full_mailbox_delays_no_other_person_and_no_address_is_in_a_history(airlock_with, plan, notifying):
+    airlock = await airlock_with()
+    answers = dict(FULL)
+    async with postman(answers) as (port, taken):
+        config = f"""
+        [notify.desk]
+        kind = "email"
+        to = {{ alice = "alice@example.com", bob = "bob@example.com" }}
+        events = ["waiting"]
+        pause = "0.1s"
+        [settings.smtp]
+        host = "127.0.0.1"
+        port = {port}
+        sender = "airlock@sender.test"
+        starttls = false
+        """
+        await awaiting(await airlock.submit(plan(step("a", "put", key="k"))))
+        notifier = await notifying(airlock, config)
+        await notifier.look()
+        await until(lambda: len(notifier.said) >= 3)
+        assert taken == [["alice@example.com"]], "once, however often the other one is tried"
+        answers.clear()
+        await until(lambda: "sent" in notifier.said[-1][1])
+        assert taken == [["alice@example.com"], ["bob@example.com"]]
+        assert "bob: 452" in notifier.said[0][1]
+        assert not [how for _, how in notifier.said if "example.com" in how.lower()]
+        assert not [one for one in await histories(airlock.client) if "example.com" in one.lower()]
 
 
 async def test_no_secret_and_no_argument_is_in_a_history_or_a_log(airlock_with, plan, notifying, monkeypatch, caplog):
