@@ -111,7 +111,7 @@ class Attempts:
 
 
 def _have_it() -> frozenset[str]:
-    """Return the people to whom an earlier attempt has sent the mail, as its last heartbeat tells."""
+    """Return the people who have the mail from an earlier attempt, as its last heartbeat tells."""
     told = activity.info().heartbeat_details
     return frozenset(map(str, told[0])) if told and isinstance(told[0], list) else frozenset()
 

@@ -189,7 +189,7 @@ async def test_a_mail_that_one_recipient_cannot_get_goes_to_the_others_and_says_
 
 @asynccontextmanager
 async def postman(answers: dict[str, str], *, silent: bool = False) -> AsyncIterator[tuple[int, list[list[str]]]]:
-    """Run a mail server that answers each recipient as told, and keeps for whom it took each mail."""
+    """Run a mail server that answers each recipient as told, and keeps the recipients of each mail that it took."""
     taken: list[list[str]] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
