@@ -48,7 +48,7 @@ class AlertFacts(WireModel):
     scope: str | None = None
     """Scope of a lock of the live gate; None locks everything."""
     by: str = ""
-    """Person or program that locked the live gate."""
+    """Person or program that locked the live gate, or the plan."""
 
 
 class Alert(AlertFacts):

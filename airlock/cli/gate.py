@@ -8,6 +8,7 @@ from rich.table import Table
 from airlock.base.text import count
 from airlock.cli.display.screens import moment
 from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
+from airlock.cli.settings import labelled_passkeys
 from airlock.client.gate_decisions import MAX_DECISIONS, MAX_RUNS, GateDecisions, gate_decisions
 from airlock.temporal.connection import connect
 
@@ -27,7 +28,7 @@ async def gate(
     That includes decisions that stopped no plan. Each has its scope, its reason, the gate's answer, and the key that signed
     it. The list comes from Temporal's histories of the gate, as far as Temporal retains them, and needs no worker.
     """
-    found = await gate_decisions(await connect(), limit=limit, runs=runs)
+    found = await gate_decisions(await connect(), limit=limit, runs=runs, known=labelled_passkeys())
     if as_json:
         emit(found)
         return OK

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from airlock.admission.configuration.config import Config
+from airlock.base.errors import ConfigError
 from airlock.plans.catalogue import Catalogue
+from airlock.signing.passkey import Passkey
 from airlock.tools.loader import load_configured
 from airlock.tools.operator_file import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, read_config
 
@@ -30,3 +32,12 @@ def read_catalogue(given: Path | None) -> tuple[Config, Catalogue] | None:
     if path is None:
         return None
     return load_configured(lambda: read_config(path), path)
+
+
+def labelled_passkeys() -> tuple[Passkey, ...]:
+    """Return the passkeys of the operator's file, for their labels; none without a file that can be read."""
+    path = find_config(None)
+    try:
+        return () if path is None else read_config(path).policy.passkeys
+    except ConfigError:
+        return ()

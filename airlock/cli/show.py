@@ -14,6 +14,7 @@ from airlock.cli.display.status_screens import facts_screen, status_screen
 from airlock.cli.missing_workers import with_workers
 from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe, say, warn
 from airlock.cli.patience import patiently
+from airlock.cli.settings import labelled_passkeys
 from airlock.client import Airlock, NoAnswer, PlanHandle
 from airlock.program import program
 from airlock.run.presentation.preview import step_text
@@ -100,10 +101,11 @@ def _audit_table(audit: AuditView) -> Table:
     table = Table(title=title, title_justify="left")
     for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason", "signature"):
         table.add_column(column, overflow="fold")
+    known = labelled_passkeys()
     for entry in audit.entries:
         moved = safe(f"{entry.from_state} -> {entry.to_state}") if entry.to_state else ""
         table.add_row(
             str(entry.number), moment(entry.at), entry.kind.value, safe(entry.what), safe(entry.by),
-            safe(entry.step or ""), moved, safe(entry.reason), safe(entry.signature),
+            safe(entry.step or ""), moved, safe(entry.reason), safe(entry.signature_among(known)),
         )  # fmt: skip
     return table

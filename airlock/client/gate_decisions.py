@@ -15,7 +15,7 @@ from airlock.client.gate_history import AUTO_LOCK, GateRun, SentDecision, gate_r
 from airlock.client.gate_status import read_gate
 from airlock.gates.locks import GateLock
 from airlock.gates.parsing import GateDecision
-from airlock.signing.passkey import MissingExtra
+from airlock.signing.passkey import MissingExtra, Passkey
 from airlock.signing.proof import proof_of
 from airlock.signing.signature_words import UNSIGNED, key_words
 from airlock.signing.signed_decision import SignedDecision, signed_decision
@@ -67,13 +67,14 @@ class GateDecisions(WireModel):
     """The runs whose history could not be read."""
 
 
-async def gate_decisions(client: Client, *, limit: int = 50, runs: int = 50) -> GateDecisions:
+async def gate_decisions(client: Client, *, limit: int = 50, runs: int = 50, known: Sequence[Passkey] = ()) -> GateDecisions:
     """Return the latest decisions at the live gate. It needs no worker.
 
     Args:
         client: A connected client.
         limit: The most decisions to return, `MAX_DECISIONS` at most.
         runs: The most runs of the gate to read, `MAX_RUNS` at most.
+        known: The passkeys of the operator's file, for their labels.
 
     Raises:
         Unreadable: If Temporal does not answer.
@@ -93,7 +94,7 @@ async def gate_decisions(client: Client, *, limit: int = 50, runs: int = 50) -> 
     life, locks = await _now(client)
     lives = tuple(dict.fromkeys(each for each in (life, *(run.life for run in read)) if each))
     states = [*locks, *(lock for run in read for lock in run.locks)]
-    lines = _lines(client.namespace, read, lives, states)
+    lines = _lines(client.namespace, read, lives, states, known)
     return GateDecisions(
         decisions=tuple(lines[:limit]),
         runs=len(read),
@@ -104,7 +105,7 @@ async def gate_decisions(client: Client, *, limit: int = 50, runs: int = 50) -> 
 
 
 def _lines(
-    namespace: str, runs: Sequence[GateRun], lives: Sequence[str], states: Iterable[GateLock]
+    namespace: str, runs: Sequence[GateRun], lives: Sequence[str], states: Iterable[GateLock], known: Sequence[Passkey]
 ) -> list[GateDecisionLine]:
     """Return the decisions, newest first. What a reset copied into another run is told once, of the newer run."""
     locks, lines = tuple(states), dict[tuple[int, int], GateDecisionLine]()
@@ -112,7 +113,8 @@ def _lines(
     for run in reversed(runs):
         for sent in run.sent:
             earlier = lines.pop(_place(sent), None)
-            line = _line(namespace, run.run_id, sent, lives, locks, spent if earlier is None else frozenset())
+            fresh = spent if earlier is None else frozenset()
+            line = _line(namespace, run.run_id, sent, lives, locks, fresh, known)
             lines[_place(sent)] = line
             if line.signed is not None:
                 spent.add(_once(line.signed.statement.nonce, line.by))
@@ -130,11 +132,11 @@ def _place(sent: SentDecision) -> tuple[int, int]:
 
 def _line(
     namespace: str, run_id: str, sent: SentDecision, lives: Sequence[str], locks: Sequence[GateLock],
-    spent: Collection[tuple[str, str]],
+    spent: Collection[tuple[str, str]], known: Sequence[Passkey],
 ) -> GateDecisionLine:  # fmt: skip
     at = sent.event.event_time.ToDatetime(UTC)
     accepted, answer = _answer(sent, at, locks)
-    signed, words = _signature(namespace, sent, at, lives, spent)
+    signed, words = _signature(namespace, sent, at, lives, spent, known)
     decision = sent.decision
     return GateDecisionLine(
         at=at,
@@ -172,8 +174,9 @@ def _is_of(lock: GateLock, name: str, decision: GateDecision, at: datetime) -> b
 
 
 def _signature(
-    namespace: str, sent: SentDecision, at: datetime, lives: Sequence[str], spent: Collection[tuple[str, str]]
-) -> tuple[SignedDecision | None, str]:
+    namespace: str, sent: SentDecision, at: datetime, lives: Sequence[str], spent: Collection[tuple[str, str]],
+    known: Sequence[Passkey],
+) -> tuple[SignedDecision | None, str]:  # fmt: skip
     """Return what was signed if the evidence fits, and what is to be said of it."""
     decision = sent.decision
     if decision is None:
@@ -200,7 +203,7 @@ def _signature(
             if _once(evidence.nonce, decision.by) in spent:
                 return None, "not signed: its evidence had been used before, and counts once"
             signed = signed_decision(stated, evidence, proof.made_by, sent.registered.passkeys)
-            return signed, f"signed with {key_words(signed)}"
+            return signed, f"signed with {key_words(signed, known)}"
         why = why or proof.problem
     return None, f"not signed: {why}"
 

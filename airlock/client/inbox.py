@@ -11,6 +11,7 @@ from enum import StrEnum
 from airlock.base.model import WireModel
 from airlock.base.person import folded
 from airlock.gates.locks import GateLock
+from airlock.run.presentation.whose_words import spoken
 
 RISKS = ("LOW", "MEDIUM", "HIGH")
 """All risks, lowest first."""
@@ -53,6 +54,8 @@ class InboxItem(WireModel):
     waits_for: str = ""
     why: str = ""
     """The reason of the state."""
+    why_by: str = ""
+    """The person whose words that reason is; empty where it is Airlock's own."""
     agents: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     risk: str | None = None
@@ -75,6 +78,11 @@ class InboxItem(WireModel):
     started_at: datetime | None = None
     problem: str = ""
     """The reason why its run did not answer; the item then holds what Temporal itself knows."""
+
+    @property
+    def why_words(self) -> str:
+        """The reason of the state for people; the words of a person stand in quotes, with the name."""
+        return spoken(self.why, self.why_by)
 
 
 class SystemLock(WireModel):

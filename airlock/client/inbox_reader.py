@@ -128,6 +128,7 @@ def item_of(summary: PlanSummary, status: StatusView) -> InboxItem | None:
         requested_by=_cut(status.requested_by, _NAME),
         waits_for=_cut(status.waits_for, _TEXT),
         why=_cut(status.why, _TEXT),
+        why_by=_cut(status.why_by, _NAME),
         agents=_few(status.agents),
         tools=_few(status.tools),
         risk=highest_risk(status.steps),

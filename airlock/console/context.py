@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from airlock.base.errors import AirlockError
+from airlock.base.person import folded
 from airlock.client.plans import Airlock
 from airlock.console.limits import RateLimit
 from airlock.console.oidc import Attempt, Oidc
@@ -46,6 +47,8 @@ class Visit:
     attempt: Attempt = field(default_factory=Attempt)
     person: str = ""
     """The name for which it makes a passkey."""
+    label: str = ""
+    """The name of that passkey."""
     wanted: str = "/"
     """The page that it asked for before it was signed in."""
     sender: str = ""
@@ -177,7 +180,8 @@ class Console:
         text = await asyncio.to_thread(
             self.templates.render, template, session=session, csrf=session.csrf, notices=notices,
             lock_now=lock_now, path=request.url.path,
-            passkeys=len(self.people.passkeys_of(session.person)), events=f"/events?{events}",
+            passkeys=self.people.passkeys_of(session.person), with_key=self.people.label_of(session),
+            events=f"/events?{events}",
             namespace=self.airlock.client.namespace, **context,
         )  # fmt: skip
         return HTMLResponse(text)
@@ -229,10 +233,10 @@ def required(fields: Form, name: str) -> str:
     """Return the only value of a field.
 
     Raises:
-        Refusal: If it is empty.
+        Refusal: If nothing of it can be seen.
     """
     value = one(fields, name).strip()
-    if not value:
+    if not folded(value):
         raise Refusal(f"{name}: is empty; say why")
     return value
 

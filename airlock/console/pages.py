@@ -110,7 +110,8 @@ class Pages:
         """Show who locked and unlocked the live gate, by its histories. One reading at a time: each takes seconds."""
         session = self._console.require(request)
         async with asyncio.timeout(HISTORY_WITHIN), self._reading:
-            found = await gate_decisions(self._console.airlock.client, limit=DECISIONS, runs=RUNS)
+            known = self._console.people.config.policy.passkeys
+            found = await gate_decisions(self._console.airlock.client, limit=DECISIONS, runs=RUNS, known=known)
         return await self._console.page(request, session, "gate_decisions.html", found=found)
 
     async def lock_bar(self, request: Request) -> Response:

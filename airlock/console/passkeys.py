@@ -87,13 +87,16 @@ def signed_in(config: ConsoleConfig, assertion: Mapping[str, Any], challenge: by
     return passkey
 
 
-def registration_options(config: ConsoleConfig, person: str, challenge: bytes) -> str:
-    """Return the options of `navigator.credentials.create` for a person, as JSON."""
+def registration_options(config: ConsoleConfig, person: str, challenge: bytes, label: str = "") -> str:
+    """Return the options of `navigator.credentials.create` for a person, as JSON.
+
+    Browsers list passkeys by the name that stands here, so a label is part of it: `olga (work laptop)`.
+    """
     return options_to_json(
         generate_registration_options(
             rp_id=config.host,
             rp_name=NAME,
-            user_name=person,
+            user_name=f"{person} ({label})" if label else person,
             challenge=challenge,
             timeout=_TIMEOUT,
             authenticator_selection=AuthenticatorSelectionCriteria(
@@ -103,7 +106,9 @@ def registration_options(config: ConsoleConfig, person: str, challenge: bytes) -
     )
 
 
-def registered(config: ConsoleConfig, person: str, credential: Mapping[str, Any], challenge: bytes) -> Passkey:
+def registered(
+    config: ConsoleConfig, person: str, credential: Mapping[str, Any], challenge: bytes, label: str = ""
+) -> Passkey:
     """Return a new passkey. It counts only once the operator has put it into the policy.
 
     Raises:
@@ -125,12 +130,13 @@ def registered(config: ConsoleConfig, person: str, credential: Mapping[str, Any]
         public_key=bytes_to_base64url(made.credential_public_key),
         rp_id=config.host,
         origins=(config.url,),
+        label=label,
     )
 
 
 def toml_of(passkey: Passkey) -> str:
     """Return the lines of the operator's file that register a passkey."""
-    fields = passkey.model_dump(mode="json")
+    fields = passkey.model_dump(mode="json") | ({"label": passkey.label} if passkey.label else {})
     return "\n".join(("[[policy.passkeys]]", *(f"{name} = {_toml(value)}" for name, value in fields.items())))
 
 

@@ -89,6 +89,11 @@ class People:
             if same_person(passkey.person, person) and passkey.rp_id == console.host and console.url in passkey.origins
         )
 
+    def label_of(self, session: Session) -> str:
+        """Return the label of the passkey with which a person signed in; empty if it has none."""
+        passkey = self.passkey(session.credential) if session.method == "passkey" else None
+        return "" if passkey is None else passkey.label
+
     def unfit(self, person: str) -> str:
         """Return the reason why no person may sign in under a name; empty for a fit name, even of a person who may not."""
         if not person.strip() or len(person) > LONGEST_NAME:

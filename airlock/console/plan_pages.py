@@ -73,7 +73,10 @@ class PlanPages:
         session = self._console.require(request)
         handle = self._handle(request)
         audit = await asyncio.wait_for(handle.audit(), ANSWER_WITHIN)
-        return await self._console.page(request, session, "audit.html", audit=audit, plan_id=handle.plan_id)
+        known = self._console.people.config.policy.passkeys
+        return await self._console.page(
+            request, session, "audit.html", audit=audit, plan_id=handle.plan_id, known_keys=known
+        )
 
     def _handle(self, request: Request) -> PlanHandle:
         return self._console.airlock.plan(request.path_params["plan"])

@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from airlock.base.names import UNDO_PREFIX
 from airlock.base.person import folded, same_person
 from airlock.base.visible import marks
 from airlock.client.plan_handle import PlanHandle
@@ -19,6 +20,7 @@ from airlock.run.presentation.last_status import last_status
 from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.preview_lines import conflict_lines, requirement_lines, rollback_lines
 from airlock.run.presentation.seal_difference import DifferenceLine, difference_lines
+from airlock.run.presentation.settlement_words import SETTLEMENTS
 from airlock.run.presentation.views import AuditView, PreviewView, StatusView, StepView
 from airlock.run.sealing.sealed import ReplacedSeal, Sealed
 from airlock.temporal.history import Unreadable
@@ -28,12 +30,13 @@ ANSWER_WITHIN = 12.0
 PART_STEPS = 40
 PART_CHARACTERS = 400_000
 """Steps and characters of one part of a preview: a browser must be able to show it, and a person to read it."""
-_SETTLEMENTS = {
-    CallStatus.IN_DOUBT.value: ("happened", "did_not_happen"),
-    CallStatus.UNDO_FAILED.value: ("retry", "skip", "compensated"),
-}
-
-
+_WITHOUT_EFFECT = frozenset(
+    (
+        "waiting",
+        *(status.value for status in (CallStatus.FAILED_BEFORE, CallStatus.UNDONE, CallStatus.KEPT, CallStatus.DUPLICATE)),
+    )
+)
+"""The statuses of steps of which an undo after the end has nothing to undo."""
 _REMEMBERED = 16
 """Seals of which the steps are remembered."""
 Steps = tuple[tuple[StepChange, ...], tuple[tuple[StepChange, ...], ...]]
@@ -46,7 +49,8 @@ class Parked:
 
     step: str
     error: str
-    outcomes: tuple[str, ...]
+    outcomes: tuple[tuple[str, str], ...]
+    """The answers, each with its meaning."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +179,13 @@ class PlanView:
     def parked(self) -> tuple[Parked, ...]:
         """The steps that wait to be settled, each with what can be said of it."""
         waiting = set(self.status.parked)
-        return tuple(
-            Parked(step.id, step.error, _SETTLEMENTS.get(step.status, ()))
-            for step in self.status.steps
-            if step.id in waiting
-        )
+        return tuple(Parked(step.id, step.error, _answers(step.status)) for step in self.status.steps if step.id in waiting)
+
+    @property
+    def undoable(self) -> bool:
+        """True if it has ended and something of it may be in effect that an undo could undo."""
+        ended = not self.open and not self.workflow_id.startswith(UNDO_PREFIX)
+        return ended and any(step.status not in _WITHOUT_EFFECT for step in self.status.steps)
 
     def became(self, step: StepView) -> str:
         """Return the status of a step, which waits for nothing any more once the plan has ended."""
@@ -197,6 +203,11 @@ class PlanView:
     def can(self, event: str) -> bool:
         """Return True if the table of states has an event for where the plan is."""
         return self.open and Event(event).value in self.status.possible
+
+
+def _answers(status: str) -> tuple[tuple[str, str], ...]:
+    known = {each.value: answers for each, answers in SETTLEMENTS.items()}
+    return tuple((answer.value, meaning) for answer, meaning in known.get(status, ()))
 
 
 async def with_changes(view: PlanView, handle: PlanHandle) -> PlanView:

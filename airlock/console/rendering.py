@@ -1,7 +1,7 @@
 """The templates: every text in them is escaped, and what a text hides is shown."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,8 @@ from airlock.client.live_gate import Proof
 from airlock.gates.lock_proof import Proved, ProvedExcept, Unknown
 from airlock.program import as_started
 from airlock.run.presentation.changes import BlockKind
+from airlock.run.presentation.undo_preview import quoted
+from airlock.signing.passkey import Passkey
 
 _MARKED = re.compile(f"{OPEN}[^{CLOSE}]*{CLOSE}")
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
@@ -43,6 +45,8 @@ class Templates:
             "broken": broken,
             "count": count,
             "listed": listed,
+            "key_names": key_names,
+            "quoted": lambda text: marked(quoted(text)),
         }
         self._environment.filters.update(filters)
         self._environment.globals.update(BlockKind=BlockKind, proof_words=proof_words, now=lambda: datetime.now(UTC))
@@ -77,6 +81,12 @@ def _kept(text: str) -> Markup:
 def broken(text: str) -> Markup:
     """Return a name of several words as HTML that may break between its words, and nowhere else."""
     return Markup("_<wbr>").join(marked(visible(part)) for part in text.split("_"))
+
+
+def key_names(passkeys: Iterable[Passkey]) -> Markup:
+    """Return the labels of a person's passkeys as HTML that follows `my passkey`; empty if none has one."""
+    labels = sorted({each.label for each in passkeys if each.label})
+    return marked(visible(f" ({' or '.join(labels)})")) if labels else Markup("")
 
 
 def plan_path(plan_id: str) -> str:

@@ -12,6 +12,7 @@ from airlock.console import passkeys
 from airlock.console.context import Console, Refusal, Visit, back, one, read_form
 from airlock.console.oidc import OidcRefused
 from airlock.console.passkeys import PasskeyRefused
+from airlock.signing.passkey import LONGEST_LABEL, label_problem
 
 _ASSERTION = 20_000
 """Characters of what a browser sends of a passkey."""
@@ -116,21 +117,27 @@ class SignIn:
     async def register(self, request: Request) -> Response:
         """Show the page on which a person makes a passkey."""
         text = self._console.templates.render(
-            "register.html", takes_passkeys=self._console.config.takes_passkeys, url=self._console.config.url
+            "register.html",
+            takes_passkeys=self._console.config.takes_passkeys,
+            url=self._console.config.url,
+            longest=LONGEST_LABEL,
         )
         return HTMLResponse(text)
 
     async def register_options(self, request: Request) -> Response:
         """Begin the making of a passkey for a name. It is worth nothing before the operator has registered it."""
         self._limit(request)
-        person = one(await read_form(request), "person").strip()
+        form = await read_form(request)
+        person, label = one(form, "person").strip(), one(form, "label").strip()
         # not whether that person may sign in: a stranger who asks would learn the names of those who may
         if problem := self._console.people.unfit(person):
             return JSONResponse({"error": f"{person}: {problem}"}, 400)
+        if problem := label_problem(label):
+            return JSONResponse({"error": f"the name of the passkey {problem}"}, 400)
 
         async def answer(visit: Visit) -> Response:
-            visit.person = person
-            return _as_json(passkeys.registration_options(self._console.config, person, visit.challenge))
+            visit.person, visit.label = person, label
+            return _as_json(passkeys.registration_options(self._console.config, person, visit.challenge, label))
 
         return await self._console.begin_visit(request, answer)
 
@@ -141,7 +148,7 @@ class SignIn:
         credential = _json(one(await read_form(request), "credential"))
         if visit is None or not visit.person:
             raise Refusal("it took too long: begin again")
-        passkey = passkeys.registered(self._console.config, visit.person, credential, visit.challenge)
+        passkey = passkeys.registered(self._console.config, visit.person, credential, visit.challenge, visit.label)
         lines = passkeys.toml_of(passkey)
         return HTMLResponse(self._console.templates.render("registered.html", person=visit.person, lines=lines))
 

@@ -20,7 +20,7 @@ from airlock.inbox.dialogs import Answer, Choice, Question
 from airlock.inbox.messages import nothing
 from airlock.inbox.person import Person
 from airlock.inbox.questions import approval, denial, reasoned, settlement
-from airlock.inbox.texts import heading, line, preview_lines
+from airlock.inbox.texts import folded_rows, heading, line, preview_lines
 from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.views import PreviewView, StatusView
 
@@ -111,7 +111,8 @@ class PlanScreen(Screen[None]):
             return
         self._log.clear()
         for each in preview_lines(self.preview.text):
-            self._log.write(each, scroll_end=False)
+            for row in folded_rows(each, self._log.scrollable_content_region.width):
+                self._log.write(row, scroll_end=False)
 
     @work(group="reading", exclusive=True)
     async def action_read(self) -> None:

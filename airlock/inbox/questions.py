@@ -7,25 +7,14 @@ from airlock.inbox.dialogs import Question
 from airlock.inbox.texts import lines
 from airlock.plans.contract import Mode
 from airlock.run.call_record import CallStatus
-from airlock.run.messages import Settlement
 from airlock.run.presentation.changes import changes
+from airlock.run.presentation.settlement_words import SETTLEMENTS
 from airlock.run.presentation.views import PreviewView, StepView
 
 _ABOUT = {
     "lock": ("Lock", "Calls that are running finish. No further call of this plan starts until it is unlocked."),
     "unlock": ("Unlock", "The remaining steps are rehearsed, previewed and approved again. Live calls are not repeated."),
     "rollback": ("Roll back", "Everything that is live and can be undone is undone, in reverse order."),
-}
-_SETTLEMENTS = {
-    CallStatus.IN_DOUBT: (
-        (Settlement.HAPPENED, "the call took effect"),
-        (Settlement.DID_NOT_HAPPEN, "the call took no effect"),
-    ),
-    CallStatus.UNDO_FAILED: (
-        (Settlement.RETRY, "try its compensation again"),
-        (Settlement.SKIP, "leave it as it is"),
-        (Settlement.COMPENSATED, "it was undone by hand"),
-    ),
 }
 
 
@@ -65,5 +54,5 @@ def settlement(plan_id: str, step: StepView) -> Question:
     status = CallStatus.UNDO_FAILED if step.status == CallStatus.UNDO_FAILED else CallStatus.IN_DOUBT
     about = Text(f"{visible(step.tool)} as {visible(step.agent)} is {visible(step.status)}: {visible(step.error)}")
     detail = "Output of the call as JSON, where later steps read it (optional)" if status is CallStatus.IN_DOUBT else ""
-    choices = [(choice.value, says) for choice, says in _SETTLEMENTS[status]]
+    choices = [(choice.value, says) for choice, says in SETTLEMENTS[status]]
     return Question(f"Settle {step.id} of {plan_id}", about, "Settle", choices=choices, detail=detail)

@@ -2,14 +2,17 @@
 
 from datetime import datetime
 
+from rich.console import Console
 from rich.text import Text
 
-from airlock.base.text import count
+from airlock.base.text import count, shorten
 from airlock.base.visible import CLOSE, OPEN, printable, visible
 from airlock.client.inbox import Inbox, InboxItem, SystemLock, WaitKind
 from airlock.plans.state import State
 from airlock.program import as_started
+from airlock.run.presentation.undo_preview import quoted
 from airlock.run.presentation.views import StatusView
+from airlock.run.presentation.whose_words import spoken
 
 COLUMNS = ("expires", "waits for", "risk", "plan", "goal")
 """The columns of the list."""
@@ -23,7 +26,10 @@ _KINDS = {
 _LINES = {"!": "red", "~": "yellow", "CAUTION": "bold red", "Digest:": "bold", "Point of no return": "bold"}
 _CHANGES = {"+ ": "green", "- ": "red"}
 """Of a line in the difference to the seal before; its lines stand where no others of a preview do."""
-_NAME_WIDTH, _GOAL_WIDTH = 22, 100
+_NAME_WIDTH, _GOAL_WIDTH, _REASON = 22, 100, 120
+_GOES_ON, _LEAST_WIDTH = "↳ ", 12
+_PLAIN = Console(width=80)
+"""A console that is only asked how words are laid out."""
 
 
 def line(text: str, style: str = "") -> Text:
@@ -47,6 +53,23 @@ def preview_lines(text: str) -> list[Text]:
         row.highlight_regex(f"{OPEN}[^{CLOSE}]*{CLOSE}", "reverse")
         shown.append(row)
     return shown
+
+
+def folded_rows(row: Text, width: int) -> list[Text]:
+    """Return the rows on which one line of a preview is shown; each after the first begins with an arrow.
+
+    Without it the words of a plan could be as long as a terminal is wide, and go on as a line of the preview's own.
+
+    Args:
+        row: The line.
+        width: The cells of a row; the line stays whole where it is not known.
+    """
+    if width < _LEAST_WIDTH or row.cell_len <= width:
+        return [row]
+    indent = min(len(row.plain) - len(row.plain.lstrip(" ")), width // 4)
+    before = f"{' ' * indent}{_GOES_ON}"
+    first, *more = row.wrap(_PLAIN, width - len(before), overflow="fold")
+    return [first, *(Text.assemble((before, "dim"), each) for each in more)]
 
 
 def left(until: datetime, now: datetime) -> str:
@@ -91,7 +114,7 @@ def lock_text(lock: SystemLock) -> Text:
         return Text(f"THE LIVE GATE DOES NOT ANSWER, no plan goes live: {printable(visible(as_started(lock.problem)))}")
     shown = [
         f"SYSTEM LOCK of {visible(each.scope or 'everything')} by {visible(each.by)} since {each.at:%Y-%m-%d %H:%M} UTC: "
-        f"{visible(each.reason)}"
+        f"{quoted(each.reason)}"
         for each in lock.locks
     ]
     return Text("\n".join(shown))
@@ -116,4 +139,6 @@ def heading(status: StatusView, now: datetime, *, changed: bool) -> Text:
     head.append(f"\nWaits for: {visible(as_started(status.waits_for)) or 'nothing'}", style="not bold")
     if changed:
         head.append("\nThe preview has changed since: press g and read it again.", style="bold red")
+    if status.why_by:  # last: the lines above must be seen, however long a reason is
+        head.append(f"\n{visible(spoken(shorten(status.why, _REASON), status.why_by))}", style="not bold")
     return head

@@ -52,13 +52,14 @@ class Attempts:
         Raises:
             ApplicationError: Of type `NotTaken`, if the receiver did not take the message.
         """
-        beating = asyncio.ensure_future(_beat())
+        has = _have_it()
+        beating = asyncio.ensure_future(_beat(has))
         try:
-            return await self._attempt(delivery)
+            return await self._attempt(delivery, has)
         finally:
             beating.cancel()
 
-    async def _attempt(self, delivery: Delivery) -> Delivered:
+    async def _attempt(self, delivery: Delivery, has: frozenset[str]) -> Delivered:
         try:
             prepared = await self._letter(delivery)
         except AirlockError as error:  # no worker answers for the plan
@@ -68,8 +69,10 @@ class Attempts:
             self._told(delivery, f"not sent: {prepared}")
             return Delivered(sent=False, answer=prepared)
         try:
-            answer = await self._sender.send(prepared, self._receivers[delivery.receiver])
+            answer = await self._sender.send(prepared, self._receivers[delivery.receiver], has)
         except SendFailed as error:
+            if error.taken:
+                activity.heartbeat(sorted(has | error.taken))  # the next attempt leaves them out
             self._told(delivery, f"attempt {activity.info().attempt} failed: {error}")
             raise ApplicationError(
                 str(error),
@@ -107,7 +110,13 @@ class Attempts:
         return letter(delivery.id, alert, name, receiver, self._policy, now, escalated=at > alert.since)
 
 
-async def _beat() -> None:
+def _have_it() -> frozenset[str]:
+    """Return the people who have the mail from an earlier attempt, as its last heartbeat tells."""
+    told = activity.info().heartbeat_details
+    return frozenset(map(str, told[0])) if told and isinstance(told[0], list) else frozenset()
+
+
+async def _beat(has: frozenset[str]) -> None:
     while True:
-        activity.heartbeat()
+        activity.heartbeat(*((sorted(has),) if has else ()))
         await asyncio.sleep(HEARTBEAT_TIMEOUT.total_seconds() / 4)

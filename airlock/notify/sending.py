@@ -1,6 +1,8 @@
 """One attempt to send a letter to its receiver, and the answer. No secret is in an answer, an error or a log."""
 
 import asyncio
+import re
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from airlock.activities.functions.secrets import Secrets
@@ -14,7 +16,7 @@ from airlock.base.errors import AirlockError, InDoubt, SecretError, ToolFailed
 from airlock.base.text import shorten
 from airlock.base.visible import visible
 from airlock.notify.letters import Letter
-from airlock.notify.mailing import mail
+from airlock.notify.mailing import PartlyTaken, mail
 from airlock.tools.mail import SmtpSettings
 from airlock.tools.web import client_of, exchange, log_no_addresses
 
@@ -29,11 +31,13 @@ class SendFailed(AirlockError):
         message: The reason, without secrets.
         retry: True if another attempt could succeed.
         after: Seconds that the receiver asked to wait.
+        taken: The people, of those of a receiver of mail, who have it all the same.
     """
 
-    def __init__(self, message: str, *, retry: bool, after: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry: bool, after: float = 0.0, taken: Iterable[str] = ()) -> None:
         self.retry = retry
         self.after = after
+        self.taken = frozenset(taken)
         super().__init__(message)
 
 
@@ -48,8 +52,13 @@ class Sender:
         self._smtp = smtp
         log_no_addresses()  # the address of a chat is a secret
 
-    async def send(self, letter: Letter, receiver: Receiver) -> str:
+    async def send(self, letter: Letter, receiver: Receiver, has: Collection[str] = ()) -> str:
         """Make one attempt, and return what the receiver answered.
+
+        Args:
+            letter: The letter.
+            receiver: Its receiver.
+            has: The people of a receiver of mail who have it from an earlier attempt.
 
         Raises:
             SendFailed: If the receiver did not take it, or no answer tells.
@@ -57,10 +66,11 @@ class Sender:
         secrets = Secrets()
         try:
             if receiver.kind == "email":
-                sending = asyncio.to_thread(mail, letter, self._smtp, secrets.resolve, receiver.timeout)
-                return _clean(await sending, secrets)
+                return await self._mail(letter, receiver, secrets, has)
             async with asyncio.timeout(receiver.timeout):  # the library's own limits are for each wait
                 return _clean(await self._post(letter, receiver, secrets), secrets)
+        except SendFailed:
+            raise
         except SecretError as error:
             raise SendFailed(str(error), retry=False) from None
         except TimeoutError:
@@ -72,6 +82,23 @@ class Sender:
             raise SendFailed(_clean(str(error), secrets), retry=True, after=error.after) from None
         except Exception as error:  # noqa: BLE001  of a library: its text must not reach a history as it is
             raise SendFailed(_clean(f"{type(error).__name__}: {error}", secrets), retry=True) from None
+
+    async def _mail(self, letter: Letter, receiver: Receiver, secrets: Secrets, has: Collection[str]) -> str:
+        """Send a letter by mail. Its answers name people as the file does: an address stays out of histories and logs."""
+        done = {address for name, address in receiver.to.items() if name in has}
+        to = [address for address in letter.to if address not in done]
+        if done and not to:
+            return "everyone who is asked has it"
+        try:
+            sending = asyncio.to_thread(mail, letter, self._smtp, secrets.resolve, receiver.timeout, to)
+            return _clean(_named(await sending, receiver), secrets)
+        except PartlyTaken as error:
+            taken = [name for name, address in receiver.to.items() if address in error.taken]
+            raise SendFailed(_clean(_named(str(error), receiver), secrets), retry=True, taken=taken) from None
+        except ToolFailed as error:
+            raise ToolFailed(_named(str(error), receiver), retry=error.retry, after=error.after) from None
+        except InDoubt as error:
+            raise InDoubt(_named(str(error), receiver), after=error.after) from None
 
     async def _post(self, letter: Letter, receiver: Receiver, secrets: Secrets) -> str:
         import httpx  # as everywhere: a program that sends nothing does not load it
@@ -112,6 +139,13 @@ def _form(letter: Letter, receiver: Receiver, secrets: Secrets) -> tuple[bytes, 
         except ValueError as error:
             raise ToolFailed(f"the secret {secret.name!r} {error}") from None
     return body, headers | signed_headers(letter.id, datetime.now(UTC), body, keys)
+
+
+def _named(text: str, receiver: Receiver) -> str:
+    """Return an answer of a mail server with people in the place of their addresses."""
+    for name, address in sorted(receiver.to.items(), key=lambda each: -len(each[1])):
+        text = name.join(re.split(re.escape(address), text, flags=re.IGNORECASE))
+    return text
 
 
 def _clean(text: str, secrets: Secrets) -> str:

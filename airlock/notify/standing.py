@@ -127,6 +127,7 @@ def alert_of(item: InboxItem) -> Alert | None:
         goal=item.goal,
         requested_by=item.requested_by,
         why=item.why,
+        by=item.why_by if kind is AlertKind.LOCKED else "",
         waits_for=item.waits_for,
         risk=item.risk,
         steps=item.steps,

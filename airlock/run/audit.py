@@ -1,5 +1,6 @@
 """The audit of a plan: its events, entry by entry, as the run itself recorded them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from airlock.base.model import WireModel, is_empty
 from airlock.base.names import RESERVED
+from airlock.signing.passkey import Passkey
 from airlock.signing.signature_words import OLD_FORM, signatures_words
 from airlock.signing.signed_decision import SignedDecision
 
@@ -59,13 +61,17 @@ class AuditEntry(WireModel):
     @property
     def signature(self) -> str:
         """The words about its signature; empty for an entry that is no decision of a person."""
+        return self.signature_among(())
+
+    def signature_among(self, known: Sequence[Passkey]) -> str:
+        """Return these words with the labels of passkeys that the operator's file has."""
         if self.signed is None and (self.kind is not AuditKind.DECISION or self.by.lower() in RESERVED):
             return ""
         stated = None if self.signed is None else self.signed.statement
         if stated is not None and (stated.decision, stated.by) != (self.what, self.by):
             return "THE SIGNED STATEMENT IS NOT THIS DECISION"
         if self.kind is AuditKind.REFUSED:
-            return f"refused, {signatures_words(self.signed, self.also)}"
+            return f"refused, {signatures_words(self.signed, self.also, known=known)}"
         if self.signed is None and self.old_form:
             return OLD_FORM
-        return signatures_words(self.signed, self.also, told_by_gate=self.gate)
+        return signatures_words(self.signed, self.also, told_by_gate=self.gate, known=known)

@@ -12,9 +12,13 @@ from pydantic import Field, field_validator
 from airlock.base.errors import AirlockError
 from airlock.base.model import FileModel
 from airlock.base.text import shorten
+from airlock.base.visible import visible
 from airlock.signing.evidence import PasskeyEvidence, exactly
 
 INSTALL: Final = "pip install 'airlock-temporal[passkeys]'"
+
+
+LONGEST_LABEL: Final = 60
 
 
 class MissingExtra(AirlockError):
@@ -33,6 +37,19 @@ class Passkey(FileModel):
     """The domain that it was made for: the relying party."""
     origins: tuple[str, ...] = Field(min_length=1)
     """The origins of the pages that may ask it, such as `https://console.example.org`."""
+    label: str = Field(default="", exclude=True)
+    """The name by which people tell it from their others, such as `work laptop`; at most 60 characters.
+
+    It is no part of the key: it is in no seal, no signature, no message and no record.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        """Return True for the same key of the same person, whatever it is called."""
+        return isinstance(other, Passkey) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        """Return the hash of what makes two passkeys equal."""
+        return hash((self.person, self.credential, self.public_key))
 
     @field_validator("credential", "public_key")
     @classmethod
@@ -40,6 +57,22 @@ class Passkey(FileModel):
         if not value or exactly(value, url=True) is None:
             raise ValueError("is no base64url without padding")
         return value
+
+    @field_validator("label")
+    @classmethod
+    def _fit(cls, value: str) -> str:
+        if why := label_problem(value):
+            raise ValueError(why)
+        return value
+
+
+def label_problem(label: str) -> str:
+    """Return the reason why a name for a passkey is not taken; empty for a fit one, and for none."""
+    if len(label) > LONGEST_LABEL:
+        return f"is too long: write {LONGEST_LABEL} characters at most"
+    if visible(label) != label or label != label.strip():
+        return "holds what cannot be seen, or mixes alphabets in a word: write a plain name, such as work laptop"
+    return ""
 
 
 class _Verify(Protocol):

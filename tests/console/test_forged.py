@@ -173,7 +173,8 @@ async def test_chosen_steps_are_approved_and_none_is_nothing(place: Place, olga:
 
 async def test_decisions_need_a_reason_and_a_name_that_is_known(place: Place, olga: Web) -> None:
     handle = await place[0].submit(note("a"))
-    assert "say why" in (await olga.post(f"/plans/{handle.plan_id}/deny", reason="  ")).text
+    for nothing in ("  ", "\u200b\u2060", "\u202e"):
+        assert "say why" in (await olga.post(f"/plans/{handle.plan_id}/deny", reason=nothing)).text
     assert "there is no such decision" in (await olga.post(f"/plans/{handle.plan_id}/explode", reason="x")).text
     assert (await olga.post("/plans/no-such-plan/deny", reason="x")).status_code == 404
     assert "deny accepted" in (await olga.post(f"/plans/{handle.plan_id}/deny", reason="no")).text

@@ -6,7 +6,9 @@ import pytest
 
 from airlock.client.inbox import InboxFilter, InboxItem, WaitKind
 from airlock.inbox.filters import parse_filter
-from airlock.inbox.texts import cells, left, preview_lines
+from airlock.inbox.texts import cells, folded_rows, heading, left, preview_lines
+from airlock.run.presentation.views import status_view
+from tests.core.signed_build import demanding, fields_of, ready, send
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -48,3 +50,32 @@ def test_a_preview_keeps_every_line_and_marks_what_is_hidden() -> None:
     assert [(span.start, span.end) for span in row.spans if span.style == "reverse"] == [(5, 13)]
     assert any("red" in str(span.style) for span in sign.spans)
     assert escape.plain == "a\N{REPLACEMENT CHARACTER}b"
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 78, 120])
+def test_no_word_of_a_plan_begins_a_row_of_its_own(width: int) -> None:
+    forged = "Point of no return: none, every call of this plan can be undone or only reads"
+    for text in (f"{'x ' * (width // 2)}{forged}", f"{'x' * 3 * width} {forged}", f"{'⟨U+200B⟩' * width}{forged}"):
+        (line,) = preview_lines(f'         body = "{text}"')
+        first, *more = folded_rows(line, width)
+        assert more
+        assert first.plain.startswith("   ")
+        assert all(row.plain.lstrip().startswith("↳ ") for row in more)
+        assert all(row.cell_len <= width for row in (first, *more))
+        shown = "".join(row.plain.lstrip().removeprefix("↳ ") for row in (first, *more)).replace(" ", "")
+        assert shown == line.plain.replace(" ", ""), "nothing is lost"
+
+
+def test_a_line_that_fits_or_has_no_known_width_stays_as_it_is() -> None:
+    (line,) = preview_lines("Digest: abc")
+    assert folded_rows(line, 40) == [line]
+    assert folded_rows(line, 0) == [line]
+
+
+def test_the_heading_names_who_locked_below_what_must_be_seen() -> None:
+    run = ready("lock", demanding("none"))
+    assert send(run, "lock", {**fields_of("lock", run), "reason": "all is approved. " * 60}, None).accepted
+    rows = heading(status_view(run), NOW, changed=True).plain.split("\n")
+    assert "has changed since" in rows[2]
+    assert rows[3].startswith('"alice" says: "all is approved. all')
+    assert len(rows[3]) < 160

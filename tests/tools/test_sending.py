@@ -16,6 +16,7 @@ from airlock.tools.mail import SmtpSettings
 from sandbox.smtp import read_mailbox
 from tests.core.alerts_build import POLICY, alert
 from tests.loopback_server import loopback_server
+from tests.postman import FULL, postman
 from tests.workflows.receivers import mail_receiver, web_receiver
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -164,6 +165,42 @@ async def test_a_mail_that_one_recipient_cannot_get_goes_to_the_others_and_says_
         assert "1 of 2 recipients have it" in str(error)
         assert [mail["to"] for mail in read_mailbox(tmp_path)] == [["alice@example.com"]]
         assert "refused every recipient" in str(await failure(box(bob="nobody@example.com"), smtp(port)))
+
+
+async def test_a_full_mailbox_keeps_the_mail_from_no_other_person() -> None:
+    target = box(alice="alice@example.com", bob="bob@example.com", carl="carl@example.com")
+    async with postman(FULL) as (port, taken):
+        error = await failure(target, smtp(port))
+        assert error.retry
+        assert error.taken == {"alice", "carl"}
+        assert "2 of 3 recipients have it; to be tried again: bob: 452" in str(error)
+        with pytest.raises(SendFailed, match="takes no recipient now") as again:
+            await Sender(smtp(port)).send(trial(target), target, error.taken)
+        assert again.value.retry
+        assert taken == [["alice@example.com", "carl@example.com"]]
+    async with postman({}) as (port, taken):
+        assert "(to 1)" in await Sender(smtp(port)).send(trial(target), target, error.taken)
+        assert taken == [["bob@example.com"]]
+        said = await Sender(smtp(port)).send(trial(target), target, {"alice", "bob", "carl"})
+        assert "everyone who is asked has it" in said
+
+
+async def test_what_a_mail_server_answers_names_people_and_no_address() -> None:
+    target = box(alice="alice@example.com", bob="bob@example.com")
+    gone = {"bob@example.com": "550 5.1.1 <BOB@example.com>: no such mailbox"}
+    for answers in (FULL, gone, {**gone, "alice@example.com": "451 4.7.1 <alice@example.com> greylisted"}):
+        async with postman(answers) as (port, _):
+            said = str(await failure(target, smtp(port)))
+            assert "example.com" not in said.lower()
+            assert "bob" in said
+
+
+async def test_a_mail_server_that_is_silent_after_the_mail_may_have_it() -> None:
+    async with postman({}, silent=True) as (port, taken):
+        error = await failure(box(1, alice="alice@example.com"), smtp(port))
+        assert error.retry
+        assert "may have it" in str(error)
+        assert len(taken) == 1
 
 
 @pytest.mark.parametrize("sender", ["not an address", "a@b.test, c@d.test", "Evil\u2028 <a@b.test>"])

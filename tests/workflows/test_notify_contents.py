@@ -10,6 +10,7 @@ from airlock.alerts.routing import Delivery
 from airlock.base import names
 from airlock.notify.dead_letters import dead_letters
 from airlock.notify.delivery import QUEUE
+from tests.postman import FULL, postman
 from tests.workflows.conftest import awaiting, step, until
 from tests.workflows.notifications import HOOK, KEY, given_up, told
 from tests.workflows.receivers import web_receiver
@@ -26,6 +27,35 @@ async def histories(client):
     """Return the histories of all deliveries as JSON."""
     found = client.list_workflows(f"WorkflowType = '{names.NOTIFY_WORKFLOW}'")
     return [(await client.get_workflow_handle(each.id).fetch_history()).to_json() async for each in found]
+
+
+async def test_a_full_mailbox_delays_no_other_person_and_no_address_is_in_a_history(airlock_with, plan, notifying):
+    airlock = await airlock_with()
+    answers = dict(FULL)
+    async with postman(answers) as (port, taken):
+        config = f"""
+        [notify.desk]
+        kind = "email"
+        to = {{ alice = "alice@example.com", bob = "bob@example.com" }}
+        events = ["waiting"]
+        pause = "0.1s"
+        [settings.smtp]
+        host = "127.0.0.1"
+        port = {port}
+        sender = "airlock@sender.test"
+        starttls = false
+        """
+        await awaiting(await airlock.submit(plan(step("a", "put", key="k"))))
+        notifier = await notifying(airlock, config)
+        await notifier.look()
+        await until(lambda: len(notifier.said) >= 3)
+        assert taken == [["alice@example.com"]], "once, however often the other one is tried"
+        answers.clear()
+        await until(lambda: "sent" in notifier.said[-1][1])
+        assert taken == [["alice@example.com"], ["bob@example.com"]]
+        assert "bob: 452" in notifier.said[0][1]
+        assert not [how for _, how in notifier.said if "example.com" in how.lower()]
+        assert not [one for one in await histories(airlock.client) if "example.com" in one.lower()]
 
 
 async def test_no_secret_and_no_argument_is_in_a_history_or_a_log(airlock_with, plan, notifying, monkeypatch, caplog):

@@ -26,6 +26,7 @@ def suspicions(config: Config) -> tuple[Problem, ...]:
         *_waived_in_vain(config.policy),
         *_uncheckable_passkeys(config.policy),
         *_passkeys_of_other_pages(config),
+        *_labels_alike(config.policy),
         *_sessions(config),
         *_costly_rules(config.policy),
     )
@@ -86,6 +87,14 @@ def _passkeys_of_other_pages(config: Config) -> Iterator[Problem]:
             message = f"of {passkey.person!a}: its origins do not hold {console.url}, the page of console.url"
             fix = "let the person register it again there, or correct console.url"
             yield Problem(where=f"policy.passkeys.{at}.origins", message=message, fix=fix)
+
+
+def _labels_alike(policy: Policy) -> Iterator[Problem]:
+    names = [(folded(passkey.person), folded(passkey.label)) for passkey in policy.passkeys]
+    for at, passkey in enumerate(policy.passkeys):
+        if passkey.label and names[at] in names[:at]:
+            message = f"of {passkey.person!a}: another passkey of this person has the label {passkey.label!a}"
+            yield Problem(where=f"policy.passkeys.{at}.label", message=message, fix="give each a label of its own")
 
 
 def _costly_rules(policy: Policy) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ def headline(status: StatusView) -> Text:
     ended = f" ({status.outcome.value})" if status.outcome else ""
     return Text.assemble(
         (safe(status.plan_id), "bold"), "  ", (f"{status.state.value}{ended}", state_style(status.state)),
-        f"  {safe(status.why)}",
+        f"  {safe(status.why_words)}",
     )  # fmt: skip
 
 

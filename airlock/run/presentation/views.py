@@ -26,6 +26,7 @@ from airlock.run.presentation.decision_commands import approve_command
 from airlock.run.presentation.preview import render_closed, render_preview
 from airlock.run.presentation.seal_difference import DifferenceLine, difference_lines
 from airlock.run.presentation.waiting import waits_for
+from airlock.run.presentation.whose_words import spoken, whose_words
 from airlock.run.sealing.sealed import ReplacedSeal, Sealed
 from airlock.run.state import Run
 
@@ -102,6 +103,13 @@ class StatusView(WireModel):
     """The approvals that rules of the policy still ask for, while the plan waits."""
     demands: tuple[ApprovalDemand, ...] = Field(default=(), exclude_if=is_empty)
     """The demands of the policy on approvals, until the plan ends: people, roles and evidence, by risk."""
+    why_by: str = Field(default="", exclude_if=is_empty)
+    """The person whose words `why` are: the reason of a lock, a denial, a rollback, an abort, an unlock or a settlement."""
+
+    @property
+    def why_words(self) -> str:
+        """The reason of the state for people; the words of a person stand in quotes, with the name."""
+        return spoken(self.why, self.why_by)
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -212,6 +220,7 @@ def status_view(run: Run) -> StatusView:
         state=run.state,
         since=run.since,
         why=run.why,
+        why_by=whose_words(run),
         outcome=outcome_of(run) if run.state.closed else run.outcome,
         digest=run.digest,
         expires_at=run.expires_at,
