@@ -47,6 +47,10 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
         return CallStale(step=step, error=text)
     if isinstance(error, StillRunning) and not (contract.read_only or contract.idempotent):
         return CallInDoubt(step=step, error=text, undo=undo, running=True)
+    unfinished = isinstance(error, InDoubt) and error.unfinished
+    if unfinished and not (contract.read_only or contract.idempotent):
+        # another attempt would find the state of before, and act beside this one
+        return CallInDoubt(step=step, error=text, undo=undo, lost=True)
     certain = isinstance(error, _NO_EFFECT) or contract.read_only
     # an exception of the tool's own code may come after the effect, and without a token nothing would take that back
     unknown = not certain and (contract.irreversible or undo is None)
@@ -54,8 +58,8 @@ def classify(request: CallRequest, error: Exception, text: str, undo: JsonValue)
     if not certain and (isinstance(error, _LOST) or unknown):
         running = isinstance(error, StillRunning)
         if again and not asked_too_much(error):
-            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running, after=asked)
-        return CallInDoubt(step=step, error=text, undo=undo, running=running)
+            return RetryableFailure(step=step, error=text, doubtful=True, undo=undo, lost=running or unfinished, after=asked)
+        return CallInDoubt(step=step, error=text, undo=undo, running=running, lost=unfinished)
     hopeless = isinstance(error, RefError | SecretError) or (isinstance(error, ToolFailed) and not error.retry)
     # the tool says that nothing was done, so even a call that may not be repeated gets another attempt
     again = again or (isinstance(error, ToolFailed) and request.attempt < contract.max_attempts)

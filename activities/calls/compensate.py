@@ -103,7 +103,8 @@ class CompensateActivities:
             if not isinstance(said, Probe):
                 raise ToolFailed(f"the probe of {tool.name} must return a Probe, it returned {type(said).__name__}")
             require_bounded(vars(said))
-            output = secrets.redact(checked_output(tool, said.output)) if said.happened else None
+            known = said.happened and said.output is not None  # a probe may know that it happened, and not the answer
+            output = secrets.redact(checked_output(tool, said.output)) if known else None
             undo = undo_token(call, secrets)
             why = shorten(str(secrets.redact(said.why[:MAX_OUTPUT_BYTES])))
         except Exception as error:  # noqa: BLE001  # a probe that fails leaves the call in doubt

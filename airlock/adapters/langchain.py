@@ -16,6 +16,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from airlock.adapters.agent_tools import AgentCall
+from airlock.adapters.langgraph_store import stored_thread
 from airlock.adapters.turns import Turns
 
 
@@ -40,7 +41,7 @@ class AirlockMiddleware(AgentMiddleware[Any, Any, Any]):
         calls = [call for call in (said.tool_calls if said else []) if call["name"] in self._turns.tools]
         if said is None or not calls:
             return None
-        thread = get_config().get("configurable", {}).get("thread_id")
+        thread = await stored_thread(get_config())
         # LangGraph runs this method from its top when it resumes: the same turn finds the plan that it started
         mine = [AgentCall(str(call["id"]), call["name"], call["args"]) for call in calls]
         turn = await self._turns.propose([thread, said.id], mine)

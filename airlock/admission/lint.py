@@ -188,4 +188,6 @@ def _argument_fix(kind: str, path: str, tool: Tool, otherwise: str) -> str:
     described = tool.arguments.model_fields.get(path)
     if kind == "string_pattern_mismatch" and described is not None and described.description:
         return f"{otherwise} ({path}: {described.description})"
+    if not path:  # a rule over several arguments
+        return f"correct its arguments together; {tool.name} takes: {', '.join(canonical_names(tool.arguments).values())}"
     return otherwise or f"correct the value of {path!r}"

@@ -18,7 +18,7 @@ def reference_problems(plan: Plan) -> list[Problem]:
     """Return each `$ref` and `$secret` of the plan that is not written correctly."""
     return [
         Problem(
-            where=f"steps.{step.id}.args.{marker.path}",
+            where=f"steps.{step.id}.args.{marker.path}".removesuffix("."),
             message=wrong,
             fix='write {"$ref": "<step>.<path>"}' if marker.kind == REF else 'write {"$secret": "<name>"}',
         )

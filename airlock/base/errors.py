@@ -99,8 +99,9 @@ class InDoubt(AirlockError):
     Args:
         message: The reason, written for the approver and the operator.
         after: Seconds that the target asked to wait before the next attempt, if the contract allows one (a Retry-After).
+        unfinished: True if the target may still be at it, so that a probe's "it did not happen" could mean "not yet".
     """
 
-    def __init__(self, message: str = "", *, after: float = 0.0) -> None:
-        self.after = after
+    def __init__(self, message: str = "", *, after: float = 0.0, unfinished: bool = False) -> None:
+        self.after, self.unfinished = after, unfinished
         super().__init__(message)

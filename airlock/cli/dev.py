@@ -23,7 +23,8 @@ from airlock.tools.operator_file import find_config, read_config
 
 STATE = Path(".airlock") / "server"
 WORKER_READY = "airlock worker ready"
-_WORKER_WITHIN = 30.0
+_WORKER_WITHIN = 60.0
+"""Seconds until a worker is ready, beside those that MCP servers take to tell their tools."""
 _LOOK = 0.5
 
 
@@ -85,8 +86,14 @@ async def _start_worker(stack: AsyncExitStack, folder: Path, config: Path | None
     command_line = [sys.executable, "-P", "-m", "airlock.worker", *(["--config", str(config)] if config else [])]
     child = Child("the worker", command_line, folder / "logs" / "worker.log", environment)
     stack.push_async_callback(child.stop)
-    await child.wait_until(lambda: WORKER_READY in child.said(), _WORKER_WITHIN)
+    await child.wait_until(lambda: WORKER_READY in child.said(), ready_within(config))
     return child
+
+
+def ready_within(config: Path | None) -> float:
+    """Return the seconds that a worker may take: it asks MCP servers for their tools, all at once, before it is ready."""
+    servers = read_config(config).mcp.values() if config else ()
+    return _WORKER_WITHIN + max((each.connect_timeout for each in servers if each.definitions is None), default=0.0)
 
 
 def _checkout_on_path() -> dict[str, str]:

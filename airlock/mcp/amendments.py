@@ -45,6 +45,9 @@ async def amend(
     """
     preview = await _previewed(handle)
     own = _owned(steps, agent)
+    if not own and not remove:
+        fix = "give whole steps in `steps`, or ids in `remove`"
+        raise PlanError([Problem(where="steps", message="is empty, and nothing is to be removed", fix=fix)])
     if preview.sealed is not None:
         findings = amended(preview.sealed, own, remove, agent, configured)
         if findings.problems:

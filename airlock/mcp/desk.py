@@ -191,14 +191,14 @@ class Desk:
         try:
             seen = await self.seen(agent, plan_id)
             if not seen.open:
-                return plan_answer(seen)
+                return _ended_before(plan_answer(seen))
             said = await amend(seen.handle, agent, steps, remove, reason, self._configured)
         except PlanError as error:
             return PlanAnswer(ok=False, problems=_faults(error.problems), plan_id=plan_id[:128], next=_AMEND)
         except NotAmended as error:
             return _refusal("plan_id", f"not amended: {error}", _AMEND, plan_id)
         except PlanEnded:
-            return await self.status(agent, plan_id)
+            return _ended_before(await self.status(agent, plan_id))
         except (AirlockError, RPCError) as error:
             return _refusal("plan_id", _said(error), _ID, plan_id)
         answer = await self.status(agent, plan_id)
@@ -251,6 +251,14 @@ _FIX = "Fix every problem and check it again with check_plan."
 _PROPOSED = "Proposed. A person must approve it; nothing is in effect yet. Tell the user, and look with wait_for_plan."
 _AMEND = "Fix every problem and amend it again; the plan stays as it was. See plan_preview for its steps."
 _ID = "Use the plan_id that propose_plan returned to you; if Temporal does not answer, look again in a minute."
+
+
+def _ended_before(answer: PlanAnswer) -> PlanAnswer:
+    """Return the answer about a plan that ended before it was amended: nothing of the amendment counts."""
+    fault = Fault(
+        field="plan_id", reason="not amended: the plan has ended", fix="propose a new plan, if the user asks for it"
+    )
+    return answer.model_copy(update={"ok": False, "problems": (*answer.problems, fault)})
 
 
 def _masked(sealed: Sealed) -> Sealed:

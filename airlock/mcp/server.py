@@ -1,5 +1,6 @@
 """The MCP server: nine tools for agents, none of which decides anything."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -7,6 +8,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import Field, ValidationError, WithJsonSchema
 
+from airlock.base.wrong_value import wrong_value
 from airlock.mcp.answers import Answer, CheckAnswer, Fault, HealthAnswer, PlanAnswer, PreviewAnswer, ToolsAnswer
 from airlock.mcp.callers import Callers
 from airlock.mcp.desk import LONGEST_WAIT, Desk
@@ -37,16 +39,32 @@ class _Server(MCPServer[Any]):
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
+            tools = [tool.name for tool in await self.list_tools()]
+            if name not in tools:
+                return tool_result(_no_such_tool(name, tools))
             if not isinstance(error.__cause__, ValidationError):
                 raise
-            faults = tuple(_misfit(each["loc"], each["type"], each["msg"]) for each in error.__cause__.errors())
+            faults = tuple(_misfit(each) for each in error.__cause__.errors(include_url=False))
             return tool_result(Answer(ok=False, problems=faults, next=f"Correct the arguments and call {name} again."))
 
 
-def _misfit(loc: tuple[int | str, ...], kind: str, message: str) -> Fault:
-    field = ".".join(map(str, loc))
+def _no_such_tool(name: str, tools: Sequence[str]) -> Answer:
+    # models call the tools of the catalogue, or what would decide about a plan
+    fault = Fault(
+        field="name",
+        reason=f"this server has no tool {name[:80]!r}",
+        fix=f"use one of: {', '.join(tools)}. Tools of list_tools are called by a step of a plan: propose_plan",
+    )
+    return Answer(
+        ok=False, problems=(fault,), next="Call list_tools, and put the call into a plan. Only people approve plans."
+    )
+
+
+def _misfit(item: Any) -> Fault:
+    field, kind = ".".join(map(str, item["loc"])), item["type"]
     if kind != "missing":
-        return Fault(field=field, reason=message, fix="write it as the schema of this tool says")
+        reason, fix = wrong_value(item)
+        return Fault(field=field, reason=reason, fix=fix or "write it as the schema of this tool says")
     # models often write the fields of a plan beside each other, without the plan around them
     form = '{"plan": {"goal": ..., "steps": [...]}}' if field == "plan" else f'{{"{field}": ...}}'
     return Fault(field=field, reason="is missing", fix=f"write {form}")

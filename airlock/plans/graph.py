@@ -20,6 +20,8 @@ from airlock.plans.refs import REF, markers
 if TYPE_CHECKING:
     import networkx as nx
 
+_HOLDERS = ("steps", "step", "outputs", "output", "results", "result")
+"""Words that other formats write before the id of a step in a reference."""
 _SUGGESTED = 20
 """Absent steps for which a similar name is looked for, which takes a walk over all steps."""
 
@@ -110,8 +112,14 @@ def _absent(step: Step, parent: str, names: Collection[str]) -> Problem:
     return Problem(
         where=f"steps.{step.id}.{place}",
         message=f"names step {parent!r}, which is not in the plan",
-        fix=likely_fix(parent, sorted(names), f"name one of the plan's steps, or add a step {parent!r}"),
+        fix=likely_fix(parent, sorted(names), _fix_of_absent(step, parent)),
     )
+
+
+def _fix_of_absent(step: Step, parent: str) -> str:
+    if parent in _HOLDERS and parent not in step.after:
+        return 'begin with the id of the step itself: {"$ref": "<step>.<path>"}, without a word before it'
+    return f"name one of the plan's steps, or add a step {parent!r}"
 
 
 def _cycle_problems(graph: PlanGraph) -> list[Problem]:

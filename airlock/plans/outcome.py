@@ -156,7 +156,7 @@ class CallInDoubt(WireModel):
     undone: int = 0
     """As in `CallSucceeded`."""
     lost: bool = False
-    """True if an attempt was lost with its worker, which may only be frozen: the call may still take effect."""
+    """True if the call may still take effect: its worker was lost and may only be frozen, or its target is still at it."""
     attempt: int = Field(default=1, exclude_if=lambda attempt: attempt == 1)
     """The number of the attempt; the workflow counts, a worker leaves it out."""
 
@@ -179,7 +179,7 @@ class RetryableFailure(WireModel):
     turned_away: bool = False
     """True if the target was never called, so that this does not count as an attempt."""
     lost: bool = False
-    """True if the attempt's code may still be running: its worker was lost, or its thread could not be stopped."""
+    """True if the attempt may still be running: its worker was lost, its thread goes on, or its target is still at it."""
     elsewhere: bool = Field(default=False, exclude_if=lambda elsewhere: not elsewhere)
     """True if this worker lacks the contract that was approved, and another one may have it; then `turned_away` is too."""
 

@@ -37,6 +37,18 @@ _FIXES = {
     "plan_id": {"value_error": "choose an id that begins otherwise"},
 }
 """The fixes that only this file format knows, by field and by pydantic's type of the error."""
+_ELSEWHERE = {
+    **dict.fromkeys(("arguments", "parameters", "params", "input", "inputs", "tool_input", "tool_args", "kwargs"), "args"),
+    **dict.fromkeys(("name", "tool_name", "action"), "tool"),
+    **dict.fromkeys(("depends_on", "dependsOn", "dependencies", "depends", "needs", "requires"), "after"),
+}
+"""The field of a step by the name that other formats have for it."""
+_ELSEWHERE_IN_PLAN = {
+    **dict.fromkeys(("description", "purpose", "objective", "title", "summary", "reason"), "goal"),
+    **dict.fromkeys(("actions", "calls", "tool_calls", "tasks"), "steps"),
+    **dict.fromkeys(("id", "name"), "plan_id"),
+    "mode": "max_mode",
+}
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 
@@ -195,27 +207,38 @@ def _too_large(document: Mapping[str, Any]) -> Problem | None:
 
 
 def _problem(document: Mapping[str, Any], item: Any) -> Problem:
-    location = list(item["loc"])
+    location, holder = list(item["loc"]), document
     if len(location) >= 2 and location[0] == "steps" and isinstance(location[1], int):
         step = document["steps"][location[1]]
-        name = step.get("id") if isinstance(step, Mapping) else None
+        holder = step if isinstance(step, Mapping) else {}
+        name = holder.get("id")
         location[1] = name if isinstance(name, str) and name else f"#{location[1] + 1}"
     where = shorten(".".join(str(part) for part in location), 200) or "plan"
     message, fix = wrong_value(item)
-    return Problem(where=where, message=message, fix=_fix(item, str(location[-1] if location else "plan"), fix))
+    return Problem(where=where, message=message, fix=_fix(item, str(location[-1] if location else "plan"), fix, holder))
 
 
-def _fix(item: Any, field: str, otherwise: str) -> str:
-    kind = item["type"]
+def _fix(item: Any, field: str, otherwise: str, holder: Mapping[str, Any]) -> str:
+    kind, model = item["type"], Step if item["loc"] and item["loc"][0] == "steps" and len(item["loc"]) > 1 else Plan
     if kind == "missing":
         return f"add {field!r}"
     if kind == "extra_forbidden":
-        fields = Step.model_fields if item["loc"][0] == "steps" else Plan.model_fields
-        return likely_fix(field, fields, f"remove {field!r}, or correct its spelling")
+        return _fix_of_unknown(field, model, holder)
     if kind == "string_pattern_mismatch":
         if field == "plan_id":
             return "use letters, digits, '.', '-' and '_' only, at most 128, beginning with a letter or digit"
         return "use letters, digits, '-' and '_' only, at most 64, beginning with a letter or digit"
     by_field = _FIXES.get(field, {})
-    otherwise = by_field.get(kind) or by_field.get(_ANY) or otherwise
-    return otherwise or f"correct the value of {field!r}"
+    fix = by_field.get(kind) or by_field.get(_ANY) or otherwise or f"correct the value of {field!r}"
+    known = model.model_fields.get(field)
+    # models write null for what they leave open
+    return f"leave {field!r} out, or {fix}" if item["input"] is None and known and not known.is_required() else fix
+
+
+def _fix_of_unknown(field: str, model: type[Plan | Step], holder: Mapping[str, Any]) -> str:
+    if model is Plan and field == "plan" and isinstance(holder.get(field), Mapping):
+        return "write the fields that it holds in its place, without 'plan' around them"
+    meant = (_ELSEWHERE if model is Step else _ELSEWHERE_IN_PLAN).get(field)
+    if meant is not None and meant not in holder:
+        return f"write it as {meant!r}"
+    return likely_fix(field, model.model_fields, f"remove {field!r}, or correct its spelling")

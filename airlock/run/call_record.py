@@ -172,7 +172,7 @@ class CallRecord(WireModel):
     token_lost: bool = False
     """True if the call may have left an undo token that was lost with its worker."""
     lost: bool = False
-    """True if an attempt at the call was lost with its worker, which may only be frozen."""
+    """True if an attempt was lost with its worker, which may only be frozen, or if its target may still be at it."""
     receipt: str = Field(default="", exclude_if=is_empty)
     """Proof of the live role that the call returned its output."""
     leaves: dict[str, JsonValue] = Field(default_factory=dict, exclude_if=is_empty)

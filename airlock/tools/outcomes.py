@@ -20,6 +20,8 @@ PUT_OFF: Final = "4xx with a Retry-After"
 ANY: Final = "anything else"
 INPUT_REQUIRED: Final = "input required"
 """An answer of an MCP server that asks for something before it goes on."""
+UNREAD: Final = "unreadable"
+"""An answer of an MCP server over HTTP that is none of the protocol: the library gives it a code of JSON-RPC itself."""
 TOOL_ERROR: Final = "isError"
 """An answer of an MCP tool that says it is an error."""
 _MALFORMED: Final = ("-32700", "-32600", "-32601", "-32602", "-32020")
@@ -184,6 +186,10 @@ TABLE: Final[tuple[Row, ...]] = (
     _refused(
         Asked.MCP_WRITE, *_MALFORMED,
         why="the server takes the request for malformed: it called no tool (JSON-RPC 2.0, 5.1)",
+    ),
+    _doubt(
+        Asked.MCP_WRITE, UNREAD,
+        why="over HTTP, an answer that cannot be read: a 202, a redirect, a 2xx that is neither JSON nor events",
     ),
     _refused(Asked.MCP_WRITE, INPUT_REQUIRED, why="the server asks for input before it goes on, and gets none"),
     _doubt(Asked.MCP_WRITE, TOOL_ERROR, why="the tool may have acted before it failed, unless the operator says otherwise"),

@@ -36,14 +36,14 @@ class Scripted(GenericFakeChatModel):
         return self
 
 
-def script(begun: bool) -> Iterator[AIMessage]:
-    """Search and write in one turn, then finish."""
+def script(asked: bool) -> Iterator[AIMessage]:
+    """Search and write in one turn, unless the stored run has done that; then finish."""
     note = {"path": "agents/langchain.md", "content": "ACME pays in 30 days.\n"}
     calls = [
         {"id": "1", "name": "memory_search", "args": {"query": "acme"}},
         {"id": "2", "name": "file_write", "args": note},
     ]
-    if not begun:
+    if not asked:
         yield AIMessage("", tool_calls=calls)
     yield AIMessage("It is written.")
 
@@ -53,9 +53,12 @@ async def main() -> None:
     tools = AgentTools(TOOLS, agent="clerk", requested_by="rita", only=["memory_search", "file_write"])
     turns = Turns(await Airlock.connect(), tools)
     async with AsyncSqliteSaver.from_conn_string(STATE) as saver:
-        begun = await saver.aget_tuple(THREAD) is not None
+        kept = await saver.aget_tuple(THREAD)
+        begun = kept is not None  # it may have been killed before its model said anything
+        said = kept.checkpoint["channel_values"].get("messages", []) if kept else []
+        asked = any(isinstance(message, AIMessage) for message in said)
         name = os.environ.get("AGENT_MODEL")  # for example openai:gpt-5
-        model = init_chat_model(name) if name else Scripted(messages=script(begun))
+        model = init_chat_model(name) if name else Scripted(messages=script(asked))
         agent = create_agent(model, middleware=[AirlockMiddleware(turns, pause=True)], checkpointer=saver)
         given: Any = Command(resume=True) if begun else {"messages": [("user", TASK)]}
         result = await agent.ainvoke(given, THREAD)

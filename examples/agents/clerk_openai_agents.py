@@ -40,7 +40,9 @@ async def main() -> None:
     agent = Agent(name="clerk", model=model, tools=list(runner.tools()))
 
     async def keep(text: str) -> None:
-        state.write_text(text)
+        whole = state.with_suffix(".new")
+        whole.write_text(text)
+        whole.replace(state)  # killed here, it leaves the state of before or this one, never half of it
 
     given: Any = await RunState.from_string(agent, state.read_text()) if state.exists() else TASK
     options = RunConfig(tracing_disabled="OPENAI_API_KEY" not in os.environ)

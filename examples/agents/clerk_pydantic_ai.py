@@ -47,7 +47,9 @@ async def main() -> None:
     model = os.environ.get("AGENT_MODEL") or FunctionModel(script)  # for example openai:gpt-5
 
     async def keep(messages: str) -> None:
-        state.write_text(messages)
+        whole = state.with_suffix(".new")
+        whole.write_text(messages)
+        whole.replace(state)  # killed here, it leaves the messages of before or these, never half of them
 
     stored = ModelMessagesTypeAdapter.validate_json(state.read_text()) if state.exists() else None
     agent = Agent(model, toolsets=[airlock_toolset(tools)], capabilities=[airlock_capability(turns, keep=keep)])

@@ -106,6 +106,18 @@ def test_without_a_token_an_unknown_failure_of_a_reversible_call_is_in_doubt(att
         assert (found.doubtful, found.after) == (True, getattr(error, "after", 0.0))
 
 
+@pytest.mark.parametrize(("repeats", "kind"), [({}, "in_doubt"), ({"idempotent": True}, "again")])
+def test_a_call_that_its_target_may_still_be_at_is_repeated_only_where_that_is_harmless(repeats, kind):
+    """Another attempt would find the state of before; and a probe that looks meanwhile settles nothing."""
+    request = CallRequest(
+        step=Step(id="s", agent="a", tool="t", confidence=1.0), contract=Contract(tool="t", **REPEATABLE, **repeats),
+        preview=StepPreview(step="s", looked=True, effect="e", args={}, observed="version 1"),
+    )  # fmt: skip
+    found = classify(request, InDoubt("no answer", unfinished=True), "", None)
+    assert (found.kind, found.lost) == (kind, True)
+    assert not classify(request, InDoubt("no answer"), "", None).lost
+
+
 @pytest.mark.parametrize(
     ("asked", "waits"), [(7.0, 7.0), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (math.inf, 86_400.0), (1e300, 86_400.0)]
 )

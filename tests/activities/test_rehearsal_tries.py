@@ -171,6 +171,15 @@ async def test_a_probe_that_gets_no_answer_is_asked_again_and_tells_nothing_in_t
     assert (await environment().run(CompensateActivities(BOX).probe, MADE)).happened is True
 
 
+async def test_a_probe_that_knows_no_more_than_that_it_happened_settles_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(args: Anything, call: ToolCall) -> Probe:
+        return Probe(happened=True, why="it is there")
+
+    monkeypatch.setitem(far.functions, "probe", found)
+    answer = await environment().run(CompensateActivities(BOX).probe, MADE)
+    assert (answer.happened, answer.output, answer.why) == (True, None, "it is there")
+
+
 @pytest.mark.parametrize("error", [ToolFailed("no"), TimeoutError(), RuntimeError("a bug")], ids=str)
 async def test_a_probe_that_fails_otherwise_is_asked_once(error: Exception) -> None:
     TROUBLE["s"] = [error]

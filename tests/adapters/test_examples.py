@@ -4,11 +4,15 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from airlock.client import Airlock
 from airlock.plans.state import State
@@ -93,3 +97,27 @@ async def test_an_example_does_its_work_once_it_is_approved(env: Environment, tm
     assert "Traceback" not in agent.said(), agent.said()
     assert "ACME" in agent.said() or "acme" in agent.said(), agent.said()
     assert written.read_text() == "ACME pays in 30 days.\n"
+
+
+@pytest.mark.slow
+async def test_an_example_that_was_killed_before_its_model_spoke_proposes(env: Environment, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with AsyncSqliteSaver.from_conn_string(str(state)) as saver:
+        agent = create_agent(GenericFakeChatModel(messages=_killed()), checkpointer=saver)
+        with pytest.raises(RuntimeError, match="killed"):
+            await agent.ainvoke({"messages": [("user", "Look up how ACME pays.")]}, {"configurable": {"thread_id": "acme"}})
+    variables = {
+        **env.cli_environment,
+        "AIRLOCK_TOOLS": str(env.folder / ".airlock" / "tools.json"),
+        "AGENT_STATE": str(state),
+        "PYTHONPATH": str(ROOT),
+    }
+    script = str(ROOT / "examples" / "agents" / "clerk_langchain.py")
+    again = Process([sys.executable, script], tmp_path / "again.log", variables, cwd=ROOT)
+    await until(lambda: not again.running, "the example does not end")
+    assert "waiting for plan" in again.said(), again.said()
+
+
+def _killed() -> Iterator[AIMessage]:
+    raise RuntimeError("killed")
+    yield AIMessage("")

@@ -77,6 +77,18 @@ def write_note(name: str, text: str) -> Kept:
 
 
 @server.tool()
+async def write_late(name: str, text: str) -> Kept:
+    """Write a note, also if the call is cancelled: as a tool does whose thread goes on."""
+    note(f"begin {name}")
+    with anyio.CancelScope(shield=True):
+        while (FOLDER / "held").exists():  # noqa: ASYNC110  # another process removes it
+            await anyio.sleep(0.02)
+        (FOLDER / f"{name}.note").write_text(text)
+        note(f"late {name}")
+    return Kept(text=text)
+
+
+@server.tool()
 def remove_note(name: str) -> str:
     """Remove a note."""
     note(f"remove {name}")

@@ -29,6 +29,16 @@ errors = "no_effect"
 """
 
 
+LATE = """
+[mcp.odd.tools.write_late]
+risk = "MEDIUM"
+reversibility = "irreversible"
+timeout = 3
+dry_run = "none"
+probe = { tool = "read_note", args = "{name: args.name}", happened = "answer.text == args.text" }
+"""
+
+
 async def test_an_undo_that_could_not_be_sent_in_time_was_not_made(tmp_path: Path) -> None:
     (tmp_path / "a.note").write_text("before")
     async with attached(odd(tmp_path)) as server:
@@ -99,3 +109,55 @@ async def test_a_secret_in_an_argument_reaches_the_server_alone(
     assert (tmp_path / "a.note").read_text() == "before"
     assert SECRET not in preview
     assert SECRET not in history
+
+
+async def test_a_probe_that_looks_while_the_server_is_still_at_it_settles_nothing(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """A server may go on with a call that was cancelled: "it did not happen" can mean "not yet"."""
+    (tmp_path / "a.note").write_text("before")
+    (tmp_path / "held").touch()
+    async with desk(temporal, odd(tmp_path, tools=NOTES + LATE)) as place:
+        look = step("look", "odd.read_note", name="a")  # the server is up when the short call begins
+        handle = await place.proposed([look, step("write", "odd.write_late", name="a", text="after")])
+        status = await handle.status()
+        assert (await handle.decide("approve", by="alice", digest=status.digest or "")).accepted
+        stopped = await handle.wait_for(State.LOCKED)
+        assert (stopped.state, stopped.steps[1].status) == (State.LOCKED, "in_doubt"), stopped
+        assert "may still be under way" in stopped.steps[1].error
+        (tmp_path / "held").unlink()
+        await logged(tmp_path, "late a")
+        assert (await handle.decide("resolve", by="alice", step="write", outcome="happened", reason="it is there")).accepted
+        assert (await handle.result()).outcome is Outcome.COMPLETED
+    assert (tmp_path / "a.note").read_text() == "after"
+    assert log(tmp_path) == ["begin a", "late a"]
+
+
+@pytest.mark.slow
+async def test_a_reversible_call_that_takes_too_long_is_not_made_again_beside_itself(
+    temporal: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """Its state is the one of the preview until it ends, so that a check before another attempt sees nothing."""
+    (tmp_path / "a.note").write_text("before")
+    (tmp_path / "held").touch()
+    observed = """
+observe = { tool = "read_note", args = "{name: args.name}" }
+compensate = { tool = "write_note", args = "{name: args.name, text: before.text}" }
+"""
+    reversible = (
+        LATE.replace("irreversible", "reversible")
+        .replace("timeout = 3", "timeout = 10")
+        .replace('dry_run = "none"', observed)
+    )
+    async with desk(temporal, odd(tmp_path, tools=NOTES + reversible)) as place:
+        handle = await place.proposed([step("write", "odd.write_late", name="a", text="after")])
+        status = await handle.status()
+        assert (await handle.decide("approve", by="alice", digest=status.digest or "")).accepted
+        stopped = await handle.wait_for(State.LOCKED)
+        assert (stopped.state, stopped.steps[0].status) == (State.LOCKED, "in_doubt"), stopped
+        assert log(tmp_path) == ["begin a"]
+        (tmp_path / "held").unlink()
+        await logged(tmp_path, "late a")
+        assert (await handle.decide("resolve", by="alice", step="write", outcome="happened", reason="it is there")).accepted
+        assert (await handle.result()).outcome is Outcome.COMPLETED
+    assert (tmp_path / "a.note").read_text() == "after"

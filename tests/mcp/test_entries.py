@@ -14,6 +14,7 @@ from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool_document import catalogue_document
 from airlock.tools.loader import load_catalogue
 from airlock.tools.rated.definitions import MAX_TOOLS
+from airlock.tools.rated.mappings import Expression
 from airlock.tools.rated.output_schema import without_refs
 from airlock.tools.rated.own_model import unusable
 
@@ -128,6 +129,15 @@ def test_an_entry_is_the_contract(tmp_path: Path) -> None:
     assert (contract.timeout, contract.max_concurrent, contract.quota) == (5, 2, (10, 60.0))
 
 
+def test_a_tool_that_takes_nothing_gets_nothing(tmp_path: Path) -> None:
+    """`{}` is no JMESPath, and what everyone writes."""
+    rows = {"name": "rows", "input_schema": {"type": "object"}}
+    entries = '[mcp.crm.tools.rows]\nrisk = "LOW"\nreversibility = "read_only"\n' + SET + UNDO
+    entries += 'observe = { tool = "rows", args = "{}" }\n'
+    assert loaded(tmp_path, entries, tools=[*TOOLS, rows]).contract("crm.set").has_dry_run
+    assert Expression("{}", ("args",)).arguments({"args": {"id": "1"}}) == {}
+
+
 def test_an_output_schema_is_the_shape_of_the_output(tmp_path: Path) -> None:
     catalogue = loaded(tmp_path)
     get, drop = catalogue.get("crm.get"), catalogue.get("crm.drop")
@@ -159,6 +169,7 @@ UNDO = 'compensate = { tool = "set", args = "{id: args.id, name: args.name}" }\n
         ('[mcp.crm.tools.set]\ndry_run = "sometimes"\n', ["mcp.crm.tools.set.dry_run"]),
         (SET + 'compensate = { tool = "unset" }\n', ["compensate.tool: the server has no tool 'unset'", "'set'"]),
         (SET + 'compensate = { tool = "set", args = "{id: args.id}" }\n', ["compensate.args: set needs name"]),
+        (SET + 'compensate = { tool = "set", args = "{ }" }\n', ["compensate.args: set needs id, name"]),
         (SET + 'compensate = { tool = "drop", args = "{id: args.id, x: args.id}" }\n', ["drop takes no argument 'x'"]),
         (SET + 'compensate = { tool = "drop", args = "{id: args.idd}" }\n', ["reads args.idd"]),
         (SET + 'compensate = { tool = "drop", args = "{id: arg.id}" }\n', ["reads 'arg', but there is only: args"]),

@@ -120,8 +120,10 @@ async def test_what_a_server_writes_beside_its_messages_is_not_logged(
     assert "Traceback" not in caplog.text
 
 
-def test_a_definition_that_the_protocol_refuses_is_told_by_its_place(tmp_path: Path) -> None:
-    toml = server(tmp_path, [listed("fine", properties()), listed("untyped", {})], {})
+@pytest.mark.parametrize("kind", ["usual", "paged"])
+def test_a_definition_that_the_protocol_refuses_is_told_by_its_place(tmp_path: Path, kind: str) -> None:
+    fine = [listed(name, properties()) for name in ("one", "two", "three")]
+    toml = server(tmp_path, [*fine, listed("untyped", {})], {}, kind)
     with pytest.raises(ConfigError) as error:
         load_catalogue(parse_config(toml, {}))
-    assert "tool 2 of the list: inputSchema.type: Field required, as the protocol says" in str(error.value)
+    assert "tool 4 of the list: inputSchema.type: Field required, as the protocol says" in str(error.value)

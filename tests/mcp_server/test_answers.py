@@ -164,7 +164,7 @@ def test_a_step_that_cannot_go_live_is_named_before_it_is_proposed() -> None:
     [
         ("check_plan", {"goal": "x", "steps": []}, "plan", '{"plan": {"goal": ..., "steps": [...]}}'),
         ("withdraw_plan", {"plan_id": "p"}, "reason", '{"reason": ...}'),
-        ("wait_for_plan", {"plan_id": "p", "seconds": 600}, "seconds", "schema"),
+        ("wait_for_plan", {"plan_id": "p", "seconds": 600}, "seconds", "at most 45"),
     ],
 )  # fmt: skip
 async def test_arguments_that_do_not_fit_are_refused_with_field_reason_and_fix(

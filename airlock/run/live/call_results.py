@@ -24,8 +24,8 @@ from airlock.run.state import Run
 from airlock.run.undo_scope import steps_to_undo
 
 _NOT_YET = (
-    "the probe says that it has not happened, but its worker was lost, may only be frozen, and may still make the call: "
-    "make sure that it has ended, then settle the step"
+    "the probe says that it has not happened, but the call may still be under way: its worker was lost and may only be "
+    "frozen, or its target had not answered. Make sure that it has ended, then settle the step"
 )
 _NOT_KEPT = "its output cannot be kept: it is not JSON, or all outputs together are too large"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired
 
 from mcp import MCPError
-from mcp.types import CallToolResult
+from mcp.types import INVALID_REQUEST, PARSE_ERROR, CallToolResult
 from pydantic import JsonValue, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
@@ -15,10 +15,13 @@ from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.refs import UNKNOWN
 from airlock.tools.mcp.connection import Session, told
 from airlock.tools.mcp.parts import described
-from airlock.tools.outcomes import ANY, INPUT_REQUIRED, Asked, Effect, meaning
+from airlock.tools.outcomes import ANY, INPUT_REQUIRED, UNREAD, Asked, Effect, meaning
 from airlock.tools.rated.definitions import Definition, Definitions
 from airlock.tools.rated.output_schema import without_refs
 from airlock.tools.rated.session import ToolSaidError
+
+_SESSION_GONE = "Session terminated"
+"""The SDK's words for a 404 within a session: the server does not know the session, and has called nothing."""
 
 
 class McpAnswer(TypedDict):
@@ -52,10 +55,11 @@ class ServerSession:
     Args:
         inner: The session.
         pinned: The definitions that the catalogue was made of.
+        over_http: True if the server is reached over HTTP.
     """
 
-    def __init__(self, inner: Session, pinned: Definitions) -> None:
-        self._inner, self._pinned = inner, pinned
+    def __init__(self, inner: Session, pinned: Definitions, *, over_http: bool = False) -> None:
+        self._inner, self._pinned, self._over_http = inner, pinned, over_http
 
     async def output(
         self,
@@ -69,12 +73,18 @@ class ServerSession:
     ) -> Any:
         """Call a tool once, and return its answer as the output of a call; the errors are those of `Session.output`."""
         meta = None if key is None else {"airlock/idempotency-key": key, "airlock/fence": fence}
-        answer = await ask(self._inner, tool, args, writes=writes, meta=meta)
+        answer = await ask(self._inner, tool, args, writes=writes, meta=meta, over_http=self._over_http)
         return output_of(answer, declared=self._pinned[tool].output_schema is not None, writes=writes)
 
 
 async def ask(
-    session: Session, tool: str, args: Mapping[str, Any], *, writes: bool, meta: Mapping[str, Any] | None = None
+    session: Session,
+    tool: str,
+    args: Mapping[str, Any],
+    *,
+    writes: bool,
+    meta: Mapping[str, Any] | None = None,
+    over_http: bool = False,
 ) -> CallToolResult:
     """Call a tool once, and return its answer. The SDK is kept from sending it again, and from answering questions.
 
@@ -87,7 +97,8 @@ async def ask(
     try:
         answer = await session.call_tool(tool, dict(args), meta)
     except MCPError as error:
-        raise _failure(asked, str(error.code), f"{tool}: {error.code} {shorten(error.message, 300)}") from error
+        said = UNREAD if over_http and _of_the_sdk(error) else str(error.code)
+        raise _failure(asked, said, f"{tool}: {error.code} {shorten(error.message, 300)}") from error
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, wrong["loc"]))
@@ -99,6 +110,11 @@ async def ask(
     if answer.is_error:
         raise ToolSaidError(f"{tool}: {shorten(_text(answer) or 'an error without a text', 400)}")
     return answer
+
+
+def _of_the_sdk(error: MCPError) -> bool:
+    """Return True if the SDK may have written an error itself, over HTTP, about an answer that it could not read."""
+    return error.code in (PARSE_ERROR, INVALID_REQUEST) and error.message != _SESSION_GONE
 
 
 def output_of(answer: CallToolResult, *, declared: bool, writes: bool) -> Any:

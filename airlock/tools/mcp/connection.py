@@ -188,7 +188,7 @@ async def _tools(session: ClientSession) -> list[Definition]:
                 params=PaginatedRequestParams(cursor=cursor) if cursor else None
             )
         except ValidationError as error:
-            raise UnusableDefinitions(f"its list of tools cannot be read: {_misfit(error)}") from error
+            raise UnusableDefinitions(f"its list of tools cannot be read: {_misfit(error, len(found))}") from error
         found += [_definition(each) for each in page.tools]
         cursor = page.next_cursor
         if not cursor or len(found) > MAX_TOOLS:
@@ -196,11 +196,12 @@ async def _tools(session: ClientSession) -> list[Definition]:
     raise UnusableDefinitions(f"its list of tools has more than {_PAGES} pages")
 
 
-def _misfit(error: ValidationError) -> str:
+def _misfit(error: ValidationError, before: int) -> str:
+    """Return what is wrong with a page of the list that comes behind some tools of other pages."""
     wrong = error.errors(include_url=False, include_input=False)[0]
     place = [str(part) for part in wrong["loc"]]
     if len(wrong["loc"]) > 1 and isinstance(number := wrong["loc"][1], int):
-        place = [f"tool {number + 1} of the list", ".".join(place[2:])]
+        place = [f"tool {before + number + 1} of the list", ".".join(place[2:])]
     return f"{': '.join(filter(None, place))}: {wrong['msg']}, as the protocol says"
 
 

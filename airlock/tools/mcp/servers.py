@@ -151,7 +151,7 @@ def _system(name: str, server: McpServer, definitions: Definitions) -> RatedSyst
 
     async def reach(call: ToolCall) -> tuple[ServerSession, Definitions]:
         session, found = await call.shared(connected).listed()
-        return ServerSession(session, definitions), found
+        return ServerSession(session, definitions, over_http=server.url is not None), found
 
     return RatedSystem(
         section="mcp",

@@ -1,5 +1,6 @@
 """JMESPath expressions of `[mcp.<server>]`: arguments and answers made of what a call knows. All are checked at start."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ _FIRST_ONLY = frozenset(
 """Kinds of nodes whose later parts look at what the first one has found, not at the whole scope."""
 
 _LITERALS = ("null", "true", "false")
+_EMPTY = re.compile(r"\s*\{\s*\}\s*")
+"""An object without keys, which JMESPath knows as a literal only: nothing else can be meant by it."""
 
 
 class Expression:
@@ -29,8 +32,9 @@ class Expression:
 
     def __init__(self, text: str, scope: Collection[str] = ()) -> None:
         self.text = text
+        self._empty = _EMPTY.fullmatch(text) is not None
         try:
-            self._compiled = jmespath.compile(text)
+            self._compiled = jmespath.compile("`{}`" if self._empty else text)
         except JMESPathError as error:
             raise ContractError(f"{text!r} is no JMESPath: {str(error).splitlines()[0]}") from None
         self.paths = frozenset(_paths(self._compiled.parsed))
@@ -49,7 +53,9 @@ class Expression:
         return any(path[0] == name for path in self.paths)
 
     def keys(self) -> tuple[str, ...] | None:
-        """Return the keys of the object that it makes; None unless it is written as `{key: ..., ...}`."""
+        """Return the keys of the object that it makes; None unless it is written as `{key: ..., ...}` or `{}`."""
+        if self._empty:
+            return ()
         parsed = self._compiled.parsed
         if parsed["type"] != "multi_select_dict":
             return None

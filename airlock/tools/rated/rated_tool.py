@@ -9,7 +9,7 @@ from typing import Any
 
 from airlock.admission.configuration.tool_entries import SelfPreview
 from airlock.base.canonical import canonical_json, digest
-from airlock.base.errors import Stale, ToolFailed
+from airlock.base.errors import InDoubt, Stale, ToolFailed
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.arguments.schema_arguments import SchemaArguments
 from airlock.plans.refs import UNKNOWN, contains_unknown
@@ -111,6 +111,8 @@ class RatedTool:
             if self.observed is not None and await self._after(session, given) == digest(before):
                 raise ToolFailed(f"{error} (and {self.observed.tool} answers as before)") from error
             raise doubtful(error) from error
+        except asyncio.CancelledError:  # its time is over: the system is told to stop, and need not
+            raise InDoubt(f"{self.system} did not answer in time, and may still be at it", unfinished=True) from None
 
     async def dry_run(self, args: SchemaArguments, call: ToolCall) -> Preview:
         """Check that the server has the tools that were pinned, and read what the entry says."""
