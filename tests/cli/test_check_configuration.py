@@ -186,7 +186,7 @@ def test_what_is_suspicious_is_a_warning(
 def test_keys_of_workers_that_are_not_here_are_a_warning(place: Path) -> None:
     code, said = checked('[keys]\nfile = "nowhere"')
     assert code == 0
-    assert "warning: nowhere: No such file or directory; a worker would not start here" in said
+    assert "warning: [keys] file: nowhere: No such file or directory; a worker would not start here" in said
 
 
 def test_what_is_about_a_plan_needs_one(place: Path) -> None:

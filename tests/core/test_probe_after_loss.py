@@ -61,7 +61,7 @@ def test_a_no_settles_only_what_can_have_no_effect_any_more(
         return
     assert run.state is State.LOCKED
     assert "the probe says that it has not happened" in run.why
-    assert "may still make the call" in run.why
+    assert "the call may still be under way" in run.why
     assert "no such mail" in [entry.reason for entry in run.audit if entry.what == "probe_cannot_tell"][-1]
     assert claims == [], "the claim stays: another plan must not make the call either"
     assert say(run, "resolve", step="send", outcome="did_not_happen").accepted

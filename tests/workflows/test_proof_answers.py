@@ -217,7 +217,7 @@ async def test_an_empty_answer_of_a_compensation_parks_and_one_of_a_probe_settle
 
 async def parked(handle, step_id: str):
     status = await handle.status()
-    return status if status.state is State.LOCKED and step_id in status.parked else None
+    return status if status.state is State.LOCKED and step_id in status.parked and not status.in_flight else None
 
 
 async def test_empty_answers_to_the_undo_of_an_ended_plan_wedge_nothing(either, plan):

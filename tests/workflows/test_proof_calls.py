@@ -88,7 +88,8 @@ async def test_what_a_policy_approves_by_itself_is_not_called_again_because_a_me
 
 
 async def parked(handle):
-    return (await handle.status()).parked
+    status = await handle.status()
+    return status.parked if not status.in_flight else None  # until then a decision is refused
 
 
 async def out_of_flight(handle):

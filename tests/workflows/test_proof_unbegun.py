@@ -243,4 +243,4 @@ async def settled(handle: Any) -> Any:
         status = await handle.status()
     except NoAnswer:  # Temporal has more to do than to answer, after a flood of signals
         return None
-    return status if status.parked or status.state.closed else None
+    return status if not status.in_flight and (status.parked or status.state.closed) else None
