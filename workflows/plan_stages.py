@@ -46,7 +46,6 @@ class PlanStages:
         self._run = run
         self._outbox = outbox
         self._display = PlanDisplay(run)
-        self._cancelled = False
         self._cannot_continue = False
         self.votes = Votes(run)
         self.amendments = Amendments(run, self._full, self.votes.policy_now)
@@ -95,10 +94,10 @@ class PlanStages:
 
         Where the policy has rules about who rolls back, stop the plan instead: any client can cancel a workflow.
         """
-        if self._cancelled:
+        if self._run.cancel_heeded:
             return
-        self._cancelled = self._run.cancel_heeded = True
         run, now = self._run, workflow.now()
+        run.cancel_heeded = True
         undo_unapproved = run.undoing is not None and not run.approved
         who, why = "temporal", shorten(workflow.cancellation_reason() or "") or "the workflow was cancelled"
         if undo_unapproved or run.state in (State.MOCK, State.DRY_RUN, State.AWAITING_APPROVAL):
@@ -191,7 +190,7 @@ class PlanStages:
             await workflow.wait_condition(lambda: not (self.votes.judging or self.amendments.waiting))
         if self._run.pending_votes and not self._decided():
             return  # the stage begins again and judges them: the next run would not find them in its history
-        if workflow.cancellation_reason() is not None and not self._cancelled:
+        if workflow.cancellation_reason() is not None and not self._run.cancel_heeded:
             self.cancel()
             return
         run = self._run
