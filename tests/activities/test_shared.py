@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +24,7 @@ from airlock.plans.plan import Step
 from airlock.testing import check_tool, run_plan
 from airlock.testing.plan_run import PERMISSIVE
 from examples.shared_client import free_rooms
+from tests.threaded_server import threaded_server
 
 WITHIN = 30.0
 
@@ -313,18 +314,12 @@ async def test_the_example_asks_with_one_client_under_its_secret(monkeypatch: py
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Booking)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    try:
+    with threaded_server(Booking) as origin:
         report = await check_tool(
             free_rooms, {"building": "north"}, snapshot=lambda: 0, secrets={"BOOKING_TOKEN": "t0ken-of-booking"},
-            settings={"rooms": {"url": f"http://127.0.0.1:{server.server_address[1]}"}},
+            settings={"rooms": {"url": origin}},
         )  # fmt: skip
-    finally:
-        server.shutdown()
-        server.server_close()
     assert "the live call returns the declared shape" in report.kept
     assert {(path, token) for path, token, _ in asked} == {("/free?building=north", "Bearer t0ken-of-booking")}
     assert len(asked) == 2

@@ -11,18 +11,12 @@ import pytest
 
 from airlock.client import Airlock
 from airlock.plans.state import State
-from devtools.environment import Environment
 from tests.cli.conftest import Starter, new_key, note_plan, starter_on_terminal
 from tests.workflows.conftest import until
 
 pytestmark = pytest.mark.slow
 PlanFile = Callable[..., str]
 GREEN, RED = "\x1b[32m", "\x1b[31m"
-
-
-@pytest.fixture
-def airlock(env: Environment) -> Airlock:
-    return Airlock(env.client)
 
 
 async def waiting(airlock: Airlock, plan_id: str, unlike: str | None = None) -> str:

@@ -50,11 +50,6 @@ async def env(tmp_path_factory: pytest.TempPathFactory, slow: Slow) -> AsyncIter
         yield running
 
 
-@pytest.fixture
-def airlock(env: Environment) -> Airlock:
-    return Airlock(env.client)
-
-
 @pytest.fixture(autouse=True)
 async def open_gate(env: Environment) -> AsyncIterator[None]:
     """Yield every test begins and ends with nothing locked."""

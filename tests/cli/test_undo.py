@@ -8,16 +8,10 @@ import pytest
 
 from airlock.client import Airlock
 from airlock.plans.state import State
-from devtools.environment import Environment
 from tests.cli.conftest import Said, Starter, note_plan
 from tests.signers import SshPerson
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def airlock(env: Environment) -> Airlock:
-    return Airlock(env.client)
 
 
 async def ended(airlock: Airlock, plan: dict[str, Any]) -> None:

@@ -1,10 +1,9 @@
 """A browser as a tool: a page is filled in and submitted in a real Chromium, and undone by what the page offers."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -18,6 +17,7 @@ from airlock.tools.rated.definitions import definitions_text
 from devtools.chromium import chromium
 from tests.mcp.plans import desk, step
 from tests.mcp.test_real_servers import NODE, node, section
+from tests.threaded_server import threaded_server
 
 ENTRIES = """
 [mcp.web.tools.browser_navigate]
@@ -80,13 +80,8 @@ def guest_book() -> Iterator[tuple[Guests, str]]:
         def log_message(self, *_args: object) -> None:
             """Keep the output of the tests free of it."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield guests, f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with threaded_server(Handler) as origin:
+        yield guests, f"{origin}/"
 
 
 async def test_a_page_is_filled_in_submitted_and_undone(temporal: WorkflowEnvironment, tmp_path: Path) -> None:

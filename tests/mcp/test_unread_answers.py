@@ -1,16 +1,16 @@
 """Answers over HTTP that the SDK cannot read: it gives them the codes by which servers refuse a request."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from airlock.base.errors import InDoubt, ToolFailed
 from tests.mcp.attached import attached
+from tests.threaded_server import threaded_server
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -58,15 +58,8 @@ def answering(reply: Reply) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/mcp"
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with threaded_server(Handler) as origin:
+        yield f"{origin}/mcp"
 
 
 def section(url: str) -> str:

@@ -1,11 +1,12 @@
 """A service with prepared answers."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.threaded_server import threaded_server
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,5 @@ def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[Asked]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with threaded_server(Handler) as origin:
+        yield origin, asked

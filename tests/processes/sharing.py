@@ -5,11 +5,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.processes.harness import READY, free_port, until
 from tests.processes.registry import Stage, scenario
+from tests.threaded_server import threaded_server
 
 
 class Bell:
@@ -48,16 +49,11 @@ def ringing() -> Iterator[Bell]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    bell.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
-        yield bell
-    finally:
-        bell.go_on.set()
-        server.shutdown()
-        server.server_close()
+    with threaded_server(Handler) as bell.url:
+        try:
+            yield bell
+        finally:
+            bell.go_on.set()
 
 
 def three(plan_id: str) -> dict[str, Any]:
