@@ -129,7 +129,11 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 
 async def awaiting(handle: PlanHandle) -> Any:
-    status = await handle.wait_for(State.AWAITING_APPROVAL)
+    try:
+        async with asyncio.timeout(120.0):
+            status = await handle.wait_for(State.AWAITING_APPROVAL)
+    except TimeoutError:
+        pytest.fail(f"the plan does not wait for approval: {await handle.status()}")
     assert status.state is State.AWAITING_APPROVAL, status
     return status
 

@@ -76,6 +76,7 @@ async def test_what_a_policy_approves_by_itself_is_not_called_again_because_a_me
         await mallory.signal("lock", {"by": "mallory", "reason": "mine"})
         await where.attacker.cancel_by_id(workflow_id, "a:live")
         assert (await until(lambda: parked(handle))) == ("a",)
+        await until(lambda: _told(where, document))  # a word that comes after the unlock locks the plan again
         await mallory.signal("resolve", {"by": "mallory", "step": "a", "outcome": "did_not_happen", "reason": "lie"})
         await mallory.signal("unlock", {"by": "mallory", "reason": "go on"})
         await awaiting(handle)
@@ -112,6 +113,12 @@ async def test_a_call_dropped_before_any_worker_began_it_is_not_in_doubt(either,
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
     assert times(document, "a") == 1
+
+
+async def _told(where: Place, document: dict) -> bool:
+    """Return True once the worker has told the plan that it began a call of which Temporal does not know any more."""
+    events = await where.attacker.events(names.plan_workflow_id(document["plan_id"]))
+    return any(event.workflow_execution_signaled_event_attributes.signal_name == names.SENT_BACK for event in events)
 
 
 async def _commanded(where: Place, document: dict) -> bool:
