@@ -105,12 +105,14 @@ class PlanStages:
                 decide(run, "abort", Abort(by=who, reason=why), now)
                 return
             decide(run, "lock", Lock(by=who, reason=why), now)
+        if run.state is State.ROLLBACK:
+            return
         if asked := asked_of_rollback(run):
             refused = f"a cancelled workflow is not rolled back here, but stopped: a rollback needs a decision {asked}"
             run.record(AuditKind.REFUSED, "rollback", now, by=who, reason=shorten(refused))
             if run.state is State.LIVE:
                 decide(run, "lock", Lock(by=who, reason=why), now)
-        elif run.state is not State.ROLLBACK:
+        else:
             decide(run, "rollback", Rollback(by=who, reason=why), now)
 
     async def _run_stage(self) -> None:

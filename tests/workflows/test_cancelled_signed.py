@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 from airlock.client import PlanHandle
 from airlock.client.plan_history import read_plan
@@ -115,6 +116,29 @@ async def test_a_cancellation_lifts_no_lock(airlock_with, plan):
     await until(lambda: _heeded(handle))
     status = await handle.status()
     assert (status.state, WORLD.state[handle.plan_id]) == (State.LOCKED, {"a": 1, "b": 2})
+
+
+async def test_a_cancellation_changes_nothing_while_people_roll_back(airlock_with, plan):
+    airlock = await airlock_with(**SIGNED)
+    document = two_steps(plan)
+    hold = WORLD.hold(document["plan_id"], "two")
+    handle = await airlock.submit(document)
+    assert (await approve(handle)).accepted
+    await until(lambda: (handle.plan_id, "two") in WORLD.running)
+    assert (await say(handle, "rollback", BOB)).accepted
+    await handle.workflow.cancel()
+    await until(lambda: _answered(handle))
+    hold.set()
+    result = await asyncio.wait_for(handle.result(), 60)
+    assert (result.outcome, result.undone) == ("aborted", ("one", "two"))
+    assert [entry for entry in (await handle.audit()).entries if entry.kind is AuditKind.REFUSED] == []
+
+
+async def _answered(handle: PlanHandle) -> bool:
+    """Return True once a worker has carried out the workflow task that told of the cancellation."""
+    kinds = [event.event_type async for event in handle.workflow.fetch_history_events()]
+    asked = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+    return asked in kinds and EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in kinds[kinds.index(asked) :]
 
 
 async def test_a_plan_of_which_nothing_is_live_is_still_ended_by_a_cancellation(airlock_with, plan):
