@@ -1,10 +1,7 @@
 """The decisions of a session. Each is the update of a plan or of the live gate, under the name of who signed in."""
 
 import json
-import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,56 +23,15 @@ from airlock.console.context import Console, Form, Refusal, back, one, required
 from airlock.console.passkeys import signing_options
 from airlock.console.rendering import plan_path
 from airlock.console.sessions import Notice, Session
+from airlock.console.tickets import Tickets, Wanted
 from airlock.program import as_started
 from airlock.run.messages import MESSAGES
 from airlock.signing.evidence import DecisionEvidence
 
 MOST_AT_ONCE = 100
 """Plans that one form approves."""
-_TICKETS = 5_000
-_TICKETS_OF_ONE = 40
-"""Tickets of one session: one who asks for more loses the oldest of the own, and none of another person's."""
 _UNDO = "undo"
 """The name of the request for an undo after the end, in addresses of this console."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One decision, as its form says it."""
-
-    decision: str
-    fields: Mapping[str, Any]
-    plan_id: str | None = None
-    """None for a decision about the live gate."""
-
-
-@dataclass
-class Tickets:
-    """Decisions that wait for the passkey of their person, in bounded memory; each is good once."""
-
-    known: "OrderedDict[str, tuple[str, Wanted, ToSign]]" = field(default_factory=OrderedDict)
-
-    def add(self, session: Session, wanted: Wanted, signed: ToSign) -> str:
-        """Keep a decision for its session, and return its ticket."""
-        name = secrets.token_urlsafe(24)
-        self.known[name] = (session.csrf, wanted, signed)
-        own = [known for known, (owner, _, _) in self.known.items() if owner == session.csrf]
-        for known in own[:-_TICKETS_OF_ONE]:
-            del self.known[known]
-        while len(self.known) > _TICKETS:
-            self.known.popitem(last=False)
-        return name
-
-    def take(self, session: Session, name: str, wanted: Wanted) -> ToSign:
-        """Return the decision of a ticket.
-
-        Raises:
-            Refusal: If it is none of this session, or another decision than the form says.
-        """
-        owner, known, signed = self.known.pop(name, ("", None, None))
-        if signed is None or owner != session.csrf or known != wanted:
-            raise Refusal("this is not the decision that was signed: open the page again")
-        return signed
 
 
 class Decisions:

@@ -14,11 +14,11 @@ from temporalio.testing import WorkflowEnvironment
 from airlock import serving
 from airlock.base.incoming import Verdict
 from airlock.client.signing import ToSign
-from airlock.console import context, decisions, watch
-from airlock.console.context import Console, Visit
-from airlock.console.decisions import Tickets, Wanted
+from airlock.console import context, watch
+from airlock.console.context import Console, Refusal, Visit
 from airlock.console.people import People
 from airlock.console.sessions import MOST_NOTICES, MOST_OF_ONE, Session, Sessions
+from airlock.console.tickets import TICKETS_OF_ONE, Tickets, Wanted
 from tests.console.desk import Desk, desk_in
 from tests.console.provider import CLIENT, Provider, provider
 from tests.console.web import Web
@@ -71,10 +71,10 @@ def test_who_asks_for_many_signatures_takes_no_ticket_from_another_person() -> N
     hers = tickets.add(olga, wanted, signed)
     names = [tickets.add(mallory, wanted, signed) for _ in range(1_000)]
     assert tickets.take(olga, hers, wanted) is signed
-    assert len(tickets.known) == decisions._TICKETS_OF_ONE
-    with pytest.raises(decisions.Refusal):
+    assert len(tickets.known) == TICKETS_OF_ONE
+    with pytest.raises(Refusal):
         tickets.take(mallory, names[0], wanted)
-    with pytest.raises(decisions.Refusal):
+    with pytest.raises(Refusal):
         tickets.take(olga, names[-1], wanted)
 
 
