@@ -62,7 +62,7 @@ async def test_a_wide_plan_makes_every_call_once_and_is_rolled_back_to_its_root(
     gate = WORLD.hold(plan_id, "hold")
     handle = await airlock.submit(document)
     await approved(handle)
-    await until(lambda: (plan_id, "hold") in WORLD.running)
+    await until(lambda: (plan_id, "hold") in WORLD.running, seconds=400.0)
     assert set(WORLD.state[plan_id]) >= {f"k{n}" for n in range(count)}
     assert all(WORLD.attempts[f"{plan_id}/s{n:04d}"] == 1 for n in range(count))
     assert (await handle.decide("rollback", by="op", reason="undo", to_step="root")).accepted
