@@ -89,7 +89,7 @@ async def test_an_agent_withdraws_its_own_plan_and_only_before_it_is_live(place:
         assert await reaches(client, locked, "locked")
 
 
-async def test_an_id_that_is_taken_is_refused_alike_whoever_has_it(place: Place) -> None:
+async def test_an_id_that_is_taken_is_refused_alike_for_all_agents(place: Place) -> None:
     async with Client(place.stdio()) as client, Client(place.stdio(OTHER)) as other:
         for agent, plan_id in ((client, "taken-by-claude"), (other, "taken-by-gpt")):
             assert (await asked(agent, "propose_plan", plan=write_plan("agents/id.md", plan_id=plan_id)))["ok"]
