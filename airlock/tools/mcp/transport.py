@@ -52,7 +52,10 @@ async def client_of(server: McpServer, secret: Resolve, errors: TextIO) -> Async
         headers = {name: _resolved(value, secret) for name, value in server.headers.items()}
         async with (
             httpx2.AsyncClient(
-                headers=headers, timeout=_PATIENCE, transport=StatusTransport(httpx2.AsyncHTTPTransport(trust_env=False))
+                headers=headers,
+                timeout=_PATIENCE,
+                transport=StatusTransport(httpx2.AsyncHTTPTransport(trust_env=False)),
+                trust_env=False,
             ) as http,
             Client(streamable_http_client(server.url, http_client=http), client_info=about, cache=None) as client,
         ):
