@@ -129,6 +129,8 @@ def _outcomes() -> Iterator[str]:
     yield ""
     yield "A `Retry-After` is waited for in each case in which there is another attempt, up to a day; if the target asks for"
     yield "more, there is none."
+    yield ""
+    yield "An MCP server over HTTP may answer a call by an HTTP error alone: it means what it means for an HTTP request."
     for asked in Asked:
         yield from ("", f"## {asked.value}", "", "| answer | effect | again | why |", "| --- | --- | --- | --- |")
         for row in rows(asked):

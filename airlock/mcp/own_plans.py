@@ -1,4 +1,7 @@
-"""The plans of one agent. A plan of anyone else is told apart from none at all by nothing."""
+"""The plans of one agent. A plan of anyone else is told apart from none at all by nothing that is asked of it.
+
+A proposal tells more: ids are shared by all plans, and one that is taken is refused.
+"""
 
 import asyncio
 from dataclasses import dataclass

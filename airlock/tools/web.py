@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import JsonValue
 
@@ -199,7 +199,7 @@ def _lost(asked: Asked, what: str, error: Exception) -> ToolFailed | InDoubt:
 
 
 def _failure(asked: Asked, what: str, response: "httpx.Response", said: str) -> TargetRefused | InDoubt:
-    status, found, after = response.status_code, meaning(asked, response.status_code), _retry_after(response.headers)
+    status, found, after = response.status_code, meaning(asked, response.status_code), retry_after(response.headers)
     if after is not None and 400 <= status < 500 and found.effect is Effect.NONE and not found.again:
         found = meaning(asked, PUT_OFF)
     message = f"{what} was answered {status}{f': {said}' if said else ''}"
@@ -212,9 +212,16 @@ def _failure(asked: Asked, what: str, response: "httpx.Response", said: str) -> 
     return TargetRefused(message, status, retry=found.again, after=after)
 
 
-def _retry_after(headers: "httpx.Headers") -> float | None:
+class Headers(Protocol):
+    """The headers of an answer, of whichever library."""
+
+    def get_list(self, key: str) -> list[str]:
+        """Return the values of a header, which may come several times."""
+
+
+def retry_after(headers: Headers) -> float | None:
     """Return the seconds that the server asks to wait, the longest of several; None if its header is missing or invalid."""
-    sent = _date(headers.get("date", ""))
+    sent = _date(", ".join(headers.get_list("date")))
     waits = [_wait(asked.strip(), sent) for asked in headers.get_list("retry-after")]
     return max((wait for wait in waits if wait is not None), default=None)
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from airlock.activities.functions.secrets import Secrets
-from airlock.base.errors import ToolFailed
+from airlock.base.errors import InDoubt, ToolFailed
 from airlock.tools.mcp import connection
 from airlock.tools.mcp.child import error_log
 from airlock.tools.rated.definitions import Definition, changes, definitions_of, definitions_text
@@ -68,6 +70,26 @@ async def test_a_busy_server_is_not_closed_under_a_call_of_another_step(
         (tmp_path / "go").touch()
         assert (await busy)["text"] == "busy", "its session was closed by another call"
         assert (await server.run("raw.read", tag="third"))["text"] == "third"
+
+
+async def test_a_server_that_hangs_is_started_again_by_short_calls_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LIST_WITHIN", 5.0)
+    async with attached(raw(tmp_path)) as server:
+        await server.run("raw.read", tag="first")
+        busy = asyncio.create_task(server.run("raw.write", tag="busy"))
+        await begun(tmp_path, "busy")
+        busy.cancel()
+        with pytest.raises(InDoubt):
+            await busy
+        deadline = time.monotonic() + 40  # it hangs for a minute
+        while True:
+            with suppress(ToolFailed):
+                async with asyncio.timeout(4):
+                    assert (await server.run("raw.read", tag="again"))["text"] == "again"
+                    break
+            assert time.monotonic() < deadline, "the server is not started again"
 
 
 async def test_one_call_does_not_close_the_session_that_another_has_opened(tmp_path: Path) -> None:

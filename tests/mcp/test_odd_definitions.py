@@ -127,3 +127,10 @@ def test_a_definition_that_the_protocol_refuses_is_told_by_its_place(tmp_path: P
     with pytest.raises(ConfigError) as error:
         load_catalogue(parse_config(toml, {}))
     assert "tool 4 of the list: inputSchema.type: Field required, as the protocol says" in str(error.value)
+    assert "let its author correct it" in error.value.problems[0].fix, "no file of definitions would help"
+
+
+def test_two_tools_of_one_name_are_the_authors_to_correct(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two tools of one name: one ") as error:
+        load_catalogue(parse_config(server(tmp_path, [listed("one", properties())] * 2, {}), {}))
+    assert "let its author correct it" in error.value.problems[0].fix

@@ -1,7 +1,7 @@
-"""Answers over HTTP that the SDK cannot read: it gives them the codes by which servers refuse a request."""
+"""Answers over HTTP that the SDK cannot read, or of which it leaves out the status: what they say of a call."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -21,11 +21,12 @@ INITIALIZED = {
 }
 TOOLS = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("look", "write")]}
 Reply = tuple[int, str, bytes]
+NO_HEADERS: Mapping[str, str] = {}
 READS = '[mcp.h.tools.look]\nrisk = "LOW"\nreversibility = "read_only"\n'
 
 
 @contextmanager
-def answering(reply: Reply) -> Iterator[str]:
+def answering(reply: Reply, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[str]:
     """A server that answers each call of a tool by one reply, whatever the call has done."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,6 +52,8 @@ def answering(reply: Reply) -> Iterator[str]:
                 self.send_header("content-type", media)
             if status == 307:
                 self.send_header("location", "http://127.0.0.1:9/elsewhere")
+            for name, value in headers.items() if status == reply[0] else ():
+                self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -99,4 +102,45 @@ async def test_a_refusal_of_the_server_stays_one(reply: Reply, says: str) -> Non
     with answering(reply) as url:
         async with attached(section(url)) as server:
             with pytest.raises(ToolFailed, match=says):
+                await server.run("h.write")
+
+
+@pytest.mark.parametrize(
+    ("reply", "retry"),
+    [
+        ((401, "", b""), False),
+        ((403, "text/html", b"<p>no</p>"), False),
+        ((413, JSON, b'{"error": "too large"}'), False),
+        ((429, JSON, b'{"error": "slow down"}'), True),
+    ],
+)
+async def test_a_call_that_http_turned_away_was_not_made(reply: Reply, retry: bool) -> None:
+    with answering(reply) as url:
+        async with attached(section(url)) as server:
+            with pytest.raises(ToolFailed, match=f"the server answered {reply[0]}") as failed:
+                await server.run("h.write")
+    assert failed.value.retry is retry
+
+
+async def test_an_http_error_that_says_when_to_come_back_is_tried_again_then() -> None:
+    with answering((403, "", b""), {"retry-after": "7"}) as url:
+        async with attached(section(url)) as server:
+            with pytest.raises(ToolFailed) as failed:
+                await server.run("h.write")
+    assert (failed.value.retry, failed.value.after) == (True, 7.0)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (500, "", b""),
+        (502, "text/html", b"<p>bad gateway</p>"),
+        (408, "", b""),
+        (429, JSON, b'{"jsonrpc": "2.0", "id": ID, "error": {"code": -32000, "message": "the server answered 429"}}'),
+    ],
+)
+async def test_an_error_at_an_unknown_point_leaves_a_write_in_doubt(reply: Reply) -> None:
+    with answering(reply) as url:
+        async with attached(section(url)) as server:
+            with pytest.raises(InDoubt, match=f"the server answered {reply[0]}"):
                 await server.run("h.write")

@@ -89,6 +89,18 @@ async def test_an_agent_withdraws_its_own_plan_and_only_before_it_is_live(place:
         assert await reaches(client, locked, "locked")
 
 
+async def test_an_id_that_is_taken_is_refused_alike_for_all_agents(place: Place) -> None:
+    async with Client(place.stdio()) as client, Client(place.stdio(OTHER)) as other:
+        for agent, plan_id in ((client, "taken-by-claude"), (other, "taken-by-gpt")):
+            assert (await asked(agent, "propose_plan", plan=write_plan("agents/id.md", plan_id=plan_id)))["ok"]
+        refused = {}
+        for plan_id in ("taken-by-claude", "taken-by-gpt"):
+            answer = await asked(client, "propose_plan", plan=write_plan("agents/other.md", plan_id=plan_id))
+            refused[plan_id] = json.dumps(answer).replace(plan_id, "ID")
+        assert refused["taken-by-claude"] == refused["taken-by-gpt"]
+        assert "other content" in refused["taken-by-gpt"]
+
+
 async def test_an_agent_amends_its_own_plan_and_a_person_approves_what_changed(place: Place) -> None:
     first = write_plan("agents/kept.md")["steps"][0]
     second = {**write_plan("agents/wrong.md")["steps"][0], "id": "v"}

@@ -15,7 +15,8 @@ from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.plans.refs import UNKNOWN
 from airlock.tools.mcp.connection import Session, told
 from airlock.tools.mcp.parts import described
-from airlock.tools.outcomes import ANY, INPUT_REQUIRED, UNREAD, Asked, Effect, meaning
+from airlock.tools.mcp.statuses import HttpRefusal, refusal_of
+from airlock.tools.outcomes import ANY, INPUT_REQUIRED, PUT_OFF, UNREAD, Asked, Effect, meaning
 from airlock.tools.rated.definitions import Definition, Definitions
 from airlock.tools.rated.output_schema import without_refs
 from airlock.tools.rated.session import ToolSaidError
@@ -97,6 +98,8 @@ async def ask(
     try:
         answer = await session.call_tool(tool, dict(args), meta)
     except MCPError as error:
+        if refusal := refusal_of(error):
+            raise _refused(refusal, f"{tool}: {error.message}", writes=writes) from error
         said = UNREAD if over_http and _of_the_sdk(error) else str(error.code)
         raise _failure(asked, said, f"{tool}: {error.code} {shorten(error.message, 300)}") from error
     except ValidationError as error:
@@ -110,6 +113,18 @@ async def ask(
     if answer.is_error:
         raise ToolSaidError(f"{tool}: {shorten(_text(answer) or 'an error without a text', 400)}")
     return answer
+
+
+def _refused(refusal: HttpRefusal, message: str, *, writes: bool) -> ToolFailed | InDoubt:
+    """Return what an HTTP error in the place of an answer means: what it means for any other request over HTTP."""
+    asked = Asked.HTTP_WRITE if writes else Asked.HTTP_READ
+    found = meaning(asked, refusal.status)
+    if refusal.after is not None and refusal.status < 500 and found.effect is Effect.NONE:
+        found = meaning(asked, PUT_OFF)
+    after = refusal.after or 0.0
+    if found.effect is Effect.DOUBT:
+        return InDoubt(f"{message} ({found.why})", after=after)
+    return ToolFailed(message, retry=found.again, after=after if found.again else 0.0)
 
 
 def _of_the_sdk(error: MCPError) -> bool:

@@ -4,6 +4,7 @@ A session must be closed by the task that opened it, so each has a task of its o
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -21,6 +22,8 @@ _PAGES = 50
 """Pages of a list of tools."""
 LIST_WITHIN = 15.0
 """Seconds for the list of tools of an open session."""
+_LIST_AGAIN_WITHIN = 1.0
+"""Seconds for it if earlier calls have waited for it in vain as long."""
 _CLOSE_WITHIN = 8.0
 """Seconds for the end of a session; the SDK ends the process of a server after four."""
 
@@ -38,6 +41,27 @@ class Session:
     def __init__(self, inner: ClientSession) -> None:
         self.inner = inner
         self.under_way = 0
+        self._silent_since: float | None = None
+
+    async def tools(self) -> list[Definition]:
+        """Return the tools of the server, by a list that no cache answers.
+
+        Calls that end before their list has come wait for it together: a server that hangs would otherwise never be found
+        out by calls that are shorter than the wait for a list.
+
+        Raises:
+            TimeoutError: If the server does not answer in time.
+        """
+        began = time.monotonic()
+        silent = 0.0 if self._silent_since is None or self.under_way else began - self._silent_since
+        try:
+            async with asyncio.timeout(max(LIST_WITHIN - silent, _LIST_AGAIN_WITHIN)):
+                found = await _tools(self.inner)
+        except asyncio.CancelledError:
+            self._silent_since = self._silent_since or began
+            raise
+        self._silent_since = None
+        return found
 
     async def call_tool(self, tool: str, args: dict[str, Any], meta: Mapping[str, Any] | None) -> Any:
         """Call a tool once; the SDK is kept from asking the tool again when it wants input."""
@@ -74,8 +98,7 @@ class Connection:
             owner: _Owner | None = None
             try:
                 owner = await self._open()
-                async with asyncio.timeout(LIST_WITHIN):
-                    return owner.session, definitions_of(await _tools(owner.session.inner))
+                return owner.session, definitions_of(await owner.session.tools())
             except UnusableDefinitions as error:
                 raise ToolFailed(f"MCP server {self._server!r}: {error}") from error
             except Exception as error:  # noqa: BLE001  # transports raise errors of their own

@@ -100,7 +100,11 @@ def ask_definitions(name: str, server: McpServer, secret: Resolve) -> dict[str, 
             errors.seek(0)
             said = _last_words(hide(errors.read()))
             message = f"{error}{f' (it wrote: {said})' if said else ''}"
-            fix = f"make it start here, or name a file made by `airlock tools import {name}` in definitions"
+            fix = (
+                "let its author correct it: none of its tools is offered before"
+                if isinstance(error.__cause__, UnusableDefinitions)
+                else f"make it start here, or name a file made by `airlock tools import {name}` in definitions"
+            )
             raise ConfigError([Problem(where=f"mcp.{name}", message=message, fix=fix)]) from error
 
 

@@ -15,6 +15,7 @@ from airlock.admission.configuration.mcp_config import McpServer
 from airlock.admission.configuration.tool_entries import Given, SecretName
 from airlock.program import version
 from airlock.tools.mcp.child import tethered
+from airlock.tools.mcp.statuses import StatusTransport
 
 _PATIENCE = httpx2.Timeout(30.0, read=None)
 """Seconds for a connection; the contract of a tool says how long its answer may take."""
@@ -50,7 +51,12 @@ async def client_of(server: McpServer, secret: Resolve, errors: TextIO) -> Async
     if server.url is not None:
         headers = {name: _resolved(value, secret) for name, value in server.headers.items()}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=_PATIENCE, trust_env=False) as http,
+            httpx2.AsyncClient(
+                headers=headers,
+                timeout=_PATIENCE,
+                transport=StatusTransport(httpx2.AsyncHTTPTransport(trust_env=False)),
+                trust_env=False,
+            ) as http,
             Client(streamable_http_client(server.url, http_client=http), client_info=about, cache=None) as client,
         ):
             yield client

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from airlock.base.canonical import canonical_json, differences, digest, require_
 from airlock.base.errors import AirlockError
 from airlock.base.model import FileModel
 from airlock.base.text import listed, shorten
+from airlock.base.visible import visible
 
 MAX_TOOLS = 500
 """Tools of one server."""
@@ -54,7 +56,8 @@ def definitions_of(found: Sequence[Definition]) -> dict[str, Definition]:
         raise UnusableDefinitions(f"it has more than {MAX_TOOLS} tools")
     by_name = {each.name: each for each in sorted(found, key=lambda each: each.name)}
     if len(by_name) != len(found):
-        raise UnusableDefinitions("it has two tools of one name")
+        twice = next(name for name, count in Counter(each.name for each in found).items() if count > 1)
+        raise UnusableDefinitions(f"it has two tools of one name: {visible(shorten(twice, _SHOWN))}")
     try:
         require_bounded([each.model_dump() for each in found])
         size = len(canonical_json([each.model_dump() for each in found]))
