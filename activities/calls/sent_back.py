@@ -7,9 +7,12 @@ history tells that its first attempt made a call.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.activities.calls.still_mine import clock, question
@@ -25,6 +28,9 @@ T = TypeVar("T")
 _WITHIN = 60.0
 """Seconds in which a worker tries to reach Temporal, which any client can keep busy."""
 _PAUSE = 1.0
+_WORD_PAUSE = 0.1
+_WORD_TRY = timedelta(seconds=1)
+"""Time of one attempt to tell the run: the SDK's own pauses between attempts become longer than the run waits."""
 _BUSY = (
     RPCStatusCode.RESOURCE_EXHAUSTED,
     RPCStatusCode.UNAVAILABLE,
@@ -97,14 +103,25 @@ class SentBackCalls:
         word = SentBack(run_id=info.workflow_run_id or "", fence=calls[0].fence or 0, begun=begun)
         run = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
         try:
-            await _patiently(lambda: run.signal(names.SENT_BACK, word))
+            await _patiently(lambda: _say(run, word), pause=_WORD_PAUSE)
         except RPCError as error:  # the run is closed, or has had too many signals, after which it believes no silence
             activity.logger.warning("the plan was not told that a call had begun: %s", error)
         # not before: the end of the work ends the watch, and then this is the only word
         self._told = True
 
 
-async def _patiently(ask: Callable[[], Awaitable[None]]) -> None:
+async def _say(run: WorkflowHandle[Any, Any], word: SentBack) -> None:
+    """Send the word to the run once.
+
+    Temporal takes no signal of a run while a client holds a task that it has tried to close the run with before. What is
+    refused for another reason, such as the heartbeat of a forgotten attempt, lets it read the run again, and forget that.
+    """
+    with suppress(RPCError, AsyncActivityCancelledError, RuntimeError):
+        await own_handle().heartbeat(rpc_timeout=_WORD_TRY)
+    await run.signal(names.SENT_BACK, word, rpc_timeout=_WORD_TRY)
+
+
+async def _patiently(ask: Callable[[], Awaitable[None]], pause: float = _PAUSE) -> None:
     """Ask something of Temporal, again while it is busy.
 
     Raises:
@@ -117,4 +134,4 @@ async def _patiently(ask: Callable[[], Awaitable[None]]) -> None:
         except RPCError as error:
             if error.status not in _BUSY or clock() > until:
                 raise
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)

@@ -28,9 +28,14 @@ _OTHER_NAMES = {
     "Cjk": "Han", "Ideographic": "Han", "Hangzhou": "Han", "Hentaigana": "Hiragana", "Turned": "Latin", "Roman": "Latin",
 }  # fmt: skip
 """The few first words of names that are not the script."""
-_SEPARATORS = "[\u2024\u3002\uff61\ufe52\u2215\u2044\u29f8\u2571\u27cb\u2236\u02d0\ua789\ufe55\u0589\u05c3\ufe6b]"
+_SEPARATORS = (
+    "[\u2024\u3002\uff61\ufe52\u2215\u2044\u29f8\u2571\u27cb\u2236\u02d0\ua789\ufe55\u0589\u05c3\ufe6b"
+    "\u2010\u2011\u02d7\ufe63\u037e]"
+)
 _SEPARATOR = re.compile(rf"(?<=[A-Za-z]){_SEPARATORS}(?=[A-Za-z0-9.@/-])|(?<=[0-9.@/-]){_SEPARATORS}(?=[A-Za-z])")
-"""Look-alikes of the ASCII separators of addresses and paths, beside ASCII letters; a sentence or a fraction has others."""
+"""Look-alikes of the ASCII separators of addresses, paths and commands, hyphens among them, beside ASCII letters.
+
+A sentence or a fraction has others, such as a dash."""
 _CHUNK = re.compile(r"\S+")
 _ADDRESS = re.compile(r"\w@\w|://|\w\.\w")
 """An address is one word with all its separators: in `jo@xyz.com` with a Cyrillic

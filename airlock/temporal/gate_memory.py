@@ -6,15 +6,14 @@ from datetime import UTC
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Status
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
-from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.base.names import ATTRIBUTE_OUTCOME, ATTRIBUTE_STATE, LIVE_GATE, PLAN_WORKFLOW
+from airlock.base.names import LIVE_GATE
 from airlock.gates.messages import CarriedGate, GateEnd, GateStart, RecallRequest, RecallResult
-from airlock.plans.state import State
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader, carried_by, demands_proofs
+from airlock.temporal.earlier_calls import were_live
 from airlock.temporal.history import described, earlier_runs, first_event, is_open, read_run
 from airlock.temporal.proof_converter import UnprovenAnswer
 
@@ -58,7 +57,7 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """
     named = [request.after, *(await bases(client, request.gate, request.run) if request.reset else [])]
     earlier = await _earlier(client, request, named)
-    if not earlier and not request.reset and request.gate == LIVE_GATE and await _was_needed(client):
+    if not earlier and not request.reset and request.gate == LIVE_GATE and await were_live(client):
         return RecallResult(problem="no run of it is there any more, though plans were live: it was deleted")
     while earlier:
         last = await _last_of_chain(client, request, earlier.pop(0).execution.run_id)
@@ -82,27 +81,6 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
         named = [carried.after, *await bases(client, request.gate, run)]
         earlier = await _with(client, request, earlier, named, before=last)
     return RecallResult(problem="the run from which it was reset is not there any more" if request.reset else "")
-
-
-async def _was_needed(client: Client) -> bool:
-    """Return True if plans were live or locked in this namespace before: then there was a live gate, which never ends.
-
-    A client that deletes it deletes the lock with it, and the slots of the plans that are live.
-
-    Raises:
-        RPCError: If Temporal does not answer.
-    """
-    query = (
-        f"WorkflowType = '{PLAN_WORKFLOW}' AND ({ATTRIBUTE_OUTCOME} IN ('completed', 'partial') "
-        f"OR {ATTRIBUTE_STATE} = '{State.LOCKED}')"
-    )
-    request = CountWorkflowExecutionsRequest(namespace=client.namespace, query=query)
-    try:
-        return (await client.workflow_service.count_workflow_executions(request, retry=True)).count > 0
-    except RPCError as error:
-        if error.status is not RPCStatusCode.UNIMPLEMENTED:
-            raise
-        return False  # only the time-skipping test server cannot count
 
 
 async def bases(client: Client, workflow_id: str, run_id: str) -> list[str]:

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio.api.common.v1 import Payloads
-from temporalio.api.enums.v1 import TimeoutType
+from temporalio.api.enums.v1 import TimeoutType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
@@ -60,7 +60,7 @@ async def activities_of(
         if kind in _CLOSING:
             closed[getattr(event, kind).scheduled_event_id] = event
     until, deaf = events[-1].event_time.ToDatetime(UTC), len(events) >= DEAF_FROM or not whole
-    told = _Told(until, await _sent_back(client, events), deaf)
+    told = _Told(until, await _sent_back(client, events), deaf, _closing(events))
     calls: list[CallActivity] = []
     undos: list[UndoActivity] = []
     for event in events:
@@ -149,6 +149,18 @@ class _Told:
     """The steps of those calls, by fencing token."""
     deaf: bool
     """True if the word of a worker may be missing: Temporal takes none after so many events, or it cannot be read."""
+    closing: Sequence[datetime]
+    """The times from which Temporal may have taken none for a while."""
+
+
+def _closing(events: Sequence[HistoryEvent]) -> list[datetime]:
+    """Return the times at which a task failed to close the run. While the next one is under way, signals are refused."""
+    unhandled = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    return [
+        event.event_time.ToDatetime(UTC)
+        for event in events
+        if event.workflow_task_failed_event_attributes.cause == unhandled
+    ]
 
 
 async def _sent_back(client: Client, events: list[HistoryEvent]) -> Mapping[int, frozenset[str]]:
@@ -189,7 +201,8 @@ def _begun_beyond(
 
 def _is_unheard(end: HistoryEvent, told: _Told) -> bool:
     """Return True if a worker that had begun an activity may have had no time, or no way, to say so after its end."""
-    return told.deaf or (told.until - end.event_time.ToDatetime(UTC)).total_seconds() < QUIET
+    since, quiet = end.event_time.ToDatetime(UTC), timedelta(seconds=QUIET)
+    return told.deaf or told.until - since < quiet or any(since <= each < since + quiet for each in told.closing)
 
 
 async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:

@@ -35,7 +35,10 @@ class Server:
         if self.completions:
             raise RPCError("no", self.completions.pop(0), b"")
 
-    async def signal(self, _: str, word: Any) -> None:
+    async def heartbeat(self, **_: Any) -> None:
+        raise RPCError("the attempt is forgotten", GONE, b"")
+
+    async def signal(self, _: str, word: Any, **__: Any) -> None:
         self.asked.set()
         if self.slow:
             self.slow = False

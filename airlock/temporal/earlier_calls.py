@@ -1,0 +1,73 @@
+"""Evidence that plans of a namespace were live before: a client that deletes the live gate deletes its locks with it."""
+
+import asyncio
+from typing import Final
+
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
+from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, ListWorkflowExecutionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from airlock.base.names import ATTRIBUTE_OUTCOME, ATTRIBUTE_STATE, PLAN_WORKFLOW
+from airlock.plans.state import State
+from airlock.temporal.history import Unreadable, read_run
+from airlock.temporal.past_calls import CALL
+
+MAX_READ: Final = 100
+"""Runs of plans whose histories are read. Where there are more, and none of these made a call, nothing is known."""
+_AT_ONCE: Final = 10
+_ENDED: Final = (
+    "activity_task_completed_event_attributes",
+    "activity_task_failed_event_attributes",
+    "activity_task_timed_out_event_attributes",
+    "activity_task_canceled_event_attributes",
+)
+
+
+async def were_live(client: Client) -> bool:
+    """Return True if plans were live or locked in this namespace before: then there was a live gate, which never ends.
+
+    Search attributes tell that at once. Any client can remove them and register them again, after which they tell nothing of
+    earlier plans: the histories do.
+
+    Raises:
+        RPCError: If Temporal does not answer.
+    """
+    query = (
+        f"WorkflowType = '{PLAN_WORKFLOW}' AND ({ATTRIBUTE_OUTCOME} IN ('completed', 'partial') "
+        f"OR {ATTRIBUTE_STATE} = '{State.LOCKED}')"
+    )
+    counted = CountWorkflowExecutionsRequest(namespace=client.namespace, query=query)
+    try:
+        if (await client.workflow_service.count_workflow_executions(counted, retry=True)).count > 0:
+            return True
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+        return False  # only the time-skipping test server cannot count
+    return await _made_calls(client)
+
+
+async def _made_calls(client: Client) -> bool:
+    request = ListWorkflowExecutionsRequest(
+        namespace=client.namespace, query=f"WorkflowType = '{PLAN_WORKFLOW}'", page_size=MAX_READ + 1
+    )
+    runs = list((await client.workflow_service.list_workflow_executions(request, retry=True)).executions)
+    for first in range(0, len(runs[:MAX_READ]), _AT_ONCE):
+        if any(await asyncio.gather(*(_made_call(client, run) for run in runs[first : first + _AT_ONCE]))):
+            return True
+    return len(runs) > MAX_READ
+
+
+async def _made_call(client: Client, run: Info) -> bool:
+    """Return True if a run has had an answer to a call, or if its history cannot be read.
+
+    The first calls of a plan ask the live gate themselves: one that is under way may be the reason why the gate starts.
+    """
+    try:
+        events = await read_run(client, run.execution.workflow_id, run.execution.run_id)
+    except Unreadable:
+        return True
+    calls = {each.event_id for each in events if each.activity_task_scheduled_event_attributes.activity_type.name == CALL}
+    kinds = [(each, each.WhichOneof("attributes")) for each in events]
+    return any(kind in _ENDED and getattr(each, kind).scheduled_event_id in calls for each, kind in kinds)

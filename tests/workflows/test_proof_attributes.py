@@ -1,0 +1,69 @@
+"""Search attributes that a client removes and registers again: they are an index, and no lock is lifted by what it lacks."""
+
+import itertools
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, RemoveSearchAttributesRequest
+
+from airlock.base import names
+from airlock.client.live_gate import LiveGate
+from airlock.plans.state import State
+from airlock.temporal import earlier_calls
+from airlock.temporal.live_gate import start_live_gate
+from tests.workflows.conftest import awaiting, step, until
+from tests.workflows.protected import Place, keyring, place
+from tests.workflows.test_proof_calls import times
+from tests.workflows.test_proof_deleted import completed, is_locked, listed, standing
+
+_NUMBERS = itertools.count(1)
+
+
+async def emptied(where: Place) -> None:
+    """Register state and outcome again, so that they read nothing that was written before."""
+    client, kept = where.attacker.client, [names.ATTRIBUTE_STATE, names.ATTRIBUTE_OUTCOME]
+    await client.operator_service.remove_search_attributes(
+        RemoveSearchAttributesRequest(namespace=client.namespace, search_attributes=kept)
+    )
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    for name in reversed(kept):
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes={name: keyword})
+        )
+
+
+async def unlisted(where: Place) -> bool:
+    """Return True once visibility reads the attributes where they are registered now."""
+    return not await listed(where)
+
+
+async def test_a_deleted_live_gate_does_not_begin_open_although_the_attributes_of_plans_are_gone(dev_server, plan):
+    where = await place(dev_server.client, f"attributes{next(_NUMBERS)}", keyring("k"))
+    async with where.working():
+        await completed(where, plan(step("a", "once", key="a", value=1)))
+        document, gate = plan(step("a", "once", key="a", value=1)), LiveGate(where.airlock.client)
+        handle = await where.airlock.submit(document)
+        status = await awaiting(handle)
+        assert (await gate.lock("olga", "stop")).accepted
+        await until(lambda: listed(where))
+        await emptied(where)
+        await until(lambda: unlisted(where))
+        await where.attacker.delete(names.LIVE_GATE)
+        await handle.decide("approve", by="alice", digest=status.digest)
+        status = await until(lambda: standing(handle))
+        assert status.state is State.LOCKED, status
+        assert times(document, "a") == 0
+
+
+async def test_a_live_gate_begins_locked_where_there_are_more_plans_than_are_read(dev_server, plan, monkeypatch):
+    monkeypatch.setattr(earlier_calls, "MAX_READ", 0)
+    where = await place(dev_server.client, f"attributes{next(_NUMBERS)}", keyring("k"))
+    async with where.working():
+        await awaiting(await where.airlock.submit(plan(step("a", "once", key="a", value=1))))
+        await until(lambda: started(where))
+        await start_live_gate(where.workers, where.policy)
+        await until(lambda: is_locked(LiveGate(where.airlock.client)))
+
+
+async def started(where: Place) -> bool:
+    """Return True once visibility shows the plan."""
+    return (await where.attacker.client.count_workflows(f"WorkflowType = '{names.PLAN_WORKFLOW}'")).count > 0
