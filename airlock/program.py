@@ -1,6 +1,8 @@
 """The program as it was started: its name for hints that can be pasted, its version, and its end."""
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import re
@@ -20,6 +22,8 @@ COMMANDS = (
 """The names of all commands, in the order of the help."""
 _COMMAND = re.compile(rf"(?<![/\w-])(?<!-m )airlock (?=(?:{'|'.join(COMMANDS)})\b)")
 """A command as the core writes it; one that `as_started` has written is left alone."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def program() -> str:
@@ -82,21 +86,46 @@ def run_and_leave(application: Callable[[], Any]) -> NoReturn:
 
     The interpreter's own way out can abort (exit code 134) while a thread of the Temporal SDK still reports something, and
     it waits for threads of tools that never return. Nothing is lost: programs stop what they started before they return.
+    Output that a full disk does not take ends with exit code 1; letters that a terminal lacks are written as escapes.
     """
     code: object = 0
+    _escape_what_it_lacks(sys.stdout)
     try:
         application()
     except SystemExit as leaving:
         code = leaving.code
+    except OSError as error:
+        code = _not_written(error)
     # only a process that has connected has traces; importing their module here would cost every `--help` the SDK
     tracing = sys.modules.get("airlock.temporal.tracing")
     if tracing is not None:
         tracing.send_last_traces()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        if stream is None:  # it was closed before the program started
+            continue
+        try:
             stream.flush()
+        except ValueError:
+            continue
+        except OSError as error:
+            if error.errno in _FULL:  # otherwise its reader has left
+                code = code or _not_written(error)
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _escape_what_it_lacks(stream: object) -> None:
+    if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _not_written(error: OSError) -> int:
+    """Report that the disk is full, or its like, and return the exit code; any other error is a defect of ours."""
+    if error.errno not in _FULL or error.filename is not None:
+        raise error
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"error: not all output was written: {error.strerror}\n")
+    return 1
 
 
 def _interpreter() -> str:

@@ -52,11 +52,16 @@ async def amend(
     What changes, and what depends on it, is rehearsed and approved again. All other steps keep their previews and their
     approvals. The requester may amend a plan, and so may everyone who may approve it, though not their own proposal.
     """
-    handle = (await Airlock.connect()).plan(plan)
-    seen = await _current(handle)
+    problem = None
     if plan_file is not None and (step or remove):
         problem = Problem(where="--step, --remove", message="say nothing beside a whole plan", fix="leave one of them out")
+    elif plan_file is None and not step and not remove:
+        fix = "say what changes: --step JSON, --remove ID, or a plan file"
+        problem = Problem(where="--step, --remove", message="are both missing", fix=fix)
+    if problem is not None:
         raise Refusal("the amendment is malformed", [problem])
+    handle = (await Airlock.connect()).plan(plan)
+    seen = await _current(handle)
     if plan_file is not None:
         fields: dict[str, Any] = {"steps": _whole(handle, plan_file, seen), "whole": True}
     else:

@@ -10,6 +10,7 @@ import typer
 from airlock.base.errors import Problem
 from airlock.base.incoming import MalformedMessage
 from airlock.base.keys import SignatureError
+from airlock.cli.asking import ended_by_ctrl_c
 from airlock.cli.decisions import ByOption, decide, me
 from airlock.cli.display.hints import preview_as_started
 from airlock.cli.display.preview_screen import say_preview
@@ -96,8 +97,11 @@ async def _seen(handle: PlanHandle, *, ask: bool, as_json: bool) -> str:
         raise Refusal(preview.text)
     say_preview(preview)
     open_still = preview.state is State.AWAITING_APPROVAL  # otherwise the plan's own answer says how it ended
-    if ask and open_still and not typer.confirm("Approve exactly this?"):
-        raise Refusal("not approved")
+    if ask and open_still:
+        with ended_by_ctrl_c():
+            sure = typer.confirm("Approve exactly this?")
+        if not sure:
+            raise Refusal("not approved")
     return preview.digest
 
 

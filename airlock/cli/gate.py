@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from airlock.base.text import count
+from airlock.cli.display.fitting_table import FittingTable
 from airlock.cli.display.screens import moment
 from airlock.cli.output import OK, AsJson, command, console, emit, safe, say, warn
 from airlock.cli.settings import labelled_passkeys
@@ -52,8 +52,8 @@ def notes(found: GateDecisions) -> list[str]:
     return said
 
 
-def _table(found: GateDecisions) -> Table:
-    table = Table(title="Decisions at the live gate", title_justify="left")
+def _table(found: GateDecisions) -> FittingTable:
+    table = FittingTable(title="Decisions at the live gate", title_justify="left")
     for column in ("at (UTC)", "decision", "scope", "by", "reason", "answer", "signature"):
         table.add_column(column, overflow="fold")
     for line in found.decisions:

@@ -81,6 +81,6 @@ class LazyGroup(TyperGroup):
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
-            print(json.dumps({"error": error.format_message(), "problems": []}, indent=2, ensure_ascii=False))
+            print(json.dumps({"error": error.format_message(), "problems": []}, indent=2))
             code = error.exit_code
         sys.exit(code if isinstance(code, int) else 0)

@@ -1,6 +1,7 @@
 """`keys`: make, show, rotate and retire the keys by which workers prove what they say."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from airlock.base.keyring import CHANNELS_OF, Channel, Key, Keyring, key_line, p
 from airlock.base.likely import likely_fix
 from airlock.cli.output import OK, AsJson, Refusal, command, emit, say
 from airlock.client import Airlock
+from airlock.program import program
 from airlock.temporal.keyring import DEFAULT_FILE, new_secrets, new_text, read_keyring, read_keys_text, write_keys
 
 keys = typer.Typer(
@@ -57,7 +59,8 @@ def new(
     since, made = _moment(demanded), new_secrets()
     paths = {given: folder / ("keys" if given == "all" else f"keys-{given}") for given in roles}
     if there := [path for path in paths.values() if path.exists()]:
-        raise Refusal(f"{there[0]} exists already: rotate it with `airlock keys rotate`, or remove it")
+        file = shlex.quote(str(there[0]))
+        raise Refusal(f"{there[0]} exists already: rotate it with `airlock keys rotate {file}`, or remove it")
     for given, path in paths.items():
         write_keys(path, new_text(made, given, since))
     if as_json:
@@ -118,7 +121,8 @@ def rotate(
         return OK
     for file in files:
         say(f"{file}: " + ", ".join(f"{key.channel.value} signs with {key.id}" for key in _signers(read_keyring(file))))
-    say("Restart the workers that read these files." + (" Then: airlock keys rotate --sign" if add else ""))
+    then = f" Then: {program()} keys rotate --sign {shlex.join(map(str, files))}" if add else ""
+    say(f"Restart the workers that read these files.{then}")
     return OK
 
 
@@ -195,7 +199,7 @@ def _signing(text: str, ring: Keyring, now: datetime) -> str:
         del lines[second]
         lines.insert(first, key_line(channel, ring.of(channel)[1].secret, now))
     if lines == text.splitlines():
-        raise Refusal("no channel has a second key: add one first with `airlock keys rotate --add`")
+        raise Refusal("no channel has a second key: add one first with `airlock keys rotate --add FILE...`")
     return "\n".join(lines) + "\n"
 
 

@@ -108,6 +108,8 @@ def _json(document: Any, indent: int | None = None) -> str:
     text = json.dumps(plain(document), indent=indent, ensure_ascii=False)
     if text.isascii():
         return text
+    if not (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf"):
+        return json.dumps(plain(document), indent=indent)  # its stdout writes what it lacks as Python does, not as JSON
     return "".join(
         json.dumps(each)[1:-1] if each != "\n" and (is_invisible(each) or not each.isprintable()) else each for each in text
     )

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from airlock.base.errors import Problem
 from airlock.base.text import count, listed, shorten
+from airlock.cli.display.fitting_table import FittingTable
 from airlock.cli.display.hints import preview_as_started, status_as_started
 from airlock.cli.display.preview_screen import say_preview
 from airlock.cli.display.screens import moment
@@ -96,9 +96,9 @@ async def _show_facts(handle: PlanHandle, why: str, *, as_json: bool) -> None:
     console().print(facts_screen(facts))
 
 
-def _audit_table(audit: AuditView) -> Table:
+def _audit_table(audit: AuditView) -> FittingTable:
     title = f"Audit: {len(audit.entries)} entries, {count(audit.refused, 'refused message')}"
-    table = Table(title=title, title_justify="left")
+    table = FittingTable(title=title, title_justify="left")
     for column in ("#", "at (UTC)", "kind", "what", "by", "step", "state", "reason", "signature"):
         table.add_column(column, overflow="fold")
     known = labelled_passkeys()

@@ -18,6 +18,7 @@ from airlock.base.errors import Problem
 from airlock.base.keys import KeyOnHardware, PassphraseNeeded, PrivateKey, SignatureError, SshKey, read_key, read_private_key
 from airlock.base.person import same_person
 from airlock.base.text import listed
+from airlock.cli.asking import ended_by_ctrl_c
 from airlock.cli.output import Refusal
 from airlock.client.signing import ToSign
 from airlock.signing import sshsig
@@ -117,7 +118,9 @@ def _opened(content: bytes, file: Path) -> PrivateKey:
     except PassphraseNeeded:
         if not sys.stdin.isatty():
             raise
-    return read_private_key(content, typer.prompt(f"Password of {file}", hide_input=True).encode())
+    with ended_by_ctrl_c():
+        passphrase = typer.prompt(f"Password of {file}", hide_input=True)
+    return read_private_key(content, passphrase.encode())
 
 
 async def _by_agent(text: bytes, by: str) -> str:

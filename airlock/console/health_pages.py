@@ -1,6 +1,7 @@
 """The page of health: score, metrics with their trend, anomalies, the worst tools, and the plots."""
 
 import asyncio
+from importlib.util import find_spec
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,7 +41,7 @@ class HealthPages:
             problem = str(error)
         return await self._console.page(
             request, session, "health.html", report=report, problem=problem, window=window, windows=list(Window),
-            rows=_rows(report) if report else [],
+            rows=_rows(report) if report else [], plots=find_spec("matplotlib") is not None,
         )  # fmt: skip
 
     async def plot(self, request: Request) -> Response:

@@ -13,6 +13,7 @@ from airlock.console.plan_view import ANSWER_WITHIN, PlanReader, live_mode, with
 from airlock.console.sessions import Session
 from airlock.console.signature_need import needs_signature
 from airlock.run.presentation.changes import change_of
+from airlock.signing.passkey import Passkey
 
 
 class PlanPages:
@@ -44,7 +45,7 @@ class PlanPages:
             shown = session.show(view.workflow_id, view.digest, view.writing, steps, needs_signature=signs)
         return await self._console.page(
             request, session, "plan.html", seen=seen, view=view, part=part, number=place, shown=shown, live_mode=live_mode,
-            plan_id=handle.plan_id,
+            plan_id=handle.plan_id, known_keys=self._known_keys,
         )  # fmt: skip
 
     async def status(self, request: Request) -> Response:
@@ -56,7 +57,10 @@ class PlanPages:
         except (NoAnswer, TimeoutError):
             return Response(status_code=204)
         seen, state = request.query_params.get("digest", ""), request.query_params.get("state", "")
-        return self._console.part(session, "plan_status.html", view=view, plan_id=handle.plan_id, seen=seen, state=state)
+        return self._console.part(
+            session, "plan_status.html", view=view, plan_id=handle.plan_id, seen=seen, state=state,
+            known_keys=self._known_keys,
+        )  # fmt: skip
 
     async def step(self, request: Request) -> Response:
         """Show one step with all its values, whatever it does."""
@@ -73,10 +77,13 @@ class PlanPages:
         session = self._console.require(request)
         handle = self._handle(request)
         audit = await asyncio.wait_for(handle.audit(), ANSWER_WITHIN)
-        known = self._console.people.config.policy.passkeys
         return await self._console.page(
-            request, session, "audit.html", audit=audit, plan_id=handle.plan_id, known_keys=known
+            request, session, "audit.html", audit=audit, plan_id=handle.plan_id, known_keys=self._known_keys
         )
+
+    @property
+    def _known_keys(self) -> tuple[Passkey, ...]:
+        return self._console.people.config.policy.passkeys
 
     def _handle(self, request: Request) -> PlanHandle:
         return self._console.airlock.plan(request.path_params["plan"])

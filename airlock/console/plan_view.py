@@ -21,6 +21,7 @@ from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.preview_lines import conflict_lines, requirement_lines, rollback_lines
 from airlock.run.presentation.seal_difference import DifferenceLine, difference_lines
 from airlock.run.presentation.settlement_words import SETTLEMENTS
+from airlock.run.presentation.undo_preview import undo_order_lines
 from airlock.run.presentation.views import AuditView, PreviewView, StatusView, StepView
 from airlock.run.sealing.sealed import ReplacedSeal, Sealed
 from airlock.temporal.history import Unreadable
@@ -158,7 +159,7 @@ class PlanView:
         if self.sealed is None:
             return ()
         if self.sealed.undo is not None:
-            return (f"Order: {', '.join(self.sealed.order)}",)
+            return tuple(undo_order_lines(self.sealed))
         return tuple(rollback_lines(self.sealed))
 
     @property
@@ -174,6 +175,18 @@ class PlanView:
             for entry in self.audit.entries
             if entry.kind is AuditKind.DECISION and entry.what in ("approve", "deny") and entry.digest == self.digest
         )
+
+    @property
+    def lock(self) -> AuditEntry | None:
+        """The decision of the person who locked it; None if it is not locked, or by no person."""
+        if self.status.state is not State.LOCKED:
+            return None
+        locked = (e for e in reversed(self.audit.entries) if e.kind is AuditKind.TRANSITION and e.to_state == State.LOCKED)
+        last = next(locked, None)
+        if last is None or last.what != Event.LOCK:
+            return None
+        made = (e for e in reversed(self.audit.entries) if e.kind is AuditKind.DECISION and e.number < last.number)
+        return next((entry for entry in made if (entry.what, entry.by) == (last.what, last.by)), None)
 
     @property
     def parked(self) -> tuple[Parked, ...]:

@@ -130,7 +130,7 @@ async def test_a_whole_plan_takes_the_place_of_the_steps(starter: Starter, airlo
         (("--step", json.dumps(note("odd", "one", "1") | {"after": ["two"]})), "depends on itself"),
         (("--step", json.dumps(note("odd", "one", "1") | {"tool": "file_wrte"})), "no tool 'file_wrte'"),
         (("--remove", "nowhere"), "there is no step 'nowhere'"),
-        ((), "steps: is empty"),
+        ((), "fix: say what changes: --step JSON, --remove ID, or a plan file"),
         (("--remove", "two", "--digest", "0" * 12), "not the digest of the current preview"),
         (("--remove", "two", "--by", "ops"), "is an agent of this plan"),
     ],

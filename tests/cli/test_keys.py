@@ -51,7 +51,8 @@ def test_a_file_for_each_role_comes_out_of_one_set_and_is_for_its_owner_alone(tm
 
 def test_new_keys_never_replace_old_ones(tmp_path):
     before = written(tmp_path).read_bytes()
-    assert "exists already" in invoke("new", "--folder", str(tmp_path), code=1).output
+    refused = invoke("new", "--folder", str(tmp_path), code=1).output
+    assert f"exists already: rotate it with `airlock keys rotate {tmp_path}/keys`" in refused
     assert (tmp_path / "keys").read_bytes() == before
 
 
@@ -81,7 +82,8 @@ def test_a_rotation_in_two_steps_first_verifies_then_signs(tmp_path):
     invoke("new", "--folder", str(tmp_path), "--role=all", "--role=live")
     files = [tmp_path / "keys", tmp_path / "keys-live"]
     before = {channel: read_keyring(files[0]).of(channel) for channel in Channel}
-    invoke("rotate", "--add", *map(str, files))
+    added = invoke("rotate", "--add", *map(str, files)).output
+    assert f"Then: airlock keys rotate --sign {files[0]} {files[1]}\n" in added, "as it can be pasted"
     for channel in Channel:
         old, fresh = read_keyring(files[0]).of(channel)
         assert old == before[channel][0]

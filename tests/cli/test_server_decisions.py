@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from airlock.client import Airlock
 from airlock.plans.state import State
-from tests.cli.conftest import Starter, eventually, new_key, note_plan, starter_on_terminal, waiting
+from tests.cli.conftest import CTRL_C, Starter, eventually, new_key, note_plan, starter_on_terminal, waiting
 
 pytestmark = pytest.mark.slow
 PlanFile = Callable[..., str]
@@ -156,6 +158,21 @@ async def test_on_a_terminal_approve_shows_the_preview_and_asks(starter: Starter
     assert "To approve exactly this:" in said.out
     assert "approve accepted" in said.out
     assert (await airlock.plan("asked").result()).outcome.value == "completed"
+
+
+async def test_ctrl_c_ends_a_question_at_once(starter: Starter, airlock: Airlock, tmp_path: Path) -> None:
+    """While its task waits for the keyboard, the event loop would only note the first Ctrl-C."""
+    await waiting(airlock, note_plan("left"))
+    key = tmp_path / "key"
+    private = Ed25519PrivateKey.generate()
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, BestAvailableEncryption(b"secret")))
+    deny = ("deny", "left", "--by", "alice", "--reason", "no", "--sign-key", str(key))
+    for arguments, asked in ((("approve", "left", "--by", "alice"), "[y/N]: "), (deny, f"Password of {key}: ")):
+        said = await asyncio.to_thread(
+            starter_on_terminal, *arguments, environment=starter.env.worker_environment, typed=CTRL_C, after=asked
+        )
+        assert (said.code, "Traceback" in said.out) == (130, False), said.out
+    assert (await airlock.plan("left").status()).state is State.AWAITING_APPROVAL
 
 
 async def test_a_call_in_doubt_is_settled_by_a_human(starter: Starter, airlock: Airlock) -> None:

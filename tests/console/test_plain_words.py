@@ -1,12 +1,17 @@
 """Pages say who speaks, what each answer means, and what an undo is about; and they can be read and used at 390 pixels."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 from airlock.client.live_gate import LiveGate
 from airlock.client.undo import undo
+from airlock.console import health_pages
+from airlock.console.plan_view import PlanReader
 from airlock.plans.state import State
+from airlock.run.audit import AuditKind
 from devtools.axe import script
 from tests.console import desk_tools
 from tests.console.desk import Desk, Reader, note, reaches, step
@@ -33,6 +38,7 @@ async def test_what_a_person_wrote_passes_for_nothing_else(desk: At) -> None:
     said = f'"m\u0430llory⟨mixed: Cyrillic \u0430 U+0430⟩" says: {json.dumps(LIE)}'
     await olga.go(f"/plans/{handle.plan_id}")
     assert said in await olga.text("#status .why")
+    assert await olga.text("#lock-signature") == "This lock: not signed"
 
     async def listed() -> bool:
         await olga.go("/")
@@ -43,7 +49,7 @@ async def test_what_a_person_wrote_passes_for_nothing_else(desk: At) -> None:
     assert (await gate.lock("mallory", LIE, "tool:none")).accepted
     await olga.go("/lock")
     assert f": {json.dumps(LIE)}." in await olga.text("#lock-bar")
-    assert f": {json.dumps(LIE)}" in await olga.text("#proofs")
+    assert f": {json.dumps(LIE)} · not signed" in await olga.text("#proofs")
     assert (await gate.unlock("mallory", "over", "tool:none")).accepted
     await handle.decide("abort", by="test", reason="over")
 
@@ -82,6 +88,12 @@ async def test_an_undo_leads_to_what_it_undoes_and_is_offered_where_there_is_som
     await reaches(asked, State.AWAITING_APPROVAL)
     await olga.go(f"/plans/{asked.plan_id}")
     assert await olga.value(f"document.querySelector('header a[href=\"/plans/{done.plan_id}\"]').textContent")
+    page = await olga.text()
+    assert re.search(r"It would undo:\s+1 call of write_note", page), page
+    assert "it would call" not in page
+    assert "The digest covers which calls are undone, not the arguments that they had." in page
+    assert "If an undo fails: " in page
+    assert "not their arguments. Read those first: " in (await asked.preview()).text
     await olga.click(f"a[href='/plans/{done.plan_id}/steps/a']")
     await olga.sees("milk")
     await asked.decide("deny", by="paul", reason="over")
@@ -134,4 +146,34 @@ async def test_a_browser_is_asked_to_remember_nothing_that_people_write(desk: At
     remembered = "[...document.querySelectorAll('main input:is([type=text], :not([type])), main textarea')]"
     remembered += ".filter((one) => one.form && one.form.autocomplete !== 'off').map((one) => one.name)"
     assert await olga.value(remembered) == []
+    await handle.decide("abort", by="test", reason="over")
+
+
+async def test_without_the_extra_for_plots_health_has_no_broken_picture(desk: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, olga = desk
+    found = "document.querySelectorAll('img.plot').length"
+    await olga.go("/health?window=day")
+    assert await olga.value(found) == 1, await olga.text()
+    monkeypatch.setattr(health_pages, "find_spec", lambda name: None)
+    await olga.go("/health?window=all")
+    assert await olga.value(found) == 0
+    assert "pip install 'airlock-temporal[plot]'" in await olga.text()
+
+
+async def test_a_lock_by_airlock_itself_has_no_signature_of_an_earlier_person(desk: At) -> None:
+    made, olga = desk
+    handle = await made.submit(note("a"))
+    await handle.decide("lock", by="ann", reason="first")
+    await olga.go(f"/plans/{handle.plan_id}")
+    assert await olga.text("#lock-signature") == "This lock: not signed"
+    await handle.decide("unlock", by="ann", reason="over")
+    await reaches(handle, State.AWAITING_APPROVAL)
+    await olga.go(f"/plans/{handle.plan_id}")
+    assert await olga.text("#lock-signature") == ""
+    view = await PlanReader().read(handle)
+    parked = (*view.audit.entries, view.audit.entries[-1].model_copy(update={
+        "kind": AuditKind.TRANSITION, "what": "in_doubt", "by": "airlock", "to_state": "LOCKED"}))  # fmt: skip
+    locked = replace(view, audit=view.audit.model_copy(update={"entries": parked}),
+                     status=view.status.model_copy(update={"state": State.LOCKED}))  # fmt: skip
+    assert locked.lock is None
     await handle.decide("abort", by="test", reason="over")

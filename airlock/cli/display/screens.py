@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
 from airlock.base.person import KEY_FILE
+from airlock.cli.display.fitting_table import FittingTable
 from airlock.cli.output import safe
 from airlock.client.listing import PlanSummary
 from airlock.gates.view import GateView
@@ -51,9 +51,9 @@ def lock_lines(gate: GateView) -> list[str]:
     ]
 
 
-def plans_table(plans: Sequence[PlanSummary]) -> Table:
+def plans_table(plans: Sequence[PlanSummary]) -> FittingTable:
     """Return a table of plans."""
-    table = Table()
+    table = FittingTable()
     for column in ("plan", "state", "outcome", "risk", "agents", "Temporal", "started (UTC)", "closed (UTC)"):
         table.add_column(column, overflow="fold")
     for plan in plans:

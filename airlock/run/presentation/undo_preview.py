@@ -153,6 +153,12 @@ def undo_lines(sealed: Sealed, content: UndoContent) -> Iterator[str]:
     for step in content.steps:
         yield from undo_step_lines(step)
     yield ""
+    yield from undo_order_lines(sealed)
+    yield f"The digest covers which calls are undone, not their arguments. Read those first: airlock show {sealed.plan_id}"
+
+
+def undo_order_lines(sealed: Sealed) -> Iterator[str]:
+    """Yield the order of the undos, and what happens when one fails."""
     yield f"Order: {', '.join(sealed.order)}"
     yield "If an undo fails: the undos that do not depend on it go on, then the plan waits for `resolve`"
 
