@@ -22,13 +22,16 @@ _ENDED: Final = (
     "activity_task_timed_out_event_attributes",
     "activity_task_canceled_event_attributes",
 )
+_DELETED: Final = "no run of it is there any more, though plans were live: it was deleted"
+_UNKNOWN: Final = "no run of it is there any more, and too many plans to see whether any was live: it may be deleted"
 
 
-async def were_live(client: Client) -> bool:
-    """Return True if plans were live or locked in this namespace before: then there was a live gate, which never ends.
+async def deleted_gate(client: Client) -> str:
+    """Return why a live gate without earlier runs must have had one that was deleted, or may have; empty if it had none.
 
-    Search attributes tell that at once. Any client can remove them and register them again, after which they tell nothing of
-    earlier plans: the histories do.
+    Where plans were live or locked in this namespace before, there was a live gate, which never ends. Search attributes tell
+    that at once. Any client can remove them and register them again, after which they tell nothing of earlier plans: the
+    histories do.
 
     Raises:
         RPCError: If Temporal does not answer.
@@ -40,23 +43,19 @@ async def were_live(client: Client) -> bool:
     counted = CountWorkflowExecutionsRequest(namespace=client.namespace, query=query)
     try:
         if (await client.workflow_service.count_workflow_executions(counted, retry=True)).count > 0:
-            return True
+            return _DELETED
     except RPCError as error:
         if error.status is not RPCStatusCode.UNIMPLEMENTED:
             raise
-        return False  # only the time-skipping test server cannot count
-    return await _made_calls(client)
-
-
-async def _made_calls(client: Client) -> bool:
+        return ""  # only the time-skipping test server cannot count
     request = ListWorkflowExecutionsRequest(
         namespace=client.namespace, query=f"WorkflowType = '{PLAN_WORKFLOW}'", page_size=MAX_READ + 1
     )
     runs = list((await client.workflow_service.list_workflow_executions(request, retry=True)).executions)
     for first in range(0, len(runs[:MAX_READ]), _AT_ONCE):
         if any(await asyncio.gather(*(_made_call(client, run) for run in runs[first : first + _AT_ONCE]))):
-            return True
-    return len(runs) > MAX_READ
+            return _DELETED
+    return _UNKNOWN if len(runs) > MAX_READ else ""
 
 
 async def _made_call(client: Client, run: Info) -> bool:

@@ -13,7 +13,7 @@ from airlock.base.names import LIVE_GATE
 from airlock.gates.messages import CarriedGate, GateEnd, GateStart, RecallRequest, RecallResult
 from airlock.temporal import proof
 from airlock.temporal.carried import Reader, carried_by, demands_proofs
-from airlock.temporal.earlier_calls import were_live
+from airlock.temporal.earlier_calls import deleted_gate
 from airlock.temporal.history import described, earlier_runs, first_event, is_open, read_run
 from airlock.temporal.proof_converter import UnprovenAnswer
 
@@ -57,8 +57,8 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """
     named = [request.after, *(await bases(client, request.gate, request.run) if request.reset else [])]
     earlier = await _earlier(client, request, named)
-    if not earlier and not request.reset and request.gate == LIVE_GATE and await were_live(client):
-        return RecallResult(problem="no run of it is there any more, though plans were live: it was deleted")
+    if not earlier and not request.reset and request.gate == LIVE_GATE and (why := await deleted_gate(client)):
+        return RecallResult(problem=why)
     while earlier:
         last = await _last_of_chain(client, request, earlier.pop(0).execution.run_id)
         if last is None:  # removed by retention, or continued by the run that asks

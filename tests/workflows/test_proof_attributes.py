@@ -66,7 +66,11 @@ async def test_a_live_gate_begins_locked_where_there_are_more_plans_than_are_rea
         await awaiting(await where.airlock.submit(plan(step("a", "once", key="a", value=1))))
         await until(lambda: started(where))
         await start_live_gate(where.workers, where.policy)
-        await until(lambda: is_locked(LiveGate(where.airlock.client)))
+        gate = LiveGate(where.airlock.client)
+        await until(lambda: is_locked(gate))
+        view = await gate.status()
+        assert view is not None
+        assert "too many plans" in view.locks[0].reason, view
 
 
 async def started(where: Place) -> bool:
