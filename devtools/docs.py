@@ -150,7 +150,7 @@ def _reference() -> Iterator[str]:
     yield from ("# The command line", "", _MADE, "", _paragraph(group.help), "", _paragraph(group.epilog), "")
     yield "Results go to stdout, errors to stderr. With `--json` stdout holds one JSON document and nothing else;"
     yield 'an error is `{"error": ..., "problems": [{"where", "message", "fix"}]}`. Ctrl-C exits 130,'
-    yield "but `dev`, once it is up, and a worker, which run until they are told to stop, exit 0 then."
+    yield "but `dev`, once it is up, a worker and the inbox, which run until they are told to stop, exit 0 then."
     for name in group.table:
         found = group.load(name)
         parts = getattr(found, "commands", None)

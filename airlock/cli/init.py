@@ -61,5 +61,5 @@ def _say_next(folder: Path) -> None:
     say("The plan, from its file to live calls:")
     for line in ("check plan.json", "start plan.json", f"show {PLAN}", f"approve {PLAN} --by {OWN_NAME}", f"watch {PLAN}"):
         say(f"  {program()} {line}")
-    say("The two notes are in the folder notes/ then. To take them back:")
+    say("The two notes are in the folder notes/ then. To take them back, once another person approves that:")
     say(f"  {program()} rollback {PLAN} --reason 'only an example'")
