@@ -61,12 +61,13 @@ async def deleted_gate(client: Client) -> str:
 async def _made_call(client: Client, run: Info) -> bool:
     """Return True if a run has had an answer to a call, or if its history cannot be read.
 
-    The first calls of a plan ask the live gate themselves: one that is under way may be the reason why the gate starts.
+    The first calls of a plan ask the live gate themselves: one that is under way may be the reason why the gate starts, and
+    so may one that no worker began in time.
     """
     try:
         events = await read_run(client, run.execution.workflow_id, run.execution.run_id)
     except Unreadable:
         return True
     calls = {each.event_id for each in events if each.activity_task_scheduled_event_attributes.activity_type.name == CALL}
-    kinds = [(each, each.WhichOneof("attributes")) for each in events]
-    return any(kind in _ENDED and getattr(each, kind).scheduled_event_id in calls for each, kind in kinds)
+    ends = [getattr(each, kind) for each in events if (kind := each.WhichOneof("attributes")) in _ENDED]
+    return any(end.scheduled_event_id in calls and end.started_event_id for end in ends)

@@ -9,10 +9,11 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, Remove
 
 from airlock.base import names
 from airlock.client.live_gate import LiveGate
+from airlock.gates.view import GateView
 from airlock.plans.state import State
 from airlock.temporal import earlier_calls
 from airlock.temporal.live_gate import start_live_gate
-from tests.workflows.conftest import awaiting, step, until
+from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_calls import times
 from tests.workflows.test_proof_deleted import completed, is_locked, listed, standing
@@ -76,3 +77,18 @@ async def test_a_live_gate_begins_locked_where_there_are_more_plans_than_are_rea
 async def started(where: Place) -> bool:
     """Return True once visibility shows the plan."""
     return (await where.attacker.client.count_workflows(f"WorkflowType = '{names.PLAN_WORKFLOW}'")).count > 0
+
+
+async def test_a_live_gate_begins_open_after_a_call_that_no_worker_began_in_time(dev_server, plan):
+    where = await place(dev_server.client, f"attributes{next(_NUMBERS)}", keyring("k"))
+    async with where.working("orchestrate", "rehearse", "entries"):
+        handle, gate = await where.airlock.submit(plan(step("a", "once", key="a", value=1))), LiveGate(where.airlock.client)
+        await approved(handle)
+        view = await until(lambda: ready(gate))
+        assert view.locks == (), view
+        await handle.workflow.terminate()
+
+
+async def ready(gate: LiveGate) -> GateView | None:
+    view = await gate.status()
+    return view if view is not None and view.ready else None
