@@ -11,6 +11,7 @@ from airlock.console.context import Refusal
 from airlock.console.sessions import Session
 
 _TICKETS = 5_000
+"""Tickets of all sessions together."""
 TICKETS_OF_ONE = 40
 """Tickets of one session: one who asks for more loses the oldest of the own, and none of another person's."""
 

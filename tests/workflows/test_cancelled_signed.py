@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from airlock.client import PlanHandle
+from airlock.client import Airlock, PlanHandle
 from airlock.client.plan_history import read_plan
 from airlock.export.authority_check import authority_faults
 from airlock.plans.state import State
@@ -26,6 +26,16 @@ _RULES: dict[str, dict[str, Any]] = {
 
 def two_steps(plan: Any) -> dict[str, Any]:
     return plan(step("one", "put", key="a", value=1), step("two", "put", ("one",), key="b", value=2))
+
+
+async def in_a_call(airlock: Airlock, plan: Any) -> tuple[PlanHandle, asyncio.Event]:
+    """Return an approved plan whose second call runs and waits, and what lets it go on."""
+    document = two_steps(plan)
+    hold = WORLD.hold(document["plan_id"], "two")
+    handle = await airlock.submit(document)
+    assert (await approve(handle)).accepted
+    await until(lambda: (handle.plan_id, "two") in WORLD.running)
+    return handle, hold
 
 
 async def cancelled_in_a_call(handle: PlanHandle) -> Any:
@@ -103,12 +113,7 @@ async def test_every_rule_about_a_rollback_keeps_a_cancellation_from_being_one(a
 
 
 async def test_a_cancellation_lifts_no_lock(airlock_with, plan):
-    airlock = await airlock_with(**SIGNED)
-    document = two_steps(plan)
-    hold = WORLD.hold(document["plan_id"], "two")
-    handle = await airlock.submit(document)
-    assert (await approve(handle)).accepted
-    await until(lambda: (handle.plan_id, "two") in WORLD.running)
+    handle, hold = await in_a_call(await airlock_with(**SIGNED), plan)
     assert (await say(handle, "lock")).accepted
     hold.set()
     await until(lambda: _stopped(handle))
@@ -119,12 +124,7 @@ async def test_a_cancellation_lifts_no_lock(airlock_with, plan):
 
 
 async def test_a_cancellation_changes_nothing_while_people_roll_back(airlock_with, plan):
-    airlock = await airlock_with(**SIGNED)
-    document = two_steps(plan)
-    hold = WORLD.hold(document["plan_id"], "two")
-    handle = await airlock.submit(document)
-    assert (await approve(handle)).accepted
-    await until(lambda: (handle.plan_id, "two") in WORLD.running)
+    handle, hold = await in_a_call(await airlock_with(**SIGNED), plan)
     assert (await say(handle, "rollback", BOB)).accepted
     await handle.workflow.cancel()
     await until(lambda: _answered(handle))
