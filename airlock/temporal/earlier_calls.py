@@ -3,14 +3,19 @@
 import asyncio
 from typing import Final
 
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payloads
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo as Info
 from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.base.names import ATTRIBUTE_OUTCOME, ATTRIBUTE_STATE, PLAN_WORKFLOW
+from airlock.gates.answers import AcquireDenied
 from airlock.plans.state import State
+from airlock.run.live.call_messages import ChainRequest, ChainResult
 from airlock.temporal.history import Unreadable, read_run
+from airlock.temporal.past_activities import ActivityReader
 from airlock.temporal.past_calls import CALL
 
 MAX_READ: Final = 100
@@ -59,15 +64,36 @@ async def deleted_gate(client: Client) -> str:
 
 
 async def _made_call(client: Client, run: Info) -> bool:
-    """Return True if a run has had an answer to a call, or if its history cannot be read.
+    """Return True if a run was let into LIVE, so far as answers to calls tell, or if its history cannot be read.
 
     The first calls of a plan ask the live gate themselves: one that is under way may be the reason why the gate starts, and
-    so may one that no worker began in time.
+    so may one that no worker began in time, or that a worker turned away.
     """
+    workflow_id = run.execution.workflow_id
     try:
-        events = await read_run(client, run.execution.workflow_id, run.execution.run_id)
+        events = await read_run(client, workflow_id, run.execution.run_id)
     except Unreadable:
         return True
-    calls = {each.event_id for each in events if each.activity_task_scheduled_event_attributes.activity_type.name == CALL}
-    ends = [getattr(each, kind) for each in events if (kind := each.WhichOneof("attributes")) in _ENDED]
-    return any(end.scheduled_event_id in calls and end.started_event_id for end in ends)
+    asked = [each for each in events if each.activity_task_scheduled_event_attributes.activity_type.name == CALL]
+    calls = {each.event_id: ActivityReader(client, workflow_id, each) for each in asked}
+    for each in events:
+        kind = each.WhichOneof("attributes")
+        end = getattr(each, kind) if kind in _ENDED else None
+        if end is None or not end.started_event_id or end.scheduled_event_id not in calls:
+            continue
+        answer = each.activity_task_completed_event_attributes.result
+        if not await _turned_away(calls[end.scheduled_event_id], answer):
+            return True
+    return False
+
+
+async def _turned_away(reader: ActivityReader, answer: Payloads) -> bool:
+    """Return True if a worker is known to have said that it made no call, as it was not let into LIVE."""
+    try:
+        chain = ChainRequest.model_validate(await reader.question())
+        result = ChainResult.model_validate(await reader.answer(answer))
+    except (ValidationError, Unreadable):
+        return False
+    if chain.enter is None or result.attempts or not reader.asked_by_airlock:
+        return False
+    return result.entered is None or (isinstance(result.entered, AcquireDenied) and not result.entered.held)

@@ -17,6 +17,7 @@ from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.tool import tool
 from airlock.plans.tool_call import Preview, ToolCall
+from airlock.temporal.live_gate import start_live_gate
 from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.conftest import namespace
@@ -82,6 +83,7 @@ async def crowded(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
     )
     client = await namespace(dev_server.client, "deadlock")
     async with running(build_workers(client, Toolbox(Catalogue([take]), policy))):
+        await start_live_gate(client, policy)  # as workers do: a gate that begins among many plans begins locked
         yield Airlock(client)
 
 

@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.gates import gate_rounds
     from airlock.workflows.gates.gate_decisions import GateDecisions
     from airlock.workflows.gates.gate_recall import GateRecall
-    from airlock.workflows.gates.gate_start import read_start, rules_of, started_by_a_client
+    from airlock.workflows.gates.gate_start import must_recall, read_start, rules_of
     from airlock.workflows.gates.lock_wishes import LockWishes
     from airlock.workflows.gates.refusals import Refusals
     from airlock.workflows.history_budget import HistoryBudget
@@ -73,7 +73,7 @@ class GateWorkflow:
         self._refusals.add_earlier(read.refused, read.refusals)
         memory = self._memory
         memory.after = read.after
-        knows = not (memory.after or self._id == names.LIVE_GATE or started_by_a_client(start))
+        knows = not (memory.after or self._id == names.LIVE_GATE or must_recall(start, read))
         memory.ready = not self._problem and (read.gate is not None or knows)
         seeds().on_reset(lambda _: self.was_reset())
 

@@ -35,8 +35,14 @@
     waiting.add(word);
     setTimeout(() => { waiting.delete(word); body.dispatchEvent(new CustomEvent(word)); }, AGAIN);
   };
-  document.addEventListener("htmx:after:request", (event) => { if (event.detail.ctx.response.status !== 200) again(event.target); });
+  // a page that no worker answered for is loaded again once one does
+  const unanswered = document.getElementById("unanswered");
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.response.status !== 200) again(event.target);
+    else if (event.target === unanswered) location.reload();
+  });
   document.addEventListener("htmx:error", (event) => again(event.target));
+  if (unanswered) again(unanswered);
 
   // to load a page again would call off the one that is on its way: another plan, or the answer to a decision
   const AWAY = 15000;
