@@ -22,8 +22,8 @@ MOST_OF_ONE = 50
 """Sessions of one person; a further one ends that person's oldest, and none of another person."""
 MOST_NOTICES = 120
 """Answers that wait for the next page."""
-AGAIN_FOR = 10.0
-"""Seconds in which the same page says them again: it loads itself again as soon as its plan has changed."""
+AGAIN_FOR = 60.0
+"""Seconds in which the same page says them again: it loads itself again when its plan has changed, or a worker answers."""
 MOST_SHOWN = 2_000
 """Previews of which a session remembers that they were shown; the oldest are forgotten."""
 

@@ -52,12 +52,8 @@ async def test_a_reading_that_takes_longer_than_its_page_waits_is_shown_to_the_n
     assert begun == [0]
 
 
-async def test_a_status_that_no_worker_told_in_time_is_asked_for_again(desk: At, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, olga = desk
-    await olga.size(1024)
-    handle = await made.submit(note("a"))
-    await olga.go(f"/plans/{handle.plan_id}")
-    await olga.fill("#approve-reason", "being typed")  # so that the page is not loaded again
+def slow_at_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the next readings of a plan take too long. Return those that are to come, a list that gets shorter."""
     read, slow = PlanReader.read, [1, 2]
 
     async def too_slow(self: PlanReader, of: Any) -> PlanView:
@@ -67,6 +63,26 @@ async def test_a_status_that_no_worker_told_in_time_is_asked_for_again(desk: At,
         return await read(self, of)
 
     monkeypatch.setattr(PlanReader, "read", too_slow)
+    return slow
+
+
+async def test_a_plan_that_no_worker_told_in_time_is_shown_once_one_does(desk: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, olga = desk
+    handle = await made.submit(note("a"))
+    slow = slow_at_first(monkeypatch)
+    await olga.go(f"/plans/{handle.plan_id}")
+    await olga.sees("Nothing can be decided here until a worker answers")
+    await olga.until("document.querySelector('article.plan #approve')")
+    assert not slow
+
+
+async def test_a_status_that_no_worker_told_in_time_is_asked_for_again(desk: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, olga = desk
+    await olga.size(1024)
+    handle = await made.submit(note("a"))
+    await olga.go(f"/plans/{handle.plan_id}")
+    await olga.fill("#approve-reason", "being typed")  # so that the page is not loaded again
+    slow = slow_at_first(monkeypatch)
     await handle.decide("deny", by="paul", reason="not today")
     await olga.until("document.getElementById('status').innerText.includes('not today')")
     assert not slow
