@@ -10,8 +10,8 @@ from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, Li
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from airlock.base.names import ATTRIBUTE_OUTCOME, ATTRIBUTE_STATE, PLAN_WORKFLOW
-from airlock.gates.answers import AcquireDenied
+from airlock.base.names import ATTRIBUTE_OUTCOME, ATTRIBUTE_STATE, LIVE_GATE, PLAN_WORKFLOW
+from airlock.gates.answers import AcquireBusy, AcquireDenied, AcquireQueued
 from airlock.plans.state import State
 from airlock.run.live.call_messages import ChainRequest, ChainResult
 from airlock.temporal.history import Unreadable, read_run
@@ -67,7 +67,7 @@ async def _made_call(client: Client, run: Info) -> bool:
     """Return True if a run was let into LIVE, so far as answers to calls tell, or if its history cannot be read.
 
     The first calls of a plan ask the live gate themselves: one that is under way may be the reason why the gate starts, and
-    so may one that no worker began in time, or that a worker turned away.
+    so may one that no worker began in time, or that was turned away before it came to that gate.
     """
     workflow_id = run.execution.workflow_id
     try:
@@ -88,7 +88,7 @@ async def _made_call(client: Client, run: Info) -> bool:
 
 
 async def _turned_away(reader: ActivityReader, answer: Payloads) -> bool:
-    """Return True if a worker is known to have said that it made no call, as it was not let into LIVE."""
+    """Return True if a worker is known to have said that it made no call, and that the live gate had not answered it."""
     try:
         chain = ChainRequest.model_validate(await reader.question())
         result = ChainResult.model_validate(await reader.answer(answer))
@@ -96,4 +96,13 @@ async def _turned_away(reader: ActivityReader, answer: Payloads) -> bool:
         return False
     if chain.enter is None or result.attempts or not reader.asked_by_airlock:
         return False
-    return result.entered is None or (isinstance(result.entered, AcquireDenied) and not result.entered.held)
+    match result.entered:  # the live gate is asked last, and only its budgets and its locks refuse a plan
+        case None:
+            return True
+        case AcquireDenied(held=held):
+            gate = ""
+        case AcquireQueued(held=held, waiting=place) | AcquireBusy(held=held, busy=place):
+            gate = place.gate
+        case _:
+            return False
+    return LIVE_GATE not in (gate, *(slot.gate for slot in held))
