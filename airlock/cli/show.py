@@ -16,7 +16,9 @@ from airlock.cli.output import OK, AsJson, Refusal, command, console, emit, safe
 from airlock.cli.patience import patiently
 from airlock.cli.settings import labelled_passkeys
 from airlock.client import Airlock, NoAnswer, PlanHandle
+from airlock.plans.state import State
 from airlock.program import program
+from airlock.run.presentation.lock_decision import lock_decision
 from airlock.run.presentation.preview import step_text
 from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.views import AuditView
@@ -73,17 +75,22 @@ async def _show_answered(handle: PlanHandle, *, audit: bool, as_json: bool) -> N
     status, missing = await with_workers(handle, status_as_started(await patiently(handle.status())))
     preview = preview_as_started(await handle.preview())
     status = fitting_status(status, preview)
-    recorded = await handle.audit() if audit else None
+    recorded = await handle.audit() if audit or status.state is State.LOCKED else None
     if as_json:
         document: dict[str, Any] = {"answered": True, "status": status, "preview": preview, "missing_workers": missing}
-        emit(document if recorded is None else {**document, "audit": recorded})
+        emit({**document, "audit": recorded} if audit else document)
         return
     say_preview(preview)
     say()
     console().print(status_screen(status))
     for sentence in missing:
         warn(sentence)
-    if recorded is not None:
+    if recorded is None:
+        return
+    lock = lock_decision(status.state, recorded.entries)
+    if lock is not None and (signature := lock.signature_among(labelled_passkeys())):
+        say(f"This lock: {safe(signature)}")
+    if audit:
         console().print(_audit_table(recorded))
 
 

@@ -17,6 +17,7 @@ from airlock.run.audit import AuditEntry, AuditKind
 from airlock.run.call_record import CallStatus
 from airlock.run.presentation.changes import StepChange, changes
 from airlock.run.presentation.last_status import last_status
+from airlock.run.presentation.lock_decision import lock_decision
 from airlock.run.presentation.preview_check import fitting_status
 from airlock.run.presentation.preview_lines import conflict_lines, requirement_lines, rollback_lines
 from airlock.run.presentation.seal_difference import DifferenceLine, difference_lines
@@ -179,14 +180,7 @@ class PlanView:
     @property
     def lock(self) -> AuditEntry | None:
         """The decision of the person who locked it; None if it is not locked, or by no person."""
-        if self.status.state is not State.LOCKED:
-            return None
-        locked = (e for e in reversed(self.audit.entries) if e.kind is AuditKind.TRANSITION and e.to_state == State.LOCKED)
-        last = next(locked, None)
-        if last is None or last.what != Event.LOCK:
-            return None
-        made = (e for e in reversed(self.audit.entries) if e.kind is AuditKind.DECISION and e.number < last.number)
-        return next((entry for entry in made if (entry.what, entry.by) == (last.what, last.by)), None)
+        return lock_decision(self.status.state, self.audit.entries)
 
     @property
     def parked(self) -> tuple[Parked, ...]:

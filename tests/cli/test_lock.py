@@ -79,6 +79,7 @@ async def test_everything_is_locked_and_unlocked_and_both_say_what_that_means(st
     assert [lock["by"] for lock in (await starter("list", "--json")).json["locks"]] == ["olga"]
     shown = (await starter("show", waits)).out
     assert "starter.py unlock, with --scope if that was locked alone: live gate locked" in shown
+    assert "This lock: told by the gate; no signature proves it" in shown
     again = await starter("lock", "--reason", "me too", "--by", "paul")
     assert again.code == 0, "it is locked and quiesced, which is what was asked for"
     assert "locked already, by olga" in again.out
