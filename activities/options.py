@@ -54,8 +54,8 @@ LOOK = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_att
 """For a gate's search for closed holders, which the gate repeats in seconds."""
 ALARM = Options(timedelta(seconds=30), None, RetryPolicy(maximum_attempts=5))
 """For questions to the policy and to monitors about a lock; a monitor asks again while an anomaly lasts."""
-RECALL = Options(timedelta(seconds=60), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=5))
-"""For reading the state of a gate's earlier run; a gate that cannot read it locks itself."""
+RECALL = Options(timedelta(minutes=5), HEARTBEAT_TIMEOUT, RetryPolicy(maximum_attempts=10))
+"""For reading the state of a gate's earlier run. A gate that cannot read it locks itself, after five minutes of pauses."""
 
 
 POLICY = Options(timedelta(seconds=10), None, RetryPolicy(maximum_attempts=3))

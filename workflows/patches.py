@@ -8,6 +8,8 @@ SEEN_RESET = "a reset to the first workflow task is seen"
 """Code before it did not see such a reset, and went on."""
 LATE_GRANT = "late-call-needs-its-grant"
 """Version 0.1 looked for `busy` only: where a gate was locked, it made the call without its slot and its claim."""
+RECALLED = "a gate asks for its earlier run"
+"""Older code believed the start of a worker, which a client may have copied: it forgot who was in."""
 DECIDED_EARLY = "a decision before admission is judged by today's policy"
 """Older code took a decision before admission from everyone."""
 
@@ -19,6 +21,15 @@ def patched(patch: str) -> bool:
     complete it as older code would have, without the marker.
     """
     return workflow.patched(patch) or seeds().proofs_due
+
+
+def from_here_on(patch: str) -> bool:
+    """Return True if this workflow task is computed under a rule, or was; False in one that older code computed.
+
+    `workflow.patched` has one answer for a whole run: older code, or a client that completed the first task as older code
+    would have, decided for the rest. Here each task has its own, until one is True. Ask no more then.
+    """
+    return workflow.patched(f"{patch}, from event {workflow.info().get_current_history_length()}")
 
 
 # Those below are asked for by `workflow.patched` itself: with keys too there are histories of code before them.

@@ -16,12 +16,9 @@ from airlock.plans.applied_rule import AppliedRule
 from airlock.plans.contract import Contract, Mode, Risk
 from airlock.plans.plan import Step
 
-EPOCH = 11
+EPOCH = 10
 """The rules of the release that admits plans now. A run keeps the rules it was admitted under, so that its history
 replays: code that commands something else than an earlier release asks for `epoch >= N` here and nothing else."""
-
-RECALL_EPOCH = 11
-"""The first epoch in which every gate asks for the state of an earlier run before it grants anything."""
 
 OWN_RELEASE_EPOCH = 9
 """The first epoch whose runs release their slots and report by signals of their own when they end, see docs/adr/0011."""

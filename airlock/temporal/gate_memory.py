@@ -47,7 +47,8 @@ async def _ended_by_itself(client: Client, gate: str, run: Info) -> bool:
 async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """Return the state of a gate's latest other run, if that run did not complete by itself.
 
-    A run that ended before it had restored the state of an earlier one is skipped for that earlier one. The run that
+    A run that ended before it had restored the state of an earlier one is skipped for that earlier one; its own state counts
+    where none is found, as older code granted without asking. The run that
     the gate names only adds to those that Temporal lists: any client can start a gate, and name one. A live gate without
     earlier runs, where plans were live, was deleted: nothing is known of its locks and its holders.
 
@@ -59,6 +60,7 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     earlier = await _earlier(client, request, named)
     if not earlier and not request.reset and request.gate == LIVE_GATE and (why := await deleted_gate(client)):
         return RecallResult(problem=why)
+    own: CarriedGate | None = None
     while earlier:
         last = await _last_of_chain(client, request, earlier.pop(0).execution.run_id)
         if last is None:  # removed by retention, or continued by the run that asks
@@ -66,7 +68,7 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
         # the live gate never completes by itself, and a run that was reset has forgotten what the completed one knew
         by_itself = not request.reset and request.gate != LIVE_GATE
         if by_itself and await _ended_by_itself(client, request.gate, last):
-            return RecallResult()
+            return RecallResult(carried=own)
         run = last.execution.run_id
         try:
             carried = await _carried(client, request.gate, run)
@@ -78,9 +80,11 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
             return RecallResult(problem=f"run {run} cannot be asked ({type(error).__name__}: {str(error)[:200]})")
         if carried.ready:
             return RecallResult(carried=carried)
+        own = own or carried
         named = [carried.after, *await bases(client, request.gate, run)]
         earlier = await _with(client, request, earlier, named, before=last)
-    return RecallResult(problem="the run from which it was reset is not there any more" if request.reset else "")
+    problem = "the run from which it was reset is not there any more" if request.reset else ""
+    return RecallResult(carried=None if problem else own, problem=problem)
 
 
 async def bases(client: Client, workflow_id: str, run_id: str) -> list[str]:

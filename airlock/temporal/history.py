@@ -127,15 +127,17 @@ async def read_run(client: Client, workflow_id: str, run_id: str) -> list[Histor
     """Return the history of one run.
 
     Raises:
-        Unreadable: If it is gone, or Temporal does not answer.
+        Gone: If Temporal does not know it.
+        Defaced: If an event of it can never be decoded.
+        Unreadable: If Temporal does not answer.
     """
     found = await _read(client, workflow_id, run_id)
     if found.defect is not None:
-        raise Unreadable(f"the history of {workflow_id}, run {run_id}, cannot be read: {found.defect}")
+        raise Defaced(f"the history of {workflow_id}, run {run_id}, cannot be read: {found.defect}")
     return found.events
 
 
-class _Gone(Unreadable):
+class Gone(Unreadable):
     """A run that Temporal does not know."""
 
 
@@ -167,7 +169,7 @@ async def _read(client: Client, workflow_id: str, run_id: str) -> _Reading:
             page = await _page(client, request)
         except RPCError as error:
             if not is_undecodable(error):
-                kind = _Gone if error.status is RPCStatusCode.NOT_FOUND else Unreadable
+                kind = Gone if error.status is RPCStatusCode.NOT_FOUND else Unreadable
                 raise kind(f"the history of {workflow_id}, run {run_id}, cannot be read: {error.message}") from error
             if size:
                 return _Reading(events, "it holds an event that no SDK can decode")
@@ -216,7 +218,7 @@ async def evidence_of(client: Client, workflow_id: str, run_ids: tuple[str, ...]
             continue
         try:
             found = await _read(client, workflow_id, run_id)
-        except _Gone:
+        except Gone:
             if must:
                 raise
             continue  # deleted since visibility, or another run, named it

@@ -35,6 +35,16 @@ FirstAsked = dict[tuple[str, str], tuple[int, int]]
 """The event, by number and time, that asked a question first; a run that was reset has the event of its base."""
 
 
+def ends_of(events: Sequence[HistoryEvent]) -> dict[int, HistoryEvent]:
+    """Return the events with which activities ended, by the number of the event that scheduled them."""
+    ends = dict[int, HistoryEvent]()
+    for event in events:
+        kind = event.WhichOneof("attributes")
+        if kind in _CLOSING:
+            ends[getattr(event, kind).scheduled_event_id] = event
+    return ends
+
+
 async def activities_of(
     client: Client, workflow_id: str, run_id: str, events: list[HistoryEvent], first: FirstAsked, *, whole: bool = True
 ) -> HistoryEvidence:
@@ -54,11 +64,7 @@ async def activities_of(
     Raises:
         Unreadable: If what was asked for in a call cannot be read.
     """
-    closed: dict[int, HistoryEvent] = {}
-    for event in events:
-        kind = event.WhichOneof("attributes")
-        if kind in _CLOSING:
-            closed[getattr(event, kind).scheduled_event_id] = event
+    closed = ends_of(events)
     until, deaf = events[-1].event_time.ToDatetime(UTC), len(events) >= DEAF_FROM or not whole
     told = _Told(until, await _sent_back(client, events), deaf, _closing(events))
     calls: list[CallActivity] = []

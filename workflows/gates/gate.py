@@ -34,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.gates import gate_rounds
     from airlock.workflows.gates.gate_decisions import GateDecisions
     from airlock.workflows.gates.gate_recall import GateRecall
-    from airlock.workflows.gates.gate_start import must_recall, read_start, rules_of
+    from airlock.workflows.gates.gate_start import read_start, rules_of, started_by_a_client
     from airlock.workflows.gates.lock_wishes import LockWishes
     from airlock.workflows.gates.refusals import Refusals
     from airlock.workflows.history_budget import HistoryBudget
@@ -73,8 +73,9 @@ class GateWorkflow:
         self._refusals.add_earlier(read.refused, read.refusals)
         memory = self._memory
         memory.after = read.after
-        knows = not (memory.after or self._id == names.LIVE_GATE or must_recall(start, read))
+        knows = not (memory.after or self._id == names.LIVE_GATE or started_by_a_client(start))
         memory.ready = not self._problem and (read.gate is not None or knows)
+        memory.unasked = memory.ready and read.gate is None and seeds().proofs_due
         seeds().on_reset(lambda _: self.was_reset())
 
     def was_reset(self) -> None:
@@ -304,7 +305,7 @@ class GateWorkflow:
         """Return the whole state of the gate, as a continue-as-new would carry it on."""
         return CarriedGate(
             nonce=str(nonce[0])[:MAX_NONCE] if nonce else "",
-            ready=self._memory.ready,
+            ready=self._memory.ready and not self._memory.unasked,
             gate=self._gate,
             after=self._memory.after,
             refused=self._refusals.count,

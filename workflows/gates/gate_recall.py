@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.gates.semaphore import Gate
     from airlock.workflows.gates import gate_rounds
     from airlock.workflows.gates.refusals import Refusals
-    from airlock.workflows.patches import SEEN_RESET, patched
+    from airlock.workflows.patches import RECALLED, SEEN_RESET, from_here_on, patched
 
 
 class GateRecall:
@@ -28,6 +28,8 @@ class GateRecall:
         """False until the state of an earlier run is taken up."""
         self.after = ""
         """The run whose state is to be taken up; empty if it is unknown."""
+        self.unasked = False
+        """True until an earlier run is asked for that the start of this one does not tell of: a client may have copied it."""
 
     def was_reset(self) -> None:
         """Note a reset of the run."""
@@ -67,6 +69,9 @@ class GateRecall:
         if self.forgot and patched(SEEN_RESET):
             self.ready = False
         self._heeded = self._resets
+        # what older code granted stands; a client that completed the first task has only put off the question
+        if self.unasked and from_here_on(RECALLED):
+            self.ready = self.unasked = False
 
     async def _recall(self, gate: Gate, *, was_reset: bool) -> Gate:
         request = RecallRequest(gate=self._id, run=workflow.info().run_id, after=self.after, reset=was_reset)

@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from airlock.admission.admitted import RECALL_EPOCH, TASK_EPOCH
+    from airlock.admission.admitted import TASK_EPOCH
     from airlock.gates.messages import GateStart
     from airlock.temporal.proof import BY_WORKER
     from airlock.temporal.proof_converter import SentObject
@@ -58,15 +58,6 @@ def rules_of(start: tuple[Any, ...], read: GateStart) -> int:
     it begins under older ones, and complete the task of an unlock as older code would have, without the marker.
     """
     return max(read.epoch, TASK_EPOCH) if started_by_a_client(start) else read.epoch
-
-
-def must_recall(start: tuple[Any, ...], read: GateStart) -> bool:
-    """Return True if a client could have ended a run before this one, which begins without the state of any.
-
-    The proof of a worker's start does not name the run: a client can end the run that the worker started, and begin another
-    with a copy.
-    """
-    return seeds().proofs_due and (read.epoch >= RECALL_EPOCH or started_by_a_client(start))
 
 
 def started_by_a_client(start: tuple[Any, ...]) -> bool:
