@@ -29,20 +29,23 @@
   // a part that could not be read is asked for again: the stream tells of each change once
   const AGAIN = 4000;
   const waiting = new Set();
+  const unanswered = document.getElementById("unanswered"); // on a page that no worker answered for
   const again = (place) => {
+    if (place === unanswered && document.hidden) return;
     const word = place.getAttribute?.("hx-trigger")?.split(" ")[0];
     if (!word || waiting.has(word)) return;
     waiting.add(word);
     setTimeout(() => { waiting.delete(word); body.dispatchEvent(new CustomEvent(word)); }, AGAIN);
   };
-  // a page that no worker answered for is loaded again once one does
-  const unanswered = document.getElementById("unanswered");
   document.addEventListener("htmx:after:request", (event) => {
     if (event.detail.ctx.response.status !== 200) again(event.target);
-    else if (event.target === unanswered) location.reload();
+    else if (event.target === unanswered) location.reload(); // a worker has answered now
   });
   document.addEventListener("htmx:error", (event) => again(event.target));
-  if (unanswered) again(unanswered);
+  if (unanswered) {
+    again(unanswered);
+    document.addEventListener("visibilitychange", () => again(unanswered));
+  }
 
   // to load a page again would call off the one that is on its way: another plan, or the answer to a decision
   const AWAY = 15000;
