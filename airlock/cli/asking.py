@@ -24,4 +24,5 @@ def ended_by_ctrl_c() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        # None stands for a handler that Python did not set, and cannot set again
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
