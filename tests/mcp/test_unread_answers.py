@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from mcp import MCPError
 
 from airlock.base.errors import InDoubt, ToolFailed
+from airlock.tools.mcp.statuses import MARK, refusal_of
 from tests.mcp.attached import attached
 from tests.threaded_server import threaded_server
 
@@ -168,6 +170,11 @@ async def test_an_error_at_an_unknown_point_leaves_a_write_in_doubt(reply: Reply
         async with attached(section(url)) as server:
             with pytest.raises(InDoubt, match="the server answered "):
                 await server.run("h.write")
+
+
+@pytest.mark.parametrize(("status", "stands"), [(200, False), (399, False), (401, True), (503, True)])
+def test_only_an_http_error_stands_for_one(status: int, stands: bool) -> None:
+    assert (refusal_of(MCPError(-32603, "no", {MARK: {"status": status}})) is not None) is stands
 
 
 @pytest.mark.parametrize("method", ["tools/list", "initialize"])
