@@ -1,4 +1,4 @@
-"""How long an open session is waited for by calls that end before its list of tools has come."""
+"""The wait for an open session by calls that end before its list of tools has come."""
 
 import asyncio
 from types import SimpleNamespace
