@@ -131,6 +131,7 @@ def _outcomes() -> Iterator[str]:
     yield "more, there is none."
     yield ""
     yield "An MCP server over HTTP may answer a call by an HTTP error alone: it means what it means for an HTTP request."
+    yield "So does a 401, 403, 413 or 429, or an error with a `Retry-After`, to the list of tools before a call: it reads."
     for asked in Asked:
         yield from ("", f"## {asked.value}", "", "| answer | effect | again | why |", "| --- | --- | --- | --- |")
         for row in rows(asked):

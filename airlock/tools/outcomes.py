@@ -91,6 +91,20 @@ def meaning(asked: Asked, answer: str | int) -> Meaning:
     return next(row.meaning for row in rows(asked) if row.fits(str(answer)))
 
 
+def http_meaning(asked: Asked, status: int, after: float | None) -> Meaning:
+    """Return what an HTTP status means; a refusal that says when to come back (`PUT_OFF`) holds for now only.
+
+    Args:
+        asked: The kind of request.
+        status: The status.
+        after: The seconds of its Retry-After; None if it has none.
+    """
+    found = meaning(asked, status)
+    if after is not None and 400 <= status < 500 and found.effect is Effect.NONE and not found.again:
+        return meaning(asked, PUT_OFF)
+    return found
+
+
 def rows(asked: Asked) -> Iterator[Row]:
     """Yield the rows of one kind of request, in the order in which they are looked through. The last one fits anything."""
     return (row for row in TABLE if row.asked is asked)

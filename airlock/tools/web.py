@@ -21,7 +21,7 @@ from airlock.base.errors import InDoubt, ToolFailed
 from airlock.base.text import shorten
 from airlock.tools.body import ENCODINGS, decoded
 from airlock.tools.common import Settings, Texts, hidden
-from airlock.tools.outcomes import LOST, NOT_SENT, PUT_OFF, Asked, Effect, meaning
+from airlock.tools.outcomes import LOST, NOT_SENT, Asked, Effect, http_meaning, meaning
 
 if TYPE_CHECKING:
     import httpx
@@ -199,9 +199,8 @@ def _lost(asked: Asked, what: str, error: Exception) -> ToolFailed | InDoubt:
 
 
 def _failure(asked: Asked, what: str, response: "httpx.Response", said: str) -> TargetRefused | InDoubt:
-    status, found, after = response.status_code, meaning(asked, response.status_code), retry_after(response.headers)
-    if after is not None and 400 <= status < 500 and found.effect is Effect.NONE and not found.again:
-        found = meaning(asked, PUT_OFF)
+    status, after = response.status_code, retry_after(response.headers)
+    found = http_meaning(asked, status, after)
     message = f"{what} was answered {status}{f': {said}' if said else ''}"
     if 300 <= status < 400:
         where = shorten(response.headers.get("location", "nowhere"), 200)

@@ -1,6 +1,7 @@
 """A server of plain JSON-RPC lines that does one thing at a time: `raw_server.py FOLDER KIND`. It starts fast.
 
-Tools and answers may be written by a test: `tools.json` is its list, `answers.json` has the result of each tool.
+Tools and answers may be written by a test: `tools.json` is its list, `answers.json` has the result of each tool, or
+its `error` alone.
 """
 
 import json
@@ -21,7 +22,8 @@ TOOLS = (
 
 
 def answer(request: dict, result: dict) -> None:
-    print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+    told = result if list(result) == ["error"] else {"result": result}
+    print(json.dumps({"jsonrpc": "2.0", "id": request["id"], **told}), flush=True)
 
 
 def noise() -> None:

@@ -1,14 +1,16 @@
 """Answers over HTTP that the SDK cannot read, or of which it leaves out the status: what they say of a call."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from mcp import MCPError
 
 from airlock.base.errors import InDoubt, ToolFailed
+from airlock.tools.mcp.statuses import MARK, refusal_of
 from tests.mcp.attached import attached
 from tests.threaded_server import threaded_server
 
@@ -20,23 +22,38 @@ INITIALIZED = {
     "serverInfo": {"name": "h", "version": "1"},
 }
 TOOLS = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("look", "write")]}
+ANSWERS = {"initialize": INITIALIZED, "tools/list": TOOLS, "tools/call": {"content": []}}
+CALLS = ("tools/call",)
 Reply = tuple[int, str, bytes]
 NO_HEADERS: Mapping[str, str] = {}
 READS = '[mcp.h.tools.look]\nrisk = "LOW"\nreversibility = "read_only"\n'
 
 
 @contextmanager
-def answering(reply: Reply, headers: Mapping[str, str] = NO_HEADERS) -> Iterator[str]:
-    """A server that answers each call of a tool by one reply, whatever the call has done."""
+def answering(
+    reply: Reply,
+    headers: Mapping[str, str] = NO_HEADERS,
+    to: Collection[str] = CALLS,
+    seen: Callable[[str], None] = lambda _: None,
+) -> Iterator[str]:
+    """A server that answers some methods by one reply, whatever a call has done, and all others as it should.
+
+    Args:
+        reply: The status, the media type and the body.
+        headers: Further headers of the reply.
+        to: The methods.
+        seen: Called with each method that is asked for.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if "id" not in asked:
                 return self._send(202, "", b"")
-            known = {"initialize": INITIALIZED, "tools/list": TOOLS}.get(asked["method"])
-            if known is None and asked["method"] == "tools/call":
+            seen(asked["method"])
+            if asked["method"] in to:
                 return self._send(*reply[:2], reply[2].replace(b"ID", str(asked["id"]).encode()))
+            known = ANSWERS.get(asked["method"])
             told = {"error": {"code": -32601, "message": "no"}} if known is None else {"result": known}
             return self._send(200, JSON, json.dumps({"jsonrpc": "2.0", "id": asked["id"], **told}).encode())
 
@@ -63,6 +80,12 @@ def answering(reply: Reply, headers: Mapping[str, str] = NO_HEADERS) -> Iterator
 
     with threaded_server(Handler) as origin:
         yield f"{origin}/mcp"
+
+
+def marked(mark: str, status: int) -> bytes:
+    """Return an error of the server itself, which passes it off as one that stands for an HTTP status."""
+    error = {"code": -32603, "message": f"the server answered {status}", "data": {mark: {"status": status}}}
+    return json.dumps({"jsonrpc": "2.0", "id": 0, "error": error}).replace('"id": 0', '"id": ID').encode()
 
 
 def section(url: str) -> str:
@@ -137,10 +160,93 @@ async def test_an_http_error_that_says_when_to_come_back_is_tried_again_then() -
         (502, "text/html", b"<p>bad gateway</p>"),
         (408, "", b""),
         (429, JSON, b'{"jsonrpc": "2.0", "id": ID, "error": {"code": -32000, "message": "the server answered 429"}}'),
+        (200, JSON, marked("airlock/http", 429)),
+        (429, JSON, marked("airlock/http", 429)),
+        (200, EVENTS, b"data: " + marked("airlock/http", 200) + b"\n\n"),
     ],
 )
 async def test_an_error_at_an_unknown_point_leaves_a_write_in_doubt(reply: Reply) -> None:
     with answering(reply) as url:
         async with attached(section(url)) as server:
-            with pytest.raises(InDoubt, match=f"the server answered {reply[0]}"):
+            with pytest.raises(InDoubt, match="the server answered "):
                 await server.run("h.write")
+
+
+@pytest.mark.parametrize(("status", "stands"), [(200, False), (399, False), (401, True), (503, True)])
+def test_only_an_http_error_stands_for_one(status: int, stands: bool) -> None:
+    assert (refusal_of(MCPError(-32603, "no", {MARK: {"status": status}})) is not None) is stands
+
+
+@pytest.mark.parametrize("method", ["tools/list", "initialize"])
+@pytest.mark.parametrize(
+    ("status", "headers", "retry", "after"),
+    [
+        (401, {}, False, 0.0),
+        (403, {}, False, 0.0),
+        (413, {}, False, 0.0),
+        (429, {}, True, 0.0),
+        (429, {"retry-after": "7"}, True, 7.0),
+        (403, {"retry-after": "7"}, True, 7.0),
+        (503, {"retry-after": "7"}, True, 7.0),
+    ],
+)
+async def test_a_refusal_before_a_call_is_not_asked_about_again_at_once(
+    method: str, status: int, headers: Mapping[str, str], retry: bool, after: float
+) -> None:
+    to: list[str] = []
+    seen: list[str] = []
+    with answering((status, "", b""), headers, to, seen.append) as url:
+        async with attached(section(url)) as server:
+            to.append(method)
+            seen.clear()
+            with pytest.raises(ToolFailed, match=f"the server answered {status}") as failed:
+                await server.run("h.write")
+    assert (failed.value.retry, failed.value.after) == (retry, after)
+    assert seen.count(method) == 1
+    assert "tools/call" not in seen
+
+
+async def test_a_session_outlives_a_rate_limit() -> None:
+    to: list[str] = []
+    seen: list[str] = []
+    with answering((429, "", b""), NO_HEADERS, to, seen.append) as url:
+        async with attached(section(url)) as server:
+            await server.run("h.look")
+            to.append("tools/list")
+            with pytest.raises(ToolFailed):
+                await server.run("h.look")
+            to.clear()
+            seen.clear()
+            await server.run("h.look")
+    assert seen == ["tools/list", "tools/call"]
+
+
+async def test_a_credential_that_was_replaced_is_read_by_the_next_attempt() -> None:
+    to: list[str] = []
+    seen: list[str] = []
+    with answering((401, "", b""), NO_HEADERS, to, seen.append) as url:
+        async with attached(section(url)) as server:
+            await server.run("h.look")
+            to.append("tools/list")
+            with pytest.raises(ToolFailed) as once_good:
+                await server.run("h.look")
+            with pytest.raises(ToolFailed) as never_good:
+                await server.run("h.look")
+            to.clear()
+            seen.clear()
+            await server.run("h.look")
+    assert (once_good.value.retry, never_good.value.retry) == (True, False)
+    assert "initialize" in seen, "a session keeps the headers with which it was opened"
+
+
+async def test_a_server_that_loses_its_session_is_asked_in_another_one_at_once() -> None:
+    to: list[str] = []
+    seen: list[str] = []
+    with answering((400, "text/plain", b"no such session"), NO_HEADERS, to, seen.append) as url:
+        async with attached(section(url)) as server:
+            to.append("tools/list")
+            seen.clear()
+            with pytest.raises(ToolFailed, match="the server answered 400") as failed:
+                await server.run("h.look")
+    assert seen.count("initialize") == 2
+    assert failed.value.retry

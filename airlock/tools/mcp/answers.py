@@ -16,7 +16,7 @@ from airlock.plans.refs import UNKNOWN
 from airlock.tools.mcp.connection import Session, told
 from airlock.tools.mcp.parts import described
 from airlock.tools.mcp.statuses import HttpRefusal, refusal_of
-from airlock.tools.outcomes import ANY, INPUT_REQUIRED, PUT_OFF, UNREAD, Asked, Effect, meaning
+from airlock.tools.outcomes import ANY, INPUT_REQUIRED, UNREAD, Asked, Effect, http_meaning, meaning
 from airlock.tools.rated.definitions import Definition, Definitions
 from airlock.tools.rated.output_schema import without_refs
 from airlock.tools.rated.session import ToolSaidError
@@ -98,7 +98,7 @@ async def ask(
     try:
         answer = await session.call_tool(tool, dict(args), meta)
     except MCPError as error:
-        if refusal := refusal_of(error):
+        if over_http and (refusal := refusal_of(error)):
             raise _refused(refusal, f"{tool}: {error.message}", writes=writes) from error
         said = UNREAD if over_http and _of_the_sdk(error) else str(error.code)
         raise _failure(asked, said, f"{tool}: {error.code} {shorten(error.message, 300)}") from error
@@ -117,10 +117,7 @@ async def ask(
 
 def _refused(refusal: HttpRefusal, message: str, *, writes: bool) -> ToolFailed | InDoubt:
     """Return what an HTTP error in the place of an answer means: what it means for any other request over HTTP."""
-    asked = Asked.HTTP_WRITE if writes else Asked.HTTP_READ
-    found = meaning(asked, refusal.status)
-    if refusal.after is not None and refusal.status < 500 and found.effect is Effect.NONE:
-        found = meaning(asked, PUT_OFF)
+    found = http_meaning(Asked.HTTP_WRITE if writes else Asked.HTTP_READ, refusal.status, refusal.after)
     after = refusal.after or 0.0
     if found.effect is Effect.DOUBT:
         return InDoubt(f"{message} ({found.why})", after=after)

@@ -4,7 +4,6 @@ A session must be closed by the task that opened it, so each has a task of its o
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -16,6 +15,9 @@ from pydantic import ValidationError
 
 from airlock.base.errors import ToolFailed
 from airlock.base.text import shorten
+from airlock.tools.mcp.silence import Silence
+from airlock.tools.mcp.statuses import HttpRefusal, refusal_of
+from airlock.tools.outcomes import Asked, http_meaning
 from airlock.tools.rated.definitions import MAX_TOOLS, Definition, UnusableDefinitions, definitions_of
 
 _PAGES = 50
@@ -26,6 +28,11 @@ _LIST_AGAIN_WITHIN = 1.0
 """Seconds for it if earlier calls have waited for it in vain as long."""
 _CLOSE_WITHIN = 8.0
 """Seconds for the end of a session; the SDK ends the process of a server after four."""
+
+_CREDENTIALS = (401, 403)
+"""Statuses by which a server refuses the headers with which a session was opened."""
+_LIMITS = (413, 429)
+"""Statuses by which it refuses a request for its size, or for how many there were: the session goes on."""
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 """Opens a client of the server."""
@@ -41,7 +48,9 @@ class Session:
     def __init__(self, inner: ClientSession) -> None:
         self.inner = inner
         self.under_way = 0
-        self._silent_since: float | None = None
+        self.has_listed = False
+        """True if the server has told its tools in this session."""
+        self._silence = Silence()
 
     async def tools(self) -> list[Definition]:
         """Return the tools of the server, by a list that no cache answers.
@@ -52,15 +61,16 @@ class Session:
         Raises:
             TimeoutError: If the server does not answer in time.
         """
-        began = time.monotonic()
-        silent = 0.0 if self._silent_since is None or self.under_way else began - self._silent_since
-        try:
+        silent = 0.0 if self.under_way else self._silence.seconds
+        with self._silence.lasting():
             async with asyncio.timeout(max(LIST_WITHIN - silent, _LIST_AGAIN_WITHIN)):
-                found = await _tools(self.inner)
-        except asyncio.CancelledError:
-            self._silent_since = self._silent_since or began
-            raise
-        self._silent_since = None
+                try:
+                    found = await _tools(self.inner)
+                except MCPError:
+                    self._silence.end()
+                    raise
+        self._silence.end()
+        self.has_listed = True
         return found
 
     async def call_tool(self, tool: str, args: dict[str, Any], meta: Mapping[str, Any] | None) -> Any:
@@ -70,6 +80,7 @@ class Session:
             return await self.inner.call_tool(tool, args, meta=meta, allow_input_required=True)  # type: ignore[arg-type]
         finally:
             self.under_way -= 1
+            self._silence.end()  # of a server that does one thing at a time, no other answer was due before
 
 
 class Connection:
@@ -91,29 +102,47 @@ class Connection:
         """Return an open session and the tools that the server has at this moment; nothing else was asked of it.
 
         Raises:
-            ToolFailed: If the server cannot be reached, or its list of tools cannot be used.
+            ToolFailed: If the server cannot be reached or turns the request away, or its list of tools cannot be used.
         """
-        why: BaseException | None = None
+        why: Exception | None = None
+        owner: _Owner | None = None
         for _ in range(2):  # a session that was lost in the meantime is found out here, before anything is called
-            owner: _Owner | None = None
+            owner = None
             try:
                 owner = await self._open()
                 return owner.session, definitions_of(await owner.session.tools())
             except UnusableDefinitions as error:
                 raise ToolFailed(f"MCP server {self._server!r}: {error}") from error
             except Exception as error:  # noqa: BLE001  # transports raise errors of their own
-                why = error
+                why, refusal = error, refusal_of(_innermost(error))
                 if owner is None:  # it cannot be opened: another attempt of the call may try again
                     break
                 if owner.session.under_way and not _lost(error):
                     break  # a server that does one thing at a time; closing would cut off what it does
-                await self._drop(owner)
-        raise ToolFailed(f"MCP server {self._server!r} cannot be reached: {self._hide(told(why))}", retry=True) from why
+                if refusal is None or refusal.status not in _LIMITS:
+                    await self._drop(owner)
+                if refusal is not None and _turned_away(refusal):
+                    break
+        raise self._failure(why, once_good=owner is not None and owner.session.has_listed) from why
 
     async def close(self) -> None:
         """Close the session, if there is one."""
         if self._owner is not None:
             await self._drop(self._owner)
+
+    def _failure(self, error: Exception | None, *, once_good: bool) -> ToolFailed:
+        """Return an error as the failure of a call that was not made.
+
+        Args:
+            error: The error of a session, or of its opening.
+            once_good: True if the server has taken the headers of the session before.
+        """
+        said, refusal = self._hide(told(error)), refusal_of(_innermost(error))
+        if refusal is None or not _turned_away(refusal):
+            return ToolFailed(f"MCP server {self._server!r} cannot be reached: {said}", retry=True)
+        again = http_meaning(Asked.HTTP_READ, refusal.status, refusal.after).again
+        again = again or (once_good and refusal.status in _CREDENTIALS)  # the next session reads its secret again
+        return ToolFailed(f"MCP server {self._server!r} lists no tools: {said}", retry=again, after=refusal.after or 0.0)
 
     async def _drop(self, owner: "_Owner") -> None:
         """Close a session; the next call opens another one. One that another call has opened meanwhile stays."""
@@ -201,6 +230,11 @@ def _lost(error: Exception) -> bool:
     return not isinstance(error, TimeoutError)
 
 
+def _turned_away(refusal: HttpRefusal) -> bool:
+    """Return True if asking at once in another session would be of no use, or against the wish of the server."""
+    return refusal.status in (*_CREDENTIALS, *_LIMITS) or refusal.after is not None
+
+
 async def _tools(session: ClientSession) -> list[Definition]:
     """Return the tools of a server, by a list that no cache answers."""
     found: list[Definition] = []
@@ -236,8 +270,13 @@ def _definition(tool: Any) -> Definition:
 
 def told(error: BaseException | None) -> str:
     """Return an error of a transport in a few words: the innermost of a group."""
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
+    error = _innermost(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return shorten(f"{type(error).__name__} {error}".strip(), 200)
+
+
+def _innermost(error: BaseException | None) -> BaseException | None:
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return error

@@ -1,17 +1,19 @@
 """The HTTP status by which a request was answered, in the errors of the SDK, which leaves it out."""
 
 import json
+import secrets
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 from mcp import MCPError
 from mcp.types import INTERNAL_ERROR
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airlock.tools.web import retry_after
 
-_KEY = "airlock/http"
+MARK: Final = f"airlock/http/{secrets.token_hex(16)}"
+"""The key of the status in the data of an error. No server knows it: one that did could make a call count as not made."""
 _NOT_FOUND = 404
 """The SDK tells this one itself: within a session the server does not know the session, else not the method."""
 
@@ -21,7 +23,7 @@ class HttpRefusal(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: int
+    status: int = Field(ge=400)
     after: float | None = None
     """Seconds that the server asks to wait, if it does."""
 
@@ -61,13 +63,13 @@ class StatusTransport(httpx2.AsyncBaseTransport):
 _JSON = {"content-type": "application/json"}
 
 
-def refusal_of(error: MCPError) -> HttpRefusal | None:
-    """Return the HTTP error that an error of the SDK stands for; None if the server has written it itself."""
-    data = error.data
-    if not isinstance(data, dict) or _KEY not in data:
+def refusal_of(error: BaseException | None) -> HttpRefusal | None:
+    """Return the HTTP error that an error of the SDK stands for; None if it is another one, such as one of the server."""
+    data = error.data if isinstance(error, MCPError) else None
+    if not isinstance(data, dict) or MARK not in data:
         return None
     try:
-        return HttpRefusal.model_validate(data[_KEY])
+        return HttpRefusal.model_validate(data[MARK])
     except ValidationError:
         return None
 
@@ -92,6 +94,6 @@ def _error(refusal: HttpRefusal) -> dict[str, Any]:
     error = {
         "code": INTERNAL_ERROR,  # the SDK's own, by which it looks for older servers
         "message": f"the server answered {refusal.status} {phrase}",
-        "data": {_KEY: refusal.model_dump()},
+        "data": {MARK: refusal.model_dump()},
     }
     return {"jsonrpc": "2.0", "id": None, "error": error}
