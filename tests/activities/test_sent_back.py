@@ -1,7 +1,6 @@
 """The word of a worker that it began a call, while any client can keep the server busy."""
 
 import asyncio
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,12 +46,12 @@ class Server:
     async def heartbeat(self, *_: Any, **__: Any) -> None:
         pytest.fail("a heartbeat of the own activity replaces the record of its calls")
 
-    async def record_activity_task_heartbeat_by_id(self, request: Any, *, timeout: timedelta) -> None:
+    async def record_activity_task_heartbeat_by_id(self, request: Any, **_: Any) -> None:
         self.beats.append(request.activity_id)
         raise RPCError("no such activity", GONE, b"")
 
-    async def signal_workflow_execution(self, request: Any, *, timeout: timedelta) -> None:
-        """Take no retries of the SDK's own: their pauses become longer than the run waits."""
+    async def signal_workflow_execution(self, request: Any, **options: Any) -> None:
+        assert list(options) == ["timeout"], "the pauses between the SDK's own retries become longer than the run waits"
         self.tries += 1
         self.asked.set()
         if self.slow:
