@@ -6,13 +6,17 @@ history tells that its first attempt made a call.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.client import AsyncActivityCancelledError, WorkflowHandle
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.workflowservice.v1 import RecordActivityTaskHeartbeatByIdRequest, SignalWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from airlock.activities.calls.still_mine import clock, question
@@ -30,14 +34,17 @@ _WITHIN = 60.0
 _PAUSE = 1.0
 _WORD_PAUSE = 0.1
 _WORD_TRY = timedelta(seconds=1)
-"""Time of one attempt to tell the run: the SDK's own pauses between attempts become longer than the run waits."""
+"""Time for the answer to one try to tell the run."""
 _BUSY = (
     RPCStatusCode.RESOURCE_EXHAUSTED,
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,  # so the SDK ends a request whose time is over
     RPCStatusCode.ABORTED,
 )
 """Answers of Temporal after which the same is asked again."""
+_PASSING = (*_BUSY, RPCStatusCode.INTERNAL, RPCStatusCode.UNKNOWN, RPCStatusCode.DATA_LOSS, RPCStatusCode.OUT_OF_RANGE)
+"""Those after which the SDK would ask again by itself, and others that may pass."""
 
 
 class SentBackCalls:
@@ -101,28 +108,66 @@ class SentBackCalls:
         if self._told or not begun:
             return
         word = SentBack(run_id=info.workflow_run_id or "", fence=calls[0].fence or 0, begun=begun)
-        run = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
         try:
-            await _patiently(lambda: _say(run, word), pause=_WORD_PAUSE)
-        except RPCError as error:  # the run is closed, or has had too many signals, after which it believes no silence
+            client = activity.client()
+            request = await _signal(client, info, word)
+            await _patiently(lambda: _say(client, request), _WORD_PAUSE, _PASSING)
+        except RPCError as error:
             activity.logger.warning("the plan was not told that a call had begun: %s", error)
+            if error.status in _PASSING:
+                return  # the end of the work is one more occasion
+            # the run is closed, or has had too many signals, after which it believes no silence
         # not before: the end of the work ends the watch, and then this is the only word
         self._told = True
 
 
-async def _say(run: WorkflowHandle[Any, Any], word: SentBack) -> None:
-    """Send the word to the run once.
+async def _signal(client: Client, info: activity.Info, word: SentBack) -> SignalWorkflowExecutionRequest:
+    """Return the signal that tells the run. Temporal takes it once, however often it is sent."""
+    context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=info.workflow_id or "")
+    said = await client.data_converter.with_context(context).encode([word])
+    return SignalWorkflowExecutionRequest(
+        namespace=client.namespace, identity=client.identity, request_id=str(uuid.uuid4()), signal_name=names.SENT_BACK,
+        workflow_execution=WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or ""),
+        input=Payloads(payloads=said),
+    )  # fmt: skip
 
-    Temporal takes no signal of a run while a client holds a task that it has tried to close the run with before. What is
-    refused for another reason, such as the heartbeat of a forgotten attempt, lets it read the run again, and forget that.
+
+async def _say(client: Client, request: SignalWorkflowExecutionRequest) -> None:
+    """Send the word to the run; where Temporal takes no signal of it, let Temporal read the run again, and send it again.
+
+    Temporal takes no signal of a run while a client holds a task that it has tried to close the run with before. It forgets
+    that when it refuses something else of the run, such as the heartbeat of an activity that the run does not have. The
+    heartbeat of the run's own one would replace the record of its calls if its attempt is still under way.
+
+    The SDK would try a refused signal again after a second or more, and then after ever longer pauses: it is not asked to.
     """
-    with suppress(RPCError, AsyncActivityCancelledError, RuntimeError):
-        await own_handle().heartbeat(rpc_timeout=_WORD_TRY)
-    await run.signal(names.SENT_BACK, word, rpc_timeout=_WORD_TRY)
+    service = client.workflow_service
+    try:
+        await service.signal_workflow_execution(request, timeout=_WORD_TRY)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+            raise
+    else:
+        return
+    run = request.workflow_execution
+    unknown = RecordActivityTaskHeartbeatByIdRequest(
+        namespace=client.namespace, identity=client.identity, workflow_id=run.workflow_id, run_id=run.run_id,
+        activity_id=str(uuid.uuid4()),
+    )  # fmt: skip
+    with suppress(RPCError):
+        await service.record_activity_task_heartbeat_by_id(unknown, timeout=_WORD_TRY)
+    await service.signal_workflow_execution(request, timeout=_WORD_TRY)
 
 
-async def _patiently(ask: Callable[[], Awaitable[None]], pause: float = _PAUSE) -> None:
+async def _patiently(
+    ask: Callable[[], Awaitable[None]], pause: float = _PAUSE, again: Collection[RPCStatusCode] = _BUSY
+) -> None:
     """Ask something of Temporal, again while it is busy.
+
+    Args:
+        ask: A function that asks once.
+        pause: Seconds between an answer and the next try.
+        again: The answers after which it is asked again.
 
     Raises:
         RPCError: If it refuses, or stays busy for `_WITHIN` seconds.
@@ -132,6 +177,6 @@ async def _patiently(ask: Callable[[], Awaitable[None]], pause: float = _PAUSE) 
         try:
             return await ask()
         except RPCError as error:
-            if error.status not in _BUSY or clock() > until:
+            if error.status not in again or clock() > until:
                 raise
         await asyncio.sleep(pause)

@@ -155,18 +155,37 @@ class _Told:
     """The steps of those calls, by fencing token."""
     deaf: bool
     """True if the word of a worker may be missing: Temporal takes none after so many events, or it cannot be read."""
-    closing: Sequence[datetime]
-    """The times from which Temporal may have taken none for a while."""
+    closing: Sequence[tuple[datetime, datetime]]
+    """The times, from and until, in which Temporal may have taken none."""
 
 
-def _closing(events: Sequence[HistoryEvent]) -> list[datetime]:
-    """Return the times at which a task failed to close the run. While the next one is under way, signals are refused."""
-    unhandled = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
-    return [
-        event.event_time.ToDatetime(UTC)
-        for event in events
-        if event.workflow_task_failed_event_attributes.cause == unhandled
-    ]
+def _closing(events: Sequence[HistoryEvent]) -> list[tuple[datetime, datetime]]:
+    """Return the times in which a task may have failed to close the run, so that the next one lets no signal in.
+
+    They begin with each task that failed or timed out: a further attempt of it, which may try to close the run too, leaves
+    no event. The next one may begin as late as its holder likes. A task that completes ends them.
+    """
+    found: list[tuple[datetime, datetime]] = []
+    since: datetime | None = None
+    for event in events:
+        at = event.event_time.ToDatetime(UTC)
+        if since is None and _is_tried_again(event):
+            since = at
+        elif since is not None and event.HasField("workflow_task_completed_event_attributes"):
+            found.append((since, at))
+            since = None
+    return found if since is None else [*found, (since, datetime.max.replace(tzinfo=UTC))]
+
+
+def _is_tried_again(event: HistoryEvent) -> bool:
+    """Return True if a workflow task failed or timed out. A reset, or a queue without workers, makes no attempt more."""
+    if event.HasField("workflow_task_timed_out_event_attributes"):
+        return event.workflow_task_timed_out_event_attributes.timeout_type != TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
+    reset = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
+    return (
+        event.HasField("workflow_task_failed_event_attributes")
+        and event.workflow_task_failed_event_attributes.cause != reset
+    )
 
 
 async def _sent_back(client: Client, events: list[HistoryEvent]) -> Mapping[int, frozenset[str]]:
@@ -208,7 +227,8 @@ def _begun_beyond(
 def _is_unheard(end: HistoryEvent, told: _Told) -> bool:
     """Return True if a worker that had begun an activity may have had no time, or no way, to say so after its end."""
     since, quiet = end.event_time.ToDatetime(UTC), timedelta(seconds=QUIET)
-    return told.deaf or told.until - since < quiet or any(since <= each < since + quiet for each in told.closing)
+    refused = any(begins < since + quiet and since <= ends for begins, ends in told.closing)
+    return told.deaf or told.until - since < quiet or refused
 
 
 async def _heartbeat(reader: ActivityReader, details: Payloads) -> tuple[Attempt, ...] | None:

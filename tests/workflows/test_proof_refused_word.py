@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from temporalio.api.command.v1 import Command
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest, RespondWorkflowTaskCompletedRequest
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import (
+    ResetStickyTaskQueueRequest,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskFailedRequest,
+)
 from temporalio.service import RPCError
 
 from airlock.activities.calls.sent_back import SentBackCalls
@@ -43,8 +49,20 @@ async def respond(where: Place, task: Any, commands: Sequence[Command]) -> None:
     )  # fmt: skip
 
 
-async def closing(where: Place, workflow_id: str, made: Build, task: Any) -> Any:
-    """Try to close the run by a task, which fails as something has arrived; return the next task."""
+async def closing(where: Place, workflow_id: str, made: Build, task: Any, *, hidden: bool) -> Any:
+    """Try to close the run by a task, which fails as something has arrived; return the next task.
+
+    With `hidden` a failed task goes before: the second attempt leaves no event in the history.
+    """
+    if hidden:
+        await where.attacker.client.workflow_service.respond_workflow_task_failed(
+            RespondWorkflowTaskFailedRequest(
+                namespace=where.attacker.client.namespace, task_token=task.task_token, identity=IDENTITY,
+                cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+                deployment_options=OPTIONS,
+            )
+        )  # fmt: skip
+        task = await asyncio.wait_for(made.workflow_tasks.get(), 60)
     run = where.attacker.client.get_workflow_handle(workflow_id)
     assert not await where.attacker.heartbeat_by_id(workflow_id, "none", None)  # so that the run takes a signal again
     await run.signal("junk", 1)
@@ -53,7 +71,7 @@ async def closing(where: Place, workflow_id: str, made: Build, task: Any) -> Any
     return await asyncio.wait_for(made.workflow_tasks.get(), 60)
 
 
-async def refusing(where: Place, workflow_id: str) -> None:
+async def refusing(where: Place, workflow_id: str, *, hidden: bool) -> None:
     """Let a run that waits for the word of a worker take no signal for as long as it waits, but for moments."""
     client = where.attacker.client
     run, loop = client.get_workflow_handle(workflow_id), asyncio.get_running_loop()
@@ -68,11 +86,19 @@ async def refusing(where: Place, workflow_id: str) -> None:
         await run.signal("junk", 1)
         task = await asyncio.wait_for(made.workflow_tasks.get(), 60)
         while loop.time() < ends:
-            task = await closing(where, workflow_id, made, task)
+            task = await closing(where, workflow_id, made, task, hidden=hidden)
             await asyncio.sleep(HELD)
         await respond(where, task, [])
         await override(client, workflow_id, None)
     await run.signal("junk", 2)
+
+
+def shows(events: Sequence[HistoryEvent]) -> bool:
+    """Return True if the history tells that the run could not be closed while it waited for the word of a worker."""
+    unhandled = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+    ends = next(each.event_time.seconds for each in events if each.HasField("activity_task_canceled_event_attributes"))
+    times = [each.event_time.seconds for each in events if each.workflow_task_failed_event_attributes.cause == unhandled]
+    return any(each < ends + QUIET for each in times)
 
 
 async def waits(where: Place, workflow_id: str) -> bool:
@@ -95,7 +121,7 @@ async def landed(handle: Any) -> Any:
         return None if status.in_flight else status
 
 
-async def forgotten(where: Place, plan: Any) -> tuple[dict[str, Any], Any, asyncio.Event]:
+async def forgotten(where: Place, plan: Any, *, hidden: bool = False) -> tuple[dict[str, Any], Any, asyncio.Event]:
     """A call that Temporal was told to forget, and whose plan was stopped, while the run can hardly be told anything."""
     document = plan(step("a", "once", key="a", value=1))
     workflow_id = names.plan_workflow_id(document["plan_id"])
@@ -103,7 +129,7 @@ async def forgotten(where: Place, plan: Any) -> tuple[dict[str, Any], Any, async
     await until(lambda: shown(where, workflow_id))
     await sent_back(where, workflow_id, "a:live")
     await where.attacker.client.get_workflow_handle(workflow_id).signal("lock", {"by": "mallory", "reason": "mine"})
-    await refusing(where, workflow_id)
+    await refusing(where, workflow_id, hidden=hidden)
     return document, handle, hold
 
 
@@ -125,7 +151,8 @@ async def test_a_worker_is_heard_although_the_run_takes_hardly_any_signal(dev_se
     assert times(document, "a") == 1
 
 
-async def test_a_reset_run_believes_no_silence_of_a_run_that_took_no_signal(dev_server, plan, monkeypatch):
+@pytest.mark.parametrize("hidden", [False, True], ids=["shown", "hidden"])
+async def test_a_reset_run_believes_no_silence_of_a_run_that_took_no_signal(dev_server, plan, monkeypatch, hidden):
     """Here the worker keeps silent, as it must where no try of its falls into a moment in which the run takes a signal."""
 
     async def silent(self: SentBackCalls, number: int) -> None:
@@ -134,9 +161,10 @@ async def test_a_reset_run_believes_no_silence_of_a_run_that_took_no_signal(dev_
     monkeypatch.setattr(SentBackCalls, "_tell", silent)
     where = await place(dev_server.client, f"refused{next(_NUMBERS)}", keyring("k"))
     async with where.working():
-        document, handle, hold = await forgotten(where, plan)
+        document, handle, hold = await forgotten(where, plan, hidden=hidden)
         await until(lambda: landed(handle))
         events = await where.attacker.events(handle.workflow.id)
+        assert shows(events) is not hidden
         called = next(
             each.event_id for each in events if each.activity_task_scheduled_event_attributes.activity_id == "a:live"
         )
