@@ -29,7 +29,7 @@ class GateRecall:
         self.after = ""
         """The run whose state is to be taken up; empty if it is unknown."""
         self.unasked = False
-        """True until an earlier run is asked for that the start of this one does not tell of: a client may have copied it."""
+        """True until an earlier run is asked for of which the start does not tell: a client may have copied it."""
 
     def was_reset(self) -> None:
         """Note a reset of the run."""
