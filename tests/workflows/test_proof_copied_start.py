@@ -1,13 +1,17 @@
 """Gates that a client starts with a copy of what a worker once started them with: none forgets who is in."""
 
+import asyncio
 import itertools
 
 import pytest
 from temporalio.api.common.v1 import WorkflowType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+from temporalio.common import RawValue
 
 from airlock.base import names
+from tests.workflows.attacker import plain
+from tests.workflows.attacker_updates import accept_update
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_deputies import of_type, running
@@ -53,3 +57,35 @@ async def test_a_gate_that_a_client_starts_with_a_copy_does_not_forget_who_is_in
             hold.set()
             assert (await other.result()).outcome == "completed"
     assert all(len(together) == 1 for together in WORLD.together[key]), WORLD.together[key]
+
+
+async def test_nor_does_one_whose_first_request_the_client_answers_in_the_place_of_a_worker(dev_server, plan):
+    where, key = await place(dev_server.client, f"copied{next(_NUMBERS)}", keyring("k")), f"copied{next(_NUMBERS)}"
+    first, second = (plan(step("a", "share", key=key, value=number)) for number in (1, 2))
+    async with where.working("live"):
+        async with where.working("orchestrate", "rehearse"):
+            hold = (await running(where, first))[1]
+            other = await where.airlock.submit(second)
+            await approved(other)
+            assert (await until(lambda: _told(other))).startswith("its turn at")
+        (gate,) = await resource_gates(where)
+        asked = [each.workflow_execution_update_accepted_event_attributes for each in await where.attacker.events(gate)]
+        (copied,) = [each.accepted_request.input.args.payloads[0] for each in asked if each.accepted_request.input.name][-1:]
+        await started_with_a_copy(where)
+        client = where.attacker.client
+        run = client.get_workflow_handle(gate)
+        asking = asyncio.ensure_future(run.execute_update("acquire", RawValue(copied)))
+        await accept_update(client, names.WORKFLOW_QUEUE, gate, plain({"status": "granted", "fence": 1}))
+        await asking
+        async with where.working("orchestrate", "rehearse"):
+            await other.workflow.signal("granted", {"gate": gate, "request": "any"})
+            await until(lambda: asked_or_in(where, gate, second["plan_id"]))
+            hold.set()
+            assert (await other.result()).outcome == "completed"
+    assert all(len(together) == 1 for together in WORLD.together[key]), WORLD.together[key]
+
+
+async def asked_or_in(where: Place, gate: str, plan_id: str) -> bool:
+    """Return True once the gate has asked for its earlier run, or a plan is in without that."""
+    asked = [each.activity_task_scheduled_event_attributes.activity_type.name for each in await where.attacker.events(gate)]
+    return "recall" in asked or (plan_id, "a") in WORLD.running
