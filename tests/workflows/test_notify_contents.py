@@ -12,7 +12,7 @@ from airlock.notify.dead_letters import dead_letters
 from airlock.notify.delivery import QUEUE
 from tests.postman import FULL, postman
 from tests.workflows.conftest import awaiting, step, until
-from tests.workflows.notifications import HOOK, KEY, given_up
+from tests.workflows.notifications import HOOK, KEY, given_up, told
 from tests.workflows.receivers import web_receiver
 
 PATH = "T0SECRETPATH/B0SECRET/x9secretx9"
@@ -107,7 +107,8 @@ async def test_a_client_that_starts_deliveries_can_put_nothing_into_a_message(ai
         handle = await airlock.submit(plan(step("a", "put", key="k")))
         await awaiting(handle)
         notifier = await notifying(airlock, config)
-        await until(lambda: notifier.said)  # after the receiver has it
+        await told(notifier, hook, 1)
+        await until(lambda: notifier.said)  # it says so after the receiver has it
         (known,) = {delivery.key: delivery for delivery, _ in notifier.said}.values()
         forged = [
             known.model_copy(update={"key": "0" * 20}),
