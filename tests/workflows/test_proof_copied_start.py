@@ -7,7 +7,8 @@ import pytest
 from temporalio.api.common.v1 import WorkflowType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
-from temporalio.common import RawValue
+from temporalio.client import WithStartWorkflowOperation
+from temporalio.common import RawValue, WorkflowIDConflictPolicy
 
 from airlock.base import names
 from tests.workflows.attacker import plain
@@ -71,10 +72,15 @@ async def test_nor_does_one_whose_first_request_the_client_answers_in_the_place_
         (gate,) = await resource_gates(where)
         asked = [each.workflow_execution_update_accepted_event_attributes for each in await where.attacker.events(gate)]
         (copied,) = [each.accepted_request.input.args.payloads[0] for each in asked if each.accepted_request.input.name][-1:]
-        await started_with_a_copy(where)
         client = where.attacker.client
-        run = client.get_workflow_handle(gate)
-        asking = asyncio.ensure_future(run.execute_update("acquire", RawValue(copied)))
+        given = (await where.attacker.events(gate))[0].workflow_execution_started_event_attributes.input.payloads[0]
+        await client.get_workflow_handle(gate).terminate("test")
+        start = WithStartWorkflowOperation(  # so that the first task brings the request
+            names.GATE_WORKFLOW, RawValue(given), id=gate, task_queue=names.WORKFLOW_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        )  # fmt: skip
+        update = client.execute_update_with_start_workflow("acquire", RawValue(copied), start_workflow_operation=start)
+        asking = asyncio.ensure_future(update)
         await accept_update(client, names.WORKFLOW_QUEUE, gate, plain({"status": "granted", "fence": 1}))
         await asking
         async with where.working("orchestrate", "rehearse"):
