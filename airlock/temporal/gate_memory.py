@@ -48,9 +48,9 @@ async def recalled(client: Client, request: RecallRequest) -> RecallResult:
     """Return the state of a gate's latest other run, if that run did not complete by itself.
 
     A run that ended before it had restored the state of an earlier one is skipped for that earlier one; its own state counts
-    where none is found, as older code granted without asking. The run that
-    the gate names only adds to those that Temporal lists: any client can start a gate, and name one. A live gate without
-    earlier runs, where plans were live, was deleted: nothing is known of its locks and its holders.
+    where none is found, as older code granted without asking. The run that the gate names only adds to those that Temporal
+    lists: any client can start a gate, and name one. A live gate without earlier runs, where plans were live, was deleted:
+    nothing is known of its locks and its holders.
 
     Raises:
         RPCError: If Temporal does not answer; retry.

@@ -4,14 +4,13 @@ import asyncio
 import itertools
 
 import pytest
-from temporalio.api.common.v1 import WorkflowType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import RawValue, WorkflowIDConflictPolicy
 
 from airlock.base import names
 from tests.workflows.attacker import plain
+from tests.workflows.attacker_starts import plainly
 from tests.workflows.attacker_updates import accept_update
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
@@ -24,17 +23,16 @@ _NUMBERS = itertools.count(1)
 
 async def started_with_a_copy(where: Place) -> str:
     """End the gate of a resource and start it again with what a worker started it with. Return its workflow id."""
-    client = where.attacker.client
-    gate = (await until(lambda: resource_gates(where)))[0]
-    given = (await where.attacker.events(gate))[0].workflow_execution_started_event_attributes.input
-    await client.get_workflow_handle(gate).terminate("test")
-    await client.workflow_service.start_workflow_execution(
-        StartWorkflowExecutionRequest(
-            namespace=client.namespace, workflow_id=gate, workflow_type=WorkflowType(name=names.GATE_WORKFLOW),
-            task_queue=TaskQueue(name=names.WORKFLOW_QUEUE), input=given, request_id="copy",
-        )
-    )  # fmt: skip
+    (gate,) = await until(lambda: resource_gates(where))
+    await plainly(where.attacker.client, names.GATE_WORKFLOW, gate, await ended_start(where, gate))
     return gate
+
+
+async def ended_start(where: Place, gate: str) -> Payload:
+    """End a gate, and return what a worker started it with."""
+    given = (await where.attacker.events(gate))[0].workflow_execution_started_event_attributes.input.payloads[0]
+    await where.attacker.client.get_workflow_handle(gate).terminate("test")
+    return given
 
 
 async def resource_gates(where: Place) -> list[str]:
@@ -69,12 +67,10 @@ async def test_nor_does_one_whose_first_request_the_client_answers_in_the_place_
             other = await where.airlock.submit(second)
             await approved(other)
             assert (await until(lambda: _told(other))).startswith("its turn at")
-        (gate,) = await resource_gates(where)
+        (gate,) = await until(lambda: resource_gates(where))
         asked = [each.workflow_execution_update_accepted_event_attributes for each in await where.attacker.events(gate)]
         (copied,) = [each.accepted_request.input.args.payloads[0] for each in asked if each.accepted_request.input.name][-1:]
-        client = where.attacker.client
-        given = (await where.attacker.events(gate))[0].workflow_execution_started_event_attributes.input.payloads[0]
-        await client.get_workflow_handle(gate).terminate("test")
+        client, given = where.attacker.client, await ended_start(where, gate)
         start = WithStartWorkflowOperation(  # so that the first task brings the request
             names.GATE_WORKFLOW, RawValue(given), id=gate, task_queue=names.WORKFLOW_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -85,13 +81,13 @@ async def test_nor_does_one_whose_first_request_the_client_answers_in_the_place_
         await asking
         async with where.working("orchestrate", "rehearse"):
             await other.workflow.signal("granted", {"gate": gate, "request": "any"})
-            await until(lambda: asked_or_in(where, gate, second["plan_id"]))
+            await until(lambda: asked_or_in(where, gate, key, second["plan_id"]))
             hold.set()
             assert (await other.result()).outcome == "completed"
     assert all(len(together) == 1 for together in WORLD.together[key]), WORLD.together[key]
 
 
-async def asked_or_in(where: Place, gate: str, plan_id: str) -> bool:
-    """Return True once the gate has asked for its earlier run, or a plan is in without that."""
+async def asked_or_in(where: Place, gate: str, key: str, plan_id: str) -> bool:
+    """Return True once the gate has asked for its earlier run, or a plan was in without that."""
     asked = [each.activity_task_scheduled_event_attributes.activity_type.name for each in await where.attacker.events(gate)]
-    return "recall" in asked or (plan_id, "a") in WORLD.running
+    return "recall" in asked or any(plan_id in together for together in WORLD.together[key])

@@ -69,7 +69,7 @@ class GateRecall:
         if self.forgot and patched(SEEN_RESET):
             self.ready = False
         self._heeded = self._resets
-        # what older code granted stands; a client that completed the first task has only put off the question
+        # a client, or older code, that completed earlier tasks has only put off the question
         if self.unasked and from_here_on(RECALLED):
             self.ready = self.unasked = False
 
