@@ -129,6 +129,7 @@ class Airlock:
                 PlanStart(plan=plan),
                 id=names.plan_workflow_id(plan.plan_id),
                 task_queue=names.WORKFLOW_QUEUE,
+                request_eager_start=True,  # a worker of this very client begins at once
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={MEMO_DIGEST: digest, MEMO_REQUESTER: plan.requested_by},
