@@ -1,18 +1,16 @@
 """The short path of a plan that is new: one activity admits, mocks and previews it (docs/adr/0011)."""
 
-from contextlib import suppress
 from typing import Final
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from airlock.base import names
-    from airlock.run.handed_back import ELSEWHERE
     from airlock.run.state import Run
     from airlock.wire import Prepared, PrepareRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import HandedBackError, NoAnswer, answered_unless_moved
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved
 
 MAX_HERE: Final = 100
 """The most steps of a plan that the process of the workflow task rehearses itself: others take turns with its workflows."""
@@ -31,30 +29,12 @@ async def prepared_at_once(run: Run) -> Prepared | None:
         return None
     request = PrepareRequest(plan=run.plan, setup=setup)
     here = names.rehearses(build) and len(run.plan.steps) <= MAX_HERE
+    queue = names.WORKFLOW_QUEUE if here else names.REHEARSE_QUEUE
     run.preparing = True
     try:
-        if here:
-            with suppress(HandedBackError):
-                return await _prepared(run, request, names.WORKFLOW_QUEUE)
-        return await _prepared(run, request, names.REHEARSE_QUEUE)
-    except (ActivityError, NoAnswer, HandedBackError) as error:
+        return await answered_unless_moved(run, lambda: commands.prepare(request, queue))
+    except (ActivityError, NoAnswer) as error:
         workflow.logger.info("%s is rehearsed part by part: %s", workflow.info().workflow_id, error)
         return None
     finally:
         run.preparing = False
-
-
-async def _prepared(run: Run, request: PrepareRequest, queue: str) -> Prepared | None:
-    """Return the answer of a worker of a queue; None if the run moved on meanwhile.
-
-    Raises:
-        HandedBackError: If the worker left the plan to another one.
-        ActivityError: If the activity failed otherwise.
-        NoAnswer: After some questions without an answer.
-    """
-    try:
-        return await answered_unless_moved(run, lambda: commands.prepare(request, queue))
-    except ActivityError as error:
-        if isinstance(error.cause, ApplicationError) and error.cause.type == ELSEWHERE:
-            raise HandedBackError(error.cause.message) from error
-        raise

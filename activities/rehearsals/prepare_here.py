@@ -24,8 +24,8 @@ from airlock.wire import Prepared, PrepareRequest
 
 WAITING: Final = 50
 """Plans that wait for a place at the same time; those beyond are handed back."""
-PLACE_WITHIN: Final = 2.0
-"""Seconds that a plan waits for a place before it is handed back."""
+PLACE_WITHIN: Final = 5.0
+"""Seconds that a plan waits for a place before it is handed back; less than the time without a heartbeat."""
 
 
 class LentRole:

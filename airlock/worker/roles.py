@@ -149,6 +149,8 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits, lent: LentR
         ],
         # those that are rehearsed here leave the others their places
         max_concurrent_activities=ORCHESTRATIONS + (lent.places + WAITING if lent else 0),
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
         max_concurrent_workflow_tasks=limits.workflow_tasks,
         max_cached_workflows=limits.cached_workflows,
         # a run sees without a question that the policy is still the one it was admitted under

@@ -29,6 +29,7 @@ from tests.workflows.world import WORLD, put
 
 PLAN = {"plan_id": "p", "requested_by": "me", "steps": [step("a", "put", key="a", value=1)]}
 HERE, ELSEWHERE = (f"prepare {queue}" for queue in (names.WORKFLOW_QUEUE, names.REHEARSE_QUEUE))
+IN_PARTS = [HERE, f"admit {names.WORKFLOW_QUEUE}", *(f"{part} {names.REHEARSE_QUEUE}" for part in ("rehearse", "preview"))]
 
 
 async def asked(handle):
@@ -74,7 +75,7 @@ async def test_a_process_that_rehearses_no_more_hands_the_plan_to_the_others(dev
         handle = await Airlock(client).submit(plan(step("a", "put", key="a", value=1)))
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
-        assert (await asked(handle))[:2] == [HERE, ELSEWHERE]
+        assert (await asked(handle))[:4] == IN_PARTS
         assert (await handle.status()).refused == 0
 
 
@@ -97,7 +98,7 @@ async def test_a_plan_without_a_place_is_rehearsed_by_the_others(dev_server, pla
         await first.wait_for(State.MOCK)
         second = await Airlock(client).submit(plan(step("b", "put", key="b", value=1)))
         await awaiting(second)
-        assert await asked(second) == [HERE, ELSEWHERE]
+        assert await asked(second) == IN_PARTS
         WORLD.hold(long["plan_id"], "dry").set()
         await awaiting(first)
 
