@@ -1,6 +1,5 @@
 """The operator's catalogue and policy, which the worker gives to every activity."""
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -49,8 +48,6 @@ class Toolbox:
     """True if the same worker makes live calls: its secrets are those of the calls."""
     finder: Callable[[Tool, Secrets], Finder] = field(default=_nothing_open, repr=False)
     """Returns the function behind `ToolCall.shared` for one call of a tool; see `opened`."""
-    loop: asyncio.AbstractEventLoop | None = field(default=None, repr=False)
-    """The event loop in which coroutines of mocks and dry runs run; None for that of their activity."""
 
     @cached_property
     def setup(self) -> str:

@@ -1,7 +1,5 @@
 """The short path of a plan that is new: one activity admits, mocks and previews it (docs/adr/0011)."""
 
-from typing import Final
-
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -11,9 +9,6 @@ with workflow.unsafe.imports_passed_through():
     from airlock.wire import Prepared, PrepareRequest
     from airlock.workflows import commands
     from airlock.workflows.answers import NoAnswer, answered_unless_moved
-
-MAX_HERE: Final = 100
-"""The most steps of a plan that the process of the workflow task rehearses itself: others take turns with its workflows."""
 
 
 async def prepared_at_once(run: Run) -> Prepared | None:
@@ -28,8 +23,7 @@ async def prepared_at_once(run: Run) -> Prepared | None:
     if not setup or run.undoing is not None or run.admitted is not None or run.calls:
         return None
     request = PrepareRequest(plan=run.plan, setup=setup)
-    here = names.rehearses(build) and len(run.plan.steps) <= MAX_HERE
-    queue = names.WORKFLOW_QUEUE if here else names.REHEARSE_QUEUE
+    queue = names.WORKFLOW_QUEUE if names.rehearses(build) else names.REHEARSE_QUEUE
     run.preparing = True
     try:
         return await answered_unless_moved(run, lambda: commands.prepare(request, queue))

@@ -3,14 +3,12 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from airlock.activities.calls.still_mine import PATIENCE, clock
-from airlock.activities.functions.tool_loop import in_loop
 from airlock.activities.rehearsals.rehearsal_threads import REHEARSALS
 from airlock.base.errors import InDoubt, ToolFailed
 from airlock.plans.contract import Mode
@@ -23,17 +21,8 @@ class StillRunning(TimeoutError):
     """The call timed out, but its thread is still running."""
 
 
-async def run(
-    function: ToolFunction, args: BaseModel, call: ToolCall, seconds: float, loop: asyncio.AbstractEventLoop | None = None
-) -> Any:
+async def run(function: ToolFunction, args: BaseModel, call: ToolCall, seconds: float) -> Any:
     """Run a tool function; a function that is not a coroutine function runs in a thread.
-
-    Args:
-        function: The function.
-        args: Its arguments.
-        call: Its context.
-        seconds: The time that it has.
-        loop: The event loop of its coroutines, in any thread; None for that of the caller.
 
     Raises:
         TimeoutError: If a coroutine takes longer than `seconds`; it is cancelled then.
@@ -46,7 +35,7 @@ async def run(
     try:
         async with asyncio.timeout(seconds):
             if inspect.iscoroutinefunction(function):
-                return await in_loop(loop, _guarded(function(args, call)))
+                return await function(args, call)
             if call.mode is Mode.LIVE:
                 running = asyncio.ensure_future(asyncio.to_thread(_in_thread, turn, function, args, call))
             else:
@@ -68,20 +57,6 @@ async def run(
         if running is not None and not running.done() and call.mode is not Mode.LIVE:
             running.add_done_callback(_forget)
             REHEARSALS.left_hanging(turn)
-        raise InDoubt(f"the tool ended with {type(error).__name__}") from error
-
-
-async def _guarded(work: Awaitable[Any]) -> Any:
-    """Await the coroutine of a tool. One that ends with SystemExit would stop the event loop in which it is a task.
-
-    Raises:
-        InDoubt: In the place of a `BaseException` that is no `Exception`.
-    """
-    try:
-        return await work
-    except (Exception, asyncio.CancelledError):
-        raise
-    except BaseException as error:
         raise InDoubt(f"the tool ended with {type(error).__name__}") from error
 
 

@@ -180,7 +180,7 @@ class PreviewActivities:
         call.follows_writes = step.id in request.behind_writes
         call.look_before, call.look_before_all = partial(own.before, step.id), partial(own.all_before, step.id)
         try:
-            said = await run(function, args, call, contract.timeout, self._toolbox.loop)
+            said = await run(function, args, call, contract.timeout)
         except LeftUnknown as unknown:  # the live call compares with what it cannot equal, unless it gets to know it
             not_looked = _not_looked(step, bound, f"calls {tool.name}; {unknown}")
             if contract.read_only:  # it compares with nothing

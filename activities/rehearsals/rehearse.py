@@ -81,4 +81,4 @@ class RehearseActivities:
         complete = not bound.unknown and not step.parents
         args = as_model(tool, bound.args, complete=complete)
         call = self._toolbox.call(tool, plan_id, step, Mode.MOCK, Secrets({}))
-        return checked_output(tool, await run(function, args, call, MOCK_TIMEOUT, self._toolbox.loop))
+        return checked_output(tool, await run(function, args, call, MOCK_TIMEOUT))

@@ -42,7 +42,9 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 STICKY_TIMEOUT = timedelta(seconds=5)
 """Time that a workflow task waits for the worker that caches its run, before another worker gets it."""
 ORCHESTRATIONS = 32
-"""Activities on the workflows' queue at the same time in one process; they mostly wait for Temporal."""
+"""Activities on the workflows' queue at the same time in one process, beside rehearsals; they mostly wait for Temporal."""
+FEWEST_TO_LEND = 4
+"""Rehearsals at the same time from which half of them are lent: the look before an undo waits for one of the others."""
 ENTRIES = 16
 """Entries to LIVE that one process examines at the same time; they mostly wait for gates."""
 DEADLOCK_AFTER = 30.0
@@ -67,7 +69,7 @@ class Limits:
 
     def lent(self) -> LentRole | None:
         """Return what the orchestrating role of the same process may borrow of the rehearsing role; None for nothing."""
-        return LentRole(self.rehearsals // 2) if self.rehearsals > 1 else None
+        return LentRole(self.rehearsals // 2) if self.rehearsals >= FEWEST_TO_LEND else None
 
 
 def runner() -> NoSilentTasks:

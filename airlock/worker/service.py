@@ -82,7 +82,8 @@ async def serve(
     if client is None:
         return
     lent = limits.lent() if role == "all" else None
-    parts = {part: _loop_for(part, client, toolbox, limits, lent) for part in parts_of(role)}
+    # last the one that takes workflow tasks: what it borrows is there by then
+    parts = {part: _loop_for(part, client, toolbox, limits, lent) for part in reversed(parts_of(role))}
     try:
         if not await _started(parts, stop):
             return

@@ -1,31 +1,31 @@
 """Plans that are rehearsed by the process whose worker carried out their workflow task, and those that cannot be."""
 
 import asyncio
-import contextvars
 import threading
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from airlock.activities.functions.tool_loop import in_loop
-from airlock.activities.functions.tool_runs import run
+from airlock.activities import heartbeat
 from airlock.activities.rehearsals import prepare_here
 from airlock.activities.rehearsals.prepare_here import LentRole, PrepareHereActivities
 from airlock.activities.toolbox import Toolbox
 from airlock.base import names
-from airlock.base.errors import InDoubt
 from airlock.client import Airlock
 from airlock.plans.catalogue import Catalogue
 from airlock.plans.plan import Plan
 from airlock.plans.state import State
+from airlock.plans.tool import tool
+from airlock.plans.tool_call import Preview, ToolCall
 from airlock.wire import PrepareRequest
 from airlock.worker.roles import Limits, build_workers
 from tests.running import running
-from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step
+from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, namespace, step, until
 from tests.workflows.test_ahead import slow
-from tests.workflows.world import WORLD, put
+from tests.workflows.world import WORLD, Put, put
 
 PLAN = {"plan_id": "p", "requested_by": "me", "steps": [step("a", "put", key="a", value=1)]}
 HERE, ELSEWHERE = (f"prepare {queue}" for queue in (names.WORKFLOW_QUEUE, names.REHEARSE_QUEUE))
@@ -63,12 +63,6 @@ async def test_roles_in_processes_of_their_own_rehearse_on_their_own_queue(dev_s
         assert await asked(handle) == [ELSEWHERE]
 
 
-async def test_a_plan_of_many_steps_takes_no_turns_with_the_workflows(airlock, plan):
-    handle = await airlock.submit(plan(*(step(f"s{n}", "put", key=f"many-{n}", value=n) for n in range(101))))
-    await awaiting(handle)
-    assert await asked(handle) == [ELSEWHERE]
-
-
 async def test_a_process_that_rehearses_no_more_hands_the_plan_to_the_others(dev_server, plan):
     client = await namespace(dev_server.client, "here-closed")
     async with running(split(client, Toolbox(catalogue(), POLICY), LentRole(1))):
@@ -103,95 +97,158 @@ async def test_a_plan_without_a_place_is_rehearsed_by_the_others(dev_server, pla
         await awaiting(first)
 
 
-def test_a_worker_for_one_rehearsal_at_a_time_lends_nothing():
-    assert Limits(rehearsals=1).lent() is None
-    assert [Limits(rehearsals=many).lent().places for many in (2, 3, 20)] == [1, 1, 10]
+def test_a_worker_with_few_places_lends_none():
+    assert Limits(rehearsals=3).lent() is None
+    assert [Limits(rehearsals=many).lent().places for many in (4, 5, 20)] == [2, 2, 10]
 
 
-async def test_a_role_stays_open_until_what_was_borrowed_is_given_back():
-    lent, closing = LentRole(1), asyncio.Event()
+@tool(name="there", risk="MEDIUM", reversibility="compensable")
+async def there(args: Put, call: ToolCall) -> dict[str, Any]:
+    """Set a key."""
+    return {"key": args.key}
 
-    async def role():
-        async with lent.opened(Toolbox(catalogue(), POLICY)):
-            await closing.wait()
 
-    running = asyncio.create_task(role())
-    await asyncio.sleep(0)
-    with lent.borrowed() as first:
-        assert first is not None
-        closing.set()
-        done, _ = await asyncio.wait({running}, timeout=0.2)
-        assert not done
-        with lent.borrowed() as second:
-            assert second is None
-    async with asyncio.timeout(10):
-        await running
+@there.mock
+async def _there_mock(args: Put, call: ToolCall) -> dict[str, Any]:
+    LOOPS.add(("mock", asyncio.get_running_loop()))
+    BLOCKED.wait(60)
+    return {"key": args.key}
+
+
+@there.dry_run
+async def _there_dry(args: Put, call: ToolCall) -> Preview:
+    LOOPS.add(("dry run", asyncio.get_running_loop()))
+    return Preview(effect=f"set {args.key}")
+
+
+@there.compensate
+async def _there_undo(args: Put, call: ToolCall) -> None:
+    pass
+
+
+LOOPS: set[tuple[str, asyncio.AbstractEventLoop]] = set()
+BLOCKED = threading.Event()
+"""Not set while a mock of `there` does not give its event loop back."""
+
+
+class Neighbour:
+    """A rehearsing role in a thread of its own, as a worker with all roles has it."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self.lent = LentRole(2)
+        self.thread = threading.Thread(target=asyncio.run, args=(self._work(toolbox),))
+        self._open = threading.Event()
+
+    async def _work(self, toolbox):
+        self.loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        async with self.lent.opened(toolbox):
+            self._open.set()
+            await self._closing.wait()
+
+    async def __aenter__(self):
+        self.thread.start()
+        assert await asyncio.to_thread(self._open.wait, 20)
+        return self
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self._closing.set)
+
+    async def __aexit__(self, *_):
+        if self.thread.is_alive():
+            self.close()
+        await asyncio.to_thread(self.thread.join, 20)
+        assert not self.thread.is_alive()
 
 
 @asynccontextmanager
-async def another_loop():
-    """Yield an event loop that runs in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+async def beside(client, *tools):
+    """Yield an Airlock whose orchestrating worker borrows the role of another thread; others rehearse in this one."""
+    LOOPS.clear()
+    BLOCKED.set()
+    toolbox = Toolbox(Catalogue(tools), POLICY)
     try:
-        yield loop
+        async with Neighbour(toolbox) as neighbour, running(split(client, toolbox, neighbour.lent)):
+            yield Airlock(client), neighbour
+            BLOCKED.set()
+            WORLD.release()
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        await asyncio.to_thread(thread.join, 10)
-        assert not thread.is_alive()
-        loop.close()
+        BLOCKED.set()
 
 
-word = contextvars.ContextVar("word")
+async def test_tools_run_in_the_loop_of_the_rehearsing_role(dev_server, plan):
+    client = await namespace(dev_server.client, "here-loops")
+    async with beside(client, there) as (airlock, neighbour):
+        handle = await airlock.submit(plan(step("a", "there", key="a", value=1)))
+        await awaiting(handle)
+        assert await asked(handle) == [HERE]
+        assert {("mock", neighbour.loop), ("dry run", neighbour.loop)} == LOOPS
 
 
-async def test_a_coroutine_runs_in_the_loop_of_its_role_and_knows_its_activity():
-    async def look():
-        return asyncio.get_running_loop(), word.get()
-
-    word.set("mine")
-    async with another_loop() as loop:
-        assert await in_loop(loop, look()) == (loop, "mine")
-        assert await in_loop(None, look()) == (asyncio.get_running_loop(), "mine")
-
-
-async def test_a_coroutine_whose_time_is_over_is_cancelled_in_its_loop():
-    ended = threading.Event()
-
-    async def wait(_args, _call):
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-
-    async with another_loop() as loop:
-        with pytest.raises(TimeoutError):
-            await run(wait, None, None, 0.05, loop)
-        assert await asyncio.to_thread(ended.wait, 10)
+async def test_a_tool_that_does_not_give_that_loop_back_harms_no_other_plan(dev_server, plan):
+    client = await namespace(dev_server.client, "here-blocked")
+    async with beside(client, there, put) as (airlock, neighbour):
+        BLOCKED.clear()
+        rude = await airlock.submit(plan(step("a", "there", key="a", value=1)))
+        await until(lambda: ("mock", neighbour.loop) in LOOPS)
+        good = await airlock.submit(plan(step("a", "put", key="a", value=1)))
+        await awaiting(good)
+        assert await asked(good) == IN_PARTS
+        assert (await rude.status()).state is State.MOCK  # the workflows go on
+        BLOCKED.set()
+        await awaiting(rude)
 
 
-async def test_a_coroutine_that_blocks_its_loop_holds_up_no_other():
-    go_on = threading.Event()
+async def test_heartbeats_come_from_that_loop(dev_server, plan, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 0.05)
+    client = await namespace(dev_server.client, "here-beats")
+    async with beside(client, slow) as (airlock, _neighbour):
+        document = plan(step("a", "slow", key="a", value=1))
+        handle = await airlock.submit(document)
 
-    async def block(_args, _call):
-        go_on.wait(60)
+        async def beats():
+            pending = (await handle.workflow.describe()).raw_description.pending_activities
+            return any(each.HasField("last_heartbeat_time") for each in pending if each.activity_type.name == "prepare")
 
-    async with another_loop() as loop:
-        with pytest.raises(TimeoutError):
-            await run(block, None, None, 0.05, loop)
-        go_on.set()
+        await until(beats)
+        WORLD.hold(document["plan_id"], "dry").set()
+        await awaiting(handle)
 
 
-@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt])
-async def test_a_coroutine_that_ends_the_program_ends_no_loop(ending):
-    async def leave(_args, _call):
-        raise ending
+async def test_a_role_that_closes_stops_what_was_lent_and_waits_for_it(dev_server, plan):
+    client = await namespace(dev_server.client, "here-closing")
+    async with beside(client, slow) as (airlock, neighbour):
+        document = plan(step("a", "slow", key="a", value=1), step("b", "slow", ("a",), key="b", value=1))
+        handle = await airlock.submit(document)
+        await handle.wait_for(State.MOCK)
+        await until(lambda: neighbour.lent._lent)
+        neighbour.close()
+        await asyncio.to_thread(neighbour.thread.join, 0.3)
+        assert neighbour.thread.is_alive()  # a dry run is in flight
+        neighbour.loop.call_soon_threadsafe(WORLD.hold(document["plan_id"], "dry").set)
+        await awaiting(handle)
+        await asyncio.to_thread(neighbour.thread.join, 20)
+        assert not neighbour.thread.is_alive()
+        assert await asked(handle) == [HERE, f"preview {names.REHEARSE_QUEUE}"]
 
-    async def look():
-        return "still there"
 
-    async with another_loop() as loop:
-        with pytest.raises(InDoubt):
-            await run(leave, None, None, 5, loop)
-        assert await in_loop(loop, look()) == "still there"
+async def test_a_plan_that_is_stopped_stops_its_rehearsal_there(dev_server, plan):
+    client = await namespace(dev_server.client, "here-stopped")
+    async with beside(client, slow) as (airlock, neighbour):
+        handle = await airlock.submit(plan(step("a", "slow", key="a", value=1)))
+        await handle.wait_for(State.MOCK)
+        await until(lambda: neighbour.lent._lent)
+        assert (await handle.decide("abort", by="olga", reason="stop")).accepted
+        assert (await handle.result()).outcome == "aborted"
+        await until(lambda: not neighbour.lent._lent)
+
+
+async def test_a_role_whose_loop_has_ended_hands_the_plan_back(dev_server, plan):
+    client = await namespace(dev_server.client, "here-ended")
+    async with beside(client, put) as (airlock, neighbour):
+        lent = neighbour.lent
+        neighbour.close()
+        await asyncio.to_thread(neighbour.thread.join, 20)
+        lent.open(Toolbox(Catalogue([put]), POLICY), neighbour.loop)  # as if it had ended without closing
+        handle = await airlock.submit(plan(step("a", "put", key="a", value=1)))
+        await awaiting(handle)
+        assert await asked(handle) == IN_PARTS
