@@ -7,7 +7,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
 from temporalio import activity
@@ -26,8 +25,6 @@ class _Known(Generic[T]):
     newest: int = 0
     """The event up to which the history is known."""
     commands: dict[int, T] = field(default_factory=dict)
-    scheduled: set[tuple[str, datetime]] = field(default_factory=set)
-    """The id and the time of each of these commands. A copy has another time: no two of one id are open at a time."""
     reading: asyncio.Future[None] | None = None
     """The last look that has begun."""
     next_look: asyncio.Future[None] | None = None
@@ -48,11 +45,11 @@ class KnownCommands(Generic[T]):
         self._runs: OrderedDict[tuple[str, str, str], _Known[T]] = OrderedDict()
 
     async def of_own_run(self) -> dict[int, T]:
-        """Return every such command in the history of the run that this activity works for, by event, up to its own.
+        """Return every such command in the history of the run that this activity works for, by event.
 
-        Activities of one run share their looks: a hundred of them do not read a history of a hundred commands each. One
-        whose own command was seen needs no further look, since later commands say nothing about it. A look that had
-        begun before the activity may miss its command: if none has seen it, the next one counts.
+        Activities of one run that begin at the same time share one look: a hundred of them do not read a history of a
+        hundred commands each. A look that had begun before the activity may miss the activity's own command, so that only
+        the next one counts.
 
         Raises:
             RPCError: If the history cannot be read.
@@ -64,8 +61,6 @@ class KnownCommands(Generic[T]):
         self._runs.move_to_end(run)
         while len(self._runs) > _MAX_RUNS:
             self._runs.popitem(last=False)
-        if (info.activity_id, info.scheduled_time) in known.scheduled:
-            return known.commands
         if known.next_look is None:
             known.next_look = asyncio.ensure_future(self._look(known, known.reading))
             known.next_look.add_done_callback(_noticed)
@@ -77,7 +72,7 @@ class KnownCommands(Generic[T]):
         if before is not None and not before.done():
             await asyncio.wait((before,))
         known.reading, known.next_look = known.next_look, None  # from here on an activity that begins needs another look
-        newest, found, scheduled_at = 0, dict[int, T](), set[tuple[str, datetime]]()
+        newest, found = 0, dict[int, T]()
         async for event in own_events_backwards(first=_FIRST_PAGE if known.newest else PAGE):
             newest = max(newest, event.event_id)
             if event.event_id <= known.newest:
@@ -85,9 +80,7 @@ class KnownCommands(Generic[T]):
             scheduled = event.activity_task_scheduled_event_attributes
             if scheduled.activity_type.name in self._kinds:
                 found[event.event_id] = await self._read(scheduled)
-                scheduled_at.add((scheduled.activity_id, event.event_time.ToDatetime(UTC)))
         known.commands.update(found)
-        known.scheduled |= scheduled_at
         known.newest = max(known.newest, newest)
 
 

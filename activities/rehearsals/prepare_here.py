@@ -29,6 +29,7 @@ PLACE_WITHIN: Final = 1.0
 TICK_WITHIN: Final = 0.5
 """Seconds in which the loop of the rehearsing role answers; a tool may not have given it back."""
 _LOOK_AGAIN: Final = 1.0
+_CLOSED: Final = "this process does not rehearse now"
 
 
 class LentRole:
@@ -42,17 +43,24 @@ class LentRole:
         self.places = places
         self._role: PrepareActivities | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lost: asyncio.Event | None = None
         self._lent: set[asyncio.Task[Any]] = set()
-        """What runs for the other role; only the role's own loop uses it."""
+        """Plans that are rehearsed for the other role; used in the loop of this one only."""
 
     def open(self, toolbox: Toolbox, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Lend a role with these tools from now on; it works in the event loop, or in that of whoever borrows it."""
+        """Lend a role with these tools from now on; it works in the event loop, or in that of the borrower."""
+        self._loop = loop  # before the role: another thread may look
         self._role = PrepareActivities(toolbox, RehearseActivities(toolbox), PreviewActivities(toolbox))
-        self._loop = loop
 
     @asynccontextmanager
-    async def opened(self, toolbox: Toolbox) -> AsyncIterator[None]:
-        """Lend the role of this event loop; in the end, stop what runs for the other role and wait until it has ended."""
+    async def opened(self, toolbox: Toolbox, lost: asyncio.Event) -> AsyncIterator[None]:
+        """Lend the role of this event loop; in the end, stop what runs for the other role and wait until it has ended.
+
+        Args:
+            toolbox: Its tools.
+            lost: Set when something that the tools share has ended: from then on nothing is lent.
+        """
+        self._lost = lost
         self.open(toolbox, asyncio.get_running_loop())
         try:
             yield
@@ -69,9 +77,9 @@ class LentRole:
         Raises:
             ApplicationError: See `PrepareActivities.prepare`; also if the role is not lent, or its loop does not answer.
         """
-        loop = self._loop
         if self._role is None:
-            raise _elsewhere("this process does not rehearse now")
+            raise _elsewhere(_CLOSED)
+        loop = self._loop
         if loop is None or loop is asyncio.get_running_loop():
             return await self._carried_out(request)
         await _tick(loop)
@@ -91,8 +99,8 @@ class LentRole:
 
     async def _carried_out(self, request: PrepareRequest) -> Prepared:
         role, task = self._role, asyncio.current_task()
-        if role is None or task is None:
-            raise _elsewhere("this process does not rehearse now")
+        if role is None or task is None or (self._lost is not None and self._lost.is_set()):
+            raise _elsewhere(_CLOSED)
         self._lent.add(task)
         try:
             return await role.prepare(request)
@@ -162,16 +170,27 @@ async def _in_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Pr
         ApplicationError: If the loop ended before; Temporal tries again.
     """
     tasks: list[asyncio.Task[Any] | None] = []
+    cancelled = False
 
     async def noted() -> Prepared:
         tasks.append(asyncio.current_task())
+        if cancelled:  # before it had begun: there was no task to pass it on to
+            work.close()
+            raise asyncio.CancelledError
         return await work
 
-    outcome = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(noted(), loop))
+    begun = noted()
+    try:
+        outcome = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(begun, loop))
+    except RuntimeError:  # the loop was closed since it answered
+        begun.close()
+        work.close()
+        raise _elsewhere(_CLOSED) from None
     while not outcome.done():
         try:
             await asyncio.wait((outcome,), timeout=_LOOK_AGAIN)
         except asyncio.CancelledError:
+            cancelled = True
             for task in filter(None, tasks):
                 with suppress(RuntimeError):  # that of a closed loop
                     loop.call_soon_threadsafe(task.cancel)

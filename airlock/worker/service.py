@@ -82,8 +82,9 @@ async def serve(
     if client is None:
         return
     lent = limits.lent() if role == "all" else None
-    # last the one that takes workflow tasks: what it borrows is there by then
-    parts = {part: _loop_for(part, client, toolbox, limits, lent) for part in reversed(parts_of(role))}
+    # first the role that is lent, last the one that borrows it
+    order = sorted(parts_of(role), key=("rehearse", "live", "orchestrate").index)
+    parts = {part: _loop_for(part, client, toolbox, limits, lent) for part in order}
     try:
         if not await _started(parts, stop):
             return
@@ -147,7 +148,7 @@ async def _equipped(
     async with AsyncExitStack() as stack:
         equipped, found = await stack.enter_async_context(opened(toolbox, parts_of(part)))
         if lent is not None and part == "rehearse":
-            await stack.enter_async_context(lent.opened(equipped))
+            await stack.enter_async_context(lent.opened(equipped, found.lost))
         yield build_workers(client, equipped, part, limits, lent), found
 
 

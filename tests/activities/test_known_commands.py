@@ -1,8 +1,6 @@
 """The commands that a run's history holds: looks that activities share, and looks that none may share."""
 
 import asyncio
-import dataclasses
-from datetime import UTC, datetime
 
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
@@ -28,7 +26,6 @@ class History:
             raise ValueError("damaged")
         for number in range(seen, 0, -1):
             event = HistoryEvent(event_id=number)
-            event.event_time.FromSeconds(number)
             scheduled = event.activity_task_scheduled_event_attributes
             scheduled.activity_id, scheduled.activity_type.name = f"a{number}", "call" if number % 5 else "leave"
             yield event
@@ -115,39 +112,3 @@ async def test_an_activity_that_is_cancelled_takes_no_look_from_the_others(histo
     first.cancel()
     history.looks[0].set()
     assert len(await second) == 2
-
-
-def own(number, second):
-    """Return an activity as the history has it, or a copy of it that was commanded in another second."""
-    environment = ActivityEnvironment()
-    at = datetime.fromtimestamp(second, UTC)
-    environment.info = dataclasses.replace(environment.info, activity_id=f"a{number}", scheduled_time=at)
-    return environment
-
-
-async def test_an_activity_whose_command_was_seen_looks_no_more(history, known):
-    history.length = 4
-    first = asking(known)
-    await history.looked(1)
-    history.looks[0].set()
-    await first
-    history.length = 9
-    for number in (1, 2, 3, 4):
-        found = await own(number, number).run(known.of_own_run)
-        assert sorted(found.values()) == ["a1", "a2", "a3", "a4"]
-    assert len(history.looks) == 1
-
-
-@pytest.mark.parametrize(("number", "second"), [(2, 6), (6, 6), (6, 2)])
-async def test_a_copy_of_a_command_that_was_seen_looks_for_itself(history, known, number, second):
-    history.length = 4
-    first = asking(known)
-    await history.looked(1)
-    history.looks[0].set()
-    await first
-    history.length = 6
-    copy = asyncio.ensure_future(own(number, second).run(known.of_own_run))
-    await history.looked(2)
-    assert not copy.done()
-    history.looks[1].set()
-    assert sorted((await copy).values()) == ["a1", "a2", "a3", "a4", "a6"]

@@ -22,7 +22,7 @@ async def rehearsed_here(where: Place, plan_id: str) -> Runs:
 
 @scene
 async def no_more_rehearsed_here(where: Place, plan_id: str) -> Runs:
-    """That process has no rehearsing role any more, and hands the plan back: it is rehearsed part by part."""
+    """A process that rehearses no more hands the plan back: it is rehearsed part by part."""
     toolbox = Toolbox(catalogue(), where.policy)
     others = [each for role in ("rehearse", "live") for each in build_workers(where.workers, toolbox, role)]
     async with running([*build_workers(where.workers, toolbox, "orchestrate", lent=LentRole(1)), *others]):

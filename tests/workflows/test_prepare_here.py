@@ -140,8 +140,8 @@ class Neighbour:
         self._open = threading.Event()
 
     async def _work(self, toolbox):
-        self.loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        async with self.lent.opened(toolbox):
+        self.loop, self._closing, self.lost = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        async with self.lent.opened(toolbox, self.lost):
             self._open.set()
             await self._closing.wait()
 
@@ -240,6 +240,38 @@ async def test_a_plan_that_is_stopped_stops_its_rehearsal_there(dev_server, plan
         assert (await handle.decide("abort", by="olga", reason="stop")).accepted
         assert (await handle.result()).outcome == "aborted"
         await until(lambda: not neighbour.lent._lent)
+
+
+async def test_a_rehearsal_that_is_cancelled_before_it_has_begun_there_never_begins():
+    held, go_on, begun = threading.Event(), threading.Event(), []
+
+    def hold():
+        held.set()
+        go_on.wait(60)
+
+    async def work():
+        begun.append(True)
+
+    async with Neighbour(Toolbox(Catalogue([put]), POLICY)) as neighbour:
+        neighbour.loop.call_soon_threadsafe(hold)
+        assert await asyncio.to_thread(held.wait, 20)
+        asking = asyncio.create_task(prepare_here._in_loop(neighbour.loop, work()))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(ApplicationError, match="has ended"):
+            await asking
+        assert not begun
+
+
+async def test_nothing_is_lent_after_what_tools_share_has_ended(dev_server, plan):
+    client = await namespace(dev_server.client, "here-lost")
+    async with beside(client, put) as (airlock, neighbour):
+        neighbour.loop.call_soon_threadsafe(neighbour.lost.set)
+        handle = await airlock.submit(plan(step("a", "put", key="a", value=1)))
+        await awaiting(handle)
+        assert await asked(handle) == IN_PARTS
 
 
 async def test_a_role_whose_loop_has_ended_hands_the_plan_back(dev_server, plan):
