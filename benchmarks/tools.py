@@ -1,6 +1,7 @@
 """One tool that does next to nothing, so that a benchmark measures Airlock and Temporal alone."""
 
 import asyncio
+import time
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,10 +11,13 @@ from airlock.plans.tool_call import Preview, ToolCall
 
 WORKS_FOR = 0.001
 """Seconds that one call takes."""
+BEGUN: list[float] = []
+"""When the calls of this process began, by `time.perf_counter`; a benchmark that reads it empties it before."""
 
 
 async def work(number: int) -> dict[str, int]:
     """Return the number a millisecond later."""
+    BEGUN.append(time.perf_counter())
     await asyncio.sleep(WORKS_FOR)
     return {"number": number}
 
