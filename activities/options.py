@@ -1,7 +1,7 @@
 """Timeouts and retries of all activities."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.common import RetryPolicy
@@ -32,8 +32,6 @@ MAX_BACKOFF = 30.0
 _REHEARSAL_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30), maximum_attempts=5
 )
-_PREPARE_RETRY = replace(_REHEARSAL_RETRY, non_retryable_error_types=("NotFoundError",))
-"""An orchestrating worker of an earlier release does not know this activity; the plan is rehearsed part by part then."""
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
@@ -81,7 +79,7 @@ def preview(contracts: Iterable[Contract]) -> Options:
 def prepare(steps: int) -> Options:
     """Return the limits for admitting so many steps, mocking them and previewing the first; no contract is known yet."""
     mocks = rehearse(steps).start_to_close.total_seconds()
-    return Options(_bounded(mocks + LONGEST_TIMEOUT), HEARTBEAT_TIMEOUT, _PREPARE_RETRY)
+    return Options(_bounded(mocks + LONGEST_TIMEOUT), HEARTBEAT_TIMEOUT, _REHEARSAL_RETRY)
 
 
 def call(contracts: Iterable[Contract]) -> Options:

@@ -140,13 +140,13 @@ def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]
     )
 
 
-def prepare(request: PrepareRequest, queue: str) -> ActivityHandle[Prepared]:
-    """Start the admission of a plan, its mocks and its first dry runs in one activity, by a worker of a queue."""
+def prepare(request: PrepareRequest) -> ActivityHandle[Prepared]:
+    """Start the admission of a plan, its mocks and its first dry runs in one activity."""
     steps = len(request.plan.steps)
     return workflow.start_activity_method(
         PrepareActivities.prepare,
         request,
-        **activity_options(options.prepare(steps), queue, "prepare", f"admit and rehearse {steps} steps"),
+        **activity_options(options.prepare(steps), names.REHEARSE_QUEUE, "prepare", f"admit and rehearse {steps} steps"),
     )
 
 

@@ -18,15 +18,13 @@ async def prepared_at_once(run: Run) -> Prepared | None:
     workflow task, so that a replay sees the same. What one activity did not answer is asked for part by part, so that a
     worker of another version or setup, or a failure, costs no more than time.
     """
-    build = workflow.info().get_current_build_id()
-    setup = names.setup_of(build)
+    setup = names.setup_of(workflow.info().get_current_build_id())
     if not setup or run.undoing is not None or run.admitted is not None or run.calls:
         return None
     request = PrepareRequest(plan=run.plan, setup=setup)
-    queue = names.WORKFLOW_QUEUE if names.rehearses(build) else names.REHEARSE_QUEUE
     run.preparing = True
     try:
-        return await answered_unless_moved(run, lambda: commands.prepare(request, queue))
+        return await answered_unless_moved(run, lambda: commands.prepare(request))
     except (ActivityError, NoAnswer) as error:
         workflow.logger.info("%s is rehearsed part by part: %s", workflow.info().workflow_id, error)
         return None

@@ -47,11 +47,10 @@ PLAN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}({_OCCASION})?")
 STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-_REHEARSES = "rehearses-policy-"
-_BUILD = re.compile(rf"airlock-2-(?P<setup>[0-9a-f]+)-policy-(?P<rehearses>{_REHEARSES})?")
+_BUILD = re.compile(r"airlock-2-(?P<setup>[0-9a-f]+)-policy-")
 
 
-def build_id(policy_hash: str, setup: str, *, rehearses: bool = False) -> str:
+def build_id(policy_hash: str, setup: str) -> str:
     """Return the build id of an orchestrating worker. Temporal records it with every workflow task that a worker ends.
 
     Code before the short path (docs/adr/0011) named the policy alone: `airlock-policy-<hash>`.
@@ -59,10 +58,8 @@ def build_id(policy_hash: str, setup: str, *, rehearses: bool = False) -> str:
     Args:
         policy_hash: The digest of its policy.
         setup: The digest of all by which it admits plans, in hexadecimal digits.
-        rehearses: True if the process of the worker rehearses, too.
     """
-    # workers of earlier releases read the setup and the policy of either
-    return f"airlock-2-{setup}-policy-{_REHEARSES if rehearses else ''}{policy_hash}"
+    return f"airlock-2-{setup}-policy-{policy_hash}"
 
 
 def is_under_policy(build: str, policy_hash: str) -> bool:
@@ -74,12 +71,6 @@ def setup_of(build: str) -> str:
     """Return the setup that a build id names; empty for that of an earlier version, or of no worker of Airlock."""
     found = _BUILD.match(build)
     return found["setup"] if found else ""
-
-
-def rehearses(build: str) -> bool:
-    """Return True if a build id is that of a worker whose process rehearses, too."""
-    found = _BUILD.match(build)
-    return found is not None and found["rehearses"] is not None
 
 
 def plan_workflow_id(plan_id: str) -> str:

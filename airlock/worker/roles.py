@@ -21,7 +21,6 @@ from airlock.activities.policy import PolicyActivities
 from airlock.activities.recover import RecoverActivities
 from airlock.activities.rehearsals.look_at_undo import UndoLookActivities
 from airlock.activities.rehearsals.prepare import PrepareActivities
-from airlock.activities.rehearsals.prepare_here import WAITING, LentRole, PrepareHereActivities
 from airlock.activities.rehearsals.preview import PreviewActivities
 from airlock.activities.rehearsals.rehearse import RehearseActivities
 from airlock.activities.toolbox import Toolbox
@@ -42,9 +41,7 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 STICKY_TIMEOUT = timedelta(seconds=5)
 """Time that a workflow task waits for the worker that caches its run, before another worker gets it."""
 ORCHESTRATIONS = 32
-"""Activities on the workflows' queue at the same time in one process, beside rehearsals; they mostly wait for Temporal."""
-FEWEST_TO_LEND = 4
-"""Rehearsals at the same time from which half of them are lent: the look before an undo waits for one of the others."""
+"""Activities on the workflows' queue at the same time in one process; they mostly wait for Temporal."""
 ENTRIES = 16
 """Entries to LIVE that one process examines at the same time; they mostly wait for gates."""
 DEADLOCK_AFTER = 30.0
@@ -67,10 +64,6 @@ class Limits:
     workflow_tasks: int = 50
     cached_workflows: int = 500
 
-    def lent(self) -> LentRole | None:
-        """Return what the orchestrating role of the same process may borrow of the rehearsing role; None for nothing."""
-        return LentRole(self.rehearsals // 2) if self.rehearsals >= FEWEST_TO_LEND else None
-
 
 def runner() -> NoSilentTasks:
     """Return the sandbox for workflows.
@@ -92,9 +85,7 @@ def runner() -> NoSilentTasks:
     return NoSilentTasks(restrictions=restrictions.with_import_notification_policy(policy))
 
 
-def build_workers(
-    client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None, lent: LentRole | None = None
-) -> list[Worker]:
+def build_workers(client: Client, toolbox: Toolbox, role: str = "all", limits: Limits | None = None) -> list[Worker]:
     """Return the Temporal workers of a role, for one event loop; `service` gives each role a loop of its own.
 
     Args:
@@ -103,19 +94,15 @@ def build_workers(
         role: One of `ROLES`: `orchestrate` runs workflows and admission, `rehearse` mocks and dry runs, `live` live calls,
             compensations and the entry to LIVE.
         limits: The number of calls, rehearsals and workflow tasks at the same time.
-        lent: The rehearsing role of the same process, where each role has a loop of its own; `all` lends its own.
 
     Raises:
         MissingExtra: If passkeys are registered, and what verifies them is not installed.
     """
     if toolbox.policy.passkeys:
         passkey.ready()  # otherwise each of their approvals would be refused one by one
-    limits = limits or Limits()
-    if role == "all" and (lent := limits.lent()) is not None:
-        lent.open(toolbox)
     build = {"orchestrate": _orchestrating, "rehearse": _rehearsing, "live": _calling}
     chosen = [build[part] for part in parts_of(role)]
-    return [worker for made in chosen for worker in made(client, toolbox, limits, lent)]
+    return [worker for made in chosen for worker in made(client, toolbox, limits or Limits())]
 
 
 def parts_of(role: str) -> tuple[str, ...]:
@@ -128,10 +115,9 @@ def grace_of(toolbox: Toolbox) -> float:
     return toolbox.catalogue.longest_timeout() + SHUTDOWN_MARGIN
 
 
-def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits, lent: LentRole | None) -> list[Worker]:
+def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     gates = GateActivities(toolbox, keyring_of(client))
     monitors, policy = MonitorActivities(toolbox), PolicyActivities(toolbox)
-    build = names.build_id(toolbox.policy.digest(), toolbox.setup, rehearses=lent is not None)
     worker = Worker(
         client,
         task_queue=names.WORKFLOW_QUEUE,
@@ -139,7 +125,6 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits, lent: LentR
         activities=[
             RecoverActivities(toolbox).recover,
             AdmitActivities(toolbox).admit,
-            PrepareHereActivities(lent).prepare,
             policy.policy_now,
             policy.stored_at,
             gates.acquire,
@@ -149,14 +134,11 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits, lent: LentR
             monitors.alarm,
             monitors.lock_wish,
         ],
-        # those that are rehearsed here leave the others their places
-        max_concurrent_activities=ORCHESTRATIONS + (lent.places + WAITING if lent else 0),
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        max_concurrent_activities=ORCHESTRATIONS,
         max_concurrent_workflow_tasks=limits.workflow_tasks,
         max_cached_workflows=limits.cached_workflows,
         # a run sees without a question that the policy is still the one it was admitted under
-        build_id=build if records_build_ids(client) else None,
+        build_id=names.build_id(toolbox.policy.digest(), toolbox.setup) if records_build_ids(client) else None,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         workflow_runner=runner(),
         interceptors=[SafeSignals(), Resets(keyring_of(client).demands), EndedPlans()],
@@ -165,7 +147,7 @@ def _orchestrating(client: Client, toolbox: Toolbox, limits: Limits, lent: LentR
     return [forgetting(patient(worker), client)]
 
 
-def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits, lent: LentRole | None) -> list[Worker]:
+def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     rehearse, preview = RehearseActivities(toolbox), PreviewActivities(toolbox)
     activities = [
         PrepareActivities(toolbox, rehearse, preview).prepare,
@@ -173,11 +155,10 @@ def _rehearsing(client: Client, toolbox: Toolbox, limits: Limits, lent: LentRole
         preview.preview,
         UndoLookActivities(toolbox).look_at_undo,
     ]
-    own = limits.rehearsals - (lent.places if lent else 0)
-    return [_activity_worker(client, names.REHEARSE_QUEUE, activities, own, grace_of(toolbox))]
+    return [_activity_worker(client, names.REHEARSE_QUEUE, activities, limits.rehearsals, grace_of(toolbox))]
 
 
-def _calling(client: Client, toolbox: Toolbox, limits: Limits, _lent: LentRole | None) -> list[Worker]:
+def _calling(client: Client, toolbox: Toolbox, limits: Limits) -> list[Worker]:
     keyring, grace = keyring_of(client), grace_of(toolbox)
     compensations = CompensateActivities(toolbox, keyring)
     entry = EntryActivities(toolbox, keyring)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -17,7 +17,6 @@ from airlock.activities.calls.call_metrics import serve_zero_counters
 from airlock.activities.functions.secrets import Secrets
 from airlock.activities.monitor import start_monitors
 from airlock.activities.opened import Opened, opened
-from airlock.activities.rehearsals.prepare_here import LentRole
 from airlock.activities.toolbox import Toolbox
 from airlock.admission.needed_secrets import secrets_of_tools, variable
 from airlock.base import names
@@ -81,10 +80,7 @@ async def serve(
     client = await connecting
     if client is None:
         return
-    lent = limits.lent() if role == "all" else None
-    # first the role that is lent, last the one that borrows it
-    order = sorted(parts_of(role), key=("rehearse", "live", "orchestrate").index)
-    parts = {part: _loop_for(part, client, toolbox, limits, lent) for part in order}
+    parts = {part: _loop_for(part, client, toolbox, limits) for part in parts_of(role)}
     try:
         if not await _started(parts, stop):
             return
@@ -136,20 +132,17 @@ async def _stopped(parts: Mapping[str, RoleLoop], within: float) -> None:
             raise part.error
 
 
-def _loop_for(part: str, client: Client, toolbox: Toolbox, limits: Limits, lent: LentRole | None) -> RoleLoop:
+def _loop_for(part: str, client: Client, toolbox: Toolbox, limits: Limits) -> RoleLoop:
     threads = {"orchestrate": ORCHESTRATIONS, "rehearse": limits.rehearsals, "live": 2 * limits.calls}[part]
-    return RoleLoop(part, lambda: _equipped(client, toolbox, part, limits, lent), threads)
+    return RoleLoop(part, lambda: _equipped(client, toolbox, part, limits), threads)
 
 
 @asynccontextmanager
 async def _equipped(
-    client: Client, toolbox: Toolbox, part: str, limits: Limits, lent: LentRole | None
+    client: Client, toolbox: Toolbox, part: str, limits: Limits
 ) -> AsyncIterator[tuple[Sequence[Worker], Opened]]:
-    async with AsyncExitStack() as stack:
-        equipped, found = await stack.enter_async_context(opened(toolbox, parts_of(part)))
-        if lent is not None and part == "rehearse":
-            await stack.enter_async_context(lent.opened(equipped, found.lost))
-        yield build_workers(client, equipped, part, limits, lent), found
+    async with opened(toolbox, parts_of(part)) as (equipped, found):
+        yield build_workers(client, equipped, part, limits), found
 
 
 async def _first(*events: asyncio.Event, task: asyncio.Task[None] | None = None) -> None:

@@ -65,8 +65,6 @@ EPOCH_10 = {
     "proved-lock": '"gate":"gate-live"',
     "gate-resource": "a gate asks for its earlier run, from event 3",
     "gate-tool": "a gate asks for its earlier run, from event 3",
-    "rehearsed-here": "rehearses-policy-",
-    "no-more-rehearsed-here": "this process does not rehearse now",
 }
 SHOWS = {
     (epoch, name): words
