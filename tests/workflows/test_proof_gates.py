@@ -21,7 +21,7 @@ from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.attacker import plain
 from tests.workflows.attacker_starts import finished_tasks, history, set_back
-from tests.workflows.conftest import approved, awaiting, catalogue, step, until
+from tests.workflows.conftest import approved, awaiting, catalogue, ids_of, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.world import WORLD
 
@@ -138,8 +138,8 @@ async def claim_while(where: Place, sending: PlanHandle, other: PlanHandle) -> W
     await awaiting(other)
     await approved(sending)
     await until(lambda: (sending.plan_id, "a") in WORLD.running)
-    (claim,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'ClaimWorkflow'")]
-    return where.attacker.client.get_workflow_handle(claim.id)
+    (claim,) = await ids_of(where.attacker.client, names.CLAIM_WORKFLOW)
+    return where.attacker.client.get_workflow_handle(claim)
 
 
 @EITHER
@@ -225,13 +225,13 @@ async def test_a_report_that_no_worker_sent_is_not_counted(made_place, plan, key
         handle = await where.airlock.submit(plan(step("a", "once", key="a", value=1)))
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
-        (monitor,) = [run async for run in where.attacker.client.list_workflows("WorkflowType = 'MonitorWorkflow'")]
+        (monitor,) = await ids_of(where.attacker.client, names.MONITOR_WORKFLOW)
         reports = [
             payload
-            for event in await history(where.attacker.client, monitor.id)
+            for event in await history(where.attacker.client, monitor)
             for payload in event.workflow_execution_signaled_event_attributes.input.payloads
         ]
-        asked = where.attacker.client.get_workflow_handle(monitor.id)
+        asked = where.attacker.client.get_workflow_handle(monitor)
         counted = (await asked.query("health"))["counted"]
         assert counted > 0
         lie = from_json(reports[0].data)
