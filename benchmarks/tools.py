@@ -12,7 +12,7 @@ from airlock.plans.tool_call import Preview, ToolCall
 WORKS_FOR = 0.001
 """Seconds that one call takes."""
 BEGUN: list[float] = []
-"""When the calls of this process began, by `time.perf_counter`; a benchmark that reads it empties it before."""
+"""Times at which the calls of this process began, by `time.perf_counter`; a benchmark that reads them empties it before."""
 
 
 async def work(number: int) -> dict[str, int]:
