@@ -35,6 +35,13 @@ async def test_a_run_that_says_it_was_approved_is_refused(airlock, plan):
     assert WORLD.state[read.plan_id] == {}
 
 
+async def test_a_client_that_has_a_worker_gets_the_first_task_with_the_start(airlock, plan):
+    handle = await airlock.submit(plan(step("a", "put", key="a", value=1)))
+    await awaiting(handle)
+    started = await anext(aiter(handle.workflow.fetch_history_events()))
+    assert started.workflow_execution_started_event_attributes.eager_execution_accepted
+
+
 @pytest.mark.parametrize("junk", [None, 3, "x", [], {}, {"plan": {}}, {"plan": {"plan_id": "door"}}])
 async def test_a_workflow_started_with_junk_fails_at_once_with_the_reason(airlock, junk):
     started = await start(airlock, junk)

@@ -121,19 +121,6 @@ async def test_a_plan_of_one_step_costs_seven_actions_of_its_own_and_ten_in_all(
     assert await actions(counters) - before in (10, 11)
 
 
-async def test_a_client_that_has_a_worker_gets_the_first_task_with_the_start(counted, plan):
-    airlock, counters = counted
-    await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
-
-    async def queued():
-        return await counters.read("task_requests", 'operation="TransferActiveTaskWorkflowTask"')
-
-    before = await queued()
-    await carried_out(airlock, counters, plan(step("a", "put", key="k", value=1)))
-    # those after `prepare`, the approval, the call and the signals; one each of the live gate and of the monitor
-    assert await queued() - before <= 6
-
-
 # bounds of what it is, 32, 98 and 69 events of 14, 84 and 72 kB, with room for a busy machine's workflow tasks
 @pytest.mark.parametrize(
     ("steps", "shape", "events", "kilobytes"), [(1, "one", 40, 15), (20, "parallel", 120, 90), (20, "in a row", 85, 77)]
