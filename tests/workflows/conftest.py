@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -126,15 +126,6 @@ async def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
             if found:
                 return found
             await asyncio.sleep(0.02)
-
-
-async def ids_of(client: Client, workflow_type: str) -> list[str]:
-    """Return the ids of the workflows of a type once Temporal lists one: on a busy machine it does so a moment late."""
-
-    async def found() -> list[str]:
-        return [run.id async for run in client.list_workflows(f"WorkflowType = '{workflow_type}'")]
-
-    return cast(list[str], await until(found))
 
 
 async def awaiting(handle: PlanHandle) -> Any:

@@ -12,10 +12,11 @@ from airlock.client.undo import undo as airlock_undo
 from airlock.gates.lock_proof import Proved
 from airlock.plans.state import State
 from airlock.temporal.live_gate import start_live_gate
-from tests.workflows.conftest import approved, awaiting, ids_of, step, until
+from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_lock import proven
 from tests.workflows.test_proof_calls import running, times
+from tests.workflows.test_proof_deputies import of_type
 from tests.workflows.test_proof_gates import left_out
 from tests.workflows.test_proof_replayed import PUBLIC, made, signed
 from tests.workflows.world import WORLD
@@ -172,7 +173,7 @@ async def test_what_a_client_gains_by_deleting_a_claim_is_one_more_call_that_a_p
         await completed(where, first)
         other = await where.airlock.submit(second)
         assert "made" in await until(lambda: left_out(other))
-        (claim,) = await ids_of(where.attacker.client, names.CLAIM_WORKFLOW)
+        (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
         await where.attacker.delete(claim)
         handle = await where.airlock.submit(third)
         await awaiting(handle)
@@ -187,7 +188,7 @@ async def test_a_claim_that_is_deleted_while_its_call_is_made_is_not_settled_for
     first, second = (plan(step("a", "send", to="jo", body=body)) for _ in range(2))
     async with where.working():
         handle, hold = await running(where, first, "a")
-        (claim,) = await ids_of(where.attacker.client, names.CLAIM_WORKFLOW)
+        (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
         await where.attacker.delete(claim)
         other, other_hold = await running(where, second, "a")
         hold.set()

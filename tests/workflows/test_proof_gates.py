@@ -21,8 +21,9 @@ from airlock.worker.roles import build_workers
 from tests.running import running
 from tests.workflows.attacker import plain
 from tests.workflows.attacker_starts import finished_tasks, history, set_back
-from tests.workflows.conftest import approved, awaiting, catalogue, ids_of, step, until
+from tests.workflows.conftest import approved, awaiting, catalogue, step, until
 from tests.workflows.protected import Place, keyring, place
+from tests.workflows.test_proof_deputies import of_type
 from tests.workflows.world import WORLD
 
 _NUMBERS = itertools.count(1)
@@ -138,7 +139,7 @@ async def claim_while(where: Place, sending: PlanHandle, other: PlanHandle) -> W
     await awaiting(other)
     await approved(sending)
     await until(lambda: (sending.plan_id, "a") in WORLD.running)
-    (claim,) = await ids_of(where.attacker.client, names.CLAIM_WORKFLOW)
+    (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
     return where.attacker.client.get_workflow_handle(claim)
 
 
@@ -225,7 +226,7 @@ async def test_a_report_that_no_worker_sent_is_not_counted(made_place, plan, key
         handle = await where.airlock.submit(plan(step("a", "once", key="a", value=1)))
         await approved(handle)
         assert (await handle.result()).outcome == "completed"
-        (monitor,) = await ids_of(where.attacker.client, names.MONITOR_WORKFLOW)
+        (monitor,) = await until(lambda: of_type(where, names.MONITOR_WORKFLOW))
         reports = [
             payload
             for event in await history(where.attacker.client, monitor)

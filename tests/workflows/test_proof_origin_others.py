@@ -15,9 +15,10 @@ from airlock.workflows import monitor, plan_stages
 from airlock.workflows.gates import gate
 from airlock.workflows.history_budget import HistoryBudget
 from tests.workflows.attacker_starts import STARTS, ended, history, latest_run
-from tests.workflows.conftest import approved, awaiting, ids_of, step, until
+from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_calls import times
+from tests.workflows.test_proof_deputies import of_type
 from tests.workflows.test_proof_gates import left_out
 from tests.workflows.test_proof_origin import failures
 from tests.workflows.world import WORLD
@@ -121,7 +122,7 @@ async def test_a_copied_claim_frees_no_call_that_was_made(where, plan, kind):
     first, second = (plan(step("a", "send", to="jo", body=body)) for _ in range(2))
     async with where.working():
         await completed(where, first)
-        (claim,) = await ids_of(client, names.CLAIM_WORKFLOW)
+        (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
         started = (await history(client, claim))[0].workflow_execution_started_event_attributes
         await STARTS[kind](client, names.CLAIM_WORKFLOW, claim, started.input.payloads[0])
         other = await where.airlock.submit(second)

@@ -11,9 +11,10 @@ from airlock.plans.state import State
 from airlock.temporal import history
 from tests.workflows.attacker import plain
 from tests.workflows.attacker_starts import finished_tasks, latest_run, plainly, set_back
-from tests.workflows.conftest import approved, awaiting, ids_of, step, until
+from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.protected import keyring, place
 from tests.workflows.test_proof_calls import running, times
+from tests.workflows.test_proof_deputies import of_type
 from tests.workflows.world import WORLD
 
 _NUMBERS = itertools.count(1)
@@ -73,7 +74,7 @@ async def test_a_claim_stands_that_a_client_replaced_before_visibility_shows_it(
         other = await where.airlock.submit(second)
         await awaiting(other)
         handle, hold = await running(where, first, "mail")
-        (claim,) = await ids_of(client, names.CLAIM_WORKFLOW)
+        (claim,) = await until(lambda: of_type(where, names.CLAIM_WORKFLOW))
         await plainly(
             client, names.CLAIM_WORKFLOW, claim, plain({}), id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING
         )
