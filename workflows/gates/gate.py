@@ -59,6 +59,7 @@ class GateWorkflow:
     def __init__(self, *start: Any) -> None:
         self._refusals = Refusals()
         self._looks = 0
+        self._over = False
         self._wishes = LockWishes()
         self._id = workflow.info().workflow_id
         self._memory = GateRecall(self._id, self._refusals)
@@ -108,11 +109,9 @@ class GateWorkflow:
                 if HISTORY.is_spent():
                     # an update in progress would be lost, and its plan would not know that it holds a slot
                     await workflow.wait_condition(workflow.all_handlers_finished)
-                    carried = GateStart(
-                        gate=self._gate, epoch=EPOCH, refused=self._refusals.count, refusals=self._refusals.latest
-                    )
-                    workflow.continue_as_new(carried)
+                    workflow.continue_as_new(self._carried())
         finally:
+            self._over = True
             watch.cancel()
 
     def _carried(self) -> GateStart:
@@ -127,7 +126,8 @@ class GateWorkflow:
 
     async def _watch(self) -> None:
         """Search for closed holders while a plan waits, and wake the gate when its last rate-limit turn expires."""
-        while True:
+        # the end of the run cancels a search, which is answered behind it: Temporal takes no task with a command behind the end
+        while not self._over:
             await workflow.wait_condition(lambda: self._gate.restless or self._seconds_until_idle() is not None)
             if not self._gate.restless:
                 try:
