@@ -13,6 +13,9 @@ RECALLED = "a gate asks for its earlier run"
 DECIDED_EARLY = "a decision before admission is judged by today's policy"
 """Older code took a decision before admission from everyone."""
 
+ANNOUNCED_EARLY = "a slot that is announced before its queue is known is asked for"
+"""Older code let such a plan wait until it asked again by itself, for five minutes."""
+
 
 def patched(patch: str) -> bool:
     """Return True if a rule holds in this run; False only in a history of older code.

@@ -5,10 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
+from airlock.activities import gate_client
 from airlock.base import names
 from airlock.base.keyring import Keyring
+from airlock.gates.answers import SlotQueued
 from airlock.plans.state import State
+from tests.replay.replay import replayer
 from tests.workflows.attacker_starts import history
 from tests.workflows.conftest import approved, step, until
 from tests.workflows.protected import Place, keyring, place
@@ -77,6 +81,51 @@ async def test_a_plan_that_is_locked_in_the_queue_calls_nothing_and_loses_no_slo
         await approved(third)
         assert (await third.result()).outcome == "completed"
     assert WORLD.attempts[f"{second['plan_id']}/a"] == 0
+
+
+async def test_a_slot_that_is_announced_before_its_queue_is_known_is_taken_at_once(airlock, plan, monkeypatch):
+    keys = [f"early{next(_NUMBERS)}" for _ in range(2)]
+    holders, holds = {}, {}
+    for key in keys:
+        document = plan(step("a", "share", key=key, value=1))
+        holds[key] = WORLD.hold(document["plan_id"], "a")
+        holders[key] = await airlock.submit(document)
+        await approved(holders[key])
+        await until(lambda plan_id=document["plan_id"]: (plan_id, "a") in WORLD.running)
+    document = plan(*(step(key, "share", key=key, value=2) for key in keys))
+    behind = await airlock.submit(document)
+    queued_at, ask = list[str](), gate_client.ask
+
+    async def late(client: Any, gate: str, wanted: Any) -> Any:
+        """Answer the plan that waits in the second queue only after the second gate has let it in."""
+        answer = await ask(client, gate, wanted)
+        if wanted.holder == behind.workflow.id and isinstance(answer, SlotQueued) and gate not in queued_at:
+            queued_at.append(gate)
+            if len(queued_at) == 2:
+                holds[wanted.name.removeprefix("shared:")].set()
+                await until(lambda: _announced(behind, gate))
+        return answer
+
+    monkeypatch.setattr(gate_client, "ask", late)
+    await approved(behind)
+    await until(lambda: queued(behind))
+    waits_for = (await behind.status()).waits_for
+    (first,) = [key for key in keys if f"shared:{key} " in waits_for]
+    holds[first].set()
+    assert (await behind.result()).outcome == "completed"
+    assert len(queued_at) == 2
+    kinds = [event.event_type async for event in behind.workflow.fetch_history_events()]
+    assert EventType.EVENT_TYPE_TIMER_FIRED not in kinds
+    for holder in holders.values():
+        assert (await holder.result()).outcome == "completed"
+    await replayer().replay_workflow(await behind.workflow.fetch_history())
+
+
+async def _announced(handle: Any, gate: str) -> bool:
+    return any(
+        event.workflow_execution_signaled_event_attributes.external_workflow_execution.workflow_id == gate
+        for event in [event async for event in handle.workflow.fetch_history_events()]
+    )
 
 
 async def _settled(handle: Any) -> Any:

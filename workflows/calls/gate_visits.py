@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows import commands
     from airlock.workflows.answers import answered_at_last, answered_unless_dropped
     from airlock.workflows.calls.own_release import told_by_signals
+    from airlock.workflows.patches import ANNOUNCED_EARLY, from_here_on
 
 LOOK_AGAIN = timedelta(minutes=5)
 """Time after which a queued run asks its gate again, in case the gate was terminated with its queue."""
@@ -62,7 +63,7 @@ class GateVisits:
         self._publish = publish
         self._full = full
         self._requests = 0
-        self._slot_announced = False
+        self._slot_announced = self._announced_early = False
         self._reopened = False
 
     def reopened(self) -> None:
@@ -70,10 +71,15 @@ class GateVisits:
         self._reopened = True
 
     def granted(self, gate: str) -> None:
-        """Note that a gate announced a slot. The run asks that gate again, because any client can send this signal."""
+        """Note that a gate announced a slot. The run asks that gate again, because any client can send this signal.
+
+        The slot may be that of the next gate, in whose queue the run stands by an answer that is still on its way.
+        """
         waits = self._run.gate_wait
         if waits is None or waits.gate == gate:
             self._slot_announced = True
+        else:
+            self._announced_early = True
 
     def begin_stay(self, asked: EntryRequest) -> EntryRequest:
         """Begin a stay in LIVE; return its request to the gates, which the first calls of the run take along.
@@ -82,7 +88,7 @@ class GateVisits:
             asked: The request as `entry_request` made it before the stay.
         """
         self._run.stays += 1
-        self._slot_announced = self._reopened = False
+        self._forget_announcements()
         return self._asked(asked.model_copy(update={"request": str(self._run.stays)}))
 
     async def enter(self, opening: Opening | None = None) -> bool:
@@ -106,12 +112,15 @@ class GateVisits:
                 request = self._request()
                 if request is None:
                     return True
-                self._slot_announced = self._reopened = False
+                self._forget_announcements()
                 # signals arrive during this await: they may stop the plan, or lift a lock that the answer still reports
                 result = await self._entered(request, moves)
             if result is not None and (entered := await self._taken(result, moves)) is not None:
                 return entered
         return False
+
+    def _forget_announcements(self) -> None:
+        self._slot_announced = self._announced_early = self._reopened = False
 
     async def _taken(self, result: AcquireResult, moves: int) -> bool | None:
         """Take an answer of the gates. Return what `enter` returns; None if the run asks again."""
@@ -211,6 +220,8 @@ class GateVisits:
 
     async def _wait_for_slot(self, moves: int) -> None:
         run = self._run
+        if self._announced_early and not self._slot_announced and from_here_on(ANNOUNCED_EARLY):
+            return
         limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
             limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
