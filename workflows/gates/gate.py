@@ -126,7 +126,7 @@ class GateWorkflow:
 
     async def _watch(self) -> None:
         """Search for closed holders while a plan waits, and wake the gate when its last rate-limit turn expires."""
-        # the end of the run cancels a search, which is answered behind it: Temporal takes no task with a command behind the end
+        # the end of the run cancels a search; a command after its answer would stand behind that end, and Temporal takes none
         while not self._over:
             await workflow.wait_condition(lambda: self._gate.restless or self._seconds_until_idle() is not None)
             if not self._gate.restless:
