@@ -126,7 +126,7 @@ class GateWorkflow:
 
     async def _watch(self) -> None:
         """Search for closed holders while a plan waits, and wake the gate when its last rate-limit turn expires."""
-        # the end of the run cancels a search; a command after its answer would stand behind that end, and Temporal takes none
+        # the end of the run cancels a search. What is commanded after its answer stands behind that end: Temporal refuses it
         while not self._over:
             await workflow.wait_condition(lambda: self._gate.restless or self._seconds_until_idle() is not None)
             if not self._gate.restless:
