@@ -1,4 +1,4 @@
-"""A gate whose history is full at the moment of a search for closed holders goes on: nobody waits for ever."""
+"""A gate whose history is full at the moment of a search for closed holders goes on, and no plan waits for ever."""
 
 import asyncio
 from collections.abc import AsyncIterator
