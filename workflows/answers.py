@@ -142,33 +142,39 @@ async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-async def answered_unless_dropped(run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool]) -> T | None:
+async def answered_unless_dropped(
+    run: Run, ask: Callable[[], ActivityHandle[T]], over: Callable[[], bool], *, given: Callable[[], ActivityHandle[T]]
+) -> T | None:
     """Like `answered_at_last`, but drop the question once the run needs no answer; None if no worker had begun with it.
 
-    An answer under way is awaited: the run must know what it was given.
+    An answer under way is awaited: the run must know what it was given. Where that answer is lost, what was given is known
+    only to the gates.
 
     Args:
         run: The plan's run.
         ask: Starts the activity.
         over: Says whether the run needs no answer any more.
+        given: Starts the question of what was given, for a run that needs no answer to the first one; its worker need not
+            be one of those that could answer that.
     """
     handle = ask()
     await workflow.wait_condition(lambda: handle.done() or over())
-    if not handle.done():
+    dropped = not handle.done()
+    if dropped:
         handle.cancel()
     try:
         return await answered(handle)
     except ActivityError as error:
         if never_begun(error):
             return None
-        if not isinstance(error.cause, CancelledError | ActivityTimeout):
+        # Temporal makes no other attempt at what is cancelled, be its worker lost or interrupted, or a gate away; and a
+        # client may say of any activity that it was cancelled after it had begun
+        if not dropped and not isinstance(error.cause, CancelledError | ActivityTimeout):
             raise
-        # a client said that it was cancelled after it had begun, or the worker that had begun was lost and Temporal makes no
-        # other attempt at what is cancelled: what it was given is known only to the gates
     except NoAnswer as error:
         run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))
         await workflow.sleep(timedelta(seconds=1), summary="before the gates are asked again")
-    return await answered_at_last(run, ask)
+    return await answered_at_last(run, given if over() else ask)
 
 
 async def _done_or_moved(run: Run, moves: int, handle: ActivityHandle[T]) -> None:

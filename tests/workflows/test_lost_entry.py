@@ -1,9 +1,15 @@
 """A worker that is lost while it asks the gates for a run that was stopped meanwhile."""
 
+import asyncio
 import itertools
+
+import pytest
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.workflowservice.v1 import RespondActivityTaskFailedRequest
 
 from airlock.base import names
 from airlock.plans.state import State
+from tests.replay.replay import replayer
 from tests.workflows.conftest import approved, step
 from tests.workflows.protected import keyring, place
 from tests.workflows.world import WORLD
@@ -27,3 +33,24 @@ async def test_a_plan_that_is_locked_while_its_worker_is_lost_at_the_gates_goes_
             await approved(handle)
             assert (await handle.result()).outcome == "completed"
     assert [WORLD.attempts[f"{document['plan_id']}/{name}"] for name in "ab"] == [1, 1]
+
+
+@pytest.mark.parametrize("how", ["lost", "failed"])
+async def test_a_plan_that_is_stopped_as_the_only_live_worker_goes_ends(dev_server, plan, how):
+    """No live worker comes back: what the gates gave is asked for, and given back, without one."""
+    where = await place(dev_server.client, f"entry{next(_NUMBERS)}", keyring("k"))
+    document = plan(step("a", "once", key="a", value=1), step("b", "once", key="b", value=2))
+    async with where.working("orchestrate", "rehearse"):
+        handle = await where.airlock.submit(document)
+        await approved(handle)
+        task = await where.attacker.take(names.PERMIT_QUEUE, "acquire")
+        assert (await handle.decide("rollback", by="olga", reason="stop")).accepted
+        if how == "failed":
+            failure = Failure(message="shutting down", application_failure_info=ApplicationFailureInfo(type="Interrupted"))
+            client = where.attacker.client
+            await client.workflow_service.respond_activity_task_failed(
+                RespondActivityTaskFailedRequest(namespace=client.namespace, task_token=task.task_token, failure=failure)
+            )
+        assert (await asyncio.wait_for(handle.result(), 90)).outcome == "aborted"
+        await replayer().replay_workflow(await handle.workflow.fetch_history())
+    assert [WORLD.attempts[f"{document['plan_id']}/{name}"] for name in "ab"] == [0, 0]

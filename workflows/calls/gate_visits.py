@@ -156,14 +156,14 @@ class GateVisits:
         """
         if enter and (entered := await self._entered(request, moves)) is not None:
             return entered
-        return await self.acquire(AcquireRequest(**{name: getattr(request, name) for name in AcquireRequest.model_fields}))
+        return await self.acquire(_outright(request))
 
     async def acquire(self, request: AcquireRequest) -> AcquireResult:
         """Ask the gates once for all slots and claims of a request."""
+        self._requests += 1
         return await answered_at_last(self._run, self._question(request))
 
     def _question(self, request: AcquireRequest) -> Callable[[], ActivityHandle[AcquireResult]]:
-        self._requests += 1
         known = isinstance(request, EntryRequest) and self._run.contracts().epoch >= 1
         return partial(commands.acquire, self._asked(request), self._requests, last_begin(self._run) if known else None)
 
@@ -175,7 +175,9 @@ class GateVisits:
         # before there were epochs a worker of the workflows answered, and no question was dropped
         if not isinstance(request, EntryRequest) or self._run.contracts().epoch < 1:
             return await self.acquire(request)
-        return await answered_unless_dropped(self._run, self._question(request), partial(self._has_moved, moves))
+        self._requests += 1
+        ask, given = self._question(request), self._question(_outright(request))
+        return await answered_unless_dropped(self._run, ask, partial(self._has_moved, moves), given=given)
 
     def _has_moved(self, moves: int) -> bool:
         return self._run.moves != moves
@@ -250,3 +252,8 @@ class GateVisits:
         run, now = self._run, workflow.now()
         aged = too_old(run, now) if run.state is State.LIVE or run.undoing is not None else ""
         return bool(aged) and run.apply(Event.STALE, now, reason=aged)
+
+
+def _outright(request: AcquireRequest) -> AcquireRequest:
+    """Return a request without the evidence that only a live worker examines: any worker may ask the gates with it."""
+    return AcquireRequest(**{name: getattr(request, name) for name in AcquireRequest.model_fields})
