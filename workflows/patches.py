@@ -16,6 +16,9 @@ DECIDED_EARLY = "a decision before admission is judged by today's policy"
 ANNOUNCED_EARLY = "a slot that is announced before its queue is known is asked for"
 """Older code let such a plan wait until it asked again by itself, for five minutes."""
 
+REHEARSED_FULL = "a full run makes its dry runs before it continues as new, if a decision waits for them"
+"""Older code let that decision and the run wait for each other, until a lock."""
+
 
 def patched(patch: str) -> bool:
     """Return True if a rule holds in this run; False only in a history of older code.

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.monitoring.outbox import Outbox
     from airlock.plans.state import Event, State
     from airlock.run.audit import AuditKind
+    from airlock.run.decisions.approval import rehearses
     from airlock.run.decisions.authority import asked_of_rollback
     from airlock.run.decisions.decision import decide
     from airlock.run.live.call_results import outcome_of, stop_calls
@@ -25,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.workflows.calls.opening import live
     from airlock.workflows.calls.undo import UndoStage
     from airlock.workflows.history_budget import HistoryBudget
+    from airlock.workflows.patches import REHEARSED_FULL, from_here_on
     from airlock.workflows.plan_display import PlanDisplay
     from airlock.workflows.rehearse import Rehearsal
     from airlock.workflows.undo_run import UndoRun
@@ -189,6 +191,8 @@ class PlanStages:
         A cancellation that arrived in this very workflow task is honoured first: the next run would not know of it.
         """
         if HISTORY.is_spent() and (self.votes.judging or self.amendments.waiting):
+            if rehearses(self._run) and from_here_on(REHEARSED_FULL):
+                return
             await workflow.wait_condition(lambda: not (self.votes.judging or self.amendments.waiting))
         if self._run.pending_votes and not self._decided():
             return  # the stage begins again and judges them: the next run would not find them in its history
