@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.wire import AdmitRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered_unless_moved
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved, apart
 
 MAX_WAITING = 4
 """The amendments that may wait at the same time; Temporal lets ten updates be in progress, approvals among them."""
@@ -98,7 +98,7 @@ class Amendments:
         """Return what admission says of an amended plan, or why it could not say anything."""
         run = self._run
         try:
-            answer = await answered_unless_moved(run, lambda: commands.admit_amended(AdmitRequest(plan=plan)))
+            answer = await answered_unless_moved(run, lambda: commands.admit_amended(AdmitRequest(plan=plan), apart(run)))
         except (ActivityError, NoAnswer) as error:
             return f"admission could not look at the amended plan, send it again: {error}; {STAYS}"
         if answer is None:

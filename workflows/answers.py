@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.run.unrehearsed import abort_unrehearsed
     from airlock.temporal.proof_converter import Unproven
+    from airlock.workflows.patches import KEPT_APART, from_here_on
 
 T = TypeVar("T")
 
@@ -108,6 +109,7 @@ async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) 
         handle = ask()
         await _done_or_moved(run, moves, handle)
         if run.moves != moves:
+            run.dropped += 1
             handle.cancel()
             return None
         try:
@@ -117,6 +119,15 @@ async def answered_unless_moved(run: Run, ask: Callable[[], ActivityHandle[T]]) 
             if attempt == TRIES:
                 raise
     raise AssertionError("unreachable")
+
+
+def apart(run: Run) -> str:
+    """Return the end of the id of an activity without effects, by which it differs from those that the run has dropped.
+
+    A worker may go on with what is dropped, and until it has ended Temporal takes no other activity of the same id.
+    """
+    run.kept_apart = run.kept_apart or (run.dropped > 0 and from_here_on(KEPT_APART))
+    return f":{run.dropped}" if run.kept_apart else ""
 
 
 async def answered_at_last(run: Run, ask: Callable[[], ActivityHandle[T]]) -> T:

@@ -1,6 +1,7 @@
 """Start of every activity of a plan, with its explicit id, queue, timeouts and summary.
 
 The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
+What ends an id as `apart` keeps it from that of an activity that the run has dropped (`answers.apart`).
 """
 
 from datetime import datetime, timedelta
@@ -52,19 +53,21 @@ _SHORTEST = timedelta(seconds=1)
 """The least time for a worker to begin a call: zero would mean that there is no limit."""
 
 
-def admit(request: AdmitRequest) -> ActivityHandle[Admission]:
+def admit(request: AdmitRequest, apart: str) -> ActivityHandle[Admission]:
     """Start the admission of a plan by the operator's worker."""
     return workflow.start_activity_method(
-        AdmitActivities.admit, request, **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit", "admit")
+        AdmitActivities.admit,
+        request,
+        **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, f"admit{apart}", "admit"),
     )
 
 
-def admit_amended(request: AdmitRequest) -> ActivityHandle[Admission]:
+def admit_amended(request: AdmitRequest, apart: str) -> ActivityHandle[Admission]:
     """Start the admission of an amended plan, which waits for approval meanwhile."""
     return workflow.start_activity_method(
         AdmitActivities.admit,
         request,
-        **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, "admit:amended", "admit the amended plan"),
+        **activity_options(options.ADMIT, names.WORKFLOW_QUEUE, f"admit:amended{apart}", "admit the amended plan"),
     )
 
 
@@ -140,35 +143,37 @@ def leave(request: LeaveWithReports, number: int) -> ActivityHandle[LeaveResult]
     )
 
 
-def prepare(request: PrepareRequest) -> ActivityHandle[Prepared]:
+def prepare(request: PrepareRequest, apart: str) -> ActivityHandle[Prepared]:
     """Start the admission of a plan, its mocks and its first dry runs in one activity."""
     steps = len(request.plan.steps)
     return workflow.start_activity_method(
         PrepareActivities.prepare,
         request,
-        **activity_options(options.prepare(steps), names.REHEARSE_QUEUE, "prepare", f"admit and rehearse {steps} steps"),
+        **activity_options(
+            options.prepare(steps), names.REHEARSE_QUEUE, f"prepare{apart}", f"admit and rehearse {steps} steps"
+        ),
     )
 
 
-def rehearse(request: RehearsalRequest) -> ActivityHandle[RehearseResult]:
+def rehearse(request: RehearsalRequest, apart: str) -> ActivityHandle[RehearseResult]:
     """Start the mocks of some steps."""
     summary = f"mock {len(request.steps)} steps"
     chosen = options.rehearse(len(request.steps))
     return workflow.start_activity_method(
         RehearseActivities.rehearse,
         request,
-        **activity_options(chosen, names.REHEARSE_QUEUE, "rehearse", summary),
+        **activity_options(chosen, names.REHEARSE_QUEUE, f"rehearse{apart}", summary),
     )
 
 
-def preview(request: RehearsalRequest) -> ActivityHandle[PreviewResult]:
+def preview(request: RehearsalRequest, apart: str) -> ActivityHandle[PreviewResult]:
     """Start the dry runs of some steps."""
     summary = f"dry-run {len(request.steps)} steps"
     chosen = options.preview(request.contracts[request.contract_of[step.id]] for step in request.steps)
     return workflow.start_activity_method(
         PreviewActivities.preview,
         request,
-        **activity_options(chosen, names.REHEARSE_QUEUE, "preview", summary),
+        **activity_options(chosen, names.REHEARSE_QUEUE, f"preview{apart}", summary),
     )
 
 
@@ -219,23 +224,23 @@ def compensate(request: MadeCall) -> ActivityHandle[UndoOutcome]:
     )
 
 
-def recover(request: RecoverRequest) -> ActivityHandle[Recovered]:
+def recover(request: RecoverRequest, apart: str) -> ActivityHandle[Recovered]:
     """Start reading the final state of an ended plan."""
     return workflow.start_activity_method(
         RecoverActivities.recover,
         request,
-        **activity_options(options.RECOVER, names.WORKFLOW_QUEUE, "recover", f"what plan {request.plan_id} left"),
+        **activity_options(options.RECOVER, names.WORKFLOW_QUEUE, f"recover{apart}", f"what plan {request.plan_id} left"),
     )
 
 
-def look_at_undo(request: UndoLookRequest, start: int) -> ActivityHandle[UndoLooks]:
+def look_at_undo(request: UndoLookRequest, start: int, apart: str) -> ActivityHandle[UndoLooks]:
     """Start asking the tools whether calls can be undone. `start` is the index of the first call, part of the id."""
     chosen = options.look_at_undo(made.contract for made in request.calls)
     summary = f"look at {len(request.calls)} undos"
     return workflow.start_activity_method(
         UndoLookActivities.look_at_undo,
         request,
-        **activity_options(chosen, names.REHEARSE_QUEUE, f"look_at_undo:{start}", summary),
+        **activity_options(chosen, names.REHEARSE_QUEUE, f"look_at_undo:{start}{apart}", summary),
     )
 
 

@@ -19,6 +19,9 @@ ANNOUNCED_EARLY = "a slot that is announced before its queue is known is asked f
 REHEARSED_FULL = "a full run makes its dry runs before it continues as new, if a decision waits for them"
 """Older code let that decision and the run wait for each other, until a lock."""
 
+KEPT_APART = "an activity that is asked for after one that was dropped has an id of its own"
+"""Older code used that of the dropped one, which Temporal refuses until the worker has ended it."""
+
 
 def patched(patch: str) -> bool:
     """Return True if a rule holds in this run; False only in a history of older code.

@@ -1,7 +1,6 @@
 """MOCK and DRY_RUN: stages without effects, which a stop of the plan interrupts immediately."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -36,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.unrehearsed import end_unrehearsed, end_without_answer
     from airlock.wire import AdmitRequest, Prepared, PreviewResult, rehearsal_request
     from airlock.workflows import commands
-    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
+    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted, apart
     from airlock.workflows.asking_again import answered_by_its_generation
     from airlock.workflows.read_first import read_first
     from airlock.workflows.short_path import prepared_at_once
@@ -91,7 +90,7 @@ class Rehearsal:
         mocked = prepared.mocked if prepared else None
         if mocked is None:
             asked = rehearsal_request(run, run.left(Mode.MOCK), run.outputs)
-            mocked = await self._answer(lambda: commands.rehearse(asked))
+            mocked = await self._answer(lambda: commands.rehearse(asked, apart(run)))
         if mocked is None or run.moves != moves:
             return
         take_mocks(run, mocked.failures)
@@ -104,7 +103,8 @@ class Rehearsal:
             await self.preview(prepared.previewed)
 
     async def _admission(self) -> Admission | None:
-        return await answered_or_aborted(self._run, lambda: commands.admit(AdmitRequest(plan=self._run.plan)))
+        run = self._run
+        return await answered_or_aborted(run, lambda: commands.admit(AdmitRequest(plan=run.plan), apart(run)))
 
     async def preview(self, first: PreviewResult | None = None) -> None:
         """Dry-run the steps whose ceiling allows it, and seal the preview that the approver will see.
@@ -158,7 +158,7 @@ class Rehearsal:
         request = rehearsal_request(run, asked, outputs).model_copy(update=own_steps(run, asked, leaves))
         if self._too_large(request, MAX_STORED, "the predicted outputs are too large together"):
             return None
-        return await self._answer(partial(commands.preview, request))
+        return await self._answer(lambda: commands.preview(request, apart(run)))
 
     async def _answer(self, ask: Callable[[], ActivityHandle[T]]) -> T | None:
         """Return the answer of a worker that has the plan's contracts; None if the run has left this stage."""

@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.wire import Prepared, PrepareRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import NoAnswer, answered_unless_moved
+    from airlock.workflows.answers import NoAnswer, answered_unless_moved, apart
 
 
 async def prepared_at_once(run: Run) -> Prepared | None:
@@ -24,7 +24,7 @@ async def prepared_at_once(run: Run) -> Prepared | None:
     request = PrepareRequest(plan=run.plan, setup=setup)
     run.preparing = True
     try:
-        return await answered_unless_moved(run, lambda: commands.prepare(request))
+        return await answered_unless_moved(run, lambda: commands.prepare(request, apart(run)))
     except (ActivityError, NoAnswer) as error:
         workflow.logger.info("%s is rehearsed part by part: %s", workflow.info().workflow_id, error)
         return None

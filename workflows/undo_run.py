@@ -1,7 +1,5 @@
 """The undo of a plan after its end: read the live calls, preview and seal their undo, then roll back."""
 
-from functools import partial
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -17,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.undo import UndoLook
     from airlock.wire import RecoverRequest
     from airlock.workflows import commands
-    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted
+    from airlock.workflows.answers import HandedBackError, abort, answered_or_aborted, apart
     from airlock.workflows.asking_again import answered_by_its_generation
     from airlock.workflows.calls.call_requests import made_call
     from airlock.workflows.timers import wait_until
@@ -54,7 +52,7 @@ class UndoRun:
         assert asked is not None
         if not asked.recovered:
             request = RecoverRequest(plan_id=run.plan.plan_id, previous=asked.previous, signed=asked.evidence is not None)
-            found = await answered_or_aborted(run, lambda: commands.recover(request))
+            found = await answered_or_aborted(run, lambda: commands.recover(request, apart(run)))
             if found is None:
                 return
             if found.run is None:
@@ -95,9 +93,11 @@ class UndoRun:
         run = self._run
         asked = request.model_copy(update={"hand_back": True}) if run.contracts().epoch >= SINCE_EPOCH else request
         try:
-            return await answered_by_its_generation(run, partial(commands.look_at_undo, asked, start), UNDO_PATIENCE)
+            return await answered_by_its_generation(
+                run, lambda: commands.look_at_undo(asked, start, apart(run)), UNDO_PATIENCE
+            )
         except HandedBackError:
-            return await answered_or_aborted(run, partial(commands.look_at_undo, request, start))
+            return await answered_or_aborted(run, lambda: commands.look_at_undo(request, start, apart(run)))
 
     def _weight(self, step: str) -> int:
         return weight(made_call(self._run, step))
