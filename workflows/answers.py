@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from airlock.run.state import Run
     from airlock.run.unrehearsed import abort_unrehearsed
     from airlock.temporal.proof_converter import Unproven
-    from airlock.workflows.patches import KEPT_APART, from_here_on
+    from airlock.workflows.patches import ASKED_AFTER_A_FAILURE, KEPT_APART, from_here_on
 
 T = TypeVar("T")
 
@@ -180,7 +180,8 @@ async def answered_unless_dropped(
             return None
         # Temporal makes no other attempt at what is cancelled, be its worker lost or interrupted, or a gate away; and a
         # client may say of any activity that it was cancelled after it had begun
-        if not dropped and not isinstance(error.cause, CancelledError | ActivityTimeout):
+        lost = isinstance(error.cause, CancelledError | ActivityTimeout)
+        if not lost and not (dropped and from_here_on(ASKED_AFTER_A_FAILURE)):
             raise
     except NoAnswer as error:
         run.record(AuditKind.REFUSED, "forged answer", workflow.now(), by="unknown", reason=str(error))

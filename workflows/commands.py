@@ -1,7 +1,7 @@
 """Start of every activity of a plan, with its explicit id, queue, timeouts and summary.
 
 The ids are part of the recorded histories and never change. A default id would let a swapped order go unnoticed.
-What ends an id as `apart` keeps it from that of an activity that the run has dropped (`answers.apart`).
+`apart` ends an id, so that it differs from those of activities that the run has dropped (`answers.apart`).
 """
 
 from datetime import datetime, timedelta

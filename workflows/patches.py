@@ -22,6 +22,9 @@ REHEARSED_FULL = "a full run makes its dry runs before it continues as new, if a
 KEPT_APART = "an activity that is asked for after one that was dropped has an id of its own"
 """Older code used that of the dropped one, which Temporal refuses until the worker has ended it."""
 
+ASKED_AFTER_A_FAILURE = "what the gates gave is asked for after the failure of a question that was dropped"
+"""In older code that failure failed the plan."""
+
 
 def patched(patch: str) -> bool:
     """Return True if a rule holds in this run; False only in a history of older code.

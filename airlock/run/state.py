@@ -56,9 +56,9 @@ class Run(BaseModel, WorkerMessage):
     preparing: bool = Field(default=False, exclude=True)
     """True while one activity admits, mocks and previews the plan: its dry runs may be under way."""
     dropped: int = Field(default=0, exclude=True)
-    """The activities without effects that the run asked for and needed no more; a worker may still carry one out."""
+    """The number of activities without effects that the run asked for and dropped; a worker may still carry one out."""
     kept_apart: bool = Field(default=False, exclude=True)
-    """True once the ids of further ones differ from those."""
+    """True once the ids of later ones end with that number."""
     previews: dict[str, StepPreview] = Field(default_factory=dict)
     """The previews that are not part of a seal yet, by step."""
     ceilings: dict[str, Ceiling] = Field(default_factory=dict)

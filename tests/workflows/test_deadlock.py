@@ -136,6 +136,7 @@ async def test_every_order_of_overlapping_resources_finishes(crowded: Airlock) -
 
     results = await while_calls_are_made([asyncio.ensure_future(ended(*one)) for one in enumerate(ORDERS)])
     outcomes = {result.plan_id: result.outcome for result in results}
+    assert list(outcomes.values()).count(Outcome.COMPLETED) >= PLANS * 0.8
     assert TABLE.clashes == []
     assert set(TABLE.taken.values()) == {1}
     for number, order in enumerate(ORDERS):

@@ -32,7 +32,7 @@ async def test_a_decision_about_the_preview_in_the_making_does_not_hold_up_a_ful
     first = await awaiting(handle)
     WORLD.state[document["plan_id"]]["b"] = "another"
     assert (await handle.decide("approve", by="al", digest=first.digest)).accepted
-    await asyncio.wait_for(leaving.wait(), 60)  # stale: the run gives its slots back, and then makes its dry runs again
+    await asyncio.wait_for(leaving.wait(), 120)  # stale: the run gives its slots back, and then makes its dry runs again
     assert (await handle.status()).state is State.DRY_RUN
     waits = asyncio.ensure_future(handle.decide("approve", by="al", digest=UNKNOWN))
     await until(lambda: _accepted(handle, 2))
@@ -40,7 +40,7 @@ async def test_a_decision_about_the_preview_in_the_making_does_not_hold_up_a_ful
     budget = HistoryBudget(events=described.history_length + 1)
     monkeypatch.setattr(plan_stages, "HISTORY", budget)
     left.set()
-    assert not (await asyncio.wait_for(waits, 90)).accepted
+    assert not (await asyncio.wait_for(waits, 120)).accepted
     monkeypatch.setattr(plan_stages, "HISTORY", HistoryBudget(events=1_200))
     second = await until(lambda: awaiting_other(handle, first.digest))
     assert (await handle.decide("approve", by="al", digest=second.digest)).accepted

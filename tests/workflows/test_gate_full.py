@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from airlock.activities import gates as gate_activities
@@ -28,12 +29,11 @@ class FullRun:
     def __init__(self, client: Client, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._gate, self._client, self._patch = gate_of(client, name), client, monkeypatch
         self._run_id = ""
-        self._budget = gate_workflow.HISTORY
 
     async def begin(self) -> None:
         found = await self._gate.describe()
-        self._run_id, self._budget = found.run_id, HistoryBudget(events=found.history_length + 1)
-        self._patch.setattr(gate_workflow, "HISTORY", self._budget)
+        self._run_id = found.run_id
+        self._patch.setattr(gate_workflow, "HISTORY", HistoryBudget(events=found.history_length + 1))
 
     async def is_followed(self) -> None:
         """Wait until another run has taken its place, whose history has room."""
@@ -49,8 +49,11 @@ class FullRun:
         assert await closed(self._gate) == "COMPLETED"
         run = self._client.get_workflow_handle(self._gate.id, run_id=self._run_id)
         assert (await run.describe()).status is WorkflowExecutionStatus.CONTINUED_AS_NEW
-        self._patch.setattr(gate_workflow, "HISTORY", self._budget)
-        await replayer().replay_workflow(await run.fetch_history())
+        history = await run.fetch_history()
+        # what the run saw as full: its last task, also if another one came before the budget was set
+        last = max(e.event_id for e in history.events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+        self._patch.setattr(gate_workflow, "HISTORY", HistoryBudget(events=last))
+        await replayer().replay_workflow(history)
 
 
 async def test_a_gate_that_is_full_as_a_search_begins_goes_on(shared, monkeypatch):

@@ -54,13 +54,18 @@ async def test_a_plan_without_a_live_worker_says_so_until_one_comes(dev_server: 
         live = build_workers(client, toolbox, "live")
         entries = [each for each in live if each.task_queue == names.PERMIT_QUEUE]
         async with running(entries):
-            status = await until(lambda: _with_a_call(handle))
-            status, missing = await with_workers(handle, status)
-            assert [each.status for each in status.steps] == ["scheduled"]
-            assert status.waits_for == "a live worker: no worker serves airlock-live; scheduled: s"
-            assert missing == (
-                "no live worker: no worker serves airlock-live, airlock-undo; start one: airlock-worker --role live",
-            )
+            called = await until(lambda: _with_a_call(handle))
+
+            async def found_missing() -> bool:
+                """Temporal lists a worker a moment after it has begun to poll."""
+                status, missing = await with_workers(handle, called)
+                assert [each.status for each in status.steps] == ["scheduled"]
+                said = "no live worker: no worker serves airlock-live, airlock-undo; start one: airlock-worker --role live"
+                return missing == (said,) and (
+                    status.waits_for == "a live worker: no worker serves airlock-live; scheduled: s"
+                )
+
+            await until(found_missing)
             async with running([each for each in live if each not in entries]):
                 assert (await handle.result()).outcome == "completed"
                 assert await missing_workers(handle, *QUEUES_OF) == ()

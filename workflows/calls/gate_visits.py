@@ -63,7 +63,7 @@ class GateVisits:
         self._publish = publish
         self._full = full
         self._requests = 0
-        self._slot_announced = self._announced_early = False
+        self._slot_announced = self._announced_early = self._heeds_early = False
         self._reopened = False
 
     def reopened(self) -> None:
@@ -222,8 +222,10 @@ class GateVisits:
 
     async def _wait_for_slot(self, moves: int) -> None:
         run = self._run
-        if self._announced_early and not self._slot_announced and from_here_on(ANNOUNCED_EARLY):
-            return
+        if self._announced_early and not self._slot_announced:
+            self._heeds_early = self._heeds_early or from_here_on(ANNOUNCED_EARLY)
+            if self._heeds_early:
+                return
         limit = LOOK_AGAIN if run.gate_wait and run.gate_wait.position else BUSY_PAUSE
         if run.state is State.LIVE and run.deadline_at is not None:
             limit = max(timedelta(seconds=1), min(limit, run.deadline_at - workflow.now()))
