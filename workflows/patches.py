@@ -12,16 +12,12 @@ RECALLED = "a gate asks for its earlier run"
 """Older code believed the start of a worker, which a client may have copied: it forgot who was in."""
 DECIDED_EARLY = "a decision before admission is judged by today's policy"
 """Older code took a decision before admission from everyone."""
-
 ANNOUNCED_EARLY = "a slot that is announced before its queue is known is asked for"
 """Older code let such a plan wait until it asked again by itself, for five minutes."""
-
 REHEARSED_FULL = "a full run makes its dry runs before it continues as new, if a decision waits for them"
 """Older code let that decision and the run wait for each other, until a lock."""
-
 KEPT_APART = "an activity that is asked for after one that was dropped has an id of its own"
 """Older code used that of the dropped one, which Temporal refuses until the worker has ended it."""
-
 ASKED_AFTER_A_FAILURE = "what the gates gave is asked for after the failure of a question that was dropped"
 """In older code that failure failed the plan."""
 

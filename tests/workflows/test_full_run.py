@@ -37,11 +37,11 @@ async def test_a_decision_about_the_preview_in_the_making_does_not_hold_up_a_ful
     waits = asyncio.ensure_future(handle.decide("approve", by="al", digest=UNKNOWN))
     await until(lambda: _accepted(handle, 2))
     described = await handle.workflow.describe()
-    budget = HistoryBudget(events=described.history_length + 1)
+    usual, budget = plan_stages.HISTORY, HistoryBudget(events=described.history_length + 1)
     monkeypatch.setattr(plan_stages, "HISTORY", budget)
     left.set()
     assert not (await asyncio.wait_for(waits, 120)).accepted
-    monkeypatch.setattr(plan_stages, "HISTORY", HistoryBudget(events=1_200))
+    monkeypatch.setattr(plan_stages, "HISTORY", usual)
     second = await until(lambda: awaiting_other(handle, first.digest))
     assert (await handle.decide("approve", by="al", digest=second.digest)).accepted
     assert (await handle.result()).outcome == "completed"

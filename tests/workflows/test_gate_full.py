@@ -28,7 +28,7 @@ class FullRun:
 
     def __init__(self, client: Client, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._gate, self._client, self._patch = gate_of(client, name), client, monkeypatch
-        self._run_id = ""
+        self._run_id, self._usual = "", gate_workflow.HISTORY
 
     async def begin(self) -> None:
         found = await self._gate.describe()
@@ -42,7 +42,7 @@ class FullRun:
             return (await self._gate.describe()).run_id != self._run_id
 
         await until(continued)
-        self._patch.setattr(gate_workflow, "HISTORY", HistoryBudget(events=1_000))
+        self._patch.setattr(gate_workflow, "HISTORY", self._usual)
 
     async def replay(self) -> None:
         """Replay it, once the gate has ended."""
