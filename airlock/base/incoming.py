@@ -84,6 +84,14 @@ class Verdict(WireModel):
     """The paths that differ from the seal that the decision named, as far as that seal is known."""
 
 
+@dataclass(frozen=True)
+class Undecodable:
+    """The value in place of an argument that cannot, or must not, be decoded. Not JSON on purpose: no model accepts it."""
+
+    why: str
+    """The reason, for the recorded refusal; it never quotes what was sent."""
+
+
 class MalformedMessage(ValueError):
     """A message that cannot be parsed; the text names the wrong field."""
 
@@ -102,6 +110,8 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
     """
     if len(arguments) != 1:
         raise MalformedMessage(f"{name} takes one JSON object, got {count(len(arguments), 'argument')}")
+    if isinstance(arguments[0], Undecodable):
+        raise MalformedMessage(f"{name}: {arguments[0].why}")
     if not isinstance(arguments[0], Mapping):
         raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
     if strict and len(arguments[0]) > MAX_FIELDS:  # to sort and shorten them takes a workflow task too long

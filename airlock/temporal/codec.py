@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
+from airlock.base.text import shorten
+
 COMPRESS_FROM = 65_536
 """Size in bytes from which a payload is compressed; smaller ones stay readable in the Temporal CLI and UI."""
 MAX_DECOMPRESSED = 24 * 1024 * 1024
 """Size in bytes that a decompressed payload may have; a crafted payload cannot exhaust a worker."""
 _ENCODING = b"binary/airlock-zlib"
+_UNDECODABLE = b"binary/airlock-undecodable"
 PREFIX = "airlock-"
 """The beginning of the names of all metadata that proves something."""
 
@@ -81,4 +84,11 @@ def _take(payload: Payload, other: Payload) -> None:
 def undecodable(why: str) -> Payload:
     """Make the payload that stands for one that must not, or cannot, be decoded."""
     # not JSON on purpose: a signal handler records it, and a result that is damaged fails loudly instead of passing as data
-    return Payload(metadata={"encoding": b"binary/airlock-undecodable"}, data=why.encode())
+    return Payload(metadata={"encoding": _UNDECODABLE}, data=why.encode())
+
+
+def why_undecodable(payload: Payload) -> str:
+    """Return the reason in a payload that `undecodable` made, shortened: any client can send one; empty for any other."""
+    if payload.metadata.get("encoding") != _UNDECODABLE:
+        return ""
+    return shorten(payload.data.decode("utf-8", "replace") or "it cannot be decoded")

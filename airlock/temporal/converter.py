@@ -2,25 +2,17 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
-from airlock.temporal.codec import unfolded
+from airlock.base.incoming import Undecodable
+from airlock.temporal.codec import unfolded, why_undecodable
 
 MAX_MESSAGE_BYTES = 524_288
 """Size in bytes of a signal or an update: far above any of Airlock's own, and decoded in well under a second."""
-
-
-@dataclass(frozen=True)
-class Undecodable:
-    """The value in place of an argument that cannot be decoded. Deliberately not JSON: no model accepts it."""
-
-    why: str
-    """The reason, for the recorded refusal; it never quotes the payload."""
 
 
 class ForgivingPayloadConverter(PydanticPayloadConverter):
@@ -54,8 +46,10 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
     def _decoded(self, payload: Payload, limit: int | None) -> Any:
         payload = unfolded(payload)
         if limit is not None and len(payload.data) > limit:
-            return Undecodable(f"{len(payload.data):,} bytes, more than the {limit:,} of a message")
+            return Undecodable(f"it has {len(payload.data):,} bytes, more than the {limit:,} of a message")
+        if why := why_undecodable(payload):
+            return Undecodable(why)
         try:
             return super().from_payloads([payload])[0]
         except Exception as error:  # noqa: BLE001  # any defect is left to the receiver, which records a refusal
-            return Undecodable(type(error).__name__)
+            return Undecodable(f"it cannot be decoded: {type(error).__name__}")

@@ -39,8 +39,13 @@ BY_WORKER: Final = "worker"
 
 LARGE: Final = 600_000
 """Size in bytes from which a decompressed payload is larger than any message to a workflow may be."""
+MAX_CHECKED: Final = 200
+"""Compressed payloads of one workflow task whose proofs are checked, which takes a millisecond or two for each."""
+MAX_METADATA: Final = 32
+"""Entries of metadata of one payload. Airlock's own have ten; tens of thousands take long to check and to copy."""
 
 _NO_PROOF = "it carries no proof"
+_NOT_CHECKED = "so many large messages arrived at the same time that its proof was not checked"
 _NO_KEYS = "no keys"
 _FITS = "ok"
 _REHEARSALS = frozenset({"prepare", "rehearse", "preview", "look_at_undo"})
@@ -111,6 +116,8 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
     _compression: CompressionCodec = field(default_factory=CompressionCodec)
     _large: list[Payload] = field(default_factory=list)
     """The large payload that this codec has decompressed for a workflow."""
+    _compressed: list[Payload] = field(default_factory=list)
+    """The compressed payloads that this codec has checked for a workflow."""
 
     def with_context(self, context: SerializationContext) -> "ProofCodec":
         """Return the codec for the payloads of one workflow or activity."""
@@ -146,6 +153,9 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
         """
         if not is_compressed(payload):
             return self._checked(payload)
+        if len(self._compressed) >= MAX_CHECKED:
+            return folded(payload, self._refused(_NOT_CHECKED))
+        self._compressed.append(payload)
         inner = inflated(payload, LARGE)
         if inner is not None:
             return folded(payload, self._checked(inner))
@@ -153,6 +163,13 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
             return undecodable("it is too large for a message")
         self._large.append(payload)
         return self._checked(inflated(payload) or undecodable("it is too large"))
+
+    def _refused(self, why: str) -> Payload:
+        """Return what stands for a payload that is not checked; where proofs are, it is not proved."""
+        made = undecodable(why)
+        if self.keyring.of(channel_of(self.context)):
+            made.metadata[CHECKED] = why.encode()
+        return made
 
     def _proven(self, payload: Payload) -> Payload:
         channel = channel_of(self.context)
@@ -195,6 +212,8 @@ class ProofCodec(PayloadCodec, WithSerializationContext):
 
     def _checked(self, payload: Payload) -> Payload:
         channel = channel_of(self.context)
+        if len(payload.metadata) > MAX_METADATA:
+            return self._noted(self._refused(f"it has {len(payload.metadata):,} entries of metadata"))
         if not self.keyring.of(channel) and CHECKED not in payload.metadata:
             return self._noted(payload)
         seen = Payload()

@@ -16,11 +16,12 @@ from temporalio.converter import (
 )
 
 from airlock.base.errors import AirlockError
+from airlock.base.incoming import Undecodable
 from airlock.base.keyring import Channel, Demands
 from airlock.base.model import WorkerMessage
 from airlock.temporal import proof
 from airlock.temporal.codec import PREFIX
-from airlock.temporal.converter import ForgivingPayloadConverter, Undecodable
+from airlock.temporal.converter import ForgivingPayloadConverter
 from airlock.temporal.proof import Stamp, channel_of
 from airlock.temporal.seeds import seeds
 
@@ -180,7 +181,7 @@ class ProofConverter(ForgivingPayloadConverter):
                 raise  # from a worker of another version: nothing is lost until this one understands it
             return Unproven(f"{why or 'it cannot be decoded'}; {type(error).__name__}")
         if isinstance(value, Undecodable):
-            return Unproven(why or f"it cannot be decoded: {value.why}")
+            return Unproven(why or value.why)
         return value
 
     def _objection(self, stamp: Stamp, question: _Question) -> str:

@@ -10,6 +10,8 @@ from airlock.temporal.codec import undecodable
 HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence")
 """The SDK's own methods that `SafeDataConverter` replaces; they are private, so a test watches that they exist."""
 _PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
+MAX_PAYLOADS = 16
+"""Values of one message. Airlock's own have one or a few; a million empty ones take longer than a workflow task may."""
 _MARKER = "__temporal_external_storage_reference"
 _ENCODING = b"json/external-storage-reference"
 _MESSAGE = b"temporal.api.sdk.v1.ExternalStorageReference"
@@ -36,6 +38,8 @@ class SafeDataConverter(DataConverter):
         return made
 
     async def _decode_reference_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
+        if len(payloads) > MAX_PAYLOADS:
+            return [undecodable(f"it has {len(payloads):,} values; a message has one, as a JSON object")]
         return [_harmless(payload) for payload in payloads]
 
     async def _external_retrieve_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:

@@ -16,6 +16,8 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import Info
 
+from airlock.temporal.message_load import MessageLoad, mark
+
 FLAG: Final = 41_001
 """The mark of a history that has such traces, kept by Temporal beside the SDK's own flags, which count from 1."""
 IN_SANDBOX: Final = "__temporal_in_sandbox"
@@ -51,12 +53,16 @@ class OutspokenInstance(WorkflowInstance):
     def __init__(self, inner: WorkflowInstance) -> None:
         self._inner = inner
         self._bare = _without_sandbox(inner)
+        self._load = MessageLoad()
         self._silent = True  # nothing comes before the first task
         self._task = 0
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Handle an activation, and return what the workflow commands."""
+        lightened = self._load.lighten(act)
         completion = self._inner.activate(act)
+        if lightened:
+            mark(completion)
         answered_before, self._task = act.history_length == self._task, act.history_length
         if leaves_traces(completion.successful.commands) or _resolves_locally(act):
             self._silent = False

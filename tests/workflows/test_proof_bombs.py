@@ -6,9 +6,10 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, WorkflowSerializationContext
 
+from airlock.base.incoming import Undecodable
+from airlock.base.keyring import Channel, Keyring
 from airlock.temporal.connection import data_converter
-from airlock.temporal.converter import Undecodable
-from airlock.temporal.proof import CHECKED, PROOF, Stamp
+from airlock.temporal.proof import CHECKED, MAX_CHECKED, MAX_METADATA, PROOF, Stamp
 from airlock.temporal.proof_converter import SentObject
 from airlock.wire import PlanStart
 from tests.workflows.attacker import plain
@@ -78,3 +79,29 @@ async def test_a_compressed_message_says_what_its_content_proves_and_not_what_it
     assert isinstance(believed, SentObject)
     assert isinstance(refused, SentObject)
     assert (believed.stamp.proven, refused.stamp.proven) == (True, False)
+
+
+@pytest.mark.parametrize("keys", [keyring("k"), Keyring()], ids=["keys", "no keys"])
+@pytest.mark.parametrize("cover", [lambda payload: payload, compressed], ids=["plain", "compressed"])
+async def test_metadata_of_thousands_of_entries_are_not_read_and_prove_nothing(keys, cover):
+    codec = data_converter(keys).with_context(CONTEXT).payload_codec
+    assert codec is not None
+    sent = plain({"by": "m"})
+    for number in range(MAX_METADATA + 1):
+        sent.metadata[f"airlock-{number}"] = b"x"
+    (kept,) = await codec.decode([cover(sent)])
+    assert not Stamp.of(kept).proven
+    assert Stamp.of(kept).unchecked == (not keys.of(Channel.RUN))
+    assert len(kept.metadata) <= 2
+
+
+async def test_of_thousands_of_compressed_messages_in_one_task_a_bounded_number_is_inflated():
+    codec = of_a_task().payload_codec
+    assert codec is not None
+    kept = await codec.decode([bomb(400_000)] * (MAX_CHECKED + 5))
+    told = [Stamp.of(payload).checked for payload in kept]
+    assert [why for why in told if "not checked" in why] == told[MAX_CHECKED:]
+    assert len(told[MAX_CHECKED:]) == 5
+    (read,) = of_a_task().payload_converter.from_payloads([kept[-1]])
+    assert read["by"] == "m"
+    assert not read.stamp.proven

@@ -1,4 +1,4 @@
-"""Payloads that claim to be stored outside of Temporal: no sender can stop a run with one, least of all the live gate."""
+"""Payloads that claim to be stored elsewhere, or are too many: no sender can stop a run with one, nor the live gate."""
 
 import pytest
 from temporalio.api.common.v1 import Payload
@@ -6,12 +6,13 @@ from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 
 from airlock.admission.policy import Policy
+from airlock.base.incoming import Undecodable
 from airlock.base.names import LIVE_GATE
 from airlock.client.live_gate import LiveGate
 from airlock.plans.state import State
 from airlock.temporal.connection import DATA_CONVERTER
 from airlock.temporal.live_gate import start_live_gate
-from airlock.temporal.safe_converter import HOOKS, SafeDataConverter
+from airlock.temporal.safe_converter import HOOKS, MAX_PAYLOADS, SafeDataConverter
 from tests.workflows.conftest import approved, awaiting, step, until
 from tests.workflows.world import WORLD
 
@@ -75,3 +76,19 @@ async def test_the_methods_that_are_replaced_are_the_ones_the_sdk_calls():
             await plain.decode([payload])
         (value,) = await DATA_CONVERTER.decode([payload])
         assert type(value).__name__ == "Undecodable"
+
+
+async def test_a_signal_of_a_hundred_thousand_values_is_recorded_and_the_plan_goes_on(airlock, plan):
+    handle = await airlock.submit(plan(step("a", "put", key="a", value=1)))
+    await awaiting(handle)
+    await handle.workflow.signal("resolve", args=[RawValue(Payload())] * 100_000)
+    await approved(handle)
+    assert (await handle.result()).outcome == "completed"
+    refused = [entry.reason for entry in (await handle.audit()).entries if entry.kind == "refused"]
+    assert refused == ["resolve: it has 100,000 values; a message has one, as a JSON object"]
+
+
+async def test_so_many_values_are_one_before_codec_and_converter_see_them():
+    (value,) = await DATA_CONVERTER.decode([Payload()] * (MAX_PAYLOADS + 1))
+    assert isinstance(value, Undecodable)
+    assert len(await DATA_CONVERTER.decode([Payload()] * MAX_PAYLOADS)) == MAX_PAYLOADS
