@@ -113,6 +113,26 @@ async def test_a_page_whose_plan_changes_does_not_call_off_the_next_page(desk: A
     await handle.decide("abort", by="test", reason="over")
 
 
+async def test_a_page_whose_plan_changes_waits_for_the_answer_to_its_decision(desk: At) -> None:
+    """A busy worker answers after half a minute; the plan may have ended long before, and the answer would not be shown."""
+    made, olga = desk
+    handle = await made.submit(note("a"))
+    await olga.go(f"/plans/{handle.plan_id}")
+    await olga.value(
+        "window.kept = true; window.late = 0; const now = performance.now.bind(performance);"
+        "performance.now = () => now() + window.late;"
+        "document.addEventListener('submit', (event) => event.preventDefault()); true"
+    )
+    await olga.value("document.querySelector('#approve input.sign').checked = false; true")
+    await olga.value("document.getElementById('approve').requestSubmit(); true")
+    change = "document.querySelector('[data-live-digest]').dataset.state = "
+    await olga.value(f"window.late = 45000; {change}'LIVE'; new Promise((done) => setTimeout(() => done(window.kept), 300))")
+    assert await olga.value("window.kept === true"), "the page called off the answer to its own decision"
+    await olga.value(f"window.late = 61000; {change}'COMPLETED'; true")
+    await olga.until("window.kept === undefined")
+    await handle.decide("abort", by="test", reason="over")
+
+
 async def test_the_list_and_the_page_follow_what_others_do(desk: At) -> None:
     made, olga = desk
     await olga.go("/")

@@ -48,11 +48,12 @@
   }
 
   // to load a page again would call off the one that is on its way: another plan, or the answer to a decision
-  const AWAY = 15000;
+  const PAGE = 15000;
+  const ANSWER = 60000; // a worker has half a minute for the answer to a decision, and then there is the page with it
   let stays = 0;
-  const leave = () => { stays = performance.now() + AWAY; setTimeout(guard, AWAY + 1); };
-  document.addEventListener("click", (event) => { if (event.target.closest("a[href]")) leave(); });
-  document.addEventListener("submit", leave);
+  const leave = (within) => { stays = performance.now() + within; setTimeout(guard, within + 1); };
+  document.addEventListener("click", (event) => { if (event.target.closest("a[href]")) leave(PAGE); });
+  document.addEventListener("submit", () => leave(ANSWER));
 
   // a preview that is not the present one any more is read, and nothing of it is decided
   const guard = () => {
