@@ -79,7 +79,7 @@ async def test_a_cancelled_passkey_leaves_its_plan_and_a_replaced_preview_is_ref
     await olga.go(f"/plans/{replaced.plan_id}")
     await choose(olga, first, replaced)
     # the list is held as it is: the preview is replaced while the person signs
-    await olga.value("document.getElementById('list').removeAttribute('hx-trigger'); window.kept = true")
+    await olga.value("document.addEventListener('htmx:before:swap', (event) => event.preventDefault()); window.kept = true")
     await olga.do(lambda: olga.page.send(PRESENT, authenticatorId=olga.authenticator, isUserVerified=False))
     try:
         await olga.click("button[form=several]")
