@@ -108,25 +108,41 @@ def parse_as(model: type[Sent], name: str, arguments: tuple[Any, ...], strict: b
     Raises:
         MalformedMessage: If the arguments are not one JSON object with the fields of the model.
     """
-    if len(arguments) != 1:
-        raise MalformedMessage(f"{name} takes one JSON object, got {count(len(arguments), 'argument')}")
-    if isinstance(arguments[0], Undecodable):
-        raise MalformedMessage(f"{name}: {arguments[0].why}")
-    if not isinstance(arguments[0], Mapping):
-        raise MalformedMessage(f"{name} takes one JSON object, got {_kind(arguments[0])}")
-    if strict and len(arguments[0]) > MAX_FIELDS:  # to sort and shorten them takes a workflow task too long
-        raise MalformedMessage(f"{name}: has {len(arguments[0]):,} fields; it takes {', '.join(model.model_fields)}")
+    sent = one_object(name, arguments)
+    if strict and len(sent) > MAX_FIELDS:  # to sort and shorten them takes a workflow task too long
+        raise MalformedMessage(f"{name}: has {len(sent):,} fields; it takes {', '.join(model.model_fields)}")
     # Refused here and not by the model: `step` for `steps` would approve the whole plan. The model itself ignores
     # unknown fields, because an older worker must be able to read a message that a newer one accepted.
-    unknown = sorted(shorten(str(field), 50) for field in arguments[0] if field not in model.model_fields)
+    unknown = sorted(shorten(str(field), 50) for field in sent if field not in model.model_fields)
     if strict and unknown:
         raise MalformedMessage(f"{name}: no field {', '.join(unknown[:3])}; it takes {', '.join(model.model_fields)}")
     try:
-        message = model.model_validate(arguments[0])
+        message = model.model_validate(sent)
     except ValidationError as error:
         raise MalformedMessage(f"{name}: {wrong_fields(error)}") from error
     require_person(name, str(getattr(message, "by", "")))  # after parsing, which strips white space
     return message
+
+
+def one_object(name: str, arguments: tuple[Any, ...], form: str = "") -> Mapping[str, Any]:
+    """Return the one JSON object that a message has for an argument.
+
+    Args:
+        name: The name of the message, for the error.
+        arguments: The arguments as they arrived, decoded as plain JSON.
+        form: What the object looks like, for the error.
+
+    Raises:
+        MalformedMessage: If they are anything else, or the argument was not decoded.
+    """
+    if len(arguments) != 1:
+        raise MalformedMessage(f"{name} takes one JSON object{form}, got {count(len(arguments), 'argument')}")
+    sent = arguments[0]
+    if isinstance(sent, Undecodable):
+        raise MalformedMessage(f"{name}: {sent.why}")
+    if not isinstance(sent, Mapping):
+        raise MalformedMessage(f"{name} takes one JSON object{form}, got {_kind(sent)}")
+    return sent
 
 
 def wrong_fields(error: ValidationError) -> str:

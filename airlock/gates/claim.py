@@ -3,13 +3,12 @@
 A claim keeps other plans from making the same call.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import StringConstraints, ValidationError
 
-from airlock.base.incoming import MalformedMessage, Person, Reason, require_person, wrong_fields
+from airlock.base.incoming import MalformedMessage, Person, Reason, one_object, require_person, wrong_fields
 from airlock.base.model import FileModel, WorkerMessage
 from airlock.base.text import count
 from airlock.base.visible import inline, visible
@@ -46,11 +45,10 @@ def parse_settle(arguments: tuple[Any, ...]) -> SettledByPlan | SettledByPerson:
     Raises:
         MalformedMessage: If they fit neither form; the text names the wrong field.
     """
-    if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
-        raise MalformedMessage('settle takes one JSON object: {"by", "outcome": "done" or "free", "reason"}')
-    model: type[SettledByPlan | SettledByPerson] = SettledByPlan if "holder" in arguments[0] else SettledByPerson
+    sent = one_object("settle", arguments, ' {"by", "outcome": "done" or "free", "reason"}')
+    model: type[SettledByPlan | SettledByPerson] = SettledByPlan if "holder" in sent else SettledByPerson
     try:
-        message = model.model_validate(arguments[0])
+        message = model.model_validate(sent)
     except ValidationError as error:
         raise MalformedMessage(f"settle: {wrong_fields(error)}") from error
     if isinstance(message, SettledByPerson):

@@ -1,12 +1,11 @@
 """Parsers of the signals and updates of a gate: they check every field, because any client may send them."""
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
 
-from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
+from airlock.base.incoming import MalformedMessage, Person, Reason, one_object, parse_as
 from airlock.base.model import WireModel, is_empty
 from airlock.base.text import shorten
 from airlock.gates.protocol import HoldOff, Permit, Release, SlotRequest
@@ -44,12 +43,11 @@ def parse_gate_decision(arguments: tuple[Any, ...]) -> tuple[str, GateDecision]:
     Raises:
         MalformedMessage: If a field is wrong; the text names it.
     """
-    if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
-        raise MalformedMessage("decide takes one JSON object with a field 'decision'")
-    name = arguments[0].get("decision")
+    sent = one_object("decide", arguments, " with a field 'decision'")
+    name = sent.get("decision")
     if name not in DECISIONS:
         raise MalformedMessage(f"decision: must be one of {', '.join(DECISIONS)}, got {shorten(repr(name), 80)}")
-    rest = {key: value for key, value in arguments[0].items() if key != "decision"}
+    rest = {key: value for key, value in sent.items() if key != "decision"}
     return name, parse_as(GateDecision, name, (rest,))
 
 

@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticKnownError
 
 from airlock.base.canonical import bounded_json
-from airlock.base.incoming import MalformedMessage, Person, Reason, parse_as
+from airlock.base.incoming import MalformedMessage, Person, Reason, one_object, parse_as
 from airlock.base.model import WireModel, is_empty
 from airlock.base.text import MAX_OUTPUT_BYTES, shorten
 from airlock.gates.signing import MAX_PROOFS
@@ -206,9 +206,8 @@ def parse_decision(arguments: tuple[Any, ...]) -> tuple[str, Message | Amend]:
     Raises:
         MalformedMessage: If the arguments cannot be understood.
     """
-    if len(arguments) != 1 or not isinstance(arguments[0], Mapping):
-        raise MalformedMessage("decide takes one JSON object with a field 'decision'")
-    name = arguments[0].get("decision")
+    sent = one_object("decide", arguments, " with a field 'decision'")
+    name = sent.get("decision")
     if not isinstance(name, str) or name not in MESSAGES:
         raise MalformedMessage(f"decision: must be one of {', '.join(MESSAGES)}, got {shorten(repr(name), 80)}")
-    return name, parse_message(name, ({key: value for key, value in arguments[0].items() if key != "decision"},))
+    return name, parse_message(name, ({key: value for key, value in sent.items() if key != "decision"},))

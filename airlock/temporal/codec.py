@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-from airlock.base.text import shorten
-
 COMPRESS_FROM = 65_536
 """Size in bytes from which a payload is compressed; smaller ones stay readable in the Temporal CLI and UI."""
 MAX_DECOMPRESSED = 24 * 1024 * 1024
 """Size in bytes that a decompressed payload may have; a crafted payload cannot exhaust a worker."""
 _ENCODING = b"binary/airlock-zlib"
 _UNDECODABLE = b"binary/airlock-undecodable"
+NO_REASON = "it cannot be decoded"
+"""The reason where a sender claims one of its own."""
 PREFIX = "airlock-"
 """The beginning of the names of all metadata that proves something."""
 
@@ -52,9 +52,12 @@ def inflated(payload: Payload, limit: int = MAX_DECOMPRESSED) -> Payload | None:
     try:
         inflater = zlib.decompressobj()
         data = inflater.decompress(payload.data, limit)
-        return None if inflater.unconsumed_tail else Payload.FromString(data)
+        if inflater.unconsumed_tail:
+            return None
+        made = Payload.FromString(data)
+        return undecodable(NO_REASON) if why_undecodable(made) else made
     except Exception as error:  # noqa: BLE001  # a codec that raises lets any sender wedge a run
-        return undecodable(type(error).__name__)
+        return undecodable(f"it cannot be decoded: {type(error).__name__}")
 
 
 def folded(payload: Payload, inner: Payload) -> Payload:
@@ -88,7 +91,7 @@ def undecodable(why: str) -> Payload:
 
 
 def why_undecodable(payload: Payload) -> str:
-    """Return the reason in a payload that `undecodable` made, shortened: any client can send one; empty for any other."""
+    """Return the reason in a payload that `undecodable` made; empty for any other."""
     if payload.metadata.get("encoding") != _UNDECODABLE:
         return ""
-    return shorten(payload.data.decode("utf-8", "replace") or "it cannot be decoded")
+    return payload.data.decode("utf-8", "replace") or NO_REASON

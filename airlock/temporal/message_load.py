@@ -12,7 +12,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 
-from airlock.base.incoming import TOO_MUCH
+from airlock.base.incoming import LIGHT, TOO_MUCH
 from airlock.temporal.codec import is_compressed, undecodable
 from airlock.temporal.converter import MAX_MESSAGE_BYTES
 
@@ -20,8 +20,11 @@ FLAG: Final = 41_002
 """The mark of a history in which signals were left undecoded, kept by Temporal beside the SDK's own flags."""
 READ_BYTES: Final = 4_194_304
 """Bytes of signals that are decoded in one moment. A compressed one counts as the largest message there may be."""
-LIGHT_BYTES: Final = 4_096
-"""Bytes of a signal that is always decoded: whatever else arrives, a lock, a denial or a signed approval is read."""
+LIGHT_BYTES: Final = 32_768
+"""Bytes of a signal that is always decoded, unless it has more than `LIGHT` lists and objects, which take time and memory.
+
+Whatever else arrives, the locks, denials and signed approvals of people are read, and what workers tell of a few plans.
+"""
 
 
 class MessageLoad:
@@ -39,18 +42,18 @@ class MessageLoad:
         Args:
             act: The activation, before any of its signals is decoded. Changed in place.
         """
-        if act.is_replaying and FLAG not in act.available_internal_flags:
-            return False
+        may = not act.is_replaying or FLAG in act.available_internal_flags
         if self._at != (at := (act.timestamp.seconds, act.timestamp.nanos)):
             self._at, self._read = at, 0
         found = False
         for job in act.jobs:
             if not job.HasField("signal_workflow"):
                 continue
-            weight = _weight(job.signal_workflow.input)
-            if weight > LIGHT_BYTES and self._read + weight > READ_BYTES:
-                del job.signal_workflow.input[:]
-                job.signal_workflow.input.append(undecodable(TOO_MUCH))
+            sent = job.signal_workflow.input
+            weight = sum(map(_weight, sent))
+            if may and self._read + weight > READ_BYTES and not _is_light(sent):
+                del sent[:]
+                sent.append(undecodable(TOO_MUCH))
                 found = True
             else:
                 self._read += weight
@@ -63,6 +66,13 @@ def mark(completion: WorkflowActivationCompletion) -> None:
         completion.successful.used_internal_flags.append(FLAG)
 
 
-def _weight(payloads: Sequence[Payload]) -> int:
-    """Return the bytes that the payloads of one signal have, or may have."""
-    return sum(MAX_MESSAGE_BYTES if is_compressed(payload) else len(payload.data) for payload in payloads)
+def _weight(payload: Payload) -> int:
+    """Return the bytes that the content of a payload has, or may have; none if it is refused for its size anyway."""
+    if is_compressed(payload):
+        return MAX_MESSAGE_BYTES
+    return len(payload.data) if len(payload.data) <= MAX_MESSAGE_BYTES else 0
+
+
+def _is_light(payloads: Sequence[Payload]) -> bool:
+    lists = sum(payload.data.count(b"[") + payload.data.count(b"{") for payload in payloads)
+    return sum(map(_weight, payloads)) <= LIGHT_BYTES and lists <= LIGHT

@@ -40,9 +40,9 @@ BY_WORKER: Final = "worker"
 LARGE: Final = 600_000
 """Size in bytes from which a decompressed payload is larger than any message to a workflow may be."""
 MAX_CHECKED: Final = 200
-"""Compressed payloads of one workflow task whose proofs are checked, which takes a millisecond or two for each."""
-MAX_METADATA: Final = 32
-"""Entries of metadata of one payload. Airlock's own have ten; tens of thousands take long to check and to copy."""
+"""Compressed payloads of one activation whose proofs are checked, which takes a millisecond or two for each."""
+MAX_METADATA: Final = 16
+"""Entries of metadata of one payload. Airlock's own have nine; tens of thousands take long to check and to copy."""
 
 _NO_PROOF = "it carries no proof"
 _NOT_CHECKED = "so many large messages arrived at the same time that its proof was not checked"

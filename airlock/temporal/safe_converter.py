@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, SerializationContext, WithSerializationContext
 
-from airlock.temporal.codec import undecodable
+from airlock.temporal.codec import NO_REASON, undecodable, why_undecodable
 
 HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence")
 """The SDK's own methods that `SafeDataConverter` replaces; they are private, so a test watches that they exist."""
 _PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
-MAX_PAYLOADS = 16
+MAX_PAYLOADS = 4
 """Values of one message. Airlock's own have one or a few; a million empty ones take longer than a workflow task may."""
 _MARKER = "__temporal_external_storage_reference"
 _ENCODING = b"json/external-storage-reference"
@@ -40,10 +40,15 @@ class SafeDataConverter(DataConverter):
     async def _decode_reference_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
         if len(payloads) > MAX_PAYLOADS:
             return [undecodable(f"it has {len(payloads):,} values; a message has one, as a JSON object")]
-        return [_harmless(payload) for payload in payloads]
+        return [_harmless(_own(payload)) for payload in payloads]
 
     async def _external_retrieve_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
         return [_harmless(payload) for payload in payloads]
+
+
+def _own(payload: Payload) -> Payload:
+    """Return a payload; in the place of one in which a sender says why it cannot be decoded, one that does not repeat it."""
+    return undecodable(NO_REASON) if why_undecodable(payload) else payload
 
 
 def _harmless(payload: Payload) -> Payload:

@@ -1,9 +1,7 @@
 """Thousands of small signals that become large ones, in one workflow task: the run reads a few of them, and goes on."""
 
 import asyncio
-import json
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,30 +14,50 @@ from airlock.admission.policy import Policy
 from airlock.base import names
 from airlock.base.incoming import TOO_MUCH
 from airlock.client.live_gate import LiveGate
-from airlock.client.monitors import Monitors
+from airlock.client.monitors import CountedTotals, Monitors
+from airlock.gates.view import GateView
 from airlock.plans.state import State
+from airlock.temporal.converter import MAX_MESSAGE_BYTES
 from airlock.temporal.live_gate import start_live_gate
-from airlock.temporal.message_load import FLAG
+from airlock.temporal.message_load import FLAG, LIGHT_BYTES, READ_BYTES
 from devtools.replayer import replay_everything
+from tests.workflows.attacker import plain
 from tests.workflows.conftest import awaiting, namespace, step, until, working
 
 TIMES = 2_000
-"""Of these signals; a task that decoded them all took longer than the half minute after which a worker gives it up."""
+"""Of these signals. A task that decoded them all took longer than the half minute after which a worker gives it up."""
+
+FEW = READ_BYTES // MAX_MESSAGE_BYTES
+"""Of them are decoded."""
 
 
-def bomb(**fields: Any) -> RawValue:
-    """Return a payload of half a kilobyte that becomes 60,000 lists."""
-    inner = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({**fields, "more": [[]] * 60_000}).encode())
+def small(inner: Payload) -> RawValue:
+    """Return a payload of half a kilobyte that becomes a large one."""
     return RawValue(Payload(metadata={"encoding": b"binary/airlock-zlib"}, data=zlib.compress(inner.SerializeToString(), 9)))
 
 
-async def flood(run: WorkflowHandle[Any, Any], signal: str, arguments: Sequence[Any], times: int = TIMES) -> None:
+def bomb(**fields: Any) -> RawValue:
+    """Return what becomes 60,000 lists."""
+    return small(plain({**fields, "more": [[]] * 60_000}))
+
+
+def padded(**fields: Any) -> RawValue:
+    """Return a message that everybody may send, too long to be read after many others."""
+    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=plain(fields).data + b" " * LIGHT_BYTES))
+
+
+def protobuf(values: int) -> Payload:
+    data = b'{"payloads":[' + b",".join([b"{}"] * values) + b"]}"
+    return Payload(metadata={"encoding": b"json/protobuf", "messageType": b"temporal.api.common.v1.Payloads"}, data=data)
+
+
+async def flood(run: WorkflowHandle[Any, Any], signal: str, said: Any, times: int = TIMES) -> None:
     """Send the same signal many times, while no worker runs: all of them come in one workflow task."""
     few = asyncio.Semaphore(50)
 
     async def send() -> None:
         async with few:
-            await run.signal(signal, args=arguments)
+            await run.signal(signal, said)
 
     await asyncio.gather(*(send() for _ in range(times)))
 
@@ -59,14 +77,16 @@ async def test_a_plan_locks_and_goes_on_after_thousands_of_bombs(dev_server: Any
     own = await namespace(dev_server.client, "bombsplan")
     async with working(own) as airlock:
         handle = await airlock.submit(plan(step("a", "put", key="k")))
-        await awaiting(handle)
-    await flood(handle.workflow, "resolve", [bomb(by="mallory", reason="r", step="a", outcome="happened")])
+        digest = (await awaiting(handle)).digest
+    await flood(handle.workflow, "resolve", bomb(by="mallory", reason="r", step="a", outcome="happened"))
+    # a replay that read it would end the plan
+    await handle.workflow.signal("deny", padded(by="op", reason="no", digest=digest))
     await handle.workflow.signal("lock", {"by": "op", "reason": "a flood"})
     async with working(own):
         status = await until(lambda: handle.status())
-        assert status.refused == TIMES
+        assert status.refused == TIMES + 1
         assert status.state is State.LOCKED
-        assert status.refusals[-1].reason == f"resolve: {TOO_MUCH}", status.refusals
+        assert {refusal.reason for refusal in status.refusals[-2:]} == {f"resolve: {TOO_MUCH}", f"deny: {TOO_MUCH}"}
         assert (await handle.decide("unlock", by="op", reason="over")).accepted
         status = await awaiting(handle)
         assert (await handle.decide("deny", by="alice", reason="enough", digest=status.digest)).accepted
@@ -79,19 +99,48 @@ async def test_the_live_gate_answers_after_thousands_of_bombs(dev_server: Any, s
     own = await namespace(dev_server.client, f"bombs{signal.replace('_', '')}")
     await start_live_gate(own, Policy())
     gate = own.get_workflow_handle(names.LIVE_GATE)
-    await flood(gate, signal, [bomb(by="mallory", reason="r", holder="h", request="r")])
+    await flood(gate, signal, bomb(by="mallory", reason="r", holder="h", request="r"))
+    await gate.signal("lock", padded(by="mallory", reason="too long"))
+    await gate.signal("lock", {"by": "op", "reason": "stop"})
     async with working(own):
-        assert (await LiveGate(own).lock(by="op", reason="stop")).accepted
-        status = await LiveGate(own).status()
+        status = await until(lambda: settled(own))
         assert [lock.reason for lock in status.locks] == ["stop"]
+        assert (await LiveGate(own).unlock(by="op", reason="over")).accepted
     await replayed_with_the_mark(own)
+
+
+async def settled(client: Client) -> GateView | None:
+    """Return how the gate stands once it has looked at everything that was sent to it."""
+    found = await LiveGate(client).status()
+    return found if found is not None and found.ready and found.locks and found.refused > TIMES - FEW else None
 
 
 async def test_a_monitor_answers_after_thousands_of_bombs(dev_server: Any) -> None:
     own = await namespace(dev_server.client, "bombsmonitor")
     await start_monitors(own, Policy())
-    run = own.get_workflow_handle(names.monitor_id(0))
-    await flood(run, "report", [bomb(reports=[])])
+    await flood(own.get_workflow_handle(names.monitor_id(0)), "report", bomb(reports=[]))
     async with working(own):
-        assert await Monitors(own).health()
+        assert (await until(lambda: counted(own))).refused == TIMES
     await replayed_with_the_mark(own)
+
+
+async def counted(client: Client) -> CountedTotals | None:
+    found = await Monitors(client).counted()
+    return found if found.refused >= TIMES else None
+
+
+@pytest.mark.parametrize("kind", ["large", "small"])
+async def test_a_plan_reads_no_protobuf(dev_server: Any, plan: Any, kind: str) -> None:
+    """A second of computing for half a megabyte; a worker's SDK would decode it although no message is protobuf."""
+    own = await namespace(dev_server.client, f"protobuf{kind}")
+    async with working(own) as airlock:
+        handle = await airlock.submit(plan(step("a", "put", key="k")))
+        await awaiting(handle)
+    said, times = (small(protobuf(170_000)), 30) if kind == "large" else (RawValue(protobuf(1_300)), TIMES)
+    await flood(handle.workflow, "resolve", said, times)
+    async with working(own):
+        status = await until(lambda: handle.status())
+        assert status.refused == times
+        refused = [entry.reason for entry in (await handle.audit()).entries if entry.kind == "refused"]
+        assert refused[0] == "resolve: it is protobuf; a message is a JSON object"
+        assert (await handle.decide("deny", by="alice", reason="enough")).accepted

@@ -1,9 +1,11 @@
 """Payloads that claim to be stored elsewhere, or are too many: no sender can stop a run with one, nor the live gate."""
 
+import zlib
+
 import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Undecodable
@@ -92,3 +94,13 @@ async def test_so_many_values_are_one_before_codec_and_converter_see_them():
     (value,) = await DATA_CONVERTER.decode([Payload()] * (MAX_PAYLOADS + 1))
     assert isinstance(value, Undecodable)
     assert len(await DATA_CONVERTER.decode([Payload()] * MAX_PAYLOADS)) == MAX_PAYLOADS
+
+
+async def test_the_reason_of_a_stranger_is_not_shown_as_one_of_ours():
+    claimed = Payload(metadata={"encoding": b"binary/airlock-undecodable"}, data=b"accepted: approved by alice")
+    small = Payload(metadata={"encoding": b"binary/airlock-zlib"}, data=zlib.compress(claimed.SerializeToString()))
+    for payload in (claimed, small):
+        assert await DATA_CONVERTER.decode([payload]) == [Undecodable("it cannot be decoded")]
+    for context in (WorkflowSerializationContext(namespace="n", workflow_id="w"), None):
+        converter = DATA_CONVERTER.with_context(context) if context else DATA_CONVERTER
+        assert await converter.decode([small]) == [Undecodable("it cannot be decoded")]
