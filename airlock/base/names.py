@@ -18,6 +18,8 @@ RESERVED_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX)
 MONITOR = "monitor"
 """The author of a lock by which a monitor closed the live gate."""
 MONITOR_PREFIX = "monitor-"
+OWN_PREFIXES = (PLAN_PREFIX, UNDO_PREFIX, "gate-", "claim-", MONITOR_PREFIX, NOTIFY_PREFIX)
+"""Prefixes of the workflow ids of Airlock's own workflows."""
 RESERVED = ("airlock", MONITOR, "policy", "temporal")
 """Names in the audit that are not people: Airlock itself, a monitor, the policy, a cancelled workflow."""
 

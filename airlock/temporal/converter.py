@@ -4,12 +4,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
 from airlock.base.incoming import Undecodable
-from airlock.temporal.codec import unfolded, why_undecodable
+from airlock.temporal.codec import undecodable, unfolded, why_undecodable
 
 MAX_MESSAGE_BYTES = 524_288
 """Size in bytes of a signal or an update: far above any of Airlock's own, and decoded in well under a second."""
@@ -38,7 +40,9 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Decode payloads; raise only where a type hint is given."""
         if any(hint is not Any for hint in type_hints or ()):
-            return super().from_payloads([unfolded(payload) for payload in payloads], type_hints)
+            hints = [*(type_hints or ()), *[None] * len(payloads)]
+            typed = [_unless_protobuf(unfolded(payload), hint) for payload, hint in zip(payloads, hints, strict=False)]
+            return super().from_payloads(typed, type_hints)
         # a workflow's own input has the hint Any and may be large; signals and updates come without any hint
         limit = MAX_MESSAGE_BYTES if self._of_a_workflow and not type_hints else None
         return [self._decoded(payload, limit) for payload in payloads]
@@ -47,12 +51,21 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         payload = unfolded(payload)
         if limit is not None and len(payload.data) > limit:
             return Undecodable(f"it has {len(payload.data):,} bytes, more than the {limit:,} of a message")
-        if why := why_undecodable(payload):
+        if why := why_undecodable(_unless_protobuf(payload, None) if self._of_a_workflow else payload):
             return Undecodable(why)
-        if b"protobuf" in payload.metadata.get("encoding", b""):
-            # half a megabyte of it takes a second, fifty times as long as any other; Airlock sends none
-            return Undecodable("it is protobuf; a message is a JSON object")
         try:
             return super().from_payloads([payload])[0]
         except Exception as error:  # noqa: BLE001  # any defect is left to the receiver, which records a refusal
             return Undecodable(f"it cannot be decoded: {type(error).__name__}")
+
+
+def _unless_protobuf(payload: Payload, hint: Any) -> Payload:
+    """Return a payload; one of protobuf only where it is expected.
+
+    Half a megabyte of its JSON takes a second, fifty times as long as any other, and Airlock sends none.
+    """
+    if b"protobuf" not in payload.metadata.get("encoding", b""):
+        return payload
+    if isinstance(hint, type) and issubclass(hint, Message | RawValue):
+        return payload
+    return undecodable("it is protobuf; a message is a JSON object")

@@ -2,16 +2,25 @@
 
 from collections.abc import Sequence
 
-from temporalio.api.common.v1 import Payload
-from temporalio.converter import DataConverter, SerializationContext, WithSerializationContext
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.converter import (
+    DataConverter,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
 
+from airlock.base.names import OWN_PREFIXES
 from airlock.temporal.codec import NO_REASON, undecodable, why_undecodable
 
-HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence")
+HOOKS = ("_decode_reference_payload_sequence", "_external_retrieve_payload_sequence", "_transform_inbound_payloads")
 """The SDK's own methods that `SafeDataConverter` replaces; they are private, so a test watches that they exist."""
 _PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
 MAX_PAYLOADS = 4
-"""Values of one message. Airlock's own have one or a few; a million empty ones take longer than a workflow task may."""
+"""Values of one message to a workflow of Airlock. Its own have one; a million empty ones take longer than a task may.
+
+Programs that share a client of Airlock have workflows and activities of their own, which take any number.
+"""
 _MARKER = "__temporal_external_storage_reference"
 _ENCODING = b"json/external-storage-reference"
 _MESSAGE = b"temporal.api.sdk.v1.ExternalStorageReference"
@@ -25,6 +34,8 @@ class SafeDataConverter(DataConverter):
     Temporal, so that such a payload arrives as one that cannot be decoded.
     """
 
+    _few = False
+
     def with_context(self, context: SerializationContext) -> "SafeDataConverter":
         """Return the converter for the payloads of one workflow or activity.
 
@@ -32,18 +43,30 @@ class SafeDataConverter(DataConverter):
         """
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
+        made.__dict__["_few"] = _is_of_airlock(context)
         for part in _PARTS:
             if isinstance(there := getattr(self, part), WithSerializationContext):
                 made.__dict__[part] = there.with_context(context)
         return made
 
     async def _decode_reference_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
-        if len(payloads) > MAX_PAYLOADS:
+        if self._few and len(payloads) > MAX_PAYLOADS:
             return [undecodable(f"it has {len(payloads):,} values; a message has one, as a JSON object")]
         return [_harmless(_own(payload)) for payload in payloads]
 
     async def _external_retrieve_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
         return [_harmless(payload) for payload in payloads]
+
+    async def _transform_inbound_payloads(self, payloads: Payloads) -> None:
+        # the SDK's own method, for details of failures, keeps what a shorter list leaves over
+        safe = await self._decode_reference_payload_sequence(payloads.payloads)
+        del payloads.payloads[:]
+        payloads.payloads.extend(safe)
+        await super()._transform_inbound_payloads(payloads)
+
+
+def _is_of_airlock(context: SerializationContext) -> bool:
+    return isinstance(context, WorkflowSerializationContext) and context.workflow_id.startswith(OWN_PREFIXES)
 
 
 def _own(payload: Payload) -> Payload:

@@ -35,10 +35,16 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
         self.payload_converter = _Carriers()
 
 
+MAX_HEADER = 8_192
+"""Bytes of a trace header, which has a few hundred. It is decoded for each signal, and counts as none of its content."""
+
+
 class _Carriers(DefaultPayloadConverter):
     """Converter of trace headers that never raises. A signal with a malformed header could otherwise wedge a run."""
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type[Any]] | None = None) -> list[Any]:
+        if any(payload.metadata.get("encoding") != b"json/plain" or len(payload.data) > MAX_HEADER for payload in payloads):
+            return [{} for _ in payloads]
         try:
             found = super().from_payloads(payloads, type_hints)
         except Exception:  # noqa: BLE001  # a malformed header counts as no trace

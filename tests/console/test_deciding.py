@@ -125,6 +125,7 @@ async def test_a_page_whose_plan_changes_waits_for_the_answer_to_its_decision(de
     )
     await olga.value("document.querySelector('#approve input.sign').checked = false; true")
     await olga.value("document.getElementById('approve').requestSubmit(); true")
+    await olga.value('document.querySelector(\'a[href="#main"], a[href^="#"]\').click(); true')
     change = "document.querySelector('[data-live-digest]').dataset.state = "
     await olga.value(f"window.late = 45000; {change}'LIVE'; new Promise((done) => setTimeout(() => done(window.kept), 300))")
     assert await olga.value("window.kept === true"), "the page called off the answer to its own decision"

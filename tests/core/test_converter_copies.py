@@ -22,7 +22,7 @@ def test_a_copy_has_the_parts_that_the_sdk_would_give_it(context):
     base = data_converter()
     ours, theirs = base.with_context(context), DataConverter.with_context(base, context)
     assert type(ours) is type(theirs) is SafeDataConverter
-    assert vars(ours).keys() == vars(theirs).keys()
+    assert vars(ours).keys() - {"_few"} == vars(theirs).keys()
     assert ours.payload_codec == theirs.payload_codec
     assert ours.payload_codec.context == context
     assert base.payload_codec.context is None

@@ -3,9 +3,11 @@
 import zlib
 
 import pytest
-from temporalio.api.common.v1 import Payload
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter, WorkflowSerializationContext
+from temporalio.exceptions import ApplicationError
 
 from airlock.admission.policy import Policy
 from airlock.base.incoming import Undecodable
@@ -90,10 +92,41 @@ async def test_a_signal_of_a_hundred_thousand_values_is_recorded_and_the_plan_go
     assert refused == ["resolve: it has 100,000 values; a message has one, as a JSON object"]
 
 
+PLAN = WorkflowSerializationContext(namespace="n", workflow_id="plan-p")
+JSON = {"encoding": b"json/plain"}
+PROTOBUF = {"encoding": b"json/protobuf", "messageType": b"temporal.api.common.v1.Payloads"}
+
+
 async def test_so_many_values_are_one_before_codec_and_converter_see_them():
-    (value,) = await DATA_CONVERTER.decode([Payload()] * (MAX_PAYLOADS + 1))
+    (value,) = await DATA_CONVERTER.with_context(PLAN).decode([Payload()] * (MAX_PAYLOADS + 1))
     assert isinstance(value, Undecodable)
-    assert len(await DATA_CONVERTER.decode([Payload()] * MAX_PAYLOADS)) == MAX_PAYLOADS
+    assert len(await DATA_CONVERTER.with_context(PLAN).decode([Payload()] * MAX_PAYLOADS)) == MAX_PAYLOADS
+
+
+async def test_workflows_of_other_programs_take_as_many_values_as_they_like():
+    payloads, hints = [Payload(metadata=JSON, data=b"1")] * 9, [int] * 9
+    own = WorkflowSerializationContext(namespace="n", workflow_id="clerk-1")
+    for converter in (DATA_CONVERTER, DATA_CONVERTER.with_context(own)):
+        assert await converter.decode(payloads, hints) == [1] * 9
+
+
+async def test_details_of_a_failure_that_are_too_many_are_read_as_one():
+    failure = Failure(message="m", application_failure_info=ApplicationFailureInfo(type="T"))
+    details = [Payload(metadata=metadata) for metadata in CLAIMS.values()] * 2
+    failure.application_failure_info.details.payloads.extend(details)
+    error = await DATA_CONVERTER.with_context(PLAN).decode_failure(failure)
+    assert isinstance(error, ApplicationError)
+    assert [type(detail) for detail in error.details] == [Undecodable]
+
+
+async def test_protobuf_is_decoded_only_where_its_class_is_expected():
+    payload = Payload(metadata=PROTOBUF, data=b'{"payloads":[{}]}')
+    converter = DATA_CONVERTER.with_context(PLAN)
+    (value,) = await converter.decode([payload])
+    assert value == Undecodable("it is protobuf; a message is a JSON object")
+    with pytest.raises(KeyError):
+        await converter.decode([payload], [dict])
+    assert await converter.decode([payload], [Payloads]) == [Payloads(payloads=[Payload()])]
 
 
 async def test_the_reason_of_a_stranger_is_not_shown_as_one_of_ours():

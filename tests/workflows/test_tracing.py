@@ -17,6 +17,7 @@ from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from airlock.activities.toolbox import Toolbox
 from airlock.base.errors import ConfigError
 from airlock.client import Airlock
+from airlock.temporal.tracer import MAX_HEADER, _Carriers
 from airlock.temporal.tracing import VARIABLE, tracing_interceptors
 from airlock.worker.roles import build_workers
 from tests.running import running
@@ -119,6 +120,16 @@ async def test_a_junk_header_on_a_signal_does_not_wedge_a_run(traced, plan):
     await until(lambda: _refused(handle, len(JUNK)))
     await approved(handle)
     assert (await handle.result()).outcome == "completed"
+
+
+def test_a_header_that_takes_long_to_decode_is_no_trace():
+    carrier = b'{"traceparent": "00-a-b-01"'
+    plain = Payload(metadata={"encoding": b"json/plain"}, data=carrier + b"}")
+    long = Payload(metadata={"encoding": b"json/plain"}, data=carrier + b" " * MAX_HEADER + b"}")
+    protobuf = {"encoding": b"json/protobuf", "messageType": b"temporal.api.common.v1.Payloads"}
+    read = _Carriers().from_payloads
+    assert read([plain]) == [{"traceparent": "00-a-b-01"}]
+    assert read([long]) == read([Payload(metadata=protobuf, data=b'{"payloads":[{}]}')]) == [{}]
 
 
 async def _refused(handle, number) -> bool:

@@ -51,9 +51,11 @@
   const PAGE = 15000;
   const ANSWER = 60000; // a worker has half a minute for the answer to a decision, and then there is the page with it
   let stays = 0;
-  const leave = (within) => { stays = performance.now() + within; setTimeout(guard, within + 1); };
-  document.addEventListener("click", (event) => { if (event.target.closest("a[href]")) leave(PAGE); });
-  document.addEventListener("submit", () => leave(ANSWER));
+  const leave = (within) => { stays = Math.max(stays, performance.now() + within); setTimeout(guard, within + 1); };
+  document.addEventListener("click", (event) => { if (event.target.closest('a[href]:not([href^="#"])')) leave(PAGE); });
+  document.addEventListener("submit", (event) => { // one that a passkey holds up comes again
+    if (!event.defaultPrevented && event.target.method !== "dialog") leave(ANSWER);
+  });
 
   // a preview that is not the present one any more is read, and nothing of it is decided
   const guard = () => {
