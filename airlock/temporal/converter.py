@@ -1,10 +1,12 @@
 """A payload converter that does not raise for messages: no message is dropped unrecorded, and none wedges a run."""
 
+import asyncio
 import copy
 from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import Message
+from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import PydanticPayloadConverter
@@ -51,7 +53,7 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         payload = unfolded(payload)
         if limit is not None and len(payload.data) > limit:
             return Undecodable(f"it has {len(payload.data):,} bytes, more than the {limit:,} of a message")
-        if why := why_undecodable(_unless_protobuf(payload, None) if self._of_a_workflow else payload):
+        if why := why_undecodable(_unless_protobuf(payload, None)):
             return Undecodable(why)
         try:
             return super().from_payloads([payload])[0]
@@ -60,12 +62,24 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
 
 
 def _unless_protobuf(payload: Payload, hint: Any) -> Payload:
-    """Return a payload; one of protobuf only where it is expected.
+    """Return a payload; one of protobuf that comes to a run only where it is expected.
 
-    Half a megabyte of its JSON takes a second, fifty times as long as any other, and Airlock sends none.
+    Half a megabyte of its JSON takes a second, fifty times as long as any other, and no run of Airlock is sent any.
     """
-    if b"protobuf" not in payload.metadata.get("encoding", b""):
+    if b"protobuf" not in payload.metadata.get("encoding", b"") or not _is_for_a_run():
         return payload
     if isinstance(hint, type) and issubclass(hint, Message | RawValue):
         return payload
     return undecodable("it is protobuf; a message is a JSON object")
+
+
+def _is_for_a_run() -> bool:
+    """Return True in a workflow task: the SDK decodes signals before any loop runs in that thread, the rest in the run's.
+
+    A client decodes in a loop of its own, and is answered in protobuf where it asks for the description of a workflow.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return workflow.in_workflow()

@@ -42,6 +42,7 @@ from airlock.temporal.connection import (
     learn_of_server,
 )
 from airlock.worker.roles import build_workers
+from airlock.workflows import read_first
 from tests import running
 from tests.workflows import world
 
@@ -79,6 +80,7 @@ def patience() -> Iterator[None]:
             patch.setattr(module, "QUERY_TIMEOUT", timedelta(seconds=60))
         for module in (options, still_mine):  # a call of a worker that got no processor for 10 s is not a lost one
             patch.setattr(module, "HEARTBEAT_TIMEOUT", timedelta(seconds=60))
+        patch.setattr(read_first, "BEGUN_WITHIN", timedelta(seconds=60))  # of a read that no worker has begun by then
         patch.setattr(rehearsal_tries, "PAUSE", 0.01)  # between the tries of a dry run that could not look
         patch.setattr(gate_module, "QUERY_TIMEOUT", 60.0)
         patch.setattr(gate_module, "DECISION_TIMEOUT", 120.0)

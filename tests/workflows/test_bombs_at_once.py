@@ -24,8 +24,8 @@ from devtools.replayer import replay_everything
 from tests.workflows.attacker import plain
 from tests.workflows.conftest import awaiting, namespace, step, until, working
 
-TIMES = 2_000
-"""Of these signals. A task that decoded them all took longer than the half minute after which a worker gives it up."""
+TIMES = 200
+"""Of these signals. Of 2,000, a task that decoded them all took longer than the half minute after which it is given up."""
 
 FEW = READ_BYTES // MAX_MESSAGE_BYTES
 """Of them are decoded."""

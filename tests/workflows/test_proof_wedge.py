@@ -1,5 +1,6 @@
 """Payloads that claim to be stored elsewhere, or are too many: no sender can stop a run with one, nor the live gate."""
 
+import asyncio
 import zlib
 
 import pytest
@@ -119,14 +120,17 @@ async def test_details_of_a_failure_that_are_too_many_are_read_as_one():
     assert [type(detail) for detail in error.details] == [Undecodable]
 
 
-async def test_protobuf_is_decoded_only_where_its_class_is_expected():
+async def test_protobuf_is_decoded_for_a_run_only_where_its_class_is_expected():
     payload = Payload(metadata=PROTOBUF, data=b'{"payloads":[{}]}')
-    converter = DATA_CONVERTER.with_context(PLAN)
-    (value,) = await converter.decode([payload])
-    assert value == Undecodable("it is protobuf; a message is a JSON object")
+    converter, meant = DATA_CONVERTER.with_context(PLAN), Payloads(payloads=[Payload()])
+    read = converter.payload_converter.from_payloads
+    # as the SDK reads signals: in a thread without a loop
+    assert await asyncio.to_thread(read, [payload]) == [Undecodable("it is protobuf; a message is a JSON object")]
     with pytest.raises(KeyError):
-        await converter.decode([payload], [dict])
-    assert await converter.decode([payload], [Payloads]) == [Payloads(payloads=[Payload()])]
+        await asyncio.to_thread(read, [payload], [dict])
+    assert await asyncio.to_thread(read, [payload], [Payloads]) == [meant]
+    # a client, which asks Temporal for more than Airlock says
+    assert await converter.decode([payload]) == [meant]
 
 
 async def test_the_reason_of_a_stranger_is_not_shown_as_one_of_ours():

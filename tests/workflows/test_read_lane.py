@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -17,6 +18,7 @@ from airlock.client.undo import undo
 from airlock.export.files import APPROVALS
 from airlock.plans.state import State
 from airlock.worker.roles import build_workers
+from airlock.workflows import read_first
 from tests.running import running
 from tests.workflows.conftest import POLICY, approved, awaiting, catalogue, chain, namespace, step, until
 from tests.workflows.export_counts import exported
@@ -234,7 +236,8 @@ async def test_budgets_over_time_count_reads(airlock_with, plan):
     assert calls_of(document, "see") == 0
 
 
-async def test_no_live_worker_holds_a_preview_up(dev_server, plan):
+async def test_no_live_worker_holds_a_preview_up(dev_server, plan, monkeypatch):
+    monkeypatch.setattr(read_first, "BEGUN_WITHIN", timedelta(seconds=1))
     client = await namespace(dev_server.client, "lane-without-live")
     toolbox = Toolbox(catalogue(), Policy.model_validate(POLICY.model_dump() | LANE))
     document = read_then_put(plan)
