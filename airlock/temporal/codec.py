@@ -13,7 +13,7 @@ MAX_DECOMPRESSED = 24 * 1024 * 1024
 _ENCODING = b"binary/airlock-zlib"
 _UNDECODABLE = b"binary/airlock-undecodable"
 NO_REASON = "it cannot be decoded"
-"""The reason where a sender claims one of its own."""
+"""The reason where no better one is known, or the sender claims one of its own."""
 PREFIX = "airlock-"
 """The beginning of the names of all metadata that proves something."""
 
@@ -57,7 +57,7 @@ def inflated(payload: Payload, limit: int = MAX_DECOMPRESSED) -> Payload | None:
         made = Payload.FromString(data)
         return undecodable(NO_REASON) if why_undecodable(made) else made
     except Exception as error:  # noqa: BLE001  # a codec that raises lets any sender wedge a run
-        return undecodable(f"it cannot be decoded: {type(error).__name__}")
+        return undecodable(f"{NO_REASON}: {type(error).__name__}")
 
 
 def folded(payload: Payload, inner: Payload) -> Payload:

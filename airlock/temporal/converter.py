@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
 from airlock.base.incoming import Undecodable
-from airlock.temporal.codec import undecodable, unfolded, why_undecodable
+from airlock.temporal.codec import NO_REASON, undecodable, unfolded, why_undecodable
 
 MAX_MESSAGE_BYTES = 524_288
 """Size in bytes of a signal or an update: far above any of Airlock's own, and decoded in well under a second."""
@@ -58,7 +58,7 @@ class ForgivingPayloadConverter(PydanticPayloadConverter):
         try:
             return super().from_payloads([payload])[0]
         except Exception as error:  # noqa: BLE001  # any defect is left to the receiver, which records a refusal
-            return Undecodable(f"it cannot be decoded: {type(error).__name__}")
+            return Undecodable(f"{NO_REASON}: {type(error).__name__}")
 
 
 def _unless_protobuf(payload: Payload, hint: Any) -> Payload:

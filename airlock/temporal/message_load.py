@@ -51,7 +51,7 @@ class MessageLoad:
                 continue
             sent = job.signal_workflow.input
             weight = sum(map(_weight, sent))
-            if may and self._read + weight > READ_BYTES and not _is_light(sent):
+            if may and self._read + weight > READ_BYTES and not _is_light(sent, weight):
                 del sent[:]
                 sent.append(undecodable(TOO_MUCH))
                 found = True
@@ -73,6 +73,7 @@ def _weight(payload: Payload) -> int:
     return len(payload.data) if len(payload.data) <= MAX_MESSAGE_BYTES else 0
 
 
-def _is_light(payloads: Sequence[Payload]) -> bool:
-    lists = sum(payload.data.count(b"[") + payload.data.count(b"{") for payload in payloads)
-    return sum(map(_weight, payloads)) <= LIGHT_BYTES and lists <= LIGHT
+def _is_light(payloads: Sequence[Payload], weight: int) -> bool:
+    if weight > LIGHT_BYTES:
+        return False
+    return sum(payload.data.count(b"[") + payload.data.count(b"{") for payload in payloads) <= LIGHT

@@ -10,6 +10,9 @@ from temporalio.contrib.opentelemetry import TracingInterceptor, TracingWorkflow
 from temporalio.converter import DefaultPayloadConverter
 from temporalio.worker import WorkflowInboundInterceptor, WorkflowInterceptorClassInput
 
+MAX_HEADER = 8_192
+"""Bytes of a trace header, which has a few hundred. It is decoded for each signal, and counts as none of its content."""
+
 
 class Tracer(TracingInterceptor):
     """Interceptor that passes the trace id from process to process. It passes no baggage into a plan's history."""
@@ -33,10 +36,6 @@ class _InWorkflow(TracingWorkflowInboundInterceptor):
         super().__init__(next)
         self.text_map_propagator = TraceContextTextMapPropagator()
         self.payload_converter = _Carriers()
-
-
-MAX_HEADER = 8_192
-"""Bytes of a trace header, which has a few hundred. It is decoded for each signal, and counts as none of its content."""
 
 
 class _Carriers(DefaultPayloadConverter):
