@@ -27,9 +27,9 @@ demo: setup ## the main job, start to end, without typing
 dev: setup ## the same services, kept up for a person; Ctrl-C stops them
 	@$(BIN)/python -m devtools.dev
 
-test: setup ## all tests, six at a time: they wait more than they compute
+test: setup ## all tests, four at a time, then once more alone what failed
 	@# modules are compiled once: else each of the many processes that tests start does it
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m devtools.suite
 
 # the core alone, by its pure tests alone: what only a server shows is no table. See CONTRIBUTING.md for the bar.
 CORE := base plans admission gates run monitoring alerts export wire
