@@ -1,4 +1,4 @@
-"""All tests, side by side; then those that failed once more, one at a time: python -m devtools.suite.
+"""Runs all tests, side by side; then those that failed once more, one at a time: python -m devtools.suite.
 
 They share a machine with each other, and in CI with others, and no wait can be long enough for every machine. A test that
 fails beside others and passes alone is named at the end: it does not wait for long enough, or what it tests does not.
@@ -13,7 +13,7 @@ SIDE_BY_SIDE = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 """Four at a time on two cores: they wait as much as they compute. A file stays in one process."""
 ALONE = ("--last-failed", "--last-failed-no-failures", "none")
 LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
-"""Where pytest notes the tests that failed."""
+"""The file in which pytest notes the tests that failed."""
 MOST = 10
 """The most failures that are looked at again. More of them are no accident."""
 
@@ -31,7 +31,8 @@ def main(*arguments: str) -> int:
         return code
     print(f"\n{len(failed)} failed beside others, and are run once more, one at a time\n", flush=True)
     code = _pytest(*ALONE)
-    print(f"\nFailed beside others, and {'passed' if code == 0 else 'not all passed'} alone:", *failed, sep="\n  ", flush=True)
+    verdict = "passed" if code == 0 else "not all passed"
+    print(f"\nFailed beside others, and {verdict} alone:", *failed, sep="\n  ", flush=True)
     return code
 
 
