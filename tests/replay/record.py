@@ -28,6 +28,7 @@ import tests.replay.scenes_of_epoch_5
 import tests.replay.scenes_of_epoch_6
 import tests.replay.scenes_of_epoch_9
 import tests.replay.scenes_of_lost_chains
+import tests.replay.scenes_of_patches
 import tests.replay.scenes_of_rules
 import tests.replay.scenes_of_signed_decisions
 import tests.replay.scenes_of_the_read_lane

@@ -8,6 +8,8 @@ import pytest
 from temporalio.client import WorkflowHistory
 
 from airlock.admission.admitted import TASK_EPOCH
+from airlock.temporal.message_load import FLAG
+from airlock.workflows.patches import ANNOUNCED_EARLY, ASKED_AFTER_A_FAILURE, KEPT_APART, RECALLED
 from tests.replay import replay
 from tests.replay.replay import KEYS, NAMESPACE
 from tests.replay.test_replay import _decoded, _identities
@@ -59,12 +61,16 @@ EPOCH_9 = {
     "signed": '"kind":"passkey"',
 }
 EPOCH_10 = {
+    "announced-early": ANNOUNCED_EARLY,
+    "asked-after-a-failure": ASKED_AFTER_A_FAILURE,
     "asked-by-risk": "approval 1 of 2 counted",
     "signed-undo": '"previous":"',
     "unsigned-undo": "rollback: it must be signed",
     "proved-lock": '"gate":"gate-live"',
-    "gate-resource": "a gate asks for its earlier run, from event 3",
-    "gate-tool": "a gate asks for its earlier run, from event 3",
+    "gate-resource": f"{RECALLED}, from event 3",
+    "gate-tool": f"{RECALLED}, from event 3",
+    "kept-apart": KEPT_APART,
+    "undecoded-signals": f"[{FLAG}]",
 }
 SHOWS = {
     (epoch, name): words
@@ -113,8 +119,27 @@ async def test_it_replays_in_no_other_namespace(epoch: int, name: str) -> None:
     assert not await replays(FOLDERS[epoch] / f"{name}.json", "elsewhere")
 
 
+async def test_signals_are_left_undecoded_where_the_history_says_so() -> None:
+    """A worker of an older release decoded a denial, which ended the plan."""
+    recorded = json.loads((FOLDERS[10] / "undecoded-signals.json").read_text(encoding="utf-8"))
+    assert await goes_through(recorded, NAMESPACE)
+    told = [event["workflowTaskCompletedEventAttributes"].get("sdkMetadata", {}) for event in completed_tasks(recorded)]
+    marked = [flags for flags in (each.get("langUsedFlags", []) for each in told) if FLAG in flags]
+    assert marked
+    for flags in marked:
+        flags.remove(FLAG)
+    assert not await goes_through(recorded, NAMESPACE)
+
+
+def completed_tasks(recorded: dict[str, Any]) -> list[dict[str, Any]]:
+    return [event for event in recorded["events"] if event["eventType"] == "EVENT_TYPE_WORKFLOW_TASK_COMPLETED"]
+
+
 async def replays(path: Path, namespace: str) -> bool:
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+    return await goes_through(json.loads(path.read_text(encoding="utf-8")), namespace)
+
+
+async def goes_through(recorded: dict[str, Any], namespace: str) -> bool:
     history = WorkflowHistory.from_json(recorded["workflowId"], {"events": recorded["events"]})
     found = await replay.replayer(KEYS, namespace).replay_workflow(history, raise_on_replay_failure=False)
     return found.replay_failure is None

@@ -169,9 +169,15 @@ class Attacker:
         await service.record_activity_task_heartbeat(
             RecordActivityTaskHeartbeatRequest(namespace=namespace, task_token=token, details=details, identity=IDENTITY)
         )
-        again = Failure(message="again", application_failure_info=ApplicationFailureInfo(type="Again"))
-        await service.respond_activity_task_failed(
-            RespondActivityTaskFailedRequest(namespace=namespace, task_token=token, failure=again, identity=IDENTITY)
+        await self.fail(task, "Again")
+
+    async def fail(self, task: PollActivityTaskQueueResponse, kind: str) -> None:
+        """Let a task that was taken fail in a way that is tried again, unless its cancellation was asked for."""
+        failure = Failure(message=kind, application_failure_info=ApplicationFailureInfo(type=kind))
+        await self.client.workflow_service.respond_activity_task_failed(
+            RespondActivityTaskFailedRequest(
+                namespace=self.client.namespace, task_token=task.task_token, failure=failure, identity=IDENTITY
+            )
         )
 
     async def fail_by_id(self, workflow_id: str, activity_id: str) -> None:

@@ -1,12 +1,10 @@
 """Thousands of small signals that become large ones, in one workflow task: the run reads a few of them, and goes on."""
 
-import asyncio
-import zlib
 from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.common import RawValue
 
 from airlock.activities.monitor import start_monitors
@@ -17,49 +15,19 @@ from airlock.client.live_gate import LiveGate
 from airlock.client.monitors import CountedTotals, Monitors
 from airlock.gates.view import GateView
 from airlock.plans.state import State
-from airlock.temporal.converter import MAX_MESSAGE_BYTES
 from airlock.temporal.live_gate import start_live_gate
-from airlock.temporal.message_load import FLAG, LIGHT_BYTES, READ_BYTES
+from airlock.temporal.message_load import FLAG
 from devtools.replayer import replay_everything
-from tests.workflows.attacker import plain
+from tests.workflows.bombs import FEW, bomb, flood, padded, small
 from tests.workflows.conftest import awaiting, namespace, step, until, working
 
 TIMES = 200
 """Of these signals. Of 2,000, a task that decoded them all took longer than the half minute after which it is given up."""
 
-FEW = READ_BYTES // MAX_MESSAGE_BYTES
-"""Of them are decoded."""
-
-
-def small(inner: Payload) -> RawValue:
-    """Return a payload of half a kilobyte that becomes a large one."""
-    return RawValue(Payload(metadata={"encoding": b"binary/airlock-zlib"}, data=zlib.compress(inner.SerializeToString(), 9)))
-
-
-def bomb(**fields: Any) -> RawValue:
-    """Return what becomes 60,000 lists."""
-    return small(plain({**fields, "more": [[]] * 60_000}))
-
-
-def padded(**fields: Any) -> RawValue:
-    """Return a message that everybody may send, too long to be read after many others."""
-    return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=plain(fields).data + b" " * LIGHT_BYTES))
-
 
 def protobuf(values: int) -> Payload:
     data = b'{"payloads":[' + b",".join([b"{}"] * values) + b"]}"
     return Payload(metadata={"encoding": b"json/protobuf", "messageType": b"temporal.api.common.v1.Payloads"}, data=data)
-
-
-async def flood(run: WorkflowHandle[Any, Any], signal: str, said: Any, times: int = TIMES) -> None:
-    """Send the same signal many times, while no worker runs: all of them come in one workflow task."""
-    few = asyncio.Semaphore(50)
-
-    async def send() -> None:
-        async with few:
-            await run.signal(signal, said)
-
-    await asyncio.gather(*(send() for _ in range(times)))
 
 
 async def replayed_with_the_mark(client: Client) -> None:
@@ -78,7 +46,7 @@ async def test_a_plan_locks_and_goes_on_after_thousands_of_bombs(dev_server: Any
     async with working(own) as airlock:
         handle = await airlock.submit(plan(step("a", "put", key="k")))
         digest = (await awaiting(handle)).digest
-    await flood(handle.workflow, "resolve", bomb(by="mallory", reason="r", step="a", outcome="happened"))
+    await flood(handle.workflow, "resolve", bomb(by="mallory", reason="r", step="a", outcome="happened"), TIMES)
     # a replay that read it would end the plan
     await handle.workflow.signal("deny", padded(by="op", reason="no", digest=digest))
     await handle.workflow.signal("lock", {"by": "op", "reason": "a flood"})
@@ -99,7 +67,7 @@ async def test_the_live_gate_answers_after_thousands_of_bombs(dev_server: Any, s
     own = await namespace(dev_server.client, f"bombs{signal.replace('_', '')}")
     await start_live_gate(own, Policy())
     gate = own.get_workflow_handle(names.LIVE_GATE)
-    await flood(gate, signal, bomb(by="mallory", reason="r", holder="h", request="r"))
+    await flood(gate, signal, bomb(by="mallory", reason="r", holder="h", request="r"), TIMES)
     await gate.signal("lock", padded(by="mallory", reason="too long"))
     await gate.signal("lock", {"by": "op", "reason": "stop"})
     async with working(own):
@@ -118,7 +86,7 @@ async def settled(client: Client) -> GateView | None:
 async def test_a_monitor_answers_after_thousands_of_bombs(dev_server: Any) -> None:
     own = await namespace(dev_server.client, "bombsmonitor")
     await start_monitors(own, Policy())
-    await flood(own.get_workflow_handle(names.monitor_id(0)), "report", bomb(reports=[]))
+    await flood(own.get_workflow_handle(names.monitor_id(0)), "report", bomb(reports=[]), TIMES)
     async with working(own):
         assert (await until(lambda: counted(own))).refused == TIMES
     await replayed_with_the_mark(own)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
-from temporalio.api.workflowservice.v1 import RespondActivityTaskFailedRequest
 
 from airlock.activities import options
 from airlock.base import names
@@ -51,11 +49,7 @@ async def test_a_plan_that_is_stopped_as_the_only_live_worker_goes_ends(dev_serv
         task = await where.attacker.take(names.PERMIT_QUEUE, "acquire")
         assert (await handle.decide("rollback", by="olga", reason="stop")).accepted
         if how == "failed":
-            failure = Failure(message="shutting down", application_failure_info=ApplicationFailureInfo(type="Interrupted"))
-            client = where.attacker.client
-            await client.workflow_service.respond_activity_task_failed(
-                RespondActivityTaskFailedRequest(namespace=client.namespace, task_token=task.task_token, failure=failure)
-            )
+            await where.attacker.fail(task, "Interrupted")
         assert (await asyncio.wait_for(handle.result(), 120)).outcome == "aborted"
         await replayer().replay_workflow(await handle.workflow.fetch_history())
     assert [WORLD.attempts[f"{document['plan_id']}/{name}"] for name in "ab"] == [0, 0]

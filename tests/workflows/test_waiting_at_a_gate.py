@@ -103,7 +103,7 @@ async def test_a_slot_that_is_announced_before_its_queue_is_known_is_taken_at_on
             queued_at.append(gate)
             if len(queued_at) == 2:
                 holds[wanted.name.removeprefix("shared:")].set()
-                await until(lambda: _announced(behind, gate))
+                await until(lambda: announced(behind, gate))
         return answer
 
     monkeypatch.setattr(gate_client, "ask", late)
@@ -121,7 +121,7 @@ async def test_a_slot_that_is_announced_before_its_queue_is_known_is_taken_at_on
     await replayer().replay_workflow(await behind.workflow.fetch_history())
 
 
-async def _announced(handle: Any, gate: str) -> bool:
+async def announced(handle: Any, gate: str) -> bool:
     return any(
         event.workflow_execution_signaled_event_attributes.external_workflow_execution.workflow_id == gate
         for event in [event async for event in handle.workflow.fetch_history_events()]
