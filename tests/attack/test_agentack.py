@@ -24,7 +24,7 @@ from airlock.worker.roles import build_workers
 from tests import running
 from tests.workflows.attacker import plain
 from tests.workflows.attacker_starts import finished_tasks, history, set_back
-from tests.workflows.conftest import awaiting, dev_server, patience, until  # noqa: F401  # fixtures
+from tests.workflows.conftest import awaiting, dev_server, patience, renewed_server, until  # noqa: F401  # fixtures
 from tests.workflows.protected import Place, keyring, place
 from tests.workflows.test_proof_replayed import PUBLIC, signed
 

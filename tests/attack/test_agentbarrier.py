@@ -9,7 +9,7 @@ from airlock.client import Airlock
 from airlock.worker.roles import build_workers
 from tests import running
 from tests.attack.barrier import AirlockAdapter, catalogue
-from tests.workflows.conftest import POLICY, dev_server, namespace, patience  # noqa: F401  # fixtures
+from tests.workflows.conftest import POLICY, dev_server, namespace, patience, renewed_server  # noqa: F401  # fixtures
 
 NOT_OFFERED = {"outcome_reconciliation"}
 

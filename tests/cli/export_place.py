@@ -26,7 +26,7 @@ from airlock.export.plan_lines import PlanRecord
 from airlock.temporal.history import Unreadable
 from tests.cli.conftest import Said
 from tests.core.export_build import health
-from tests.workflows.conftest import dev_server, events, namespace, until, working  # noqa: F401  dev_server is a fixture
+from tests.workflows.conftest import dev_server, events, namespace, renewed_server, until, working  # noqa: F401  dev_server is a fixture
 
 _NUMBERS = itertools.count(1)
 

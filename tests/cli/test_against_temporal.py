@@ -12,7 +12,7 @@ from airlock.export.ledger import linked
 from airlock.export.plan_lines import PlanRecord, PlanTrace, plan_record
 from airlock.export.seal_traces import SealTrace, StoredMessage, TracedEntry
 from tests.cli.export_place import Place, closed_runs, idle_place, place_at_work  # noqa: F401  fixtures
-from tests.workflows.conftest import dev_server, events, until  # noqa: F401  dev_server is a fixture
+from tests.workflows.conftest import dev_server, events, renewed_server, until  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     approve,
     completed,

@@ -27,7 +27,7 @@ from airlock.run.messages import Approve
 from tests.cli.export_place import Place, closed_runs, content, heard, idle_place, lines, place_at_work  # noqa: F401  fixtures
 from tests.core.export_build import PRIVATE_KEY, PUBLIC_KEY, records
 from tests.running import running
-from tests.workflows.conftest import awaiting, dev_server, events, step, until, working  # noqa: F401  dev_server is a fixture
+from tests.workflows.conftest import awaiting, dev_server, events, renewed_server, step, until, working  # noqa: F401  dev_server is a fixture
 from tests.workflows.export_plans import (
     NONSENSE,
     approve,

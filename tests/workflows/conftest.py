@@ -45,6 +45,7 @@ from airlock.worker.roles import build_workers
 from airlock.workflows import read_first
 from tests import running
 from tests.workflows import world
+from tests.workflows.renewed_server import NAMESPACES, RenewedServer
 
 BIN = Path(os.sys.executable).parent
 POLICY = Policy(agents={"*": AgentPolicy(permissions=("*",))}, max_live_escalations=1_000)
@@ -67,9 +68,15 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture(scope="session")
-async def dev_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkflowEnvironment]:
-    async with running.dev_server(tmp_path_factory.mktemp("dev-server")) as env:
-        yield env
+async def renewed_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RenewedServer]:
+    server = RenewedServer(lambda: tmp_path_factory.mktemp("dev-server"), working)
+    yield server
+    await server.close()
+
+
+@pytest.fixture(scope="module")
+async def dev_server(renewed_server: RenewedServer) -> WorkflowEnvironment:
+    return await renewed_server.env()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,10 +101,9 @@ def server_lives() -> None:
     running.fail_if_a_server_died()
 
 
-@pytest.fixture(scope="session")
-async def airlock(dev_server: WorkflowEnvironment) -> AsyncIterator[Airlock]:
-    async with working(dev_server.client) as airlock:
-        yield airlock
+@pytest.fixture(scope="module")
+async def airlock(renewed_server: RenewedServer, dev_server: WorkflowEnvironment) -> Airlock:
+    return await renewed_server.airlock()
 
 
 def step(
@@ -218,7 +224,9 @@ async def namespace(client: Client, name: str) -> Client:
     except RPCError as error:
         if error.status is not RPCStatusCode.ALREADY_EXISTS:  # the request that was repeated had arrived
             raise
-    made = await connect_to(client.service_client.config.target_host, name)
+    address = client.service_client.config.target_host
+    NAMESPACES[address] += 1
+    made = await connect_to(address, name)
     await ensure_search_attributes(made)
     await learn_of_server(made)
     return made
