@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airlock.base import names
 from airlock.plans.state import State
+from airlock.workflows.calls import opening
 from tests.workflows.attacker import plain
 from tests.workflows.attacker_builds import build, override, pinned
 from tests.workflows.conftest import approved, awaiting, step, until
@@ -76,8 +78,9 @@ async def has_ended(where: Place, workflow_id: str, activity_id: str) -> bool:
     return any(kind in CLOSING and getattr(each, kind).scheduled_event_id in ids for each, kind in kinds)
 
 
-async def test_a_build_of_a_client_that_takes_the_call_hides_nothing(where, plan):
+async def test_a_build_of_a_client_that_takes_the_call_hides_nothing(where, plan, monkeypatch):
     """The run is pinned, and so its call goes to the client's own worker, which answers as if nothing were left to do."""
+    monkeypatch.setattr(opening, "BEGUN_WITHIN", timedelta(seconds=60))  # the client is busy as well
     document = plan(step("a", "once", key="a", value=1))
     workflow_id, client = names.plan_workflow_id(document["plan_id"]), where.attacker.client
     async with where.working("orchestrate", "rehearse"):

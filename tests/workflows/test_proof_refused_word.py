@@ -37,6 +37,10 @@ from tests.workflows.world import WORLD
 _NUMBERS = itertools.count(1)
 HELD = 0.25
 """Seconds for which each task is held."""
+TRIES = 5
+"""Tries of a client to be in time."""
+LOST = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE
+UNHANDLED = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 
 
 async def respond(where: Place, task: Any, commands: Sequence[Command]) -> None:
@@ -58,8 +62,7 @@ async def closing(where: Place, workflow_id: str, made: Build, task: Any, *, hid
         await where.attacker.client.workflow_service.respond_workflow_task_failed(
             RespondWorkflowTaskFailedRequest(
                 namespace=where.attacker.client.namespace, task_token=task.task_token, identity=IDENTITY,
-                cause=WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
-                deployment_options=OPTIONS,
+                cause=LOST, deployment_options=OPTIONS,
             )
         )  # fmt: skip
         task = await asyncio.wait_for(made.workflow_tasks.get(), 60)
@@ -93,11 +96,10 @@ async def refusing(where: Place, workflow_id: str, *, hidden: bool) -> None:
     await run.signal("junk", 2)
 
 
-def shows(events: Sequence[HistoryEvent]) -> bool:
-    """Return True if the history tells that the run could not be closed while it waited for the word of a worker."""
-    unhandled = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
+def failed(events: Sequence[HistoryEvent], cause: WorkflowTaskFailedCause.ValueType) -> bool:
+    """Return True if a task failed with this cause while the run waited for the word of a worker."""
     ends = next(each.event_time.seconds for each in events if each.HasField("activity_task_canceled_event_attributes"))
-    times = [each.event_time.seconds for each in events if each.workflow_task_failed_event_attributes.cause == unhandled]
+    times = [each.event_time.seconds for each in events if each.workflow_task_failed_event_attributes.cause == cause]
     return any(each < ends + QUIET for each in times)
 
 
@@ -161,10 +163,17 @@ async def test_a_reset_run_believes_no_silence_of_a_run_that_took_no_signal(dev_
     monkeypatch.setattr(SentBackCalls, "_tell", silent)
     where = await place(dev_server.client, f"refused{next(_NUMBERS)}", keyring("k"))
     async with where.working():
-        document, handle, hold = await forgotten(where, plan, hidden=hidden)
-        await until(lambda: landed(handle))
-        events = await where.attacker.events(handle.workflow.id)
-        assert shows(events) is not hidden
+        for _ in range(TRIES):
+            document, handle, hold = await forgotten(where, plan, hidden=hidden)
+            await until(lambda handle=handle: landed(handle))
+            events = await where.attacker.events(handle.workflow.id)
+            assert not (hidden and failed(events, UNHANDLED))
+            if failed(events, LOST if hidden else UNHANDLED):
+                break  # the client was not too late, as on a busy machine
+            hold.set()
+            await until(lambda: not WORLD.running)
+        else:
+            pytest.fail("the client was too late each time")
         called = next(
             each.event_id for each in events if each.activity_task_scheduled_event_attributes.activity_id == "a:live"
         )
