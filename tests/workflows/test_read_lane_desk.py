@@ -28,7 +28,7 @@ class Peek(BaseModel):
     token: JsonValue
 
 
-@tool(name="peek", risk="LOW", reversibility="read_only", secrets={"token"})
+@tool(name="peek", risk="LOW", reversibility="read_only", secrets={"token"}, timeout=60)
 def peek(args: Peek, _call: ToolCall) -> dict[str, str]:
     """Return what it was given, which no tool should do."""
     return {"said": f"the token is {args.token}"}
