@@ -1,7 +1,7 @@
 """The dev server of these tests, and another one in its place once it has many namespaces.
 
-Each namespace takes a server 5 MiB and some of its time for as long as it runs, used or not. With 150 of them four servers
-took all the time of two processors, and the tests waited for them.
+Each namespace takes a server 5 MiB and some of its time for as long as it runs, used or not. With 150 of them in each, four
+servers took most of the time of two processors, and the tests waited for them.
 """
 
 from collections import Counter
