@@ -83,7 +83,7 @@ async def told_to_stop_before_there_is_a_server(stage: Stage) -> None:
 async def told_to_stop_while_a_tool_never_returns(stage: Stage) -> None:
     """A thread cannot be stopped; its call has timed out long ago, and does not hold up the worker."""
     scene = stage.scene()
-    scene.configure('modules = ["tests.processes.held_tools"]', "[contracts.file_write]\ntimeout = 1\nmax_attempts = 1")
+    scene.configure('modules = ["tests.processes.held_tools"]', "[contracts.file_write]\ntimeout = 10\nmax_attempts = 1")
     plan = Onboarding(scene)
     await plan.live_until("note", "live_before")
     status = await scene.status(plan.handle, State.LOCKED)
